@@ -1,0 +1,48 @@
+"""The project's whole test run: linters, types, then tests and doctests; stops at the first that fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "mypy": ["mypy"],
+    "pytest": ["pytest", "-q", "-n", "2"],
+}
+
+# Each of the two test processes has one core: more threads would only wait for each other.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def steps(fast: bool) -> dict[str, list[str]]:
+    """The commands by name, in their order; with `fast`, pytest leaves out what is marked slow."""
+    return STEPS | ({"pytest": [*STEPS["pytest"], "-m", "not slow"]} if fast else {})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs each step under a heading; returns the first exit code that is not 0."""
+    if unknown := set(arguments) - {"--fast"}:
+        print(f"usage: python tests/everything.py [--fast]; found {' '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    for name, command in steps(fast="--fast" in arguments).items():
+        print(f"\n== {name} ==", flush=True)
+        start = time.perf_counter()
+        code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, check=False).returncode
+        took = f"{time.perf_counter() - start:.1f} s"
+        if code:
+            print(f"\nFAILED: {name} (exit {code}, {took})", flush=True)
+            return code
+        print(f"-- {name}: ok, {took}", flush=True)
+    print("All passed.", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

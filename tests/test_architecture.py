@@ -1,0 +1,158 @@
+"""The house rules that a machine can check: the arrows between rooms, what they may use, and the files around them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import regulars
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("features", "training", "serving")
+HOUSE = (*ROOMS, "regulars")  # each may import those to its left and itself
+PICKLES = {"pickle", "joblib", "cloudpickle", "dill"}
+EXTRA_TESTS: dict[str, set[str]] = {room: set() for room in ROOMS}  # tests of a room that mirror no single module
+MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imports(tree: ast.Module, room: str) -> Iterator[tuple[int, str]]:
+    """Yields (line, top-level package) of every import, inside functions too; relative ones are the room's own."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, room if node.level else (node.module or "").split(".")[0]
+
+
+def breaches(source: str, path: str) -> list[str]:
+    """The rules that a module breaks, as 'path:line: why'.
+
+    >>> breaches("from serving.score import score", "features/labels.py")
+    ['features/labels.py:1: imports serving, which stands after features']
+    """
+    room = path.split("/")[0].removesuffix(".py")
+    tree = ast.parse(source)
+    found = []
+    for line, name in imports(tree, room):
+        if name in HOUSE and path == "features/task.py":
+            found.append((line, f"imports {name}, but the task imports nothing of ours"))
+        elif name in HOUSE and HOUSE.index(name) > HOUSE.index(room):
+            found.append((line, f"imports {name}, which stands after {room}"))
+        elif name in PICKLES and room in ROOMS:
+            found.append((line, f"imports {name}: a fitted model is text"))
+    for node in ast.walk(tree) if room in ROOMS else ():
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            found.append((node.lineno, "prints: rooms return, the front door prints"))
+    return [f"{path}:{line}: {why}" for line, why in sorted(found)]
+
+
+def requirements(lines: list[str]) -> dict[str, Requirement]:
+    """Requirements by canonical name."""
+    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+
+
+def constraint_lines() -> list[str]:
+    """The lines of constraints.txt that are not comments."""
+    return [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+
+
+def project() -> dict:
+    """The [project] table of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def entry_points() -> dict[str, dict]:
+    """The entry points of MLproject by name."""
+    return yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+
+
+@pytest.mark.parametrize("path", [*MODULES, "regulars.py"])
+def test_module_keeps_the_rules(path: str) -> None:
+    assert breaches((ROOT / path).read_text(encoding="utf-8"), path) == []
+
+
+def test_every_room_was_read() -> None:
+    assert {path.split("/")[0] for path in MODULES} == set(ROOMS)
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "why"),
+    [
+        ("import training.split", "features/labels.py", "imports training"),
+        ("def f():\n    from regulars import cli", "serving/score.py", "imports regulars"),
+        ("from serving import score", "training/churn.py", "imports serving"),
+        ("from features.config import Config", "features/task.py", "nothing of ours"),
+        ("from . import config", "features/task.py", "nothing of ours"),
+        ("import numpy, joblib as j", "training/bundle.py", "imports joblib"),
+        ("x = 1\nprint(x)", "serving/report.py", "report.py:2: prints"),
+    ],
+)
+def test_checker_finds_a_breach(source: str, path: str, why: str) -> None:
+    (found,) = breaches(source, path)
+    assert why in found
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("from features.task import Task\nfrom training import split", "serving/score.py"),
+        ("from . import labels\nimport json", "features/snapshots.py"),
+        ("import serving.report\nprint('hello')", "regulars.py"),
+    ],
+)
+def test_checker_lets_the_rest_pass(source: str, path: str) -> None:
+    assert breaches(source, path) == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_tests_mirror_the_room(room: str) -> None:
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")}
+    assert tested - {path.stem for path in (ROOT / room).glob("*.py")} <= EXTRA_TESTS[room]
+
+
+def test_ci_runs_the_readme_command() -> None:
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+    assert "tests/everything.py" in command
+    assert command in [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
+
+
+def test_constraints_are_plain_pins() -> None:
+    assert [line for line in constraint_lines() if not re.fullmatch(r"[a-z0-9-]+==[\w.]+( ; .+)?", line)] == []
+
+
+def test_constraints_pin_what_pyproject_allows() -> None:
+    pins = requirements(constraint_lines())
+    wanted = project()["dependencies"] + [x for extra in project()["optional-dependencies"].values() for x in extra]
+    for name, wish in requirements(wanted).items():
+        if name != "regulars":
+            (pin,) = pins[name].specifier
+            assert wish.specifier.contains(pin.version), f"{wish}, but constraints.txt has {pins[name]}"
+
+
+def test_mlflow_installs_the_same_ranges_and_not_the_project() -> None:
+    listed = yaml.safe_load((ROOT / "python_env.yaml").read_text())["dependencies"]
+    assert sorted(listed) == sorted(project()["dependencies"] + project()["optional-dependencies"]["demo"])
+
+
+@pytest.mark.parametrize("name", entry_points())
+def test_mlproject_names_only_what_regulars_knows(name: str) -> None:
+    entry = entry_points()[name]
+    program, script, *words = shlex.split(entry["command"])
+    assert (program, script) == ("python", "regulars.py")
+    if words[0] == "-c":
+        words = words[2:]
+    assert words[0] == name and name in regulars.cli.commands
+    options = {text for parameter in regulars.cli.commands[name].params for text in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= options
+    assert set(re.findall(r"{(\w+)}", entry["command"])) == set(entry["parameters"])
+    assert isinstance(regulars.cli, click.Group)
