@@ -1,0 +1,348 @@
+"""Files into contract tables: UTC, duplicates, refunds, known-at; bad rows are set aside and counted, never lost.
+
+Money is kept as whole ten-thousandths (TICKS a unit): sums of integers do not depend on the order of rows,
+so the same log gives the same bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from features.config import Config, Events
+from features.engine import DuckDBEngine
+from features.errors import DataError, UsageError, sample
+
+TICKS = 10_000
+LARGEST = 1e12
+OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
+CLOCK = r"[0-9]{2}:[0-9]{2}"
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Rows that do not enter the contract: why, how many, and a few of their customers."""
+
+    reason: str
+    rows: int
+    customers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The contract's tables in an engine, and what is known of them as a whole.
+
+    Attributes:
+        events: customer_id, order_id, time, day, seen (the day the row became visible), amount and quantity
+            (int64, ticks), and one text column a kind (`kind_<slug>`).
+        kinds: Slugs of the kind columns, in the config's order.
+        first: Day of the first event.
+        last: Day of the last event.
+        end: First day about which nothing is known: labels mature up to it.
+        fingerprint: Changes when any row does.
+    """
+
+    events: ibis.Table
+    source: ibis.Table
+    kinds: tuple[str, ...]
+    has_amount: bool
+    has_quantity: bool
+    has_clock: bool
+    rows_read: int
+    rows: int
+    customers: int
+    first: date
+    last: date
+    end: date
+    set_aside: tuple[SetAside, ...]
+    duplicates_dropped: int
+    fingerprint: str
+
+
+def load(config: Config, engine: DuckDBEngine) -> Tables:
+    """Reads [events] into the contract.
+
+    Raises:
+        DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
+        UsageError: A column that is not there, or a query or format that is not understood.
+    """
+    events = config.events
+    source = engine.read(events.source, config.folder, (events.customer, events.order, events.id, *events.kinds))
+    if events.query:
+        source = engine.query(source, events.query, "queried")
+    _need_columns(source, events)
+    rows_read = _scalar(engine, source.count())
+    if not rows_read:
+        raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
+    if events.duplicates == "drop" and not events.id:
+        source = engine.store("deduplicated", source.distinct())
+    _refuse_mixed_zones(source, events, engine)
+    stored = engine.store("intake", _normalise(source, events, engine))
+    if events.id:
+        stored = engine.store("intake_once", _first_of_each_id(stored))
+    return _summarise(stored, source, config, engine, rows_read)
+
+
+def slug(name: str) -> str:
+    """A column's name as part of a feature's name.
+
+    >>> slug("StockCode"), slug("store id"), slug("商品")
+    ('stock_code', 'store_id', '商品')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"\W+", "_", spaced).strip("_").lower()
+
+
+def shape(text: str) -> str:
+    """A text with its digits and letters masked, so that a message shows the form and not the content.
+
+    >>> shape("£12.50"), shape("03/Jan/2024")
+    ('£99.99', '99/aaa/9999')
+    """
+    return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text))[:40]
+
+
+def _need_columns(source: ibis.Table, events: Events) -> None:
+    roles = {role: getattr(events, role) for role in ("customer", "time", "amount", "order", "quantity")}
+    roles |= {"known_at": events.known_at, "id": events.id} | {f"kinds ({k})": k for k in events.kinds}
+    for role, column in roles.items():
+        if column and column not in source.columns:
+            near = difflib.get_close_matches(column, source.columns, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(
+                f"[events] {role}: the source has no column {column!r}; {hint}it has {', '.join(source.columns)}"
+            )
+    slugs = [slug(kind) for kind in events.kinds]
+    if len(set(slugs)) != len(slugs) or "" in slugs:
+        raise UsageError(f"[events] kinds: {', '.join(events.kinds)} would give features of the same name; rename one")
+
+
+def _normalise(source: ibis.Table, events: Events, engine: DuckDBEngine) -> ibis.Table:
+    """Every row of the source in the contract's types, with the reason it is set aside or null."""
+    customer = _identifier(source[events.customer])
+    moment = _moment(source[events.time], events, engine, "time")
+    known = _moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
+    amount = source[events.amount].try_cast("float64") if events.amount else ibis.null("float64")
+    quantity = source[events.quantity].try_cast("float64") if events.quantity else ibis.null("float64")
+    order = _identifier(source[events.order]) if events.order else ibis.null("string")
+    checks = {
+        "missing customer": customer.isnull(),
+        "missing time": source[events.time].isnull(),
+        "unreadable time": moment.isnull(),
+    }
+    if events.known_at:
+        checks["unreadable known_at"] = source[events.known_at].notnull() & known.isnull()
+    if events.until:
+        checks["on or after until"] = moment >= ibis.literal(_until(events), "timestamp")
+    if events.amount:
+        checks |= {
+            "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
+            "unreadable amount": amount.isnull(),
+            "infinite amount": amount.isinf(),
+            "amount beyond 1e12": amount.abs() > LARGEST,
+        }
+    reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
+    day = moment.date()
+    return source.select(
+        customer_id=customer,
+        order_id=ibis.coalesce(order, moment.cast("string")),
+        time=moment,
+        day=day,
+        seen=ibis.greatest(day, ibis.coalesce(known, moment).date()),
+        amount=_ticks(amount, reason),
+        quantity=_ticks(quantity, reason),
+        reason=reason,
+        **({"event_id": _identifier(source[events.id])} if events.id else {}),
+        **{f"kind_{slug(kind)}": source[kind].cast("string") for kind in events.kinds},
+    )
+
+
+def _identifier(column: ibis.Value) -> ibis.Value:
+    """An id as text: 17850 and 17850.0 are both '17850'; blank text is null."""
+    kind = column.type()
+    if kind.is_floating():
+        whole = (column == column.floor()) & (column.abs() < 2**53)
+        text = whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
+        return column.isnan().ifelse(ibis.null("string"), text)
+    text = column.cast("string")
+    return text.strip().nullif("").notnull().ifelse(text, ibis.null("string")) if kind.is_string() else text
+
+
+def _ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
+    """Whole ten-thousandths of a usable number; null where the row is set aside."""
+    usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST)
+    return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
+
+
+def _moment(column: ibis.Value, events: Events, engine: DuckDBEngine, role: str) -> ibis.Value:
+    """A column of times as naive timestamps in UTC; null where it cannot be read."""
+    kind = column.type()
+    if kind.is_timestamp() and kind.timezone:
+        return column.cast("timestamp")
+    if kind.is_date():
+        return column.cast("timestamp")
+    if kind.is_timestamp():
+        return _to_utc(column.cast("timestamp"), events, engine)
+    if kind.is_integer():
+        return _from_digits(column)
+    if not kind.is_string():
+        raise UsageError(
+            f"[events] {role}: column {column.get_name()!r} holds {kind}; expected a time, a date, text or YYYYMMDD"
+        )
+    if events.time_format and role == "time":
+        return _to_utc(engine.parse_time(column, events.time_format), events, engine)
+    text = column.strip()
+    with_offset = text.re_search(CLOCK + r".*" + OFFSET).ifelse(
+        text.try_cast(dt.Timestamp("UTC")).cast("timestamp"), ibis.null("timestamp")
+    )
+    return ibis.coalesce(with_offset, _to_utc(text.try_cast("timestamp"), events, engine))
+
+
+def _from_digits(column: ibis.Value) -> ibis.Value:
+    """Whole numbers written YYYYMMDD as timestamps."""
+    text = column.cast("string")
+    dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
+    return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
+
+
+def _to_utc(moment: ibis.Value, events: Events, engine: DuckDBEngine) -> ibis.Value:
+    return engine.localise(moment, events.timezone) if events.timezone else moment
+
+
+def _until(events: Events) -> date:
+    try:
+        return date.fromisoformat(events.until)
+    except ValueError:
+        raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
+
+
+def _refuse_mixed_zones(source: ibis.Table, events: Events, engine: DuckDBEngine) -> None:
+    """Text times of which some carry an offset and some do not are ambiguous unless the config says a zone."""
+    column = source[events.time]
+    if not column.type().is_string() or events.timezone or events.time_format:
+        return
+    text = column.strip()
+    clocked, offset = text.re_search(CLOCK), text.re_search(CLOCK + r".*" + OFFSET)
+    counts = engine.arrow(source.aggregate(offset=offset.sum(), bare=(clocked & ~offset).sum())).to_pylist()[0]
+    if counts["offset"] and counts["bare"]:
+        raise DataError(
+            f"[events] time: column {events.time!r} mixes {counts['offset']:,} times with an offset and "
+            f"{counts['bare']:,} without; set [events] timezone to the zone of those without, such as 'Europe/London'"
+        )
+
+
+def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
+    """Marks all but the first of the usable rows that share an event id."""
+    everything = [stored[c] for c in stored.columns if c not in ("event_id", "seen")]
+    place = ibis.row_number().over(group_by=[stored.event_id, stored.reason], order_by=[stored.seen, *everything])
+    repeated = stored.event_id.notnull() & stored.reason.isnull() & (place > 0)
+    return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
+
+
+def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: DuckDBEngine, rows_read: int) -> Tables:
+    events = config.events
+    aside = _set_aside(stored, engine)
+    rejected = engine.rejected_lines()
+    if rejected > events.max_unreadable * (rows_read + rejected):
+        raise DataError(
+            f"{events.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
+            f"(a stray separator or quote?); mend them, or allow it with [events] max_unreadable "
+            f"(now {events.max_unreadable:g})"
+        )
+    if rejected:
+        aside = (*aside, SetAside("malformed line", rejected, ()))
+    good = stored.filter(stored.reason.isnull()).drop("reason")
+    _refuse_unreadable(aside, source, stored, events, engine, rows_read)
+    facts = engine.arrow(
+        good.aggregate(
+            rows=good.count(),
+            customers=good.customer_id.nunique(),
+            first=good.day.min(),
+            last=good.day.max(),
+            clock=(good.time != good.day.cast("timestamp")).any(),
+        )
+    ).to_pylist()[0]
+    if not facts["rows"]:
+        reasons = "; ".join(f"{a.reason}: {a.rows:,}" for a in aside)
+        raise DataError(f"{events.source}: none of {rows_read:,} rows can be used ({reasons})")
+    has_clock = bool(facts["clock"])
+    end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
+    identity = {"content": engine.content(stored), "columns": stored.columns, "end": str(end)}
+    kept = _scalar(engine, source.count()) if events.duplicates == "drop" and not events.id else rows_read
+    return Tables(
+        events=good,
+        source=source,
+        kinds=tuple(slug(kind) for kind in events.kinds),
+        has_amount=bool(events.amount),
+        has_quantity=bool(events.quantity),
+        has_clock=has_clock,
+        rows_read=rows_read,
+        rows=facts["rows"],
+        customers=facts["customers"],
+        first=facts["first"],
+        last=facts["last"],
+        end=end,
+        set_aside=aside,
+        duplicates_dropped=rows_read - kept,
+        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
+    )
+
+
+def _set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]:
+    bad = stored.filter(stored.reason.notnull())
+    counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
+    found = []
+    for row in counts:
+        ids = bad.filter(bad.reason == row["reason"]).customer_id
+        few = engine.arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
+        found.append(SetAside(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
+    return tuple(found)
+
+
+def _refuse_unreadable(
+    aside: tuple[SetAside, ...],
+    source: ibis.Table,
+    stored: ibis.Table,
+    events: Events,
+    engine: DuckDBEngine,
+    rows_read: int,
+) -> None:
+    """Stops where too many rows cannot be read: what is left would not stand for the whole."""
+    repairs = {
+        "time": "set [events] time_format, such as '%d/%m/%Y %H:%M'",
+        "amount": "clean it in [events] query, such as CAST(regexp_replace(price, '[^0-9.-]', '', 'g') AS DOUBLE)",
+    }
+    for role, repair in repairs.items():
+        wrong = [a for a in aside if a.reason in (f"unreadable {role}", f"infinite {role}", f"missing {role}")]
+        rows = sum(a.rows for a in wrong)
+        if rows <= events.max_unreadable * rows_read:
+            continue
+        column = getattr(events, role)
+        ids = sorted({c for a in wrong for c in a.customers})
+        raise DataError(
+            f"{events.source}: {rows:,} of {rows_read:,} rows have no usable {role} in column {column!r}"
+            f"{_shapes(source, column, role, events, engine)}"
+            f"{f'; customers {sample(ids)}' if ids else ''}; {repair}, "
+            f"or allow it with [events] max_unreadable (now {events.max_unreadable:g})"
+        )
+
+
+def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: DuckDBEngine) -> str:
+    """What unreadable text looks like, with letters and digits masked."""
+    if not source[column].type().is_string():
+        return ""
+    read = source[column].try_cast("float64") if role == "amount" else _moment(source[column], events, engine, role)
+    odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
+    found = engine.arrow(odd)["text"].to_pylist()
+    return f" (written like {shape(found[0])!r})" if found else ""
+
+
+def _scalar(engine: DuckDBEngine, value: ibis.Value) -> int:
+    return int(engine.arrow(value.name("n").as_table())["n"][0].as_py())

@@ -1,0 +1,261 @@
+"""The data contract's audit: what a log holds, what was set aside and why, every breach that would mislead a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from features import intake
+from features.config import Config
+from features.engine import DuckDBEngine, open_engine
+from features.errors import DataError
+from features.files import write_whole
+from features.intake import TICKS, Tables
+from features.task import Task, Window
+
+STRAY_SHARE = 0.01
+LONG_GAP = Window(7)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `regulars check` prints and writes: counts, spans, shares, and breaches in words.
+
+    Attributes:
+        gaps: The longest runs of days without any event: (first day without, days).
+        months: Events, orders, customers and net amount by month.
+        breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
+        notes: What is worth knowing and stops nothing.
+    """
+
+    rows_read: int
+    rows: int
+    customers: int
+    orders: int
+    first: date
+    last: date
+    complete_until: date
+    net_amount: float | None
+    set_aside: tuple[dict[str, Any], ...]
+    duplicate_rows: int
+    duplicates_dropped: int
+    refund_rows_share: float | None
+    refund_amount_share: float | None
+    one_time_buyers_share: float
+    late_rows: int
+    gaps: tuple[dict[str, Any], ...]
+    months: tuple[dict[str, Any], ...]
+    breaches: tuple[str, ...]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The audit as plain values, dates as ISO text."""
+        return _plain(asdict(self))
+
+
+def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
+    """Looks at a whole log; reads it, changes nothing."""
+    e = tables.events
+    facts = _one(
+        engine,
+        e.aggregate(
+            net=e.amount.sum().cast("float64") / TICKS,
+            gross=e.amount.sum(where=e.amount > 0).cast("float64") / TICKS,
+            refund_rows=(e.amount < 0).sum(),
+            late=(e.seen > e.day).sum(),
+        ),
+    )
+    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
+    duplicates = tables.rows_read - tables.duplicates_dropped - _count(engine, tables.source.distinct())
+    money = tables.has_amount
+    buyers = _buyers(tables, engine)
+    gross = facts["gross"] or 0.0
+    return Audit(
+        rows_read=tables.rows_read,
+        rows=tables.rows,
+        customers=tables.customers,
+        orders=int(buyers["orders"] or 0),
+        first=tables.first,
+        last=tables.last,
+        complete_until=tables.end,
+        net_amount=facts["net"] if money else None,
+        set_aside=tuple(asdict(aside) for aside in tables.set_aside),
+        duplicate_rows=duplicates,
+        duplicates_dropped=tables.duplicates_dropped,
+        refund_rows_share=facts["refund_rows"] / tables.rows if money else None,
+        refund_amount_share=1 - facts["net"] / gross if money and gross else None,
+        one_time_buyers_share=(buyers["once"] or 0) / max(buyers["buyers"], 1),
+        late_rows=int(facts["late"] or 0),
+        gaps=tuple(_gaps(days)[:5]),
+        months=tuple(_months(tables, engine)),
+        breaches=tuple(breaches(tables, task, engine, days)),
+        notes=tuple(_notes(tables, task, duplicates)),
+        fingerprint=tables.fingerprint,
+    )
+
+
+def check(config: Config) -> tuple[Audit, Path]:
+    """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
+    with open_engine(config.engine, config.folder) as engine:
+        report = audit(intake.load(config, engine), config.task.task(), engine)
+    target = config.output / "audit.json"
+    write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    return report, target
+
+
+def require(tables: Tables, task: Task, engine: DuckDBEngine) -> None:
+    """Stops on the first breach of the contract.
+
+    Raises:
+        DataError: With the breach in words.
+    """
+    e = tables.events
+    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
+    for breach in breaches(tables, task, engine, days):
+        raise DataError(breach)
+
+
+def cutoffs(tables: Tables, task: Task) -> list[date]:
+    """Every mature cutoff to learn from, ascending."""
+    return task.mature_cutoffs(tables.first, tables.end)
+
+
+def breaches(tables: Tables, task: Task, engine: DuckDBEngine, days: pa.Table) -> list[str]:
+    """Every breach of the contract, in words: stray dates, no purchase, a log shorter than the horizon."""
+    found = _stray(days, task)
+    span = (tables.end - tables.first).days
+    if span <= task.horizon.days:
+        found.append(
+            f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
+            f"no label can mature; give a longer log or a horizon below {span}d"
+        )
+    if tables.has_amount and not _count(engine, tables.events.filter(tables.events.amount > 0)):
+        found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
+    return found
+
+
+def _stray(days: pa.Table, task: Task) -> list[str]:
+    """A few rows far from all others are most often mistyped dates, and would move the end of the log."""
+    found, total, seen = [], sum(days["rows"].to_pylist()), 0
+    dates, rows = days["day"].to_pylist(), days["rows"].to_pylist()
+    for before, after, count in zip(dates, dates[1:], rows, strict=False):
+        seen += count
+        if (after - before).days <= max(task.horizon.days, 30):
+            continue
+        if total - seen < STRAY_SHARE * total:
+            found.append(
+                f"{total - seen:,} of {total:,} rows are dated {after} or later, {(after - before).days} days after "
+                f'all others: mistyped or future dates? Set [events] until = "{_next(before)}" to set them aside'
+            )
+            break
+        if seen < STRAY_SHARE * total:
+            found.append(
+                f"{seen:,} of {total:,} rows are dated {before} or earlier, {(after - before).days} days before all "
+                "others: mistyped dates? Filter them in [events] query"
+            )
+    return found
+
+
+def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
+    notes = []
+    if duplicates:
+        notes.append(
+            f"{duplicates:,} rows equal another in every column; they are kept "
+            '(drop them with [events] duplicates = "drop", or name an event id)'
+        )
+    longest = task.windows[-1]
+    span = (tables.end - tables.first).days
+    if longest.days > span:
+        notes.append(f"the window {longest} is longer than the log ({span} days): it says the same as the whole past")
+    if not tables.has_amount:
+        notes.append("the log has no amounts: churn can be predicted, value cannot")
+    count = len(cutoffs(tables, task))
+    notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
+    return notes
+
+
+def _buyers(tables: Tables, engine: DuckDBEngine) -> dict[str, Any]:
+    e = tables.events
+    orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
+    bought = orders.filter(orders.net > 0) if tables.has_amount else orders
+    each = bought.group_by("customer_id").aggregate(n=bought.count())
+    return _one(engine, each.aggregate(buyers=each.count(), once=(each.n == 1).sum(), orders=each.n.sum()))
+
+
+def _months(tables: Tables, engine: DuckDBEngine) -> list[dict[str, Any]]:
+    e = tables.events.mutate(month=tables.events.day.truncate("M"))
+    rows = e.group_by("month").aggregate(
+        events=e.count(),
+        customers=e.customer_id.nunique(),
+        net_amount=e.amount.sum().cast("float64") / TICKS,
+    )
+    return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.arrow(rows.order_by("month")).to_pylist()]
+
+
+def _gaps(days: pa.Table) -> list[dict[str, Any]]:
+    """Runs of a week or more without any event, longest first."""
+    dates = days["day"].to_pylist()
+    runs = [
+        {"from": _next(before), "days": (after - before).days - 1}
+        for before, after in zip(dates, dates[1:], strict=False)
+        if (after - before).days > LONG_GAP.days
+    ]
+    return sorted(runs, key=lambda run: -run["days"])
+
+
+def _next(day: date) -> date:
+    return Window(1).after(day)[1]
+
+
+def _one(engine: DuckDBEngine, expr: ibis.Table) -> dict[str, Any]:
+    return engine.arrow(expr).to_pylist()[0]
+
+
+def _count(engine: DuckDBEngine, expr: ibis.Table) -> int:
+    return int(_one(engine, expr.aggregate(n=expr.count()))["n"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def describe(report: Audit) -> str:
+    """The audit as text for a terminal."""
+    money = report.net_amount is not None
+    lines = [
+        f"rows           {report.rows:,} usable of {report.rows_read:,} read",
+        f"customers      {report.customers:,}, {report.one_time_buyers_share:.1%} of buyers bought once",
+        f"purchases      {report.orders:,} orders",
+        f"span           {report.first} to {report.last}, complete until {report.complete_until}",
+    ]
+    if money:
+        refunds = f"{report.refund_rows_share:.2%} of rows, {report.refund_amount_share or 0:.2%} of money"
+        lines += [f"net amount     {report.net_amount:,.2f}", f"refunds        {refunds}"]
+    aside = report.set_aside or ({"reason": "none", "rows": 0, "customers": []},)
+    for n, row in enumerate(aside):
+        ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+        lines.append(f"{'set aside' if not n else '':<15}{row['reason']}: {row['rows']:,}{ids}")
+    lines.append(f"duplicates     {report.duplicate_rows:,} kept, {report.duplicates_dropped:,} dropped")
+    if report.late_rows:
+        lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
+    gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
+    lines.append(f"gaps           {gaps or 'no week without events'}")
+    lines += ["", f"{'month':<9}{'events':>12}{'customers':>12}" + (f"{'net amount':>18}" if money else "")]
+    most = max(month["events"] for month in report.months)
+    for month in report.months:
+        net = f"{month['net_amount']:>18,.2f}" if money else ""
+        bar = "█" * round(20 * month["events"] / most)
+        lines.append(f"{month['month']:<9}{month['events']:>12,}{month['customers']:>12,}{net}  {bar}")
+    lines += ["", *(f"note: {note}" for note in report.notes), *(f"BREACH: {breach}" for breach in report.breaches)]
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""The prediction task: who counts as a customer, what is predicted, when; and the arithmetic of cutoffs.
+
+Every interval is half-open and in UTC. A cutoff is a date and stands for that day's first instant, so
+whole days lie on one side of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+Interval = tuple[date, date]
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A length of time in whole days.
+
+    >>> Window.parse("90d"), str(Window.parse("4w"))
+    (Window(days=90), '28d')
+    """
+
+    days: int
+
+    def __post_init__(self) -> None:
+        if self.days < 1:
+            raise ValueError(f"a duration is one day or more, found {self.days} days")
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Reads '90d' (days) or '12w' (weeks); raises ValueError on anything else."""
+        match = re.fullmatch(r"\s*(\d{1,5})\s*([dw])\s*", text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f"a duration is a number of days or weeks such as '90d' or '12w', found {text!r}")
+        return cls(int(match[1]) * (7 if match[2] == "w" else 1))
+
+    @property
+    def delta(self) -> timedelta:
+        """The window as a timedelta."""
+        return timedelta(days=self.days)
+
+    def before(self, cutoff: date) -> Interval:
+        """What a feature over this window may see: [cutoff - window, cutoff).
+
+        >>> Window(7).before(date(2024, 3, 8))
+        (datetime.date(2024, 3, 1), datetime.date(2024, 3, 8))
+        """
+        return cutoff - self.delta, cutoff
+
+    def after(self, cutoff: date) -> Interval:
+        """What a label over this horizon sees: [cutoff, cutoff + window)."""
+        return cutoff, cutoff + self.delta
+
+    def __str__(self) -> str:
+        return f"{self.days}d"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Who counts as a customer at a cutoff: those with a purchase in [cutoff - active_within, cutoff)."""
+
+    active_within: Window
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is predicted, for whom, and from which windows of the past.
+
+    Attributes:
+        horizon: The label sees [cutoff, cutoff + horizon).
+        cohort: Who is predicted.
+        every: Spacing of the training cutoffs.
+        windows: Feature windows, ascending.
+        churn: 'inactive': no purchase in the horizon.
+    """
+
+    horizon: Window
+    cohort: Cohort
+    every: Window
+    windows: tuple[Window, ...]
+    churn: Literal["inactive"] = "inactive"
+
+    def __post_init__(self) -> None:
+        if not self.windows or list(self.windows) != sorted(set(self.windows)):
+            raise ValueError(
+                f"windows must be distinct and ascending, found {', '.join(map(str, self.windows)) or 'none'}"
+            )
+
+    def is_mature(self, cutoff: date, end: date) -> bool:
+        """Whether the label of `cutoff` is known by `end`, the first day about which nothing is known.
+
+        >>> task = Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),))
+        >>> task.is_mature(date(2024, 1, 1), end=date(2024, 3, 31)), task.is_mature(date(2024, 1, 2), date(2024, 3, 31))
+        (True, False)
+        """
+        return cutoff + self.horizon.delta <= end
+
+    def mature_cutoffs(self, first: date, end: date) -> list[date]:
+        """Every mature cutoff that has some history, ascending, `every` apart, the last as late as possible.
+
+        Args:
+            first: The day of the first event.
+            end: The first day about which nothing is known.
+
+        Returns:
+            Cutoffs c with c + horizon <= end and at least min(every, horizon) of log before them.
+
+        >>> task = Task(Window(28), Cohort(Window(365)), Window(28), (Window(28),))
+        >>> [str(c) for c in task.mature_cutoffs(date(2024, 1, 1), date(2024, 4, 1))]
+        ['2024-02-05', '2024-03-04']
+        """
+        earliest = first + min(self.every, self.horizon).delta
+        cutoff, found = end - self.horizon.delta, []
+        while cutoff >= earliest:
+            found.append(cutoff)
+            cutoff -= self.every.delta
+        return found[::-1]

@@ -1,0 +1,92 @@
+"""Small logs for every test: rows in, a file and the contract's tables out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.config import Config, EngineConfig, parse
+from features.engine import DuckDBEngine, open_engine
+from features.intake import Tables, load
+from features.task import Cohort, Task, Window
+from tests.shop import make_shop
+from training.train import Trained, train
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
+    """An engine for one test."""
+    with open_engine(EngineConfig(), tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., Config]:
+    """From [events] keys, and whole sections by name, to a config in `tmp_path`."""
+
+    def make(sections: Mapping[str, Any] | None = None, **events: Any) -> Config:
+        base = {"source": "log.parquet", "customer": "customer", "time": "time"}
+        values = {"config_version": 1, "name": "test", "events": {**base, **events}, **(sections or {})}
+        return parse(values, tmp_path / "regulars.toml")
+
+    return make
+
+
+@pytest.fixture
+def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBEngine) -> Callable[..., Tables]:
+    """From rows to `log.parquet` in `tmp_path` and the contract's tables.
+
+    Roles are guessed from the names of the columns (customer, time, amount, order, quantity, known_at) unless given;
+    columns that start with 'kind' are kinds.
+    """
+
+    def make(rows: Rows | pa.Table, **events: Any) -> Tables:
+        table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
+        pq.write_table(table, tmp_path / "log.parquet")
+        roles = {role: role for role in ("amount", "order", "quantity", "known_at") if role in table.column_names}
+        kinds = [name for name in table.column_names if name.startswith("kind")]
+        return load(make_config(**{**roles, "kinds": kinds, **events}), engine)
+
+    return make
+
+
+@pytest.fixture
+def make_task() -> Callable[..., Task]:
+    """A task from whole days."""
+
+    def make(horizon: int = 30, active: int = 365, every: int = 30, windows: Sequence[int] = (30, 90)) -> Task:
+        return Task(Window(horizon), Cohort(Window(active)), Window(every), tuple(Window(days) for days in windows))
+
+    return make
+
+
+@pytest.fixture
+def at() -> Callable[[str], datetime]:
+    """A time of the log from ISO text, in UTC."""
+    return lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def day() -> Callable[[str], date]:
+    """A date from ISO text."""
+    return date.fromisoformat
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The config of a made-up shop, in a folder of its own."""
+    return make_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="session")
+def trained(shop: Config) -> Trained:
+    """The shop with its champions registered in MLflow."""
+    return train(shop)

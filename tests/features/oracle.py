@@ -1,0 +1,250 @@
+"""Every feature and label worked out slowly from its phrase: one customer, one cutoff, one line at a time.
+
+Shares no code with `features`. Money is in Fractions, so that only the last step rounds. A line is a dictionary:
+customer, time (UTC), and where the log has them amount, order, quantity, known_at and kinds (`kind_...`).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+Line = Mapping[str, Any]
+Values = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a snapshot depends on besides the lines."""
+
+    windows: tuple[int, ...]
+    horizon: int
+    active_within: int
+    kinds: tuple[str, ...] = ()
+    has_amount: bool = True
+    has_quantity: bool = False
+    has_clock: bool = True
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order as far as it was visible."""
+
+    day: date
+    hour: int
+    net: Fraction
+    refund: Fraction
+    gross: Fraction
+    quantity: Fraction
+    lines: int
+
+
+def snapshots(
+    lines: Sequence[Line], cutoffs: Iterable[date], setting: Setting, end: date
+) -> dict[tuple[str, date], Values]:
+    """Features and labels of every customer with a purchase in [cutoff - active_within, cutoff)."""
+    found = {}
+    for cutoff in cutoffs:
+        seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
+        for customer in sorted({line["customer"] for line in seen}):
+            own = [line for line in seen if line["customer"] == customer]
+            bought = purchases(orders(own), setting)
+            if not any(cutoff - timedelta(setting.active_within) <= order.day < cutoff for order in bought):
+                continue
+            values = features(own, cutoff, setting, min(line["time"].date() for line in seen))
+            future = [line for line in lines if line["customer"] == customer]
+            found[customer, cutoff] = values | labels(future, cutoff, setting, end)
+    return found
+
+
+def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> Values:
+    """No purchase, and the net amount, in [cutoff, cutoff + horizon); null before that is over."""
+    stop = cutoff + timedelta(setting.horizon)
+    if stop > end:
+        return {"churned": None, "value": None}
+    after = orders([line for line in lines if midnight(cutoff) <= line["time"] < midnight(stop)])
+    net = float(sum(order.net for order in after)) if setting.has_amount else None
+    return {"churned": float(not purchases(after, setting)), "value": net}
+
+
+def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date) -> Values:
+    """All features of one customer with at least one purchase."""
+    every = orders(lines)
+    bought = purchases(every, setting)
+    values = rhythm(bought, cutoff) | whole_past(every, bought, cutoff, setting)
+    for days in setting.windows:
+        start = cutoff - timedelta(days)
+        values |= in_window(
+            [order for order in every if start <= order.day], [o for o in bought if start <= o.day], days, setting
+        )
+    tenure = (cutoff - min(order.day for order in bought)).days
+    for short, long in zip(setting.windows[:-1], setting.windows[1:], strict=True):
+        values |= trend(bought, cutoff, short, long, tenure, setting)
+    values |= season(every, bought, cutoff, setting, log_start)
+    for kind in setting.kinds:
+        values |= variety(lines, kind, cutoff, setting)
+    return values
+
+
+def rhythm(bought: Sequence[Order], cutoff: date) -> Values:
+    days = sorted({order.day for order in bought})
+    gaps = [(after - before).days for before, after in zip(days, days[1:], strict=False)]
+    recency = (cutoff - days[-1]).days
+    mean = statistics.fmean(gaps) if gaps else None
+    return {
+        "recency_days": recency,
+        "tenure_days": (cutoff - days[0]).days,
+        "gap_mean_days": mean,
+        "gap_median_days": statistics.median(gaps) if gaps else None,
+        "gap_last_days": gaps[-1] if gaps else None,
+        "gap_longest_days": max(gaps) if gaps else None,
+        "gap_spread": statistics.stdev(gaps) / mean if mean and len(gaps) > 1 else None,
+        "gap_last_ratio": ratio(gaps[-1], mean) if gaps else None,
+        "overdue_ratio": ratio(recency, mean),
+        "overdue_longest_ratio": ratio(recency, max(gaps)) if gaps else None,
+    }
+
+
+def whole_past(every: Sequence[Order], bought: Sequence[Order], cutoff: date, setting: Setting) -> Values:
+    n, months = len(bought), Fraction(max((cutoff - min(order.day for order in bought)).days, 30), 30)
+    values: Values = {
+        "orders_count_ever": n,
+        "orders_rate_ever": float(n / months),
+        "items_per_order_ever": sum(order.lines for order in bought) / n,
+        "weekend_share_ever": sum(order.day.isoweekday() >= 6 for order in bought) / n,
+    }
+    if setting.has_clock:
+        values["hour_mean_ever"] = sum(order.hour for order in bought) / n
+    if not setting.has_amount:
+        return values
+    amounts = [order.net for order in bought]
+    last_day = max(order.day for order in bought)
+    last = sum(order.net for order in bought if order.day == last_day)
+    usual = Fraction(sum(amounts), len({order.day for order in bought}))
+    net = sum(order.net for order in every)
+    return values | {
+        "amount_sum_ever": float(net),
+        "amount_rate_ever": float(net / months),
+        "order_amount_mean_ever": float(sum(amounts) / n),
+        "order_amount_max_ever": float(max(amounts)),
+        "order_amount_spread_ever": statistics.stdev(amounts) / float(sum(amounts) / n) if n > 1 else None,
+        "amount_last": float(last),
+        "amount_last_ratio": float(last / usual),
+        "refunds_count_ever": sum(order.refund > 0 for order in every),
+        "refund_share_ever": ratio(sum(order.refund for order in every), sum(order.gross for order in every)),
+    }
+
+
+def in_window(every: Sequence[Order], bought: Sequence[Order], days: int, setting: Setting) -> Values:
+    values: Values = {
+        "orders_count": len(bought),
+        "active_days": len({order.day for order in bought}),
+        "items_count": sum(order.lines for order in bought),
+        "items_per_order": ratio(sum(order.lines for order in bought), len(bought)),
+    }
+    if setting.has_quantity:
+        values["quantity_sum"] = float(sum(order.quantity for order in every))
+    if setting.has_amount:
+        amounts = [order.net for order in bought]
+        values |= {
+            "amount_sum": float(sum(order.net for order in every)),
+            "order_amount_mean": ratio(sum(amounts), len(amounts)),
+            "order_amount_max": float(max(amounts)) if amounts else None,
+            "refunds_count": sum(order.refund > 0 for order in every),
+            "refund_share": ratio(sum(order.refund for order in every), sum(order.gross for order in every)),
+        }
+    return {f"{name}_{days}d": value for name, value in values.items()}
+
+
+def trend(bought: Sequence[Order], cutoff: date, short: int, long: int, tenure: int, setting: Setting) -> Values:
+    """Pace (a day, over the part of the window in which the customer was one) against pace."""
+
+    def pace(days: int, what: str) -> Fraction:
+        inside = [order for order in bought if cutoff - timedelta(days) <= order.day]
+        total = len(inside) if what == "orders" else sum(order.net for order in inside)
+        return Fraction(total) / min(tenure, days)
+
+    stems = {"orders": "orders"} | ({"amount": "spend"} if setting.has_amount else {})
+    return {
+        f"{stem}_trend_{short}d_{long}d": ratio(pace(short, what), pace(long, what)) for stem, what in stems.items()
+    }
+
+
+def season(every: Sequence[Order], bought: Sequence[Order], cutoff: date, setting: Setting, log_start: date) -> Values:
+    """The days that the horizon will cover, a year earlier; unknown where the log began later than that."""
+    start = cutoff - timedelta(365)
+    stop = min(start + timedelta(setting.horizon), cutoff)
+    known_year = log_start <= start
+    count = float(sum(start <= order.day < stop for order in bought))
+    net = float(sum(order.net for order in every if start <= order.day < stop))
+    values: Values = {"orders_count_year_ago": count if known_year else None}
+    return values | ({"amount_sum_year_ago": net if known_year else None} if setting.has_amount else {})
+
+
+def variety(lines: Sequence[Line], kind: str, cutoff: date, setting: Setting) -> Values:
+    """Kinds of lines that were paid for."""
+    paid = [x for x in lines if x[kind] is not None and (not setting.has_amount or x["amount"] > 0)]
+    first, last, count = {}, {}, {}
+    for line in sorted(paid, key=lambda line: line["time"]):
+        value, day = line[kind], line["time"].date()
+        first.setdefault(value, day)
+        last[value] = day
+        count[value] = count.get(value, 0) + 1
+    values: Values = {
+        f"{kind}_distinct_ever": len(count),
+        f"{kind}_top_share_ever": ratio(max(count.values()), len(paid)) if paid else None,
+    }
+    for days in setting.windows:
+        start = cutoff - timedelta(days)
+        met = sum(day >= start for day in last.values())
+        values[f"{kind}_distinct_{days}d"] = met
+        values[f"{kind}_new_share_{days}d"] = ratio(sum(day >= start for day in first.values()), met)
+    return values
+
+
+def orders(lines: Sequence[Line]) -> list[Order]:
+    """Lines with one order id, or of one moment where there is none; an order is on the day of its first line."""
+    groups: dict[Any, list[Line]] = {}
+    for line in lines:
+        name = line.get("order")
+        groups.setdefault(("moment", line["time"]) if name is None else ("order", name), []).append(line)
+    return [order(group) for group in groups.values()]
+
+
+def order(lines: Sequence[Line]) -> Order:
+    amounts = [money(line.get("amount")) for line in lines]
+    first = min(line["time"] for line in lines)
+    return Order(
+        day=first.date(),
+        hour=first.hour,
+        net=sum(amounts, Fraction()),
+        refund=-sum((a for a in amounts if a < 0), Fraction()),
+        gross=sum((a for a in amounts if a > 0), Fraction()),
+        quantity=sum((money(line.get("quantity")) for line in lines), Fraction()),
+        lines=len(lines),
+    )
+
+
+def purchases(every: Sequence[Order], setting: Setting) -> list[Order]:
+    """Orders with a positive net amount, or all where the log has no money."""
+    return [order for order in every if order.net > 0 or not setting.has_amount]
+
+
+def money(number: float | None) -> Fraction:
+    return Fraction(round(number * 10_000), 10_000) if number is not None else Fraction()
+
+
+def ratio(above: float | Fraction, below: float | Fraction | None) -> float | None:
+    return float(above / below) if below else None
+
+
+def known(line: Line) -> datetime:
+    return line.get("known_at") or line["time"]
+
+
+def midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

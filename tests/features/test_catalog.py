@@ -1,0 +1,117 @@
+"""Every feature has one name, a phrase, and a reading that fills from a row, or says that there is nothing to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from string import Formatter
+
+import pytest
+
+from features.catalog import Feature, catalog, fill, say
+from features.task import Task
+
+Make = Callable[..., Task]
+
+
+@pytest.fixture(params=[True, False], ids=["with everything", "with the least"])
+def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, ...]:
+    task = make_task(90, windows=(30, 90, 180, 365))
+    if request.param:
+        return catalog(task, ("country", "stock_code"), has_amount=True, has_quantity=True, has_clock=True)
+    return catalog(task, (), has_amount=False, has_quantity=False, has_clock=False)
+
+
+def test_an_ordinary_log_has_at_least_forty_features(make_task: Make) -> None:
+    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)))) >= 40
+    assert len(catalog(make_task(28, windows=(28, 84, 168)))) >= 40
+
+
+def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
+    names = [feature.name for feature in features]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+
+def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
+    bare = catalog(make_task(), (), has_amount=False, has_quantity=False, has_clock=False)
+    words = "amount|refund|quantity|hour"
+    assert not [feature.name for feature in bare if re.search(words, feature.name)]
+    assert {feature.unit for feature in bare}.isdisjoint({"money"})
+
+
+def test_windowed_features_end_in_their_window(features: tuple[Feature, ...]) -> None:
+    for feature in features:
+        if feature.window and "year_ago" not in feature.name:
+            assert feature.name.endswith(f"_{feature.window}")
+            assert str(feature.window.days) in feature.phrase
+
+
+@pytest.mark.parametrize("number", [1.0, 2.0, 0.25, 1234567.891])
+def test_every_reading_fills_from_a_row(number: float, features: tuple[Feature, ...]) -> None:
+    row = {feature.name: number for feature in features}
+    for feature in features:
+        text = feature.read(row)
+        assert text not in ("", feature.unread)
+        assert not re.search(r"[{}]|nan|None", text), text
+        assert re.search(r"\d", text), text
+
+
+def test_zero_is_a_reading_and_not_a_null(features: tuple[Feature, ...]) -> None:
+    row = dict.fromkeys((feature.name for feature in features), 0.0)
+    for feature in features:
+        expected = feature.at_zero or fill(feature.reading, 0.0, row)
+        assert feature.read(row) == expected != ""
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_null_is_said_in_words(nothing: float | None, features: tuple[Feature, ...]) -> None:
+    row = dict.fromkeys((feature.name for feature in features), nothing)
+    for feature in features:
+        assert feature.read(row) == feature.unread
+        assert feature.unread and not re.search(r"[{}]", feature.unread)
+
+
+def test_readings_name_only_features_of_the_same_log(features: tuple[Feature, ...]) -> None:
+    names = {feature.name for feature in features} | {"value"}
+    for feature in features:
+        assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} <= names
+
+
+def test_phrases_tell_features_apart(features: tuple[Feature, ...]) -> None:
+    phrases = [feature.phrase for feature in features]
+    assert sorted({phrase for phrase in phrases if phrases.count(phrase) > 1}) == []
+    assert all(phrase == phrase.strip() and phrase and "{" not in phrase for phrase in phrases)
+
+
+def test_units_and_families_are_known_words(features: tuple[Feature, ...]) -> None:
+    assert {feature.unit for feature in features} <= {"orders", "days", "money", "share", "ratio", "count"}
+    assert all(feature.family == feature.family.strip() != "" for feature in features)
+    assert len({feature.family for feature in features}) < len(features) / 2  # families hold several features
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "text"),
+    [
+        (1, "days", "1 day"),
+        (0, "days", "0 days"),
+        (1.4, "days", "1 day"),
+        (1.6, "days", "2 days"),
+        (1, "#order", "1 order"),
+        (1200, "#order", "1,200 orders"),
+        (0, "#refund", "0 refunds"),
+        (-1234.5, "money", "-1,234.50"),
+        (0.005, "share", "0%"),
+        (1, "share", "100%"),
+        (3, "count", "3"),
+        (2.25, "number", "2.2"),
+    ],
+)
+def test_numbers_in_words(number: float, unit: str, text: str) -> None:
+    assert say(number, unit) == text
+
+
+def test_a_reading_may_name_other_features() -> None:
+    template = "last order {value:days} ago, usually every {gap_mean_days:days}"
+    assert fill(template, 74.0, {"gap_mean_days": 12.2}) == "last order 74 days ago, usually every 12 days"
+    assert fill(template, 74.0, {"gap_mean_days": None}) == ""

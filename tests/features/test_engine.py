@@ -1,0 +1,113 @@
+"""The engine reads, stores and cleans up; what it cannot do it says in one line."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from features.config import EngineConfig
+from features.engine import DuckDBEngine, find_files, open_engine
+from features.errors import DataError, UsageError
+
+moment = datetime.fromisoformat
+
+
+def test_the_scratch_folder_is_gone_afterwards_even_on_an_error(tmp_path: Path) -> None:
+    config = EngineConfig(scratch=".")
+    with pytest.raises(RuntimeError), open_engine(config, tmp_path):
+        assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (EngineConfig(scratch="nowhere"), r"\[engine\] scratch: 'nowhere' is not a folder"),
+        (EngineConfig(memory="plenty"), r"\[engine\] memory = 'plenty' is not understood"),
+    ],
+)
+def test_settings_that_cannot_be_are_wrong_use(config: EngineConfig, says: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=says), open_engine(config, tmp_path):
+        pass
+
+
+def test_settings_reach_the_engine(tmp_path: Path) -> None:
+    with open_engine(EngineConfig(threads=1, memory="512MB"), tmp_path) as engine:
+        threads, memory, zone = engine.connection.con.execute(
+            "SELECT current_setting('threads'), current_setting('memory_limit'), current_setting('TimeZone')"
+        ).fetchone()
+    assert (threads, zone) == (1, "UTC")
+    assert memory.startswith("488")  # 512 MB in MiB
+
+
+def test_a_stage_is_stored_once_and_replaced(engine: DuckDBEngine) -> None:
+    source = engine.load("numbers", pa.table({"n": [1, 2, 3]}))
+    stored = engine.store("stage", source.mutate(n=source.n * 10))
+    engine.load("numbers", pa.table({"n": [7]}))
+    assert sorted(engine.arrow(stored)["n"].to_pylist()) == [10, 20, 30]
+    again = engine.store("stage", engine.connection.table("numbers"))
+    assert engine.arrow(again)["n"].to_pylist() == [7]
+    engine.drop("stage", "numbers")
+    assert engine.connection.list_tables() == []
+
+
+def test_names_of_stages_are_quoted(engine: DuckDBEngine) -> None:
+    stored = engine.store('kind_é "x"', engine.load("one", pa.table({"n": [1]})))
+    assert engine.arrow(stored)["n"].to_pylist() == [1]
+
+
+def test_a_stage_that_fails_is_bad_data_in_one_line(engine: DuckDBEngine) -> None:
+    table = engine.load("texts", pa.table({"t": ["x"]}))
+    with pytest.raises(DataError, match="while building numbers: ") as problem:
+        engine.store("numbers", table.select(n=table.t.cast("int64")))
+    assert "\n" not in str(problem.value)
+    with pytest.raises(DataError, match="while reading the data: "):
+        engine.arrow(table.select(n=table.t.cast("int64")))
+
+
+def test_content_follows_rows_and_not_their_order(engine: DuckDBEngine) -> None:
+    def content(numbers: list[int]) -> str:
+        return engine.content(engine.store("stored", engine.load("numbers", pa.table({"n": numbers}))))
+
+    assert content([1, 2, 3]) == content([3, 1, 2])
+    assert len({content(numbers) for numbers in ([1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 3], [1, 2, 3, 4, 4])}) == 5
+
+
+def test_clocks_turn_into_utc(engine: DuckDBEngine) -> None:
+    table = engine.load("clocks", pa.table({"t": [moment("2024-07-01T00:30"), moment("2024-01-01T00:30")]}))
+    found = engine.arrow(table.select(t=engine.localise(table.t, "Europe/London")))["t"].to_pylist()
+    assert sorted(found) == [moment("2024-01-01T00:30"), moment("2024-06-30T23:30")]
+
+
+def test_text_that_does_not_fit_a_layout_is_null(engine: DuckDBEngine) -> None:
+    table = engine.load("texts", pa.table({"t": ["31/12/2024", "12/31/2024", None]}))
+    found = engine.arrow(table.select(t=engine.parse_time(table.t, "%d/%m/%Y")))["t"].to_pylist()
+    assert [moment and moment.date() for moment in found] == [date(2024, 12, 31), None, None]
+
+
+def test_files_are_found_sorted_in_folders_and_globs(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv", "deep/c.csv", "readme.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("n\n1\n")
+    names = lambda source: [path.name for path in find_files(source, tmp_path)]  # noqa: E731
+    assert names(".") == ["a.csv", "b.csv", "c.csv"]
+    assert names("*.csv") == ["a.csv", "b.csv"]
+    assert names("b.csv") == ["b.csv"]
+
+
+def test_files_of_two_kinds_are_refused(engine: DuckDBEngine, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n\n1\n")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="of one kind, found csv, parquet"):
+        engine.read(".", tmp_path)
+
+
+def test_times_in_csv_stay_text(engine: DuckDBEngine, tmp_path: Path) -> None:
+    """A guess between 3 January and 1 March would be silent; the config says which."""
+    (tmp_path / "a.csv").write_text("day,moment,n\n03/01/2024,2024-01-01T10:00:00+02:00,20240101\n")
+    types = engine.read("a.csv", tmp_path).schema()
+    assert [types["day"].is_string(), types["moment"].is_string(), types["n"].is_integer()] == [True] * 3

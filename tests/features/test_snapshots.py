@@ -1,0 +1,311 @@
+"""Snapshots against a slow oracle on awkward logs, and the proof that a cutoff cannot see past itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from features.engine import DuckDBEngine
+from features.errors import UsageError
+from features.intake import Tables
+from features.snapshots import Snapshots, build
+from features.task import Task
+from tests.features import oracle
+
+WINDOWS, HORIZON, ACTIVE = (30, 90), 28, 120
+CUTOFFS = (date(2023, 2, 1), date(2023, 6, 15), date(2024, 2, 29), date(2024, 5, 1))
+EDGES = (0, 1, 2, 7, 27, 28, 29, 30, 31, 60, 89, 90, 91, 119, 120, 121, 336, 337, 338, 364, 365, 366, -1, -27, -28, -29)
+CLOCKS = ((0, 0, 0, 0), (0, 0, 0, 1), (9, 30, 0, 0), (17, 5, 0, 0), (23, 59, 59, 999999))
+AMOUNTS = (-20.0, -5.25, -0.01, 0.0, 0.01, 3.5, 10.0, 10.0, 99.99, 1234.5678)
+KINDS = (None, "a", "b", "c", "é 商", "x" * 40)
+SCHEMA = {
+    "customer": pa.string(),
+    "time": pa.timestamp("us", "UTC"),
+    "amount": pa.float64(),
+    "order": pa.string(),
+    "quantity": pa.int64(),
+    "known_at": pa.timestamp("us", "UTC"),
+    "kind_what": pa.string(),
+    "kind_where": pa.string(),
+}
+ALL = tuple(SCHEMA)
+SHAPES = {
+    "everything": (ALL, True),
+    "no known_at, no order": (("customer", "time", "amount", "quantity", "kind_what"), True),
+    "no amount": (("customer", "time", "order", "quantity", "known_at", "kind_what"), True),
+    "no clock": (("customer", "time", "amount", "order", "known_at", "kind_what"), False),
+    "only who and when": (("customer", "time"), True),
+}
+Lines = list[dict[str, Any]]
+
+
+def line(choose: Callable[[Sequence[Any]], Any], customers: Sequence[str], has_clock: bool) -> dict[str, Any]:
+    """One line, most often at an edge of some window of some cutoff."""
+    day = choose(CUTOFFS) - timedelta(choose(EDGES))
+    time = datetime(day.year, day.month, day.day, *(choose(CLOCKS) if has_clock else CLOCKS[0]), tzinfo=UTC)
+    return {
+        "customer": choose(customers),
+        "time": time,
+        "amount": choose(AMOUNTS),
+        "order": choose((None, "1", "2", "3", "4", "5", "ö6")),
+        "quantity": choose((None, -2, 0, 1, 6)),
+        "known_at": choose((None, time, time, time + timedelta(1), time + timedelta(30))),
+        "kind_what": choose(KINDS),
+        "kind_where": choose((None, "here")),
+    }
+
+
+def anchors() -> Lines:
+    """Somebody who buys on the eve of every cutoff and after the last, so that all cutoffs are inside and mature."""
+    days = [cutoff - timedelta(1) for cutoff in CUTOFFS] + [CUTOFFS[-1] + timedelta(HORIZON + 1)]
+    times = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
+    return [line(lambda options: options[-1], ["anchor"], False) | {"time": t, "known_at": t} for t in times]
+
+
+def random_lines(seed: int, customers: int, has_clock: bool) -> Lines:
+    rng = random.Random(seed)  # noqa: S311
+    lines = anchors()
+    for number in range(customers):
+        name = [f"c{number}"] if number % 10 else [f"ñ-{number:0>38}"]
+        lines += [line(rng.choice, name, has_clock) for _ in range(rng.choice((1, 1, 2, 3, 5, 8, 13, 30)))]
+    rng.shuffle(lines)
+    return lines
+
+
+def table(lines: Lines, columns: Sequence[str]) -> pa.Table:
+    return pa.table({c: pa.array([row[c] for row in lines], SCHEMA[c]) for c in columns})
+
+
+def only(lines: Lines, columns: Sequence[str]) -> Lines:
+    return [{name: row[name] for name in columns} for row in lines]
+
+
+def setting(columns: Sequence[str], has_clock: bool) -> oracle.Setting:
+    kinds = tuple(c for c in columns if c.startswith("kind_"))
+    return oracle.Setting(WINDOWS, HORIZON, ACTIVE, kinds, "amount" in columns, "quantity" in columns, has_clock)
+
+
+def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], has_clock: bool, end: date) -> None:
+    expected = oracle.snapshots(only(lines, columns), CUTOFFS, setting(columns, has_clock), end)
+    rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
+    assert rows.keys() == expected.keys()
+    for key, values in expected.items():
+        assert set(values) == set(snapshots.names) | {"churned", "value"}
+        for name, value in values.items():
+            assert rows[key][name] == close(value), f"{name} of {key}"
+
+
+def close(value: float | None) -> Any:
+    return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)
+
+
+@pytest.fixture
+def task(make_task: Callable[..., Task]) -> Task:
+    return make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_every_feature_and_label_agrees_with_the_oracle(
+    shape: str, seed: int, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    columns, has_clock = SHAPES[shape]
+    lines = random_lines(seed, 120, has_clock)
+    tables = make_log(table(lines, columns))
+    assert tables.has_clock == has_clock
+    assert_agrees(build(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes, and the logs are small already
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_the_oracle_agrees_on_logs_made_to_break_it(
+    data: st.DataObject, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    lines = anchors()
+    for _ in range(data.draw(st.integers(1, 12))):
+        lines.append(line(lambda options: data.draw(st.sampled_from(options)), ["a", "b"], True))
+    tables = make_log(table(lines, ALL))
+    assert_agrees(build(tables, task, CUTOFFS, engine), lines, ALL, tables.has_clock, tables.end)
+
+
+def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task]
+) -> None:
+    lines = random_lines(3, 40, True)
+    tables = make_log(table(lines, ALL))
+    snapshots = build(tables, make_task(400, 5000, 30, (1, 365, 4000)), CUTOFFS, engine)
+    wide = oracle.Setting((1, 365, 4000), 400, 5000, ("kind_what", "kind_where"), True, True, True)
+    expected = oracle.snapshots(lines, CUTOFFS, wide, tables.end)
+    rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
+    assert rows.keys() == expected.keys()
+    for key, values in expected.items():
+        assert {name: rows[key][name] for name in values} == {name: close(value) for name, value in values.items()}
+    assert {row["churned"] is None for (_, cutoff), row in rows.items() if cutoff == CUTOFFS[-1]} == {True}
+    assert {row["churned"] is None for (_, cutoff), row in rows.items() if cutoff == CUTOFFS[0]} == {False}
+
+
+@pytest.mark.parametrize("cutoff", CUTOFFS[1:3])
+def test_nothing_at_or_after_a_cutoff_is_seen(
+    cutoff: date, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    """Rows that happened or became known later are deleted, or made nonsense: the features keep every bit."""
+    lines = random_lines(4, 80, True)
+    whole = build(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
+    past = [x for x in lines if x["time"] < oracle.midnight(cutoff) and oracle.known(x) < oracle.midnight(cutoff)]
+    later = [x for x in lines if x not in past]
+    nonsense = [x | {"amount": -1e9, "quantity": 99, "kind_what": "later", "kind_where": "later"} for x in later]
+    assert later
+    assert whole.rows.num_rows > 20
+    for changed in (past, past + nonsense):
+        again = build(make_log(table(changed, ALL)), task, [cutoff], engine, with_labels=False)
+        assert again.rows.equals(whole.rows)
+
+
+def test_the_order_of_rows_and_of_cutoffs_does_not_matter(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    lines = random_lines(5, 120, True)
+    first_tables = make_log(table(lines, ALL))
+    first = build(first_tables, task, CUTOFFS, engine)
+    random.Random(6).shuffle(lines)  # noqa: S311
+    second_tables = make_log(table(lines, ALL))
+    second = build(second_tables, task, [*CUTOFFS[::-1], CUTOFFS[0]], engine)
+    assert first.rows.equals(second.rows)
+    assert first_tables.fingerprint == second_tables.fingerprint
+    assert first.fingerprint == second.fingerprint
+
+
+def test_one_cutoff_alone_gives_the_same_bits_as_among_others(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    tables = make_log(table(random_lines(7, 80, True), ALL[:-1]))
+    together = build(tables, task, CUTOFFS[1:3], engine).rows
+    alone = [build(tables, task, [cutoff], engine).rows for cutoff in CUTOFFS[1:3]]
+    assert pa.concat_tables(alone).equals(together)
+
+
+def test_a_scored_row_is_the_trained_row_without_labels(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    tables = make_log(table(random_lines(8, 60, True), ALL))
+    labelled = build(tables, task, CUTOFFS, engine)
+    scored = build(tables, task, CUTOFFS, engine, with_labels=False)
+    assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value"]))
+    assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
+
+
+def test_features_are_floats_without_nan_and_rows_are_sorted(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    snapshots = build(make_log(table(random_lines(9, 60, True), ALL)), task, CUTOFFS, engine)
+    for name in snapshots.names:
+        column = snapshots.rows[name]
+        assert column.type == pa.float64()
+        assert all(abs(value) < 1e12 for value in column.drop_null().to_pylist()), name
+    keys = [(row["cutoff"], row["customer_id"]) for row in snapshots.rows.select(["cutoff", "customer_id"]).to_pylist()]
+    assert keys == sorted(set(keys))
+
+
+def test_an_event_at_the_cutoff_belongs_to_the_label(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task], at: Callable[[str], datetime]
+) -> None:
+    rows = [
+        {"customer": "a", "time": at("2024-01-01T12:00"), "amount": 1.0},
+        {"customer": "a", "time": at("2024-01-31T23:59:59.999999"), "amount": 2.0},
+        {"customer": "a", "time": at("2024-02-01T00:00"), "amount": 4.0},
+        {"customer": "a", "time": at("2024-03-01T23:59:59.999999"), "amount": 8.0},
+        {"customer": "a", "time": at("2024-03-02T00:00"), "amount": 16.0},
+        {"customer": "a", "time": at("2024-06-01T00:00"), "amount": 32.0},
+    ]
+    (row,) = build(make_log(rows), make_task(30, 365, 30, (30, 90)), [date(2024, 2, 1)], engine).rows.to_pylist()
+    assert (row["amount_sum_30d"], row["amount_sum_90d"], row["recency_days"]) == (2.0, 3.0, 1.0)
+    assert (row["value"], row["churned"]) == (12.0, 0)
+
+
+@pytest.mark.parametrize(("until", "mature"), [("2024-03-01", False), ("2024-03-02", True), ("2024-03-03", True)])
+def test_a_label_is_null_until_the_whole_horizon_is_known(
+    until: str,
+    mature: bool,
+    make_log: Callable[..., Tables],
+    engine: DuckDBEngine,
+    make_task: Callable[..., Task],
+    at: Callable[[str], datetime],
+) -> None:
+    rows = [{"customer": "a", "time": at("2024-01-28T10:00"), "amount": 1.0}]
+    (row,) = build(make_log(rows, until=until), make_task(horizon=29), [date(2024, 1, 31)], engine).rows.to_pylist()
+    (late,) = build(make_log(rows, until=until), make_task(horizon=31), [date(2024, 1, 31)], engine).rows.to_pylist()
+    assert (row["churned"], row["value"]) == (1, 0.0)
+    assert (late["churned"], late["value"]) == ((1, 0.0) if mature else (None, None))
+
+
+def test_a_first_event_that_became_known_late_does_not_lengthen_the_log(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
+) -> None:
+    early = {"customer": "b", "time": at("2022-01-01T10:00"), "amount": 1.0, "known_at": at("2023-07-01T00:00")}
+    later = [at(text) for text in ("2022-08-01T10:00", "2023-05-30T10:00", "2023-07-01T10:00")]
+    rows = [early] + [{"customer": "a", "time": time, "amount": 1.0, "known_at": None} for time in later]
+    (row,) = build(make_log(rows), task, [date(2023, 6, 15)], engine).rows.to_pylist()
+    assert row["orders_count_year_ago"] is None
+
+
+def test_an_order_split_over_days_stands_on_its_first_day_and_hour(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
+) -> None:
+    times = ("2024-01-01T15:00", "2024-01-03T09:00", "2024-02-20T09:00")
+    rows = [{"customer": "a", "time": at(time), "amount": 5.0, "order": "1"} for time in times]
+    (row,) = build(make_log(rows), task, [date(2024, 2, 1)], engine).rows.to_pylist()
+    names = ("recency_days", "hour_mean_ever", "orders_count_ever", "amount_sum_30d", "amount_sum_90d")
+    assert [row[name] for name in names] == [31.0, 15.0, 1.0, 0.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "inside"),
+    [("2023-12-31", 0), ("2024-01-01", 0), ("2024-01-02", 1), ("2024-02-08", 1), ("2024-02-09", 0)],
+)
+def test_a_cutoff_outside_the_log_is_refused(
+    cutoff: str,
+    inside: int,
+    make_log: Callable[..., Tables],
+    engine: DuckDBEngine,
+    make_task: Callable[..., Task],
+    at: Callable[[str], datetime],
+) -> None:
+    rows = [{"customer": "a", "time": at(f"2024-{month}-01T10:00"), "amount": 1.0} for month in ("01", "02")]
+    tables, task = make_log(rows), make_task()
+    if inside:
+        assert build(tables, task, [date.fromisoformat(cutoff)], engine).rows.num_rows == 1
+        return
+    with pytest.raises(UsageError, match="outside the log, which runs from 2024-01-01 to 2024-02-01") as problem:
+        build(tables, task, [date(2024, 1, 15), date.fromisoformat(cutoff)], engine)
+    assert cutoff in str(problem.value)
+
+
+def test_no_cutoff_is_refused(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
+) -> None:
+    with pytest.raises(UsageError, match="no cutoff given"):
+        build(make_log([{"customer": "a", "time": at("2024-01-01T00:00"), "amount": 1.0}]), task, [], engine)
+
+
+def test_the_fingerprint_follows_the_data_and_the_task(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, make_task: Callable[..., Task]
+) -> None:
+    lines = random_lines(10, 5, True)
+    cutoffs = CUTOFFS[:1]
+    first = build(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
+    other_task = build(make_log(table(lines, ALL)), make_task(29, ACTIVE, 30, WINDOWS), cutoffs, engine).fingerprint
+    lines[0]["amount"] += 0.01
+    other_data = build(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
+    assert len({first, other_task, other_data}) == 3
