@@ -1,0 +1,55 @@
+"""The ladder's rungs do what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.task import Window
+from training.baselines import LADDER, past_rate, recency_rule
+from training.split import Sample
+
+
+def _sample(rows: int = 600, money: bool = True, seed: int = 0) -> Sample:
+    rng = np.random.default_rng(seed)
+    recency = rng.integers(1, 200, rows).astype(float)
+    churned = (rng.random(rows) < recency / 200).astype(float)
+    columns = {
+        "recency_days": recency,
+        "tenure_days": recency + 100,
+        "orders_count_ever": rng.integers(1, 9, rows).astype(float),
+    }
+    if money:
+        columns |= {"amount_sum_ever": rng.gamma(2, 50, rows), "order_amount_mean_ever": rng.gamma(2, 20, rows)}
+    ids = pa.chunked_array([pa.array([str(i) for i in range(rows)])])
+    return Sample(ids, pa.table(columns), churned, np.where(churned == 0, rng.gamma(2, 30, rows), 0.0))
+
+
+def test_recency_rule_rises_with_silence() -> None:
+    train, test = _sample(), _sample(seed=1)
+    said = recency_rule(train, test, Window(30)).churn
+    order = np.argsort(test.column("recency_days"))
+    assert (np.diff(said[order]) >= 0).all()
+
+
+def test_past_rate_is_orders_and_spend_a_day_times_the_horizon() -> None:
+    features = pa.table(
+        {"tenure_days": [100.0, 10.0], "orders_count_ever": [4.0, 1.0], "amount_sum_ever": [200.0, -5.0]}
+    )
+    rows = Sample(pa.chunked_array([["a", "b"]]), features, np.zeros(2), np.zeros(2))
+    said = past_rate(rows, rows, Window(50))
+    assert said.churn.tolist() == pytest.approx([np.exp(-2), np.exp(-1)])
+    assert said.value is not None and said.value.tolist() == pytest.approx([100.0, 0.0])
+
+
+@pytest.mark.parametrize("name", list(LADDER))
+def test_every_rung_gives_probabilities_and_values_that_are_not_negative(name: str) -> None:
+    said = LADDER[name](_sample(), _sample(seed=1), Window(30))
+    assert ((said.churn >= 0) & (said.churn <= 1)).all()
+    assert said.value is not None and (said.value >= 0).all()
+
+
+@pytest.mark.parametrize("name", list(LADDER))
+def test_without_money_there_is_no_value(name: str) -> None:
+    assert LADDER[name](_sample(money=False), _sample(money=False, seed=1), Window(30)).value is None

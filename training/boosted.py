@@ -1,0 +1,89 @@
+"""What the churn and the value model share: LightGBM behind scikit-learn's conventions, repeatable bit by bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "bagging_freq": 1}
+
+
+class Boosted(BaseEstimator):
+    """A LightGBM model of one margin.
+
+    Args:
+        n_estimators: Trees.
+        learning_rate: Shrinkage of a tree.
+        num_leaves: Leaves of a tree.
+        min_child_samples: Rows of a leaf at least.
+        feature_fraction: Share of the features that a tree may use.
+        bagging_fraction: Share of the rows that a tree sees.
+        lambda_l2: Ridge penalty on leaf values.
+        seed: Seed of the sampling.
+
+    Attributes:
+        booster_: The trees.
+    """
+
+    objective = ""
+
+    def __init__(
+        self,
+        n_estimators: int = 120,
+        learning_rate: float = 0.05,
+        num_leaves: int = 15,
+        min_child_samples: int = 60,
+        feature_fraction: float = 0.5,
+        bagging_fraction: float = 0.8,
+        lambda_l2: float = 5.0,
+        seed: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.feature_fraction = feature_fraction
+        self.bagging_fraction = bagging_fraction
+        self.lambda_l2 = lambda_l2
+        self.seed = seed
+
+    def margin(self, X: Any) -> np.ndarray:
+        """The margin (n,)."""
+        check_is_fitted(self)
+        return np.asarray(self.booster_.predict(self._checked(X), raw_score=True))
+
+    def parameters(self) -> dict[str, Any]:
+        """LightGBM's parameters: this model's own, and those that make a run repeat itself."""
+        own = self.get_params(deep=False)
+        own.pop("n_estimators")
+        return {"objective": self.objective, **own, **FIXED}
+
+    def _learn(self, X: Any, label: np.ndarray) -> None:
+        data = lgb.Dataset(X, label=label, params=FIXED)
+        self.booster_ = lgb.train(self.parameters(), data, num_boost_round=self.n_estimators)
+
+    def _checked(self, X: Any) -> Any:
+        """Features to predict from, as LightGBM takes them."""
+        if not isinstance(X, pa.Table):
+            return validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
+        if X.column_names != list(self.feature_names_in_):
+            raise ValueError(f"{type(self).__name__}: columns are not those of fit: {X.column_names}")
+        return X
+
+    def _checked_pair(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Features and labels to learn from; Arrow goes through as it is."""
+        if not isinstance(X, pa.Table):
+            return validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64, ensure_min_samples=2)
+        self.feature_names_in_ = np.array(X.column_names, dtype=object)
+        self.n_features_in_ = X.num_columns
+        return X, np.asarray(y)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
