@@ -1,0 +1,80 @@
+"""One customer of a cutoff, for the terminal: the numbers, and what raises and lowers them."""
+
+from __future__ import annotations
+
+from datetime import date
+from difflib import get_close_matches
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.catalog import say
+from features.config import Config
+from features.errors import UsageError
+from serving.explain import Contributions, contributions, reasons
+from serving.score import champions, cohort, figures
+
+SHOWN = 8
+
+
+def explain_customer(config: Config, customer: str, cutoff: date) -> str:
+    """The numbers of one customer and the reasons behind them, as text.
+
+    Raises:
+        UsageError: There is no champion, or the customer is not in the cutoff's cohort.
+    """
+    models = champions(config)
+    snapshots, _ = cohort(config, cutoff)
+    place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
+    columns = {name: values[place] for name, values in figures(models, snapshots).items()}
+    row = snapshots.rows.slice(place, 1)
+    parts = contributions(models.fullest.bundle, row)
+    lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, snapshots.task.horizon.days, config)]
+    for name, part in parts.items():
+        lines += ["", *_why(name, part, reasons(part, row, snapshots.features, SHOWN)[0])]
+    return "\n".join(lines)
+
+
+def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
+    place = pc.index(ids, customer).as_py()
+    if place >= 0:
+        return int(place)
+    near = get_close_matches(customer, ids.to_pylist(), n=3)
+    hint = f" Close to it: {', '.join(near)}." if near else ""
+    raise UsageError(
+        f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers with a purchase in the "
+        f"{config.task.active_within} before it.{hint}"
+    )
+
+
+def _numbers(columns: dict[str, Any], horizon: int, config: Config) -> list[str]:
+    lines = [f"probability of no purchase in the next {horizon} days   {columns['churn_probability']:.1%}"]
+    if "value" in columns:
+        inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"
+        lines += [
+            f"expected value over {horizon} days (LTV)   {say(columns['value'], 'money')} "
+            f"({inside} {say(columns['value_high'], 'money')})",
+            f"value at risk   {say(columns['value_at_risk'], 'money')}",
+        ]
+    lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
+    return [f"  {line}" for line in lines]
+
+
+def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
+    """From the base over the strongest reasons and all the rest to the shipped number."""
+    total, rest = float(part.total[0]), float(part.total[0]) - part.base
+    title = {"churn": "why this risk", "value": "why this value"}[name]
+    lines = [f"{title}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"]
+    for reason in top:
+        rest -= reason["contribution"]
+        lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")
+    return [*lines, f"  {_signed(rest, part.unit):>12}  everything else together"]
+
+
+def _amount(number: float, unit: str) -> str:
+    return f"{number:.1%}" if unit == "probability" else say(number, "money")
+
+
+def _signed(number: float, unit: str) -> str:
+    return f"{100 * number:+.1f} points" if unit == "probability" else f"{number:+,.2f}"

@@ -1,0 +1,178 @@
+"""Exact contributions of every feature, in probability points and in money, and the top ones as reasons in words.
+
+SHAP values add up in the models' margins; users read probabilities and money. Along the straight path in the margins
+from the base (the mean margin) to the customer, each feature receives its share of every step (Aumann and Shapley,
+Values of Non-Atomic Games, 1974), so base plus contributions is the shipped number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import rankdata
+
+from features.catalog import Feature, Row
+from training.bundle import ModelBundle
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
+STEPS, SHARES = (NODES + 1) / 2, WEIGHTS / 2
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What each feature adds to a number of each customer.
+
+    Attributes:
+        unit: 'probability' or 'money'.
+        base: The number at the mean margins.
+        values: (n, p), in the unit; base + their sum over p is `total`.
+        total: The shipped number (n,).
+    """
+
+    unit: str
+    base: float
+    values: np.ndarray
+    total: np.ndarray
+
+
+def contributions(bundle: ModelBundle, features: Any) -> dict[str, Contributions]:
+    """Contributions to 'churn' (probability) and, for a value model, to 'value' (money).
+
+    Args:
+        bundle: A churn or a value model.
+        features: A feature table (n rows), in Arrow or pandas.
+    """
+    X = bundle.columns(features)
+    shipped = bundle.predict(X)
+    gate, gate_base = _margins(bundle, "gate", X)
+    z0, phi_z = float(bundle.churn_log_odds(np.array(gate_base))), bundle.slope * gate
+    z = z0 + phi_z.sum(axis=1)
+    rate = _secant(z0, z)[:, None]
+    found = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, shipped["churn_probability"])}
+    if bundle.kind == "value":
+        phi_l, spend_base = _margins(bundle, "spend", X)
+        l0 = float(bundle.spend_log(np.array(spend_base)))
+        by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
+        values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
+        found["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, shipped["value"])
+    return found
+
+
+def explanation(part: Contributions, features: Any, names: Sequence[str]) -> Any:
+    """The contributions as a `shap.Explanation`, for shap's own plots."""
+    import shap
+
+    data = np.column_stack([features[name].to_numpy() for name in names])
+    base = np.full(len(part.total), part.base)
+    return shap.Explanation(values=part.values, base_values=base, data=data, feature_names=list(names))
+
+
+def reasons(
+    part: Contributions, features: pa.Table, catalog: Sequence[Feature], count: int
+) -> list[list[dict[str, Any]]]:
+    """The `count` largest contributions of each customer, by size, one from each family and no reading twice.
+
+    Args:
+        part: Of n customers.
+        features: Their features (n rows), which readings quote.
+        catalog: The features in the order of the contributions' columns.
+        count: How many at most; a contribution of zero is no reason.
+    """
+    order = np.argsort(-np.abs(part.values), axis=1, kind="stable")
+    columns = {name: features[name].to_pylist() for name in features.column_names}
+    return [_chosen(part.values[row], places, _Row(columns, row), catalog, count) for row, places in enumerate(order)]
+
+
+def _chosen(
+    amounts: np.ndarray, places: np.ndarray, row: Row, catalog: Sequence[Feature], count: int
+) -> list[dict[str, Any]]:
+    """The first `count` places of a customer that say something new."""
+    told: set[str] = set()
+    found: list[dict[str, Any]] = []
+    for place in places:
+        feature, amount = catalog[place], float(amounts[place])
+        if len(found) == count or amount == 0.0:
+            break
+        if feature.family in told or (reading := feature.read(row)) in told:
+            continue
+        told |= {feature.family, reading}
+        found.append({"feature": feature.name, "phrase": feature.phrase, "reading": reading, "contribution": amount})
+    return found
+
+
+def drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
+    """What drives a number over all customers, strongest first: mean size of each contribution, and its direction.
+
+    Returns:
+        feature, phrase, family, strength (mean absolute contribution) and direction (rank correlation of the
+        feature with its contribution, in [-1, 1]; positive: more of it raises the number).
+    """
+    strength = np.abs(part.values).mean(axis=0)
+    rows = []
+    for place in np.argsort(-strength, kind="stable"):
+        feature = catalog[place]
+        column = features[feature.name].to_numpy().astype(float)
+        rows.append(
+            {
+                "feature": feature.name,
+                "phrase": feature.phrase,
+                "family": feature.family,
+                "strength": float(strength[place]),
+                "direction": _direction(column, part.values[:, place]),
+            }
+        )
+    return [row for row in rows if row["strength"] > 0]
+
+
+class _Row(dict[str, Any]):
+    """One customer's features, read from the columns only when a reading asks for them."""
+
+    def __init__(self, columns: dict[str, list[Any]], row: int):
+        super().__init__()
+        self.columns, self.row = columns, row
+
+    def __missing__(self, name: str) -> Any:
+        return self.columns[name][self.row]
+
+
+def _margins(bundle: ModelBundle, part: str, X: pa.Table) -> tuple[np.ndarray, float]:
+    """SHAP values (n, p) in a model's margin and their base."""
+    shap_values = np.asarray(bundle.booster(part).predict(X, pred_contrib=True))
+    return shap_values[:, :-1], float(shap_values[0, -1]) if len(shap_values) else 0.0
+
+
+def _sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def _secant(z0: float, z: np.ndarray) -> np.ndarray:
+    """The slope (n,) of the sigmoid's chord from z0 to z, and of its tangent where they meet."""
+    step = z - z0
+    near = np.abs(step) < 1e-6
+    middle = _sigmoid(z0 + step / 2)
+    return np.where(near, middle * (1 - middle), (_sigmoid(z) - _sigmoid(z0)) / np.where(near, 1.0, step))
+
+
+def _along_path(z0: float, z: np.ndarray, l0: float, l: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
+    """Integrals (n,) of the two partial derivatives of sigmoid(-z) exp(l) along the straight path, by quadrature."""
+    by_gate, by_spend = np.zeros(len(z)), np.zeros(len(z))
+    for step, share in zip(STEPS, SHARES, strict=True):
+        back = _sigmoid(-(z0 + step * (z - z0)))
+        value = back * np.exp(l0 + step * (l - l0))
+        by_spend += share * value
+        by_gate -= share * value * (1 - back)
+    far = np.abs(z - z0) > 1  # there the first follows from the second, as both together make up the whole step
+    whole = _sigmoid(-z) * np.exp(l) - _sigmoid(-z0) * np.exp(l0)
+    return np.where(far, (whole - by_spend * (l - l0)) / np.where(far, z - z0, 1.0), by_gate), by_spend
+
+
+def _direction(column: np.ndarray, contribution: np.ndarray) -> float:
+    known = ~np.isnan(column)
+    a, b = column[known], contribution[known]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return 0.0
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -1,0 +1,25 @@
+"""One customer in the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.config import Config
+from features.errors import UsageError
+from serving.customer import explain_customer
+from serving.score import score
+from training.train import Trained
+
+
+def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained) -> None:
+    row = score(shop, trained.newest).table().to_pandas().iloc[0]
+    text = explain_customer(shop, row.customer_id, trained.newest)
+    assert f"{row.churn_probability:.1%}" in text
+    assert f"{row.value:,.2f}" in text
+    assert row.churn_reasons[0]["reading"] in text
+    assert "everything else together" in text
+
+
+def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: Trained) -> None:
+    with pytest.raises(UsageError, match="customer 'customer-9000' is not in the cohort.*Close to it: customer-0"):
+        explain_customer(shop, "customer-9000", trained.newest)
