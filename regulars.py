@@ -1,0 +1,175 @@
+"""The front door: every command of Regulars, each a few lines that call one function of a room."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from features.config import load
+from features.errors import RefusedError, RegularsError, UsageError
+
+
+class _Commands(click.Group):
+    """Commands in the order of the loop; errors as one message and the exit code of the contract."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RegularsError as problem:
+            click.echo(f"regulars: {problem}", err=True)
+            ctx.exit(problem.exit_code)
+
+
+class _Day(click.ParamType):
+    """A cutoff: a date, which stands for its first instant in UTC."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 (a calendar day, in UTC by contract)
+        except ValueError:
+            self.fail(f"expected a day such as 2024-01-31, found {value!r}", param, ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--config", "path", default="regulars.toml", show_default=True, help="The config file.")
+@click.version_option(package_name="regulars")
+@click.pass_context
+def cli(ctx: click.Context, path: str) -> None:
+    """Keep your customers: who is about to leave, what each is worth, and why."""
+    ctx.obj = path
+    _settle()
+
+
+@cli.command()
+@click.option("--out", default="regulars-demo", show_default=True, help="The folder to make.")
+@click.option("--trials", default=12, show_default=True, help="Tuning trials for each model.")
+@click.option("--quick", is_flag=True, help="A tenth of the households and two trials: a look in half a minute.")
+def demo(out: str, trials: int, quick: bool) -> None:
+    """Run the whole loop on The Complete Journey, real grocery purchases."""
+    from serving.demo import run
+
+    run(Path(out), trials=trials, quick=quick, say=click.echo)
+
+
+@cli.command()
+@click.argument("file")
+@click.pass_obj
+def init(path: str, file: str) -> None:
+    """Write a commented config guessed from the columns of FILE."""
+    from features.draft import draft
+
+    target = Path(path)
+    if target.exists():
+        raise UsageError(
+            f"{target} is already there; remove it, or name another with `regulars -c OTHER.toml init {file}`"
+        )
+    target.write_text(draft(file, target.resolve().parent), encoding="utf-8")
+    _closing(f"{target}: read it, answer its questions", "regulars check", path)
+
+
+@cli.command()
+@click.pass_obj
+def check(path: str) -> None:
+    """Audit the data: what is there, what was set aside and why, what must be mended."""
+    from features import schema
+
+    config = load(path)
+    report, target = schema.check(config)
+    click.echo(schema.describe(report))
+    if report.breaches:
+        click.echo(f"\nwritten: {target}", err=True)
+        raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
+    _closing(str(target), "regulars train", path)
+
+
+@cli.command()
+@click.option("--cutoff", "cutoffs", type=_Day(), multiple=True, required=True, help="Give it once or more.")
+@click.option("--out", required=True, help="A Parquet file: customer_id, cutoff, features, churned, value.")
+@click.pass_obj
+def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
+    """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
+    from features.snapshots import build_file
+
+    rows, columns = build_file(load(path), list(cutoffs), Path(out))
+    _closing(f"{out}: {rows:,} rows, {columns} columns", "regulars train", path)
+
+
+@cli.command()
+@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.pass_obj
+def train(path: str, which: str) -> None:
+    """Tune, calibrate, judge and register the churn and value models in MLflow."""
+    from training.train import describe
+    from training.train import train as run
+
+    trained = run(load(path), which)
+    click.echo(describe(trained.learned))
+    made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in trained.versions)
+    written = f"{made}, champion; MLflow run {trained.versions[0].run_id}"
+    _closing(written, f"regulars score --cutoff {trained.newest}", path)
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), required=True, help="Score the cohort as known before this day.")
+@click.option("--contributions", is_flag=True, help="Also write every feature's contribution.")
+@click.pass_obj
+def score(path: str, cutoff: date, contributions: bool) -> None:
+    """Score every customer of a cutoff's cohort, with reasons."""
+    from serving.score import score as run
+
+    scores = run(load(path), cutoff, contributions)
+    _closing(f"{scores.folder}: {scores.manifest['customers']:,} customers", f"regulars report --cutoff {cutoff}", path)
+
+
+@cli.command()
+@click.argument("customer")
+@click.option("--cutoff", type=_Day(), required=True, help="As known before this day.")
+@click.pass_obj
+def explain(path: str, customer: str, cutoff: date) -> None:
+    """Show one customer's numbers and the reasons for them."""
+    from serving.customer import explain_customer
+
+    click.echo(explain_customer(load(path), customer, cutoff))
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
+@click.pass_obj
+def report(path: str, cutoff: date | None) -> None:
+    """Write the page for analysts."""
+    from serving.report import write
+
+    target = write(load(path), cutoff)
+    _closing(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
+
+
+def _closing(written: str, then: str, path: str) -> None:
+    """What was written where, and what to run next."""
+    option = "" if path == "regulars.toml" else f" -c {path}"
+    click.echo(f"\nwritten: {written}\nnext:    {then.replace('regulars', 'regulars' + option, 1)}")
+
+
+def _settle() -> None:
+    """Keeps libraries' chatter away from people; errors of ours are messages, never tracebacks."""
+    for module in ("lightgbm", "mlflow", "pydantic", "sklearn", "optuna"):
+        warnings.filterwarnings("ignore", module=rf"{module}(\.|$).*")
+
+
+def main() -> None:
+    """Runs the command line."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

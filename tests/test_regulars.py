@@ -1,0 +1,262 @@
+"""The front door: what each command leaves behind, and what bad input is told, with its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+import regulars
+from features.config import Config
+from tests.shop import CONFIG, make_shop
+from training.train import Trained
+
+START = datetime(2023, 1, 1)
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command line in `tmp_path`; the result's `text` is all that it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Result:
+        return CliRunner().invoke(regulars.cli, list(arguments))
+
+    return call
+
+
+def _said(result: Result) -> str:
+    assert "Traceback" not in result.output, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.output
+
+
+def _refused(result: Result, code: int, *words: str) -> None:
+    said = _said(result)
+    assert result.exit_code == code, said
+    for word in words:
+        assert word in said
+    assert len([line for line in said.splitlines() if line.startswith("regulars: ")]) == 1
+
+
+def _orders(customers: int = 60, days: int = 200, every: int = 9) -> list[dict[str, Any]]:
+    return [
+        {
+            "customer": f"c{n}",
+            "time": START + timedelta(days=day),
+            "amount": 10.0 + n,
+            "order": f"{n}-{day}",
+            "channel": "x",
+        }
+        for n in range(customers)
+        for day in range(n % every, days if n % 2 else days // 2, every)
+    ]
+
+
+def _shop(folder: Path, rows: Sequence[dict[str, Any]] | pa.Table, config: str = "", **replaced: str) -> None:
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows))
+    pq.write_table(table, folder / "log.parquet")
+    text = config or CONFIG.format(money='amount = "amount"')
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "regulars.toml").write_text(text, encoding="utf-8")
+
+
+def _with(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+MONEY = CONFIG.format(money='amount = "amount"')
+
+
+def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
+    make_shop(tmp_path)
+    checked = run("check")
+    assert checked.exit_code == 0, _said(checked)
+    assert json.loads((tmp_path / "output" / "audit.json").read_text())["customers"] == 250
+    built = run("build", "--cutoff", "2023-05-01", "--cutoff", "2023-07-01", "--out", "f.parquet")
+    assert built.exit_code == 0, _said(built)
+    columns = pq.read_schema(tmp_path / "f.parquet").names
+    assert columns[:2] == ["customer_id", "cutoff"]
+    assert columns[-2:] == ["churned", "value"]
+    trained = run("train")
+    assert trained.exit_code == 0, _said(trained)
+    assert "shop-churn/1, shop-value/1, champion" in trained.output
+    cutoff = trained.output.split("score --cutoff ")[1].split()[0]
+    scored = run("score", "--cutoff", cutoff, "--contributions")
+    assert scored.exit_code == 0, _said(scored)
+    customer = pq.ParquetFile(tmp_path / f"output/scores/cutoff={cutoff}/part-00000.parquet").read()["customer_id"][0]
+    explained = run("explain", str(customer), "--cutoff", cutoff)
+    assert explained.exit_code == 0, _said(explained)
+    assert "why this risk" in explained.output
+    reported = run("report")
+    assert reported.exit_code == 0, _said(reported)
+    for result in (checked, built, trained, scored, reported):
+        assert "written: " in result.output
+        assert "next:    regulars " in result.output
+
+
+def test_help_names_every_command(run: Run) -> None:
+    text = run("--help").output
+    for command in "demo init check build train score explain report".split():
+        assert command in text
+
+
+def test_init_writes_a_config_that_works_and_never_over_another(run: Run, tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(_orders()), tmp_path / "orders.parquet")
+    made = run("init", "orders.parquet")
+    assert made.exit_code == 0, _said(made)
+    assert run("check").exit_code == 0
+    _refused(run("init", "orders.parquet"), 2, "already there")
+
+
+def test_wrong_use_is_exit_2(run: Run, tmp_path: Path) -> None:
+    make_shop(tmp_path, customers=5)
+    assert run("score", "--cutoff", "soon").exit_code == 2
+    assert run("nonsense").exit_code == 2
+    assert run("build", "--out", "x.parquet").exit_code == 2
+    assert run("train", "everything").exit_code == 2
+    _refused(run("-c", "missing.toml", "check"), 2, "missing.toml", "regulars init")
+    _refused(run("report"), 2, "not scored", "regulars score")
+    _refused(run("score", "--cutoff", "2023-06-01"), 2, "run `regulars train` first")
+
+
+def test_a_misspelt_key_names_the_nearest(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders(), _with(MONEY, "horizon =", "horizn ="))
+    _refused(run("check"), 2, "'horizn'", "did you mean 'horizon'")
+
+
+def test_a_missing_file_and_a_missing_column(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders(), _with(MONEY, "log.parquet", "lgo.parquet"))
+    _refused(run("check"), 3, "lgo.parquet", "no such file")
+    _shop(tmp_path, _orders(), _with(MONEY, 'customer = "customer"', 'customer = "custmer"'))
+    _refused(run("check"), 2, "'custmer'", "did you mean 'customer'")
+
+
+def test_an_empty_file(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders(), _with(MONEY, "log.parquet", "log.csv"))
+    (tmp_path / "log.csv").write_text("")
+    _refused(run("check"), 3, "0 bytes")
+    (tmp_path / "log.csv").write_text("customer,time,amount,order,channel\n")
+    _refused(run("check"), 3, "no rows")
+
+
+def test_one_customer(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders(customers=1))
+    assert run("check").exit_code == 0
+    _refused(run("train"), 3, "1 customers in the cohort")
+
+
+def test_no_purchase_in_any_horizon_and_all_churned(run: Run, tmp_path: Path) -> None:
+    once = [row for row in _orders(days=9) if row["customer"]]
+    late = [{**once[0], "customer": "late", "time": START + timedelta(days=day)} for day in range(9, 200, 20)]
+    _shop(tmp_path, once + late)
+    _refused(run("train"), 3, "churned", "at least 10 of each")
+    free = [{**row, "amount": 0.0} for row in _orders()]
+    _shop(tmp_path, free)
+    _refused(run("check"), 1, "no row has a positive amount")
+    _refused(run("train"), 3, "no row has a positive amount")
+
+
+def test_a_horizon_longer_than_the_data(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders(days=25))
+    _refused(run("check"), 1, "no label can mature")
+    _refused(run("train"), 3, "no label can mature")
+    _shop(tmp_path, _orders(days=70), _with(MONEY, 'horizon = "30d"', 'horizon = "40d"'))
+    _refused(run("train"), 3, "two cutoffs at least a horizon")
+
+
+def test_a_cutoff_before_the_first_event_or_after_the_last(run: Run, shop: Config, trained: Trained) -> None:
+    config = str(shop.folder / "regulars.toml")
+    for cutoff in ("2022-12-31", "2031-01-01"):
+        _refused(run("-c", config, "score", "--cutoff", cutoff), 2, cutoff, "outside the log", "2023-01-0")
+        _refused(run("-c", config, "build", "--cutoff", cutoff, "--out", "x.parquet"), 2, "outside the log")
+    assert not Path("x.parquet").exists()
+
+
+def test_dates_in_the_future_are_a_breach_that_names_the_cure(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, [*_orders(), {**_orders()[0], "time": datetime(2203, 1, 5)}])
+    _refused(run("check"), 1, "BREACH", "2203-01-05", "until")
+    _refused(run("train"), 3, "2203-01-05", 'until = "2023-07-20"')
+    _shop(
+        tmp_path,
+        [*_orders(), {**_orders()[0], "time": datetime(2203, 1, 5)}],
+        _with(MONEY, "[task]", 'until = "2023-07-20"\n[task]'),
+    )
+    assert run("check").exit_code == 0
+
+
+def _text_times(texts: Sequence[str]) -> pa.Table:
+    rows = _orders()
+    return pa.Table.from_pylist([{**row, "time": texts[n % len(texts)]} for n, row in enumerate(rows)])
+
+
+def test_times_that_cannot_be_read(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _text_times(["the day before"]))
+    _refused(run("check"), 3, "'time'", "written like 'aaa aaa aaaaaa'", "time_format")
+
+
+def test_mixed_time_zones(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _text_times(["2023-01-05T10:00:00+02:00", "2023-03-05T10:00:00"]))
+    _refused(run("check"), 3, "mixes", "timezone")
+
+
+def _amounts(values: Sequence[Any]) -> pa.Table:
+    rows = _orders()
+    return pa.Table.from_pylist([{**row, "amount": values[n % len(values)]} for n, row in enumerate(rows)])
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (["£12.50", "£9.99"], "written like '£"),
+        ([1.0, float("inf")], "no usable amount"),
+        ([1.0, None], "no usable amount"),
+    ],
+)
+def test_amounts_that_cannot_be_used(run: Run, tmp_path: Path, values: list[Any], word: str) -> None:
+    _shop(tmp_path, _amounts(values))
+    _refused(run("check"), 3, "'amount'", word, "query")
+
+
+def test_a_few_amounts_that_cannot_be_used_are_set_aside_and_counted(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _amounts([*[5.0] * 60, float("inf"), None]))
+    result = run("check")
+    assert result.exit_code == 0, _said(result)
+    assert "infinite amount" in result.output
+    assert "missing amount" in result.output
+
+
+def test_duplicate_rows_are_told_and_kept(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders() + _orders()[:7])
+    result = run("check")
+    assert "7 kept, 0 dropped" in result.output
+    _shop(tmp_path, _orders() + _orders()[:7], _with(MONEY, "[task]", 'duplicates = "drop"\n[task]'))
+    assert "0 kept, 7 dropped" in run("check").output
+
+
+@pytest.mark.parametrize("make", [int, float, lambda n: "顧客-é-" + str(n), lambda n: f"{n:040d}"])
+def test_customer_ids_of_any_make(run: Run, tmp_path: Path, make: Callable[[int], Any]) -> None:
+    numbers = {f"c{n}": make(n) for n in range(60)}
+    _shop(tmp_path, [{**row, "customer": numbers[row["customer"]]} for row in _orders()])
+    built = run("build", "--cutoff", "2023-05-01", "--out", "f.parquet")
+    assert built.exit_code == 0, _said(built)
+    ids = set(pq.read_table(tmp_path / "f.parquet")["customer_id"].to_pylist())
+    assert ids <= {str(int(i)) if isinstance(i, float) else str(i) for i in numbers.values()}
+    assert len(ids) == 60
+
+
+def test_a_build_that_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    make_shop(tmp_path, customers=30)
+    _refused(run("build", "--cutoff", "2023-05-01", "--out", "log.parquet/x.parquet"), 2, "cannot be written")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.parquet", "regulars.toml"]
