@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import warnings
 from datetime import date, datetime
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import click
@@ -59,7 +62,8 @@ def demo(out: str, trials: int, quick: bool) -> None:
     """Run the whole loop on The Complete Journey, real grocery purchases."""
     from serving.demo import run
 
-    run(Path(out), trials=trials, quick=quick, say=click.echo)
+    page, then = run(Path(out), trials=trials, quick=quick, say=click.echo)
+    _closing(f"{page}: open it in a browser", then, str(Path(out) / "regulars.toml"))
 
 
 @cli.command()
@@ -155,9 +159,15 @@ def report(path: str, cutoff: date | None) -> None:
 
 
 def _closing(written: str, then: str, path: str) -> None:
-    """What was written where, and what to run next."""
-    option = "" if path == "regulars.toml" else f" -c {path}"
-    click.echo(f"\nwritten: {written}\nnext:    {then.replace('regulars', 'regulars' + option, 1)}")
+    """What was written where, and what to run next, as it can be typed here."""
+    option = "" if path == "regulars.toml" else f" -c {shlex.quote(path)}"
+    click.echo(f"\nwritten: {written}\nnext:    {then.replace('regulars', _typed() + option, 1)}")
+
+
+def _typed() -> str:
+    """How this command was called: by its name where that is enough."""
+    called = Path(sys.argv[0])
+    return "regulars" if which("regulars") or called.stem != "regulars" else shlex.quote(str(called))
 
 
 def _settle() -> None:

@@ -300,11 +300,7 @@ def _in_window(w: Window, has_amount: bool, has_quantity: bool) -> Iterator[Feat
     def feature(
         stem: str, compute: Callable[[ibis.Table], ibis.Value], family: str, what: str, how: str, unit: str
     ) -> Feature:
-        zero = (
-            {"orders": none, "money": f"nothing spent in {last}", "count": none}.get(unit, "")
-            if family != "refunds"
-            else ""
-        )
+        zero = {"refunds": f"no refund in {last}", "money": f"no net spend in {last}"}.get(family, none)
         return Feature(
             f"{stem}_{w}",
             compute,
@@ -314,7 +310,7 @@ def _in_window(w: Window, has_amount: bool, has_quantity: bool) -> Iterator[Feat
             unit,
             w,
             unread=none,
-            at_zero=zero or (f"no refund in {last}" if family == "refunds" else ""),
+            at_zero=zero,
             actionable=family in ("frequency", "money"),
         )
 
@@ -429,7 +425,7 @@ def _kind(kind: str, windows: tuple[Window, ...]) -> Iterator[Feature]:
             f"{{value:#different {noun}}} {label}",
             "count",
             w,
-            at_zero=f"no {noun} {label}",
+            at_zero=f"no order with a {noun} {label}",
         )
     for w in windows:
         label = f"in the last {w.days} days"
@@ -441,7 +437,7 @@ def _kind(kind: str, windows: tuple[Window, ...]) -> Iterator[Feature]:
             f"{{value:share}} of {many} {label} were new to the customer",
             "share",
             w,
-            unread=f"no {noun} {label}",
+            unread=f"no order with a {noun} {label}",
             at_zero=f"no new {noun} {label}",
         )
     yield Feature(

@@ -53,7 +53,7 @@ ORDER BY transaction_timestamp, basket_id, product_id
 """
 
 
-def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> Path:
+def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> tuple[Path, str]:
     """Makes a folder with data and config, then checks, trains, scores, explains and reports.
 
     Args:
@@ -63,7 +63,7 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> P
         say: Receives the lines for the user.
 
     Returns:
-        The report.
+        The report, and what to run next.
 
     Raises:
         UsageError: The data package is not installed.
@@ -78,12 +78,7 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> P
     say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
     say("\n4/4 report")
     page = report.write(config, trained.newest)
-    here = out if out.name else out.resolve()
-    say(
-        f"\nwritten: {page}: open it in a browser\nnext:    cd {here} && regulars explain "
-        f"{scores.most_at_risk()} --cutoff {trained.newest}; mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    )
-    return page
+    return page, f"regulars explain {scores.most_at_risk()} --cutoff {trained.newest}"
 
 
 def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:
