@@ -334,7 +334,7 @@ def _in_window(w: Window, has_amount: bool, has_quantity: bool) -> Iterator[Feat
             lambda m: _money(m[f"quantity_{w}"]),
             "basket",
             "units bought less units returned",
-            "{value:number} units",
+            "{value:count} units",
             "count",
         )
     if not has_amount:

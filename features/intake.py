@@ -15,6 +15,7 @@ from datetime import date, timedelta
 
 import ibis
 import ibis.expr.datatypes as dt
+from tqdm import tqdm
 
 from features.config import Config, Events
 from features.engine import DuckDBEngine
@@ -74,10 +75,12 @@ def load(config: Config, engine: DuckDBEngine) -> Tables:
         UsageError: A column that is not there, or a query or format that is not understood.
     """
     events = config.events
+    steps = tqdm(total=3, desc="reading", leave=False, disable=None)
     source = engine.read(events.source, config.folder, (events.customer, events.order, events.id, *events.kinds))
     if events.query:
         source = engine.query(source, events.query, "queried")
     _need_columns(source, events)
+    steps.update()
     rows_read = _scalar(engine, source.count())
     if not rows_read:
         raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
@@ -85,9 +88,12 @@ def load(config: Config, engine: DuckDBEngine) -> Tables:
         source = engine.store("deduplicated", source.distinct())
     _refuse_mixed_zones(source, events, engine)
     stored = engine.store("intake", _normalise(source, events, engine))
+    steps.update()
     if events.id:
         stored = engine.store("intake_once", _first_of_each_id(stored))
-    return _summarise(stored, source, config, engine, rows_read)
+    tables = _summarise(stored, source, config, engine, rows_read)
+    steps.close()
+    return tables
 
 
 def slug(name: str) -> str:

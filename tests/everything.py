@@ -14,11 +14,12 @@ STEPS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
-    "pytest": ["pytest", "-q", "-n", "2"],
+    "pytest": ["pytest", "-q", "-rs", "-n", "2"],
 }
 
-# Each of the two test processes has one core: more threads would only wait for each other.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+# Each of the two test processes has one core: more threads would only wait for each other. SciPy's setting lets
+# scikit-learn run all of its checks of an estimator.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SCIPY_ARRAY_API": "1"}
 
 
 def steps(fast: bool) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
+from tqdm import tqdm
 
 from features.config import Config
 from features.errors import DataError, UsageError
@@ -82,13 +83,19 @@ def log(learned: Learned, snapshots: Snapshots, config: Config, kinds: tuple[str
         The versions; one that is equal to the champion in every bit is not registered again.
     """
     client = connect(config)
-    with _quiet(), mlflow.start_run(run_name=f"train {learned.split.test.test}") as run:
+    bundles = [b for b in (learned.churn, learned.value) if b is not None and b.kind in kinds]
+    bar = tqdm(total=1 + len(bundles), desc="logging to MLflow", leave=False, disable=None)
+    with _quiet(), bar, mlflow.start_run(run_name=f"train {learned.split.test.test}") as run:
         _log_facts(learned, snapshots, config)
         _log_metrics(client, run.info.run_id, learned.evaluation)
         _log_trials(client, run, learned)
         _log_plots(learned)
-        bundles = [b for b in (learned.churn, learned.value) if b is not None and b.kind in kinds]
-        return [_register(client, run.info.run_id, b, snapshots, config) for b in bundles]
+        bar.update()
+        made = []
+        for bundle in bundles:
+            made.append(_register(client, run.info.run_id, bundle, snapshots, config))
+            bar.update()
+        return made
 
 
 def champion(config: Config, kind: str) -> Champion | None:
