@@ -83,8 +83,9 @@ def init(path: str, file: str) -> None:
 
 
 @cli.command()
+@click.option("--leaks", is_flag=True, help="Also prove that no feature looks ahead: change the future and compare.")
 @click.pass_obj
-def check(path: str) -> None:
+def check(path: str, leaks: bool) -> None:
     """Audit the data: what is there, what was set aside and why, what must be mended."""
     from features import schema
 
@@ -94,6 +95,13 @@ def check(path: str) -> None:
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
+    if leaks:
+        from features import leaks as room
+
+        trials, proof = room.check(config)
+        click.echo(f"\n{room.describe(trials)}")
+        if any(trial.leaks for trial in trials):
+            raise RefusedError(f"a feature looks ahead, see above and {proof}")
     _closing(str(target), "regulars train", path)
 
 

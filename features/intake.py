@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -21,6 +22,7 @@ from features.config import Config, Events
 from features.engine import DuckDBEngine
 from features.errors import DataError, UsageError, sample
 
+Change = Callable[[ibis.Table], ibis.Table]
 TICKS = 10_000
 LARGEST = 1e12
 OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
@@ -67,8 +69,13 @@ class Tables:
     fingerprint: str
 
 
-def load(config: Config, engine: DuckDBEngine) -> Tables:
+def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> Tables:
     """Reads [events] into the contract.
+
+    Args:
+        config: Names the source and its columns.
+        engine: Where it runs.
+        change: Applied to the rows in the contract's types before anything is counted, for `leaks`.
 
     Raises:
         DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
@@ -87,7 +94,8 @@ def load(config: Config, engine: DuckDBEngine) -> Tables:
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
     _refuse_mixed_zones(source, events, engine)
-    stored = engine.store("intake", _normalise(source, events, engine))
+    rows = _normalise(source, events, engine)
+    stored = engine.store("intake", rows if change is None else change(engine.store("unchanged", rows)))
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _first_of_each_id(stored))
