@@ -105,7 +105,7 @@ def measure(config: Config) -> Result:
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
         tables = intake.load(cut, engine)
-        snapshots = build(tables, task, schema.cutoffs(tables, task), engine)
+        snapshots = build(tables, task, schema.mature_cutoffs(tables, task), engine)
         now = build(tables, task, [cutoff], engine, with_labels=False)
     _same_customers(now, later)
     learned = learn(snapshots, cut)

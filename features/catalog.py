@@ -6,26 +6,16 @@ before); none of them can look ahead. Sums and counts over nothing are 0; means,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import ibis
 
 from features.intake import TICKS
+from features.phrases import Row, fill, plural
 from features.task import Task, Window
 
 YEAR = 365
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One quantity that adds up over panes of time: how a pane is aggregated, and how panes merge."""
-
-    name: str
-    aggregate: Callable[[ibis.Table], ibis.Value]
-    merge: Literal["sum", "max", "min"] = "sum"
 
 
 @dataclass(frozen=True)
@@ -64,31 +54,6 @@ class Feature:
         return fill(self.reading, value, row) or self.unread
 
 
-# What is measured on orders: one row an order (of a customer, at a cutoff) with its net amount and age.
-ORDER_MEASURES = (
-    Measure("orders", lambda o: o.purchase.sum()),
-    Measure("weekend_orders", lambda o: (o.purchase & o.day.day_of_week.index().isin([5, 6])).sum()),
-    Measure("hours", lambda o: o.purchase.ifelse(o.hour, 0).sum()),
-    Measure("items", lambda o: o.purchase.ifelse(o.lines, 0).sum()),
-)
-MONEY_MEASURES = (
-    Measure("amount", lambda o: o.amount.sum()),
-    Measure("spend", lambda o: o.purchase.ifelse(o.amount, 0).sum()),
-    Measure("spend_squares", lambda o: _square(o.purchase.ifelse(o.amount, 0)).sum()),
-    Measure("order_amount_max", lambda o: o.amount.max(where=o.purchase), merge="max"),
-    Measure("refund", lambda o: o.refund.sum()),
-    Measure("refunds", lambda o: (o.refund > 0).sum()),
-)
-QUANTITY_MEASURES = (Measure("quantity", lambda o: o.quantity.sum()),)
-DAY_MEASURES = (Measure("active_days", lambda d: d.count()),)
-
-
-def order_measures(has_amount: bool, has_quantity: bool) -> tuple[Measure, ...]:
-    """The measures on orders that a log can support."""
-    money = MONEY_MEASURES if has_amount else ()
-    return ORDER_MEASURES + money + (QUANTITY_MEASURES if has_quantity else ())
-
-
 def catalog(
     task: Task, kinds: tuple[str, ...] = (), has_amount: bool = True, has_quantity: bool = False, has_clock: bool = True
 ) -> tuple[Feature, ...]:
@@ -121,12 +86,7 @@ def _recency() -> Iterator[Feature]:
         actionable=True,
     )
     yield Feature(
-        "tenure_days",
-        lambda m: m.tenure,
-        "tenure",
-        "days since the first order",
-        "customer for {value:days}",
-        "days",
+        "tenure_days", lambda m: m.tenure, "tenure", "days since the first order", "customer for {value:days}", "days"
     )
 
 
@@ -464,11 +424,6 @@ def _money(ticks: ibis.Value) -> ibis.Value:
     return ticks / TICKS
 
 
-def _square(ticks: ibis.Value) -> ibis.Value:
-    exact = ticks.cast("decimal(18, 0)")
-    return exact * exact
-
-
 def _spread(n: ibis.Value, total: ibis.Value, squares: ibis.Value) -> ibis.Value:
     """Standard deviation over mean from a count, a sum and a sum of squares; null below two."""
     mean = total / n
@@ -484,56 +439,3 @@ def root(variance: ibis.Value) -> ibis.Value:
 def _rate(m: ibis.Table, column: str, w: Window) -> ibis.Value:
     """A windowed sum a day, over the part of the window in which the customer was one."""
     return m[f"{column}_{w}"] / ibis.least(m.tenure, w.days)
-
-
-def fill(template: str, value: Any, row: Row) -> str:
-    """Fills a reading's template; empty where a value that it names is null.
-
-    >>> fill("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
-    '1 order, usually every 12 days'
-    """
-    parts = []
-    for literal, name, spec in _fields(template):
-        parts.append(literal)
-        if name:
-            number = value if name == "value" else row[name]
-            if number is None or number != number:
-                return ""
-            parts.append(say(float(number), spec))
-    return "".join(parts)
-
-
-def say(number: float, unit: str) -> str:
-    """A number in words: money with two digits, shares in per cent, '#order' with its plural.
-
-    >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
-    ('1,234.50', '26%', '1 day', '2 orders', '2.3')
-    """
-    if unit == "money":
-        return f"{number:,.2f}"
-    if unit == "share":
-        return f"{number:.0%}"
-    if unit == "number":
-        return f"{number:,.1f}"
-    if unit == "count":
-        return f"{number:,.0f}"
-    noun = unit.removeprefix("#") if unit.startswith("#") else unit.removesuffix("s")
-    return f"{number:,.0f} {noun if round(number) == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """The plural of an English noun, by rule.
-
-    >>> plural("order"), plural("product category"), plural("box"), plural("day")
-    ('orders', 'product categories', 'boxes', 'days')
-    """
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
-
-
-def _fields(template: str) -> Iterator[tuple[str, str, str]]:
-    from string import Formatter
-
-    for literal, name, spec, _ in Formatter().parse(template):
-        yield literal, name or "", spec or ""

@@ -29,7 +29,4 @@ def label_columns(joined: ibis.Table, mature: ibis.Value, has_amount: bool) -> d
     """`churned` (int8: 1 no purchase within the horizon) and `value` (money), null where the label is immature."""
     churned = (joined.purchases.fill_null(0) == 0).cast("int8")
     value = joined.net.fill_null(0.0) if has_amount else ibis.null("float64")
-    return {
-        "churned": mature.ifelse(churned, ibis.null("int8")),
-        "value": mature.ifelse(value, ibis.null("float64")),
-    }
+    return {"churned": mature.ifelse(churned, ibis.null("int8")), "value": mature.ifelse(value, ibis.null("float64"))}

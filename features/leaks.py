@@ -57,7 +57,7 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     with open_engine(config.engine, config.folder) as engine:
         tables = intake.load(config, engine)
         schema.require(tables, task, engine)
-        cutoffs = spread(schema.cutoffs(tables, task), count)
+        cutoffs = spread(schema.mature_cutoffs(tables, task), count)
     if not cutoffs:
         raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
     changes = {"deleted": delete_after, "corrupted": corrupt_after}

@@ -122,7 +122,7 @@ def require(tables: Tables, task: Task, engine: DuckDBEngine) -> None:
         raise DataError(breach)
 
 
-def cutoffs(tables: Tables, task: Task) -> list[date]:
+def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     """Every mature cutoff to learn from, ascending."""
     return task.mature_cutoffs(tables.first, tables.end)
 
@@ -176,7 +176,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
         notes.append(f"the window {longest} is longer than the log ({span} days): it says the same as the whole past")
     if not tables.has_amount:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
-    count = len(cutoffs(tables, task))
+    count = len(mature_cutoffs(tables, task))
     notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
     return notes
 
@@ -192,9 +192,7 @@ def _buyers(tables: Tables, engine: DuckDBEngine) -> dict[str, Any]:
 def _months(tables: Tables, engine: DuckDBEngine) -> list[dict[str, Any]]:
     e = tables.events.mutate(month=tables.events.day.truncate("M"))
     rows = e.group_by("month").aggregate(
-        events=e.count(),
-        customers=e.customer_id.nunique(),
-        net_amount=e.amount.sum().cast("float64") / TICKS,
+        events=e.count(), customers=e.customer_id.nunique(), net_amount=e.amount.sum().cast("float64") / TICKS
     )
     return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.arrow(rows.order_by("month")).to_pylist()]
 

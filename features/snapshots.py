@@ -19,14 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.catalog import DAY_MEASURES, YEAR, Feature, Measure, catalog, order_measures, root
+from features.catalog import YEAR, Feature, catalog, root
 from features.config import Config
 from features.engine import DuckDBEngine, open_engine
 from features.errors import UsageError
 from features.files import file_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
-from features.schema import require
+from features.measures import DAY_MEASURES, Measure, order_measures
+from features.schema import mature_cutoffs, require
 from features.task import Task, Window
 
 KEYS = ("customer_id", "cutoff")
@@ -42,12 +43,16 @@ class Snapshots:
         features: The features, in the order of their columns.
         task: The task they belong to.
         fingerprint: Of the data, the task and the catalog.
+        data_fingerprint: Of the data alone.
+        end: First day about which the log says nothing: the newest cutoff that can be scored.
     """
 
     rows: pa.Table
     features: tuple[Feature, ...]
     task: Task
     fingerprint: str
+    data_fingerprint: str
+    end: date
 
     @property
     def names(self) -> list[str]:
@@ -96,7 +101,29 @@ def build(
         features=features,
         task=task,
         fingerprint=_fingerprint(tables, task, features),
+        data_fingerprint=tables.fingerprint,
+        end=tables.end,
     )
+
+
+def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
+    """Reads a config's log and builds its snapshots, in one call.
+
+    Args:
+        config: The business.
+        cutoffs: When; by default every mature cutoff that can be learned from.
+        with_labels: Whether churned and value are wanted.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: A cutoff lies outside the log.
+    """
+    task = config.task.task()
+    with open_engine(config.engine, config.folder) as engine:
+        tables = load(config, engine)
+        require(tables, task, engine)
+        wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
+        return build(tables, task, wanted, engine, with_labels=with_labels)
 
 
 def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int]:
@@ -106,11 +133,7 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the file cannot be written.
     """
-    task = config.task.task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = load(config, engine)
-        require(tables, task, engine)
-        rows = build(tables, task, cutoffs, engine).rows
+    rows = from_config(config, cutoffs).rows
     with file_in_place(out) as beside:
         pq.write_table(rows, beside, compression="zstd")
     return rows.num_rows, rows.num_columns

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.catalog import say
 from features.config import Config
 from features.errors import UsageError
+from features.phrases import say
 from serving.explain import Contributions, contributions, reasons
 from serving.score import champions, cohort, figures
 
@@ -25,7 +25,7 @@ def explain_customer(config: Config, customer: str, cutoff: date) -> str:
         UsageError: There is no champion, or the customer is not in the cutoff's cohort.
     """
     models = champions(config)
-    snapshots, _ = cohort(config, cutoff)
+    snapshots = cohort(config, cutoff)
     place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
     columns = {name: values[place] for name, values in figures(models, snapshots).items()}
     row = snapshots.rows.slice(place, 1)

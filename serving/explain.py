@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from features.catalog import Feature, Row
+from features.catalog import Feature
+from features.phrases import Row
 from training.bundle import ModelBundle
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)

@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features import intake, schema
 from features.config import Config
-from features.engine import open_engine
 from features.errors import DataError, UsageError
 from features.files import folder_in_place
-from features.snapshots import Snapshots, build
+from features.snapshots import Snapshots, from_config
 from serving import segments
 from serving.explain import Contributions, contributions, drivers, reasons
 from training.bundle import BundleError
@@ -101,14 +99,14 @@ def score(config: Config, cutoff: date, with_contributions: bool = False) -> Sco
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
     models = champions(config)
-    snapshots, fingerprint = cohort(config, cutoff)
+    snapshots = cohort(config, cutoff)
     columns = figures(models, snapshots)
     parts = _contributions(models, snapshots.rows, config.serving.chunk)
     why = {
         name: reasons(part, snapshots.rows, snapshots.features, config.serving.reasons) for name, part in parts.items()
     }
     made = score_table(columns, why, snapshots.rows.num_rows)
-    manifest = _manifest(config, cutoff, models, snapshots, parts, fingerprint)
+    manifest = _manifest(config, cutoff, models, snapshots, parts)
     folder = config.output / "scores" / f"cutoff={cutoff}"
     with folder_in_place(folder) as beside:
         manifest["parts"] = write_parts(made, beside, config.serving.chunk)
@@ -143,22 +141,18 @@ def champions(config: Config) -> Champions:
     return Champions(churn, value)
 
 
-def cohort(config: Config, cutoff: date) -> tuple[Snapshots, str]:
-    """Features of a cutoff's cohort, and the data's fingerprint.
+def cohort(config: Config, cutoff: date) -> Snapshots:
+    """Features of a cutoff's cohort.
 
     Raises:
         DataError: The log breaks its contract, or nobody is in the cohort.
+        UsageError: The cutoff lies outside the log.
     """
-    task = config.task.task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine)
-        schema.require(tables, task, engine)
-        snapshots = build(tables, task, [cutoff], engine, with_labels=False)
+    snapshots = from_config(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
-        raise DataError(
-            f"cutoff {cutoff}: nobody purchased in the {task.cohort.active_within} before it: no one to score"
-        )
-    return snapshots, tables.fingerprint
+        window = snapshots.task.cohort.active_within
+        raise DataError(f"cutoff {cutoff}: nobody purchased in the {window} before it: no one to score")
+    return snapshots
 
 
 def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
@@ -246,12 +240,7 @@ def _contribution_table(part: Contributions, snapshots: Snapshots) -> pa.Table:
 
 
 def _manifest(
-    config: Config,
-    cutoff: date,
-    models: Champions,
-    snapshots: Snapshots,
-    parts: dict[str, Contributions],
-    fingerprint: str,
+    config: Config, cutoff: date, models: Champions, snapshots: Snapshots, parts: dict[str, Contributions]
 ) -> dict[str, Any]:
     both = {"churn": models.churn, "value": models.value}
     return {
@@ -271,7 +260,7 @@ def _manifest(
         },
         "interval": config.serving.interval,
         "segment_rules": segments.RULES_VERSION,
-        "data_fingerprint": fingerprint,
+        "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
         "bases": {name: part.base for name, part in parts.items()},
         "drivers": {name: drivers(part, snapshots.rows, snapshots.features)[:30] for name, part in parts.items()},

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from features import intake, schema, snapshots
+from features import snapshots
 from features.config import Config
-from features.engine import open_engine
 from features.errors import UsageError
 from training import registry
 from training.evaluate import BETTER_HIGH, OURS
@@ -48,15 +47,11 @@ def train(config: Config, which: str = "all") -> Trained:
     """
     if which == "value" and not config.events.amount:
         raise UsageError("[events] amount is not set: without money there is churn but no value")
-    task = config.task.task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine)
-        schema.require(tables, task, engine)
-        registry.connect(config)
-        rows = snapshots.build(tables, task, schema.cutoffs(tables, task), engine)
+    rows = snapshots.from_config(config)
+    registry.connect(config)
     learned = learn(rows, config)
     versions = registry.log(learned, rows, config, ("churn", "value") if which == "all" else (which,))
-    return Trained(learned, tuple(versions), tables.end)
+    return Trained(learned, tuple(versions), rows.end)
 
 
 def describe(learned: Learned) -> str:

@@ -8,7 +8,8 @@ from string import Formatter
 
 import pytest
 
-from features.catalog import Feature, catalog, fill, say
+from features.catalog import Feature, catalog
+from features.phrases import fill, say
 from features.task import Task
 
 Make = Callable[..., Task]

@@ -14,7 +14,7 @@ from features.config import Config
 from features.engine import DuckDBEngine
 from features.errors import DataError
 from features.intake import Tables
-from features.schema import Audit, audit, check, cutoffs, describe, require
+from features.schema import Audit, audit, check, describe, mature_cutoffs, require
 from features.task import Task
 
 Make = Callable[..., Any]
@@ -68,10 +68,7 @@ def test_one_time_buyers_are_among_buyers(report: Audit) -> None:
 
 def test_duplicates_gaps_and_months(report: Audit) -> None:
     assert (report.duplicate_rows, report.duplicates_dropped, report.late_rows) == (1, 0, 0)
-    assert report.gaps == (
-        {"from": date(2024, 1, 22), "days": 19},
-        {"from": date(2024, 1, 2), "days": 18},
-    )
+    assert report.gaps == ({"from": date(2024, 1, 22), "days": 19}, {"from": date(2024, 1, 2), "days": 18})
     assert [(m["month"], m["events"], m["customers"], m["net_amount"]) for m in report.months] == [
         ("2024-01", 5, 2, 85.0),
         ("2024-02", 3, 2, -25.0),
@@ -170,8 +167,8 @@ def test_a_window_longer_than_the_log_is_noted(make_log: Make, make_task: Make, 
 
 def test_cutoffs_are_those_of_the_task(make_log: Make, make_task: Make) -> None:
     tables, task = make_log(daily(60)), make_task(horizon=20, every=15)
-    assert cutoffs(tables, task) == task.mature_cutoffs(date(2024, 1, 1), date(2024, 3, 1))
-    assert len(cutoffs(tables, task)) == 2
+    assert mature_cutoffs(tables, task) == task.mature_cutoffs(date(2024, 1, 1), date(2024, 3, 1))
+    assert len(mature_cutoffs(tables, task)) == 2
 
 
 def test_check_writes_what_it_found(make_log: Make, make_config: Callable[..., Config], tmp_path: Path) -> None:

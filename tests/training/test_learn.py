@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import intake, snapshots
 from features.config import Config
-from features.engine import open_engine
 from features.errors import DataError
-from features.snapshots import Snapshots
+from features.snapshots import Snapshots, from_config
 from tests.shop import make_shop
 from training.learn import Learned, learn
 from training.train import describe
@@ -22,20 +20,13 @@ from training.train import describe
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """Snapshots of the shop's mature cutoffs."""
-    return _snapshots(shop)
+    return from_config(shop)
 
 
 @pytest.fixture(scope="module")
 def learned(shop: Config, rows: Snapshots) -> Learned:
     """What the shop teaches."""
     return learn(rows, shop)
-
-
-def _snapshots(config: Config) -> Snapshots:
-    task = config.task.task()
-    with open_engine(config.engine) as engine:
-        tables = intake.load(config, engine)
-        return snapshots.build(tables, task, task.mature_cutoffs(tables.first, tables.end), engine)
 
 
 def test_what_judges_was_not_learned_from(learned: Learned) -> None:
@@ -92,7 +83,7 @@ def test_the_terminal_shows_ours_beside_the_ladder(learned: Learned) -> None:
 
 def test_without_money_there_is_a_churn_model_alone(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
-    learned = learn(_snapshots(config), config)
+    learned = learn(from_config(config), config)
     assert learned.value is None
     assert learned.churn.kind == "churn"
     assert "spearman" not in set(learned.evaluation.metrics.metric)

@@ -18,11 +18,7 @@ from training.split import split, take
 FIRST = date(2024, 1, 1)
 
 
-@given(
-    steps=st.lists(st.integers(1, 60), min_size=1, max_size=20),
-    horizon=st.integers(1, 120),
-    most=st.integers(1, 4),
-)
+@given(steps=st.lists(st.integers(1, 60), min_size=1, max_size=20), horizon=st.integers(1, 120), most=st.integers(1, 4))
 def test_every_training_label_ends_by_the_cutoff_that_judges_it(steps: list[int], horizon: int, most: int) -> None:
     cutoffs = [FIRST + timedelta(days=int(n)) for n in np.cumsum(steps)]
     if (cutoffs[-1] - cutoffs[0]).days < horizon:
@@ -69,7 +65,7 @@ def _snapshots(churned: list[int | None]) -> Snapshots:
     class _X:
         name = "x"
 
-    return Snapshots(pa.table(rows), (_X(),), task, "")  # type: ignore[arg-type]
+    return Snapshots(pa.table(rows), (_X(),), task, "", "", date(2024, 3, 1))  # type: ignore[arg-type]
 
 
 def test_take_gives_the_rows_of_its_cutoffs() -> None:

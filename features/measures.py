@@ -1,0 +1,51 @@
+"""What is added up over panes of time before any feature is made of it.
+
+Every function sees orders, or days with one, that were already known at a cutoff.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import ibis
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One quantity that adds up over panes of time: how a pane is aggregated, and how panes merge."""
+
+    name: str
+    aggregate: Callable[[ibis.Table], ibis.Value]
+    merge: Literal["sum", "max", "min"] = "sum"
+
+
+# On orders: one row an order (of a customer, at a cutoff) with its net amount and age.
+ORDER_MEASURES = (
+    Measure("orders", lambda o: o.purchase.sum()),
+    Measure("weekend_orders", lambda o: (o.purchase & o.day.day_of_week.index().isin([5, 6])).sum()),
+    Measure("hours", lambda o: o.purchase.ifelse(o.hour, 0).sum()),
+    Measure("items", lambda o: o.purchase.ifelse(o.lines, 0).sum()),
+)
+MONEY_MEASURES = (
+    Measure("amount", lambda o: o.amount.sum()),
+    Measure("spend", lambda o: o.purchase.ifelse(o.amount, 0).sum()),
+    Measure("spend_squares", lambda o: _square(o.purchase.ifelse(o.amount, 0)).sum()),
+    Measure("order_amount_max", lambda o: o.amount.max(where=o.purchase), merge="max"),
+    Measure("refund", lambda o: o.refund.sum()),
+    Measure("refunds", lambda o: (o.refund > 0).sum()),
+)
+QUANTITY_MEASURES = (Measure("quantity", lambda o: o.quantity.sum()),)
+DAY_MEASURES = (Measure("active_days", lambda d: d.count()),)
+
+
+def order_measures(has_amount: bool, has_quantity: bool) -> tuple[Measure, ...]:
+    """The measures on orders that a log can support."""
+    money = MONEY_MEASURES if has_amount else ()
+    return ORDER_MEASURES + money + (QUANTITY_MEASURES if has_quantity else ())
+
+
+def _square(ticks: ibis.Value) -> ibis.Value:
+    exact = ticks.cast("decimal(18, 0)")
+    return exact * exact

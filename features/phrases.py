@@ -1,0 +1,60 @@
+"""Numbers and templates in words: '1 order', '34%', 'usually every 12 days'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def fill(template: str, value: Any, row: Row) -> str:
+    """Fills a reading's template; empty where a value that it names is null.
+
+    >>> fill("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
+    '1 order, usually every 12 days'
+    """
+    parts = []
+    for literal, name, spec in _fields(template):
+        parts.append(literal)
+        if name:
+            number = value if name == "value" else row[name]
+            if number is None or number != number:
+                return ""
+            parts.append(say(float(number), spec))
+    return "".join(parts)
+
+
+def say(number: float, unit: str) -> str:
+    """A number in words: money with two digits, shares in per cent, '#order' with its plural.
+
+    >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
+    ('1,234.50', '26%', '1 day', '2 orders', '2.3')
+    """
+    if unit == "money":
+        return f"{number:,.2f}"
+    if unit == "share":
+        return f"{number:.0%}"
+    if unit == "number":
+        return f"{number:,.1f}"
+    if unit == "count":
+        return f"{number:,.0f}"
+    noun = unit.removeprefix("#") if unit.startswith("#") else unit.removesuffix("s")
+    return f"{number:,.0f} {noun if round(number) == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """The plural of an English noun, by rule.
+
+    >>> plural("order"), plural("product category"), plural("box"), plural("day")
+    ('orders', 'product categories', 'boxes', 'days')
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def _fields(template: str) -> Iterator[tuple[str, str, str]]:
+    for literal, name, spec, _ in Formatter().parse(template):
+        yield literal, name or "", spec or ""
