@@ -1,4 +1,4 @@
-"""The ladder a model must climb: recency alone, the past rate carried on, and a logistic regression on RFM."""
+"""The ladder a model must climb: recency alone, the past rate carried on, a logistic regression on RFM, and BG/NBD."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.task import Window
 from training.split import Sample
 
@@ -46,10 +47,27 @@ def rfm_logistic(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return Prediction(churn, (1 - churn) * scale * test.column("order_amount_mean_ever"))
 
 
+def buying_rhythm(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """BG/NBD with Gamma-Gamma, fitted on the judged customers' own past: they need no labels.
+
+    Orders count as purchases; value is the orders to expect times the amount to expect.
+    """
+    age, orders = test.column("tenure_days"), test.column("orders_count_ever")
+    past = orders - 1, age - test.column("recency_days"), age
+    rhythm = fit_bgnbd(*past)
+    churn = 1 - rhythm.returns(*past, horizon.days)
+    if not _money(train):
+        return Prediction(churn, None)
+    size = test.column("order_amount_mean_ever")
+    spend = fit_gamma_gamma(orders, size).expected_spend(orders, size)
+    return Prediction(churn, rhythm.expected_orders(*past, horizon=horizon.days) * spend)
+
+
 LADDER: dict[str, Callable[[Sample, Sample, Window], Prediction]] = {
     "recency alone": recency_rule,
     "past mean rate": past_rate,
     "logistic regression on RFM": rfm_logistic,
+    "BG/NBD and Gamma-Gamma": buying_rhythm,
 }
 
 

@@ -39,7 +39,13 @@ def test_what_judges_was_not_learned_from(learned: Learned) -> None:
 def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned) -> None:
     metrics = learned.evaluation.metrics
     last = metrics[metrics.cutoff == learned.split.test.test]
-    assert set(last.model) == {"regulars", "recency alone", "past mean rate", "logistic regression on RFM"}
+    assert set(last.model) == {
+        "regulars",
+        "recency alone",
+        "past mean rate",
+        "logistic regression on RFM",
+        "BG/NBD and Gamma-Gamma",
+    }
     sure = last[last.metric.isin(["auc", "spearman"]) & (last.segment == "all")]
     assert ((sure.low <= sure.value) & (sure.value <= sure.high)).all()
     assert {"auc", "gini", "coverage", "total_error"} <= set(last[last.model == "regulars"].metric)
