@@ -166,6 +166,21 @@ def report(path: str, cutoff: date | None) -> None:
     _closing(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
 
 
+@cli.command()
+@click.option("--customers", type=int, required=True, help="How many.")
+@click.option("--out", required=True, help="A new or empty folder.")
+@click.option("--days", default=730, show_default=True, help="How long the log is.")
+@click.option("--start", type=_Day(), default="2023-01-01", show_default=True, help="Its first day.")
+@click.option("--seed", default=7, show_default=True, help="The only source of randomness.")
+def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
+    """Write a simulated business, with the truth beside it."""
+    from features.simulate import simulate as run
+
+    made = run(Path(out), customers, days=days, start=start, seed=seed)
+    written = f"{made.folder}: {made.events:,} events and {made.contacts:,} contacts of {made.customers:,} customers"
+    _closing(written, "regulars check", str(made.config))
+
+
 def _closing(written: str, then: str, path: str) -> None:
     """What was written where, and what to run next, as it can be typed here."""
     option = "" if path == "regulars.toml" else f" -c {shlex.quote(path)}"

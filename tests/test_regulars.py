@@ -106,9 +106,19 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
         assert "next:    regulars " in result.output
 
 
+def test_a_simulated_business_can_be_checked(run: Run, tmp_path: Path) -> None:
+    made = run("simulate", "--customers", "300", "--out", "sim", "--days", "200")
+    assert made.exit_code == 0, _said(made)
+    assert "300 customers" in made.output
+    assert "regulars -c sim/regulars.toml check" in made.output
+    assert run("-c", "sim/regulars.toml", "check").exit_code == 0
+    _refused(run("simulate", "--customers", "0", "--out", "none"), 2, "customers")
+    assert not (tmp_path / "none").exists()
+
+
 def test_help_names_every_command(run: Run) -> None:
     text = run("--help").output
-    for command in "demo init check build train score explain report".split():
+    for command in "demo init check build train score explain report simulate".split():
         assert command in text
 
 

@@ -1,0 +1,228 @@
+"""What the customers of a simulated business are like, and when they order.
+
+A customer is born at a uniform moment of the period with a first order, orders again at a rate, and dies. On day d
+(from the start, UTC) a living customer orders with intensity, in orders a day,
+
+    rate x calendar[d] x (1 + response to the action received less than the action's days ago)
+
+All of it is constant within a day, so orders are drawn exactly, by thinning a Poisson process, and what is
+expected next has a closed form. Only times (whole seconds) and money (cents, one at least) are rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+HORIZON = 90  # days: how far the truth looks ahead
+CONTROL = "none"
+SECONDS = 86_400
+
+Above0 = Annotated[float, Field(gt=0)]
+From0 = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+@checked_dataclass(frozen=True)
+class Action:
+    """Something done to a customer that changes the rate of orders for some days; raises ValueError like `Settings`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="its name in the contacts")]
+    cost: Annotated[From0, Field(description="money for each contact")]
+    propensity: Annotated[Above0, Field(lt=1, description="probability of it in a round; the rest is the control's")]
+    days: Annotated[int, Field(ge=1, description="days from the contact on that the effect lasts")]
+    lifts: Annotated[
+        tuple[float, ...],
+        Field(description="mean change of the rate by preferred channel: 0.5 half as much again, -0.2 a fifth less"),
+    ]
+
+
+@checked_dataclass(frozen=True)
+class Settings:
+    """What the simulated business is like; raises ValueError (of pydantic) on what cannot be.
+
+    >>> Settings(season=1.5)
+    Traceback (most recent call last):
+    pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings...
+    """
+
+    rate_mean: Annotated[Above0, Field(description="orders a day of the living, mean over customers (gamma)")] = 0.03
+    rate_shape: Annotated[Above0, Field(description="shape of that gamma; smaller is more uneven")] = 1.5
+    hazard_mean: Annotated[From0, Field(description="hazard of dying a day, mean over customers (gamma)")] = 0.003
+    hazard_shape: Annotated[Above0, Field(description="shape of that gamma")] = 1.5
+    amount_mean: Annotated[Above0, Field(description="money of an order, mean over customers (lognormal)")] = 40.0
+    amount_sigma: Annotated[From0, Field(description="spread of customers' mean order amounts, log scale")] = 0.6
+    order_sigma: Annotated[From0, Field(description="spread of a customer's orders around the mean, log scale")] = 0.4
+    extra_lines: Annotated[From0, Field(description="mean order lines beyond the first (Poisson)")] = 0.8
+    season: Annotated[Share, Field(lt=1, description="amplitude of the yearly sinusoid, share of the rate")] = 0.3
+    season_peak: Annotated[int, Field(ge=1, le=366, description="day of the year with most orders")] = 345
+    weekdays: Annotated[
+        tuple[From0, From0, From0, From0, From0, From0, From0],
+        Field(description="weights of Monday to Sunday, scaled to a mean of 1"),
+    ] = (0.9, 0.9, 0.9, 1.0, 1.1, 1.3, 0.9)
+    channels: Annotated[Names, Field(description="where orders are placed; each customer prefers one, evenly")] = (
+        "web", "store", "app",
+    )  # fmt: skip
+    categories: Annotated[Names, Field(description="what is bought; each customer prefers one, evenly")] = (
+        "garden", "kitchen", "office", "sports", "toys",
+    )  # fmt: skip
+    loyalty: Annotated[Share, Field(description="probability of the preferred kind; else any, evenly")] = 0.7
+    refund_share: Annotated[Share, Field(description="probability that an order is refunded, in whole")] = 0.05
+    refund_delay: Annotated[From0, Field(description="mean days from order to refund (exponential)")] = 7.0
+    actions: Annotated[tuple[Action, ...], Field(description="besides the control 'none'; empty: no contacts")] = (
+        Action("email", 0.1, 0.25, 14, (0.6, 0.0, 0.3)),
+        Action("voucher", 2.0, 0.25, 21, (0.2, 0.8, -0.3)),
+    )
+    contact_every: Annotated[int, Field(ge=1, description="days between rounds, and before the first; at 00:00")] = 30
+    contact_share: Annotated[Share, Field(description="probability that one seen before takes part in a round")] = 0.25
+    response_spread: Annotated[Share, Field(description="response is the lift times a uniform in 1 +- this")] = 0.3
+
+    def __post_init__(self) -> None:
+        arms = [CONTROL, *(a.name for a in self.actions)]
+        rules = {
+            "some weekday above 0": any(self.weekdays),
+            "every channel, category and arm once": all(
+                len(set(names)) == len(names) for names in (self.channels, self.categories, arms)
+            ),
+            "propensities below 1 in all": sum(a.propensity for a in self.actions) < 1,
+            "days of an action within contact_every": all(a.days <= self.contact_every for a in self.actions),
+            "one lift a channel": all(len(a.lifts) == len(self.channels) for a in self.actions),
+            "no lift below -1, spread included": all(
+                lift * (1 + self.response_spread) >= -1 for a in self.actions for lift in a.lifts
+            ),
+        }
+        if broken := [rule for rule, holds in rules.items() if not holds]:
+            raise ValueError(f"expected {'; '.join(broken)}")
+
+
+@dataclass(frozen=True)
+class Population:
+    """What some customers are like, one entry a customer; moments in days from the start."""
+
+    birth: np.ndarray  # moment of the first order
+    death: np.ndarray  # moment, infinite where the hazard is 0
+    rate: np.ndarray  # orders a day, before calendar and contacts
+    hazard: np.ndarray  # a day
+    mean_amount: np.ndarray  # money of an order
+    channel: np.ndarray  # the preferred one, as its place in Settings.channels
+    category: np.ndarray  # likewise
+    response: np.ndarray  # change of the rate by each action, (customers, actions)
+
+
+@dataclass(frozen=True)
+class Business:
+    """Where and when customers live: `days` days from `start` on, the settings, and the only source of randomness."""
+
+    start: date
+    days: int
+    settings: Settings
+    seed: int
+
+    @cached_property
+    def calendar(self) -> np.ndarray:
+        """The factor of the rate on each day up to a horizon after the end: season times weekday, 1 on average.
+
+        >>> settings = Settings(season=0, weekdays=(1, 1, 1, 1, 0.5, 2, 0.5))
+        >>> Business(date(2024, 1, 5), 3, settings, seed=1).calendar[:3].tolist()
+        [0.5, 2.0, 0.5]
+        """
+        offsets, weights = np.arange(self.days + HORIZON), np.array(self.settings.weekdays)
+        dates = np.datetime64(self.start) + offsets
+        day_of_year = (dates - dates.astype("datetime64[Y]")).astype(int) + 1
+        season = 1 + self.settings.season * np.cos(2 * np.pi * (day_of_year - self.settings.season_peak) / 365.25)
+        return season * (weights / weights.mean())[(self.start.weekday() + offsets) % 7]
+
+    def rng(self, block: int, stream: int) -> np.random.Generator:
+        """The randomness of a block of customers."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(block, stream)))
+
+    def times(self, moments: np.ndarray) -> pa.Array:
+        """Moments as timestamps in UTC, whole seconds; null where not a number."""
+        seconds = np.floor(np.nan_to_num(moments) * SECONDS).astype("timedelta64[s]")
+        return pa.array((np.datetime64(self.start, "s") + seconds).astype("datetime64[us]"), mask=np.isnan(moments))
+
+
+def draw_population(number: int, business: Business, rng: np.random.Generator) -> Population:
+    """Draws customers who are born within the period."""
+    settings = business.settings
+    hazard = rng.gamma(settings.hazard_shape, settings.hazard_mean / settings.hazard_shape, number)
+    birth, life = rng.random(number) * business.days, rng.standard_exponential(number)
+    channel = rng.integers(len(settings.channels), size=number)
+    lifts = np.array([a.lifts for a in settings.actions]).reshape(-1, len(settings.channels))
+    return Population(
+        birth=birth,
+        death=birth + np.divide(life, hazard, out=np.full(number, np.inf), where=hazard > 0),
+        rate=rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number),
+        hazard=hazard,
+        mean_amount=settings.amount_mean * lognormal(settings.amount_sigma, number, rng),
+        channel=channel,
+        category=rng.integers(len(settings.categories), size=number),
+        response=lifts.T[channel] * (1 + settings.response_spread * rng.uniform(-1, 1, (number, len(lifts)))),
+    )
+
+
+def draw_orders(
+    population: Population, business: Business, given: np.ndarray, days: tuple[int, int], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the orders of days [from, to), first orders of customers born in them included.
+
+    Args:
+        population: The customers.
+        business: Calendar and settings.
+        given: The action that each customer received at the beginning of each stretch of `contact_every` days, as its
+            place in `Settings.actions`, -1 for none; shape (customers, stretches).
+        days: From and to, counted from the start.
+        rng: Source of randomness.
+
+    Returns:
+        The customer (its place) and the moment of each order, sorted by both.
+    """
+    begin, end = np.maximum(population.birth, days[0]), np.minimum(population.death, days[1])
+    span, calendar = np.maximum(end - begin, 0), business.calendar
+    most = calendar.max() * (1 + np.max(population.response, axis=1, initial=0))
+    who = np.repeat(np.arange(len(span)), rng.poisson(population.rate * most * span))
+    moment = begin[who] + span[who] * rng.random(len(who))
+    day = np.minimum(moment.astype(int), days[1] - 1)
+    kept = rng.random(len(who)) * most[who] < calendar[day] * _boost(population, business, given, who, day)
+    born = np.flatnonzero((population.birth >= days[0]) & (population.birth < days[1]))
+    who, moment = np.concatenate([born, who[kept]]), np.concatenate([population.birth[born], moment[kept]])
+    order = np.lexsort((moment, who))
+    return who[order], moment[order]
+
+
+def expected_orders(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
+    """Expected orders of each customer in days [from, to), for those alive at `from`; 0 for the dead.
+
+    The integral of rate x calendar x boost x survival, day by day: the first three are constant within a day, over
+    which survival exp(-hazard t) integrates to exp(-hazard d) (1 - exp(-hazard)) / hazard. `given` as in `draw_orders`.
+    """
+    hazard, day, who = population.hazard[:, None], np.arange(*days)[None, :], np.arange(len(given))[:, None]
+    whole = np.divide(-np.expm1(-hazard), hazard, out=np.ones(hazard.shape), where=hazard > 0)
+    survival = np.exp(-hazard * (day - days[0])) * whole
+    intensity = business.calendar[day] * _boost(population, business, given, who, day)
+    return np.where(population.death > days[0], population.rate * (intensity * survival).sum(axis=1), 0.0)
+
+
+def _boost(
+    population: Population, business: Business, given: np.ndarray, who: np.ndarray, day: np.ndarray
+) -> np.ndarray:
+    """The factor of the rate that the last contact leaves on a day; `who` and `day` broadcast."""
+    if not business.settings.actions:
+        return np.ones(1)
+    stretch, since = np.divmod(day, business.settings.contact_every)
+    action = given[who, stretch]
+    lasts = np.array([a.days for a in business.settings.actions])
+    return 1 + np.where((action >= 0) & (since < lasts[action]), population.response[who, action], 0.0)
+
+
+def lognormal(sigma: float, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Lognormal numbers with a mean of 1."""
+    return rng.lognormal(-(sigma**2) / 2, sigma, number)
