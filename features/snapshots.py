@@ -19,16 +19,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.catalog import YEAR, Feature, catalog, root
+from features.catalog import catalog
 from features.config import Config
 from features.engine import DuckDBEngine, open_engine
 from features.errors import UsageError
+from features.feature import Feature, root
 from features.files import file_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
 from features.measures import DAY_MEASURES, Measure, order_measures
 from features.schema import mature_cutoffs, require
 from features.task import Task, Window
+from features.windowed import YEAR
 
 KEYS = ("customer_id", "cutoff")
 GRACE = Window(7)

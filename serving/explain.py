@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from features.catalog import Feature
+from features.feature import Feature
 from features.phrases import Row
 from training.bundle import ModelBundle
 

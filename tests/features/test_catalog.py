@@ -8,7 +8,8 @@ from string import Formatter
 
 import pytest
 
-from features.catalog import Feature, catalog
+from features.catalog import catalog
+from features.feature import Feature
 from features.phrases import fill, say
 from features.task import Task
 

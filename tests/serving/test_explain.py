@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalog import Feature
+from features.feature import Feature
 from serving.explain import Contributions, contributions, drivers, explanation, reasons
 from training.bundle import ModelBundle
 from training.churn import ChurnClassifier
