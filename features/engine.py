@@ -115,11 +115,6 @@ class DuckDBEngine:
         self.connection.drop_table(name, force=True)
         return self.connection.create_table(name, rows, temp=True)
 
-    def drop(self, *names: str) -> None:
-        """Forgets stored stages."""
-        for name in names:
-            self.connection.drop_table(name, force=True)
-
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""
         try:

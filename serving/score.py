@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -92,7 +93,8 @@ def score(config: Config, cutoff: date, with_contributions: bool = False) -> Sco
     Args:
         config: The business.
         cutoff: Features see what was known before this day.
-        with_contributions: Whether every feature's contribution is written too.
+        with_contributions: Whether every feature's contribution is written too; without it, those of an earlier run
+            stay only if the numbers did.
 
     Raises:
         UsageError: There is no champion, or the cutoff lies outside the log.
@@ -107,14 +109,17 @@ def score(config: Config, cutoff: date, with_contributions: bool = False) -> Sco
     }
     made = score_table(columns, why, snapshots.rows.num_rows)
     manifest = _manifest(config, cutoff, models, snapshots, parts)
-    folder = config.output / "scores" / f"cutoff={cutoff}"
+    folder, before = config.output / "scores" / f"cutoff={cutoff}", _parts_of(config, cutoff)
     with folder_in_place(folder) as beside:
         manifest["parts"] = write_parts(made, beside, config.serving.chunk)
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    if with_contributions:
-        for name, part in parts.items():
-            with folder_in_place(config.output / "contributions" / name / f"cutoff={cutoff}") as beside:
+    for name, part in parts.items():
+        explained = config.output / "contributions" / name / f"cutoff={cutoff}"
+        if with_contributions:
+            with folder_in_place(explained) as beside:
                 write_parts(_contribution_table(part, snapshots), beside, config.serving.chunk)
+        elif before != manifest["parts"] and explained.exists():
+            shutil.rmtree(explained)  # they add up to numbers that are no longer there
     return Scores(folder, cutoff, manifest)
 
 
@@ -215,6 +220,12 @@ def read(config: Config, cutoff: date | None = None) -> Scores:
         raise UsageError(f"{which} not scored under {config.output} (scored: {have}); run `regulars score --cutoff D`")
     manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
     return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)
+
+
+def _parts_of(config: Config, cutoff: date) -> list[dict[str, Any]]:
+    """The part files of an earlier run, none where there was none."""
+    path = config.output / "scores" / f"cutoff={cutoff}" / MANIFEST
+    return list(json.loads(path.read_text(encoding="utf-8"))["parts"]) if path.exists() else []
 
 
 def _contributions(models: Champions, rows: pa.Table, chunk: int) -> dict[str, Contributions]:

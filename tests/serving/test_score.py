@@ -104,6 +104,16 @@ def test_numbers_do_not_depend_on_the_chunk(scores: Scores, shop: Config, tmp_pa
     assert small.table().equals(scores.table())
 
 
+def test_contributions_never_outlive_their_numbers(shop: Config, trained: Trained, tmp_path: Path) -> None:
+    config = _changed(shop, serving={"output": str(tmp_path)})
+    score(config, trained.newest, with_contributions=True)
+    kept = tmp_path / "contributions" / "value" / f"cutoff={trained.newest}"
+    score(config, trained.newest)
+    assert kept.exists()
+    score(_changed(config, serving={"reasons": 1}), trained.newest)
+    assert not kept.exists()
+
+
 def test_nothing_is_half_written(
     shop: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
