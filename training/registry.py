@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -37,10 +37,27 @@ from training.learn import Learned
 from training.plots import calibration_plot, decile_plot, lift_plot
 
 ALIAS = "champion"
-FROM_ENVIRONMENT = os.environ.get("MLFLOW_TRACKING_URI", "")  # read once: MLflow overwrites it with what we set
 TABLES = ("metrics", "differences", "groups")
 HERE = Path(__file__).parent
+SERVERS = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
 CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
+
+
+def store_of(environment: Mapping[str, str]) -> str:
+    """The tracking store that a user's environment names; empty where it names none.
+
+    `mlflow run` always names one: a local store of the folder it was started in is its default, not the user's choice.
+
+    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
+    'sqlite:///mine.db'
+    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_RUN_ID": "a1b2"})
+    ''
+    """
+    uri = environment.get("MLFLOW_TRACKING_URI", "")
+    return "" if "MLFLOW_RUN_ID" in environment and not uri.startswith(SERVERS) else uri
+
+
+FROM_ENVIRONMENT = store_of(os.environ)  # read once: MLflow overwrites it with what we set
 
 
 @dataclass(frozen=True)
@@ -138,8 +155,8 @@ def evaluation_of(config: Config, run_id: str) -> Evaluation:
 def connect(config: Config) -> MlflowClient:
     """Points MLflow at the config's store and experiment.
 
-    The config's URI comes first, then MLFLOW_TRACKING_URI, then mlflow.db beside the config. A run that `mlflow run`
-    opened around us is left alone: ours is a run of its own.
+    The config's URI comes first, then MLFLOW_TRACKING_URI, then mlflow.db beside the config (see `store_of`). A run
+    that `mlflow run` opened around us is left alone: ours is a run of its own.
 
     Raises:
         UsageError: The store does not answer.

@@ -117,6 +117,15 @@ def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: p
         assert run.info.run_id != "not-in-this-store"
 
 
+def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
+    server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
+    assert registry.store_of({}) == ""
+    assert registry.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
+    for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
+        assert registry.store_of({"MLFLOW_TRACKING_URI": local}) == local
+        assert registry.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
+
+
 def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").write_text("")
     config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
