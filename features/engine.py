@@ -122,6 +122,10 @@ class DuckDBEngine:
         except duckdb.Error as problem:
             raise DataError(f"while reading the data: {_first_line(problem)}") from None
 
+    def count(self, table: ibis.Table) -> int:
+        """How many rows an expression has."""
+        return int(self.arrow(table.aggregate(n=table.count()))["n"][0].as_py())
+
     def content(self, table: ibis.Table) -> str:
         """A text that changes when any row of a stored table does and does not depend on their order."""
         name = _name(table.get_name())

@@ -88,7 +88,7 @@ def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> 
         source = engine.query(source, events.query, "queried")
     _need_columns(source, events)
     steps.update()
-    rows_read = _scalar(engine, source.count())
+    rows_read = engine.count(source)
     if not rows_read:
         raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
@@ -289,7 +289,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: D
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
     identity = {"content": engine.content(stored), "columns": stored.columns, "end": str(end)}
-    kept = _scalar(engine, source.count()) if events.duplicates == "drop" and not events.id else rows_read
+    kept = engine.count(source) if events.duplicates == "drop" and not events.id else rows_read
     return Tables(
         events=good,
         source=source,
@@ -356,7 +356,3 @@ def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: 
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
     return f" (written like {shape(found[0])!r})" if found else ""
-
-
-def _scalar(engine: DuckDBEngine, value: ibis.Value) -> int:
-    return int(engine.arrow(value.name("n").as_table())["n"][0].as_py())

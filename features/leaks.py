@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from features import intake, schema, snapshots
 from features.config import Config
-from features.engine import DuckDBEngine, open_engine
+from features.engine import open_engine
 from features.errors import DataError
 from features.files import write_whole
-from features.intake import Change, Tables
+from features.intake import Change
 
 SHIFT_DAYS, STRANGER = 3, "nobody-"
 
@@ -150,16 +150,10 @@ def _build(config: Config, cutoff: date, change: Change | None) -> tuple[pa.Tabl
     """Features of a cutoff of the log, changed or not, and how many rows stand at or after it."""
     with open_engine(config.engine, config.folder) as engine:
         tables = intake.load(config, engine, change)
-        later = _later(tables, cutoff, engine)
+        later = engine.count(tables.events.filter(tables.events.seen >= ibis.literal(cutoff)))
         reaching = replace(tables, last=max(tables.last, cutoff))
         rows = snapshots.build(reaching, config.task.task(), [cutoff], engine, with_labels=False).rows
     return rows, later
-
-
-def _later(tables: Tables, cutoff: date, engine: DuckDBEngine) -> int:
-    events = tables.events
-    later = events.filter(events.seen >= ibis.literal(cutoff))
-    return int(engine.arrow(later.aggregate(n=later.count()))["n"][0].as_py())
 
 
 def _differing(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int:

@@ -73,7 +73,7 @@ def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
         ),
     )
     days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
-    duplicates = tables.rows_read - tables.duplicates_dropped - _count(engine, tables.source.distinct())
+    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
     money = tables.has_amount
     buyers = _buyers(tables, engine)
     gross = facts["gross"] or 0.0
@@ -136,7 +136,7 @@ def breaches(tables: Tables, task: Task, engine: DuckDBEngine, days: pa.Table) -
             f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
             f"no label can mature; give a longer log or a horizon below {span}d"
         )
-    if tables.has_amount and not _count(engine, tables.events.filter(tables.events.amount > 0)):
+    if tables.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
     return found
 
@@ -214,10 +214,6 @@ def _next(day: date) -> date:
 
 def _one(engine: DuckDBEngine, expr: ibis.Table) -> dict[str, Any]:
     return engine.arrow(expr).to_pylist()[0]
-
-
-def _count(engine: DuckDBEngine, expr: ibis.Table) -> int:
-    return int(_one(engine, expr.aggregate(n=expr.count()))["n"])
 
 
 def _plain(value: Any) -> Any:
