@@ -35,7 +35,8 @@ class Snapshots:
     """One row a customer and cutoff: customer_id, cutoff, the features, then churned and value where asked for.
 
     Attributes:
-        rows: Sorted by cutoff and customer_id; features are float64 (text where their unit is 'level'); labels are null where immature.
+        rows: Sorted by cutoff and customer_id; features are float64, or text where their unit is 'level'; labels are
+            null where immature.
         features: The features, in the order of their columns.
         task: The task they belong to.
         fingerprint: Of the data, the task and the catalog.
