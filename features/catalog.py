@@ -12,7 +12,7 @@ from functools import partial
 
 import ibis
 
-from features import kinds, rhythm
+from features import expected, kinds, rhythm
 from features.contract import Contract
 from features.feature import Feature
 from features.measures import DAY_MEASURES, by_window, order_measures
@@ -49,6 +49,7 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
         Family("sums", _orders(task, contract), _sums),
         Family("active_days", (), _active_days),
         Family("season", tuple(season(task.horizon, contract.has_amount)), year_ago),
+        Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
         *(
             Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
             for slug in contract.kinds

@@ -15,6 +15,8 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from tests.features import oracle_expected
+
 Line = Mapping[str, Any]
 Values = dict[str, float | None]
 
@@ -52,6 +54,7 @@ def snapshots(
     found = {}
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
+        expected = expectations(seen, cutoff, setting)
         for customer in sorted({line["customer"] for line in seen}):
             own = [line for line in seen if line["customer"] == customer]
             bought = purchases(orders(own), setting)
@@ -59,6 +62,7 @@ def snapshots(
                 continue
             values = features(own, cutoff, setting, min(line["time"].date() for line in seen))
             future = [line for line in lines if line["customer"] == customer]
+            values |= expected[customer]
             found[customer, cutoff] = values | labels(future, cutoff, setting, end)
     return found
 
@@ -90,6 +94,16 @@ def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: d
     for kind in setting.kinds:
         values |= variety(lines, kind, cutoff, setting)
     return values
+
+
+def expectations(seen: Sequence[Line], cutoff: date, setting: Setting) -> dict[str, Values]:
+    """What the models of a cutoff expect of every customer who ever bought, cohort or not."""
+    days: dict[str, dict[date, Fraction]] = {}
+    for customer in sorted({line["customer"] for line in seen}):
+        for order in purchases(orders([line for line in seen if line["customer"] == customer]), setting):
+            own = days.setdefault(customer, {})
+            own[order.day] = own.get(order.day, Fraction()) + order.net
+    return oracle_expected.expectations(days, cutoff, setting.horizon, setting.has_amount)
 
 
 def rhythm(bought: Sequence[Order], cutoff: date) -> Values:
