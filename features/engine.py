@@ -69,7 +69,7 @@ class DuckDBEngine:
         """
         if not source.database:
             table = self.read(source.source, folder, ids)
-            return self.query(table, source.query, f"queried {source.section}") if source.query else table
+            return self.query(table, source.query, source.section) if source.query else table
         name = f"read {source.section}"
         self.connection.drop_table(name, force=True)
         with closing(databases.read(source, folder, columns, ids, self.connection.con)) as batches:
@@ -130,14 +130,15 @@ class DuckDBEngine:
         row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
         return int(row[0]) if row else 0
 
-    def query(self, table: ibis.Table, sql: str, name: str) -> ibis.Table:
+    def query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
         """A user's SQL over `table`, which it calls `source`; kept as a temporary view.
 
         Raises:
             UsageError: The SQL does not parse or names what is not there.
         """
         self.connection.create_view("source", table, overwrite=True)
-        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", "[events] query")
+        name = f"queried {section}"
+        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", f"[{section}] query")
         return self.connection.table(name)
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:

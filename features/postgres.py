@@ -73,8 +73,8 @@ def connect(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
         password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
     """
     with dbapi.connect(_address(url, password)) as connection, connection.cursor() as cursor:
-        cursor.executescript("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        cursor.executescript("SET LOCAL TimeZone = 'UTC'")
+        # In one call: `executescript` ends the transaction that is open and begins the next.
+        cursor.executescript("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TimeZone = 'UTC'")
         yield cursor
 
 
@@ -88,7 +88,7 @@ def reason(text: str, code: str) -> tuple[str, bool]:
     """
     said = text.split("\n\nQuery was:")[0].split("\nLINE ")[0].removesuffix(f"SQLSTATE: {code}")
     said = re.sub(r"^.*?(Failed to connect|(?<!\w)(ERROR|FATAL|PANIC)): +", "", said, count=1, flags=re.DOTALL)
-    lines = [line.strip(" .") for line in said.splitlines()]
+    lines = [line.strip().rstrip(".") for line in said.splitlines()]
     said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
     if code.startswith("22"):
         said = re.sub(r'"[^"]*"', "(a value)", said)

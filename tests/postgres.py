@@ -12,6 +12,7 @@ import stat
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,12 @@ class Postgres:
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
+
+    def new(self) -> str:
+        """Makes an empty database and returns its name."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name}")
+        return name
 
     def load(self, name: str, table: pa.Table, database: str = "postgres") -> None:
         """Writes an Arrow table as a new table."""
