@@ -253,7 +253,7 @@ def find_files(source: str, folder: Path) -> list[Path]:
     if not found:
         raise DataError(
             f"{source}: no such file, folder or glob (looked in {path.parent}); "
-            "set [events] source to Parquet, CSV or CSV.gz"
+            "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
         )
     return found
 

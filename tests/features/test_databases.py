@@ -24,7 +24,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import regulars
-from features import databases, intake, postgres, snapshots
+from features import databases, intake, snapshots
+from features import postgres as driver
 from features.config import Config
 from features.engine import DuckDBEngine
 from features.errors import DataError, RegularsError, UsageError
@@ -292,13 +293,13 @@ def test_what_is_written_meanwhile_is_not_seen(
     server: Postgres, engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.execute("CREATE TABLE moving AS SELECT 1 AS x")
-    look = postgres.Session.columns
+    look = driver.Session.columns
 
-    def meanwhile(session: postgres.Session, rows: str) -> dict[str, pa.Field]:
+    def meanwhile(session: driver.Session, rows: str) -> dict[str, pa.Field]:
         server.execute("INSERT INTO moving VALUES (2)")
         return look(session, rows)
 
-    monkeypatch.setattr(postgres.Session, "columns", meanwhile)
+    monkeypatch.setattr(driver.Session, "columns", meanwhile)
     assert _read(_source(server.url, table="moving"), tmp_path, engine) == [{"x": 1}]
     assert server.rows("SELECT x FROM moving") == [(1,), (2,)]
 
@@ -492,8 +493,8 @@ def test_a_server_that_never_answers_is_given_up(
 
 def test_connecting_has_a_limit_of_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    assert "&connect_timeout=10" in postgres._address("postgresql://me@db/shop", "")
-    assert postgres._address("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
+    assert "&connect_timeout=10" in driver._address("postgresql://me@db/shop", "")
+    assert driver._address("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
 
 
 @contextlib.contextmanager
@@ -600,9 +601,9 @@ def test_a_file_that_is_being_written_is_told(
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """Another process that holds the file; in this one, locks of two copies of SQLite do not see each other."""
-    lock = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(1, flush=True); input()"
+    lock = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(1, flush=True)"
     with subprocess.Popen(
-        [sys.executable, "-c", lock, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", f"{lock}; input()", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout and process.stdout.readline() == "1\n"
         yield
