@@ -1,6 +1,8 @@
 """How fast a table of PostgreSQL, DuckDB and SQLite arrives in the engine, beside what Ibis does for PostgreSQL.
 
-python benchmarks/databases.py [ROWS]    # starts a PostgreSQL of its own; Ibis's row needs `pip install 'psycopg[binary]'`
+It starts a PostgreSQL of its own. The row of Ibis needs psycopg (`pip install 'psycopg[binary]'`).
+
+    python benchmarks/databases.py [ROWS]
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from tests.postgres import Postgres, find_programs, serve
 
 COLUMNS = ("customer", "time", "amount", "order", "kind")
 MAKE = """
-CREATE TABLE orders AS SELECT 'C' || i % 50000 AS customer, timestamp '2023-01-01' + i * interval '30 seconds' AS "time",
+CREATE TABLE orders AS SELECT 'C' || i % 50000 AS customer,
+    timestamp '2023-01-01' + i * interval '30 seconds' AS "time",
     CAST(i % 10007 / 7.0 AS {money}) AS amount, i AS "order", 'kind' || i % 37 AS kind, repeat('x', 80) AS note
 FROM generate_series(1, {rows}) AS s (i)
 """

@@ -95,8 +95,7 @@ def load(config: Config, engine: DuckDBEngine, change: Change | None = None, who
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
     roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
-    ids = (events.customer, events.order, events.id, *events.kinds)
-    source = engine.rows(events.rows("events"), config.folder, roles, ids)
+    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
     need_columns(source, events, "events")
     steps.update()
     rows_read = engine.count(source)

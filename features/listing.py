@@ -1,6 +1,6 @@
 """The catalog as a page for people: every feature of a full contract, one line for all its windows.
 
-    python -m features.listing docs/features.md
+python -m features.listing docs/features.md
 """
 
 from __future__ import annotations

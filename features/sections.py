@@ -15,6 +15,7 @@ ROLES = (
     "cost", "propensity", "start", "end", "price",
 )  # fmt: skip
 LISTS = ("kinds", "attributes")
+IDS = ("customer", "order", "id")
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
@@ -57,6 +58,10 @@ class TableSection(Section):
         }
         single = {key: getattr(self, key) for key in type(self).model_fields if key in ROLES}
         return {role: column for role, column in (single | listed).items() if column}
+
+    def ids(self) -> tuple[str, ...]:
+        """The columns that name things rather than measure them: every digit of them counts."""
+        return tuple(c for role, c in self.roles().items() if role in IDS or role.startswith("kinds ("))
 
     @model_validator(mode="after")
     def _check_roles(self) -> TableSection:

@@ -146,7 +146,7 @@ def _running(programs: Path, folder: Path, password: str, account: dict[str, Any
             _wait(server, process, folder / "log")
             yield server
         finally:
-            process.send_signal(signal.SIGINT)  # the fast shutdown: does not wait for clients
+            process.send_signal(signal.SIGQUIT)  # the immediate shutdown: nothing is to be kept
             process.wait(timeout=START)
 
 

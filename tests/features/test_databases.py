@@ -24,7 +24,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import regulars
-from features import databases, intake, snapshots
+from features import databases, intake, leaks, schema, snapshots
 from features import postgres as driver
 from features.config import Config
 from features.engine import DuckDBEngine
@@ -335,6 +335,15 @@ def test_check_compares_whole_rows(server: Postgres, make_config: Make, engine: 
     assert intake.load(config, engine, whole=True).source.columns == ("customer", "time", "note")
     dropped = intake.load(make_config(source=server.url, query=rows, duplicates="drop"), engine)
     assert (dropped.rows, dropped.duplicates_dropped) == (3, 0)
+    assert schema.check(config)[0].duplicate_rows == 0
+
+
+@pytest.mark.usefixtures("password")
+def test_the_proof_of_no_leak_reads_a_moving_table_once(server: Postgres, make_config: Make) -> None:
+    moving = "SELECT customer, time, amount * (1 + random()) AS amount FROM orders"
+    config = make_config(TASK, source=server.url, query=moving, amount="amount")
+    trials = leaks.prove(config, count=1)
+    assert [trial.leaks for trial in trials] == [(), ()] and trials[0].changed_rows > 0
 
 
 def test_names_cannot_carry_sql(server: Postgres, tmp_path: Path, engine: DuckDBEngine) -> None:

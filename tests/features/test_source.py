@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import regulars
 from features.config import Config
 from features.errors import UsageError
 from features.source import Source, refuse_url, require_columns, require_table
@@ -110,9 +112,9 @@ def test_paths_are_relative_to_the_config_or_absolute() -> None:
 
 def test_init_reads_files_only() -> None:
     refuse_url("orders.csv")
-    with pytest.raises(UsageError, match="from a file, not from a database") as caught:
-        refuse_url(f"postgresql://me:{CANARY}@host/shop")
-    assert CANARY not in str(caught.value)
+    result = CliRunner().invoke(regulars.cli, ["init", f"postgresql://me:{CANARY}@host/shop"])
+    assert result.exit_code == 2 and "guesses from a file, not from a database" in result.output
+    assert CANARY not in result.output
 
 
 def test_missing_names_come_with_the_nearest() -> None:
