@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 import regulars
 from features.config import Config
 from features.errors import UsageError
+from features.sections import Events
 from features.source import Source, refuse_url, require_columns, require_table
 
 CANARY = "s3cret-canary"
@@ -58,6 +60,12 @@ def test_password_in_the_url_is_refused_and_not_repeated(make_config: Make, url:
     while problem:
         assert CANARY not in f"{problem}{problem!r}"
         problem = problem.__context__
+
+
+def test_the_checker_of_types_does_not_repeat_it_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Events(customer="c", time="t", table="orders", source=f"postgresql://me:{CANARY}@h/s")
+    assert CANARY[-6:] not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", [f"postgresql://me:{CANARY}", f"postgresql://{CANARY}:x y@z/#"])
