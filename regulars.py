@@ -72,7 +72,9 @@ def demo(out: str, trials: int, quick: bool) -> None:
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
     from features.draft import draft
+    from features.source import refuse_url
 
+    refuse_url(file)
     target = Path(path)
     if target.exists():
         raise UsageError(
