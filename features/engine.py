@@ -8,6 +8,7 @@ import gzip
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
@@ -206,6 +207,27 @@ class DuckDBEngine:
             f"SELECT count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) FROM {name} AS t"  # noqa: S608 (quoted)
         ).fetchone()
         return str(row)
+
+    def contents(self, table: ibis.Table, by: str) -> list[tuple[date | None, str]]:
+        """For each day in the column `by`, a text that changes when any of its rows does, whatever their order."""
+        sql = self.connection.compile(table)
+        rows = self.connection.con.execute(
+            f"SELECT {_name(by)}, count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) "  # noqa: S608 (quoted)
+            f"FROM ({sql}) AS t GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        return [(day, str(told)) for day, *told in rows]
+
+    def write(self, expr: ibis.Table, target: Path) -> None:
+        """Runs an expression and writes its rows as Parquet to the file `target`; collects nothing.
+
+        Raises:
+            DataError: The data do not allow it, or the place is full.
+        """
+        sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
+        try:
+            self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
+        except duckdb.Error as problem:
+            raise DataError(f"while writing {target.name}: {_first_line(problem)}") from None
 
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""

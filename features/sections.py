@@ -162,6 +162,7 @@ class FeaturesConfig(Section):
     """[features]: features of your own."""
 
     own: str = Field("", description="Python file that declares more features, relative to the config")
+    cache: str = Field("", description="folder of built features for the next build; empty: in the output; 'off': none")
 
 
 class EngineConfig(Section):
