@@ -18,11 +18,13 @@ from tqdm import tqdm
 from features.catalog import families
 from features.config import Config
 from features.engine import DuckDBEngine, open_engine
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
+from features.own import NOTHING, Own, blame, refuse_not_finite, refuse_taken_measures
+from features.own import read as read_own
 from features.past import KEYS, Past, ahead, look_back
 from features.schema import mature_cutoffs, require
 from features.task import Task, Window
@@ -39,9 +41,10 @@ class Snapshots:
             null where immature.
         features: The features, in the order of their columns.
         task: The task they belong to.
-        fingerprint: Of the data, the task and the catalog.
+        fingerprint: Of the data, the task, the catalog and the user's own features.
         data_fingerprint: Of the data alone.
         end: First day about which the log says nothing: the newest cutoff that can be scored.
+        own: The digest of the file of the user's own features; empty where there is none.
     """
 
     rows: pa.Table
@@ -50,6 +53,7 @@ class Snapshots:
     fingerprint: str
     data_fingerprint: str
     end: date
+    own: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -58,7 +62,13 @@ class Snapshots:
 
 
 def build(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: DuckDBEngine, *, with_labels: bool = True
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: DuckDBEngine,
+    *,
+    own: Own = NOTHING,
+    with_labels: bool = True,
 ) -> Snapshots:
     """Features, and labels where asked for, of every cohort.
 
@@ -67,13 +77,14 @@ def build(
         task: Horizon, cohort and windows.
         cutoffs: When; need not be sorted.
         engine: Where it runs.
+        own: The user's own features.
         with_labels: Whether churned and value are wanted; they are null where they are not mature.
 
     Raises:
-        UsageError: A cutoff lies outside the log.
+        UsageError: A cutoff lies outside the log, or a feature of the user's own cannot be computed.
     """
     _refuse_outside(tables, cutoffs)
-    made = families(task, tables.contract)
+    made = (*families(task, tables.contract), *own.families)
     steps = tqdm(total=3 + len(made), desc="features", leave=False, disable=None)
 
     def stage(name: str, expr: ibis.Table) -> ibis.Table:
@@ -82,17 +93,25 @@ def build(
         return stored
 
     past = look_back(tables, task, cutoffs, engine, stage)
-    parts = [stage(family.name, family.measures(past)) for family in made if family.measures]
-    wide = reduce(_join, parts)
+    parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
+    refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
+    wide = reduce(_join, parts.values())
     cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
     features = tuple(feature for family in made for feature in family.features)
+    try:
+        rows = engine.arrow(_final(cohort, features, past, with_labels))
+    except DataError:
+        blame(own, cohort, engine)
+        raise
+    refuse_not_finite(own, rows)
     return Snapshots(
-        rows=engine.arrow(_final(cohort, features, past, with_labels)),
+        rows=rows,
         features=features,
         task=task,
-        fingerprint=_fingerprint(tables, task, features),
+        fingerprint=_fingerprint(tables, task, features, own.digest),
         data_fingerprint=tables.fingerprint,
         end=tables.end,
+        own=own.digest,
     )
 
 
@@ -106,14 +125,15 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log.
+        UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = load(config, engine)
         require(tables, task, engine)
         wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        return build(tables, task, wanted, engine, with_labels=with_labels)
+        own = read_own(config, task, tables.contract)
+        return build(tables, task, wanted, engine, own=own, with_labels=with_labels)
 
 
 def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int]:
@@ -130,17 +150,15 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
 
 
 def _final(cohort: ibis.Table, features: Sequence[Feature], past: Past, with_labels: bool) -> ibis.Table:
-    """Keys, features and labels, sorted."""
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for f in features}
-    if not with_labels:
-        return cohort.select(**_keys(cohort), **columns).order_by("cutoff", "customer_id")
-    horizon, has_amount = past.task.horizon, past.tables.contract.has_amount
-    joined = _join(cohort, labels(ahead(past.orders, past.moments, horizon), has_amount))
-    mature = joined.cutoff <= ibis.literal(past.tables.end - horizon.delta)
-    columns = {f.name: f.compute(joined).cast(f.dtype) for f in features}
-    return joined.select(**_keys(joined), **columns, **label_columns(joined, mature, has_amount)).order_by(
-        "cutoff", "customer_id"
-    )
+    """Keys, features and labels, sorted; no feature sees a label."""
+    made = cohort.select(*KEYS, **{f.name: f.compute(cohort).cast(f.dtype) for f in features})
+    names, extra = [f.name for f in features], {}
+    if with_labels:
+        horizon, has_amount = past.task.horizon, past.tables.contract.has_amount
+        made = _join(made, labels(ahead(past.orders, past.moments, horizon), has_amount))
+        mature = made.cutoff <= ibis.literal(past.tables.end - horizon.delta)
+        extra = label_columns(made, mature, has_amount)
+    return made.select(**_keys(made), **{name: made[name] for name in names}, **extra).order_by("cutoff", "customer_id")
 
 
 def _keys(table: ibis.Table) -> dict[str, ibis.Value]:
@@ -166,6 +184,6 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
         )
 
 
-def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature]) -> str:
-    identity = {"data": tables.fingerprint, "task": repr(task), "features": [f.name for f in features]}
+def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own: str) -> str:
+    identity = {"data": tables.fingerprint, "task": repr(task), "features": [f.name for f in features], "own": own}
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
