@@ -26,7 +26,7 @@ def delete_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
 
 
 def corrupt_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
-    """Rows of which those at or after a cutoff have other times, numbers and texts, and bring new customers.
+    """Rows of which those at or after a cutoff are other ones, some of them twice, and bring new customers.
 
     A throw of dice that depends on the row alone decides what becomes of each column: some values stay, some nulls
     become values. Rows from the cutoff on move to its very first instant, stay, or move later. Rows that happened
@@ -43,8 +43,9 @@ def corrupt_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
         if name not in ("customer_id", *CLOCKS):
             wrong[name] = _other(thrown[name], (thrown[DIE] // SIDES ** (1 + place % 15)) % SIDES, name)
     spoilt = thrown.mutate(**{name: value.cast(rows[name].type()) for name, value in wrong.items()})
+    twice = spoilt.filter((spoilt[DIE] // SIDES**16) % SIDES == 0)
     strangers = spoilt.mutate(customer_id=ibis.literal(STRANGER) + spoilt.customer_id)
-    return ibis.union(past, spoilt.select(rows.columns), strangers.select(rows.columns))
+    return ibis.union(past, *(part.select(rows.columns) for part in (spoilt, twice, strangers)))
 
 
 def _throw(rows: ibis.Table) -> ibis.Value:

@@ -70,10 +70,11 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
         cutoffs = spread(schema.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
-        return _try_all(tables, task, mine, cutoffs, engine)
+        return prove_at(tables, task, mine, cutoffs, engine)
 
 
-def _try_all(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: DuckDBEngine) -> list[Trial]:
+def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: DuckDBEngine) -> list[Trial]:
+    """Tries given cutoffs of a log."""
     changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
