@@ -278,7 +278,8 @@ def _blaming(file: str, *places: str) -> Iterator[None]:
     except Fault as problem:
         raise UsageError(": ".join((file, *places, str(problem)))) from None
     except (Exception, SystemExit) as problem:
-        line, told = _line(problem, file), str(problem).strip().splitlines()[:1]
+        text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
+        line, told = _line(problem, file), text.strip().splitlines()[:1]
         words = ": ".join((file, *places, type(problem).__name__, *told))
         raise UsageError(f"{words} (line {line})" if line else words) from None
 
