@@ -102,8 +102,8 @@ def check(path: str, leaks: bool) -> None:
 
         trials, proof = room.check(config)
         click.echo(f"\n{room.describe(trials)}")
-        if any(trial.leaks for trial in trials):
-            raise RefusedError(f"a feature looks ahead, see above and {proof}")
+        if found := sorted({name for trial in trials for name, _ in trial.leaks}):
+            raise RefusedError(f"{', '.join(found)} would change with the future: see above and {proof}")
     _closing(str(target), "regulars train", path)
 
 

@@ -39,15 +39,9 @@ MAKERS = ("duckdb", "ibis-framework", "numpy", "pyarrow", "scipy", "sqlglot")
 
 @dataclass(frozen=True)
 class Shelf:
-    """A folder of parts, private to its user.
-
-    Attributes:
-        folder: Where they are; made when the first is kept.
-        salt: Of every key: what else the features depend on, such as the file of one's own.
-    """
+    """A folder of parts, private to its user; made when the first is kept."""
 
     folder: Path
-    salt: str = ""
 
     def find(self, cutoff: date, key: str) -> Path | None:
         """The part of a cutoff with this key, its checksum verified; None where there is none."""
@@ -97,11 +91,10 @@ class Shelf:
 
 def shelf(config: Config) -> Shelf | None:
     """Where a config's parts are kept; None where it says 'off'."""
-    where, own = config.features.cache, config.features.own
+    where = config.features.cache
     if where == OFF:
         return None
-    salt = _digest_of(config.path(own)) if own and config.path(own).is_file() else ""
-    return Shelf(config.path(where) if where else config.output / "snapshots", salt)
+    return Shelf(config.path(where) if where else config.output / "snapshots")
 
 
 def keys(
@@ -110,7 +103,7 @@ def keys(
     features: Sequence[Feature],
     cutoffs: Iterable[date],
     engine: DuckDBEngine,
-    salt: str = "",
+    own: str = "",
 ) -> dict[date, str]:
     """The key of each cutoff's features.
 
@@ -120,9 +113,9 @@ def keys(
         features: The catalog.
         cutoffs: When.
         engine: Where it runs.
-        salt: What else the features depend on.
+        own: The digest of the file of the user's own features.
     """
-    made_by = {"code": code(), "task": repr(task), "contract": repr(tables.contract), "salt": salt}
+    made_by = {"code": code(), "task": repr(task), "contract": repr(tables.contract), "own": own}
     made_by["features"] = repr([(feature.name, feature.dtype) for feature in features])
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     days = {name: sorted(engine.contents(table, "seen"), key=repr) for name, table in rows.items()}

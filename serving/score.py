@@ -167,6 +167,7 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         UsageError: The models need other features than the config makes.
     """
     rows = snapshots.rows
+    _refuse_other_own(models, snapshots)
     try:
         said: dict[str, Any] = models.fullest.bundle.predict(rows)
     except BundleError as problem:
@@ -185,6 +186,21 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         "churn_model": [models.churn.version.label] * rows.num_rows,
         "value_model": [models.value.version.label if models.value else None] * rows.num_rows,
     }
+
+
+def _refuse_other_own(models: Champions, snapshots: Snapshots) -> None:
+    """The user's own features must be those that the models learned from, to the byte of their file."""
+    learned, now = str(models.churn.bundle.facts.get("own_features", "")), snapshots.own
+    if learned == now:
+        return
+    label = models.churn.version.label
+    if not now:
+        told = f"{label} learned from features of your own, and [features] own names no file now; name it again"
+    elif not learned:
+        told = f"{label} learned without features of your own, and [features] own names a file now; take it out"
+    else:
+        told = f"the file that [features] own names is not the one that {label} learned from; put that one back"
+    raise UsageError(f"{told}, or run `regulars train` again")
 
 
 def score_table(columns: dict[str, Any], why: dict[str, list[Any]], n: int) -> pa.Table:
