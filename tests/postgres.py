@@ -116,7 +116,12 @@ def _reachable(programs: Path, folder: Path) -> Path:
     """The programs where another account may run them: a copy of them if their folder is closed to others."""
     if all(part.stat().st_mode & stat.S_IXOTH for part in (programs, *programs.parents)):
         return programs
-    copied = shutil.copytree(programs.parent, folder / "programs", symlinks=True)
+    install, package = programs.parent, programs.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")  # of the wheel: found from the programs, beside the package
+    copied = folder / "programs" / package.name / install.name
+    shutil.copytree(install, copied, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "programs" / libraries.name)
     return copied / programs.name
 
 
