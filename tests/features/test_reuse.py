@@ -100,8 +100,8 @@ def test_a_log_that_grows_is_built_only_where_it_changed(
     assert agree(config, CUTOFFS[:3]) == 0
     assert made == [CUTOFFS[:3]] * 2
 
-    made.clear()  # grown after every cutoff: all are reused, and the labels that matured are new
-    log += rows("2024-04-02", "2024-04-30", seed=2)
+    made.clear()  # grown from the last cutoff on: all are reused, and the labels that matured are new
+    log += rows("2024-04-01", "2024-04-30", seed=2)
     grow(log[::-1])
     assert agree(config, CUTOFFS) == 3
     assert made == [CUTOFFS[3:], CUTOFFS]
