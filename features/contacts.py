@@ -24,7 +24,7 @@ def measures(past: Past) -> ibis.Table:
     daily = rows.group_by("customer_id", "day", "seen").aggregate(
         received=told.sum().cast("int64"),
         held_out=rows.held_out.sum().cast("int64"),
-        cost=told.ifelse(rows.cost, 0).sum().fill_null(0).cast("int64"),
+        cost=rows.cost.sum(where=told).fill_null(0).cast("int64"),
     )
     seen = past.visible(daily)
     wanted = (

@@ -32,6 +32,8 @@ from features.intake import (
 from features.sections import LISTS, Activity, Contacts, Subscriptions, TableSection
 
 TEXTS = ("action",)
+INK = r"[^\x09-\x0d ]"  # what is not blank
+LARGEST_FLOAT = 1.7976931348623157e308
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class Reading:
     def given(self, role: str) -> ibis.Value:
         """The column of a role as it is; blank text is null."""
         column = self.source[getattr(self.section, role)]
-        return column.strip().nullif("") if column.type().is_string() else column
+        if not column.type().is_string():
+            return column
+        return column.re_search(INK).ifelse(column, ibis.null("string"))
 
     def number(self, role: str) -> ibis.Value:
         """The column of a role as numbers; null where it is none."""
@@ -210,7 +214,7 @@ def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
     given, number = reading.given(role), reading.number(role)
     return {
         f"unreadable {role}": given.notnull() & given.try_cast("float64").isnull(),
-        f"infinite {role}": number.isinf(),
+        f"infinite {role}": number.abs() > LARGEST_FLOAT,
         f"{role} beyond 1e12": number.abs() > LARGEST,
     }
 
@@ -271,7 +275,7 @@ def _term(reading: Reading) -> ibis.Table:
 
 def _parts(terms: ibis.Table) -> ibis.Table:
     """The start and the end of each term as rows of their own, so that neither is seen before it came."""
-    order = [terms.day, terms.end, terms.price, terms.seen]
+    order = [terms.day, *(column.asc(nulls_first=True) for column in (terms.end, terms.price)), terms.seen]
     numbered = terms.mutate(term=ibis.row_number().over(group_by=terms.customer_id, order_by=order))
     starts = numbered.mutate(part=ibis.literal("start"))
     ended = numbered.filter(numbered.end.notnull())

@@ -66,7 +66,9 @@ def _steps(terms: ibis.Table) -> ibis.Table:
 def _linked(steps: ibis.Table) -> ibis.Table:
     """Each step beside those before it: whether it begins a run, the price before, and its place from the latest."""
     by_time = ibis.window(group_by=KEYS, order_by=steps.start.desc())
-    reach = (steps.open > 0).ifelse(0, steps.last_end)  # days before the cutoff at which the step's cover ends
+    reach = (steps.open > 0).ifelse(
+        ibis.literal(0, "int64"), steps.last_end
+    )  # days before the cutoff at which the step's cover ends
     covered = steps.mutate(
         reach=reach.cummin(group_by=KEYS, order_by=steps.start.desc()),
         price_before=steps.price.lag().over(by_time),
