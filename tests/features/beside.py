@@ -12,6 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config import Config
+from features.engine import DuckDBEngine
+from features.intake import load
+from features.snapshots import build
+from features.task import Cohort, Task, Window
 
 Row = dict[str, Any]
 EDGES = (0, 1, 2, 29, 30, 31, 89, 90, 91, 150, 400, -1, -20)
@@ -142,3 +146,25 @@ def _terms(rng: random.Random, customer: str, cutoffs: Sequence[date]) -> list[R
         if rng.random() < 0.15:
             start = _moment(rng, cutoffs)
     return found
+
+
+def by_hand(
+    make_config: Callable[..., Config],
+    parent: Path,
+    engine: DuckDBEngine,
+    cutoff: date,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    purchases: Sequence[tuple[str, datetime, float]],
+) -> dict[str, dict[str, Any]]:
+    """The features at a cutoff, over windows of 30 and 90 days, by customer, from one table and lines of events.
+
+    Another customer keeps the log going.
+    """
+    start = datetime(cutoff.year, cutoff.month, cutoff.day, tzinfo=UTC)
+    lines = [*purchases, *(("other", start + timedelta(n), 1.0) for n in (-300, 60))]
+    events = {column: [line[place] for line in lines] for place, column in enumerate(("customer", "time", "amount"))}
+    log = load(config(make_config, parent, pa.table(events), {name: rows}), engine)
+    task = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
+    built = build(log, task, [cutoff], engine, with_labels=False).rows.to_pylist()
+    return {row["customer_id"]: row for row in built}
