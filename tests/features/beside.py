@@ -68,7 +68,7 @@ def placed(sections: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """Sections whose sources lie in a folder."""
     if "source" in sections:
         return {**sections, "source": f"{folder}/{sections['source']}"}
-    return {name: placed(section, folder) for name, section in sections.items()}
+    return {key: placed(value, folder) if isinstance(value, Mapping) else value for key, value in sections.items()}
 
 
 def write(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
