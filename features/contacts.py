@@ -37,11 +37,14 @@ def measures(past: Past) -> ibis.Table:
 
 
 def actions(past: Past) -> ibis.Table:
-    """How many different actions a customer received."""
+    """How many different actions a customer received, and the last; of several at one moment the last by its name."""
     rows = _received(past)
-    seen = past.visible(rows.select("customer_id", "day", "seen", "action").distinct())
-    each = seen.select(*KEYS, "action").distinct()
-    return each.group_by(KEYS).aggregate(**{"contacts:actions": each.count()})
+    seen = past.visible(rows.group_by("customer_id", "day", "seen", "action").aggregate(time=rows.time.max()))
+    each = seen.group_by(*KEYS, "action").aggregate(time=seen.time.max())
+    order = ibis.window(group_by=KEYS, order_by=[each.time.desc(), each.action.desc()])
+    placed = each.mutate(place=ibis.row_number().over(order))
+    last = placed.action.max(where=placed.place == 0)
+    return placed.group_by(KEYS).aggregate(**{"contacts:actions": placed.count(), "contacts:last": last})
 
 
 def answers(past: Past) -> ibis.Table:
@@ -95,7 +98,17 @@ def features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> It
 
 
 def variety() -> Iterator[Feature]:
-    """How many different actions a customer received."""
+    """How many different actions a customer received, and the last."""
+    yield Feature(
+        "contacts_action_last",
+        column("contacts:last"),
+        "last contact",
+        "action of the last contact",
+        "last contact: {value}",
+        "level",
+        unread="never contacted",
+        actionable=True,
+    )
     yield _counted("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
 
 

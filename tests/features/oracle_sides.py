@@ -91,13 +91,14 @@ def variety(rows: Rows, slug: str, column: str, cutoff: date, windows: Sequence[
 
 def contacts(
     rows: Rows, lines: Sequence[Line], cutoff: date, setting: Setting, member_for: int, control: str
-) -> Values:
+) -> dict[str, Any]:
     """Features of the contacts, from the customer's visible rows and lines."""
     received = [row for row in rows if row["action"] != control]
-    values: Values = {
+    values: dict[str, Any] = {
         "recency_days": (cutoff - max(row["time"] for row in received).date()).days if received else None,
         "cost_ever": float(sum((money(row["cost"]) for row in received), Fraction())),
         "actions_distinct_ever": len({row["action"] for row in received}),
+        "action_last": max((row["time"], row["action"]) for row in received)[1] if received else None,
     }
     if control:
         values["held_out_ever"] = len(rows) - len(received)

@@ -45,6 +45,7 @@ def test_the_control_is_held_out_and_not_received(build: Build) -> None:
     row, never = found["both"], found["never"]
     assert (row["contacts_recency_days"], row["contacts_count_30d"], row["contacts_count_90d"]) == (2, 1, 3)
     assert (row["contacts_held_out_ever"], row["contacts_actions_distinct_ever"]) == (1, 2)
+    assert (row["contacts_action_last"], never["contacts_action_last"]) == ("email", None)
     assert row["contacts_cost_ever"] == 0.5
     assert row["contacts_trend_30d_90d"] == pytest.approx((1 / 30) / (3 / 90))
     names = ("recency_days", "count_ever", "held_out_ever", "answered_ever", "answered_share_ever")
