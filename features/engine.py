@@ -103,6 +103,7 @@ class DuckDBEngine:
         """
         files = find_files(source, folder)
         kind = _kind_of(files, source)
+        self._forget_rejected_lines()
         try:
             paths = [str(f) for f in files]
             if kind == "parquet":
@@ -125,21 +126,27 @@ class DuckDBEngine:
         return {c: "VARCHAR" for i, c in enumerate(floats) if (largest[f"c{i}"][0].as_py() or 0) >= WIDEST_WHOLE}
 
     def rejected_lines(self) -> int:
-        """How many lines of CSV had another number of columns than the header."""
+        """How many lines of the CSV that was read last had another number of columns than the header."""
         if "reject_errors" not in self.connection.list_tables():
             return 0
         row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
         return int(row[0]) if row else 0
 
+    def _forget_rejected_lines(self) -> None:
+        for table in ("reject_errors", "reject_scans"):
+            self.connection.drop_table(table, force=True)
+
     def query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """A user's SQL over `table`, which it calls `source`; kept as a temporary view.
+        """A user's SQL over `table`, which it calls `source`; kept as a temporary view of the section's own.
 
         Raises:
             UsageError: The SQL does not parse or names what is not there.
         """
-        self.connection.create_view("source", table, overwrite=True)
-        name = f"queried {section}"
-        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", f"[{section}] query")
+        name, own = f"queried {section}", f"source of {section}"
+        self.connection.create_view(own, table, overwrite=True)
+        inner = sql.rstrip().rstrip(";")
+        asked = f"WITH source AS (SELECT * FROM {_name(own)}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
+        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {asked}", f"[{section}] query")
         return self.connection.table(name)
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:

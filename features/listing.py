@@ -20,7 +20,7 @@ FULL = Contract(
     kinds=("category",),
     has_quantity=True,
     has_discount=True,
-    activities=(ActivityColumns("visits", has_measure=True, kinds=("page",)),),
+    activities=(ActivityColumns("visits", "minutes", ("page",)),),
     attributes=(
         Attribute("plan", "level", constant=True),
         Attribute("age", "number", constant=True),
@@ -29,14 +29,16 @@ FULL = Contract(
     has_since=True,
     has_contacts=True,
     has_cost=True,
+    has_control=True,
     has_subscriptions=True,
+    has_end=True,
     has_price=True,
 )
 HEAD = """\
 # The features
 
 Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count} of them, from
-one kind (`category`), one activity (`visits`, with a measure and the kind `page`), contacts, subscriptions and three
+one kind (`category`), one activity (`visits`, with the measure `minutes` and the kind `page`), contacts, subscriptions and three
 attributes. More kinds and activities bring more; a log without a column has none of the features made of it.
 
 `W` stands for each window, `V` for the next longer one. *Null* says when a value is null (empty: never): sums and

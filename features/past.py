@@ -31,8 +31,8 @@ class Past:
         engine: Where it runs.
         orders: What happened, and became known, of an order on one day: customer_id, order_id, day, seen, amount,
             refund, quantity, discount (ticks), lines, time.
-        visible_orders: One row a customer, cutoff and order as it stood: day (its first), hour, amount, refund,
-            quantity, discount, lines, age, pane, purchase (its net amount is positive).
+        visible_orders: One row a customer, cutoff and order as it stood: day, time and hour (its first), amount,
+            refund, quantity, discount, lines, age, pane, purchase (its net amount is positive).
         days: One row a customer, cutoff and day with a purchase: spend, age, pane, place (0: the last day), gap
             (days since the one before, null for the first).
     """
@@ -116,6 +116,7 @@ def _visible_orders(orders: ibis.Table, moments: ibis.Table, task: Task, has_amo
     whole = aged(
         past.group_by("customer_id", "cutoff", "order_id").aggregate(
             day=past.day.min(),
+            time=past.time.min(),
             hour=past.time.min().hour().cast("int64"),
             **{name: past[name].sum().cast("int64") for name in sums},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -12,11 +13,13 @@ import ibis
 import pyarrow as pa
 
 from features import intake
+from features.catalog import catalog
 from features.config import Config
 from features.engine import DuckDBEngine, open_engine
 from features.errors import DataError
 from features.files import write_whole
 from features.intake import TICKS, Tables
+from features.sides_audit import side_facts, side_lines, side_notes
 from features.task import Task, Window
 
 STRAY_SHARE = 0.01
@@ -30,6 +33,7 @@ class Audit:
     Attributes:
         gaps: The longest runs of days without any event: (first day without, days).
         months: Events, orders, customers and net amount by month.
+        sides: The tables beside the events (`sides_audit.side_facts`).
         breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing and stops nothing.
     """
@@ -51,6 +55,7 @@ class Audit:
     late_rows: int
     gaps: tuple[dict[str, Any], ...]
     months: tuple[dict[str, Any], ...]
+    sides: tuple[Mapping[str, Any], ...]
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
@@ -76,7 +81,7 @@ def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
     duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
-    gross = facts["gross"] or 0.0
+    gross, beside = facts["gross"] or 0.0, side_facts(tables, engine)
     return Audit(
         rows_read=tables.rows_read,
         rows=tables.rows,
@@ -96,15 +101,19 @@ def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
         gaps=tuple(_gaps(days)[:5]),
         months=tuple(_months(tables, engine)),
         breaches=tuple(breaches(tables, task, engine, days)),
-        notes=tuple(_notes(tables, task, duplicates)),
+        sides=beside,
+        notes=(*_notes(tables, task, duplicates), *side_notes(beside, tables, task)),
         fingerprint=tables.fingerprint,
     )
 
 
 def check(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
+    task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        report = audit(intake.load(config, engine, whole=True), config.task.task(), engine)
+        tables = intake.load(config, engine, whole=True)
+        catalog(task, tables.contract)  # refuses features of the same name
+        report = audit(tables, task, engine)
     target = config.output / "audit.json"
     write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
@@ -244,7 +253,7 @@ def describe(report: Audit) -> str:
     if report.late_rows:
         lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
-    lines.append(f"gaps           {gaps or 'no week without events'}")
+    lines += [f"gaps           {gaps or 'no week without events'}", *side_lines(report.sides)]
     lines += ["", f"{'month':<9}{'events':>12}{'customers':>12}" + (f"{'net amount':>18}" if money else "")]
     most = max(month["events"] for month in report.months)
     for month in report.months:

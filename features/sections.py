@@ -15,7 +15,7 @@ ROLES = (
     "cost", "propensity", "start", "end", "price",
 )  # fmt: skip
 LISTS = ("kinds", "attributes")
-IDS = ("customer", "order", "id")
+IDS = ("customer", "order", "id", "action")
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),

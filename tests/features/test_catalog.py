@@ -9,19 +9,31 @@ from string import Formatter
 import pytest
 
 from features.catalog import catalog
-from features.contract import Contract
+from features.contract import ActivityColumns, Contract
+from features.errors import UsageError
 from features.feature import Feature
 from features.phrases import fill, say
 from features.task import Task
 
 Make = Callable[..., Task]
+EVERYTHING = Contract(
+    ("country", "stock_code"),
+    has_quantity=True,
+    activities=(ActivityColumns("visits", "minutes", ("page", "store_id")), ActivityColumns("service_tickets")),
+    has_contacts=True,
+    has_cost=True,
+    has_control=True,
+    has_subscriptions=True,
+    has_end=True,
+    has_price=True,
+)
 
 
 @pytest.fixture(params=[True, False], ids=["with everything", "with the least"])
 def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, ...]:
     task = make_task(90, windows=(30, 90, 180, 365))
     if request.param:
-        return catalog(task, Contract(("country", "stock_code"), has_quantity=True))
+        return catalog(task, EVERYTHING)
     return catalog(task, Contract(has_amount=False, has_clock=False))
 
 
@@ -34,6 +46,31 @@ def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -
     names = [feature.name for feature in features]
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("contract", "sections"),
+    [
+        (Contract(activities=(ActivityColumns("orders"),)), r"\[events\] and \[activities.orders\]"),
+        (Contract(("contacts",), activities=(ActivityColumns("contacts"),), has_contacts=True), r".*\[contacts\]"),
+        (
+            Contract(activities=(ActivityColumns("a", "", ("b_c",)), ActivityColumns("a_b", "", ("c",)))),
+            r"\[activities.a\] and \[activities.a_b\]",
+        ),
+        (Contract(activities=(ActivityColumns("a", "", ("what", "what")),)), r"\[activities.a\] and \[activities.a\]"),
+    ],
+)
+def test_features_of_the_same_name_are_refused_with_both_sections(
+    contract: Contract, sections: str, make_task: Make
+) -> None:
+    with pytest.raises(UsageError, match=sections + r" would both give a feature '\w+' \('.+' and '.+'\); rename"):
+        catalog(make_task(), contract)
+
+
+def test_names_of_activities_and_measures_do_not_get_in_each_other_s_way(make_task: Make) -> None:
+    """`gap_last`, `recency` and the like are measures of orders, and no features."""
+    names = ("gap", "recency", "tenure", "spend", "side", "side0", "contacts_answers")
+    catalog(make_task(), Contract(activities=tuple(ActivityColumns(name, "last") for name in names)))
 
 
 def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
@@ -52,8 +89,8 @@ def test_windowed_features_end_in_their_window(features: tuple[Feature, ...]) ->
 
 @pytest.mark.parametrize("number", [1.0, 2.0, 0.25, 1234567.891])
 def test_every_reading_fills_from_a_row(number: float, features: tuple[Feature, ...]) -> None:
-    row = {feature.name: number for feature in features if feature.unit != "level"}
-    for feature in (feature for feature in features if feature.unit != "level"):
+    row = {feature.name: f"level {number}" if feature.unit == "level" else number for feature in features}
+    for feature in features:
         text = feature.read(row)
         assert text not in ("", feature.unread)
         assert not re.search(r"[{}]|nan|None", text), text
