@@ -9,17 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import ibis
 
-from features import kinds, rhythm
+from features import habits, kinds, peers, prices, rhythm, trends, whole_past
 from features.contract import Contract
 from features.feature import Feature
-from features.measures import DAY_MEASURES, by_window, order_measures
+from features.measures import (
+    DAY_MEASURES,
+    YEAR,
+    by_window,
+    earlier_spans,
+    order_measures,
+    purchase_measures,
+    window_spans,
+)
 from features.past import Past
 from features.task import Task
-from features.whole_past import whole_past
-from features.windowed import money_in, orders_in, season, trends, year_ago
+from features.windowed import money_in, orders_in
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,13 @@ class Family:
         name: Of the stored stage.
         features: What is made of the measures (of these and of those of the families before).
         measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
+        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers.
     """
 
     name: str
     features: tuple[Feature, ...]
     measures: Callable[[Past], ibis.Table] | None = None
+    among: Callable[[ibis.Table], ibis.Table] | None = None
 
 
 def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
@@ -45,10 +55,13 @@ def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
 def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     """The families of a task on a log; the first gives every customer with a purchase a row."""
     return (
-        Family("rhythm", (*rhythm.recency(), *rhythm.gaps()), rhythm.measures),
+        Family("rhythm", _rhythm(), rhythm.measures),
         Family("sums", _orders(task, contract), _sums),
         Family("active_days", (), _active_days),
-        Family("season", tuple(season(task.horizon, contract.has_amount)), year_ago),
+        Family("ever", _ever(task, contract), whole_past.measures),
+        Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),
+        Family("earlier", _trends(task, contract), _earlier),
+        _peers(task, contract),
         *(
             Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
             for slug in contract.kinds
@@ -56,18 +69,54 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     )
 
 
+def _rhythm() -> tuple[Feature, ...]:
+    return (*rhythm.recency(), *rhythm.gaps(), *rhythm.regularity(), *rhythm.silence())
+
+
 def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*whole_past(contract.has_amount, contract.has_clock)]
+    found = [*whole_past.features(contract.has_amount)]
     for w in task.windows:
         found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
-    for short, long in zip(task.windows[:-1], task.windows[1:], strict=True):
-        found += trends(short, long, contract.has_amount)
+    if contract.has_amount:
+        found += prices.units(task.windows) if contract.has_quantity else ()
+        found += prices.discounts(task.windows) if contract.has_discount else ()
     return tuple(found)
 
 
+def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*habits.weekdays(), *(habits.hours() if contract.has_clock else ())]
+    if task.horizon.days < YEAR:
+        found += habits.season_habit(task.horizon)
+    for w in task.windows:
+        found += trends.fading(w, contract.has_amount)
+    return tuple(found)
+
+
+def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found: list[Feature] = []
+    for short, long in pairwise(task.windows):
+        found += trends.pace(short, long, contract.has_amount)
+    for w in task.windows:
+        found += trends.changes(w, contract.has_amount)
+    for short, (mid, long) in zip(task.windows, pairwise(task.windows[1:]), strict=False):
+        found += trends.acceleration(short, mid, long, contract.has_amount)
+    return tuple(found)
+
+
+def _peers(task: Task, contract: Contract) -> Family:
+    longest, has_amount = task.windows[-1], contract.has_amount
+    among = partial(peers.measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(peers.features(longest, has_amount)), among=among)
+
+
 def _sums(past: Past) -> ibis.Table:
-    return by_window(past.visible_orders, order_measures(past.tables.contract), past.task.windows)
+    return by_window(past.visible_orders, order_measures(past.tables.contract), window_spans(past.task.windows))
 
 
 def _active_days(past: Past) -> ibis.Table:
-    return by_window(past.days, DAY_MEASURES, past.task.windows)
+    return by_window(past.days, DAY_MEASURES, window_spans(past.task.windows))
+
+
+def _earlier(past: Past) -> ibis.Table:
+    bought = past.visible_orders.filter(past.visible_orders.purchase)
+    return by_window(bought, purchase_measures(past.tables.contract), earlier_spans(past.task.windows))

@@ -85,6 +85,9 @@ def build(
     parts = [stage(family.name, family.measures(past)) for family in made if family.measures]
     wide = reduce(_join, parts)
     cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
+    for family in made:
+        if family.among:
+            cohort = _join(cohort, stage(family.name, family.among(cohort)))
     features = tuple(feature for family in made for feature in family.features)
     return Snapshots(
         rows=engine.arrow(_final(cohort, features, past, with_labels)),
