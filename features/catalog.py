@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import ibis
 
-from features import habits, kinds, peers, prices, rhythm, trends, whole_past
+from features import expected, habits, kinds, peers, prices, rhythm, trends, whole_past
 from features.contract import Contract
 from features.feature import Feature
 from features.measures import (
@@ -62,6 +62,7 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
         Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),
         Family("earlier", _trends(task, contract), _earlier),
         _peers(task, contract),
+        Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
         *(
             Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
             for slug in contract.kinds

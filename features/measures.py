@@ -134,5 +134,5 @@ def _merge(column: ibis.Value, measure: Measure, where: ibis.Value | None) -> ib
 
 
 def _square(ticks: ibis.Value) -> ibis.Value:
-    exact = ticks.cast("decimal(18, 0)")
+    exact = ticks.cast("decimal(19, 0)")  # two of 18 digits are multiplied in 64 bits, and overflow
     return exact * exact
