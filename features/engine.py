@@ -6,9 +6,11 @@ import codecs
 import glob
 import gzip
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import ibis
@@ -16,8 +18,10 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features import databases
 from features.config import EngineConfig
 from features.errors import DataError, UsageError
+from features.source import Source
 
 KINDS_OF_FILE = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
 # Times in CSV stay text until the config's layout and zone are applied: a guess at 03/01/2024 would be a silent one.
@@ -48,6 +52,43 @@ class DuckDBEngine:
                 self._run(f"SET {key} = {_quoted(value)}", f"[engine] memory = {config.memory!r}")
         if config.threads:
             self._run(f"SET threads = {config.threads:d}", f"[engine] threads = {config.threads}")
+
+    def rows(
+        self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
+    ) -> ibis.Table:
+        """The rows that a section of the config names: of files, or copied from a database; its query done.
+
+        Args:
+            source: What the section says.
+            folder: Where the config lies.
+            columns: The columns that are needed, by their roles; of a database only these are read. Empty: all.
+            ids: Columns of ids, whose digits are all kept.
+
+        Raises:
+            DataError: Nothing is there, or it cannot be read to its end.
+            UsageError: The table or a column is not there, or the query is not understood.
+        """
+        if not source.database:
+            table = self.read(source.source, folder, ids)
+            return self.query(table, source.query, source.section) if source.query else table
+        name = f"read {source.section}"
+        self.connection.drop_table(name, force=True)
+        with closing(databases.read(source, folder, columns, ids, self.connection.con)) as batches:
+            for batch in batches:
+                self._append(name, batch)
+        return self.connection.table(name)
+
+    def _append(self, name: str, batch: pa.RecordBatch) -> None:
+        """Adds rows to a temporary table, which the first ones make."""
+        con, there = self.connection.con, name in self.connection.list_tables()
+        con.register("incoming", batch)
+        into = f"INSERT INTO {_name(name)}" if there else f"CREATE TEMP TABLE {_name(name)} AS"
+        try:
+            con.execute(f"{into} FROM incoming")
+        except duckdb.Error as problem:
+            raise DataError(f"while reading: {_first_line(problem)}") from None
+        finally:
+            con.unregister("incoming")
 
     def read(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
         """The table behind a file, glob or folder.
@@ -90,14 +131,15 @@ class DuckDBEngine:
         row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
         return int(row[0]) if row else 0
 
-    def query(self, table: ibis.Table, sql: str, name: str) -> ibis.Table:
+    def query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
         """A user's SQL over `table`, which it calls `source`; kept as a temporary view.
 
         Raises:
             UsageError: The SQL does not parse or names what is not there.
         """
         self.connection.create_view("source", table, overwrite=True)
-        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", "[events] query")
+        name = f"queried {section}"
+        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", f"[{section}] query")
         return self.connection.table(name)
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
@@ -166,6 +208,27 @@ class DuckDBEngine:
         ).fetchone()
         return str(row)
 
+    def contents(self, table: ibis.Table, by: str) -> list[tuple[date | None, str]]:
+        """For each day in the column `by`, a text that changes when any of its rows does, whatever their order."""
+        sql = self.connection.compile(table)
+        rows = self.connection.con.execute(
+            f"SELECT {_name(by)}, count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) "  # noqa: S608 (quoted)
+            f"FROM ({sql}) AS t GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        return [(day, str(told)) for day, *told in rows]
+
+    def write(self, expr: ibis.Table, target: Path) -> None:
+        """Runs an expression and writes its rows as Parquet to the file `target`; collects nothing.
+
+        Raises:
+            DataError: The data do not allow it, or the place is full.
+        """
+        sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
+        try:
+            self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
+        except duckdb.Error as problem:
+            raise DataError(f"while writing {target.name}: {_first_line(problem)}") from None
+
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
         return _localise(ibis.literal(zone), moment).cast("timestamp")
@@ -212,7 +275,7 @@ def find_files(source: str, folder: Path) -> list[Path]:
     if not found:
         raise DataError(
             f"{source}: no such file, folder or glob (looked in {path.parent}); "
-            "set [events] source to Parquet, CSV or CSV.gz"
+            "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
         )
     return found
 

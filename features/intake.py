@@ -6,7 +6,6 @@ so the same log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
@@ -23,6 +22,7 @@ from features.contract import Contract, contract, slug
 from features.engine import DuckDBEngine
 from features.errors import DataError, UsageError, sample
 from features.sections import LISTS, Events, TableSection
+from features.source import require_columns
 
 Change = Callable[[ibis.Table], ibis.Table]
 TICKS = 10_000
@@ -79,13 +79,14 @@ class Tables:
     fingerprint: str
 
 
-def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> Tables:
+def load(config: Config, engine: DuckDBEngine, change: Change | None = None, whole: bool = False) -> Tables:
     """Reads [events] into the contract.
 
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
         change: Applied to the rows in the contract's types before anything is counted, for `leaks`.
+        whole: Read every column of a database and not only the named ones, to compare whole rows.
 
     Raises:
         DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
@@ -93,9 +94,8 @@ def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> 
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    source = engine.read(events.source, config.folder, (events.customer, events.order, events.id, *events.kinds))
-    if events.query:
-        source = engine.query(source, events.query, "queried")
+    roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
+    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
     need_columns(source, events, "events")
     steps.update()
     rows_read = engine.count(source)
@@ -125,13 +125,7 @@ def shape(text: str) -> str:
 
 def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
     """Refuses a section that names a column which its source does not have, or kinds whose features would collide."""
-    for role, column in section.roles().items():
-        if column not in source.columns:
-            near = difflib.get_close_matches(column, source.columns, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(
-                f"[{place}] {role}: the source has no column {column!r}; {hint}it has {', '.join(source.columns)}"
-            )
+    require_columns(place, section.roles(), source.columns)
     for key in LISTS:
         names = getattr(section, key, ())
         slugs = [slug(name) for name in names]

@@ -5,10 +5,12 @@ the features are built again, and every one of every customer must be the same t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis
@@ -18,10 +20,11 @@ from tqdm import tqdm
 
 from features import intake, schema, snapshots
 from features.config import Config
-from features.engine import open_engine
+from features.engine import DuckDBEngine, open_engine
 from features.errors import DataError
 from features.files import write_whole
 from features.intake import Change
+from features.sections import TableSection
 
 SHIFT_DAYS, STRANGER = 3, "nobody-"
 
@@ -53,6 +56,39 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     Raises:
         DataError: No cutoff is mature.
     """
+    with _still(config) as still:
+        return _prove(still, count)
+
+
+@contextmanager
+def _still(config: Config) -> Iterator[Config]:
+    """The config with what lies in databases copied to files: a table may change between two readings."""
+    sections = {name: getattr(config, name) for name in ("events", "customers", "contacts", "subscriptions")}
+    scratch = config.path(config.engine.scratch) if config.engine.scratch else None
+    with TemporaryDirectory(prefix="regulars-", dir=scratch) as name:
+        folder = Path(name)
+        with open_engine(config.engine, config.folder) as engine:
+            still: dict[str, Any] = {
+                name: _copied(section, name, engine, config, folder) for name, section in sections.items()
+            }
+            still["activities"] = {
+                name: _copied(section, f"activities.{name}", engine, config, folder)
+                for name, section in config.activities.items()
+            }
+        yield config.model_copy(update=still)
+
+
+def _copied(
+    section: TableSection | None, name: str, engine: DuckDBEngine, config: Config, folder: Path
+) -> TableSection | None:
+    if section is None or not section.rows(name).database:
+        return section
+    target = folder / f"{name}.parquet"
+    engine.rows(section.rows(name), config.folder, ids=section.ids()).to_parquet(target)
+    return section.model_copy(update={"source": str(target), "table": "", "query": "", "password_env": ""})
+
+
+def _prove(config: Config, count: int) -> list[Trial]:
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = intake.load(config, engine)

@@ -63,8 +63,8 @@ def look_back(
 ) -> Past:
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount
-    moments = engine.load("cutoffs", pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())}))
-    orders = stage("orders", _orders(tables))
+    moments = engine.load("cutoffs", cutoff_rows(cutoffs))
+    orders = stage("orders", order_days(tables))
     seen = stage("visible", _visible_orders(orders, moments, task, has_amount))
     return Past(tables, task, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
 
@@ -91,7 +91,12 @@ def pane(age: ibis.Value, windows: Sequence[Window]) -> ibis.Value:
     return ibis.cases(*tests, else_=ibis.literal(len(windows), "int8"))
 
 
-def _orders(tables: Tables) -> ibis.Table:
+def cutoff_rows(cutoffs: Sequence[date]) -> pa.Table:
+    """One row a cutoff, ascending."""
+    return pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())})
+
+
+def order_days(tables: Tables) -> ibis.Table:
     """The part of an order that happened, and became known, on one day: it never straddles a cutoff."""
     e = tables.events
     return e.group_by("customer_id", "order_id", "day", "seen").aggregate(

@@ -104,7 +104,7 @@ def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
 def check(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
     with open_engine(config.engine, config.folder) as engine:
-        report = audit(intake.load(config, engine), config.task.task(), engine)
+        report = audit(intake.load(config, engine, whole=True), config.task.task(), engine)
     target = config.output / "audit.json"
     write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target

@@ -43,13 +43,13 @@ def changes(w: Window, has_amount: bool) -> Iterator[Feature]:
     before = f"the {w.days} days before"
     yield from _change(w, "change", f"before_{w}", before, "trend", 2 * w.days, has_amount)
     if w.days < YEAR:
-        span, then = f"year_ago_{w}", "the same days a year ago"
+        span, then = f"year_ago_{w}", f"the same {w.days} days a year ago"
         yield from _change(w, "change_on_year", span, then, "on the year", YEAR + w.days, has_amount)
 
 
 def _change(w: Window, stem: str, span: str, than: str, family: str, reach: int, has_amount: bool) -> Iterator[Feature]:
     """Differences to an earlier span, null where the log does not reach back to its first day."""
-    unread = f"the log does not reach back {reach} days"
+    unread = f"the log does not reach back to all of {than}"
     forms = {"orders": ("{value:more|fewer|#order}", "as many orders"), "spend": ("{value:more|less|money} spent", "")}
     for name, measure, noun in _pairs(has_amount):
         how, equal = forms[noun]

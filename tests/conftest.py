@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from features.config import Config, EngineConfig, parse
 from features.engine import DuckDBEngine, open_engine
 from features.intake import Tables, load
 from features.task import Cohort, Task, Window
+from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
 from training.train import Trained, train
 
@@ -79,6 +81,17 @@ def at() -> Callable[[str], datetime]:
 def day() -> Callable[[str], date]:
     """A date from ISO text."""
     return date.fromisoformat
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server behind a password, for the whole session; `postgres.new()` makes a database."""
+    programs = find_programs()
+    if not programs:
+        why = "no PostgreSQL: neither the wheel of the `test` extra nor initdb in PATH or /usr/lib/postgresql"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with serve(programs) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from typing import Any
 from tests.features import oracle_expected, oracle_orders
 
 Line = Mapping[str, Any]
-Values = dict[str, float | None]
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,7 @@ def variety(lines: Sequence[Line], kind: str, cutoff: date, setting: Setting) ->
     values: Values = {
         f"{kind}_distinct_ever": len(ever),
         f"{kind}_top_share_ever": ratio(max(ever.values()), len(paid)) if paid else None,
+        f"{kind}_favourite_ever": max(ever, key=lambda value: (ever[value], value.encode())) if ever else None,
         f"{kind}_concentration_ever": sum((n / len(paid)) ** 2 for n in ever.values()) if paid else None,
     }
     for days in setting.windows:
