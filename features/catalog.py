@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import ibis
 
-from features import expected, habits, kinds, peers, prices, rhythm, trends, whole_past
+from features import expected, habits, kinds, lifecycle, peers, prices, rhythm, trends, whole_past
 from features.contract import Contract
 from features.feature import Feature
 from features.measures import (
@@ -56,6 +56,7 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     """The families of a task on a log; the first gives every customer with a purchase a row."""
     return (
         Family("rhythm", _rhythm(), rhythm.measures),
+        Family("lifecycle", tuple(lifecycle.features(task.horizon))),
         Family("sums", _orders(task, contract), _sums),
         Family("active_days", (), _active_days),
         Family("ever", _ever(task, contract), whole_past.measures),

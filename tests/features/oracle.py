@@ -92,6 +92,7 @@ def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: d
     every = orders(lines)
     bought = purchases(every, setting)
     values = rhythm(bought, cutoff) | whole_past(every, bought, cutoff, setting)
+    values["lifecycle"] = oracle_orders.lifecycle(bought, cutoff, setting.horizon)
     values |= oracle_orders.silence(bought, cutoff) | oracle_orders.ever(every, bought, cutoff, setting, usual)
     for days in setting.windows:
         start = cutoff - timedelta(days)

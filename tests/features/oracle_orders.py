@@ -36,6 +36,18 @@ def silence(bought: Sequence[Order], cutoff: date) -> Values:
     return values | {"next_order_due_days": mean - now}
 
 
+def lifecycle(bought: Sequence[Order], cutoff: date, horizon: int) -> str:
+    """New, active, slipping or dormant; one day with an order is measured against the horizon."""
+    days = sorted({order.day for order in bought})
+    now, life = (cutoff - days[-1]).days, (cutoff - days[0]).days
+    usual = Fraction((days[-1] - days[0]).days, len(days) - 1) if len(days) > 1 else Fraction(horizon)
+    if life <= horizon:
+        return "new"
+    if now > 3 * usual and now > horizon:
+        return "dormant"
+    return "slipping" if now > Fraction(3, 2) * usual and 4 * now > horizon else "active"
+
+
 def ever(every: Sequence[Order], bought: Sequence[Order], cutoff: date, setting: Setting, usual: Fraction) -> Values:
     """The whole past: habits, fading sums, units, discounts, large orders, the last refund."""
     n, values = len(bought), habits(bought, cutoff, setting)
