@@ -12,7 +12,7 @@ import ibis
 
 from features.contract import ActivityColumns
 from features.feature import Compute, Feature, column, count, money, rate
-from features.measures import Measure, by_window
+from features.measures import Measure, by_window, window_spans
 from features.past import KEYS, Past
 from features.phrases import plural
 from features.task import Window
@@ -39,7 +39,7 @@ def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
             Measure(f"{name}:total", lambda d: d.total.sum()),
             Measure(f"{name}:valued", lambda d: d.valued.sum()),
         ]
-    return by_window(days.mutate(pane=past.pane(days.age)), wanted, past.task.windows)
+    return by_window(days, wanted, window_spans(past.task.windows))
 
 
 def last(past: Past, activity: ActivityColumns) -> ibis.Table:

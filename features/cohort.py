@@ -48,9 +48,11 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: DuckDBEngi
     with steps:
         past = look_back(tables, task, cutoffs, engine, stage)
         parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
-    refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
-    wide = reduce(join, parts.values())
-    cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
+        refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
+        wide = reduce(join, parts.values())
+        cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
+        compared = [stage(family.name, family.among(cohort)) for family in made if family.among]
+    cohort = reduce(join, compared, cohort)
     refuse_unusable(own, cohort, engine)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
     return Made(

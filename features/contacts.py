@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import ibis
 
 from features.feature import Feature, column, count, money, rate
-from features.measures import Measure, by_window
+from features.measures import Measure, by_window, window_spans
 from features.past import KEYS, Past
 from features.task import Window
 
@@ -33,7 +33,7 @@ def measures(past: Past) -> ibis.Table:
         Measure("contacts:cost", lambda d: d.cost.sum()),
         Measure("contacts:age", lambda d: d.age.min(where=d.received > 0), merge="min"),
     )
-    return by_window(seen.mutate(pane=past.pane(seen.age)), wanted, past.task.windows)
+    return by_window(seen, wanted, window_spans(past.task.windows))
 
 
 def actions(past: Past) -> ibis.Table:

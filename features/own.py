@@ -29,7 +29,7 @@ from features.engine import DuckDBEngine
 from features.errors import DataError, UsageError, sample
 from features.feature import Feature, money, spread
 from features.intake import TICKS
-from features.measures import Measure, by_window
+from features.measures import Measure, by_window, window_spans
 from features.own_checks import Fault, check_column, check_feature, check_measure, check_rows
 from features.past import KEYS, Past
 from features.task import Task, Window
@@ -261,7 +261,7 @@ def _added_up(past: Past, measures: Sequence[Measure], of: str) -> ibis.Table:
         raise Fault("add_up is given no Measure")
     for measure in measures:
         check_measure(measure, tables[of])
-    return by_window(tables[of], measures, past.task.windows)
+    return by_window(tables[of], measures, window_spans(past.task.windows))
 
 
 @contextmanager

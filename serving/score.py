@@ -172,7 +172,6 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         said: dict[str, Any] = models.fullest.bundle.predict(rows)
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
-    recency, tenure, gap = (rows[name].to_numpy() for name in ("recency_days", "tenure_days", "gap_mean_days"))
     tiers = segments.tier(
         said["value"] + said["value_at_risk"] if models.value else rows["orders_rate_ever"].to_numpy()
     )
@@ -180,7 +179,7 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         "customer_id": rows["customer_id"],
         "cutoff": rows["cutoff"],
         **said,
-        "lifecycle": segments.lifecycle(recency, tenure, gap, snapshots.task.horizon.days),
+        "lifecycle": rows["lifecycle"],
         "tier": tiers,
         "segment": segments.segment(tiers, said["churn_probability"]),
         "churn_model": [models.churn.version.label] * rows.num_rows,

@@ -21,6 +21,7 @@ from tests.shop import make_shop
 from training.train import Trained, train
 
 Rows = Sequence[Mapping[str, Any]]
+ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 
 @pytest.fixture
@@ -46,14 +47,14 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
 def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBEngine) -> Callable[..., Tables]:
     """From rows to `log.parquet` in `tmp_path` and the contract's tables.
 
-    Roles are guessed from the names of the columns (customer, time, amount, order, quantity, known_at) unless given;
-    columns that start with 'kind' are kinds.
+    Roles are guessed from the names of the columns (customer, time and those of ROLES) unless given; columns that
+    start with 'kind' are kinds.
     """
 
     def make(rows: Rows | pa.Table, **events: Any) -> Tables:
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
         pq.write_table(table, tmp_path / "log.parquet")
-        roles = {role: role for role in ("amount", "order", "quantity", "known_at") if role in table.column_names}
+        roles = {role: role for role in ROLES if role in table.column_names}
         kinds = [name for name in table.column_names if name.startswith("kind")]
         return load(make_config(**{**roles, "kinds": kinds, **events}), engine)
 

@@ -37,9 +37,10 @@ def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, 
     return catalog(task, Contract(has_amount=False, has_clock=False))
 
 
-def test_an_ordinary_log_has_at_least_forty_features(make_task: Make) -> None:
-    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)), Contract())) >= 40
-    assert len(catalog(make_task(28, windows=(28, 84, 168)), Contract())) >= 40
+def test_a_full_log_has_at_least_120_features_and_an_ordinary_one_80(make_task: Make) -> None:
+    full = Contract(has_quantity=True, has_discount=True)
+    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)), full)) >= 120
+    assert len(catalog(make_task(28, windows=(28, 84, 168)), Contract())) >= 80
 
 
 def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
@@ -75,7 +76,7 @@ def test_names_of_activities_and_measures_do_not_get_in_each_other_s_way(make_ta
 
 def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
     bare = catalog(make_task(), Contract(has_amount=False, has_clock=False))
-    words = "amount|refund|quantity|hour"
+    words = "amount|spend|price|refund|discount|quantity|hour|morning"
     assert not [feature.name for feature in bare if re.search(words, feature.name)]
     assert {feature.unit for feature in bare}.isdisjoint({"money"})
 
@@ -112,9 +113,17 @@ def test_zero_is_a_reading_and_not_a_null(features: tuple[Feature, ...]) -> None
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_a_null_is_said_in_words(nothing: float | None, features: tuple[Feature, ...]) -> None:
     row = dict.fromkeys((feature.name for feature in features), nothing)
-    for feature in features:
+    for feature in (feature for feature in features if feature.unread):
         assert feature.read(row) == feature.unread
-        assert feature.unread and not re.search(r"[{}]", feature.unread)
+        assert feature.null_rule == f"null: {feature.unread}"
+        assert not re.search(r"[{}]", feature.unread)
+
+
+def test_a_feature_that_is_never_null_reads_without_those_that_may_be(features: tuple[Feature, ...]) -> None:
+    never = {feature.name for feature in features if feature.null_rule == "never null"}
+    assert {"recency_days", "orders_count_30d"} <= never
+    for feature in (feature for feature in features if feature.name in never):
+        assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} - {"value"} <= never
 
 
 def test_readings_name_only_features_of_the_same_log(features: tuple[Feature, ...]) -> None:
@@ -150,6 +159,10 @@ def test_units_and_families_are_known_words(features: tuple[Feature, ...]) -> No
         (1, "share", "100%"),
         (3, "count", "3"),
         (2.25, "number", "2.2"),
+        (-1, "more|fewer|#order", "1 order fewer"),
+        (3, "more|fewer|#order", "3 orders more"),
+        (-2.5, "more|less|money", "2.50 less"),
+        (0, "above|below|number", "0.0 above"),
     ],
 )
 def test_numbers_in_words(number: float, unit: str, text: str) -> None:

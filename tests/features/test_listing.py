@@ -21,6 +21,6 @@ def test_every_feature_of_a_full_contract_is_on_it() -> None:
     assert len(features) >= 120
     for feature in features:
         general = feature.name
-        for letter, w in zip("WV", [w for w in task.windows if f"_{w}" in general], strict=False):
+        for letter, w in zip("WVU", [w for w in task.windows if f"_{w}" in general], strict=False):
             general = general.replace(f"_{w}", f"_{letter}")
         assert f"| `{general}` |" in page
