@@ -32,8 +32,8 @@ class Past:
         orders: What happened, and became known, of an order on one day: customer_id, order_id, day, seen, amount,
             refund, quantity, discount (ticks), lines, time.
         visible_orders: One row a customer, cutoff and order as it stood: day, time and hour (its first), amount,
-            refund, quantity, discount, lines, age, pane, purchase (its net amount is positive).
-        days: One row a customer, cutoff and day with a purchase: spend, age, pane, place (0: the last day), gap
+            refund, quantity, discount, lines, age, purchase (its net amount is positive).
+        days: One row a customer, cutoff and day with a purchase: spend, age, place (0: the last day), gap
             (days since the one before, null for the first).
     """
 
@@ -65,7 +65,7 @@ def look_back(
     has_amount = tables.contract.has_amount
     moments = engine.load("cutoffs", cutoff_rows(cutoffs))
     orders = stage("orders", order_days(tables))
-    seen = stage("visible", _visible_orders(orders, moments, task, has_amount))
+    seen = stage("visible", _visible_orders(orders, moments, has_amount))
     return Past(tables, task, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
 
 
@@ -109,8 +109,8 @@ def order_days(tables: Tables) -> ibis.Table:
     )
 
 
-def _visible_orders(orders: ibis.Table, moments: ibis.Table, task: Task, has_amount: bool) -> ibis.Table:
-    """Orders as they stood at each cutoff, with age in days, pane, and whether they are purchases."""
+def _visible_orders(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
+    """Orders as they stood at each cutoff, with age in days, and whether they are purchases."""
     past = visible(orders, moments)
     sums = ("amount", "refund", "quantity", "discount", "lines")
     whole = aged(
@@ -122,13 +122,13 @@ def _visible_orders(orders: ibis.Table, moments: ibis.Table, task: Task, has_amo
         )
     )
     bought = (whole.amount > 0) if has_amount else ibis.literal(True)
-    return whole.mutate(pane=pane(whole.age, task.windows), purchase=bought)
+    return whole.mutate(purchase=bought)
 
 
 def _purchase_days(orders: ibis.Table) -> ibis.Table:
     """One row a day with a purchase: its spend, and the gap to the one before (null for the first)."""
     bought = orders.filter(orders.purchase)
-    days = bought.group_by("customer_id", "cutoff", "day", "age", "pane").aggregate(spend=bought.amount.sum())
+    days = bought.group_by("customer_id", "cutoff", "day", "age").aggregate(spend=bought.amount.sum())
     order = ibis.window(group_by=KEYS, order_by=days.day)
     return days.mutate(
         spend=days.spend.cast("int64"),
