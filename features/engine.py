@@ -1,4 +1,4 @@
-"""Where expressions run: DuckDB in the process. Reads files, stores stages, returns Arrow; knows no churn."""
+"""Where expressions run: what an engine can do, and DuckDB in the process, which does it. Knows no churn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import ibis
@@ -34,11 +35,59 @@ def _parse_time(text, layout):  # type: ignore[no-untyped-def]
     """Text as a moment, or null (DuckDB's own function)."""
 
 
+class Engine(Protocol):
+    """Reads tables, runs expressions over them, keeps stages under names and returns or writes rows.
+
+    Attributes:
+        writes_folders: Whether `write` makes a folder of parts, and not one file.
+    """
+
+    writes_folders: bool
+
+    def read(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
+        """The table behind a source, relative to `folder`; `ids` are columns whose digits must not be lost."""
+
+    def rejected_lines(self) -> int:
+        """How many lines of what was read could not be split into columns."""
+
+    def query(self, table: ibis.Table, sql: str, name: str) -> ibis.Table:
+        """A user's SQL, in the engine's dialect, over `table`, which it calls `source`."""
+
+    def store(self, name: str, expr: ibis.Table) -> ibis.Table:
+        """Runs an expression once and keeps its rows under a name; returns the stored table."""
+
+    def load(self, name: str, rows: pa.Table) -> ibis.Table:
+        """Keeps a small Arrow table under a name; returns the stored table."""
+
+    def arrow(self, expr: ibis.Table) -> pa.Table:
+        """Runs an expression and returns its rows."""
+
+    def write(self, expr: ibis.Table, target: Path) -> None:
+        """Runs an expression and writes its rows as Parquet, to a file or into an empty folder; collects nothing."""
+
+    def count(self, table: ibis.Table) -> int:
+        """How many rows an expression has."""
+
+    def content(self, table: ibis.Table) -> str:
+        """A text that changes when any row of a stored table does; engines give different ones."""
+
+    def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
+        """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
+
+    def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
+        """Text in a strftime layout as a naive timestamp; null where it does not fit."""
+
+    def close(self) -> None:
+        """Gives back everything the engine took."""
+
+
 class DuckDBEngine:
     """DuckDB in this process; stages are temporary tables that spill to `scratch`."""
 
+    writes_folders = False
+
     def __init__(self, config: EngineConfig, folder: Path):
-        self._scratch = tempfile.TemporaryDirectory(prefix="regulars-", dir=_scratch(config, folder))
+        self._scratch = tempfile.TemporaryDirectory(prefix="regulars-", dir=scratch_of(config, folder))
         self.connection = ibis.duckdb.connect()
         settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory}
         for key, value in settings.items():
@@ -59,7 +108,7 @@ class DuckDBEngine:
             DataError: Nothing is there, it is of no known kind, or it cannot be read.
         """
         files = find_files(source, folder)
-        kind = _kind_of(files, source)
+        kind = kind_of(files, source)
         try:
             paths = [str(f) for f in files]
             if kind == "parquet":
@@ -71,7 +120,7 @@ class DuckDBEngine:
             wide = self._too_wide(table, ids)
             return self.connection.read_csv(paths, types=wide, **options) if wide else table
         except duckdb.Error as problem:
-            raise DataError(f"{source}: cannot be read as {kind}: {_first_line(problem)}") from None
+            raise DataError(f"{source}: cannot be read as {kind}: {first_line(problem)}") from None
 
     def _too_wide(self, table: ibis.Table, ids: Sequence[str]) -> dict[str, str]:
         """Columns of ids that were read as floats and lost digits by it."""
@@ -95,7 +144,7 @@ class DuckDBEngine:
             UsageError: The SQL does not parse or names what is not there.
         """
         self.connection.create_view("source", table, overwrite=True)
-        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", "[events] query")
+        self._run(f"CREATE OR REPLACE TEMP VIEW {quoted_name(name)} AS {sql.rstrip().rstrip(';')}", "[events] query")
         return self.connection.table(name)
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
@@ -105,9 +154,11 @@ class DuckDBEngine:
             DataError: The data do not allow it, or the scratch space is full.
         """
         try:
-            self.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {_name(name)} AS {self.connection.compile(expr)}")
+            self.connection.raw_sql(
+                f"CREATE OR REPLACE TEMP TABLE {quoted_name(name)} AS {self.connection.compile(expr)}"
+            )
         except duckdb.Error as problem:
-            raise DataError(f"while building {name}: {_first_line(problem)}") from None
+            raise DataError(f"while building {name}: {first_line(problem)}") from None
         return self.connection.table(name)
 
     def load(self, name: str, rows: pa.Table) -> ibis.Table:
@@ -120,7 +171,7 @@ class DuckDBEngine:
         try:
             return expr.to_pyarrow()
         except duckdb.Error as problem:
-            raise DataError(f"while reading the data: {_first_line(problem)}") from None
+            raise DataError(f"while reading the data: {first_line(problem)}") from None
 
     def count(self, table: ibis.Table) -> int:
         """How many rows an expression has."""
@@ -128,7 +179,7 @@ class DuckDBEngine:
 
     def content(self, table: ibis.Table) -> str:
         """A text that changes when any row of a stored table does and does not depend on their order."""
-        name = _name(table.get_name())
+        name = quoted_name(table.get_name())
         row = self.connection.con.execute(
             f"SELECT count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) FROM {name} AS t"  # noqa: S608 (quoted)
         ).fetchone()
@@ -142,6 +193,18 @@ class DuckDBEngine:
         """Text in a strftime layout as a naive timestamp; null where it does not fit."""
         return _parse_time(text, ibis.literal(layout))
 
+    def write(self, expr: ibis.Table, target: Path) -> None:
+        """Runs an expression and writes its rows as Parquet to the file `target`; collects nothing.
+
+        Raises:
+            DataError: The data do not allow it, or the place is full.
+        """
+        sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
+        try:
+            self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
+        except duckdb.Error as problem:
+            raise DataError(f"while writing {target.name}: {first_line(problem)}") from None
+
     def close(self) -> None:
         """Ends the connection and removes the scratch folder."""
         self.connection.disconnect()
@@ -151,17 +214,30 @@ class DuckDBEngine:
         try:
             self.connection.raw_sql(sql)
         except duckdb.Error as problem:
-            raise UsageError(f"{what} is not understood: {_first_line(problem)}") from None
+            raise UsageError(f"{what} is not understood: {first_line(problem)}") from None
 
 
 @contextmanager
-def open_engine(config: EngineConfig, folder: Path = Path()) -> Iterator[DuckDBEngine]:
+def open_engine(config: EngineConfig, folder: Path = Path()) -> Iterator[Engine]:
     """An engine that is closed, and its scratch removed, however the block ends."""
-    engine = DuckDBEngine(config, folder)
+    engine = _spark(config, folder) if config.kind == "spark" else DuckDBEngine(config, folder)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def _spark(config: EngineConfig, folder: Path) -> Engine:
+    try:
+        from features.spark import SparkEngine
+    except ModuleNotFoundError as problem:
+        if problem.name not in ("pyspark", "py4j"):
+            raise
+        raise UsageError(
+            "[engine] kind = \"spark\" needs PySpark, which is not installed: pip install 'regulars[spark]', "
+            'or set kind = "duckdb"'
+        ) from None
+    return SparkEngine(config, folder)
 
 
 def find_files(source: str, folder: Path) -> list[Path]:
@@ -185,7 +261,8 @@ def find_files(source: str, folder: Path) -> list[Path]:
     return found
 
 
-def _kind_of(files: list[Path], source: str) -> str:
+def kind_of(files: list[Path], source: str) -> str:
+    """'parquet' or 'csv'; raises DataError where files are of neither kind, of both, or empty."""
     kinds = {KINDS_OF_FILE.get(_suffix(f), f.suffix or "no extension") for f in files}
     if len(kinds) != 1 or not kinds <= set(KINDS_OF_FILE.values()):
         raise DataError(
@@ -219,7 +296,8 @@ def _suffix(path: Path) -> str:
     return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
 
 
-def _scratch(config: EngineConfig, folder: Path) -> Path | None:
+def scratch_of(config: EngineConfig, folder: Path) -> Path | None:
+    """The folder for what outgrows memory, None for the system's; raises UsageError where it is not there."""
     if not config.scratch:
         return None
     scratch = folder / Path(config.scratch).expanduser()
@@ -232,9 +310,11 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'
+def quoted_name(text: str, mark: str = '"') -> str:
+    """A name quoted for SQL."""
+    return mark + text.replace(mark, mark * 2) + mark
 
 
-def _first_line(problem: Exception) -> str:
+def first_line(problem: Exception) -> str:
+    """The first line of an error's message."""
     return str(problem).strip().splitlines()[0]
