@@ -19,14 +19,24 @@ import ibis.expr.datatypes as dt
 from tqdm import tqdm
 
 from features.config import Config, Events
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 
 Change = Callable[[ibis.Table], ibis.Table]
 TICKS = 10_000
-LARGEST = 1e12
-OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
-CLOCK = r"[0-9]{2}:[0-9]{2}"
+LARGEST, GREATEST_FLOAT = 1e12, 1.7976931348623157e308
+# What text must look like before an engine reads it as a number or a time: engines differ in what else they accept, and
+# in what they call blank. \x09 to \x0d are tab, line feed, vertical tab, form feed and carriage return.
+BLANKS = r"[\x09-\x0d ]*"
+NOT_BLANK = r"[^\x09-\x0d ]"
+DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
+NUMBER = rf"^{BLANKS}({DIGITS}|{INFINITE}){BLANKS}$"
+DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+CLOCK = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
+OFFSET = r"( ?UTC|[Zz]|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)"
+BARE = rf"^{BLANKS}{DATE}([ T]{CLOCK})?{BLANKS}$"
+ZONED = rf"^{BLANKS}{DATE}[ T]{CLOCK}{OFFSET}{BLANKS}$"
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class Tables:
     fingerprint: str
 
 
-def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> Tables:
+def load(config: Config, engine: Engine, change: Change | None = None) -> Tables:
     """Reads [events] into the contract.
 
     Args:
@@ -138,13 +148,13 @@ def _need_columns(source: ibis.Table, events: Events) -> None:
         raise UsageError(f"[events] kinds: {', '.join(events.kinds)} would give features of the same name; rename one")
 
 
-def _normalise(source: ibis.Table, events: Events, engine: DuckDBEngine) -> ibis.Table:
+def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
     """Every row of the source in the contract's types, with the reason it is set aside or null."""
     customer = _identifier(source[events.customer])
     moment = _moment(source[events.time], events, engine, "time")
     known = _moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
-    amount = source[events.amount].try_cast("float64") if events.amount else ibis.null("float64")
-    quantity = source[events.quantity].try_cast("float64") if events.quantity else ibis.null("float64")
+    amount = _number(source[events.amount]) if events.amount else ibis.null("float64")
+    quantity = _number(source[events.quantity]) if events.quantity else ibis.null("float64")
     order = _identifier(source[events.order]) if events.order else ibis.null("string")
     checks = {
         "missing customer": customer.isnull(),
@@ -159,7 +169,7 @@ def _normalise(source: ibis.Table, events: Events, engine: DuckDBEngine) -> ibis
         checks |= {
             "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
             "unreadable amount": amount.isnull(),
-            "infinite amount": amount.isinf(),
+            "infinite amount": amount.abs() > GREATEST_FLOAT,
             "amount beyond 1e12": amount.abs() > LARGEST,
         }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
@@ -186,7 +196,14 @@ def _identifier(column: ibis.Value) -> ibis.Value:
         text = whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
     text = column.cast("string")
-    return text.strip().nullif("").notnull().ifelse(text, ibis.null("string")) if kind.is_string() else text
+    return text.re_search(NOT_BLANK).ifelse(text, ibis.null("string")) if kind.is_string() else text
+
+
+def _number(column: ibis.Value) -> ibis.Value:
+    """A column as floats; null where it is no number."""
+    if column.type().is_string():
+        column = column.re_search(NUMBER).ifelse(column, ibis.null("string"))
+    return column.try_cast("float64")
 
 
 def _ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
@@ -195,7 +212,7 @@ def _ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
     return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
 
 
-def _moment(column: ibis.Value, events: Events, engine: DuckDBEngine, role: str) -> ibis.Value:
+def _moment(column: ibis.Value, events: Events, engine: Engine, role: str) -> ibis.Value:
     """A column of times as naive timestamps in UTC; null where it cannot be read."""
     kind = column.type()
     if kind.is_timestamp() and kind.timezone:
@@ -212,11 +229,11 @@ def _moment(column: ibis.Value, events: Events, engine: DuckDBEngine, role: str)
         )
     if events.time_format and role == "time":
         return _to_utc(engine.parse_time(column, events.time_format), events, engine)
-    text = column.strip()
-    with_offset = text.re_search(CLOCK + r".*" + OFFSET).ifelse(
-        text.try_cast(dt.Timestamp("UTC")).cast("timestamp"), ibis.null("timestamp")
+    text = column.replace("/", "-")
+    zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (ZONED, BARE))
+    return ibis.coalesce(
+        zoned.try_cast(dt.Timestamp("UTC")).cast("timestamp"), _to_utc(bare.try_cast("timestamp"), events, engine)
     )
-    return ibis.coalesce(with_offset, _to_utc(text.try_cast("timestamp"), events, engine))
 
 
 def _from_digits(column: ibis.Value) -> ibis.Value:
@@ -226,7 +243,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
     return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
 
 
-def _to_utc(moment: ibis.Value, events: Events, engine: DuckDBEngine) -> ibis.Value:
+def _to_utc(moment: ibis.Value, events: Events, engine: Engine) -> ibis.Value:
     return engine.localise(moment, events.timezone) if events.timezone else moment
 
 
@@ -237,14 +254,14 @@ def _until(events: Events) -> date:
         raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
 
 
-def _refuse_mixed_zones(source: ibis.Table, events: Events, engine: DuckDBEngine) -> None:
+def _refuse_mixed_zones(source: ibis.Table, events: Events, engine: Engine) -> None:
     """Text times of which some carry an offset and some do not are ambiguous unless the config says a zone."""
     column = source[events.time]
     if not column.type().is_string() or events.timezone or events.time_format:
         return
-    text = column.strip()
-    clocked, offset = text.re_search(CLOCK), text.re_search(CLOCK + r".*" + OFFSET)
-    counts = engine.arrow(source.aggregate(offset=offset.sum(), bare=(clocked & ~offset).sum())).to_pylist()[0]
+    text = column.replace("/", "-")
+    bare = text.re_search(BARE) & text.re_search(":")
+    counts = engine.arrow(source.aggregate(offset=text.re_search(ZONED).sum(), bare=bare.sum())).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
         raise DataError(
             f"[events] time: column {events.time!r} mixes {counts['offset']:,} times with an offset and "
@@ -260,7 +277,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
     return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
 
 
-def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: DuckDBEngine, rows_read: int) -> Tables:
+def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     events = config.events
     aside = _set_aside(stored, engine)
     rejected = engine.rejected_lines()
@@ -309,7 +326,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: D
     )
 
 
-def _set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]:
+def _set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
     bad = stored.filter(stored.reason.notnull())
     counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
     found = []
@@ -321,12 +338,7 @@ def _set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]
 
 
 def _refuse_unreadable(
-    aside: tuple[SetAside, ...],
-    source: ibis.Table,
-    stored: ibis.Table,
-    events: Events,
-    engine: DuckDBEngine,
-    rows_read: int,
+    aside: tuple[SetAside, ...], source: ibis.Table, stored: ibis.Table, events: Events, engine: Engine, rows_read: int
 ) -> None:
     """Stops where too many rows cannot be read: what is left would not stand for the whole."""
     repairs = {
@@ -348,11 +360,11 @@ def _refuse_unreadable(
         )
 
 
-def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: DuckDBEngine) -> str:
+def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: Engine) -> str:
     """What unreadable text looks like, with letters and digits masked."""
     if not source[column].type().is_string():
         return ""
-    read = source[column].try_cast("float64") if role == "amount" else _moment(source[column], events, engine, role)
+    read = _number(source[column]) if role == "amount" else _moment(source[column], events, engine, role)
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
     return f" (written like {shape(found[0])!r})" if found else ""
