@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import ibis
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 from tqdm import tqdm
 
 from features.catalog import catalog
 from features.config import Config
-from features.engine import DuckDBEngine, open_engine
+from features.engine import Engine, open_engine
 from features.errors import UsageError
 from features.feature import Feature, root
-from features.files import file_in_place
+from features.files import file_in_place, folder_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
 from features.measures import DAY_MEASURES, Measure, order_measures
@@ -63,7 +64,7 @@ class Snapshots:
 
 
 def build(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: DuckDBEngine, *, with_labels: bool = True
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, *, with_labels: bool = True
 ) -> Snapshots:
     """Features, and labels where asked for, of every cohort.
 
@@ -77,6 +78,21 @@ def build(
     Raises:
         UsageError: A cutoff lies outside the log.
     """
+    features, rows = plan(tables, task, cutoffs, engine, with_labels=with_labels)
+    return Snapshots(
+        rows=engine.arrow(rows),
+        features=features,
+        task=task,
+        fingerprint=_fingerprint(tables, task, features),
+        data_fingerprint=tables.fingerprint,
+        end=tables.end,
+    )
+
+
+def plan(
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, *, with_labels: bool = True
+) -> tuple[tuple[Feature, ...], ibis.Table]:
+    """The features of `build`, and the expression of its rows: stages are run and stored, the rows not yet."""
     _refuse_outside(tables, cutoffs)
     features = catalog(task, tables.kinds, tables.has_amount, tables.has_quantity, tables.has_clock)
     moments = engine.load("cutoffs", pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())}))
@@ -98,14 +114,7 @@ def build(
     for kind in tables.kinds:
         wide = _join(wide, stage(f"kind_{kind}", _kinds(tables, kind, moments, task)))
     cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
-    return Snapshots(
-        rows=engine.arrow(_final(cohort, features, orders, moments, task, tables, with_labels)),
-        features=features,
-        task=task,
-        fingerprint=_fingerprint(tables, task, features),
-        data_fingerprint=tables.fingerprint,
-        end=tables.end,
-    )
+    return features, _final(cohort, features, orders, moments, task, tables, with_labels)
 
 
 def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
@@ -120,25 +129,35 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log.
     """
+    with _opened(config, cutoffs) as (engine, tables, wanted):
+        return build(tables, config.task.task(), wanted, engine, with_labels=with_labels)
+
+
+def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int]:
+    """Builds snapshots of a config's log into Parquet, without collecting them; returns their rows and columns.
+
+    DuckDB writes one file, Spark a folder of parts. It is there whole or not at all.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: A cutoff lies outside the log, or the place cannot be written to.
+    """
+    with _opened(config, cutoffs) as (engine, tables, wanted):
+        _, rows = plan(tables, config.task.task(), wanted, engine)
+        with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
+            engine.write(rows, beside)
+    written = ds.dataset(out, format="parquet")
+    return written.count_rows(), len(written.schema)
+
+
+@contextmanager
+def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date]]]:
+    """An engine, a config's log in it, and the cutoffs: by default every mature one that can be learned from."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = load(config, engine)
         require(tables, task, engine)
-        wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        return build(tables, task, wanted, engine, with_labels=with_labels)
-
-
-def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int]:
-    """Builds snapshots of a config's log into a Parquet file; returns its rows and columns.
-
-    Raises:
-        DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log, or the file cannot be written.
-    """
-    rows = from_config(config, cutoffs).rows
-    with file_in_place(out) as beside:
-        pq.write_table(rows, beside, compression="zstd")
-    return rows.num_rows, rows.num_columns
+        yield engine, tables, mature_cutoffs(tables, task) if cutoffs is None else cutoffs
 
 
 def _orders(tables: Tables) -> ibis.Table:
