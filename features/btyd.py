@@ -159,7 +159,7 @@ def fit_bgnbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weights:
     True
     """
     rows = _distinct(weights, *_customers(frequency, recency, age, 1.0))
-    unit = float(rows[-1] @ rows[2] / max(rows[-1] @ rows[0], 1.0)) or 1.0  # days a repeat purchase
+    unit = _dot(rows[-1], rows[2]) / max(_dot(rows[-1], rows[0]), 1.0) or 1.0  # days a repeat purchase
     rows[1:3] /= unit
     starts = np.log([(1.0, 1.0, 1.0, 3.0), (0.25, 0.2, 0.8, 2.5), (3.0, 3.0, 0.1, 3.0), (0.5, 0.5, 5.0, 20.0)])
     found, penalised = _fit(_bgnbd_loss, rows, starts, np.full(4, 1 / RANGE))
@@ -185,7 +185,7 @@ def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike 
     """
     x, z = np.broadcast_arrays(np.asarray(count, float), np.asarray(mean_spend, float))
     rows = _distinct(weights, np.where(x > 0, x, np.nan), np.log(np.where(z > 0, z, np.nan)))
-    middle = float(rows[-1] @ rows[1] / rows[-1].sum()) if rows.size else 0.0
+    middle = _dot(rows[-1], rows[1]) / float(rows[-1].sum()) if rows.size else 0.0
     rows[1] -= middle
     starts = np.log([(2.0, 2.0, 1.0), (6.0, 3.0, 0.5), (1.0, 0.5, 1.0)])
     found, penalised = _fit(_gamma_gamma_loss, rows, starts, np.array([1 / RANGE, FLOOR, 1 / RANGE]))
@@ -250,15 +250,15 @@ def _bgnbd_loss(rows: Floats) -> Loss:
         left, waited = back * expit(odds), np.log1p(t / alpha)
         silence = np.log1p((t - t_x) / (alpha + t_x))
         beta = gammaln(b + counts) - gammaln(b) + gammaln(a + b) - gammaln(a + b + counts)
-        total = tally @ (gammaln(r + counts) - gammaln(r) - counts * theta[1] + beta)
-        total += w @ (np.logaddexp(0, odds) - (r + x) * waited)
+        total = _dot(tally, gammaln(r + counts) - gammaln(r) - counts * theta[1] + beta)
+        total += _dot(w, np.logaddexp(0, odds) - (r + x) * waited)
         both = psi(a + b) - psi(a + b + counts)
         slopes = [
-            r * (tally @ (psi(r + counts) - psi(r)) - w @ waited + left @ silence),
-            w @ ((r * t - alpha * x) / (alpha + t))
-            - alpha * (left @ ((r + x) * (t - t_x) / (alpha + t) / (alpha + t_x))),
-            a * (tally @ both) + left.sum(),
-            b * (tally @ (psi(b + counts) - psi(b) + both) - left @ (1 / (b + np.maximum(x, 1) - 1))),
+            r * (_dot(tally, psi(r + counts) - psi(r)) - _dot(w, waited) + _dot(left, silence)),
+            _dot(w, (r * t - alpha * x) / (alpha + t))
+            - alpha * _dot(left, (r + x) * (t - t_x) / (alpha + t) / (alpha + t_x)),
+            a * _dot(tally, both) + left.sum(),
+            b * (_dot(tally, psi(b + counts) - psi(b) + both) - _dot(left, 1 / (b + np.maximum(x, 1) - 1))),
         ]
         return -float(total), -np.array(slopes)
 
@@ -276,10 +276,10 @@ def _gamma_gamma_loss(rows: Floats) -> Loss:
         q, v = 1 + above, theta[2]
         own, other = -np.logaddexp(0, v - spent), -np.logaddexp(0, spent - v)
         both = gammaln(p * counts + q) - gammaln(p * counts) - gammaln(q)
-        total = tally @ both + p * ((w * x) @ own) + q * (w @ other)
-        by_p = tally @ (counts * (psi(p * counts + q) - psi(p * counts))) + (w * x) @ own
-        by_q = tally @ (psi(p * counts + q) - psi(q)) + w @ other
-        return -float(total), -np.array([p * by_p, above * by_q, w @ (q - (p * x + q) * np.exp(other))])
+        total = _dot(tally, both) + p * _dot(w * x, own) + q * _dot(w, other)
+        by_p = _dot(tally, counts * (psi(p * counts + q) - psi(p * counts))) + _dot(w * x, own)
+        by_q = _dot(tally, psi(p * counts + q) - psi(q)) + _dot(w, other)
+        return -float(total), -np.array([p * by_p, above * by_q, _dot(w, q - (p * x + q) * np.exp(other))])
 
     return loss
 
@@ -288,6 +288,11 @@ def _tally(x: Floats, w: Floats) -> tuple[Floats, Floats]:
     """The distinct values of x and their total weights."""
     values, places = np.unique(x, return_inverse=True)
     return values, np.bincount(places, w, len(values)).astype(float)
+
+
+def _dot(a: Floats, b: Floats) -> float:
+    """The sum of products, the same bits on any number of threads: BLAS (`a @ b`) adds in an order of its threads."""
+    return float((a * b).sum())
 
 
 def _fit(make: Callable[[Floats], Loss], rows: Floats, starts: Floats, low: Floats) -> tuple[Floats, bool]:
@@ -303,7 +308,7 @@ def _fit(make: Callable[[Floats], Loss], rows: Floats, starts: Floats, low: Floa
     def held(theta: Floats) -> tuple[float, Floats]:
         off = (theta - starts[0]) / SPREAD
         total, slopes = whole(theta)
-        return total + off @ off / 2, slopes + off / SPREAD
+        return total + _dot(off, off) / 2, slopes + off / SPREAD
 
     return np.exp(_best(held, starts, box, customers + 1)), True
 

@@ -6,31 +6,69 @@ before); none can look ahead. Sums and counts over nothing are 0; means, extreme
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
+import ibis
+
+from features import expected, kinds, rhythm
+from features.contract import Contract
 from features.feature import Feature
+from features.measures import DAY_MEASURES, by_window, order_measures
+from features.past import Past
 from features.task import Task
-from features.whole_past import gaps, recency, whole_past
-from features.windowed import kind, money_in, orders_in, season, trends
+from features.whole_past import whole_past
+from features.windowed import money_in, orders_in, season, trends, year_ago
 
 
-def catalog(
-    task: Task, kinds: tuple[str, ...] = (), has_amount: bool = True, has_quantity: bool = False, has_clock: bool = True
-) -> tuple[Feature, ...]:
-    """All features of a task on a log, in a fixed order; names are unique.
+@dataclass(frozen=True)
+class Family:
+    """Features that are made of the same measures.
 
-    Args:
-        task: Gives the windows and the horizon.
-        kinds: Slugs of the kind columns.
-        has_amount: Whether the log has money.
-        has_quantity: Whether the log has units.
-        has_clock: Whether the times carry hours.
+    Attributes:
+        name: Of the stored stage.
+        features: What is made of the measures (of these and of those of the families before).
+        measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
     """
-    families: list[Iterator[Feature]] = [recency(), gaps(), whole_past(has_amount, has_clock)]
+
+    name: str
+    features: tuple[Feature, ...]
+    measures: Callable[[Past], ibis.Table] | None = None
+
+
+def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    """All features of a task on a log, in a fixed order; names are unique."""
+    return tuple(feature for family in families(task, contract) for feature in family.features)
+
+
+def families(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of a task on a log; the first gives every customer with a purchase a row."""
+    return (
+        Family("rhythm", (*rhythm.recency(), *rhythm.gaps()), rhythm.measures),
+        Family("sums", _orders(task, contract), _sums),
+        Family("active_days", (), _active_days),
+        Family("season", tuple(season(task.horizon, contract.has_amount)), year_ago),
+        Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
+        *(
+            Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
+            for slug in contract.kinds
+        ),
+    )
+
+
+def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*whole_past(contract.has_amount, contract.has_clock)]
     for w in task.windows:
-        families += [orders_in(w, has_quantity), *([money_in(w)] if has_amount else [])]
-    pairs = zip(task.windows[:-1], task.windows[1:], strict=True)
-    families += [trends(short, long, has_amount) for short, long in pairs]
-    families += [season(task.horizon, has_amount)]
-    families += [kind(slug, task.windows) for slug in kinds]
-    return tuple(feature for family in families for feature in family)
+        found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
+    for short, long in zip(task.windows[:-1], task.windows[1:], strict=True):
+        found += trends(short, long, contract.has_amount)
+    return tuple(found)
+
+
+def _sums(past: Past) -> ibis.Table:
+    return by_window(past.visible_orders, order_measures(past.tables.contract), past.task.windows)
+
+
+def _active_days(past: Past) -> ibis.Table:
+    return by_window(past.days, DAY_MEASURES, past.task.windows)

@@ -12,9 +12,10 @@ from typing import Any
 import ibis
 
 from features.config import EngineConfig, parse
+from features.contract import slug
 from features.engine import Engine, open_engine
 from features.errors import DataError
-from features.intake import Tables, load, slug
+from features.intake import Tables, load
 
 FITS = 0.99
 DAYS = "%d/%m/%Y|%m/%d/%Y|%d.%m.%Y|%d-%m-%Y|%m-%d-%Y|%Y/%m/%d|%d-%b-%Y|%d %b %Y|%Y%m%d".split("|")

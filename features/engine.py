@@ -6,7 +6,7 @@ import codecs
 import glob
 import gzip
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.config import EngineConfig
 from features.errors import DataError, UsageError
@@ -23,6 +24,7 @@ KINDS_OF_FILE = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.g
 # Times in CSV stay text until the config's layout and zone are applied: a guess at 03/01/2024 would be a silent one.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
 WIDEST_WHOLE = 2**53
+BATCH = 100_000  # rows that go through Python at once
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp("UTC")))
@@ -58,6 +60,11 @@ class Engine(Protocol):
 
     def load(self, name: str, rows: pa.Table) -> ibis.Table:
         """Keeps a small Arrow table under a name; returns the stored table."""
+
+    def map_rows(
+        self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
+    ) -> ibis.Table:
+        """Puts an expression's rows through a Python function, a batch at a time; keeps what comes out under a name."""
 
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""
@@ -165,6 +172,35 @@ class DuckDBEngine:
         """Keeps a small Arrow table under a name; returns the stored table."""
         self.connection.drop_table(name, force=True)
         return self.connection.create_table(name, rows, temp=True)
+
+    def map_rows(
+        self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
+    ) -> ibis.Table:
+        """Puts an expression's rows through Python, a batch at a time, and keeps what comes out under a name.
+
+        Args:
+            expr: What goes in.
+            function: From a batch of rows to any number of rows, each made of one row alone: how the rows are cut
+                into batches, and in which order they come, is not told. A function of a module, its other arguments
+                bound by `functools.partial`, so that another process can call it.
+            schema: Of what comes out; its columns are cast and ordered to it.
+            name: Of the stored table.
+
+        Raises:
+            DataError: The data do not allow it, or the scratch space is full.
+        """
+        with tempfile.TemporaryDirectory(prefix="mapped-", dir=self._scratch.name) as folder:
+            file = Path(folder) / "rows.parquet"
+            try:
+                with pq.ParquetWriter(file, schema) as writer:
+                    for batch in expr.to_pyarrow_batches(chunk_size=BATCH):
+                        made = function(pa.Table.from_batches([batch]))
+                        writer.write_table(made.select(schema.names).cast(schema))
+                rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
+                self.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {quoted_name(name)} AS {rows}")
+            except (duckdb.Error, OSError) as problem:
+                raise DataError(f"while building {name}: {first_line(problem)}") from None
+        return self.connection.table(name)
 
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""

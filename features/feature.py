@@ -26,7 +26,7 @@ class Feature:
         reading: The customer's own value in words; `{value:…}` is this feature, other names are other features.
         unread: What is said where a value is null.
         at_zero: What is said of 0, where that reads better than the number.
-        unit: 'orders', 'days', 'money', 'share', 'ratio' or 'count'.
+        unit: 'orders', 'days', 'money', 'share', 'ratio', 'count', or 'level' (text: the only unit that is no number).
         window: The window, or None for the whole past.
         actionable: Whether the business can move it.
     """
@@ -41,6 +41,11 @@ class Feature:
     unread: str = "not enough history"
     at_zero: str = ""
     actionable: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The type of its column."""
+        return "string" if self.unit == "level" else "float64"
 
     def read(self, row: Row) -> str:
         """The customer's own reading, such as 'last order 74 days ago, usually every 12 days'."""

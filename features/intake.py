@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -18,9 +18,11 @@ import ibis
 import ibis.expr.datatypes as dt
 from tqdm import tqdm
 
-from features.config import Config, Events
+from features.config import Config
+from features.contract import Contract, contract, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
+from features.sections import LISTS, Events, TableSection
 
 Change = Callable[[ibis.Table], ibis.Table]
 TICKS = 10_000
@@ -49,13 +51,23 @@ class SetAside:
 
 
 @dataclass(frozen=True)
+class Side:
+    """A table beside the events: customer_id, day, seen and columns of its own; rows read, and those set aside."""
+
+    rows: ibis.Table
+    rows_read: int
+    set_aside: tuple[SetAside, ...]
+
+
+@dataclass(frozen=True)
 class Tables:
     """The contract's tables in an engine, and what is known of them as a whole.
 
     Attributes:
-        events: customer_id, order_id, time, day, seen (the day the row became visible), amount and quantity
-            (int64, ticks), and one text column a kind (`kind_<slug>`).
-        kinds: Slugs of the kind columns, in the config's order.
+        events: customer_id, order_id, time, day, seen (the day the row became visible), amount, quantity and
+            discount (int64, ticks), and one text column a kind (`kind_<slug>`).
+        contract: Which columns and tables the config gives.
+        sides: The tables beside the events, by name: 'activities.visits', 'customers', 'contacts', 'subscriptions'.
         first: Day of the first event.
         last: Day of the last event.
         end: First day about which nothing is known: labels mature up to it.
@@ -64,10 +76,8 @@ class Tables:
 
     events: ibis.Table
     source: ibis.Table
-    kinds: tuple[str, ...]
-    has_amount: bool
-    has_quantity: bool
-    has_clock: bool
+    contract: Contract
+    sides: Mapping[str, Side]
     rows_read: int
     rows: int
     customers: int
@@ -96,7 +106,7 @@ def load(config: Config, engine: Engine, change: Change | None = None) -> Tables
     source = engine.read(events.source, config.folder, (events.customer, events.order, events.id, *events.kinds))
     if events.query:
         source = engine.query(source, events.query, "queried")
-    _need_columns(source, events)
+    need_columns(source, events, "events")
     steps.update()
     rows_read = engine.count(source)
     if not rows_read:
@@ -114,16 +124,6 @@ def load(config: Config, engine: Engine, change: Change | None = None) -> Tables
     return tables
 
 
-def slug(name: str) -> str:
-    """A column's name as part of a feature's name.
-
-    >>> slug("StockCode"), slug("store id"), slug("商品")
-    ('stock_code', 'store_id', '商品')
-    """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+", "_", spaced).strip("_").lower()
-
-
 def shape(text: str) -> str:
     """A text with its digits and letters masked, so that a message shows the form and not the content.
 
@@ -133,29 +133,31 @@ def shape(text: str) -> str:
     return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text))[:40]
 
 
-def _need_columns(source: ibis.Table, events: Events) -> None:
-    roles = {role: getattr(events, role) for role in ("customer", "time", "amount", "order", "quantity")}
-    roles |= {"known_at": events.known_at, "id": events.id} | {f"kinds ({k})": k for k in events.kinds}
-    for role, column in roles.items():
-        if column and column not in source.columns:
+def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
+    """Refuses a section that names a column which its source does not have, or kinds whose features would collide."""
+    for role, column in section.roles().items():
+        if column not in source.columns:
             near = difflib.get_close_matches(column, source.columns, n=1, cutoff=0.6)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise UsageError(
-                f"[events] {role}: the source has no column {column!r}; {hint}it has {', '.join(source.columns)}"
+                f"[{place}] {role}: the source has no column {column!r}; {hint}it has {', '.join(source.columns)}"
             )
-    slugs = [slug(kind) for kind in events.kinds]
-    if len(set(slugs)) != len(slugs) or "" in slugs:
-        raise UsageError(f"[events] kinds: {', '.join(events.kinds)} would give features of the same name; rename one")
+    for key in LISTS:
+        names = getattr(section, key, ())
+        slugs = [slug(name) for name in names]
+        if len(set(slugs)) != len(slugs) or "" in slugs:
+            raise UsageError(f"[{place}] {key}: {', '.join(names)} would give features of the same name; rename one")
 
 
 def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
     """Every row of the source in the contract's types, with the reason it is set aside or null."""
-    customer = _identifier(source[events.customer])
-    moment = _moment(source[events.time], events, engine, "time")
-    known = _moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
-    amount = _number(source[events.amount]) if events.amount else ibis.null("float64")
-    quantity = _number(source[events.quantity]) if events.quantity else ibis.null("float64")
-    order = _identifier(source[events.order]) if events.order else ibis.null("string")
+    customer = as_identifier(source[events.customer])
+    moment = as_moment(source[events.time], events, engine, "time")
+    known = as_moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
+    amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
+    quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
+    discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
+    order = as_identifier(source[events.order]) if events.order else ibis.null("string")
     checks = {
         "missing customer": customer.isnull(),
         "missing time": source[events.time].isnull(),
@@ -180,15 +182,16 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
         time=moment,
         day=day,
         seen=ibis.greatest(day, ibis.coalesce(known, moment).date()),
-        amount=_ticks(amount, reason),
-        quantity=_ticks(quantity, reason),
+        amount=as_ticks(amount, reason),
+        quantity=as_ticks(quantity, reason),
+        discount=as_ticks(discount, reason),
         reason=reason,
-        **({"event_id": _identifier(source[events.id])} if events.id else {}),
+        **({"event_id": as_identifier(source[events.id])} if events.id else {}),
         **{f"kind_{slug(kind)}": source[kind].cast("string") for kind in events.kinds},
     )
 
 
-def _identifier(column: ibis.Value) -> ibis.Value:
+def as_identifier(column: ibis.Value) -> ibis.Value:
     """An id as text: 17850 and 17850.0 are both '17850'; blank text is null."""
     kind = column.type()
     if kind.is_floating():
@@ -199,20 +202,22 @@ def _identifier(column: ibis.Value) -> ibis.Value:
     return text.re_search(NOT_BLANK).ifelse(text, ibis.null("string")) if kind.is_string() else text
 
 
-def _number(column: ibis.Value) -> ibis.Value:
+def as_number(column: ibis.Value) -> ibis.Value:
     """A column as floats; null where it is no number."""
     if column.type().is_string():
         column = column.re_search(NUMBER).ifelse(column, ibis.null("string"))
     return column.try_cast("float64")
 
 
-def _ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
+def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
     """Whole ten-thousandths of a usable number; null where the row is set aside."""
     usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST)
     return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
 
 
-def _moment(column: ibis.Value, events: Events, engine: Engine, role: str) -> ibis.Value:
+def as_moment(
+    column: ibis.Value, section: TableSection, engine: Engine, role: str, place: str = "events"
+) -> ibis.Value:
     """A column of times as naive timestamps in UTC; null where it cannot be read."""
     kind = column.type()
     if kind.is_timestamp() and kind.timezone:
@@ -220,19 +225,19 @@ def _moment(column: ibis.Value, events: Events, engine: Engine, role: str) -> ib
     if kind.is_date():
         return column.cast("timestamp")
     if kind.is_timestamp():
-        return _to_utc(column.cast("timestamp"), events, engine)
+        return _to_utc(column.cast("timestamp"), section, engine)
     if kind.is_integer():
         return _from_digits(column)
     if not kind.is_string():
         raise UsageError(
-            f"[events] {role}: column {column.get_name()!r} holds {kind}; expected a time, a date, text or YYYYMMDD"
+            f"[{place}] {role}: column {column.get_name()!r} holds {kind}; expected a time, a date, text or YYYYMMDD"
         )
-    if events.time_format and role == "time":
-        return _to_utc(engine.parse_time(column, events.time_format), events, engine)
+    if section.time_format and role != "known_at":
+        return _to_utc(engine.parse_time(column, section.time_format), section, engine)
     text = column.replace("/", "-")
     zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (ZONED, BARE))
     return ibis.coalesce(
-        zoned.try_cast(dt.Timestamp("UTC")).cast("timestamp"), _to_utc(bare.try_cast("timestamp"), events, engine)
+        zoned.try_cast(dt.Timestamp("UTC")).cast("timestamp"), _to_utc(bare.try_cast("timestamp"), section, engine)
     )
 
 
@@ -243,8 +248,8 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
     return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
 
 
-def _to_utc(moment: ibis.Value, events: Events, engine: Engine) -> ibis.Value:
-    return engine.localise(moment, events.timezone) if events.timezone else moment
+def _to_utc(moment: ibis.Value, section: TableSection, engine: Engine) -> ibis.Value:
+    return engine.localise(moment, section.timezone) if section.timezone else moment
 
 
 def _until(events: Events) -> date:
@@ -310,10 +315,8 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     return Tables(
         events=good,
         source=source,
-        kinds=tuple(slug(kind) for kind in events.kinds),
-        has_amount=bool(events.amount),
-        has_quantity=bool(events.quantity),
-        has_clock=has_clock,
+        contract=contract(config, has_clock),
+        sides={},
         rows_read=rows_read,
         rows=facts["rows"],
         customers=facts["customers"],
@@ -364,7 +367,7 @@ def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: 
     """What unreadable text looks like, with letters and digits masked."""
     if not source[column].type().is_string():
         return ""
-    read = _number(source[column]) if role == "amount" else _moment(source[column], events, engine, role)
+    read = as_number(source[column]) if role == "amount" else as_moment(source[column], events, engine, role)
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
     return f" (written like {shape(found[0])!r})" if found else ""

@@ -5,11 +5,15 @@ Every function sees orders, or days with one, that were already known at a cutof
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import ibis
+
+from features.contract import Contract
+from features.past import KEYS
+from features.task import Window
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,31 @@ QUANTITY_MEASURES = (Measure("quantity", lambda o: o.quantity.sum()),)
 DAY_MEASURES = (Measure("active_days", lambda d: d.count()),)
 
 
-def order_measures(has_amount: bool, has_quantity: bool) -> tuple[Measure, ...]:
+def order_measures(contract: Contract) -> tuple[Measure, ...]:
     """The measures on orders that a log can support."""
-    money = MONEY_MEASURES if has_amount else ()
-    return ORDER_MEASURES + money + (QUANTITY_MEASURES if has_quantity else ())
+    money = MONEY_MEASURES if contract.has_amount else ()
+    return ORDER_MEASURES + money + (QUANTITY_MEASURES if contract.has_quantity else ())
+
+
+def by_window(rows: ibis.Table, measures: Sequence[Measure], windows: Sequence[Window]) -> ibis.Table:
+    """Measures over every window and the whole past: once a pane, then panes added up."""
+    panes = rows.group_by(*KEYS, "pane").aggregate(**{m.name: m.aggregate(rows) for m in measures})
+    merged: dict[str, ibis.Value] = {}
+    for m in measures:
+        column = panes[m.name]
+        for place, w in enumerate(windows):
+            merged[f"{m.name}_{w}"] = _merge(column, m, panes.pane <= place)
+        merged[f"{m.name}_ever"] = _merge(column, m, None)
+    return panes.group_by(KEYS).aggregate(**merged)
+
+
+def _merge(column: ibis.Value, measure: Measure, where: ibis.Value | None) -> ibis.Value:
+    if measure.merge != "sum":
+        return getattr(column, measure.merge)(where=where)
+    kind = "decimal(38, 0)" if column.type().is_decimal() else "int64"
+    return column.sum(where=where).fill_null(0).cast(kind)
 
 
 def _square(ticks: ibis.Value) -> ibis.Value:
-    exact = ticks.cast("decimal(18, 0)")
+    exact = ticks.cast("decimal(19, 0)")  # two of 18 digits are multiplied in 64 bits, and overflow
     return exact * exact

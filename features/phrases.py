@@ -19,10 +19,10 @@ def fill(template: str, value: Any, row: Row) -> str:
     for literal, name, spec in _fields(template):
         parts.append(literal)
         if name:
-            number = value if name == "value" else row[name]
-            if number is None or number != number:
+            named = value if name == "value" else row[name]
+            if named is None or named != named:
                 return ""
-            parts.append(say(float(number), spec))
+            parts.append(named if isinstance(named, str) else say(float(named), spec))
     return "".join(parts)
 
 

@@ -74,7 +74,7 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     )
     days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
     duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
-    money = tables.has_amount
+    money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
     gross = facts["gross"] or 0.0
     return Audit(
@@ -136,7 +136,7 @@ def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list
             f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
             f"no label can mature; give a longer log or a horizon below {span}d"
         )
-    if tables.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
+    if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
     return found
 
@@ -174,7 +174,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
     span = (tables.end - tables.first).days
     if longest.days > span:
         notes.append(f"the window {longest} is longer than the log ({span} days): it says the same as the whole past")
-    if not tables.has_amount:
+    if not tables.contract.has_amount:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
     count = len(mature_cutoffs(tables, task))
     notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
@@ -184,7 +184,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
 def _buyers(tables: Tables, engine: Engine) -> dict[str, Any]:
     e = tables.events
     orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
-    bought = orders.filter(orders.net > 0) if tables.has_amount else orders
+    bought = orders.filter(orders.net > 0) if tables.contract.has_amount else orders
     each = bought.group_by("customer_id").aggregate(n=bought.count())
     return _one(engine, each.aggregate(buyers=each.count(), once=(each.n == 1).sum(), orders=each.n.sum()))
 

@@ -12,9 +12,11 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
+from zipfile import ZipFile
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -26,6 +28,7 @@ from features.engine import find_files, first_line, kind_of, quoted_name, scratc
 from features.errors import DataError, UsageError
 from features.java import java_home
 from features.layouts import java_pattern
+from features.mapped import mapped
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -35,6 +38,7 @@ with warnings.catch_warnings():
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.pandas.types import from_arrow_type
     from pyspark.sql.utils import is_remote
 
 PROBLEMS = (PySparkException, Py4JError)
@@ -95,7 +99,7 @@ class SparkEngine:
         self._local = tempfile.TemporaryDirectory(
             prefix="regulars-", dir=scratch_of(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
         )
-        self._numbers = itertools.count(1)
+        self._numbers, self._sent = itertools.count(1), False
         self._started: SparkSession | None = None
         try:
             given = _running()
@@ -176,6 +180,29 @@ class SparkEngine:
         naive = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) and f.type.tz is None]
         return self._keep(name, _naive(self.session.createDataFrame(rows), naive))
 
+    def map_rows(
+        self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
+    ) -> ibis.Table:
+        """Puts an expression's rows through Python in Spark's workers, a batch at a time; keeps what comes out.
+
+        Args:
+            expr: What goes in.
+            function: From a batch of rows to any number of rows, each made of one row alone. A function of a module,
+                its other arguments bound by `functools.partial`; the workers get the module's package.
+            schema: Of what comes out; its columns are cast and ordered to it.
+            name: Of the stored table.
+
+        Raises:
+            DataError: The data do not allow it, or the scratch space is full.
+        """
+        self._send_features()
+        kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in schema])
+        work = partial(mapped, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
+        try:
+            return self._keep(name, self._frame(expr).mapInArrow(work, kinds))
+        except PROBLEMS as problem:
+            raise DataError(f"while building {name}: {first_line(problem)}") from None
+
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""
         try:
@@ -241,6 +268,16 @@ class SparkEngine:
         if self._started:
             self._started.stop()
         self._local.cleanup()
+
+    def _send_features(self) -> None:
+        """Gives the workers this package, which need not be installed where they run."""
+        if not self._sent:
+            package = Path(self._local.name) / "features.zip"
+            with ZipFile(package, "w") as parts:
+                for module in sorted(Path(__file__).parent.glob("*.py")):
+                    parts.write(module, f"features/{module.name}")
+            self.session.sparkContext.addPyFile(str(package))
+            self._sent = True
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """An expression as a DataFrame; a naive timestamp of Ibis is one without a zone in Spark, too."""

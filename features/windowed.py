@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from features.feature import Compute, Feature, column, count, money, rate
-from features.phrases import plural
+import ibis
+
+from features.feature import Compute, Feature, column, money, rate
+from features.past import KEYS, Past
 from features.task import Window
 
 YEAR = 365
@@ -108,6 +110,21 @@ def trends(short: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
         )
 
 
+def year_ago(past: Past) -> ibis.Table:
+    """Orders and net amount in [cutoff - 365 days, + horizon); null where no log was known that far back."""
+    visible = past.visible_orders
+    oldest = visible.group_by("cutoff").aggregate(oldest=visible.age.max())
+    inside = (visible.age <= YEAR) & (visible.age > YEAR - past.task.horizon.days)
+    sums = visible.group_by(KEYS).aggregate(
+        season_orders=(visible.purchase & inside).sum().cast("int64"),
+        season_amount=inside.ifelse(visible.amount, 0).sum().cast("int64"),
+    )
+    sums = sums.join(oldest, "cutoff")
+    reaches = sums.oldest >= YEAR
+    season = {c: reaches.ifelse(sums[c], ibis.null("int64")) for c in ("season_orders", "season_amount")}
+    return sums.select(*KEYS, **season)
+
+
 def season(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     """The same stretch of the calendar a year ago."""
     place = f"in the {horizon.days} days after this date a year ago"
@@ -133,43 +150,3 @@ def season(horizon: Window, has_amount: bool) -> Iterator[Feature]:
             Window(YEAR),
             unread,
         )
-
-
-def kind(slug: str, windows: tuple[Window, ...]) -> Iterator[Feature]:
-    """Variety, novelty and the favourite of a kind: what, where or how."""
-    noun = slug.replace("_", " ").removesuffix(" id")
-    many = plural(noun)
-    for w in (*windows, None):
-        tail, label = ("ever", "so far") if w is None else (str(w), f"in the last {w.days} days")
-        yield Feature(
-            f"{slug}_distinct_{tail}",
-            count(f"{slug}_distinct_{tail}"),
-            f"variety of {many}",
-            f"different {many} {label}",
-            f"{{value:#different {noun}}} {label}",
-            "count",
-            w,
-            at_zero=f"no order with a {noun} {label}",
-        )
-    for w in windows:
-        label = f"in the last {w.days} days"
-        yield Feature(
-            f"{slug}_new_share_{w}",
-            lambda m, w=w: m[f"{slug}_new_{w}"] / m[f"{slug}_distinct_{w}"].nullif(0),  # type: ignore[misc]
-            f"novelty of {many}",
-            f"share of {many} tried for the first time {label}",
-            f"{{value:share}} of {many} {label} were new to the customer",
-            "share",
-            w,
-            unread=f"no order with a {noun} {label}",
-            at_zero=f"no new {noun} {label}",
-        )
-    yield Feature(
-        f"{slug}_top_share_ever",
-        column(f"{slug}_top_share"),
-        f"variety of {many}",
-        f"share of the favourite {noun}",
-        f"{{value:share}} of lines from the favourite {noun}",
-        "share",
-        unread=f"no {noun} known",
-    )

@@ -211,10 +211,17 @@ def _driver_chart(kind: str, rows: Sequence[dict[str, Any]], form: Forms) -> dic
 def _bar(row: dict[str, Any], kind: str, form: Forms) -> charts.Bar:
     word = {"churn": "risk", "value": "value"}[kind]
     size = f"{100 * row['strength']:.1f} points" if kind == "churn" else form.money(row["strength"], fine=True)
+    if "highest" in row:
+        note = f"{size}, most with {_short(row['highest'])}, least {_short(row['lowest'])}"
+        return charts.Bar(row["phrase"], row["strength"], note, "open")
     if not abs(row["direction"]) >= DEPENDS:
         return charts.Bar(row["phrase"], row["strength"], f"{size}, depends", "open")
     way, fill = ("higher", "solid") if row["direction"] > 0 else ("lower", "hatched")
     return charts.Bar(row["phrase"], row["strength"], f"{size}, more of it: {way} {word}", fill)
+
+
+def _short(level: str) -> str:
+    return level if len(level) <= 14 else f"{level[:13]}…"
 
 
 def _groups(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightgbm as lgb
@@ -11,6 +12,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "bagging_freq": 1}
+# A customer is there at many cutoffs, so a level has more rows than customers: it must show on more of them than
+# LightGBM asks for before it is told apart (cat_smooth is 10 there), and no split rests on a group below 100 rows.
+CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
 
 
 class Boosted(BaseEstimator):
@@ -25,6 +29,7 @@ class Boosted(BaseEstimator):
         bagging_fraction: Share of the rows that a tree sees.
         lambda_l2: Ridge penalty on leaf values.
         seed: Seed of the sampling.
+        categorical: Columns that hold codes of levels (0, 1, ...): their names, or places where X has no names.
 
     Attributes:
         booster_: The trees.
@@ -42,6 +47,7 @@ class Boosted(BaseEstimator):
         bagging_fraction: float = 0.8,
         lambda_l2: float = 5.0,
         seed: int = 0,
+        categorical: Sequence[str | int] = (),
     ):
         self.n_estimators = n_estimators
         self.learning_rate = learning_rate
@@ -51,6 +57,7 @@ class Boosted(BaseEstimator):
         self.bagging_fraction = bagging_fraction
         self.lambda_l2 = lambda_l2
         self.seed = seed
+        self.categorical = categorical
 
     def margin(self, X: Any) -> np.ndarray:
         """The margin (n,)."""
@@ -61,11 +68,20 @@ class Boosted(BaseEstimator):
         """LightGBM's parameters: this model's own, and those that make a run repeat itself."""
         own = self.get_params(deep=False)
         own.pop("n_estimators")
-        return {"objective": self.objective, **own, **FIXED}
+        levels = CATEGORICAL if own.pop("categorical") else {}
+        return {"objective": self.objective, **own, **levels, **FIXED}
 
     def _learn(self, X: Any, label: np.ndarray) -> None:
-        data = lgb.Dataset(X, label=label, params=FIXED)
+        data = lgb.Dataset(X, label=label, params=FIXED, categorical_feature=self._places())
         self.booster_ = lgb.train(self.parameters(), data, num_boost_round=self.n_estimators)
+
+    def _places(self) -> list[int]:
+        """Places of the categorical columns; raises ValueError where one is not there."""
+        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        missing = [c for c in self.categorical if c not in names and c not in range(self.n_features_in_)]
+        if missing:
+            raise ValueError(f"{type(self).__name__}: categorical={missing[0]!r} is not a column of X")
+        return [c if isinstance(c, int) else names.index(c) for c in self.categorical]
 
     def _checked(self, X: Any) -> Any:
         """Features to predict from, as LightGBM takes them."""

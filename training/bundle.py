@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 FORMAT = 1
 INDEX, GATE, SPEND = "bundle.json", "gate.txt", "spend.txt"
+Levels = dict[str, tuple[str, ...]]
 
 
 class BundleError(ValueError):
@@ -40,6 +43,7 @@ class ModelBundle:
         log_level: Added to the spend's margin.
         intervals: centre, low and high (see calibrate.Intervals), and the probability inside.
         facts: Where it came from: data fingerprint, cutoffs learned from, seed, parameters.
+        levels: Of each column of text, the levels that the trees tell apart, by their code.
     """
 
     kind: str
@@ -53,6 +57,7 @@ class ModelBundle:
     log_level: float = 0.0
     intervals: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    levels: Levels = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -62,10 +67,11 @@ class ModelBundle:
     @property
     def gate_digest(self) -> str:
         """Of the gate and its calibrator alone: a churn and a value model belong together when it is the same."""
-        return hashlib.sha256(f"{self.gate}{self.slope!r}{self.intercept!r}".encode()).hexdigest()[:16]
+        levels = json.dumps(self.levels, sort_keys=True) if self.levels else ""
+        return hashlib.sha256(f"{self.gate}{self.slope!r}{self.intercept!r}{levels}".encode()).hexdigest()[:16]
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
-        """The shipped numbers (n,) of a feature table (Arrow or pandas) that has the bundle's columns.
+        """The shipped numbers (n,) of a feature table (Arrow or pandas) that has the bundle's columns, text as text.
 
         Returns:
             churn_probability, and for a value model also value, value_low, value_high and value_at_risk
@@ -73,7 +79,7 @@ class ModelBundle:
             they surely returned).
 
         Raises:
-            BundleError: A column is missing.
+            BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
         """
         X = self.columns(features)
         log_odds = self.churn_log_odds(self._margin("gate", X))
@@ -92,10 +98,10 @@ class ModelBundle:
         }
 
     def columns(self, features: Any) -> pa.Table:
-        """The bundle's columns of a feature table, in order, as floats.
+        """The bundle's columns of a feature table, in order, as the trees take them: floats, and codes of levels.
 
         Raises:
-            BundleError: A column is missing.
+            BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
         """
         table = features if isinstance(features, pa.Table) else pa.Table.from_pandas(features, preserve_index=False)
         missing = [name for name in self.features if name not in table.column_names]
@@ -104,7 +110,16 @@ class ModelBundle:
                 f"the {self.kind} model {self.name!r} needs {len(self.features)} feature columns; "
                 f"{len(missing)} are missing: {', '.join(missing[:5])}"
             )
-        return table.select(self.features).cast(pa.schema([(name, pa.float64()) for name in self.features]))
+        return pa.table({name: self._column(name, table[name]) for name in self.features})
+
+    def _column(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        wanted = "text" if name in self.levels else "numbers"
+        try:
+            return encode(column, self.levels[name]) if name in self.levels else column.cast(pa.float64())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+            raise BundleError(
+                f"the {self.kind} model {self.name!r} learned column {name!r} from {wanted}, found {column.type}"
+            ) from None
 
     def churn_log_odds(self, margin: np.ndarray) -> np.ndarray:
         """Calibrated log-odds of churn (n,) from the gate's margin (n,)."""
@@ -163,6 +178,7 @@ class ModelBundle:
             if checksum != _checksum(texts[part]):
                 raise BundleError(f"{folder / part} is not the file that was written: its checksum differs")
         index["features"] = tuple(index["features"])
+        index["levels"] = {name: tuple(levels) for name, levels in index.get("levels", {}).items()}
         return cls(gate=texts[GATE], spend=texts.get(SPEND, ""), **index)
 
     def _index(self) -> dict[str, Any]:
@@ -170,6 +186,28 @@ class ModelBundle:
         values = {key: value for key, value in asdict(self).items() if key not in ("gate", "spend")}
         parts = {GATE: self.gate, **({SPEND: self.spend} if self.spend else {})}
         return {"format": FORMAT, **values, "checksums": {name: _checksum(text) for name, text in parts.items()}}
+
+
+def encode(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
+    """Codes of a column of text, as floats: the place in `levels`, then one code for any other text, and one for null.
+
+    Null has a code of its own because LightGBM never puts a missing category on the side that it chooses: it could
+    not tell those whose level is not known from the rest.
+
+    Raises:
+        pa.ArrowInvalid: The column holds something else than text.
+
+    >>> encode(pa.chunked_array([["gold", "basic", "silver", None]]), ["basic", "gold"]).to_pylist()
+    [1.0, 0.0, 2.0, 3.0]
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if not text and column.null_count < len(column):
+        raise pa.ArrowInvalid(f"expected text, found {column.type}")
+    column = column.cast(pa.string())
+    places = pc.fill_null(pc.index_in(column, value_set=pa.array(levels, pa.string())), len(levels))
+    return pc.if_else(pc.is_valid(column), places, len(levels) + 1).cast(pa.float64())
 
 
 def _checksum(text: str) -> str:

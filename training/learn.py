@@ -17,10 +17,11 @@ from features.config import Config
 from features.errors import DataError
 from features.snapshots import Snapshots
 from training.baselines import LADDER, Prediction
-from training.bundle import ModelBundle
+from training.bundle import Levels, ModelBundle
 from training.calibrate import fit_intervals, fit_level, fit_platt
 from training.churn import ChurnClassifier
 from training.evaluate import OURS, Evaluation, coverage, evaluate, together
+from training.levels import encoded, learn_levels, text_columns
 from training.split import Sample, Split, split, take
 from training.tune import Tuned, tune
 from training.value import SpendRegressor, positive
@@ -55,11 +56,13 @@ class Learned:
 class _Models:
     gate: ChurnClassifier
     spend: SpendRegressor | None
+    levels: Levels
 
     def predict(self, rows: Sample) -> Prediction:
         """Churn and value before any calibration."""
-        churn = self.gate.predict_proba(rows.features)[:, 1]
-        return Prediction(churn, None if self.spend is None else (1 - churn) * self.spend.predict(rows.features))
+        X = encoded(rows, self.levels).features
+        churn = self.gate.predict_proba(X)[:, 1]
+        return Prediction(churn, None if self.spend is None else (1 - churn) * self.spend.predict(X))
 
 
 @dataclass(frozen=True)
@@ -72,24 +75,27 @@ class _Recipe:
     parameters: dict[str, dict[str, Any]]
 
     def fit(self, cutoffs: tuple[date, ...]) -> _Models:
-        """The gate, and the spend of those who returned, learned from some cutoffs."""
-        rows, seed = take(self.snapshots, cutoffs), self.config.training.seed
-        gate = ChurnClassifier(**self.parameters.get("churn", {}), seed=seed).fit(rows.features, rows.churned)
+        """The levels, the gate, and the spend of those who returned, learned from some cutoffs."""
+        text = take(self.snapshots, cutoffs)
+        levels = learn_levels(text)
+        rows = encoded(text, levels)
+        given: dict[str, Any] = {"seed": self.config.training.seed, "categorical": tuple(levels)}
+        gate = ChurnClassifier(**self.parameters.get("churn", {}), **given).fit(rows.features, rows.churned)
         if not self.money:
-            return _Models(gate, None)
+            return _Models(gate, None, levels)
         back = rows.take(rows.churned == 0)
-        return _Models(
-            gate, SpendRegressor(**self.parameters.get("spend", {}), seed=seed).fit(back.features, back.spend)
-        )
+        spend = SpendRegressor(**self.parameters.get("spend", {}), **given).fit(back.features, back.spend)
+        return _Models(gate, spend, levels)
 
     def calibrate(self, models: _Models, later: Sample) -> dict[str, Any]:
         """Slope, intercept, level and intervals that would have held on a later cutoff."""
-        margin = models.gate.margin(later.features)
+        X = encoded(later, models.levels).features
+        margin = models.gate.margin(X)
         platt = fit_platt(margin, later.churned)
         if models.spend is None:
             return {"slope": platt.slope, "intercept": platt.intercept}
         back = 1 - platt.probability(margin)
-        value = back * models.spend.predict(later.features)
+        value = back * models.spend.predict(X)
         level = fit_level(value, later.spend, bought=int((later.churned == 0).sum()))
         intervals = fit_intervals(value * np.exp(level), later.spend, self.config.serving.interval)
         return {"slope": platt.slope, "intercept": platt.intercept, "log_level": level, "intervals": intervals}
@@ -118,6 +124,7 @@ class _Recipe:
                 "seed": self.config.training.seed,
                 "parameters": self.parameters,
             },
+            levels=models.levels,
             **{key: value for key, value in calibration.items() if key in own},
         )
 
@@ -170,13 +177,24 @@ def _tune(snapshots: Snapshots, plan: Split, config: Config, money: bool) -> dic
     settings = config.training
     if not plan.folds or not settings.trials:
         return {}
-    pairs = [(take(snapshots, fold.train), take(snapshots, [fold.test])) for fold in plan.folds]
-    common: dict[str, Any] = {"trials": settings.trials, "seed": settings.seed, "timeout": settings.timeout}
+    pairs = [_encoded_pair(take(snapshots, fold.train), take(snapshots, [fold.test])) for fold in plan.folds]
+    common: dict[str, Any] = {
+        "trials": settings.trials,
+        "seed": settings.seed,
+        "timeout": settings.timeout,
+        "categorical": text_columns(snapshots.rows.select(snapshots.names)),
+    }
     churn = tune(ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs], title="tuning churn", **common)
     if not money:
         return {"churn": churn}
     back = [(_returned(a), _returned(b)) for a, b in pairs]
     return {"churn": churn, "spend": tune(SpendRegressor, back, title="tuning value", **common)}
+
+
+def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:
+    """Both with the levels of the first."""
+    levels = learn_levels(train)
+    return encoded(train, levels), encoded(test, levels)
 
 
 def _returned(rows: Sample) -> tuple[Sample, np.ndarray]:

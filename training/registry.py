@@ -22,7 +22,8 @@ import pyarrow.compute as pc
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import infer_signature
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, Schema, TensorSpec
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
@@ -243,8 +244,7 @@ def _register(
     current = _current(client, name)
     if current is not None and current.tags.get("regulars.digest") == bundle.digest:
         return Registered(name, str(current.version), current.run_id or run_id, new=False)
-    example = _typical(snapshots)
-    signature = infer_signature(example, pd.DataFrame(bundle.predict(example)))
+    example = _typical(snapshots, bundle)
     with tempfile.TemporaryDirectory() as folder:
         saved = bundle.save(Path(folder) / "bundle")
         shutil.copy(str(bundle_code.__file__), saved / "bundle.py")
@@ -252,7 +252,7 @@ def _register(
             name=bundle.kind,
             python_model=str(HERE / "pyfunc_model.py"),
             artifacts={"bundle": str(saved)},
-            signature=signature,
+            signature=_signature(bundle, example),
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in CARRIED],
         )
@@ -273,10 +273,25 @@ def _current(client: MlflowClient, name: str) -> Any:
         raise
 
 
-def _typical(snapshots: Snapshots) -> pd.DataFrame:
-    """One made-up row of medians: an input example that is no customer's."""
-    medians = {name: pc.quantile(snapshots.rows[name], 0.5)[0].as_py() for name in snapshots.names}
-    return pd.DataFrame([{name: np.nan if m is None else float(m) for name, m in medians.items()}])
+def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
+    """Text for the columns of levels, numbers for the others: said by the bundle, not guessed from an example."""
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
+    ]
+    said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
+    return ModelSignature(inputs=Schema(columns), outputs=said.outputs)
+
+
+def _typical(snapshots: Snapshots, bundle: ModelBundle) -> pd.DataFrame:
+    """One made-up row of medians and commonest levels: an input example that is no customer's."""
+
+    def typical(name: str) -> float | str:
+        if name in bundle.levels:
+            return next(iter(bundle.levels[name]), "other")
+        median = pc.quantile(snapshots.rows[name], 0.5)[0].as_py()
+        return np.nan if median is None else float(median)
+
+    return pd.DataFrame([{name: typical(name) for name in bundle.features}])
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def tune(
     seed: int,
     timeout: int = 0,
     title: str = "",
+    categorical: Sequence[str] = (),
 ) -> Tuned:
     """Searches the parameters of an estimator for the least mean loss on later cutoffs.
 
@@ -58,12 +59,13 @@ def tune(
         seed: Of the search and of the trees.
         timeout: Seconds after which no trial starts; 0: none.
         title: What the progress bar says.
+        categorical: Columns that hold codes of levels.
 
     Returns:
         The best parameters; the number of trees is the mean that early stopping chose over the folds.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data = [_datasets(fold) for fold in folds]
+    data = [_datasets(fold, categorical) for fold in folds]
     study = optuna.create_study(
         direction="minimize",
         sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8),
@@ -75,7 +77,12 @@ def tune(
         def tick(*_: Any) -> None:
             bar.update()
 
-        study.optimize(_objective(estimator, data, seed), n_trials=trials, timeout=timeout or None, callbacks=[tick])
+        study.optimize(
+            _objective(estimator, data, {"seed": seed, "categorical": categorical}),
+            n_trials=trials,
+            timeout=timeout or None,
+            callbacks=[tick],
+        )
     done = tuple(_trial(t) for t in study.trials)
     best = study.best_trial
     return Tuned(
@@ -87,10 +94,10 @@ def tune(
 
 
 def _objective(
-    estimator: type[Boosted], data: Sequence[tuple[lgb.Dataset, lgb.Dataset]], seed: int
+    estimator: type[Boosted], data: Sequence[tuple[lgb.Dataset, lgb.Dataset]], given: dict[str, Any]
 ) -> Callable[[optuna.Trial], float]:
     def loss(trial: optuna.Trial) -> float:
-        model = estimator(**_suggest(trial), seed=seed)
+        model = estimator(**_suggest(trial), **given)
         losses, trees = [], []
         for step, (train, test) in enumerate(data):
             booster = lgb.train(
@@ -124,12 +131,13 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
 
 def _defaults(estimator: type[Boosted]) -> dict[str, Any]:
     own = estimator().get_params()
-    return {name: value for name, value in own.items() if name not in ("n_estimators", "seed")}
+    return {name: value for name, value in own.items() if name not in ("n_estimators", "seed", "categorical")}
 
 
-def _datasets(fold: tuple[Labelled, Labelled]) -> tuple[lgb.Dataset, lgb.Dataset]:
+def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tuple[lgb.Dataset, lgb.Dataset]:
     (train, label), (test, later) = fold
-    learn = lgb.Dataset(train.features, label=label, params=FIXED, free_raw_data=False)
+    places = [train.features.column_names.index(name) for name in categorical]
+    learn = lgb.Dataset(train.features, label=label, params=FIXED, free_raw_data=False, categorical_feature=places)
     return learn, lgb.Dataset(test.features, label=later, reference=learn, params=FIXED, free_raw_data=False)
 
 

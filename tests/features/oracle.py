@@ -6,12 +6,16 @@ customer, time (UTC), and where the log has them amount, order, quantity, known_
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+
+from tests.features import oracle_expected
 
 Line = Mapping[str, Any]
 Values = dict[str, float | None]
@@ -50,6 +54,7 @@ def snapshots(
     found = {}
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
+        expected = expectations(seen, cutoff, setting)
         for customer in sorted({line["customer"] for line in seen}):
             own = [line for line in seen if line["customer"] == customer]
             bought = purchases(orders(own), setting)
@@ -57,6 +62,7 @@ def snapshots(
                 continue
             values = features(own, cutoff, setting, min(line["time"].date() for line in seen))
             future = [line for line in lines if line["customer"] == customer]
+            values |= expected[customer]
             found[customer, cutoff] = values | labels(future, cutoff, setting, end)
     return found
 
@@ -88,6 +94,16 @@ def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: d
     for kind in setting.kinds:
         values |= variety(lines, kind, cutoff, setting)
     return values
+
+
+def expectations(seen: Sequence[Line], cutoff: date, setting: Setting) -> dict[str, Values]:
+    """What the models of a cutoff expect of every customer who ever bought, cohort or not."""
+    days: dict[str, dict[date, Fraction]] = {}
+    for customer in sorted({line["customer"] for line in seen}):
+        for order in purchases(orders([line for line in seen if line["customer"] == customer]), setting):
+            own = days.setdefault(customer, {})
+            own[order.day] = own.get(order.day, Fraction()) + order.net
+    return oracle_expected.expectations(days, cutoff, setting.horizon, setting.has_amount)
 
 
 def rhythm(bought: Sequence[Order], cutoff: date) -> Values:
@@ -186,24 +202,31 @@ def season(every: Sequence[Order], bought: Sequence[Order], cutoff: date, settin
 
 
 def variety(lines: Sequence[Line], kind: str, cutoff: date, setting: Setting) -> Values:
-    """Kinds of lines that were paid for."""
+    """Kinds of lines that were paid for: how many, how new, how concentrated, how changed."""
     paid = [x for x in lines if x[kind] is not None and (not setting.has_amount or x["amount"] > 0)]
-    first, last, count = {}, {}, {}
-    for line in sorted(paid, key=lambda line: line["time"]):
-        value, day = line[kind], line["time"].date()
-        first.setdefault(value, day)
-        last[value] = day
-        count[value] = count.get(value, 0) + 1
+    ever = Counter(line[kind] for line in paid)
+    first = {value: min(line["time"].date() for line in paid if line[kind] == value) for value in ever}
     values: Values = {
-        f"{kind}_distinct_ever": len(count),
-        f"{kind}_top_share_ever": ratio(max(count.values()), len(paid)) if paid else None,
+        f"{kind}_distinct_ever": len(ever),
+        f"{kind}_top_share_ever": ratio(max(ever.values()), len(paid)) if paid else None,
+        f"{kind}_concentration_ever": sum((n / len(paid)) ** 2 for n in ever.values()) if paid else None,
     }
     for days in setting.windows:
         start = cutoff - timedelta(days)
-        met = sum(day >= start for day in last.values())
-        values[f"{kind}_distinct_{days}d"] = met
-        values[f"{kind}_new_share_{days}d"] = ratio(sum(day >= start for day in first.values()), met)
+        met = Counter(line[kind] for line in paid if line["time"].date() >= start)
+        values[f"{kind}_distinct_{days}d"] = len(met)
+        values[f"{kind}_top_share_{days}d"] = ratio(max(met.values()), met.total()) if met else None
+        values[f"{kind}_new_share_{days}d"] = ratio(sum(first[value] >= start for value in met), len(met))
+        values[f"{kind}_drift_{days}d"] = drift(met, ever - met)
     return values
+
+
+def drift(now: Counter[str], before: Counter[str]) -> float | None:
+    """One less the cosine between two mixes; unknown where either is empty."""
+    if not now or not before:
+        return None
+    product = sum(count * before[value] for value, count in now.items())
+    return 1 - product / math.sqrt(sum(n * n for n in now.values()) * sum(n * n for n in before.values()))
 
 
 def orders(lines: Sequence[Line]) -> list[Order]:

@@ -9,6 +9,7 @@ from string import Formatter
 import pytest
 
 from features.catalog import catalog
+from features.contract import Contract
 from features.feature import Feature
 from features.phrases import fill, say
 from features.task import Task
@@ -20,13 +21,13 @@ Make = Callable[..., Task]
 def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, ...]:
     task = make_task(90, windows=(30, 90, 180, 365))
     if request.param:
-        return catalog(task, ("country", "stock_code"), has_amount=True, has_quantity=True, has_clock=True)
-    return catalog(task, (), has_amount=False, has_quantity=False, has_clock=False)
+        return catalog(task, Contract(("country", "stock_code"), has_quantity=True))
+    return catalog(task, Contract(has_amount=False, has_clock=False))
 
 
 def test_an_ordinary_log_has_at_least_forty_features(make_task: Make) -> None:
-    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)))) >= 40
-    assert len(catalog(make_task(28, windows=(28, 84, 168)))) >= 40
+    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)), Contract())) >= 40
+    assert len(catalog(make_task(28, windows=(28, 84, 168)), Contract())) >= 40
 
 
 def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
@@ -36,7 +37,7 @@ def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -
 
 
 def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
-    bare = catalog(make_task(), (), has_amount=False, has_quantity=False, has_clock=False)
+    bare = catalog(make_task(), Contract(has_amount=False, has_clock=False))
     words = "amount|refund|quantity|hour"
     assert not [feature.name for feature in bare if re.search(words, feature.name)]
     assert {feature.unit for feature in bare}.isdisjoint({"money"})

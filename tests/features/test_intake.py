@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from features.config import Config
+from features.contract import slug
 from features.engine import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake import TICKS, Tables, load, shape, slug
+from features.intake import TICKS, Tables, load, shape
 
 PLAIN = "customer,time,amount\na,2024-01-01T10:00:00,1.5\nb,2024-01-03T11:30:00,-2.25\n"
 Load = Callable[..., Tables]
@@ -208,7 +209,7 @@ def test_whole_numbers_are_read_as_yyyymmdd(name: str, load_text: Load, make_log
     else:
         tables = make_log([{"customer": "a", "time": 20240229}, {"customer": "b", "time": 20231231}])
     assert times(tables) == ["2023-12-31 00:00:00", "2024-02-29 00:00:00"]
-    assert not tables.has_clock
+    assert not tables.contract.has_clock
 
 
 @pytest.mark.parametrize(

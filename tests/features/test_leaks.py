@@ -9,7 +9,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features import leaks, snapshots
+from features import leaks, past
 from features.config import Config
 from features.leaks import corrupt_after, delete_after, differences, prove, spread
 
@@ -24,7 +24,7 @@ def test_our_features_do_not_look_ahead(shop: Config) -> None:
 
 
 def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = snapshots._visible
+    honest = past._visible_orders
 
     def peeking(orders: ibis.Table, moments: ibis.Table, task: object, has_amount: bool) -> ibis.Table:
         told = honest(orders, moments, task, has_amount)  # type: ignore[arg-type]
@@ -32,7 +32,7 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
         joined = told.left_join(future, "customer_id")
         return joined.mutate(hour=joined.late.day()).select(told.columns)
 
-    monkeypatch.setattr(snapshots, "_visible", peeking)
+    monkeypatch.setattr(past, "_visible_orders", peeking)
     found = {name for trial in prove(shop, 1) for name, _ in trial.leaks}
     assert found == {"hour_mean_ever"}
 

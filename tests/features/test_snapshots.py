@@ -119,7 +119,7 @@ def test_every_feature_and_label_agrees_with_the_oracle(
     columns, has_clock = SHAPES[shape]
     lines = random_lines(seed, 120, has_clock)
     tables = make_log(table(lines, columns))
-    assert tables.has_clock == has_clock
+    assert tables.contract.has_clock == has_clock
     assert_agrees(build(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
 
 
@@ -137,7 +137,7 @@ def test_the_oracle_agrees_on_logs_made_to_break_it(
     for _ in range(data.draw(st.integers(1, 12))):
         lines.append(line(lambda options: data.draw(st.sampled_from(options)), ["a", "b"], True))
     tables = make_log(table(lines, ALL))
-    assert_agrees(build(tables, task, CUTOFFS, engine), lines, ALL, tables.has_clock, tables.end)
+    assert_agrees(build(tables, task, CUTOFFS, engine), lines, ALL, tables.contract.has_clock, tables.end)
 
 
 def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(

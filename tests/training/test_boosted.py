@@ -15,7 +15,9 @@ from training.value import SpendRegressor
 SMALL = {"n_estimators": 20, "min_child_samples": 2, "learning_rate": 0.3, "feature_fraction": 1.0, "lambda_l2": 0.0}
 
 
-@parametrize_with_checks([ChurnClassifier(**SMALL), SpendRegressor(**SMALL)])
+@parametrize_with_checks(
+    [ChurnClassifier(**SMALL), SpendRegressor(**SMALL), ChurnClassifier(**SMALL, categorical=(0,))]
+)
 def test_scikit_learn_conventions(estimator: BaseEstimator, check: object) -> None:
     check(estimator)  # type: ignore[operator]
 
@@ -52,3 +54,37 @@ def test_other_columns_than_those_of_fit_are_refused() -> None:
     model = ChurnClassifier().fit(table, churned)
     with pytest.raises(ValueError, match="columns are not those of fit"):
         model.predict(table.rename_columns(["f1", "f0", "f2", "f3"]))
+
+
+def _codes(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    """Six levels whose codes say nothing by their size: the odd ones leave."""
+    rng = np.random.default_rng(4)
+    X = np.column_stack([rng.integers(0, 6, rows).astype(float), rng.normal(size=rows)])
+    return X, (X[:, 0] % 2 == 1).astype(float)
+
+
+def test_levels_are_no_quantities() -> None:
+    X, y = _codes()
+    settings = {"n_estimators": 1, "num_leaves": 2, "feature_fraction": 1.0, "bagging_fraction": 1.0}
+    by_level = ChurnClassifier(**settings, categorical=(0,)).fit(X, y).margin(X)
+    by_size = ChurnClassifier(**settings).fit(X, y).margin(X)
+    assert len({by_level[y == 1].max(), by_level[y == 0].max()}) == 2
+    assert set(by_level[y == 1]).isdisjoint(by_level[y == 0])
+    assert not set(by_size[y == 1]).isdisjoint(by_size[y == 0])
+
+
+def test_a_categorical_column_goes_by_its_name_or_its_place() -> None:
+    X, y = _codes()
+    table = pa.table({"plan": X[:, 0], "x": X[:, 1]})
+    by_place = ChurnClassifier(categorical=(0,)).fit(X, y).margin(X)
+    np.testing.assert_array_equal(ChurnClassifier(categorical=("plan",)).fit(table, y).margin(table), by_place)
+    np.testing.assert_array_equal(
+        ChurnClassifier(categorical=("plan",)).fit(table.to_pandas(), y).margin(table.to_pandas()), by_place
+    )
+
+
+@pytest.mark.parametrize("wrong", ["plan", 2, -1])
+def test_a_categorical_column_that_is_not_there_is_named(wrong: str | int) -> None:
+    X, y = _codes()
+    with pytest.raises(ValueError, match=f"categorical={wrong!r} is not a column of X"):
+        ChurnClassifier(categorical=(wrong,)).fit(X, y)

@@ -40,3 +40,19 @@ def test_the_parameters_make_an_estimator() -> None:
     tuned = tune(ChurnClassifier, [_fold(0)], trials=2, seed=3)
     (rows, churned), _ = _fold(0)
     assert ChurnClassifier(**tuned.parameters, seed=3).fit(rows.features, churned).booster_.num_trees() > 0
+
+
+def test_levels_are_levels_while_tuning_too() -> None:
+    """Codes whose size says nothing: with few leaves, trees that take them for quantities do worse."""
+
+    def rows(seed: int) -> Labelled:
+        rng = np.random.default_rng(seed)
+        codes = rng.integers(0, 10, 3000).astype(float)
+        churned = (rng.random(3000) < np.where(codes % 2 == 1, 0.8, 0.2)).astype(float)
+        return Sample(pa.chunked_array([[""] * 3000]), pa.table({"plan": codes}), churned, churned), churned
+
+    fold = rows(0), rows(1)
+    as_levels = tune(ChurnClassifier, [fold], trials=1, seed=3, categorical=("plan",))
+    as_sizes = tune(ChurnClassifier, [fold], trials=1, seed=3)
+    assert as_levels.loss < as_sizes.loss
+    assert "categorical" not in as_levels.parameters

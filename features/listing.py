@@ -1,0 +1,84 @@
+"""The catalog as a page for people: every feature of a full contract, one line for all its windows.
+
+python -m features.listing docs/features.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from features.catalog import catalog
+from features.contract import ActivityColumns, Attribute, Contract
+from features.feature import Feature
+from features.files import write_whole
+from features.sections import TaskConfig
+from features.task import Window
+
+FULL = Contract(
+    kinds=("category",),
+    has_quantity=True,
+    has_discount=True,
+    activities=(ActivityColumns("visits", has_measure=True, kinds=("page",)),),
+    attributes=(
+        Attribute("plan", "level", constant=True),
+        Attribute("age", "number", constant=True),
+        Attribute("birthday", "date", constant=True),
+    ),
+    has_since=True,
+    has_contacts=True,
+    has_cost=True,
+    has_subscriptions=True,
+    has_price=True,
+)
+HEAD = """\
+# The features
+
+Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count} of them, from
+one kind (`category`), one activity (`visits`, with a measure and the kind `page`), contacts, subscriptions and three
+attributes. More kinds and activities bring more; a log without a column has none of the features made of it.
+
+`W` stands for each window, `V` for the next longer one. *Null* says when a value is null (empty: never): sums and counts
+over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page is written by
+`python -m features.listing docs/features.md`; a test keeps it true.
+"""
+
+
+def markdown() -> str:
+    """The page: a table a family, in the order of the catalog."""
+    task = TaskConfig().task()
+    features = catalog(task, FULL)
+    lines = [HEAD.format(windows=", ".join(map(str, task.windows)), count=len(features))]
+    rows: dict[str, dict[str, tuple[str, ...]]] = {}
+    for feature in features:
+        name, phrase, null = (_general(text, feature, task.windows) for text in _texts(feature))
+        rows.setdefault(feature.family, {}).setdefault(
+            name, (f"`{name}`", phrase, feature.unit, null, "yes" if feature.actionable else "")
+        )
+    for family, members in rows.items():
+        lines += [f"\n## {family[:1].upper() + family[1:]}\n", "| column | what it is | unit | null | acts |"]
+        lines += ["|---|---|---|---|---|", *(f"| {' | '.join(cells)} |" for cells in members.values())]
+    return "\n".join(lines) + "\n"
+
+
+def _texts(feature: Feature) -> tuple[str, str, str]:
+    return feature.name, feature.phrase, feature.unread
+
+
+def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:
+    """A text with the feature's window as W, and a longer one that it names as V.
+
+    >>> w = Window(30)
+    >>> _general("orders in the last 30 days", Feature("x_30d", lambda m: m.x, "f", "p", "r", "count", w), [w])
+    'orders in the last W days'
+    """
+    named = [w for w in windows if f"_{w}" in feature.name]
+    for letter, w in zip("WV", named, strict=False):
+        text = text.replace(f"_{w}", f"_{letter}").replace(f"{w.days} days", f"{letter} days")
+        text = text.replace(f"the last {w.days}", f"the last {letter}")
+    return text
+
+
+if __name__ == "__main__":
+    write_whole(Path(sys.argv[1]), markdown())

@@ -1,0 +1,127 @@
+"""What had happened and was known before each cutoff; the only module that writes a time predicate.
+
+A row is visible at a cutoff when it happened and became known before it. Both clocks are read in whole UTC days
+and a cutoff is a midnight, so `seen < cutoff` says it all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import ibis
+import pyarrow as pa
+
+from features.engine import Engine
+from features.intake import Tables
+from features.task import Task, Window
+
+KEYS = ("customer_id", "cutoff")
+
+
+@dataclass(frozen=True)
+class Past:
+    """The customers' past as it stood at each cutoff, in stored stages that every family of features may read.
+
+    Attributes:
+        tables: The contract. Its rows know no cutoff: use `visible` on them.
+        task: Horizon, cohort and windows.
+        moments: One row a cutoff (`cutoff`, a date).
+        engine: Where it runs.
+        orders: What happened, and became known, of an order on one day: customer_id, order_id, day, seen, amount,
+            refund, quantity, discount (ticks), lines, time.
+        visible_orders: One row a customer, cutoff and order as it stood: day (its first), hour, amount, refund,
+            quantity, discount, lines, age, pane, purchase (its net amount is positive).
+        days: One row a customer, cutoff and day with a purchase: spend, age, pane, place (0: the last day), gap
+            (days since the one before, null for the first).
+    """
+
+    tables: Tables
+    task: Task
+    moments: ibis.Table
+    engine: Engine
+    orders: ibis.Table
+    visible_orders: ibis.Table
+    days: ibis.Table
+
+    def visible(self, rows: ibis.Table) -> ibis.Table:
+        """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""
+        return aged(visible(rows, self.moments))
+
+    def pane(self, age: ibis.Value) -> ibis.Value:
+        """The first window of the task, counted from 0, that holds an age."""
+        return pane(age, self.task.windows)
+
+
+def look_back(
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, stage: Callable[[str, ibis.Table], ibis.Table]
+) -> Past:
+    """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
+    has_amount = tables.contract.has_amount
+    moments = engine.load("cutoffs", pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())}))
+    orders = stage("orders", _orders(tables))
+    seen = stage("visible", _visible_orders(orders, moments, task, has_amount))
+    return Past(tables, task, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
+
+
+def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
+    """Rows joined to every cutoff before which they happened and were known."""
+    return rows.join(moments, rows.seen < moments.cutoff)
+
+
+def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+    """Rows joined to every cutoff in whose label's interval, [cutoff, cutoff + horizon), they happened."""
+    inside = (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
+    return rows.join(moments, inside)
+
+
+def aged(rows: ibis.Table) -> ibis.Table:
+    """Adds age: days from `day` to the cutoff, from 1 on."""
+    return rows.mutate(age=rows.cutoff.delta(rows.day, unit="day").cast("int64"))
+
+
+def pane(age: ibis.Value, windows: Sequence[Window]) -> ibis.Value:
+    """The first window, counted from 0, that holds an age; their number where none does."""
+    tests = [(age <= w.days, ibis.literal(place, "int8")) for place, w in enumerate(windows)]
+    return ibis.cases(*tests, else_=ibis.literal(len(windows), "int8"))
+
+
+def _orders(tables: Tables) -> ibis.Table:
+    """The part of an order that happened, and became known, on one day: it never straddles a cutoff."""
+    e = tables.events
+    return e.group_by("customer_id", "order_id", "day", "seen").aggregate(
+        amount=e.amount.sum().fill_null(0).cast("int64"),
+        refund=(-ibis.least(e.amount, 0)).sum().fill_null(0).cast("int64"),
+        quantity=e.quantity.sum().fill_null(0).cast("int64"),
+        discount=e.discount.sum().fill_null(0).cast("int64"),
+        lines=e.count(),
+        time=e.time.min(),
+    )
+
+
+def _visible_orders(orders: ibis.Table, moments: ibis.Table, task: Task, has_amount: bool) -> ibis.Table:
+    """Orders as they stood at each cutoff, with age in days, pane, and whether they are purchases."""
+    past = visible(orders, moments)
+    sums = ("amount", "refund", "quantity", "discount", "lines")
+    whole = aged(
+        past.group_by("customer_id", "cutoff", "order_id").aggregate(
+            day=past.day.min(),
+            hour=past.time.min().hour().cast("int64"),
+            **{name: past[name].sum().cast("int64") for name in sums},
+        )
+    )
+    bought = (whole.amount > 0) if has_amount else ibis.literal(True)
+    return whole.mutate(pane=pane(whole.age, task.windows), purchase=bought)
+
+
+def _purchase_days(orders: ibis.Table) -> ibis.Table:
+    """One row a day with a purchase: its spend, and the gap to the one before (null for the first)."""
+    bought = orders.filter(orders.purchase)
+    days = bought.group_by("customer_id", "cutoff", "day", "age", "pane").aggregate(spend=bought.amount.sum())
+    order = ibis.window(group_by=KEYS, order_by=days.day)
+    return days.mutate(
+        spend=days.spend.cast("int64"),
+        gap=(days.age.lag().over(order) - days.age).cast("int64"),
+        place=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=days.day.desc())),
+    )

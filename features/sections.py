@@ -1,0 +1,185 @@
+"""The sections of a config as frozen models: every key, its default, and what it means."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from features.task import Cohort, Task, Window
+
+# Keys of a section that name one column, and those that name several.
+ROLES = (
+    "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
+    "cost", "propensity", "start", "end", "price",
+)  # fmt: skip
+LISTS = ("kinds", "attributes")
+Duration = Annotated[
+    Window,
+    BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
+    PlainSerializer(str, return_type=str),
+]
+
+
+class Section(BaseModel):
+    """A section: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class TableSection(Section):
+    """A table that is read: where it is, whose rows they are, and how its times are written."""
+
+    source: str = Field(description="file, glob or folder (Parquet, CSV, CSV.gz), relative to the config")
+    query: str = Field("", description="SQL over `source`, run before anything else reads the columns")
+    customer: str = Field(description="column of the customer's id")
+    time_format: str = Field("", description="how text times are written, such as '%d/%m/%Y %H:%M'; empty: ISO 8601")
+    timezone: str = Field("", description="zone of times that carry none, such as 'Europe/London'; empty: UTC")
+    known_at: str = Field("", description="column of when a row became known; empty: at once")
+    max_unreadable: float = Field(
+        0.05, ge=0, le=1, description="share of rows whose time or amount may be unreadable before the table is refused"
+    )
+
+    def roles(self) -> dict[str, str]:
+        """The columns that the section names, by the role that each plays; optional ones left empty are left out."""
+        listed = {
+            f"{key} ({column})": column
+            for key in type(self).model_fields
+            for column in (getattr(self, key) if key in LISTS else ())
+        }
+        single = {key: getattr(self, key) for key in type(self).model_fields if key in ROLES}
+        return {role: column for role, column in (single | listed).items() if column}
+
+    @model_validator(mode="after")
+    def _check_roles(self) -> TableSection:
+        """Required columns are named, and no list names a column twice."""
+        fields = type(self).model_fields
+        empty = [key for key, field in fields.items() if field.is_required() and not getattr(self, key)]
+        if empty:
+            raise ValueError(f"{' and '.join(empty)} must not be empty")
+        for key in (key for key in fields if key in LISTS):
+            named = getattr(self, key)
+            if len(set(named)) != len(named):
+                raise ValueError(f"{key} names a column twice: {', '.join(named)}")
+        return self
+
+
+class Events(TableSection):
+    """[events]: what customers did, one row an item, an order or an activity."""
+
+    time: str = Field(description="column of the time of the event")
+    amount: str = Field("", description="column of money; negative is a refund; empty: churn but no value")
+    order: str = Field("", description="column of the order's id; empty: events of one moment are one order")
+    quantity: str = Field("", description="column of the number of units")
+    discount: str = Field("", description="column of the money taken off the price (0 or more)")
+    kinds: tuple[str, ...] = Field((), description="columns that say what, where or how")
+    id: str = Field("", description="column of an event id; rows that repeat it are dropped but for the first")
+    duplicates: Literal["keep", "drop"] = Field("keep", description="what happens to rows equal in every column")
+    until: str = Field("", description="a date: rows at or after it are set aside (mistyped years, a partial day)")
+
+
+class Activity(TableSection):
+    """[activities.NAME]: what else customers do or meet: visits, service tickets, survey scores."""
+
+    time: str = Field(description="column of the time of the activity")
+    measure: str = Field("", description="column of a number: minutes, a score; empty: the activities are counted only")
+    kinds: tuple[str, ...] = Field((), description="columns that say what, where or how")
+
+
+class Customers(TableSection):
+    """[customers]: what is known of each customer beside the events."""
+
+    attributes: tuple[str, ...] = Field((), description="columns: numbers, dates (their age in days) or text (levels)")
+    since: str = Field("", description="column of the day on which the customer signed up")
+    constant: tuple[str, ...] = Field((), description="attributes that never change, so that today's are those of then")
+    personal: tuple[str, ...] = Field((), description="columns that are never read: names, addresses")
+
+    @model_validator(mode="after")
+    def _check(self) -> Customers:
+        unknown = [name for name in self.constant if name not in self.attributes]
+        if unknown:
+            raise ValueError(f"constant names {', '.join(unknown)}, which attributes does not")
+        both = sorted(set(self.personal) & {*self.attributes, self.since})
+        if both:
+            raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
+        return self
+
+
+class Contacts(TableSection):
+    """[contacts]: what was done to customers, the control of a trial included."""
+
+    time: str = Field(description="column of the time of the contact")
+    action: str = Field(description="column of what was done")
+    cost: str = Field("", description="column of the money that it cost")
+    propensity: str = Field("", description="column of the probability of the action, known when it was randomised")
+    control: str = Field("", description="the value of `action` that means: nothing was done")
+
+
+class Subscriptions(TableSection):
+    """[subscriptions]: terms of a contract, one row a term."""
+
+    start: str = Field(description="column of the first day of the term")
+    end: str = Field("", description="column of the day on which it ended; empty or null: it runs")
+    price: str = Field("", description="column of the money of the term")
+
+
+class TaskConfig(Section):
+    """[task]: what is predicted and from which windows."""
+
+    horizon: Duration = Field(Window(90), description="the label sees this long after a cutoff")
+    churn: Literal["inactive"] = Field("inactive", description="'inactive': no purchase within the horizon")
+    active_within: Duration = Field(Window(365), description="the cohort: a purchase within this long before a cutoff")
+    every: Duration = Field(Window(30), description="spacing of training cutoffs")
+    windows: tuple[Duration, ...] = Field(
+        (Window(30), Window(90), Window(180), Window(365)), description="windows of the features, ascending"
+    )
+
+    def task(self) -> Task:
+        """The task these settings describe; raises ValueError where they contradict each other."""
+        return Task(self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn)
+
+    @model_validator(mode="after")
+    def _check(self) -> TaskConfig:
+        self.task()
+        return self
+
+
+class FeaturesConfig(Section):
+    """[features]: features of your own."""
+
+    own: str = Field("", description="Python file that declares more features, relative to the config")
+
+
+class EngineConfig(Section):
+    """[engine]: where the expressions run."""
+
+    kind: Literal["duckdb", "spark"] = Field("duckdb", description="the engine")
+    master: str = Field("local[*]", description="with Spark: its master; a running session or spark-submit goes first")
+    memory: str = Field("", description="most memory of the engine, such as '8GB'; empty: its own default")
+    threads: int = Field(0, ge=0, description="threads of the engine; 0: one a core")
+    scratch: str = Field("", description="folder for what outgrows memory; empty: the system's temporary folder")
+
+
+class TrainingConfig(Section):
+    """[training]: how models are tuned."""
+
+    trials: int = Field(25, ge=0, description="Optuna trials for each model; 0 keeps the defaults")
+    seed: int = Field(7, description="the only source of randomness")
+    timeout: int = Field(0, ge=0, description="seconds of tuning for each model; 0: no limit (a limit ends same-bytes)")
+    bootstrap: int = Field(300, ge=50, description="resamples of customers behind every interval")
+
+
+class TrackingConfig(Section):
+    """[tracking]: where MLflow keeps runs and models."""
+
+    uri: str = Field("", description="MLflow tracking URI; empty: MLFLOW_TRACKING_URI, else mlflow.db by the config")
+    experiment: str = Field("", description="MLflow experiment; empty: the name")
+
+
+class ServingConfig(Section):
+    """[serving]: what scoring writes."""
+
+    output: str = Field("output", description="folder for scores, contributions and reports")
+    reasons: int = Field(3, ge=1, le=20, description="reasons given for each number")
+    interval: float = Field(0.8, gt=0, lt=1, description="probability inside value_low to value_high")
+    chunk: int = Field(100_000, ge=1, description="customers in one part file")
