@@ -206,7 +206,7 @@ class SparkEngine:
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""
         try:
-            rows = self._frame(expr).toArrow()
+            rows = self.session.sql(self.connection.compile(expr)).toArrow()
         except PROBLEMS as problem:
             raise DataError(f"while reading the data: {first_line(problem)}") from None
         return rows.cast(expr.schema().to_pyarrow())
