@@ -198,7 +198,7 @@ def _typed() -> str:
 
 def _settle() -> None:
     """Keeps libraries' chatter away from people; errors of ours are messages, never tracebacks."""
-    for module in ("lightgbm", "mlflow", "pydantic", "sklearn", "optuna"):
+    for module in ("lightgbm", "mlflow", "optuna", "pydantic", "pyspark", "sklearn"):
         warnings.filterwarnings("ignore", module=rf"{module}(\.|$).*")
 
 

@@ -21,7 +21,8 @@ import ibis
 import pyarrow as pa
 
 from features.config import EngineConfig
-from features.engine import DuckDBEngine, open_engine
+from features.duck import DuckDBEngine
+from features.engine import open_engine
 from features.source import Source
 from tests.postgres import Postgres, find_programs, serve
 

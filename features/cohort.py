@@ -11,7 +11,7 @@ import ibis
 from tqdm import tqdm
 
 from features.catalog import families
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.intake import Tables
 from features.own import NOTHING, Own, refuse_taken_measures, refuse_unusable
 from features.past import KEYS, look_back
@@ -31,7 +31,7 @@ class Made:
     orders: ibis.Table
 
 
-def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: DuckDBEngine, own: Own = NOTHING) -> Made:
+def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own = NOTHING) -> Made:
     """Stores the measures of every family and makes the features of them.
 
     Raises:

@@ -13,7 +13,7 @@ import ibis
 
 from features.config import EngineConfig, parse
 from features.contract import slug
-from features.engine import DuckDBEngine, open_engine
+from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.intake import Tables, load
 
@@ -86,7 +86,7 @@ def draft(source: str, folder: Path) -> str:
     return "\n".join([head, *lines, "\n[task]", *task, "\n# [training], [tracking] and [serving] may follow.\n"])
 
 
-def _profile(table: ibis.Table, engine: DuckDBEngine) -> Iterator[Column]:
+def _profile(table: ibis.Table, engine: Engine) -> Iterator[Column]:
     """Every plain column with a few counts, in one pass, and the layouts of its times."""
     plain = [c for c in table.columns if not table[c].type().is_nested()]
     facts: dict[str, ibis.Value] = {"rows": table.count()}
@@ -104,7 +104,7 @@ def _profile(table: ibis.Table, engine: DuckDBEngine) -> Iterator[Column]:
         yield Column(c, slug(c), table[c].type(), filled, distinct, bool(free), _layouts(table, c, engine))
 
 
-def _layouts(table: ibis.Table, name: str, engine: DuckDBEngine) -> tuple[str, ...]:
+def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
     """How the times in a column are written, best first: 'ISO', 'YYYYMMDD', 'time', or strftime layouts; or nothing."""
     column, kind = table[name], table[name].type()
     if kind.is_timestamp() or kind.is_date():
@@ -122,7 +122,7 @@ def _layouts(table: ibis.Table, name: str, engine: DuckDBEngine) -> tuple[str, .
     return tuple(_shares(table, {layout: fits[layout] for layout in likely}, engine)) if likely else ()
 
 
-def _shares(table: ibis.Table, tests: dict[str, ibis.Value], engine: DuckDBEngine, few: int = 0) -> list[str]:
+def _shares(table: ibis.Table, tests: dict[str, ibis.Value], engine: Engine, few: int = 0) -> list[str]:
     """The tests that nearly all rows pass (or the first `few`), in the order given."""
     rows = table.select(**tests).limit(few or None)
     shares = engine.arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
@@ -198,7 +198,7 @@ def _kinds(columns: list[Column], values: dict[str, Any]) -> Iterator[str]:
     yield '# known_at = ""  # does a column say when a row became known? Rows are then hidden until that day'
 
 
-def _task(tables: Tables, engine: DuckDBEngine) -> list[str]:
+def _task(tables: Tables, engine: Engine) -> list[str]:
     """[task] from how often customers come back."""
     e = tables.events.select("customer_id", "day").distinct()
     before = e.day.lag().over(group_by=e.customer_id, order_by=e.day)

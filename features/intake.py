@@ -19,15 +19,25 @@ from tqdm import tqdm
 
 from features.config import Config
 from features.contract import Contract, contract, slug
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.sections import LISTS, Events, TableSection
 from features.source import require_columns
 
 TICKS = 10_000
-LARGEST = 1e12
-OFFSET = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
-CLOCK = r"[0-9]{2}:[0-9]{2}"
+LARGEST, GREATEST_FLOAT = 1e12, 1.7976931348623157e308
+# What text must look like before an engine reads it as a number or a time: engines differ in what else they accept, and
+# in what they call blank. \x09 to \x0d are tab, line feed, vertical tab, form feed and carriage return.
+BLANKS = r"[\x09-\x0d ]*"
+NOT_BLANK = r"[^\x09-\x0d ]"
+DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
+INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
+NUMBER = rf"^{BLANKS}({DIGITS}|{INFINITE}){BLANKS}$"
+DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+CLOCK = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
+OFFSET = r"( ?UTC|[Zz]|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)"
+BARE = rf"^{BLANKS}{DATE}([ T]{CLOCK})?{BLANKS}$"
+ZONED = rf"^{BLANKS}{DATE}[ T]{CLOCK}{OFFSET}{BLANKS}$"
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Tables:
     fingerprint: str
 
 
-def load(config: Config, engine: DuckDBEngine, whole: bool = False) -> Tables:
+def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
     """Reads [events], and the tables beside them, into the contract.
 
     Args:
@@ -112,7 +122,7 @@ def load(config: Config, engine: DuckDBEngine, whole: bool = False) -> Tables:
     return _with_sides(tables, config, engine)
 
 
-def _with_sides(tables: Tables, config: Config, engine: DuckDBEngine) -> Tables:
+def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
     """The tables with those beside the events, which the fingerprint covers too."""
     from features.sides import read_sides  # it reads columns with the functions of this module
 
@@ -143,14 +153,14 @@ def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
             raise UsageError(f"[{place}] {key}: {', '.join(names)} would give features of the same name; rename one")
 
 
-def _normalise(source: ibis.Table, events: Events, engine: DuckDBEngine) -> ibis.Table:
+def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
     """Every row of the source in the contract's types, with the reason it is set aside or null."""
     customer = as_identifier(source[events.customer])
     moment = as_moment(source[events.time], events, engine, "time")
     known = as_moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
-    amount = source[events.amount].try_cast("float64") if events.amount else ibis.null("float64")
-    quantity = source[events.quantity].try_cast("float64") if events.quantity else ibis.null("float64")
-    discount = source[events.discount].try_cast("float64") if events.discount else ibis.null("float64")
+    amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
+    quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
+    discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
     order = as_identifier(source[events.order]) if events.order else ibis.null("string")
     checks = {
         "missing customer": customer.isnull(),
@@ -165,7 +175,7 @@ def _normalise(source: ibis.Table, events: Events, engine: DuckDBEngine) -> ibis
         checks |= {
             "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
             "unreadable amount": amount.isnull(),
-            "infinite amount": amount.isinf(),
+            "infinite amount": amount.abs() > GREATEST_FLOAT,
             "amount beyond 1e12": amount.abs() > LARGEST,
         }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
@@ -193,7 +203,14 @@ def as_identifier(column: ibis.Value) -> ibis.Value:
         text = whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
     text = column.cast("string")
-    return text.strip().nullif("").notnull().ifelse(text, ibis.null("string")) if kind.is_string() else text
+    return text.re_search(NOT_BLANK).ifelse(text, ibis.null("string")) if kind.is_string() else text
+
+
+def as_number(column: ibis.Value) -> ibis.Value:
+    """A column as floats; null where it is no number."""
+    if column.type().is_string():
+        column = column.re_search(NUMBER).ifelse(column, ibis.null("string"))
+    return column.try_cast("float64")
 
 
 def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
@@ -203,7 +220,7 @@ def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
 
 
 def as_moment(
-    column: ibis.Value, section: TableSection, engine: DuckDBEngine, role: str, place: str = "events"
+    column: ibis.Value, section: TableSection, engine: Engine, role: str, place: str = "events"
 ) -> ibis.Value:
     """A column of times as naive timestamps in UTC; null where it cannot be read."""
     kind = column.type()
@@ -221,11 +238,11 @@ def as_moment(
         )
     if section.time_format and role != "known_at":
         return _to_utc(engine.parse_time(column, section.time_format), section, engine)
-    text = column.strip()
-    with_offset = text.re_search(CLOCK + r".*" + OFFSET).ifelse(
-        text.try_cast(dt.Timestamp("UTC")).cast("timestamp"), ibis.null("timestamp")
+    text = column.replace("/", "-")
+    zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (ZONED, BARE))
+    return ibis.coalesce(
+        zoned.try_cast(dt.Timestamp("UTC")).cast("timestamp"), _to_utc(bare.try_cast("timestamp"), section, engine)
     )
-    return ibis.coalesce(with_offset, _to_utc(text.try_cast("timestamp"), section, engine))
 
 
 def _from_digits(column: ibis.Value) -> ibis.Value:
@@ -235,7 +252,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
     return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
 
 
-def _to_utc(moment: ibis.Value, section: TableSection, engine: DuckDBEngine) -> ibis.Value:
+def _to_utc(moment: ibis.Value, section: TableSection, engine: Engine) -> ibis.Value:
     return engine.localise(moment, section.timezone) if section.timezone else moment
 
 
@@ -247,15 +264,15 @@ def _until(events: Events) -> date:
 
 
 def refuse_mixed_zones(
-    source: ibis.Table, section: TableSection, engine: DuckDBEngine, role: str = "time", place: str = "events"
+    source: ibis.Table, section: TableSection, engine: Engine, role: str = "time", place: str = "events"
 ) -> None:
     """Text times of which some carry an offset and some do not are ambiguous unless the config says a zone."""
     column = source[getattr(section, role)]
     if not column.type().is_string() or section.timezone or section.time_format:
         return
-    text = column.strip()
-    clocked, offset = text.re_search(CLOCK), text.re_search(CLOCK + r".*" + OFFSET)
-    counts = engine.arrow(source.aggregate(offset=offset.sum(), bare=(clocked & ~offset).sum())).to_pylist()[0]
+    text = column.replace("/", "-")
+    bare = text.re_search(BARE) & text.re_search(":")
+    counts = engine.arrow(source.aggregate(offset=text.re_search(ZONED).sum(), bare=bare.sum())).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
         raise DataError(
             f"[{place}] {role}: column {column.get_name()!r} mixes {counts['offset']:,} times with an offset and "
@@ -271,7 +288,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
     return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
 
 
-def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: DuckDBEngine, rows_read: int) -> Tables:
+def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     events = config.events
     aside = set_aside(stored, engine)
     rejected = engine.rejected_lines()
@@ -318,7 +335,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: D
     )
 
 
-def set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]:
+def set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
     """The rows that have a `reason`, counted by it, with a few of their customers."""
     bad = stored.filter(stored.reason.notnull())
     counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
@@ -334,7 +351,7 @@ def refuse_unreadable(
     aside: tuple[SetAside, ...],
     source: ibis.Table,
     section: TableSection,
-    engine: DuckDBEngine,
+    engine: Engine,
     rows_read: int,
     place: str = "events",
     times: Sequence[str] = ("time",),
@@ -364,11 +381,11 @@ def refuse_unreadable(
         )
 
 
-def _shapes(source: ibis.Table, column: str, time: str, section: TableSection, engine: DuckDBEngine) -> str:
+def _shapes(source: ibis.Table, column: str, time: str, section: TableSection, engine: Engine) -> str:
     """What unreadable text looks like, with letters and digits masked; `time` is the role of a time, '' of a number."""
     if not source[column].type().is_string():
         return ""
-    read = as_moment(source[column], section, engine, time) if time else source[column].try_cast("float64")
+    read = as_moment(source[column], section, engine, time) if time else as_number(source[column])
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
     return f" (written like {shape(found[0])!r})" if found else ""

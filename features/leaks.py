@@ -24,7 +24,7 @@ from tqdm import tqdm
 from features import intake, own, schema, snapshots
 from features.config import Config
 from features.corruption import corrupt_after, delete_after
-from features.engine import DuckDBEngine, open_engine
+from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
 from features.intake import Tables
@@ -73,7 +73,7 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
         return prove_at(tables, task, mine, cutoffs, engine)
 
 
-def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: DuckDBEngine) -> list[Trial]:
+def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: Engine) -> list[Trial]:
     """Tries given cutoffs of a log."""
     changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
@@ -94,13 +94,13 @@ def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], eng
     return trials
 
 
-def later_rows(tables: Tables, cutoff: date, engine: DuckDBEngine) -> dict[str, int]:
+def later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
     """How many rows of each table happened, or became known, at or after a cutoff."""
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     return {name: engine.count(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
 
 
-def change_tables(tables: Tables, change: Change, cutoff: date, engine: DuckDBEngine) -> Tables:
+def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) -> Tables:
     """The contract with every table changed, and all that is known of the log as a whole counted anew."""
     events = engine.store("changed_events", change(tables.events, cutoff))
     sides = {}

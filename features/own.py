@@ -25,7 +25,7 @@ import ibis
 from features.catalog import Family, catalog
 from features.config import Config
 from features.contract import Contract
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.feature import Feature, money, spread
 from features.intake import TICKS
@@ -119,7 +119,7 @@ def refuse_taken_measures(own: Own, columns: Mapping[str, Sequence[str]]) -> Non
             holder[name] = family
 
 
-def refuse_unusable(own: Own, cohort: ibis.Table, engine: DuckDBEngine) -> None:
+def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
     """Computes each of the user's features for the cohort, to name the one that fails, is infinite or not a number.
 
     Raises:
@@ -135,7 +135,7 @@ def refuse_unusable(own: Own, cohort: ibis.Table, engine: DuckDBEngine) -> None:
             _refuse_not_finite(values, f"{own.file}: feature {feature.name}", engine)
 
 
-def _refuse_not_finite(values: ibis.Table, place: str, engine: DuckDBEngine) -> None:
+def _refuse_not_finite(values: ibis.Table, place: str, engine: Engine) -> None:
     known = values.filter(values.value.notnull())
     wrong = known.filter(known.value.isnan() | (known.value.abs() > LARGEST_FLOAT)).select("customer_id").distinct()
     if count := engine.count(wrong):

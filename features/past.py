@@ -13,7 +13,7 @@ from datetime import date
 import ibis
 import pyarrow as pa
 
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.intake import Tables
 from features.task import Task, Window
 
@@ -40,7 +40,7 @@ class Past:
     tables: Tables
     task: Task
     moments: ibis.Table
-    engine: DuckDBEngine
+    engine: Engine
     orders: ibis.Table
     visible_orders: ibis.Table
     days: ibis.Table
@@ -55,11 +55,7 @@ class Past:
 
 
 def look_back(
-    tables: Tables,
-    task: Task,
-    cutoffs: Sequence[date],
-    engine: DuckDBEngine,
-    stage: Callable[[str, ibis.Table], ibis.Table],
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, stage: Callable[[str, ibis.Table], ibis.Table]
 ) -> Past:
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount

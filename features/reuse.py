@@ -24,7 +24,7 @@ from pathlib import Path
 
 from features.config import Config
 from features.contract import Contract
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place
@@ -90,20 +90,15 @@ class Shelf:
 
 
 def shelf(config: Config) -> Shelf | None:
-    """Where a config's parts are kept; None where it says 'off'."""
+    """Where a config's parts are kept; None where it says 'off', and on Spark, whose parts would be folders."""
     where = config.features.cache
-    if where == OFF:
+    if where == OFF or config.engine.kind == "spark":
         return None
     return Shelf(config.path(where) if where else config.output / "snapshots")
 
 
 def keys(
-    tables: Tables,
-    task: Task,
-    features: Sequence[Feature],
-    cutoffs: Iterable[date],
-    engine: DuckDBEngine,
-    own: str = "",
+    tables: Tables, task: Task, features: Sequence[Feature], cutoffs: Iterable[date], engine: Engine, own: str = ""
 ) -> dict[date, str]:
     """The key of each cutoff's features.
 

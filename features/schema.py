@@ -15,7 +15,7 @@ import pyarrow as pa
 from features import intake
 from features.catalog import catalog
 from features.config import Config
-from features.engine import DuckDBEngine, open_engine
+from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
 from features.intake import TICKS, Tables
@@ -65,7 +65,7 @@ class Audit:
         return _plain(asdict(self))
 
 
-def audit(tables: Tables, task: Task, engine: DuckDBEngine) -> Audit:
+def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     """Looks at a whole log; reads it, changes nothing."""
     e = tables.events
     facts = _one(
@@ -119,7 +119,7 @@ def check(config: Config) -> tuple[Audit, Path]:
     return report, target
 
 
-def require(tables: Tables, task: Task, engine: DuckDBEngine) -> None:
+def require(tables: Tables, task: Task, engine: Engine) -> None:
     """Stops on the first breach of the contract.
 
     Raises:
@@ -136,7 +136,7 @@ def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     return task.mature_cutoffs(tables.first, tables.end)
 
 
-def breaches(tables: Tables, task: Task, engine: DuckDBEngine, days: pa.Table) -> list[str]:
+def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words: stray dates, no purchase, a log shorter than the horizon."""
     found = _stray(days, task)
     span = (tables.end - tables.first).days
@@ -190,7 +190,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
     return notes
 
 
-def _buyers(tables: Tables, engine: DuckDBEngine) -> dict[str, Any]:
+def _buyers(tables: Tables, engine: Engine) -> dict[str, Any]:
     e = tables.events
     orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
     bought = orders.filter(orders.net > 0) if tables.contract.has_amount else orders
@@ -198,7 +198,7 @@ def _buyers(tables: Tables, engine: DuckDBEngine) -> dict[str, Any]:
     return _one(engine, each.aggregate(buyers=each.count(), once=(each.n == 1).sum(), orders=each.n.sum()))
 
 
-def _months(tables: Tables, engine: DuckDBEngine) -> list[dict[str, Any]]:
+def _months(tables: Tables, engine: Engine) -> list[dict[str, Any]]:
     e = tables.events.mutate(month=tables.events.day.truncate("M"))
     rows = e.group_by("month").aggregate(
         events=e.count(), customers=e.customer_id.nunique(), net_amount=e.amount.sum().cast("float64") / TICKS
@@ -221,7 +221,7 @@ def _next(day: date) -> date:
     return Window(1).after(day)[1]
 
 
-def _one(engine: DuckDBEngine, expr: ibis.Table) -> dict[str, Any]:
+def _one(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
     return engine.arrow(expr).to_pylist()[0]
 
 

@@ -168,7 +168,8 @@ class FeaturesConfig(Section):
 class EngineConfig(Section):
     """[engine]: where the expressions run."""
 
-    kind: Literal["duckdb"] = Field("duckdb", description="the engine")
+    kind: Literal["duckdb", "spark"] = Field("duckdb", description="the engine")
+    master: str = Field("local[*]", description="with Spark: its master; a running session or spark-submit goes first")
     memory: str = Field("", description="most memory of the engine, such as '8GB'; empty: its own default")
     threads: int = Field(0, ge=0, description="threads of the engine; 0: one a core")
     scratch: str = Field("", description="folder for what outgrows memory; empty: the system's temporary folder")

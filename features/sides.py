@@ -14,7 +14,7 @@ import ibis
 
 from features.config import Config
 from features.contract import slug
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import DataError, UsageError
 from features.intake import (
     LARGEST,
@@ -48,7 +48,7 @@ class Reading:
     place: str
     section: TableSection
     source: ibis.Table
-    engine: DuckDBEngine
+    engine: Engine
 
     def moment(self, role: str) -> ibis.Value:
         """The column of a role as naive timestamps in UTC; null where it cannot be read."""
@@ -89,7 +89,7 @@ class Form:
     finish: Callable[[ibis.Table], ibis.Table] | None = None
 
 
-def read_sides(config: Config, engine: DuckDBEngine) -> dict[str, Side]:
+def read_sides(config: Config, engine: Engine) -> dict[str, Side]:
     """Reads every table beside the events that a config names.
 
     Args:
@@ -129,7 +129,7 @@ def _wanted(config: Config) -> dict[str, tuple[str, TableSection, Form]]:
     return wanted
 
 
-def read_side(key: str, place: str, section: TableSection, form: Form, config: Config, engine: DuckDBEngine) -> Side:
+def read_side(key: str, place: str, section: TableSection, form: Form, config: Config, engine: Engine) -> Side:
     """Reads one section into rows of the contract, in the given form; arguments and errors as in `read_sides`."""
     source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
     reading = Reading(place, section, source, engine)

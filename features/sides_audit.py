@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis
 
-from features.engine import DuckDBEngine
+from features.engine import Engine
 from features.errors import sample
 from features.intake import Side, Tables
 from features.task import Task
@@ -17,7 +17,7 @@ Facts = Mapping[str, Any]
 STRANGERS = 5
 
 
-def side_facts(tables: Tables, engine: DuckDBEngine) -> tuple[Facts, ...]:
+def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
     """One entry a table, in the order in which they were read.
 
     Returns:
@@ -28,7 +28,7 @@ def side_facts(tables: Tables, engine: DuckDBEngine) -> tuple[Facts, ...]:
     return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items())
 
 
-def _facts(name: str, side: Side, tables: Tables, engine: DuckDBEngine) -> Facts:
+def _facts(name: str, side: Side, tables: Tables, engine: Engine) -> Facts:
     rows = side.rows
     if "part" in rows.columns:  # a term is one row of its source
         rows = rows.filter(rows.part == "start")
@@ -50,7 +50,7 @@ def _facts(name: str, side: Side, tables: Tables, engine: DuckDBEngine) -> Facts
     }
 
 
-def _customers(rows: ibis.Table, tables: Tables, engine: DuckDBEngine) -> Facts:
+def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     """How many customers there are, how many the events do not know, and how many never bought."""
     e = tables.events
     orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())

@@ -18,10 +18,10 @@ import pyarrow.dataset as ds
 from features.catalog import catalog
 from features.cohort import join, make
 from features.config import Config
-from features.engine import DuckDBEngine, open_engine
+from features.engine import Engine, open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
-from features.files import file_in_place
+from features.files import file_in_place, folder_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
 from features.own import NOTHING, Own
@@ -81,7 +81,7 @@ def build(
     tables: Tables,
     task: Task,
     cutoffs: Sequence[date],
-    engine: DuckDBEngine,
+    engine: Engine,
     *,
     own: Own = NOTHING,
     with_labels: bool = True,
@@ -118,7 +118,7 @@ def plan(
     tables: Tables,
     task: Task,
     cutoffs: Sequence[date],
-    engine: DuckDBEngine,
+    engine: Engine,
     *,
     own: Own = NOTHING,
     with_labels: bool = True,
@@ -157,6 +157,8 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
 def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
     """Builds snapshots of a config's log into Parquet, without collecting them; there whole or not at all.
 
+    DuckDB writes one file, Spark a folder of parts.
+
     Returns:
         How many rows and columns, and how many cutoffs were reused.
 
@@ -166,16 +168,14 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
     """
     with _opened(config, cutoffs) as (engine, tables, wanted, own):
         planned = plan(tables, config.task.task(), wanted, engine, own=own, shelf=open_shelf(config))
-        with file_in_place(out) as beside:
+        with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
             engine.write(planned.rows, beside)
     written = ds.dataset(out, format="parquet")
     return written.count_rows(), len(written.schema), planned.reused
 
 
 @contextmanager
-def _opened(
-    config: Config, cutoffs: Sequence[date] | None
-) -> Iterator[tuple[DuckDBEngine, Tables, Sequence[date], Own]]:
+def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
@@ -186,7 +186,7 @@ def _opened(
 
 
 def _reusing(
-    shelf: Shelf, tables: Tables, task: Task, cutoffs: Sequence[date], engine: DuckDBEngine, own: Own
+    shelf: Shelf, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own
 ) -> tuple[ibis.Table, ibis.Table, int]:
     """The features of every cohort, their orders, and how many cutoffs came from the shelf; the others go there."""
     features = (*catalog(task, tables.contract), *own.features)
@@ -205,7 +205,7 @@ def _reusing(
     return ibis.union(*stored.values(), rows) if stored else rows, made.orders, len(stored)
 
 
-def _taken(shelf: Shelf, cutoff: date, key: str, engine: DuckDBEngine) -> ibis.Table | None:
+def _taken(shelf: Shelf, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
     """The part of a cutoff, stored in the engine; None where there is none, or it went away meanwhile."""
     part = shelf.find(cutoff, key)
     try:

@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.config import Config, EngineConfig, parse
-from features.engine import DuckDBEngine, open_engine
+from features.duck import DuckDBEngine
+from features.engine import Engine, open_engine
+from features.errors import UsageError
 from features.intake import Tables, load
+from features.java import find_java
 from features.task import Cohort, Task, Window
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
@@ -28,6 +31,27 @@ ROLES = ("amount", "order", "quantity", "discount", "known_at")
 def engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
     """An engine for one test."""
     with open_engine(EngineConfig(), tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Engine]:
+    """A Spark on two threads, started once: every engine of kind 'spark' that is opened after it shares its session."""
+    pytest.importorskip("pyspark", reason="PySpark is not installed: pip install -e '.[spark]'")
+    try:
+        find_java()
+    except UsageError as problem:
+        pytest.skip(str(problem))
+    with open_engine(EngineConfig(kind="spark", master="local[2]")) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["duckdb", "spark"])
+def each_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine for one test, which runs on each."""
+    if request.param == "spark":
+        request.getfixturevalue("spark")
+    with open_engine(EngineConfig(kind=request.param), tmp_path) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.intake import load
 from features.snapshots import build
 from features.task import Cohort, Task, Window

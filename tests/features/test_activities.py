@@ -12,7 +12,7 @@ import pytest
 from features.activities import features, kinds, last_value
 from features.config import Config
 from features.contract import ActivityColumns
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.task import Window
 from tests.features import beside
 

@@ -11,7 +11,7 @@ import pytest
 
 from features.config import Config
 from features.contacts import features
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.task import Window
 from tests.features import beside
 

@@ -27,7 +27,7 @@ import regulars
 from features import databases, intake, leaks, schema, snapshots
 from features import postgres as driver
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError, RegularsError, UsageError
 from features.source import Source
 from tests.postgres import Postgres, free_port

@@ -21,7 +21,8 @@ from features import engine as engine_room
 from features import expected
 from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.config import Config, EngineConfig
-from features.engine import DuckDBEngine, open_engine
+from features.duck import DuckDBEngine
+from features.engine import open_engine
 from features.intake import Tables, load
 from features.snapshots import build, from_config
 from features.task import Task, Window

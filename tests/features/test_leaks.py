@@ -19,7 +19,7 @@ import pytest
 from features import intake, leaks, past
 from features.config import Config, parse
 from features.corruption import corrupt_after, delete_after
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError
 from features.intake import Side, Tables
 from features.leaks import Trial, change_tables, differences, prove, prove_at, spread

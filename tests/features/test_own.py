@@ -18,7 +18,7 @@ import regulars
 from features import leaks, own
 from features.config import Config, load
 from features.contract import Contract
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables
 from features.own import MODULE, Own

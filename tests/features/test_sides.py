@@ -13,7 +13,7 @@ import pytest
 
 from features import snapshots
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake import TICKS, Tables, load
 from features.leaks import delete_after

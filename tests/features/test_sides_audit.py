@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import load
 from features.schema import Audit, audit, check, describe

@@ -17,7 +17,7 @@ import pytest
 from features import simulate as module
 from features.business import Action, Business, Population, Settings, draw_orders, draw_population, expected_orders
 from features.config import load
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import load as read_log
 from features.simulate import ORDERS, POPULATION, simulate

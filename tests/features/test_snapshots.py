@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables
 from features.snapshots import Snapshots, build

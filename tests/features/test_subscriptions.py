@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.subscriptions import features
 from tests.features import beside
 
