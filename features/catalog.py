@@ -6,14 +6,15 @@ before); none can look ahead. Sums and counts over nothing are 0; means, extreme
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import ibis
 
-from features import expected, kinds, rhythm
+from features import attributes, expected, kinds, rhythm
 from features.contract import Contract
+from features.errors import UsageError
 from features.feature import Feature
 from features.measures import DAY_MEASURES, by_window, order_measures
 from features.past import Past
@@ -30,11 +31,13 @@ class Family:
         name: Of the stored stage.
         features: What is made of the measures (of these and of those of the families before).
         measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
+        section: The section of the config that it comes from.
     """
 
     name: str
     features: tuple[Feature, ...]
     measures: Callable[[Past], ibis.Table] | None = None
+    section: str = "events"
 
 
 def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
@@ -43,7 +46,22 @@ def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
 
 
 def families(task: Task, contract: Contract) -> tuple[Family, ...]:
-    """The families of a task on a log; the first gives every customer with a purchase a row."""
+    """The families of a task on a log; the first gives every customer with a purchase a row.
+
+    Raises:
+        UsageError: Two sections would give features of the same name.
+    """
+    found = (*_of_events(task, contract), *_of_customers(contract))
+    _refuse_same_names(found)
+    return found
+
+
+def _of_customers(contract: Contract) -> tuple[Family, ...]:
+    found = tuple(attributes.features(contract))
+    return (Family("customer_attributes", found, attributes.measures, "customers"),) if found else ()
+
+
+def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     return (
         Family("rhythm", (*rhythm.recency(), *rhythm.gaps()), rhythm.measures),
         Family("sums", _orders(task, contract), _sums),
@@ -55,6 +73,20 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
             for slug in contract.kinds
         ),
     )
+
+
+def _refuse_same_names(found: Sequence[Family]) -> None:
+    """Stops where two sections, or two columns of one, would give features of the same name."""
+    first: dict[str, tuple[str, Feature]] = {}
+    for family in found:
+        for feature in family.features:
+            if feature.name in first:
+                section, other = first[feature.name]
+                raise UsageError(
+                    f"[{section}] and [{family.section}] would both give a feature {feature.name!r} "
+                    f"({other.phrase!r} and {feature.phrase!r}); rename the section or the column (a query can)"
+                )
+            first[feature.name] = family.section, feature
 
 
 def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:

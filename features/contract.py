@@ -36,6 +36,7 @@ class Contract:
         has_clock: Whether the times of the events carry hours.
         activities: One entry a table, in the config's order.
         attributes: Those of the customer table that features may use.
+        as_of_today: Those that are left out: nothing says what they were at a past cutoff.
     """
 
     kinds: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Contract:
     has_clock: bool = True
     activities: tuple[ActivityColumns, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    as_of_today: tuple[str, ...] = ()
     has_since: bool = False
     has_contacts: bool = False
     has_cost: bool = False

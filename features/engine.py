@@ -62,6 +62,7 @@ class DuckDBEngine:
         """
         files = find_files(source, folder)
         kind = _kind_of(files, source)
+        self.forget_rejected_lines()
         try:
             paths = [str(f) for f in files]
             if kind == "parquet":
@@ -84,20 +85,30 @@ class DuckDBEngine:
         return {c: "VARCHAR" for i, c in enumerate(floats) if (largest[f"c{i}"][0].as_py() or 0) >= WIDEST_WHOLE}
 
     def rejected_lines(self) -> int:
-        """How many lines of CSV had another number of columns than the header."""
+        """How many lines of the CSV that was read last had another number of columns than the header."""
         if "reject_errors" not in self.connection.list_tables():
             return 0
         row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
         return int(row[0]) if row else 0
 
-    def query(self, table: ibis.Table, sql: str, name: str) -> ibis.Table:
-        """A user's SQL over `table`, which it calls `source`; kept as a temporary view.
+    def forget_rejected_lines(self) -> None:
+        """Throws away what is kept of lines that could not be read."""
+        for table in ("reject_errors", "reject_scans"):
+            self.connection.drop_table(table, force=True)
+
+    def query(self, table: ibis.Table, sql: str, name: str, place: str = "events") -> ibis.Table:
+        """A user's SQL over `table`, which it calls `source`; kept as a temporary view under `name`.
+
+        A view is run when it is read, so each has a source of its own. `place` is the section whose query it is.
 
         Raises:
             UsageError: The SQL does not parse or names what is not there.
         """
-        self.connection.create_view("source", table, overwrite=True)
-        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {sql.rstrip().rstrip(';')}", "[events] query")
+        own = f"source of {name}"
+        self.connection.create_view(own, table, overwrite=True)
+        inner = sql.rstrip().rstrip(";")
+        asked = f"WITH source AS (SELECT * FROM {_name(own)}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
+        self._run(f"CREATE OR REPLACE TEMP VIEW {_name(name)} AS {asked}", f"[{place}] query")
         return self.connection.table(name)
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:

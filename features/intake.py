@@ -80,7 +80,7 @@ class Tables:
 
 
 def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> Tables:
-    """Reads [events] into the contract.
+    """Reads [events], and the customer table where there is one, into the contract.
 
     Args:
         config: Names the source and its columns.
@@ -103,7 +103,7 @@ def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> 
         raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
-    _refuse_mixed_zones(source, events, engine)
+    refuse_mixed_zones(source, events, engine)
     rows = _normalise(source, events, engine)
     stored = engine.store("intake", rows if change is None else change(engine.store("unchanged", rows)))
     steps.update()
@@ -111,7 +111,13 @@ def load(config: Config, engine: DuckDBEngine, change: Change | None = None) -> 
         stored = engine.store("intake_once", _first_of_each_id(stored))
     tables = _summarise(stored, source, config, engine, rows_read)
     steps.close()
-    return tables
+    return _with_customers(tables, config, engine)
+
+
+def _with_customers(tables: Tables, config: Config, engine: DuckDBEngine) -> Tables:
+    from features.customers import with_customers  # it reads columns with the functions of this module
+
+    return with_customers(tables, config, engine)
 
 
 def shape(text: str) -> str:
@@ -242,18 +248,20 @@ def _until(events: Events) -> date:
         raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
 
 
-def _refuse_mixed_zones(source: ibis.Table, events: Events, engine: DuckDBEngine) -> None:
+def refuse_mixed_zones(
+    source: ibis.Table, section: TableSection, engine: DuckDBEngine, role: str = "time", place: str = "events"
+) -> None:
     """Text times of which some carry an offset and some do not are ambiguous unless the config says a zone."""
-    column = source[events.time]
-    if not column.type().is_string() or events.timezone or events.time_format:
+    column = source[getattr(section, role)]
+    if not column.type().is_string() or section.timezone or section.time_format:
         return
     text = column.strip()
     clocked, offset = text.re_search(CLOCK), text.re_search(CLOCK + r".*" + OFFSET)
     counts = engine.arrow(source.aggregate(offset=offset.sum(), bare=(clocked & ~offset).sum())).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
         raise DataError(
-            f"[events] time: column {events.time!r} mixes {counts['offset']:,} times with an offset and "
-            f"{counts['bare']:,} without; set [events] timezone to the zone of those without, such as 'Europe/London'"
+            f"[{place}] {role}: column {column.get_name()!r} mixes {counts['offset']:,} times with an offset and "
+            f"{counts['bare']:,} without; set [{place}] timezone to the zone of those without, such as 'Europe/London'"
         )
 
 
@@ -267,7 +275,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
 
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: DuckDBEngine, rows_read: int) -> Tables:
     events = config.events
-    aside = _set_aside(stored, engine)
+    aside = set_aside(stored, engine)
     rejected = engine.rejected_lines()
     if rejected > events.max_unreadable * (rows_read + rejected):
         raise DataError(
@@ -312,7 +320,8 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: D
     )
 
 
-def _set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]:
+def set_aside(stored: ibis.Table, engine: DuckDBEngine) -> tuple[SetAside, ...]:
+    """The rows that have a `reason`, counted by it, with a few of their customers."""
     bad = stored.filter(stored.reason.notnull())
     counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
     found = []
