@@ -123,15 +123,16 @@ def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
 
 
 def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events, which the fingerprint covers too."""
-    from features.sides import read_sides  # it reads columns with the functions of this module
+    """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
+    from features.customers import with_customers  # both read columns with the functions of this module
+    from features.sides import read_sides
 
     sides = read_sides(config, engine)
-    if not sides:
-        return tables
-    held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
-    identity = json.dumps([tables.fingerprint, held], sort_keys=True)
-    return replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    if sides:
+        held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
+        identity = json.dumps([tables.fingerprint, held], sort_keys=True)
+        tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return with_customers(tables, config, engine)
 
 
 def shape(text: str) -> str:
