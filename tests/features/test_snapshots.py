@@ -260,6 +260,25 @@ def test_an_event_at_the_cutoff_belongs_to_the_label(
     assert (row["value"], row["churned"]) == (12.0, 0)
 
 
+def test_hours_belong_to_their_band_from_its_first_instant_on(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
+) -> None:
+    clocks = ("05:59:59.999999", "06:00", "11:59:59.999999", "12:00", "17:59:59.999999", "18:00", "23:59:59.999999")
+    rows = [{"customer": "a", "time": at(f"2024-01-01T{clock}"), "amount": 1.0} for clock in clocks]
+    (row,) = build(make_log(rows), task, [date(2024, 1, 2)], engine).rows.to_pylist()
+    shares = [row[f"{band}_share_ever"] * 7 for band in ("night", "morning", "afternoon", "evening")]
+    assert shares == pytest.approx([1, 2, 2, 2])
+
+
+def test_an_order_of_exactly_twice_the_mean_of_all_customers_is_large(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
+) -> None:
+    amounts = (("a", 40.0), ("a", 39.99), ("b", 10.0), ("b", 10.0), ("b", 0.01), ("a", -5.0))
+    rows = [{"customer": c, "time": at(f"2024-01-0{n + 1}T10:00"), "amount": x} for n, (c, x) in enumerate(amounts)]
+    found = build(make_log(rows), task, [date(2024, 1, 10)], engine).rows.to_pylist()
+    assert [row["large_orders_share_ever"] for row in found] == [0.5, 0.0]
+
+
 @pytest.mark.parametrize(("until", "mature"), [("2024-03-01", False), ("2024-03-02", True), ("2024-03-03", True)])
 def test_a_label_is_null_until_the_whole_horizon_is_known(
     until: str,
