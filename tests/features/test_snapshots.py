@@ -263,21 +263,12 @@ def test_an_event_at_the_cutoff_belongs_to_the_label(
 def test_hours_belong_to_their_band_from_its_first_instant_on(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
 ) -> None:
-    clocks = (
-        "05:59:59.999999",
-        "06:00",
-        "06:30",
-        "11:59:59.999999",
-        "12:00",
-        "12:30",
-        "17:59:59.999999",
-        "18:00",
-        "23:59:59.999999",
-    )
+    clocks = ["05:59:59.999999", "06:00", "06:01", "06:02", "11:59:59.999999", "12:00", "12:01", "17:59:59.999999"]
+    clocks += ["18:00", "23:59:59.999999"]
     rows = [{"customer": "a", "time": at(f"2024-01-01T{clock}"), "amount": 1.0} for clock in clocks]
     (row,) = build(make_log(rows), task, [date(2024, 1, 2)], engine).rows.to_pylist()
-    shares = [row[f"{band}_share_ever"] * 9 for band in ("night", "morning", "afternoon", "evening")]
-    assert shares == pytest.approx([1, 3, 3, 2])
+    shares = [row[f"{band}_share_ever"] * 10 for band in ("night", "morning", "afternoon", "evening")]
+    assert shares == pytest.approx([1, 4, 3, 2])
 
 
 def test_an_order_of_exactly_twice_the_mean_of_all_customers_is_large(
