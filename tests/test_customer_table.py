@@ -81,7 +81,7 @@ def scored(shop: Config, trained: Trained) -> Scores:
 
 def test_the_levels_of_the_table_are_in_the_model_and_rare_ones_are_not(trained: Trained) -> None:
     assert trained.learned.value is not None
-    assert trained.learned.value.levels == {"plan_name": ("gold", "basic", "silver")}
+    assert trained.learned.value.levels["plan_name"] == ("gold", "basic", "silver")
     assert {"age", "signup_age_days", "signup_to_first_order_days"} < set(trained.learned.value.features)
     assert "city" not in trained.learned.value.features
 

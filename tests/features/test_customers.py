@@ -9,15 +9,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features import attributes, leaks
 from features.config import Config
 from features.contract import Attribute
 from features.engine import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake import Tables, load
+from features.past import KEYS, Past, newest
 from features.schema import audit, check, describe, require
 from features.snapshots import build
 
@@ -265,3 +268,20 @@ def test_the_fingerprint_sees_the_customers(make: Make, engine: DuckDBEngine) ->
 
     assert fingerprint(CSV) == fingerprint(CSV.replace("34", "35"))
     assert fingerprint(CSV) != fingerprint(CSV.replace("a,Ms Canary Personal,gold", "a,Ms Canary Personal,silver"))
+
+
+def test_the_proof_finds_no_leak_in_versions_and_one_where_they_are_read_too_early(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [datetime(2024, 1, 5), datetime(2024, 2, 10), datetime(2024, 2, 20, 12)]
+    people = [{"id": c, "plan": f"{c}{i}", "at": t, "on": t.date()} for c in "abc" for i, t in enumerate(at)]
+    config = make(people, {"attributes": ["plan"], "known_at": "at", "since": "on"})
+    assert [trial.leaks for trial in leaks.prove(config, 3)] == [()] * 6
+
+    def too_early(past: Past) -> ibis.Table:
+        rows = past.tables.sides["customers"].rows
+        aged = rows.cross_join(past.moments).mutate(age=ibis.literal(0, "int64"))
+        return newest(aged, rows.columns).select(*KEYS, **{"attribute:plan": ibis._["attribute:plan"], "signup:age": 9})
+
+    monkeypatch.setattr(attributes, "measures", too_early)
+    assert any("plan" in dict(trial.leaks) for trial in leaks.prove(config, 3))

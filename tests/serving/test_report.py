@@ -151,6 +151,7 @@ AUDIT = {
     "net_amount": None,
     "late_rows": 0,
     "months": [],
+    "sides": [],
     "customer_table": None,
 }
 

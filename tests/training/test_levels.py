@@ -107,7 +107,7 @@ def test_the_bundle_holds_the_common_levels_and_nobody_s_name(bundle: ModelBundl
     text = "".join(path.read_text() for path in bundle.save(tmp_path / "m").iterdir())
     assert "silver" in text
     assert "Canary" not in text
-    assert json.loads((tmp_path / "m" / "bundle.json").read_text())["levels"] == {"plan": list(bundle.levels["plan"])}
+    assert json.loads((tmp_path / "m" / "bundle.json").read_text())["levels"]["plan"] == list(bundle.levels["plan"])
     assert ModelBundle.load(tmp_path / "m") == bundle
 
 
@@ -120,7 +120,7 @@ def test_a_bundle_without_levels_is_read_as_before(bundle: ModelBundle, tmp_path
 
 
 def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
-    other = replace(bundle, levels={"plan": bundle.levels["plan"][::-1]})
+    other = replace(bundle, levels={**bundle.levels, "plan": bundle.levels["plan"][::-1]})
     assert other.digest != bundle.digest
     assert other.gate_digest != bundle.gate_digest
 
@@ -288,7 +288,8 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     for name, numbers in bundle.predict(rows.rows).items():
         np.testing.assert_array_equal(said[name].to_numpy(), numbers)
     kinds = {column.name: column.type.name for column in model.metadata.signature.inputs}
-    assert kinds == {name: "string" if name == "plan" else "double" for name in bundle.features}
+    assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
+    assert kinds["plan"] == "string"
     assert model.input_example["plan"].tolist() == [bundle.levels["plan"][0]]
     nobody = frame.iloc[:1].assign(plan=pd.Series([None], dtype=object, index=frame.index[:1]))
     assert model.predict(nobody)["value"].iloc[0] == bundle.predict(nobody)["value"][0]
