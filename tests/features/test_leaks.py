@@ -7,7 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,7 @@ def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
 ) -> None:
     """Lines stand at midnight of the cutoff, an instant before it, at the edges of windows, and became known late."""
     lines, task = random_lines(11, 120, True), make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
-    midnights = {
-        cutoff: sum(line["time"].replace(tzinfo=None) == _midnight(cutoff) for line in lines) for cutoff in CUTOFFS
-    }
-    assert all(midnights.values())
+    lines += [line | {"time": midnight, "known_at": None} for line, midnight in zip(lines, _edges(), strict=False)]
     trials = prove_at(make_log(table(lines, ALL)), task, NOTHING, CUTOFFS[1:3], engine)
     assert _found(trials) == set()
     assert all(t.customers > 20 and t.changed_rows["events"] > 100 for t in trials)
@@ -162,7 +159,8 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
 
     monkeypatch.setattr(past, "_visible_orders", peeking)
     found = {name for trial in prove(shop, 1) for name, _ in trial.leaks}
-    assert found == {"hour_mean_ever"}
+    parts = {f"{part}_share_ever" for part in ("night", "morning", "afternoon", "evening")}
+    assert found == {"hour_mean_ever", *parts}
 
 
 def test_a_cohort_that_looks_ahead_is_caught(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +271,13 @@ def test_bits_are_compared_not_numbers() -> None:
 def test_few_cutoffs_are_all_taken() -> None:
     assert spread([CUTOFF], 3) == [CUTOFF]
     assert spread([], 3) == []
+
+
+def _edges() -> list[datetime]:
+    """The first instant of each tried cutoff and of each of its windows, and the instant before."""
+    days = [cutoff - timedelta(back) for cutoff in CUTOFFS[1:3] for back in (0, *WINDOWS)]
+    instants = [_midnight(day).replace(tzinfo=UTC) for day in days]
+    return [*instants, *(instant - timedelta(microseconds=1) for instant in instants)]
 
 
 def _midnight(day: date) -> datetime:
