@@ -15,6 +15,7 @@ import ibis
 
 from features import (
     activities,
+    attributes,
     contacts,
     expected,
     habits,
@@ -74,7 +75,7 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     Raises:
         UsageError: Two sections would give features of the same name.
     """
-    found = (*_of_events(task, contract), *_of_sides(task, contract))
+    found = (*_of_events(task, contract), *_of_sides(task, contract), *_of_customers(contract))
     _refuse_same_names(found)
     return found
 
@@ -127,6 +128,11 @@ def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ..
         columns = tuple(activities.kinds(table, kind, task.windows))
         found.append(Family(f"{name}_kind{place}", columns, variety, section=section))
     return tuple(found)
+
+
+def _of_customers(contract: Contract) -> tuple[Family, ...]:
+    found = tuple(attributes.features(contract))
+    return (Family("customer_attributes", found, attributes.measures, section="customers"),) if found else ()
 
 
 def _refuse_same_names(found: Sequence[Family]) -> None:

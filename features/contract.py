@@ -38,6 +38,7 @@ class Contract:
         attributes: Those of the customer table that features may use.
         has_control: Whether the contacts name the action that means: nothing was done.
         has_end: Whether the terms of subscriptions may end.
+        as_of_today: Those that are left out: nothing says what they were at a past cutoff.
     """
 
     kinds: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Contract:
     has_clock: bool = True
     activities: tuple[ActivityColumns, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    as_of_today: tuple[str, ...] = ()
     has_since: bool = False
     has_contacts: bool = False
     has_cost: bool = False

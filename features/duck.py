@@ -126,10 +126,11 @@ class DuckDBEngine:
         return {c: "VARCHAR" for i, c in enumerate(floats) if (largest[f"c{i}"][0].as_py() or 0) >= WIDEST_WHOLE}
 
     def rejected_lines(self) -> int:
-        """How many lines of the CSV that was read last had another number of columns than the header."""
+        """How many lines of the CSV that was read last had another number of columns than the header; forgets them."""
         if "reject_errors" not in self.connection.list_tables():
             return 0
         row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
+        self._forget_rejected_lines()
         return int(row[0]) if row else 0
 
     def _forget_rejected_lines(self) -> None:

@@ -34,7 +34,7 @@ DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
 NUMBER = rf"^{BLANKS}({DIGITS}|{INFINITE}){BLANKS}$"
 DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-CLOCK = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
+CLOCK = r"([01]?[0-9]|2[0-3]):[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
 OFFSET = r"( ?UTC|[Zz]|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)"
 BARE = rf"^{BLANKS}{DATE}([ T]{CLOCK})?{BLANKS}$"
 ZONED = rf"^{BLANKS}{DATE}[ T]{CLOCK}{OFFSET}{BLANKS}$"
@@ -123,15 +123,16 @@ def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
 
 
 def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events, which the fingerprint covers too."""
-    from features.sides import read_sides  # it reads columns with the functions of this module
+    """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
+    from features.customers import with_customers  # both read columns with the functions of this module
+    from features.sides import read_sides
 
     sides = read_sides(config, engine)
-    if not sides:
-        return tables
-    held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
-    identity = json.dumps([tables.fingerprint, held], sort_keys=True)
-    return replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    if sides:
+        held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
+        identity = json.dumps([tables.fingerprint, held], sort_keys=True)
+        tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return with_customers(tables, config, engine)
 
 
 def shape(text: str) -> str:

@@ -49,6 +49,10 @@ class Past:
         """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""
         return aged(visible(rows, self.moments))
 
+    def newest(self, rows: ibis.Table) -> ibis.Table:
+        """Of rows (customer_id, day, seen, ...) the one of each customer that was known last before each cutoff."""
+        return newest(self.visible(rows), rows.columns)
+
     def pane(self, age: ibis.Value) -> ibis.Value:
         """The first window of the task, counted from 0, that holds an age."""
         return pane(age, self.task.windows)
@@ -68,6 +72,25 @@ def look_back(
 def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """Rows joined to every cutoff before which they happened and were known."""
     return rows.join(moments, rows.seen < moments.cutoff)
+
+
+def newest(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
+    """The last known of the visible rows of each customer and cutoff; of those known on one day, by `time`.
+
+    Rows that became known at once are told apart by all other columns, so that the order of a file decides nothing.
+    """
+    clocks = [name for name in ("seen", "time") if name in columns]
+    others = [name for name in columns if name not in ("customer_id", *clocks)]
+    order = [ibis.desc(known[name], nulls_first=False) for name in (*clocks, *others)]
+    place = ibis.row_number().over(ibis.window(group_by=KEYS, order_by=order))
+    numbered = known.mutate(place=place)
+    return numbered.filter(numbered.place == 0).drop("place")
+
+
+def days_since(rows: ibis.Table, name: str) -> ibis.Value:
+    """Days from a column of dates to the row's cutoff, from 1 on; null where the date is not before it."""
+    past = rows[name] < rows.cutoff
+    return past.ifelse(rows.cutoff.delta(rows[name], unit="day").cast("int64"), ibis.null("int64"))
 
 
 def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:

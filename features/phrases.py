@@ -29,6 +29,8 @@ def fill(template: str, value: Any, row: Row) -> str:
 def say(number: float, unit: str) -> str:
     """A number in words: money with two digits, shares in per cent, '#order' with its plural, a sign as a word.
 
+    'plain' leaves the number as it is.
+
     >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
     ('1,234.50', '26%', '1 day', '2 orders', '2.3')
     >>> say(-2, "more|fewer|#order"), say(0.5, "above|below|number")
@@ -43,6 +45,8 @@ def say(number: float, unit: str) -> str:
         return f"{number:.0%}"
     if unit == "number":
         return f"{number:,.1f}"
+    if unit == "plain":
+        return f"{number:,.10g}"
     if unit == "count":
         return f"{number:,.0f}"
     noun = unit.removeprefix("#") if unit.startswith("#") else unit.removesuffix("s")

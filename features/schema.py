@@ -15,6 +15,7 @@ import pyarrow as pa
 from features import intake
 from features.catalog import catalog
 from features.config import Config
+from features.customers import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
@@ -34,6 +35,7 @@ class Audit:
         gaps: The longest runs of days without any event: (first day without, days).
         months: Events, orders, customers and net amount by month.
         sides: The tables beside the events (`sides_audit.side_facts`).
+        customer_table: What the table of customers holds (`customers.customer_facts`), or None where there is none.
         breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing and stops nothing.
     """
@@ -56,6 +58,7 @@ class Audit:
     gaps: tuple[dict[str, Any], ...]
     months: tuple[dict[str, Any], ...]
     sides: tuple[Mapping[str, Any], ...]
+    customer_table: Mapping[str, Any] | None
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
@@ -81,7 +84,7 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
-    gross, beside = facts["gross"] or 0.0, side_facts(tables, engine)
+    gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
     return Audit(
         rows_read=tables.rows_read,
         rows=tables.rows,
@@ -100,9 +103,10 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
         late_rows=int(facts["late"] or 0),
         gaps=tuple(_gaps(days)[:5]),
         months=tuple(_months(tables, engine)),
+        customer_table=table,
         breaches=tuple(breaches(tables, task, engine, days)),
         sides=beside,
-        notes=(*_notes(tables, task, duplicates), *side_notes(beside, tables, task)),
+        notes=(*_notes(tables, task, duplicates), *customer_notes(table), *side_notes(beside, tables, task)),
         fingerprint=tables.fingerprint,
     )
 
@@ -137,7 +141,7 @@ def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
 
 
 def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
-    """Every breach of the contract, in words: stray dates, no purchase, a log shorter than the horizon."""
+    """Every breach of the contract, in words: stray dates, no purchase, a short log, several rows a customer."""
     found = _stray(days, task)
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
@@ -147,7 +151,7 @@ def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list
         )
     if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
-    return found
+    return [*found, *customer_breaches(tables, engine)]
 
 
 def _stray(days: pa.Table, task: Task) -> list[str]:
@@ -253,7 +257,8 @@ def describe(report: Audit) -> str:
     if report.late_rows:
         lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
-    lines += [f"gaps           {gaps or 'no week without events'}", *side_lines(report.sides)]
+    lines += [f"gaps           {gaps or 'no week without events'}"]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
     lines += ["", f"{'month':<9}{'events':>12}{'customers':>12}" + (f"{'net amount':>18}" if money else "")]
     most = max(month["events"] for month in report.months)
     for month in report.months:

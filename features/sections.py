@@ -113,7 +113,7 @@ class Customers(TableSection):
         unknown = [name for name in self.constant if name not in self.attributes]
         if unknown:
             raise ValueError(f"constant names {', '.join(unknown)}, which attributes does not")
-        both = sorted(set(self.personal) & {*self.attributes, self.since})
+        both = sorted(set(self.personal) & {*self.attributes, self.since, self.customer, self.known_at})
         if both:
             raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
         return self

@@ -18,14 +18,14 @@ STRANGERS = 5
 
 
 def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
-    """One entry a table, in the order in which they were read.
+    """One entry a table of activities, contacts or subscriptions, in the order in which they were read.
 
     Returns:
         table, rows_read, rows (usable), set_aside (reason, rows, customers), customers, unknown (those without any
         event), strangers (a few of them), never_bought (those with events but no purchase), first and last day of
         what happened (null where nothing did), late_rows (known on a later day), held_out_rows (of contacts).
     """
-    return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items())
+    return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items() if name != "customers")
 
 
 def _facts(name: str, side: Side, tables: Tables, engine: Engine) -> Facts:

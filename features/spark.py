@@ -161,8 +161,11 @@ class SparkEngine:
             UsageError: It is a database.
         """
         try:
-            frame = self.session.read.option("mergeSchema", "true").option("__globPaths__", str(_elsewhere(source)))
-            return self._view(f"read_{next(self._numbers)}", frame.parquet(*_paths(source, folder)))
+            reader = self.session.read.option("mergeSchema", "true")
+            place = (folder / Path(source).expanduser()).resolve()
+            if place.is_dir():
+                reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
+            return self._view(f"read_{next(self._numbers)}", reader.parquet(*_paths(source, folder)))
         except PROBLEMS as problem:
             hint = "; write its times as microseconds" if "NANOS" in str(problem) else ""
             raise DataError(f"{source}: cannot be read as parquet: {first_line(problem)}{hint}") from None
@@ -360,7 +363,12 @@ def _paths(source: str, folder: Path) -> list[str]:
             f'{source}: [engine] kind = "spark" reads Parquet only, found {files[0].name}; convert it once '
             f"(duckdb -c \"COPY (FROM '{files[0].name}') TO 'log.parquet'\"), or set kind = \"duckdb\""
         )
-    return [f"file://{file.resolve()}" for file in files]
+    return [_file(file) for file in files]
+
+
+def _file(path: Path) -> str:
+    """A path here as Spark reads it, which takes brackets and the like for globs unless they are escaped."""
+    return "file://" + re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path.resolve()))
 
 
 def _running() -> SparkSession | None:

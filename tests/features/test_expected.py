@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import engine as engine_room
-from features import expected
+from features import duck, expected
 from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.config import Config, EngineConfig
 from features.duck import DuckDBEngine
@@ -132,7 +131,7 @@ def test_batches_change_no_bit(
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
     whole = build(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
-        monkeypatch.setattr(engine_room, "BATCH", size)
+        monkeypatch.setattr(duck, "BATCH", size)
         assert build(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 

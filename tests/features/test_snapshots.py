@@ -231,14 +231,15 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
 
 
-def test_features_are_floats_without_nan_and_rows_are_sorted(
+def test_features_are_text_or_floats_without_nan_and_rows_are_sorted(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
     snapshots = build(make_log(table(random_lines(9, 60, True), ALL)), task, CUTOFFS, engine)
-    for name in snapshots.names:
-        column = snapshots.rows[name]
-        assert column.type == pa.float64()
-        assert all(abs(value) < 1e12 for value in column.drop_null().to_pylist()), name
+    for feature in snapshots.features:
+        column = snapshots.rows[feature.name]
+        assert column.type == (pa.string() if feature.unit == "level" else pa.float64())
+        if feature.unit != "level":
+            assert all(abs(value) < 1e12 for value in column.drop_null().to_pylist()), feature.name
     keys = [(row["cutoff"], row["customer_id"]) for row in snapshots.rows.select(["cutoff", "customer_id"]).to_pylist()]
     assert keys == sorted(set(keys))
 
