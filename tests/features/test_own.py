@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import regulars
-from features import leaks, own
+from features import cohort, leaks, own
 from features.config import Config, load
 from features.contract import Contract
 from features.duck import DuckDBEngine
@@ -65,8 +65,17 @@ def read(tmp_path: Path, make_config: Callable[..., Config], make_task: Callable
 
 
 @pytest.fixture
-def run(read: Try, make_log: Callable[..., Tables], make_task: Callable[..., Task], engine: DuckDBEngine) -> Callable:
-    """Builds a source's features of a small log: `a` buys every five days, `b` once."""
+def run(
+    read: Try,
+    make_log: Callable[..., Tables],
+    make_task: Callable[..., Task],
+    engine: DuckDBEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable:
+    """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them a few of ours."""
+    families = cohort.families
+    few = ("rhythm", "sums")
+    monkeypatch.setattr(cohort, "families", lambda t, c: [family for family in families(t, c) if family.name in few])
 
     def call(source: str) -> Snapshots:
         days = [("a", n) for n in range(0, 60, 5)] + [("b", 7)]
