@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from features.contract import Contract
 from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables
-from features.own import MODULE, Own
+from features.own import MODULE, Family, Own
 from features.snapshots import Snapshots, build, from_config
 from features.task import Task
 from tests.shop import make_shop
@@ -72,10 +73,13 @@ def run(
     engine: DuckDBEngine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable:
-    """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them a few of ours."""
+    """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them our chief measures."""
     families = cohort.families
-    few = ("rhythm", "sums")
-    monkeypatch.setattr(cohort, "families", lambda t, c: [family for family in families(t, c) if family.name in few])
+
+    def few(task: Task, contract: Contract) -> list[Family]:
+        return [replace(f, features=()) for f in families(task, contract) if f.name in ("rhythm", "sums")]
+
+    monkeypatch.setattr(cohort, "families", few)
 
     def call(source: str) -> Snapshots:
         days = [("a", n) for n in range(0, 60, 5)] + [("b", 7)]
