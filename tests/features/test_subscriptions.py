@@ -66,6 +66,7 @@ PRICES: dict[str, tuple[Terms, tuple[Any, ...]]] = {
     "free at first": ([(100, 60, 0.0), (60, None, 5.0)], (5.0, None, 1)),
     "the one that runs": ([(100, None, 10.0), (60, 30, 5.0)], (10.0, 0.5, 1)),
     "of one day, those that run": ([(100, None, 10.0), (100, None, 5.0), (100, 60, 1.0)], (15.0, None, 0)),
+    "added up by the day": ([(100, 60, 10.0), (100, 60, 5.0), (60, None, 30.0)], (30.0, 2.0, 1)),
     "ended": ([(100, 60, 10.0)], (None, None, 0)),
     "unknown": ([(100, None, None)], (None, None, 0)),
 }
