@@ -120,7 +120,7 @@ def refuse_taken_measures(own: Own, columns: Mapping[str, Sequence[str]]) -> Non
 
 
 def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
-    """Computes each of the user's features for the cohort, to name the one that fails, is infinite or not a number.
+    """Computes each of the user's features for the cohort, to name the one that fails, or gives what cannot be said.
 
     Raises:
         UsageError: With the feature, and what the engine said or how many customers it concerns and a few of them.
@@ -132,18 +132,22 @@ def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
         except DataError as problem:
             raise UsageError(f"{own.file}: feature {feature.name}: {problem}") from None
         if feature.dtype == "float64":
-            _refuse_not_finite(values, f"{own.file}: feature {feature.name}", engine)
+            known = values.filter(values.value.notnull())
+            wrong = known.filter(known.value.isnan() | (known.value.abs() > LARGEST_FLOAT))
+            told = "infinite or not a number", "where there is nothing to say it must be null: divide by `x.nullif(0)`"
+            _refuse_any(wrong, own, feature, told, engine)
+        if not feature.unread:
+            told = "null", "say in `unread` what that means, or give it a value: `.fill_null(0)`"
+            _refuse_any(values.filter(values.value.isnull()), own, feature, told, engine)
 
 
-def _refuse_not_finite(values: ibis.Table, place: str, engine: Engine) -> None:
-    known = values.filter(values.value.notnull())
-    wrong = known.filter(known.value.isnan() | (known.value.abs() > LARGEST_FLOAT)).select("customer_id").distinct()
-    if count := engine.count(wrong):
-        few = engine.arrow(wrong.order_by("customer_id").limit(5))["customer_id"].to_pylist()
-        raise UsageError(
-            f"{place}: infinite or not a number for {count:,} customers ({sample(few)}); where there is nothing to say "
-            "it must be null: divide by `x.nullif(0)`"
-        )
+def _refuse_any(wrong: ibis.Table, own: Own, feature: Feature, told: tuple[str, str], engine: Engine) -> None:
+    """Refuses a feature for the customers in a table, if there are any: what it is of them, and what to do."""
+    customers = wrong.select("customer_id").distinct()
+    if count := engine.count(customers):
+        few = engine.arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+        found, cure = told
+        raise UsageError(f"{own.file}: feature {feature.name}: {found} for {count:,} customers ({sample(few)}); {cure}")
 
 
 def _run(source: bytes, path: Path) -> ModuleType:

@@ -50,7 +50,7 @@ def check_feature(feature: Feature, known: Set[str]) -> None:
 def _check_words(text: Any, place: str, field: str) -> None:
     if not isinstance(text, str):
         raise Fault(f"{place} is {type(text).__name__}; expected text")
-    if field != "at_zero" and not text.strip():
+    if field not in ("unread", "at_zero") and not text.strip():
         raise Fault(f"{place} is missing: it is what a marketer reads")
     if field != "reading" and re.search(r"[{}]", text):
         raise Fault(f"{place} {text!r} has braces; only a reading is filled in")

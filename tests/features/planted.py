@@ -12,7 +12,7 @@ def families(task):
 
 def _feature(name, unit="count"):
     reading = "{value}" if unit == "level" else "{value:number}"
-    return Feature(name, lambda m: m[f"m_{name}"], name, name.replace("_", " "), reading, unit)
+    return Feature(name, lambda m: m[f"m_{name}"], name, name.replace("_", " "), reading, unit, unread="nothing")
 
 
 def _count(rows, name):
