@@ -250,7 +250,7 @@ def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
             told | {"tables": replace(told["tables"], contract=replace(told["tables"].contract, has_clock=False))}
         ),
         "features": lambda told: told | {"features": told["features"][1:]},
-        "own features": lambda told: told | {"salt": "other"},
+        "own features": lambda told: told | {"own": "other"},
         "new table": lambda told: (
             told | {"tables": replace(told["tables"], sides={"contacts": Side(told["tables"].events.limit(1), 1, ())})}
         ),
@@ -276,7 +276,7 @@ def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
             "features": snapshots.catalog(task, tables.contract),
             "cutoffs": CUTOFFS,
             "engine": engine,
-            "salt": "",
+            "own": "",
         }
         before, after = reuse.keys(**told), reuse.keys(**changed(name)(told))
     assert len(set(before.values())) == 4
