@@ -72,7 +72,9 @@ def demo(out: str, trials: int, quick: bool) -> None:
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
     from features.draft import draft
+    from features.source import refuse_url
 
+    refuse_url(file)
     target = Path(path)
     if target.exists():
         raise UsageError(
@@ -100,8 +102,8 @@ def check(path: str, leaks: bool) -> None:
 
         trials, proof = room.check(config)
         click.echo(f"\n{room.describe(trials)}")
-        if any(trial.leaks for trial in trials):
-            raise RefusedError(f"a feature looks ahead, see above and {proof}")
+        if found := sorted({name for trial in trials for name, _ in trial.leaks}):
+            raise RefusedError(f"{', '.join(found)} would change with the future: see above and {proof}")
     _closing(str(target), "regulars train", path)
 
 
@@ -113,8 +115,9 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
     """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
     from features.snapshots import build_file
 
-    rows, columns = build_file(load(path), list(cutoffs), Path(out))
-    _closing(f"{out}: {rows:,} rows, {columns} columns", "regulars train", path)
+    rows, columns, reused = build_file(load(path), list(cutoffs), Path(out))
+    unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
+    _closing(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
 
 
 @cli.command()

@@ -82,6 +82,7 @@ def measure(config: Path) -> dict[str, Any]:
     from features.snapshots import build_file
 
     loaded = load(config)
+    loaded = loaded.model_copy(update={"features": loaded.features.model_copy(update={"cache": "off"})})
     scratch = Path(loaded.engine.scratch)
     stop, spilled = threading.Event(), [0]
     watch = threading.Thread(target=_watch, args=(scratch, stop, spilled))

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, gammaln, hyp2f1, psi
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats], tuple[float, Floats]]  # log-parameters -> negative log-likelihood of all rows, its gradient
@@ -330,5 +331,6 @@ def _best(loss: Loss, starts: Sequence[Floats] | Floats, box: Floats, size: floa
         return total / size, slopes / size
 
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
-    ends = [minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=box.T, options=options) for start in starts]
+    with threadpool_limits(1, user_api="blas"):  # four numbers: threads would only wait for each other
+        ends = [minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=box.T, options=options) for start in starts]
     return min(ends, key=lambda end: end.fun).x

@@ -6,20 +6,43 @@ before); none can look ahead. Sums and counts over nothing are 0; means, extreme
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import ibis
 
-from features import expected, kinds, rhythm
-from features.contract import Contract
+from features import (
+    activities,
+    attributes,
+    contacts,
+    expected,
+    habits,
+    kinds,
+    lifecycle,
+    peers,
+    prices,
+    rhythm,
+    subscriptions,
+    trends,
+    whole_past,
+)
+from features.contract import ActivityColumns, Contract
+from features.errors import UsageError
 from features.feature import Feature
-from features.measures import DAY_MEASURES, by_window, order_measures
+from features.measures import (
+    DAY_MEASURES,
+    YEAR,
+    by_window,
+    earlier_spans,
+    order_measures,
+    purchase_measures,
+    window_spans,
+)
 from features.past import Past
 from features.task import Task
-from features.whole_past import whole_past
-from features.windowed import money_in, orders_in, season, trends, year_ago
+from features.windowed import money_in, orders_in
 
 
 @dataclass(frozen=True)
@@ -30,11 +53,15 @@ class Family:
         name: Of the stored stage.
         features: What is made of the measures (of these and of those of the families before).
         measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
+        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers.
+        section: The section of the config that it comes from.
     """
 
     name: str
     features: tuple[Feature, ...]
     measures: Callable[[Past], ibis.Table] | None = None
+    among: Callable[[ibis.Table], ibis.Table] | None = None
+    section: str = "events"
 
 
 def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
@@ -43,12 +70,26 @@ def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
 
 
 def families(task: Task, contract: Contract) -> tuple[Family, ...]:
-    """The families of a task on a log; the first gives every customer with a purchase a row."""
+    """The families of a task on a log; the first gives every customer with a purchase a row.
+
+    Raises:
+        UsageError: Two sections would give features of the same name.
+    """
+    found = (*_of_events(task, contract), *_of_sides(task, contract), *_of_customers(contract))
+    _refuse_same_names(found)
+    return found
+
+
+def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     return (
-        Family("rhythm", (*rhythm.recency(), *rhythm.gaps()), rhythm.measures),
+        Family("rhythm", _rhythm(), rhythm.measures),
+        Family("lifecycle", tuple(lifecycle.features(task.horizon))),
         Family("sums", _orders(task, contract), _sums),
         Family("active_days", (), _active_days),
-        Family("season", tuple(season(task.horizon, contract.has_amount)), year_ago),
+        Family("ever", _ever(task, contract), whole_past.measures),
+        Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),
+        Family("earlier", _trends(task, contract), _earlier),
+        _peers(task, contract),
         Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
         *(
             Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
@@ -57,18 +98,105 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     )
 
 
-def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*whole_past(contract.has_amount, contract.has_clock)]
-    for w in task.windows:
-        found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
-    for short, long in zip(task.windows[:-1], task.windows[1:], strict=True):
-        found += trends(short, long, contract.has_amount)
+def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of the tables beside the events."""
+    found = [
+        family for place, table in enumerate(contract.activities) for family in _activity(task, table, f"side{place}")
+    ]
+    if contract.has_contacts:
+        columns = tuple(contacts.features(task.windows, contract.has_cost, contract.has_control))
+        found += [
+            Family("contacts", columns, contacts.measures, section="contacts"),
+            Family("contacts_actions", tuple(contacts.variety()), contacts.actions, section="contacts"),
+            Family("contacts_answers", tuple(contacts.answered()), contacts.answers, section="contacts"),
+        ]
+    if contract.has_subscriptions:
+        columns = tuple(subscriptions.features(contract.has_end, contract.has_price))
+        found.append(Family("subscriptions", columns, subscriptions.measures, section="subscriptions"))
     return tuple(found)
 
 
+def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ...]:
+    """The families of a table of activities, stored under names that begin with `name`."""
+    section, columns = f"activities.{table.name}", tuple(activities.features(table, task.windows))
+    found = [Family(name, columns, partial(activities.measures, activity=table), section=section)]
+    if table.measure:
+        last = partial(activities.last, activity=table)
+        found.append(Family(f"{name}_last", tuple(activities.last_value(table)), last, section=section))
+    for place, kind in enumerate(table.kinds):
+        variety = partial(activities.variety, activity=table, kind=kind)
+        columns = tuple(activities.kinds(table, kind, task.windows))
+        found.append(Family(f"{name}_kind{place}", columns, variety, section=section))
+    return tuple(found)
+
+
+def _of_customers(contract: Contract) -> tuple[Family, ...]:
+    found = tuple(attributes.features(contract))
+    return (Family("customer_attributes", found, attributes.measures, section="customers"),) if found else ()
+
+
+def _refuse_same_names(found: Sequence[Family]) -> None:
+    """Stops where two sections, or two columns of one, would give features of the same name."""
+    first: dict[str, tuple[str, Feature]] = {}
+    for family in found:
+        for feature in family.features:
+            if feature.name in first:
+                section, other = first[feature.name]
+                raise UsageError(
+                    f"[{section}] and [{family.section}] would both give a feature {feature.name!r} "
+                    f"({other.phrase!r} and {feature.phrase!r}); rename the section or the column (a query can)"
+                )
+            first[feature.name] = family.section, feature
+
+
+def _rhythm() -> tuple[Feature, ...]:
+    return (*rhythm.recency(), *rhythm.gaps(), *rhythm.regularity(), *rhythm.silence())
+
+
+def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*whole_past.features(contract.has_amount)]
+    for w in task.windows:
+        found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
+    if contract.has_amount:
+        found += prices.units(task.windows) if contract.has_quantity else ()
+        found += prices.discounts(task.windows) if contract.has_discount else ()
+    return tuple(found)
+
+
+def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*habits.weekdays(), *(habits.hours() if contract.has_clock else ())]
+    if task.horizon.days < YEAR:
+        found += habits.season_habit(task.horizon)
+    for w in task.windows:
+        found += trends.fading(w, contract.has_amount)
+    return tuple(found)
+
+
+def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found: list[Feature] = []
+    for short, long in pairwise(task.windows):
+        found += trends.pace(short, long, contract.has_amount)
+    for w in task.windows:
+        found += trends.changes(w, contract.has_amount)
+    for short, (mid, long) in zip(task.windows, pairwise(task.windows[1:]), strict=False):
+        found += trends.acceleration(short, mid, long, contract.has_amount)
+    return tuple(found)
+
+
+def _peers(task: Task, contract: Contract) -> Family:
+    longest, has_amount = task.windows[-1], contract.has_amount
+    among = partial(peers.measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(peers.features(longest, has_amount)), among=among)
+
+
 def _sums(past: Past) -> ibis.Table:
-    return by_window(past.visible_orders, order_measures(past.tables.contract), past.task.windows)
+    return by_window(past.visible_orders, order_measures(past.tables.contract), window_spans(past.task.windows))
 
 
 def _active_days(past: Past) -> ibis.Table:
-    return by_window(past.days, DAY_MEASURES, past.task.windows)
+    return by_window(past.days, DAY_MEASURES, window_spans(past.task.windows))
+
+
+def _earlier(past: Past) -> ibis.Table:
+    bought = past.visible_orders.filter(past.visible_orders.purchase)
+    return by_window(bought, purchase_measures(past.tables.contract), earlier_spans(past.task.windows))

@@ -11,10 +11,10 @@ from features.sections import Activity
 
 @dataclass(frozen=True)
 class ActivityColumns:
-    """The columns of an `[activities.NAME]` table."""
+    """The columns of an `[activities.NAME]` table; its name, measure ('' for none) and kinds as slugs."""
 
     name: str
-    has_measure: bool = False
+    measure: str = ""
     kinds: tuple[str, ...] = ()
 
 
@@ -36,6 +36,9 @@ class Contract:
         has_clock: Whether the times of the events carry hours.
         activities: One entry a table, in the config's order.
         attributes: Those of the customer table that features may use.
+        has_control: Whether the contacts name the action that means: nothing was done.
+        has_end: Whether the terms of subscriptions may end.
+        as_of_today: Those that are left out: nothing says what they were at a past cutoff.
     """
 
     kinds: tuple[str, ...] = ()
@@ -45,10 +48,13 @@ class Contract:
     has_clock: bool = True
     activities: tuple[ActivityColumns, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+    as_of_today: tuple[str, ...] = ()
     has_since: bool = False
     has_contacts: bool = False
     has_cost: bool = False
+    has_control: bool = False
     has_subscriptions: bool = False
+    has_end: bool = False
     has_price: bool = False
 
 
@@ -66,13 +72,15 @@ def contract(config: Config, has_clock: bool, attributes: tuple[Attribute, ...] 
         has_since=config.customers is not None and bool(config.customers.since),
         has_contacts=contacts is not None,
         has_cost=contacts is not None and bool(contacts.cost),
+        has_control=contacts is not None and bool(contacts.control),
         has_subscriptions=terms is not None,
+        has_end=terms is not None and bool(terms.end),
         has_price=terms is not None and bool(terms.price),
     )
 
 
 def _activity(name: str, section: Activity) -> ActivityColumns:
-    return ActivityColumns(slug(name), bool(section.measure), tuple(slug(kind) for kind in section.kinds))
+    return ActivityColumns(slug(name), slug(section.measure), tuple(slug(kind) for kind in section.kinds))
 
 
 def slug(name: str) -> str:

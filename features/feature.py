@@ -24,7 +24,7 @@ class Feature:
         family: Features of one family say nearly the same; a customer is given one reason of each.
         phrase: What it is, for a marketer: 'orders in the last 90 days'.
         reading: The customer's own value in words; `{value:…}` is this feature, other names are other features.
-        unread: What is said where a value is null.
+        unread: When the value is null, in words that are said of a customer then; empty: it never is.
         at_zero: What is said of 0, where that reads better than the number.
         unit: 'orders', 'days', 'money', 'share', 'ratio', 'count', or 'level' (text: the only unit that is no number).
         window: The window, or None for the whole past.
@@ -38,7 +38,7 @@ class Feature:
     reading: str
     unit: str
     window: Window | None = None
-    unread: str = "not enough history"
+    unread: str = ""
     at_zero: str = ""
     actionable: bool = False
 
@@ -46,6 +46,11 @@ class Feature:
     def dtype(self) -> str:
         """The type of its column."""
         return "string" if self.unit == "level" else "float64"
+
+    @property
+    def null_rule(self) -> str:
+        """When its value is null, in words."""
+        return f"null: {self.unread}" if self.unread else "never null"
 
     def read(self, row: Row) -> str:
         """The customer's own reading, such as 'last order 74 days ago, usually every 12 days'."""
@@ -58,6 +63,11 @@ class Feature:
 def column(name: str) -> Compute:
     """A measure as it is."""
     return lambda m: m[name]
+
+
+def ratio(above: str, below: str) -> Compute:
+    """One measure over another; null where that is 0."""
+    return lambda m: m[above] / m[below].nullif(0)
 
 
 def count(name: str) -> Compute:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,21 +13,25 @@ from features.errors import UsageError
 
 
 @contextmanager
-def file_in_place(target: Path) -> Iterator[Path]:
+def file_in_place(target: Path, name: Callable[[Path], str] | None = None) -> Iterator[Path]:
     """A path beside `target` that takes its place when the block ends well, and is gone when it does not.
+
+    Args:
+        target: The place.
+        name: Gives the written file's name, where that tells of what is in it.
 
     Raises:
         UsageError: The place cannot be written to.
     """
     with _writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        handle, beside_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
         os.close(handle)
-    beside = Path(name)
+    beside = Path(beside_name)
     try:
         yield beside
         with _writable(target):
-            beside.replace(target)
+            beside.replace(target if name is None else target.with_name(name(beside)))
     finally:
         beside.unlink(missing_ok=True)
 

@@ -6,12 +6,11 @@ so the same log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import ibis
@@ -23,8 +22,8 @@ from features.contract import Contract, contract, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.sections import LISTS, Events, TableSection
+from features.source import require_columns
 
-Change = Callable[[ibis.Table], ibis.Table]
 TICKS = 10_000
 LARGEST, GREATEST_FLOAT = 1e12, 1.7976931348623157e308
 # What text must look like before an engine reads it as a number or a time: engines differ in what else they accept, and
@@ -89,13 +88,13 @@ class Tables:
     fingerprint: str
 
 
-def load(config: Config, engine: Engine, change: Change | None = None) -> Tables:
-    """Reads [events] into the contract.
+def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
+    """Reads [events], and the tables beside them, into the contract.
 
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
-        change: Applied to the rows in the contract's types before anything is counted, for `leaks`.
+        whole: Read every column of a database and not only the named ones, to compare whole rows.
 
     Raises:
         DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
@@ -103,9 +102,8 @@ def load(config: Config, engine: Engine, change: Change | None = None) -> Tables
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    source = engine.read(events.source, config.folder, (events.customer, events.order, events.id, *events.kinds))
-    if events.query:
-        source = engine.query(source, events.query, "queried")
+    roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
+    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
     need_columns(source, events, "events")
     steps.update()
     rows_read = engine.count(source)
@@ -113,15 +111,28 @@ def load(config: Config, engine: Engine, change: Change | None = None) -> Tables
         raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
-    _refuse_mixed_zones(source, events, engine)
+    refuse_mixed_zones(source, events, engine)
     rows = _normalise(source, events, engine)
-    stored = engine.store("intake", rows if change is None else change(engine.store("unchanged", rows)))
+    stored = engine.store("intake", rows)
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _first_of_each_id(stored))
     tables = _summarise(stored, source, config, engine, rows_read)
     steps.close()
-    return tables
+    return _with_sides(tables, config, engine)
+
+
+def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
+    """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
+    from features.customers import with_customers  # both read columns with the functions of this module
+    from features.sides import read_sides
+
+    sides = read_sides(config, engine)
+    if sides:
+        held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
+        identity = json.dumps([tables.fingerprint, held], sort_keys=True)
+        tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return with_customers(tables, config, engine)
 
 
 def shape(text: str) -> str:
@@ -135,13 +146,7 @@ def shape(text: str) -> str:
 
 def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
     """Refuses a section that names a column which its source does not have, or kinds whose features would collide."""
-    for role, column in section.roles().items():
-        if column not in source.columns:
-            near = difflib.get_close_matches(column, source.columns, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(
-                f"[{place}] {role}: the source has no column {column!r}; {hint}it has {', '.join(source.columns)}"
-            )
+    require_columns(place, section.roles(), source.columns)
     for key in LISTS:
         names = getattr(section, key, ())
         slugs = [slug(name) for name in names]
@@ -259,18 +264,20 @@ def _until(events: Events) -> date:
         raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
 
 
-def _refuse_mixed_zones(source: ibis.Table, events: Events, engine: Engine) -> None:
+def refuse_mixed_zones(
+    source: ibis.Table, section: TableSection, engine: Engine, role: str = "time", place: str = "events"
+) -> None:
     """Text times of which some carry an offset and some do not are ambiguous unless the config says a zone."""
-    column = source[events.time]
-    if not column.type().is_string() or events.timezone or events.time_format:
+    column = source[getattr(section, role)]
+    if not column.type().is_string() or section.timezone or section.time_format:
         return
     text = column.replace("/", "-")
     bare = text.re_search(BARE) & text.re_search(":")
     counts = engine.arrow(source.aggregate(offset=text.re_search(ZONED).sum(), bare=bare.sum())).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
         raise DataError(
-            f"[events] time: column {events.time!r} mixes {counts['offset']:,} times with an offset and "
-            f"{counts['bare']:,} without; set [events] timezone to the zone of those without, such as 'Europe/London'"
+            f"[{place}] {role}: column {column.get_name()!r} mixes {counts['offset']:,} times with an offset and "
+            f"{counts['bare']:,} without; set [{place}] timezone to the zone of those without, such as 'Europe/London'"
         )
 
 
@@ -284,7 +291,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
 
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     events = config.events
-    aside = _set_aside(stored, engine)
+    aside = set_aside(stored, engine)
     rejected = engine.rejected_lines()
     if rejected > events.max_unreadable * (rows_read + rejected):
         raise DataError(
@@ -295,7 +302,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     if rejected:
         aside = (*aside, SetAside("malformed line", rejected, ()))
     good = stored.filter(stored.reason.isnull()).drop("reason")
-    _refuse_unreadable(aside, source, stored, events, engine, rows_read)
+    refuse_unreadable(aside, source, events, engine, rows_read)
     facts = engine.arrow(
         good.aggregate(
             rows=good.count(),
@@ -329,7 +336,8 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     )
 
 
-def _set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
+def set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
+    """The rows that have a `reason`, counted by it, with a few of their customers."""
     bad = stored.filter(stored.reason.notnull())
     counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
     found = []
@@ -340,34 +348,45 @@ def _set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
     return tuple(found)
 
 
-def _refuse_unreadable(
-    aside: tuple[SetAside, ...], source: ibis.Table, stored: ibis.Table, events: Events, engine: Engine, rows_read: int
+def refuse_unreadable(
+    aside: tuple[SetAside, ...],
+    source: ibis.Table,
+    section: TableSection,
+    engine: Engine,
+    rows_read: int,
+    place: str = "events",
+    times: Sequence[str] = ("time",),
+    numbers: Sequence[str] = ("amount",),
 ) -> None:
-    """Stops where too many rows cannot be read: what is left would not stand for the whole."""
-    repairs = {
-        "time": "set [events] time_format, such as '%d/%m/%Y %H:%M'",
-        "amount": "clean it in [events] query, such as CAST(regexp_replace(price, '[^0-9.-]', '', 'g') AS DOUBLE)",
-    }
+    """Stops where too many rows cannot be read: what is left would not stand for the whole.
+
+    Raises:
+        DataError: For the first role, of `times` and then of `numbers`, of which too many are unusable.
+    """
+    clean = "such as CAST(regexp_replace(price, '[^0-9.-]', '', 'g') AS DOUBLE)"
+    repairs = dict.fromkeys(times, f"set [{place}] time_format, such as '%d/%m/%Y %H:%M'")
+    repairs |= dict.fromkeys(numbers, f"clean it in [{place}] query, {clean}")
     for role, repair in repairs.items():
-        wrong = [a for a in aside if a.reason in (f"unreadable {role}", f"infinite {role}", f"missing {role}")]
+        bad = {f"{what} {role}" for what in ("unreadable", "infinite", "missing", "impossible")}
+        wrong = [a for a in aside if a.reason in bad]
         rows = sum(a.rows for a in wrong)
-        if rows <= events.max_unreadable * rows_read:
+        if rows <= section.max_unreadable * rows_read:
             continue
-        column = getattr(events, role)
+        column = getattr(section, role)
         ids = sorted({c for a in wrong for c in a.customers})
         raise DataError(
-            f"{events.source}: {rows:,} of {rows_read:,} rows have no usable {role} in column {column!r}"
-            f"{_shapes(source, column, role, events, engine)}"
+            f"{section.source}: {rows:,} of {rows_read:,} rows have no usable {role} in column {column!r}"
+            f"{_shapes(source, column, role if role in times else '', section, engine)}"
             f"{f'; customers {sample(ids)}' if ids else ''}; {repair}, "
-            f"or allow it with [events] max_unreadable (now {events.max_unreadable:g})"
+            f"or allow it with [{place}] max_unreadable (now {section.max_unreadable:g})"
         )
 
 
-def _shapes(source: ibis.Table, column: str, role: str, events: Events, engine: Engine) -> str:
-    """What unreadable text looks like, with letters and digits masked."""
+def _shapes(source: ibis.Table, column: str, time: str, section: TableSection, engine: Engine) -> str:
+    """What unreadable text looks like, with letters and digits masked; `time` is the role of a time, '' of a number."""
     if not source[column].type().is_string():
         return ""
-    read = as_number(source[column]) if role == "amount" else as_moment(source[column], events, engine, role)
+    read = as_moment(source[column], section, engine, time) if time else as_number(source[column])
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
     return f" (written like {shape(found[0])!r})" if found else ""

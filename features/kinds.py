@@ -18,7 +18,7 @@ def measures(past: Past, kind: str) -> ibis.Table:
     """One row a (customer, cutoff, value) with its lines in every window, then counts, sums and products of those.
 
     A value counts as different in a window when its youngest line is inside, and as new when its oldest is. All
-    numbers are whole, so no sum depends on the order of rows.
+    numbers are whole, so no sum depends on the order of rows; of equal favourites the last in the alphabet is taken.
     """
     values, windows = _values(past, kind), past.task.windows
     lines = {str(w): values[f"lines_{w}"] for w in windows} | {"ever": values.lines}
@@ -31,7 +31,9 @@ def measures(past: Past, kind: str) -> ibis.Table:
         before = values.lines - lines[str(w)]
         found[f"{kind}_squares_before_{w}"] = (before * before).sum()
         found[f"{kind}_product_{w}"] = (before * lines[str(w)]).sum()
-    return values.group_by(KEYS).aggregate(**{name: value.cast("int64") for name, value in found.items()})
+    favourite = values.value.argmax(ibis.struct({"lines": values.lines, "value": values.value}))
+    sums = {name: value.cast("int64") for name, value in found.items()}
+    return values.group_by(KEYS).aggregate(**sums, **{f"{kind}_favourite": favourite})
 
 
 def _values(past: Past, kind: str) -> ibis.Table:
@@ -60,6 +62,15 @@ def features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
         f"concentration on few {plural(noun)} so far",
         f"{plural(noun)} so far as concentrated as {{value:share}} (one only would be 100%)",
         "share",
+        unread=f"no {noun} known",
+    )
+    yield Feature(
+        f"{slug}_favourite_ever",
+        lambda m: m[f"{slug}_favourite"],
+        f"favourite {noun}",
+        f"favourite {noun} so far",
+        f"mostly {{value:level}} as {noun}",
+        "level",
         unread=f"no {noun} known",
     )
 

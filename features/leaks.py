@@ -1,29 +1,37 @@
 """The proof that nothing looks ahead: what happened, or became known, at or after a cutoff is deleted, then corrupted,
 the features are built again, and every one of every customer must be the same to the last bit.
+
+The features that are compared with were built for all tried cutoffs at once from the whole log, as training builds
+them; those of the changed log for one cutoff alone. So what one cutoff sees of another is found out as well. Which
+columns there are is settled by the config and the log as a whole; whatever else is known of the whole log (its first
+and last day, its counts) follows the change.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any
 
 import ibis
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
-from features import intake, schema, snapshots
+from features import intake, own, schema, snapshots
 from features.config import Config
-from features.engine import open_engine
+from features.corruption import corrupt_after, delete_after
+from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
-from features.intake import Change
+from features.intake import Tables
+from features.own import Own
+from features.task import Task
 
-SHIFT_DAYS, STRANGER = 3, "nobody-"
+Change = Callable[[ibis.Table, date], ibis.Table]
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Trial:
     Attributes:
         cutoff: The cutoff.
         change: 'deleted' or 'corrupted'.
-        changed_rows: Rows at or after the cutoff, by either clock.
+        changed_rows: Rows at or after the cutoff, by either clock, of each table.
         customers: Customers compared.
         features: Features compared.
         leaks: Feature and the number of customers for whom it changed; 'customers' where the cohort did.
@@ -41,7 +49,7 @@ class Trial:
 
     cutoff: date
     change: str
-    changed_rows: int
+    changed_rows: Mapping[str, int]
     customers: int
     features: int
     leaks: tuple[tuple[str, int], ...]
@@ -52,27 +60,73 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
 
     Raises:
         DataError: No cutoff is mature.
+        UsageError: The file of the user's own features cannot be used.
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = intake.load(config, engine)
         schema.require(tables, task, engine)
+        mine = own.read(config, task, tables.contract)
         cutoffs = spread(schema.mature_cutoffs(tables, task), count)
-    if not cutoffs:
-        raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
-    changes = {"deleted": delete_after, "corrupted": corrupt_after}
-    bar = tqdm(total=len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
+        if not cutoffs:
+            raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
+        return prove_at(tables, task, mine, cutoffs, engine)
+
+
+def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: Engine) -> list[Trial]:
+    """Tries given cutoffs of a log."""
+    changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}
+    bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
+        whole = snapshots.build(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
+        bar.update()
         for cutoff in cutoffs:
-            honest, changed_rows = _build(config, cutoff, None)
+            honest = whole.filter(pc.equal(whole["cutoff"], pa.scalar(datetime.combine(cutoff, time()))))
+            rows = later_rows(tables, cutoff, engine)
+            size = {"customers": honest.num_rows, "features": honest.num_columns - len(snapshots.KEYS)}
             for name, change in changes.items():
-                altered, _ = _build(config, cutoff, lambda rows, c=change, d=cutoff: c(rows, d))  # type: ignore[misc]
+                changed = change_tables(tables, change, cutoff, engine)
+                altered = snapshots.build(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
                 found = differences(honest, altered)
-                size = {"customers": honest.num_rows, "features": honest.num_columns - len(snapshots.KEYS)}
-                trials.append(Trial(cutoff, name, changed_rows, leaks=tuple(found.items()), **size))
+                trials.append(Trial(cutoff, name, rows, leaks=tuple(found.items()), **size))
                 bar.update()
     return trials
+
+
+def later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
+    """How many rows of each table happened, or became known, at or after a cutoff."""
+    rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
+    return {name: engine.count(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
+
+
+def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) -> Tables:
+    """The contract with every table changed, and all that is known of the log as a whole counted anew."""
+    events = engine.store("changed_events", change(tables.events, cutoff))
+    sides = {}
+    for place, (name, side) in enumerate(tables.sides.items()):
+        rows = engine.store(f"changed_side_{place}", change(side.rows, cutoff))
+        sides[name] = replace(side, rows=rows, rows_read=engine.count(rows), set_aside=())
+    facts = engine.arrow(
+        events.aggregate(
+            rows=events.count(),
+            customers=events.customer_id.nunique(),
+            first=events.day.min(),
+            last=ibis.greatest(events.day.max(), ibis.literal(cutoff)),
+        )
+    ).to_pylist()[0]
+    return replace(
+        tables,
+        events=events,
+        source=events,
+        sides=sides,
+        rows_read=facts["rows"],
+        end=facts["last"] + (tables.end - tables.last),
+        set_aside=(),
+        duplicates_dropped=0,
+        fingerprint=engine.content(events),
+        **facts,
+    )
 
 
 def check(config: Config) -> tuple[list[Trial], Path]:
@@ -93,43 +147,21 @@ def spread(cutoffs: Sequence[date], count: int) -> list[date]:
     return [cutoffs[place] for place in places]
 
 
-def delete_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
-    """The rows of a log that had happened and were known before a cutoff."""
-    return rows.filter(rows.seen < ibis.literal(cutoff))
-
-
-def corrupt_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
-    """A log whose rows at or after a cutoff have other times, orders, amounts and kinds, and bring new customers."""
-    past = delete_after(rows, cutoff)
-    future = rows.filter(rows.seen >= ibis.literal(cutoff))
-    later = ibis.interval(days=SHIFT_DAYS)
-    wrong: dict[str, Any] = {
-        "order_id": future.order_id + "-corrupted",
-        "time": future.time + later,
-        "day": (future.day.cast("timestamp") + later).date(),
-        "seen": (future.seen.cast("timestamp") + later).date(),
-        "amount": (future.amount * -3 + 123_456).cast("int64"),
-        "quantity": (future.quantity * 7 + 10_000).cast("int64"),
-        **{name: ibis.literal("corrupted") for name in rows.columns if name.startswith("kind_")},
-    }
-    spoilt = future.mutate(**{name: value.cast(rows[name].type()) for name, value in wrong.items()})
-    strangers = spoilt.mutate(customer_id=ibis.literal(STRANGER) + spoilt.customer_id)
-    return ibis.union(past, spoilt.select(past.columns), strangers.select(past.columns))
-
-
 def differences(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
     """The columns that differ in any bit, with the number of customers concerned; 'customers' where those differ.
 
     >>> differences(pa.table({"customer_id": ["a"], "x": [1.0]}), pa.table({"customer_id": ["a"], "x": [1.5]}))
     {'x': 1}
     """
+    found = {}
     if not honest["customer_id"].equals(altered["customer_id"]):
         mine, theirs = (set(table["customer_id"].to_pylist()) for table in (honest, altered))
-        return {"customers": len(mine ^ theirs)}
-    found = {}
+        found["customers"] = len(mine ^ theirs)
+        both = pa.array(sorted(mine & theirs), pa.string())
+        honest, altered = (table.filter(pc.is_in(table["customer_id"], both)) for table in (honest, altered))
     for name in dict.fromkeys([*honest.column_names, *altered.column_names]):
-        both = name in honest.column_names and name in altered.column_names
-        count = _differing(honest[name], altered[name]) if both else honest.num_rows
+        shared = name in honest.column_names and name in altered.column_names
+        count = _differing(honest[name], altered[name]) if shared else honest.num_rows
         if count:
             found[name] = count
     return found
@@ -141,23 +173,16 @@ def describe(trials: Sequence[Trial]) -> str:
     for t in trials:
         leaks = ", ".join(f"{name} ({count:,} customers)" for name, count in t.leaks)
         verdict = f"LEAK: {leaks}" if leaks else "every bit the same"
+        later = ", ".join(f"{rows:,} of {name}" for name, rows in t.changed_rows.items())
         size = f"{t.customers:,} customers x {t.features} features"
-        lines.append(f"cutoff {t.cutoff}: {t.changed_rows:,} later rows {t.change}, {size}: {verdict}")
+        lines.append(f"cutoff {t.cutoff}: later rows {t.change} ({later}), {size}: {verdict}")
     return "\n".join(lines)
-
-
-def _build(config: Config, cutoff: date, change: Change | None) -> tuple[pa.Table, int]:
-    """Features of a cutoff of the log, changed or not, and how many rows stand at or after it."""
-    with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine, change)
-        later = engine.count(tables.events.filter(tables.events.seen >= ibis.literal(cutoff)))
-        reaching = replace(tables, last=max(tables.last, cutoff))
-        rows = snapshots.build(reaching, config.task.task(), [cutoff], engine, with_labels=False).rows
-    return rows, later
 
 
 def _differing(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int:
     """How many values differ in any bit; null equals null only."""
+    if a.type != b.type:
+        return len(a)
     nulls = a.is_null().to_numpy(), b.is_null().to_numpy()
     if not pa.types.is_floating(a.type):
         return int(sum(x != y for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)))

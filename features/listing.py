@@ -20,7 +20,7 @@ FULL = Contract(
     kinds=("category",),
     has_quantity=True,
     has_discount=True,
-    activities=(ActivityColumns("visits", has_measure=True, kinds=("page",)),),
+    activities=(ActivityColumns("visits", "minutes", ("page",)),),
     attributes=(
         Attribute("plan", "level", constant=True),
         Attribute("age", "number", constant=True),
@@ -29,19 +29,22 @@ FULL = Contract(
     has_since=True,
     has_contacts=True,
     has_cost=True,
+    has_control=True,
     has_subscriptions=True,
+    has_end=True,
     has_price=True,
 )
 HEAD = """\
 # The features
 
-Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count} of them, from
-one kind (`category`), one activity (`visits`, with a measure and the kind `page`), contacts, subscriptions and three
-attributes. More kinds and activities bring more; a log without a column has none of the features made of it.
+Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count}
+of them, from one kind (`category`), one activity (`visits`, with the measure `minutes` and the kind `page`), contacts,
+subscriptions and three attributes. More kinds and activities bring
+more; a log without a column has none of the features made of it.
 
-`W` stands for each window, `V` for the next longer one. *Null* says when a value is null (empty: never): sums and counts
-over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page is written by
-`python -m features.listing docs/features.md`; a test keeps it true.
+`W` stands for each window, `V` and `U` for the next longer ones. *Null* says when a value is null (empty: never): sums
+and counts over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page is
+written by `python -m features.listing docs/features.md`; a test keeps it true.
 """
 
 
@@ -74,7 +77,7 @@ def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:
     'orders in the last W days'
     """
     named = [w for w in windows if f"_{w}" in feature.name]
-    for letter, w in zip("WV", named, strict=False):
+    for letter, w in zip("WVU", named, strict=False):
         text = text.replace(f"_{w}", f"_{letter}").replace(f"{w.days} days", f"{letter} days")
         text = text.replace(f"the last {w.days}", f"the last {letter}")
     return text

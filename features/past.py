@@ -31,9 +31,9 @@ class Past:
         engine: Where it runs.
         orders: What happened, and became known, of an order on one day: customer_id, order_id, day, seen, amount,
             refund, quantity, discount (ticks), lines, time.
-        visible_orders: One row a customer, cutoff and order as it stood: day (its first), hour, amount, refund,
-            quantity, discount, lines, age, pane, purchase (its net amount is positive).
-        days: One row a customer, cutoff and day with a purchase: spend, age, pane, place (0: the last day), gap
+        visible_orders: One row a customer, cutoff and order as it stood: day, time and hour (its first), amount,
+            refund, quantity, discount, lines, age, purchase (its net amount is positive).
+        days: One row a customer, cutoff and day with a purchase: spend, age, place (0: the last day), gap
             (days since the one before, null for the first).
     """
 
@@ -49,6 +49,10 @@ class Past:
         """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""
         return aged(visible(rows, self.moments))
 
+    def newest(self, rows: ibis.Table) -> ibis.Table:
+        """Of rows (customer_id, day, seen, ...) the one of each customer that was known last before each cutoff."""
+        return newest(self.visible(rows), rows.columns)
+
     def pane(self, age: ibis.Value) -> ibis.Value:
         """The first window of the task, counted from 0, that holds an age."""
         return pane(age, self.task.windows)
@@ -59,15 +63,34 @@ def look_back(
 ) -> Past:
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount
-    moments = engine.load("cutoffs", pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())}))
-    orders = stage("orders", _orders(tables))
-    seen = stage("visible", _visible_orders(orders, moments, task, has_amount))
+    moments = engine.load("cutoffs", cutoff_rows(cutoffs))
+    orders = stage("orders", order_days(tables))
+    seen = stage("visible", _visible_orders(orders, moments, has_amount))
     return Past(tables, task, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
 
 
 def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """Rows joined to every cutoff before which they happened and were known."""
     return rows.join(moments, rows.seen < moments.cutoff)
+
+
+def newest(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
+    """The last known of the visible rows of each customer and cutoff; of those known on one day, by `time`.
+
+    Rows that became known at once are told apart by all other columns, so that the order of a file decides nothing.
+    """
+    clocks = [name for name in ("seen", "time") if name in columns]
+    others = [name for name in columns if name not in ("customer_id", *clocks)]
+    order = [ibis.desc(known[name], nulls_first=False) for name in (*clocks, *others)]
+    place = ibis.row_number().over(ibis.window(group_by=KEYS, order_by=order))
+    numbered = known.mutate(place=place)
+    return numbered.filter(numbered.place == 0).drop("place")
+
+
+def days_since(rows: ibis.Table, name: str) -> ibis.Value:
+    """Days from a column of dates to the row's cutoff, from 1 on; null where the date is not before it."""
+    past = rows[name] < rows.cutoff
+    return past.ifelse(rows.cutoff.delta(rows[name], unit="day").cast("int64"), ibis.null("int64"))
 
 
 def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
@@ -87,7 +110,12 @@ def pane(age: ibis.Value, windows: Sequence[Window]) -> ibis.Value:
     return ibis.cases(*tests, else_=ibis.literal(len(windows), "int8"))
 
 
-def _orders(tables: Tables) -> ibis.Table:
+def cutoff_rows(cutoffs: Sequence[date]) -> pa.Table:
+    """One row a cutoff, ascending."""
+    return pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())})
+
+
+def order_days(tables: Tables) -> ibis.Table:
     """The part of an order that happened, and became known, on one day: it never straddles a cutoff."""
     e = tables.events
     return e.group_by("customer_id", "order_id", "day", "seen").aggregate(
@@ -100,25 +128,26 @@ def _orders(tables: Tables) -> ibis.Table:
     )
 
 
-def _visible_orders(orders: ibis.Table, moments: ibis.Table, task: Task, has_amount: bool) -> ibis.Table:
-    """Orders as they stood at each cutoff, with age in days, pane, and whether they are purchases."""
+def _visible_orders(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
+    """Orders as they stood at each cutoff, with age in days, and whether they are purchases."""
     past = visible(orders, moments)
     sums = ("amount", "refund", "quantity", "discount", "lines")
     whole = aged(
         past.group_by("customer_id", "cutoff", "order_id").aggregate(
             day=past.day.min(),
+            time=past.time.min(),
             hour=past.time.min().hour().cast("int64"),
             **{name: past[name].sum().cast("int64") for name in sums},
         )
     )
     bought = (whole.amount > 0) if has_amount else ibis.literal(True)
-    return whole.mutate(pane=pane(whole.age, task.windows), purchase=bought)
+    return whole.mutate(purchase=bought)
 
 
 def _purchase_days(orders: ibis.Table) -> ibis.Table:
     """One row a day with a purchase: its spend, and the gap to the one before (null for the first)."""
     bought = orders.filter(orders.purchase)
-    days = bought.group_by("customer_id", "cutoff", "day", "age", "pane").aggregate(spend=bought.amount.sum())
+    days = bought.group_by("customer_id", "cutoff", "day", "age").aggregate(spend=bought.amount.sum())
     order = ibis.window(group_by=KEYS, order_by=days.day)
     return days.mutate(
         spend=days.spend.cast("int64"),

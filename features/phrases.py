@@ -27,17 +27,26 @@ def fill(template: str, value: Any, row: Row) -> str:
 
 
 def say(number: float, unit: str) -> str:
-    """A number in words: money with two digits, shares in per cent, '#order' with its plural.
+    """A number in words: money with two digits, shares in per cent, '#order' with its plural, a sign as a word.
+
+    'plain' leaves the number as it is.
 
     >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
     ('1,234.50', '26%', '1 day', '2 orders', '2.3')
+    >>> say(-2, "more|fewer|#order"), say(0.5, "above|below|number")
+    ('2 orders fewer', '0.5 above')
     """
+    if "|" in unit:
+        above, below, size = unit.split("|")
+        return f"{say(abs(number), size)} {below if number < 0 else above}"
     if unit == "money":
         return f"{number:,.2f}"
     if unit == "share":
         return f"{number:.0%}"
     if unit == "number":
         return f"{number:,.1f}"
+    if unit == "plain":
+        return f"{number:,.10g}"
     if unit == "count":
         return f"{number:,.0f}"
     noun = unit.removeprefix("#") if unit.startswith("#") else unit.removesuffix("s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -12,11 +13,14 @@ import ibis
 import pyarrow as pa
 
 from features import intake
+from features.catalog import catalog
 from features.config import Config
+from features.customers import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
 from features.intake import TICKS, Tables
+from features.sides_audit import side_facts, side_lines, side_notes
 from features.task import Task, Window
 
 STRAY_SHARE = 0.01
@@ -30,6 +34,8 @@ class Audit:
     Attributes:
         gaps: The longest runs of days without any event: (first day without, days).
         months: Events, orders, customers and net amount by month.
+        sides: The tables beside the events (`sides_audit.side_facts`).
+        customer_table: What the table of customers holds (`customers.customer_facts`), or None where there is none.
         breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing and stops nothing.
     """
@@ -51,6 +57,8 @@ class Audit:
     late_rows: int
     gaps: tuple[dict[str, Any], ...]
     months: tuple[dict[str, Any], ...]
+    sides: tuple[Mapping[str, Any], ...]
+    customer_table: Mapping[str, Any] | None
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
@@ -76,7 +84,7 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
-    gross = facts["gross"] or 0.0
+    gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
     return Audit(
         rows_read=tables.rows_read,
         rows=tables.rows,
@@ -95,16 +103,21 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
         late_rows=int(facts["late"] or 0),
         gaps=tuple(_gaps(days)[:5]),
         months=tuple(_months(tables, engine)),
+        customer_table=table,
         breaches=tuple(breaches(tables, task, engine, days)),
-        notes=tuple(_notes(tables, task, duplicates)),
+        sides=beside,
+        notes=(*_notes(tables, task, duplicates), *customer_notes(table), *side_notes(beside, tables, task)),
         fingerprint=tables.fingerprint,
     )
 
 
 def check(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
+    task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        report = audit(intake.load(config, engine), config.task.task(), engine)
+        tables = intake.load(config, engine, whole=True)
+        catalog(task, tables.contract)  # refuses features of the same name
+        report = audit(tables, task, engine)
     target = config.output / "audit.json"
     write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
@@ -128,7 +141,7 @@ def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
 
 
 def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
-    """Every breach of the contract, in words: stray dates, no purchase, a log shorter than the horizon."""
+    """Every breach of the contract, in words: stray dates, no purchase, a short log, several rows a customer."""
     found = _stray(days, task)
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
@@ -138,7 +151,7 @@ def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list
         )
     if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
-    return found
+    return [*found, *customer_breaches(tables, engine)]
 
 
 def _stray(days: pa.Table, task: Task) -> list[str]:
@@ -244,7 +257,8 @@ def describe(report: Audit) -> str:
     if report.late_rows:
         lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
-    lines.append(f"gaps           {gaps or 'no week without events'}")
+    lines += [f"gaps           {gaps or 'no week without events'}"]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
     lines += ["", f"{'month':<9}{'events':>12}{'customers':>12}" + (f"{'net amount':>18}" if money else "")]
     most = max(month["events"] for month in report.months)
     for month in report.months:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from features.source import Source
 from features.task import Cohort, Task, Window
 
 # Keys of a section that name one column, and those that name several.
@@ -14,6 +15,7 @@ ROLES = (
     "cost", "propensity", "start", "end", "price",
 )  # fmt: skip
 LISTS = ("kinds", "attributes")
+IDS = ("customer", "order", "id", "action")
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
@@ -24,14 +26,17 @@ Duration = Annotated[
 class Section(BaseModel):
     """A section: frozen, and a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    # Without the input, the text of a validation error cannot hold a password that was put into the file.
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
 class TableSection(Section):
     """A table that is read: where it is, whose rows they are, and how its times are written."""
 
-    source: str = Field(description="file, glob or folder (Parquet, CSV, CSV.gz), relative to the config")
+    source: str = Field(description="file, glob or folder (Parquet, CSV, CSV.gz), or the URL of a database")
+    table: str = Field("", description="table or view of the database, such as 'orders' or 'sales.orders'")
     query: str = Field("", description="SQL over `source`, run before anything else reads the columns")
+    password_env: str = Field("", description="environment variable with the password; empty: PGPASSWORD, ~/.pgpass")
     customer: str = Field(description="column of the customer's id")
     time_format: str = Field("", description="how text times are written, such as '%d/%m/%Y %H:%M'; empty: ISO 8601")
     timezone: str = Field("", description="zone of times that carry none, such as 'Europe/London'; empty: UTC")
@@ -39,6 +44,10 @@ class TableSection(Section):
     max_unreadable: float = Field(
         0.05, ge=0, le=1, description="share of rows whose time or amount may be unreadable before the table is refused"
     )
+
+    def rows(self, section: str) -> Source:
+        """Where the section's rows are; `section` is its name in messages."""
+        return Source(section, self.source, self.table, self.query, self.password_env)
 
     def roles(self) -> dict[str, str]:
         """The columns that the section names, by the role that each plays; optional ones left empty are left out."""
@@ -49,6 +58,10 @@ class TableSection(Section):
         }
         single = {key: getattr(self, key) for key in type(self).model_fields if key in ROLES}
         return {role: column for role, column in (single | listed).items() if column}
+
+    def ids(self) -> tuple[str, ...]:
+        """The columns that name things rather than measure them: every digit of them counts."""
+        return tuple(c for role, c in self.roles().items() if role in IDS or role.startswith("kinds ("))
 
     @model_validator(mode="after")
     def _check_roles(self) -> TableSection:
@@ -61,6 +74,7 @@ class TableSection(Section):
             named = getattr(self, key)
             if len(set(named)) != len(named):
                 raise ValueError(f"{key} names a column twice: {', '.join(named)}")
+        self.rows("").check()
         return self
 
 
@@ -99,7 +113,7 @@ class Customers(TableSection):
         unknown = [name for name in self.constant if name not in self.attributes]
         if unknown:
             raise ValueError(f"constant names {', '.join(unknown)}, which attributes does not")
-        both = sorted(set(self.personal) & {*self.attributes, self.since})
+        both = sorted(set(self.personal) & {*self.attributes, self.since, self.customer, self.known_at})
         if both:
             raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
         return self
@@ -148,6 +162,7 @@ class FeaturesConfig(Section):
     """[features]: features of your own."""
 
     own: str = Field("", description="Python file that declares more features, relative to the config")
+    cache: str = Field("", description="folder of built features for the next build; empty: in the output; 'off': none")
 
 
 class EngineConfig(Section):

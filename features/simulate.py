@@ -49,8 +49,18 @@ order = "order_id"
 quantity = "quantity"
 kinds = ["category", "channel"]
 until = "{end}"
-[task]
+{contacts}[task]
 horizon = "{horizon}d"
+"""
+CONTACTS_CONFIG = f"""\
+[contacts]
+source = "contacts"
+customer = "customer_id"
+time = "time"
+action = "action"
+cost = "cost"
+propensity = "propensity"
+control = "{CONTROL}"
 """
 
 
@@ -136,7 +146,9 @@ def _write(folder: Path, business: Business, customers: int, blocks: int) -> dic
     settings = json.dumps({**asked, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)
     (folder / "simulation.json").write_text(settings + "\n", encoding="utf-8")
     end = business.start + timedelta(days=business.days)
-    (folder / "regulars.toml").write_text(CONFIG.format(**asked, end=end, horizon=HORIZON), encoding="utf-8")
+    contacts = CONTACTS_CONFIG if "contacts" in rows else ""
+    config = CONFIG.format(**asked, end=end, horizon=HORIZON, contacts=contacts)
+    (folder / "regulars.toml").write_text(config, encoding="utf-8")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Features and mature labels for many cutoffs, or features alone for scoring, in stored stages."""
+"""Features and mature labels for many cutoffs, or features alone for scoring; unchanged cutoffs come from a shelf."""
 
 from __future__ import annotations
 
@@ -8,25 +8,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import partial
 from pathlib import Path
 
 import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
-from tqdm import tqdm
 
-from features.catalog import families
+from features.catalog import catalog
+from features.cohort import join, make
 from features.config import Config
 from features.engine import Engine, open_engine
-from features.errors import UsageError
+from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place, folder_in_place
 from features.intake import Tables, load
 from features.labels import label_columns, labels
-from features.past import KEYS, Past, ahead, look_back
+from features.own import NOTHING, Own
+from features.own import read as read_own
+from features.past import KEYS, ahead, cutoff_rows, order_days
+from features.reuse import Shelf, keys
+from features.reuse import shelf as open_shelf
 from features.schema import mature_cutoffs, require
 from features.task import Task, Window
+
+__all__ = ["KEYS", "Plan", "Snapshots", "build", "build_file", "from_config", "plan"]
 
 GRACE = Window(7)
 
@@ -40,9 +46,11 @@ class Snapshots:
             null where immature.
         features: The features, in the order of their columns.
         task: The task they belong to.
-        fingerprint: Of the data, the task and the catalog.
+        fingerprint: Of the data, the task, the catalog and the user's own features.
         data_fingerprint: Of the data alone.
         end: First day about which the log says nothing: the newest cutoff that can be scored.
+        reused: How many cutoffs were read from the shelf; their bits are those of a build from nothing.
+        own: The digest of the file of the user's own features; empty where there is none.
     """
 
     rows: pa.Table
@@ -51,6 +59,8 @@ class Snapshots:
     fingerprint: str
     data_fingerprint: str
     end: date
+    reused: int = 0
+    own: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -58,8 +68,24 @@ class Snapshots:
         return [feature.name for feature in self.features]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Snapshots whose stages are stored and whose rows are still an expression, sorted."""
+
+    rows: ibis.Table
+    features: tuple[Feature, ...]
+    reused: int
+
+
 def build(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, *, with_labels: bool = True
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    *,
+    own: Own = NOTHING,
+    with_labels: bool = True,
+    shelf: Shelf | None = None,
 ) -> Snapshots:
     """Features, and labels where asked for, of every cohort.
 
@@ -68,45 +94,51 @@ def build(
         task: Horizon, cohort and windows.
         cutoffs: When; need not be sorted.
         engine: Where it runs.
+        own: The user's own features.
         with_labels: Whether churned and value are wanted; they are null where they are not mature.
+        shelf: Where the features of unchanged cutoffs are, and those of others go; None builds all from nothing.
 
     Raises:
-        UsageError: A cutoff lies outside the log.
+        UsageError: A cutoff lies outside the log, or a feature of the user's own cannot be computed.
     """
-    features, rows = plan(tables, task, cutoffs, engine, with_labels=with_labels)
+    planned = plan(tables, task, cutoffs, engine, own=own, with_labels=with_labels, shelf=shelf)
     return Snapshots(
-        rows=engine.arrow(rows),
-        features=features,
+        rows=engine.arrow(planned.rows),
+        features=planned.features,
         task=task,
-        fingerprint=_fingerprint(tables, task, features),
+        fingerprint=_fingerprint(tables, task, planned.features, own.digest),
         data_fingerprint=tables.fingerprint,
         end=tables.end,
+        reused=planned.reused,
+        own=own.digest,
     )
 
 
 def plan(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, *, with_labels: bool = True
-) -> tuple[tuple[Feature, ...], ibis.Table]:
-    """The features of `build`, and the expression of its rows: stages are run and stored, the rows not yet."""
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    *,
+    own: Own = NOTHING,
+    with_labels: bool = True,
+    shelf: Shelf | None = None,
+) -> Plan:
+    """What `build` collects, with the same arguments and errors."""
     _refuse_outside(tables, cutoffs)
-    made = families(task, tables.contract)
-    steps = tqdm(total=3 + len(made), desc="features", leave=False, disable=None)
-
-    def stage(name: str, expr: ibis.Table) -> ibis.Table:
-        stored = engine.store(name, expr)
-        steps.update()
-        return stored
-
-    past = look_back(tables, task, cutoffs, engine, stage)
-    parts = [stage(family.name, family.measures(past)) for family in made if family.measures]
-    wide = reduce(_join, parts)
-    cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
-    features = tuple(feature for family in made for feature in family.features)
-    return features, _final(cohort, features, past, with_labels)
+    wanted, features = sorted(set(cutoffs)), (*catalog(task, tables.contract), *own.features)
+    if shelf is None:
+        made, reused = make(tables, task, wanted, engine, own), 0
+        rows, orders = made.rows, made.orders
+    else:
+        rows, orders, reused = _reusing(shelf, tables, task, wanted, engine, own)
+    if with_labels:
+        rows = _labelled(rows, orders, tables, task, engine.load("label_cutoffs", cutoff_rows(wanted)))
+    return Plan(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
 def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
-    """Reads a config's log and builds its snapshots, in one call.
+    """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's shelf.
 
     Args:
         config: The business.
@@ -115,61 +147,80 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log.
+        UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted):
-        return build(tables, config.task.task(), wanted, engine, with_labels=with_labels)
+    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+        shelf = open_shelf(config)
+        return build(tables, config.task.task(), wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
 
 
-def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int]:
-    """Builds snapshots of a config's log into Parquet, without collecting them; returns their rows and columns.
+def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
+    """Builds snapshots of a config's log into Parquet, without collecting them; there whole or not at all.
 
-    DuckDB writes one file, Spark a folder of parts. It is there whole or not at all.
+    DuckDB writes one file, Spark a folder of parts.
+
+    Returns:
+        How many rows and columns, and how many cutoffs were reused.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the place cannot be written to.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted):
-        _, rows = plan(tables, config.task.task(), wanted, engine)
+    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+        planned = plan(tables, config.task.task(), wanted, engine, own=own, shelf=open_shelf(config))
         with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
-            engine.write(rows, beside)
+            engine.write(planned.rows, beside)
     written = ds.dataset(out, format="parquet")
-    return written.count_rows(), len(written.schema)
+    return written.count_rows(), len(written.schema), planned.reused
 
 
 @contextmanager
-def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date]]]:
-    """An engine, a config's log in it, and the cutoffs: by default every mature one that can be learned from."""
+def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
+    """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = load(config, engine)
         require(tables, task, engine)
-        yield engine, tables, mature_cutoffs(tables, task) if cutoffs is None else cutoffs
+        wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
+        yield engine, tables, wanted, read_own(config, task, tables.contract)
 
 
-def _final(cohort: ibis.Table, features: Sequence[Feature], past: Past, with_labels: bool) -> ibis.Table:
-    """Keys, features and labels, sorted."""
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for f in features}
-    if not with_labels:
-        return cohort.select(**_keys(cohort), **columns).order_by("cutoff", "customer_id")
-    horizon, has_amount = past.task.horizon, past.tables.contract.has_amount
-    joined = _join(cohort, labels(ahead(past.orders, past.moments, horizon), has_amount))
-    mature = joined.cutoff <= ibis.literal(past.tables.end - horizon.delta)
-    columns = {f.name: f.compute(joined).cast(f.dtype) for f in features}
-    return joined.select(**_keys(joined), **columns, **label_columns(joined, mature, has_amount)).order_by(
-        "cutoff", "customer_id"
-    )
+def _reusing(
+    shelf: Shelf, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own
+) -> tuple[ibis.Table, ibis.Table, int]:
+    """The features of every cohort, their orders, and how many cutoffs came from the shelf; the others go there."""
+    features = (*catalog(task, tables.contract), *own.features)
+    names = keys(tables, task, features, cutoffs, engine, own.digest)
+    stored = {c: rows for c in cutoffs if (rows := _taken(shelf, c, names[c], engine)) is not None}
+    missing = [c for c in cutoffs if c not in stored]
+    if not missing:
+        return ibis.union(*stored.values()), engine.store("orders", order_days(tables)), len(stored)
+    made = make(tables, task, missing, engine, own)
+    rows = engine.store("built", made.rows)
+    for cutoff in missing:
+        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
+        if not shelf.keep(cutoff, names[cutoff], partial(engine.write, part)):
+            break
+    shelf.tidy()
+    return ibis.union(*stored.values(), rows) if stored else rows, made.orders, len(stored)
 
 
-def _keys(table: ibis.Table) -> dict[str, ibis.Value]:
-    return {"customer_id": table.customer_id, "cutoff": table.cutoff.cast("timestamp")}
+def _taken(shelf: Shelf, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
+    """The part of a cutoff, stored in the engine; None where there is none, or it went away meanwhile."""
+    part = shelf.find(cutoff, key)
+    try:
+        return None if part is None else engine.store(f"reused_{cutoff}", engine.read(str(part), shelf.folder))
+    except DataError:
+        return None
 
 
-def _join(left: ibis.Table, right: ibis.Table) -> ibis.Table:
-    """A left join on customer and cutoff."""
-    joined = left.left_join(right, KEYS)
-    return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in KEYS))
+def _labelled(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
+    """Adds what came after: churned and value."""
+    has_amount = tables.contract.has_amount
+    future = labels(ahead(orders, moments, task.horizon), has_amount)
+    joined = join(rows, future.mutate(cutoff=future.cutoff.cast("timestamp")))
+    mature = joined.cutoff <= ibis.literal(tables.end - task.horizon.delta).cast("timestamp")
+    return joined.select(*rows.columns, **label_columns(joined, mature, has_amount))
 
 
 def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
@@ -185,6 +236,6 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
         )
 
 
-def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature]) -> str:
-    identity = {"data": tables.fingerprint, "task": repr(task), "features": [f.name for f in features]}
+def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own: str) -> str:
+    identity = {"data": tables.fingerprint, "task": repr(task), "features": [f.name for f in features], "own": own}
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]

@@ -12,9 +12,11 @@ import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 from zipfile import ZipFile
 
@@ -24,11 +26,13 @@ import ibis.expr.operations as ops
 import pyarrow as pa
 
 from features.config import EngineConfig
-from features.engine import find_files, first_line, kind_of, quoted_name, scratch_of
+from features.engine import first_line, quoted_name, scratch_of
 from features.errors import DataError, UsageError
+from features.inputs import find_files, kind_of
 from features.java import java_home
 from features.layouts import java_pattern
 from features.mapped import mapped
+from features.source import Source
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -72,6 +76,9 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %p %c{1}: %m%n
 """
+
+
+HASHES = ("count(*)", "bit_xor(h)", "sum(pmod(h, 1000000007))")
 
 
 @ibis.udf.scalar.builtin(name="to_utc_timestamp", signature=((dt.timestamp, dt.string), dt.timestamp))
@@ -129,6 +136,18 @@ class SparkEngine:
             )
         return f"file://{self._local.name}"
 
+    def rows(
+        self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
+    ) -> ibis.Table:
+        """The rows that a section of the config names, its query done.
+
+        Raises:
+            DataError: Nothing is there, it is not Parquet, or it cannot be read.
+            UsageError: It is a database, or the query is not understood.
+        """
+        table = self.read(source.source, folder, ids)
+        return self.query(table, source.query, source.section) if source.query else table
+
     def read(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
         """The table behind a Parquet file, glob or folder; a place such as s3a:// or hdfs:// is left to Spark.
 
@@ -155,7 +174,7 @@ class SparkEngine:
         """How many lines of CSV had another number of columns than the header: none, as no CSV is read."""
         return 0
 
-    def query(self, table: ibis.Table, sql: str, name: str) -> ibis.Table:
+    def query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
         """A user's SQL, in Spark's dialect, over `table`, which it calls `source`; kept as a temporary view.
 
         Raises:
@@ -163,9 +182,9 @@ class SparkEngine:
         """
         self._frame(table).createOrReplaceTempView("source")
         try:
-            return self._view(name, self.session.sql(sql.rstrip().rstrip(";")))
+            return self._view(f"queried {section}", self.session.sql(sql.rstrip().rstrip(";")))
         except PROBLEMS as problem:
-            raise UsageError(f"[events] query is not understood by Spark: {first_line(problem)}") from None
+            raise UsageError(f"[{section}] query is not understood by Spark: {first_line(problem)}") from None
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
         """Runs an expression once and keeps its rows under a name; returns the stored table.
@@ -220,11 +239,18 @@ class SparkEngine:
 
     def content(self, table: ibis.Table) -> str:
         """A text that changes when any row of a stored table does and does not depend on their order."""
-        # Spark's hash passes over nulls, so that (1, null) and (null, 1) would be the same.
-        columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
-        each = self.session.table(quoted_name(table.get_name(), "`")).select(F.xxhash64(*columns).alias("h"))
-        row = each.agg(F.count("*"), F.bit_xor("h"), F.sum(F.pmod("h", F.lit(1_000_000_007)))).collect()[0]
+        row = self._hashed(table).agg(*map(F.expr, HASHES)).collect()[0]
         return str(tuple(row))
+
+    def contents(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
+        """A text as `content` gives for the rows of each day in a column."""
+        rows = self._hashed(table).groupBy(_column(column)).agg(*map(F.expr, HASHES)).collect()
+        return [(day, str(tuple(told))) for day, *told in rows]
+
+    def _hashed(self, table: ibis.Table) -> DataFrame:
+        """The rows of a stored table with a hash of each; Spark's own passes over nulls, so they are told apart."""
+        columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
+        return self.session.table(quoted_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
 
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC.

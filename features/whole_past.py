@@ -7,10 +7,36 @@ from collections.abc import Iterator
 import ibis
 
 from features.feature import Feature, money, spread
+from features.habits import habit_sums
+from features.past import KEYS, Past
+from features.trends import fading_sums
+from features.windowed import refund_share
+
+LARGE = 2  # times the mean order of all customers
 
 
-def whole_past(has_amount: bool, has_clock: bool) -> Iterator[Feature]:
-    """Frequency, baskets, habits and, where there is money, spend, order size, the last order and refunds."""
+def measures(past: Past) -> ibis.Table:
+    """What is summed over the whole past only; one row a customer with any order."""
+    task, has = past.task, past.tables.contract
+    orders = _with_large(past.visible_orders) if has.has_amount else past.visible_orders
+    sums = habit_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
+    if has.has_amount:
+        sums["large_orders"] = orders.count(where=orders.purchase & orders.large)
+        sums["refund_last"] = orders.age.min(where=orders.refund > 0)
+    return orders.group_by(KEYS).aggregate(**{name: total.cast("int64") for name, total in sums.items()})
+
+
+def _with_large(orders: ibis.Table) -> ibis.Table:
+    """Orders marked as large against the mean purchase of all customers at the cutoff."""
+    usual = orders.group_by("cutoff").aggregate(
+        usual=orders.amount.sum(where=orders.purchase) / orders.count(where=orders.purchase)
+    )
+    joined = orders.join(usual, "cutoff")
+    return joined.mutate(large=joined.amount >= LARGE * joined.usual)
+
+
+def features(has_amount: bool) -> Iterator[Feature]:
+    """Frequency, baskets and, where there is money, spend, order size, the last order and refunds."""
     yield Feature(
         "orders_count_ever", lambda m: m.orders_ever, "frequency", "orders so far", "{value:#order} so far", "orders"
     )
@@ -30,23 +56,6 @@ def whole_past(has_amount: bool, has_clock: bool) -> Iterator[Feature]:
         "{value:number} lines in an order on average",
         "count",
     )
-    yield Feature(
-        "weekend_share_ever",
-        lambda m: m.weekend_orders_ever / m.orders_ever,
-        "habit",
-        "share of orders at weekends",
-        "{value:share} of orders at weekends",
-        "share",
-    )
-    if has_clock:
-        yield Feature(
-            "hour_mean_ever",
-            lambda m: m.hours_ever / m.orders_ever,
-            "habit",
-            "usual hour of ordering (UTC)",
-            "orders around {value:number} o'clock (UTC)",
-            "count",
-        )
     if has_amount:
         for family in (_totals, _order_sizes, _last_order, _refunds):
             yield from family()
@@ -97,6 +106,15 @@ def _order_sizes() -> Iterator[Feature]:
         "ratio",
         unread="fewer than two orders",
     )
+    yield Feature(
+        "large_orders_share_ever",
+        lambda m: m.large_orders / m.orders_ever,
+        "order size",
+        f"share of orders of at least {LARGE} times the average order of all customers",
+        f"{{value:share}} of orders were at least {LARGE} times the average order of all customers",
+        "share",
+        at_zero="no large order so far",
+    )
 
 
 def _last_order() -> Iterator[Feature]:
@@ -125,10 +143,19 @@ def _refunds() -> Iterator[Feature]:
     )
     yield Feature(
         "refund_share_ever",
-        lambda m: m.refund_ever / (m.amount_ever + m.refund_ever).nullif(0),
+        refund_share("ever"),
         "refunds",
         "share of spend refunded so far",
         "{value:share} of spend refunded so far",
         "share",
-        unread="nothing bought",
+        at_zero="no refund so far",
+    )
+    yield Feature(
+        "refund_last_days",
+        lambda m: m.refund_last,
+        "refunds",
+        "days since the last order with a refund",
+        "last refund on an order of {value:days} ago",
+        "days",
+        unread="no refund so far",
     )

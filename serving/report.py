@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from features import lifecycle
 from features.config import Config
 from features.errors import UsageError
 from features.files import write_whole
@@ -47,8 +48,8 @@ MEANING = {
     "lifecycle": {
         "new": "first order within the last horizon",
         "active": "ordered lately, measured by the customer's own rhythm",
-        "slipping": f"silent for over {segments.ACTIVE_UP_TO:g} times the usual gap (and a quarter of the horizon)",
-        "dormant": f"silent for over {segments.SLIPPING_UP_TO:g} times the usual gap (and a whole horizon)",
+        "slipping": f"silent for over {lifecycle.ACTIVE_UP_TO:g} times the usual gap (and a quarter of the horizon)",
+        "dormant": f"silent for over {lifecycle.SLIPPING_UP_TO:g} times the usual gap (and a whole horizon)",
     },
     "tier": {
         "high": f"the {segments.HIGH_SHARE:.0%} that spend most if they stay (without money: orders a month)",

@@ -167,11 +167,11 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         UsageError: The models need other features than the config makes.
     """
     rows = snapshots.rows
+    _refuse_other_own(models, snapshots)
     try:
         said: dict[str, Any] = models.fullest.bundle.predict(rows)
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
-    recency, tenure, gap = (rows[name].to_numpy() for name in ("recency_days", "tenure_days", "gap_mean_days"))
     tiers = segments.tier(
         said["value"] + said["value_at_risk"] if models.value else rows["orders_rate_ever"].to_numpy()
     )
@@ -179,12 +179,27 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         "customer_id": rows["customer_id"],
         "cutoff": rows["cutoff"],
         **said,
-        "lifecycle": segments.lifecycle(recency, tenure, gap, snapshots.task.horizon.days),
+        "lifecycle": rows["lifecycle"],
         "tier": tiers,
         "segment": segments.segment(tiers, said["churn_probability"]),
         "churn_model": [models.churn.version.label] * rows.num_rows,
         "value_model": [models.value.version.label if models.value else None] * rows.num_rows,
     }
+
+
+def _refuse_other_own(models: Champions, snapshots: Snapshots) -> None:
+    """The user's own features must be those that the models learned from, to the byte of their file."""
+    learned, now = str(models.churn.bundle.facts.get("own_features", "")), snapshots.own
+    if learned == now:
+        return
+    label = models.churn.version.label
+    if not now:
+        told = f"{label} learned from features of your own, and [features] own names no file now; name it again"
+    elif not learned:
+        told = f"{label} learned without features of your own, and [features] own names a file now; take it out"
+    else:
+        told = f"the file that [features] own names is not the one that {label} learned from; put that one back"
+    raise UsageError(f"{told}, or run `regulars train` again")
 
 
 def score_table(columns: dict[str, Any], why: dict[str, list[Any]], n: int) -> pa.Table:

@@ -1,11 +1,9 @@
-"""Lifecycle, value tier and segment of every customer of a cutoff: named rules, the same for every reader.
+"""Value tier and segment of every customer of a cutoff: named rules, the same for every reader.
 
-Rules of version 1. Lifecycle: 'new' has a first order within one horizon; 'slipping' is silent for more than 1.5 times
-the usual gap between days with an order and a quarter of a horizon, 'dormant' for more than 3 times and a whole horizon
-(who has ordered on one day only is measured against the horizon); else 'active'. Tier: by what they spend if they
-stay, which is value plus value at risk (without money by orders a month), so that a customer about to leave keeps their
-tier: 'high' the first fifth, 'middle' the next three tenths, 'low' the rest. Segment: who is likelier to leave than to
-stay is 'save first' in the high and middle tiers and 'let go' in the low one; the others are 'keep', 'grow' and
+Rules of version 1. Lifecycle: see `features.lifecycle`, which the score table takes over. Tier: by what they spend if
+they stay, which is value plus value at risk (without money by orders a month), so that a customer about to leave keeps
+their tier: 'high' the first fifth, 'middle' the next three tenths, 'low' the rest. Segment: who is likelier to leave
+than to stay is 'save first' in the high and middle tiers and 'let go' in the low one; the others are 'keep', 'grow' and
 'maintain'.
 """
 
@@ -14,21 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 RULES_VERSION = 1
-ACTIVE_UP_TO, SLIPPING_UP_TO = 1.5, 3.0
 HIGH_SHARE, MIDDLE_SHARE = 0.2, 0.5
 AT_RISK = 0.5
-
-
-def lifecycle(recency: np.ndarray, tenure: np.ndarray, gap: np.ndarray, horizon: int) -> np.ndarray:
-    """Lifecycle (n,) from days since the last and the first order, the usual gap (NaN: unknown) and the horizon.
-
-    >>> lifecycle(np.array([3, 10, 25, 99]), np.array([20, 90, 90, 99]), np.array([5, 10, 10, np.nan]), 30).tolist()
-    ['new', 'active', 'slipping', 'dormant']
-    """
-    silence = recency / np.where(np.isnan(gap), horizon, gap)
-    dormant = (silence > SLIPPING_UP_TO) & (recency > horizon)
-    slipping = (silence > ACTIVE_UP_TO) & (recency > horizon / 4)
-    return np.select([tenure <= horizon, dormant, slipping], ["new", "dormant", "slipping"], "active").astype(object)
 
 
 def tier(worth: np.ndarray) -> np.ndarray:

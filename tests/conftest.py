@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,15 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.config import Config, EngineConfig, parse
-from features.engine import DuckDBEngine, Engine, open_engine
+from features.duck import DuckDBEngine
+from features.engine import Engine, open_engine
 from features.errors import UsageError
 from features.intake import Tables, load
 from features.java import find_java
 from features.task import Cohort, Task, Window
+from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
 from training.train import Trained, train
 
 Rows = Sequence[Mapping[str, Any]]
+ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 
 @pytest.fixture
@@ -67,14 +71,14 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
 def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBEngine) -> Callable[..., Tables]:
     """From rows to `log.parquet` in `tmp_path` and the contract's tables.
 
-    Roles are guessed from the names of the columns (customer, time, amount, order, quantity, known_at) unless given;
-    columns that start with 'kind' are kinds.
+    Roles are guessed from the names of the columns (customer, time and those of ROLES) unless given; columns that
+    start with 'kind' are kinds.
     """
 
     def make(rows: Rows | pa.Table, **events: Any) -> Tables:
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
         pq.write_table(table, tmp_path / "log.parquet")
-        roles = {role: role for role in ("amount", "order", "quantity", "known_at") if role in table.column_names}
+        roles = {role: role for role in ROLES if role in table.column_names}
         kinds = [name for name in table.column_names if name.startswith("kind")]
         return load(make_config(**{**roles, "kinds": kinds, **events}), engine)
 
@@ -101,6 +105,17 @@ def at() -> Callable[[str], datetime]:
 def day() -> Callable[[str], date]:
     """A date from ISO text."""
     return date.fromisoformat
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server behind a password, for the whole session; `postgres.new()` makes a database."""
+    programs = find_programs()
+    if not programs:
+        why = "no PostgreSQL: neither the wheel of the `test` extra nor initdb in PATH or /usr/lib/postgresql"
+        pytest.fail(why) if os.environ.get("CI") else pytest.skip(why)
+    with serve(programs) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -111,9 +111,79 @@ def test_a_simulated_business_can_be_checked(run: Run, tmp_path: Path) -> None:
     assert made.exit_code == 0, _said(made)
     assert "300 customers" in made.output
     assert "regulars -c sim/regulars.toml check" in made.output
-    assert run("-c", "sim/regulars.toml", "check").exit_code == 0
+    checked = run("-c", "sim/regulars.toml", "check")
+    assert checked.exit_code == 0, _said(checked)
+    assert "[contacts]" in checked.output
+    built = run("-c", "sim/regulars.toml", "build", "--cutoff", "2023-06-01", "--out", "f.parquet")
+    assert built.exit_code == 0, _said(built)
+    assert max(pq.read_table(tmp_path / "f.parquet")["contacts_count_ever"].to_pylist()) > 1
     _refused(run("simulate", "--customers", "0", "--out", "none"), 2, "customers")
     assert not (tmp_path / "none").exists()
+
+
+BESIDE = """\
+[activities.visits]
+source = "visits.csv"
+customer = "customer"
+time = "day"
+time_format = "%d/%m/%Y"
+measure = "minutes"
+kinds = ["page"]
+[activities."Service tickets"]
+source = "visits.csv"
+query = "SELECT customer, day FROM source WHERE page = 'help'"
+customer = "customer"
+time = "day"
+time_format = "%d/%m/%Y"
+[contacts]
+source = "contacts.csv"
+customer = "customer"
+time = "time"
+action = "what"
+control = "none"
+[subscriptions]
+source = "terms.csv"
+customer = "customer"
+start = "from"
+end = "until"
+price = "price"
+"""
+
+
+def test_tables_beside_the_events_are_checked_and_built(run: Run, tmp_path: Path) -> None:
+    _shop(tmp_path, _orders())
+    (tmp_path / "visits.csv").write_text(
+        "customer,day,minutes,page\nc1,20/02/2023,4,home\nc1,21/02/2023,,help\nzz,22/02/2023,1,home\n"
+    )
+    (tmp_path / "contacts.csv").write_text("customer,time,what\nc1,2023-02-01,mail\nc2,2023-02-01,none\n")
+    (tmp_path / "terms.csv").write_text("customer,from,until,price\nc1,2023-01-01,2023-02-01,9.99\nc1,2023-02-01,,12\n")
+    config = tmp_path / "regulars.toml"
+    config.write_text(config.read_text() + BESIDE)
+    checked = run("check")
+    assert checked.exit_code == 0, _said(checked)
+    for part in (
+        "[activities.visits] 3 usable",
+        "[activities.service_tickets] 1 usable",
+        "have no event (such as 'zz')",
+    ):
+        assert part in checked.output
+    audit = json.loads((tmp_path / "output" / "audit.json").read_text())
+    assert [side["rows"] for side in audit["sides"]] == [3, 1, 2, 2]
+    assert run("build", "--cutoff", "2023-03-01", "--out", "f.parquet").exit_code == 0
+    (row,) = (row for row in pq.read_table(tmp_path / "f.parquet").to_pylist() if row["customer_id"] == "c1")
+    assert {name: row[name] for name in BUILT} == BUILT
+
+
+BUILT = {
+    "visits_count_30d": 2,
+    "visits_mean_30d": 4,
+    "visits_page_distinct_30d": 2,
+    "service_tickets_recency_days": 8,
+    "contacts_recency_days": 28,
+    "contacts_held_out_ever": 0,
+    "subscription_age_days": 59,
+    "subscription_price": 12,
+}
 
 
 def test_help_names_every_command(run: Run) -> None:
@@ -269,4 +339,6 @@ def test_customer_ids_of_any_make(run: Run, tmp_path: Path, make: Callable[[int]
 def test_a_build_that_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path, customers=30)
     _refused(run("build", "--cutoff", "2023-05-01", "--out", "log.parquet/x.parquet"), 2, "cannot be written")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.parquet", "regulars.toml"]
+    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if "snapshots" not in str(path)}
+    assert left == {"log.parquet", "output", "regulars.toml"}  # and in the output what the next build reuses
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["snapshots"]

@@ -120,6 +120,7 @@ class _Recipe:
             spend=spend,
             facts={
                 "fingerprint": self.snapshots.fingerprint,
+                "own_features": self.snapshots.own,
                 "cutoffs": [str(c) for c in learned],
                 "seed": self.config.training.seed,
                 "parameters": self.parameters,

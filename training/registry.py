@@ -190,6 +190,7 @@ def _log_facts(learned: Learned, snapshots: Snapshots, config: Config) -> None:
             "seed": config.training.seed,
             "trials": config.training.trials,
             "features": len(snapshots.features),
+            "own_features": snapshots.own,
             "rows": snapshots.rows.num_rows,
             "cutoffs": len(learned.split.everything),
             "data_fingerprint": snapshots.fingerprint,

@@ -15,10 +15,10 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from tests.features import oracle_expected
+from tests.features import oracle_expected, oracle_orders
 
 Line = Mapping[str, Any]
-Values = dict[str, float | None]
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Setting:
     has_amount: bool = True
     has_quantity: bool = False
     has_clock: bool = True
+    has_discount: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Order:
     refund: Fraction
     gross: Fraction
     quantity: Fraction
+    discount: Fraction
     lines: int
 
 
@@ -54,17 +56,25 @@ def snapshots(
     found = {}
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
-        expected = expectations(seen, cutoff, setting)
+        usual, expected = mean_purchase(seen, setting), expectations(seen, cutoff, setting)
         for customer in sorted({line["customer"] for line in seen}):
             own = [line for line in seen if line["customer"] == customer]
             bought = purchases(orders(own), setting)
             if not any(cutoff - timedelta(setting.active_within) <= order.day < cutoff for order in bought):
                 continue
-            values = features(own, cutoff, setting, min(line["time"].date() for line in seen))
+            values = features(own, cutoff, setting, min(line["time"].date() for line in seen), usual)
             future = [line for line in lines if line["customer"] == customer]
             values |= expected[customer]
             found[customer, cutoff] = values | labels(future, cutoff, setting, end)
+        oracle_orders.ranks([values for (_, day), values in found.items() if day == cutoff], setting)
     return found
+
+
+def mean_purchase(lines: Sequence[Line], setting: Setting) -> Fraction:
+    """The mean amount of a purchase over all customers."""
+    names = {line["customer"] for line in lines}
+    bought = [o for name in names for o in purchases(orders([x for x in lines if x["customer"] == name]), setting)]
+    return Fraction(sum(order.net for order in bought), max(len(bought), 1))
 
 
 def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> Values:
@@ -77,16 +87,20 @@ def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> 
     return {"churned": float(not purchases(after, setting)), "value": net}
 
 
-def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date) -> Values:
+def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date, usual: Fraction) -> Values:
     """All features of one customer with at least one purchase."""
     every = orders(lines)
     bought = purchases(every, setting)
     values = rhythm(bought, cutoff) | whole_past(every, bought, cutoff, setting)
+    values["lifecycle"] = oracle_orders.lifecycle(bought, cutoff, setting.horizon)
+    values |= oracle_orders.silence(bought, cutoff) | oracle_orders.ever(every, bought, cutoff, setting, usual)
     for days in setting.windows:
         start = cutoff - timedelta(days)
         values |= in_window(
             [order for order in every if start <= order.day], [o for o in bought if start <= o.day], days, setting
         )
+        values |= oracle_orders.in_window(every, bought, days, cutoff, setting)
+    values |= oracle_orders.trends(bought, cutoff, setting, log_start)
     tenure = (cutoff - min(order.day for order in bought)).days
     for short, long in zip(setting.windows[:-1], setting.windows[1:], strict=True):
         values |= trend(bought, cutoff, short, long, tenure, setting)
@@ -209,6 +223,7 @@ def variety(lines: Sequence[Line], kind: str, cutoff: date, setting: Setting) ->
     values: Values = {
         f"{kind}_distinct_ever": len(ever),
         f"{kind}_top_share_ever": ratio(max(ever.values()), len(paid)) if paid else None,
+        f"{kind}_favourite_ever": max(ever, key=lambda value: (ever[value], value.encode())) if ever else None,
         f"{kind}_concentration_ever": sum((n / len(paid)) ** 2 for n in ever.values()) if paid else None,
     }
     for days in setting.windows:
@@ -248,6 +263,7 @@ def order(lines: Sequence[Line]) -> Order:
         refund=-sum((a for a in amounts if a < 0), Fraction()),
         gross=sum((a for a in amounts if a > 0), Fraction()),
         quantity=sum((money(line.get("quantity")) for line in lines), Fraction()),
+        discount=sum((money(line.get("discount")) for line in lines), Fraction()),
         lines=len(lines),
     )
 

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pytest
 
 from features.config import EngineConfig
-from features.engine import DuckDBEngine, find_files, open_engine
+from features.duck import DuckDBEngine
+from features.engine import open_engine
 from features.errors import DataError, UsageError
+from features.inputs import find_files
 
 moment = datetime.fromisoformat
 

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import engine as engine_room
-from features import expected
+from features import duck, expected
 from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.config import Config, EngineConfig
-from features.engine import DuckDBEngine, open_engine
+from features.duck import DuckDBEngine
+from features.engine import open_engine
 from features.intake import Tables, load
 from features.snapshots import build, from_config
 from features.task import Task, Window
@@ -131,7 +131,7 @@ def test_batches_change_no_bit(
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
     whole = build(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
-        monkeypatch.setattr(engine_room, "BATCH", size)
+        monkeypatch.setattr(duck, "BATCH", size)
         assert build(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 

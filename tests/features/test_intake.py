@@ -13,7 +13,7 @@ import pytest
 
 from features.config import Config
 from features.contract import slug
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake import TICKS, Tables, load, shape
 

@@ -6,7 +6,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.intake import TICKS
 from features.labels import label_columns, labels
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from features.config import Config
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError
 from features.intake import Tables
 from features.schema import Audit, audit, check, describe, mature_cutoffs, require

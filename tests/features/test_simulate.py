@@ -17,7 +17,7 @@ import pytest
 from features import simulate as module
 from features.business import Action, Business, Population, Settings, draw_orders, draw_population, expected_orders
 from features.config import load
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import load as read_log
 from features.simulate import ORDERS, POPULATION, simulate
@@ -86,7 +86,10 @@ def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
     assert (tables.end, done.start, done.end) == (date(2023, 7, 20), START, date(2023, 7, 20))
     assert tables.rows_read == done.events == len(rows(done.folder, "events"))
     assert tables.set_aside == () or not any(found.rows for found in tables.set_aside)
-    assert done.contacts == len(rows(done.folder, "contacts"))
+    contacts = tables.sides["contacts"]
+    assert done.contacts == len(rows(done.folder, "contacts")) == contacts.rows_read == engine.count(contacts.rows)
+    held_out = sum(row["action"] == "none" for row in rows(done.folder, "contacts"))
+    assert 0 < held_out == engine.count(contacts.rows.filter(contacts.rows.held_out))
     assert done.customers == 1_500 == len(rows(done.folder, "truth"))
 
 
@@ -347,15 +350,18 @@ def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> Non
     simulate(tmp_path / "with", 500, days=100, seed=1)
     simulate(tmp_path / "without", 500, days=100, seed=1, settings=QUIET)
     assert not (tmp_path / "without" / "contacts").exists()
+    assert load(tmp_path / "with" / "regulars.toml").contacts is not None
+    assert load(tmp_path / "without" / "regulars.toml").contacts is None
     known = ("customer_id", "birth", "lifetime_end", "rate", "hazard")
     one, other = ([[row[k] for k in known] for row in rows(tmp_path / n, "truth")] for n in ("with", "without"))
     assert one == other
 
 
-def test_the_smallest_business(tmp_path: Path) -> None:
+def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:
     done = simulate(tmp_path / "shop", 1, days=1, start=date(2024, 2, 29), seed=0)
     assert {row["time"].date() for row in rows(done.folder, "events")} == {date(2024, 2, 29)}
     assert (done.end, done.contacts, done.customers) == (date(2024, 3, 1), 0, 1)
+    assert read_log(load(done.config), engine).sides["contacts"].rows_read == 0
 
 
 @pytest.mark.slow

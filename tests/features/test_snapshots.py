@@ -12,16 +12,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables
 from features.snapshots import Snapshots, build
 from features.task import Task
 from tests.features import oracle
 
-WINDOWS, HORIZON, ACTIVE = (30, 90), 28, 120
+WINDOWS, HORIZON, ACTIVE = (30, 90, 180), 28, 181
 CUTOFFS = (date(2023, 2, 1), date(2023, 6, 15), date(2024, 2, 29), date(2024, 5, 1))
-EDGES = (0, 1, 2, 7, 27, 28, 29, 30, 31, 60, 89, 90, 91, 119, 120, 121, 336, 337, 338, 364, 365, 366, -1, -27, -28, -29)
+NEAR = (0, 1, 2, 7, 27, 28, 29, 30, 31, 59, 60, 61, 89, 90, 91, 179, 180, 181, 182, -1, -27, -28, -29)
+FAR = (119, 120, 121, 336, 337, 338, 359, 360, 361, 364, 365, 366, 394, 395, 396, 455, 545, 701, 702, 729, 730)
+EDGES = NEAR * 2 + FAR
 CLOCKS = ((0, 0, 0, 0), (0, 0, 0, 1), (9, 30, 0, 0), (17, 5, 0, 0), (23, 59, 59, 999999))
 AMOUNTS = (-20.0, -5.25, -0.01, 0.0, 0.01, 3.5, 10.0, 10.0, 99.99, 1234.5678)
 KINDS = (None, "a", "b", "c", "é 商", "x" * 40)
@@ -31,6 +33,7 @@ SCHEMA = {
     "amount": pa.float64(),
     "order": pa.string(),
     "quantity": pa.int64(),
+    "discount": pa.float64(),
     "known_at": pa.timestamp("us", "UTC"),
     "kind_what": pa.string(),
     "kind_where": pa.string(),
@@ -39,8 +42,8 @@ ALL = tuple(SCHEMA)
 SHAPES = {
     "everything": (ALL, True),
     "no known_at, no order": (("customer", "time", "amount", "quantity", "kind_what"), True),
-    "no amount": (("customer", "time", "order", "quantity", "known_at", "kind_what"), True),
-    "no clock": (("customer", "time", "amount", "order", "known_at", "kind_what"), False),
+    "no amount": (("customer", "time", "order", "quantity", "discount", "known_at", "kind_what"), True),
+    "no clock": (("customer", "time", "amount", "order", "discount", "known_at", "kind_what"), False),
     "only who and when": (("customer", "time"), True),
 }
 Lines = list[dict[str, Any]]
@@ -56,6 +59,7 @@ def line(choose: Callable[[Sequence[Any]], Any], customers: Sequence[str], has_c
         "amount": choose(AMOUNTS),
         "order": choose((None, "1", "2", "3", "4", "5", "ö6")),
         "quantity": choose((None, -2, 0, 1, 6)),
+        "discount": choose((None, 0.0, 0.0, 0.5, 12.3456)),
         "known_at": choose((None, time, time, time + timedelta(1), time + timedelta(30))),
         "kind_what": choose(KINDS),
         "kind_where": choose((None, "here")),
@@ -89,7 +93,8 @@ def only(lines: Lines, columns: Sequence[str]) -> Lines:
 
 def setting(columns: Sequence[str], has_clock: bool) -> oracle.Setting:
     kinds = tuple(c for c in columns if c.startswith("kind_"))
-    return oracle.Setting(WINDOWS, HORIZON, ACTIVE, kinds, "amount" in columns, "quantity" in columns, has_clock)
+    has = ["amount" in columns, "quantity" in columns, has_clock, "discount" in columns]
+    return oracle.Setting(WINDOWS, HORIZON, ACTIVE, kinds, *has)
 
 
 def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], has_clock: bool, end: date) -> None:
@@ -98,12 +103,14 @@ def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], ha
     assert rows.keys() == expected.keys()
     for key, values in expected.items():
         assert set(values) == set(snapshots.names) | {"churned", "value"}
+        assert [f.name for f in snapshots.features if values[f.name] is None and not f.unread] == []
+        assert [f.name for f in snapshots.features if not f.read(rows[key])] == []
         for name, value in values.items():
             assert rows[key][name] == close(value), f"{name} of {key}"
 
 
-def close(value: float | None) -> Any:
-    return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)
+def close(value: float | str | None) -> Any:
+    return pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, int | float) else value
 
 
 @pytest.fixture
@@ -121,6 +128,24 @@ def test_every_feature_and_label_agrees_with_the_oracle(
     tables = make_log(table(lines, columns))
     assert tables.contract.has_clock == has_clock
     assert_agrees(build(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+
+
+def test_null_rules_hold_where_the_log_is_short(
+    make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    """Every feature is null for somebody where its null rule says that it can be, and is known for somebody."""
+    null, known = set(), set()
+    for reach in (59, 60, 90):
+        start = oracle.midnight(CUTOFFS[0] - timedelta(reach))
+        lines = [x for x in random_lines(11, 80, True) if x["time"] >= start]
+        lines.append(lines[0] | {"time": start, "known_at": None, "customer": "first", "order": None})
+        tables = make_log(table(lines, ALL[:-1]))
+        snapshots = build(tables, task, CUTOFFS, engine)
+        assert_agrees(snapshots, lines, ALL[:-1], True, tables.end)
+        null |= {name for name in snapshots.names if snapshots.rows[name].null_count}
+        known |= {name for name in snapshots.names if len(set(snapshots.rows[name].drop_null().to_pylist())) > 1}
+    assert null == {feature.name for feature in snapshots.features if feature.unread}
+    assert known == set(snapshots.names)
 
 
 @settings(
@@ -146,7 +171,7 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
     lines = random_lines(3, 40, True)
     tables = make_log(table(lines, ALL))
     snapshots = build(tables, make_task(400, 5000, 30, (1, 365, 4000)), CUTOFFS, engine)
-    wide = oracle.Setting((1, 365, 4000), 400, 5000, ("kind_what", "kind_where"), True, True, True)
+    wide = oracle.Setting((1, 365, 4000), 400, 5000, ("kind_what", "kind_where"), True, True, True, True)
     expected = oracle.snapshots(lines, CUTOFFS, wide, tables.end)
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
     assert rows.keys() == expected.keys()
@@ -206,14 +231,15 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
 
 
-def test_features_are_floats_without_nan_and_rows_are_sorted(
+def test_features_are_text_or_floats_without_nan_and_rows_are_sorted(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
     snapshots = build(make_log(table(random_lines(9, 60, True), ALL)), task, CUTOFFS, engine)
-    for name in snapshots.names:
-        column = snapshots.rows[name]
-        assert column.type == pa.float64()
-        assert all(abs(value) < 1e12 for value in column.drop_null().to_pylist()), name
+    for feature in snapshots.features:
+        column = snapshots.rows[feature.name]
+        assert column.type == (pa.string() if feature.unit == "level" else pa.float64())
+        if feature.unit != "level":
+            assert all(abs(value) < 1e12 for value in column.drop_null().to_pylist()), feature.name
     keys = [(row["cutoff"], row["customer_id"]) for row in snapshots.rows.select(["cutoff", "customer_id"]).to_pylist()]
     assert keys == sorted(set(keys))
 

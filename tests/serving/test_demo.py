@@ -27,7 +27,8 @@ def test_two_runs_leave_the_same_bytes_whatever_the_threads(tmp_path: Path) -> N
     assert then.removeprefix("regulars ") in again.stdout
     left = [sorted((tmp_path / name / "output").rglob("*.*")) for name in ("one", "two")]
     names = [
-        [path.relative_to(tmp_path / name) for path in found] for name, found in zip(("one", "two"), left, strict=True)
+        [path.relative_to(tmp_path / name) for path in found if "snapshots" not in path.parts]
+        for name, found in zip(("one", "two"), left, strict=True)
     ]
     assert names[0] == names[1]
     same = [path for path in names[0] if path.suffix in (".parquet", ".html")]

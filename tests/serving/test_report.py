@@ -19,6 +19,7 @@ from features.config import Config
 from features.errors import UsageError
 from serving import report
 from serving.score import COLUMNS, MANIFEST, write_parts
+from serving.wording import Forms
 from training.evaluate import Evaluation
 
 CUTOFF = date(2024, 3, 1)
@@ -150,6 +151,7 @@ AUDIT = {
     "net_amount": None,
     "late_rows": 0,
     "months": [],
+    "customer_table": None,
 }
 
 
@@ -222,6 +224,11 @@ def test_features_are_named_by_their_phrases(scored: Callable[..., Config]) -> N
     assert "days since the last order &lt;i&gt;&amp;: 5.0 points, more of it: higher risk" in text
     assert "orders in the last 90 days &lt;i&gt;&amp;: 2.5 points, depends" in text
     assert "said already by its family" not in text
+
+
+def test_a_driver_of_levels_names_the_extreme_ones() -> None:
+    row = {"phrase": "plan", "strength": 0.05, "direction": 0.0, "highest": "gold for ever and ever", "lowest": "basic"}
+    assert report._bar(row, "churn", Forms(1.0)).note == "5.0 points, most with gold for ever…, least basic"
 
 
 def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) -> None:

@@ -17,7 +17,8 @@ from features.config import Config, parse
 from features.errors import DataError, UsageError
 from serving import score as room
 from serving.score import COLUMNS, Scores, champions, read, score
-from training.train import Trained
+from tests.shop import make_shop
+from training.train import Trained, train
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +183,41 @@ def test_who_is_most_at_risk(scores: Scores) -> None:
 def test_the_shop_is_left_as_it_was(shop: Config, scores: Scores, tmp_path: Path) -> None:
     copy = shutil.copytree(shop.folder, tmp_path / "shop")
     assert not [path for path in copy.rglob(".*") if path.is_dir()]
+
+
+OWN = """\
+from features.own import Family, Feature, Measure, add_up
+
+def families(task):
+    late = add_up(Measure("late_orders", lambda o: (o.purchase & (o.hour >= 20)).sum()))
+    share = Feature("late_share", lambda m: m.late_orders_ever / m.orders_ever, "hours", "share of late orders",
+                    "{value:share} of orders came late", "share")
+    return [Family("late", [share], late)]
+"""
+
+
+def test_models_that_learned_without_own_features_refuse_to_score_with_them(
+    shop: Config, trained: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    with pytest.raises(UsageError, match="shop-churn/1 learned without features of your own, and .* take it out"):
+        score(_changed(shop, features={"own": str(tmp_path / "mine.py")}), trained.newest)
+
+
+@pytest.mark.slow
+def test_models_score_with_the_very_file_that_they_learned_from(tmp_path: Path) -> None:
+    bare = make_shop(tmp_path)
+    config = _changed(bare, features={"own": "mine.py"}, training={"trials": 0}, serving={"reasons": 20})
+    (tmp_path / "mine.py").write_text(OWN)
+    trained = train(config)
+    assert trained.learned.churn.features[-1] == "late_share"
+    assert len(trained.learned.churn.facts["own_features"]) == 16
+    scores = score(config, trained.newest)
+    reasons = [r for row in scores.table().to_pylist() for r in row["churn_reasons"] + row["value_reasons"]]
+    told = [r for r in reasons if r["feature"] == "late_share"]
+    assert told and all(r["reading"].endswith("% of orders came late") for r in told)
+    with pytest.raises(UsageError, match="shop-churn/1 learned from features of your own, and .* names no file now"):
+        score(bare, trained.newest)
+    (tmp_path / "mine.py").write_text(OWN.replace("20", "21"))
+    with pytest.raises(UsageError, match="is not the one that shop-churn/1 learned from; put that one back, or run"):
+        score(config, trained.newest)

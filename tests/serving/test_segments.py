@@ -4,26 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from serving.segments import lifecycle, segment, tier
-
-
-def test_lifecycle_at_its_edges() -> None:
-    nan = np.nan
-    cases = [
-        (1, 30, 1, "new"),
-        (15, 31, 10, "active"),
-        (16, 99, 10, "slipping"),
-        (30, 99, 10, "slipping"),
-        (31, 99, 10, "dormant"),
-        (7, 99, 1, "active"),
-        (8, 99, 1, "slipping"),
-        (30, 99, 1, "slipping"),
-        (45, 99, nan, "active"),
-        (46, 99, nan, "slipping"),
-        (91, 99, nan, "dormant"),
-    ]
-    recency, tenure, gap, expected = (np.array(column) for column in zip(*cases, strict=True))
-    assert lifecycle(recency, tenure, gap, 30).tolist() == expected.tolist()
+from serving.segments import segment, tier
 
 
 def test_tiers_are_a_fifth_three_tenths_and_the_rest() -> None:

@@ -119,6 +119,12 @@ def test_a_bundle_without_levels_is_read_as_before(bundle: ModelBundle, tmp_path
     assert ModelBundle.load(folder).levels == {}
 
 
+def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
+    other = replace(bundle, levels={"plan": bundle.levels["plan"][::-1]})
+    assert other.digest != bundle.digest
+    assert other.gate_digest != bundle.gate_digest
+
+
 def test_the_level_is_what_the_trees_split_on(bundle: ModelBundle, rows: Snapshots) -> None:
     one = rows.rows.slice(0, 1)
     place = one.column_names.index("plan")
@@ -177,6 +183,24 @@ def test_levels_are_learned_from_the_cutoffs_that_a_model_learns_from(shop: Conf
     np.testing.assert_array_equal(found.judged["churn_probability"], other.judged["churn_probability"])
     with_known = learn(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
     assert (with_known.judged["churn_probability"] != found.judged["churn_probability"]).any()
+
+
+def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
+    shop: Config, rows: Snapshots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = shop.model_copy(update={"training": shop.training.model_copy(update={"trials": 1})})
+    plans, last = rows.rows["plan"].to_pylist(), max(rows.rows["cutoff"].to_pylist())
+    moments = rows.rows["cutoff"].to_pylist()
+    saw: list[bool] = []
+
+    def learn_and_tell(sample: Sample) -> dict[str, tuple[str, ...]]:
+        saw.append("platinum" in sample.features["plan"].to_pylist())
+        return learn_levels(sample)
+
+    monkeypatch.setattr("training.learn.learn_levels", learn_and_tell)
+    learn(_replaced(rows, ["platinum" if m == last else p for p, m in zip(plans, moments, strict=True)]), once)
+    assert saw.count(True) == 1
+    assert len(saw) > 4
 
 
 def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(

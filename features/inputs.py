@@ -1,0 +1,68 @@
+"""Files that hold tables: which they are, of which kind, and whether their text can be read."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+from pathlib import Path
+
+from features.errors import DataError
+
+KINDS_OF_FILE = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
+
+
+def find_files(source: str, folder: Path) -> list[Path]:
+    """The files behind a file, glob or folder, sorted.
+
+    Raises:
+        DataError: There are none.
+    """
+    path = folder / Path(source).expanduser()
+    if path.is_dir():
+        found = sorted(f for f in path.rglob("*") if _suffix(f) in KINDS_OF_FILE)
+    elif path.exists():
+        found = [path]
+    else:
+        found = sorted(Path(f) for f in glob.glob(str(path), recursive=True))
+    if not found:
+        raise DataError(
+            f"{source}: no such file, folder or glob (looked in {path.parent}); "
+            "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
+        )
+    return found
+
+
+def kind_of(files: list[Path], source: str) -> str:
+    """'parquet' or 'csv'; raises DataError where files are of neither kind, of both, or empty."""
+    kinds = {KINDS_OF_FILE.get(_suffix(f), f.suffix or "no extension") for f in files}
+    if len(kinds) != 1 or not kinds <= set(KINDS_OF_FILE.values()):
+        raise DataError(
+            f"{source}: expected Parquet (.parquet) or CSV (.csv, .csv.gz, .tsv), of one kind, "
+            f"found {', '.join(sorted(kinds))}"
+        )
+    empty = [f.name for f in files if f.stat().st_size == 0]
+    if empty:
+        raise DataError(f"{source}: {empty[0]} is empty (0 bytes); expected a table with a header and rows")
+    return kinds.pop()
+
+
+def refuse_other_encodings(files: list[Path]) -> None:
+    """Bytes that are not UTF-8 would be dropped by the line, or end DuckDB; better to say so."""
+    for file in files:
+        decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as problem:
+                    line += problem.object[: problem.start].count(b"\n")
+                    raise DataError(
+                        f"{file.name}: line {line:,} is not UTF-8 (byte 0x{problem.object[problem.start]:02x}); "
+                        f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8"
+                    ) from None
+                line += chunk.count(b"\n")
+
+
+def _suffix(path: Path) -> str:
+    return "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()

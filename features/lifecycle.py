@@ -1,0 +1,46 @@
+"""Where a customer stands: new, active, slipping or dormant, by the customer's own rhythm.
+
+'new' has a first order within one horizon; 'slipping' is silent for more than 1.5 times the usual gap between days with
+an order and a quarter of a horizon, 'dormant' for more than 3 times and a whole horizon (who has ordered on one day
+only is measured against the horizon); else 'active'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ibis
+
+from features.feature import Feature
+from features.task import Window
+
+ACTIVE_UP_TO, SLIPPING_UP_TO = 1.5, 3.0  # times the usual gap
+
+
+def features(horizon: Window) -> Iterator[Feature]:
+    """The lifecycle as a feature."""
+    yield Feature(
+        "lifecycle",
+        lambda m: lifecycle(m, horizon),
+        "silence",
+        "where the customer stands: new, active, slipping or dormant",
+        "{value:level} by the customer's own rhythm",
+        "level",
+        actionable=True,
+    )
+
+
+def lifecycle(m: ibis.Table, horizon: Window) -> ibis.Value:
+    """Lifecycle from `recency` and `tenure`, days since the last and the first order, and `gap_mean` (null: unknown).
+
+    >>> columns = {"recency": [3, 10, 25, 99], "tenure": [20, 90, 90, 99], "gap_mean": [5.0, 10.0, 10.0, None]}
+    >>> lifecycle(ibis.memtable(columns), Window(30)).to_pyarrow().to_pylist()
+    ['new', 'active', 'slipping', 'dormant']
+    """
+    silence = m.recency / ibis.coalesce(m.gap_mean, ibis.literal(float(horizon.days)))
+    return ibis.cases(
+        (m.tenure <= horizon.days, "new"),
+        ((silence > SLIPPING_UP_TO) & (m.recency > horizon.days), "dormant"),
+        ((silence > ACTIVE_UP_TO) & (m.recency > horizon.days / 4), "slipping"),
+        else_="active",
+    )

@@ -1,0 +1,148 @@
+"""PostgreSQL through Arrow's driver: one read-only snapshot, types that arrive right, refusals in words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+
+TIMEOUT = 10  # seconds to connect
+PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
+MOMENTS = {"date", "timestamp", "timestamptz"}
+# A peer that falls silent in mid-read is given up after a minute; the operating system's own patience is two hours.
+ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+ADVICE = {
+    "no password supplied": "set PGPASSWORD, or password_env to the name of the variable that holds the password",
+    "password authentication failed": "check the user in the URL, and PGPASSWORD (or what password_env names)",
+    "could not translate host name": "check the host in the URL",
+    "Connection refused": "check host and port, and that PostgreSQL runs there",
+    "timeout expired": "check host, port and firewall; connect_timeout=SECONDS in the URL waits longer",
+    "statement timeout": "let the query read less, or raise statement_timeout for this user",
+    "permission denied": "grant this user SELECT on what is read",
+}
+LOST = re.compile(r"terminating connection|server closed the connection|connection (reset|lost|not open)|no COPY in")
+
+
+class Session:
+    """An open transaction that reads."""
+
+    def __init__(self, cursor: dbapi.Cursor):
+        self._cursor = cursor
+
+    def tables(self) -> dict[str, str]:
+        """Tables and views that may be read; those in the search path also without their schema."""
+        self._cursor.execute(
+            "SELECT nspname::text, relname::text, pg_table_is_visible(c.oid) FROM pg_class c "
+            "JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') "
+            "AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_(toast|temp)' "
+            "AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')"
+        )
+        found = self._cursor.fetchall()
+        return {f"{schema}.{table}": f"{_name(schema)}.{_name(table)}" for schema, table, _ in found} | {
+            table: f"{_name(schema)}.{_name(table)}" for schema, table, visible in found if visible
+        }
+
+    def columns(self, rows: str) -> dict[str, pa.Field]:
+        """The columns with the database's own types; nothing is run."""
+        schema = self._cursor.adbc_execute_schema(f"SELECT * FROM {rows}")  # noqa: S608 (quoted)
+        return {field.name: field for field in schema}
+
+    def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows; NUMERIC(p, s) as decimals, without a size as doubles (ids as text)."""
+        chosen = ", ".join(f"{_selected(field, name in ids)} AS {_name(name)}" for name, field in columns.items())
+        decimals = {name: kind for name, field in columns.items() if (kind := _decimal(field))}
+        self._cursor.execute(f"SELECT {chosen} FROM {rows}")  # noqa: S608 (quoted)
+        reader = self._cursor.fetch_record_batch()
+        yield _with_decimals(pa.RecordBatch.from_pylist([], schema=reader.schema), decimals)
+        for batch in reader:
+            yield _with_decimals(batch, decimals)
+
+
+@contextmanager
+def connect(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
+    """A cursor in a read-only transaction of one snapshot, in UTC; the password travels in memory only.
+
+    Args:
+        url: As in the config, without a password.
+        password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
+    """
+    with dbapi.connect(_address(url, password)) as connection, connection.cursor() as cursor:
+        # In one call: `executescript` ends the transaction that is open and begins the next.
+        cursor.executescript("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TimeZone = 'UTC'")
+        yield cursor
+
+
+def reason(text: str, code: str) -> tuple[str, bool]:
+    """What PostgreSQL or its driver says, in one line, what to do, and whether the SQL is at fault.
+
+    >>> reason('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
+    ('could not translate host name "db": unknown; check the host in the URL', False)
+    >>> reason('x: ERROR:  invalid input syntax for type integer: "Ada"', "22P02")
+    ('invalid input syntax for type integer: (a value)', False)
+    """
+    said = text.split("\n\nQuery was:")[0].split("\nLINE ")[0].removesuffix(f"SQLSTATE: {code}")
+    said = re.sub(r"^.*?(Failed to connect|(?<!\w)(ERROR|FATAL|PANIC)): +", "", said, count=1, flags=re.DOTALL)
+    lines = [line.strip().rstrip(".") for line in said.splitlines()]
+    said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
+    if code.startswith("22"):
+        said = re.sub(r'"[^"]*"', "(a value)", said)
+    if LOST.search(said):
+        said = f"the connection was lost in mid-read ({said}); nothing was kept, run the command again"
+    advice = next((f"; {repair}" for sign, repair in ADVICE.items() if sign in said), "")
+    return said + advice, code.startswith("42") and code != "42501"
+
+
+def _address(url: str, password: str) -> str:
+    """The URL with a limit to connect, signs of life, and the password where there is one."""
+    extra: dict[str, Any] = {"application_name": "regulars", **ALIVE}
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        extra["connect_timeout"] = TIMEOUT
+    given = set(re.findall(r"[?&]([^=&]*)=", url))
+    extra = {key: value for key, value in extra.items() if key not in given}
+    extra |= {"password": password} if password else {}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(extra, quote_via=quote, safe='')}"
+
+
+def _selected(field: pa.Field, is_id: bool) -> str:
+    """The SQL that reads a column in a type that Arrow and DuckDB have; anything unusual as text."""
+    kind, column = _type(field), _name(field.name)
+    if kind in PLAIN:
+        return column
+    if kind in MOMENTS:
+        return f"CASE WHEN isfinite({column}) THEN {column} END"  # infinity is no day
+    if kind == "money":
+        return f"CAST(CAST({column} AS numeric) AS double precision)"
+    if kind == "numeric" and not _decimal(field) and not is_id:
+        return f"CAST({column} AS double precision)"
+    text = f"CAST({column} AS text)"
+    return f"NULLIF({text}, 'NaN')" if _decimal(field) else text
+
+
+def _decimal(field: pa.Field) -> pa.DataType | None:
+    """The decimal type of NUMERIC(precision, scale); None for other types and other sizes."""
+    size = int((field.metadata or {}).get(b"POSTGRESQL:typmod", b"-1")) - 4
+    if _type(field) != "numeric" or size < 0:
+        return None
+    precision, scale = size >> 16 & 0xFFFF, size & 0x7FF
+    return pa.decimal128(precision, scale) if scale <= precision <= 38 else None
+
+
+def _with_decimals(batch: pa.RecordBatch, decimals: Mapping[str, pa.DataType]) -> pa.RecordBatch:
+    for name, kind in decimals.items():
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, name, batch.column(place).cast(kind))
+    return batch
+
+
+def _type(field: pa.Field) -> str:
+    return (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

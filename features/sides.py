@@ -1,0 +1,273 @@
+"""The tables beside the events: what else customers do or meet, what was done to them, the terms of their contracts.
+
+Each is read like the events: rows that cannot be used are set aside and counted, and a row is seen from the day on
+which it had happened and was known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import ibis
+
+from features.config import Config
+from features.contract import slug
+from features.engine import Engine
+from features.errors import DataError, UsageError
+from features.intake import (
+    LARGEST,
+    SetAside,
+    Side,
+    as_identifier,
+    as_moment,
+    as_ticks,
+    need_columns,
+    refuse_mixed_zones,
+    refuse_unreadable,
+    set_aside,
+)
+from features.sections import Activity, Contacts, Subscriptions, TableSection
+
+INK = r"[^\x09-\x0d ]"  # what is not blank
+LARGEST_FLOAT = 1.7976931348623157e308
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A section on its way to rows of the contract.
+
+    Attributes:
+        place: The section as the config writes it, 'activities.visits'.
+        section: Names the columns.
+        source: Its rows as they are.
+        engine: Where it runs.
+    """
+
+    place: str
+    section: TableSection
+    source: ibis.Table
+    engine: Engine
+
+    def moment(self, role: str) -> ibis.Value:
+        """The column of a role as naive timestamps in UTC; null where it cannot be read."""
+        return as_moment(self.given(role), self.section, self.engine, role, self.place)
+
+    def given(self, role: str) -> ibis.Value:
+        """The column of a role as it is; blank text is null."""
+        column = self.source[getattr(self.section, role)]
+        if not column.type().is_string():
+            return column
+        return column.re_search(INK).ifelse(column, ibis.null("string"))
+
+    def number(self, role: str) -> ibis.Value:
+        """The column of a role as numbers; null where it is none."""
+        number = self.given(role).try_cast("float64")
+        return number.isnan().ifelse(ibis.null("float64"), number)
+
+    def named(self, *roles: str) -> tuple[str, ...]:
+        """Those of some roles for which the section names a column."""
+        return tuple(role for role in roles if getattr(self.section, role, ""))
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the rows of a sort of section become rows of the contract.
+
+    Attributes:
+        normalise: Gives every row of the source in the contract's types (customer_id, day, seen, its own columns) with
+            the `reason` why it is set aside, or null.
+        times: The roles that hold times, the first of them the one of `day`.
+        numbers: The roles that hold numbers.
+        finish: What is done with the usable rows, if anything.
+    """
+
+    normalise: Callable[[Reading], ibis.Table]
+    times: tuple[str, ...]
+    numbers: tuple[str, ...] = ()
+    finish: Callable[[ibis.Table], ibis.Table] | None = None
+
+
+def read_sides(config: Config, engine: Engine) -> dict[str, Side]:
+    """Reads every table beside the events that a config names.
+
+    Args:
+        config: Names the sources and their columns.
+        engine: Where it runs.
+
+    Returns:
+        By key ('activities.visits', 'contacts', 'subscriptions'), the usable rows: customer_id, day, seen and
+        of activities: time, measure (ticks), one text column a kind (`kind_<slug>`);
+        of contacts: time, action, held_out (nothing was done), cost (ticks), propensity;
+        of subscriptions, where the start and the end of a term are rows of their own, each with its own day:
+        term (a number within the customer), part ('start' or 'end'), price (ticks, on the start).
+
+    Raises:
+        DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
+        UsageError: A column that is not there, a query that is not understood, or two sections of one name.
+    """
+    return {
+        key: read_side(key, place, section, form, config, engine)
+        for key, (place, section, form) in _wanted(config).items()
+    }
+
+
+def _wanted(config: Config) -> dict[str, tuple[str, TableSection, Form]]:
+    """The sections to read: by key, the place in the config, the section and its form."""
+    wanted: dict[str, tuple[str, TableSection, Form]] = {}
+    for name, activity in config.activities.items():
+        key, place = f"activities.{slug(name)}", f"activities.{name}"
+        if key in wanted or not slug(name):
+            other = f" and [{wanted[key][0]}]" if key in wanted else ""
+            raise UsageError(f"[{place}]{other}: would give features of the same name, or of none; rename one")
+        wanted[key] = (place, activity, ACTIVITY)
+    if config.contacts:
+        wanted["contacts"] = ("contacts", config.contacts, CONTACTS)
+    if config.subscriptions:
+        wanted["subscriptions"] = ("subscriptions", config.subscriptions, SUBSCRIPTIONS)
+    return wanted
+
+
+def read_side(key: str, place: str, section: TableSection, form: Form, config: Config, engine: Engine) -> Side:
+    """Reads one section into rows of the contract, in the given form; arguments and errors as in `read_sides`."""
+    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    reading = Reading(place, section, source, engine)
+    need_columns(reading.source, section, place)
+    for role in reading.named(*form.times, "known_at"):
+        refuse_mixed_zones(reading.source, section, engine, role, place)
+    rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
+    stored = engine.store(f"{stage}_read", form.normalise(reading))
+    aside = _counted(stored, reading, form, rows_read)
+    good = stored.filter(stored.reason.isnull()).drop("reason")
+    kept = engine.store(stage, form.finish(good) if form.finish else good)
+    return Side(kept, rows_read, aside)
+
+
+def _counted(stored: ibis.Table, reading: Reading, form: Form, rows_read: int) -> tuple[SetAside, ...]:
+    """What was set aside; stops where it is too much, or everything."""
+    aside, rejected = set_aside(stored, reading.engine), reading.engine.rejected_lines()
+    section, place, engine = reading.section, reading.place, reading.engine
+    if rejected > section.max_unreadable * (rows_read + rejected):
+        raise DataError(
+            f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
+            f"(a stray separator or quote?); mend them, or allow it with [{place}] max_unreadable "
+            f"(now {section.max_unreadable:g})"
+        )
+    times, numbers = reading.named(*form.times), reading.named(*form.numbers)
+    refuse_unreadable(aside, reading.source, section, engine, rows_read, place, times, numbers)
+    if rows_read and rows_read == sum(found.rows for found in aside):
+        reasons = "; ".join(f"{found.reason}: {found.rows:,}" for found in aside)
+        raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
+    return (*aside, SetAside("malformed line", rejected, ())) if rejected else aside
+
+
+def contract_rows(
+    reading: Reading, time: str, checks: Mapping[str, ibis.Value], own: Callable[[ibis.Value], Mapping[str, ibis.Value]]
+) -> ibis.Table:
+    """Every row of a section in the contract's types: customer_id, day, seen, columns of its own, reason.
+
+    Args:
+        reading: The section.
+        time: The role of the time that gives `day`.
+        checks: More reasons to set a row aside, in order.
+        own: The section's own columns, given the reason.
+    """
+    customer, moment = as_identifier(reading.source[reading.section.customer]), reading.moment(time)
+    known = reading.moment("known_at") if reading.section.known_at else moment
+    tests = {
+        "missing customer": customer.isnull(),
+        f"missing {time}": reading.given(time).isnull(),
+        f"unreadable {time}": moment.isnull(),
+    }
+    if reading.section.known_at:
+        tests["unreadable known_at"] = reading.given("known_at").notnull() & known.isnull()
+    every = {**tests, **checks}
+    reason = ibis.cases(*((test, ibis.literal(name)) for name, test in every.items()), else_=ibis.null("string"))
+    day = moment.date()
+    seen = ibis.greatest(day, ibis.coalesce(known, moment).date())
+    return reading.source.select(customer_id=customer, day=day, seen=seen, **own(reason), reason=reason)
+
+
+def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
+    """The reasons to set a row aside for its number; a row without one stays."""
+    if not reading.named(role):
+        return {}
+    given, number = reading.given(role), reading.number(role)
+    return {
+        f"unreadable {role}": given.notnull() & given.try_cast("float64").isnull(),
+        f"infinite {role}": number.abs() > LARGEST_FLOAT,
+        f"{role} beyond 1e12": number.abs() > LARGEST,
+    }
+
+
+def _ticks(reading: Reading, role: str, reason: ibis.Value) -> ibis.Value:
+    """The numbers of a role in ticks; null where there is none."""
+    return as_ticks(reading.number(role), reason) if reading.named(role) else ibis.null("int64")
+
+
+def _activity(reading: Reading) -> ibis.Table:
+    kinds = cast(Activity, reading.section).kinds
+    return contract_rows(
+        reading,
+        "time",
+        number_checks(reading, "measure"),
+        lambda reason: {
+            "time": reading.moment("time"),
+            "measure": _ticks(reading, "measure", reason),
+            **{f"kind_{slug(kind)}": reading.source[kind].cast("string") for kind in kinds},
+        },
+    )
+
+
+def _contact(reading: Reading) -> ibis.Table:
+    section = cast(Contacts, reading.section)
+    action, has_propensity = as_identifier(reading.source[section.action]), bool(section.propensity)
+    propensity = reading.number("propensity") if has_propensity else ibis.null("float64")
+    checks = {
+        "missing action": action.isnull(),
+        **number_checks(reading, "cost"),
+        **number_checks(reading, "propensity"),
+        **({"impossible propensity": (propensity <= 0) | (propensity > 1)} if has_propensity else {}),
+    }
+    return contract_rows(
+        reading,
+        "time",
+        checks,
+        lambda reason: {
+            "time": reading.moment("time"),
+            "action": action,
+            "held_out": action == section.control if section.control else ibis.literal(False),
+            "cost": _ticks(reading, "cost", reason),
+            "propensity": propensity,
+        },
+    )
+
+
+def _term(reading: Reading) -> ibis.Table:
+    """One row a term; `_parts` makes two of those that end."""
+    has_end = bool(cast(Subscriptions, reading.section).end)
+    start, end = reading.moment("start"), reading.moment("end") if has_end else ibis.null("timestamp")
+    unreadable = {"unreadable end": reading.given("end").notnull() & end.isnull()} if has_end else {}
+    checks = {**unreadable, "impossible end": end < start, **number_checks(reading, "price")}
+    return contract_rows(
+        reading, "start", checks, lambda reason: {"end": end.date(), "price": _ticks(reading, "price", reason)}
+    )
+
+
+def _parts(terms: ibis.Table) -> ibis.Table:
+    """The start and the end of each term as rows of their own, so that neither is seen before it came."""
+    order = [terms.day, *(column.asc(nulls_first=True) for column in (terms.end, terms.price)), terms.seen]
+    numbered = terms.mutate(term=ibis.row_number().over(group_by=terms.customer_id, order_by=order))
+    starts = numbered.mutate(part=ibis.literal("start"))
+    ended = numbered.filter(numbered.end.notnull())
+    ends = ended.mutate(
+        part=ibis.literal("end"), day=ended.end, seen=ibis.greatest(ended.end, ended.seen), price=ibis.null("int64")
+    )
+    columns = ("customer_id", "day", "seen", "term", "part", "price")
+    return ibis.union(starts.select(columns), ends.select(columns))
+
+
+ACTIVITY = Form(_activity, ("time",), ("measure",))
+CONTACTS = Form(_contact, ("time",), ("cost", "propensity"))
+SUBSCRIPTIONS = Form(_term, ("start", "end"), ("price",), _parts)
