@@ -22,6 +22,7 @@ from features.intake import (
     Side,
     as_identifier,
     as_moment,
+    as_number,
     as_ticks,
     need_columns,
     refuse_mixed_zones,
@@ -63,7 +64,7 @@ class Reading:
 
     def number(self, role: str) -> ibis.Value:
         """The column of a role as numbers; null where it is none."""
-        number = self.given(role).try_cast("float64")
+        number = as_number(self.given(role))
         return number.isnan().ifelse(ibis.null("float64"), number)
 
     def named(self, *roles: str) -> tuple[str, ...]:
@@ -194,8 +195,9 @@ def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
     if not reading.named(role):
         return {}
     given, number = reading.given(role), reading.number(role)
+    read = as_number(given)  # of which one that is not a number is null to Spark, but was read
     return {
-        f"unreadable {role}": given.notnull() & given.try_cast("float64").isnull(),
+        f"unreadable {role}": given.notnull() & read.isnull() & ~read.isnan().fill_null(False),
         f"infinite {role}": number.abs() > LARGEST_FLOAT,
         f"{role} beyond 1e12": number.abs() > LARGEST,
     }
