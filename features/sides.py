@@ -195,8 +195,9 @@ def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
     if not reading.named(role):
         return {}
     given, number = reading.given(role), reading.number(role)
+    read = as_number(given)  # of which one that is not a number is null to Spark, but was read
     return {
-        f"unreadable {role}": given.notnull() & as_number(given).isnull(),
+        f"unreadable {role}": given.notnull() & read.isnull() & ~read.isnan().fill_null(False),
         f"infinite {role}": number.abs() > LARGEST_FLOAT,
         f"{role} beyond 1e12": number.abs() > LARGEST,
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,66 @@ def awkward() -> pa.Table:
     return pa.table({c: pa.array([line.get(c) for line in lines], kinds.get(c, pa.string())) for c in columns})
 
 
+SIDES: dict[str, Any] = {
+    "activities": {
+        "visits": {"source": "visits.parquet", "customer": "who", "time": "at", "measure": "minutes", "kinds": ["page"]}
+    },
+    "contacts": {
+        "source": "contacts.parquet",
+        "customer": "who",
+        "time": "at",
+        "action": "action",
+        "cost": "cost",
+        "propensity": "share",
+        "control": "none",
+    },
+    "subscriptions": {"source": "terms.parquet", "customer": "who", "start": "at", "end": "ends", "price": "cost"},
+    "customers": {
+        "source": "people.parquet",
+        "customer": "who",
+        "known_at": "at",
+        "since": "joined",
+        "attributes": ["age", "born", "town", "member"],
+        "personal": ["name"],
+    },
+}
+
+
+def sides(customers: Sequence[str], folder: Path) -> None:
+    """Tables beside the events: random rows of most customers, at and around the cutoffs, with nulls and odd text."""
+    rng = random.Random(5)  # noqa: S311
+    rows = []
+    for _ in range(400):
+        at = rng.choice(CUTOFFS) - timedelta(days=rng.choice((-20, -1, 0, 1, 2, 29, 30, 31, 89, 91, 200, 370)))
+        clock = rng.choice(("", "T00:00", " 23:59:59.999999", "T10:30:00Z", "T23:30:00-05:00"))
+        rows.append(
+            {
+                "who": rng.choice([*customers, "nobody else", " "]),
+                "at": rng.choice([f"{at}{clock}"] * 12 + ["soon", "2024"]),
+                "ends": rng.choice([None, None, f"{at + timedelta(days=rng.choice((0, 1, 30, 400)))}"]),
+                "minutes": rng.choice(["1", "2.5", " 3 ", "-1e1", "1_0", "", None, "0", "NaN"]),
+                "page": rng.choice(["home", "é 商", "", None, "Home"]),
+                "action": rng.choice(["none", "mail", "Mail", "call", None]),
+                "cost": rng.choice(["0.5", "1", "0.00005", None]),
+                "share": rng.choice([0.5, 0.25, 1.0, None]),
+                "age": rng.choice([None, 18.5, 40.0, -1.0, math.nan, math.inf]),
+                "born": rng.choice([None, date(1969, 2, 28), date(2000, 2, 29), date(2030, 1, 1)]),
+                "joined": rng.choice([None, at, at - timedelta(days=500)]),
+                "town": rng.choice([None, "Zürich", "zürich", " ", "東京", "a|b"]),
+                "member": rng.choice([None, True, False]),
+                "name": "secret",
+            }
+        )
+    columns = {
+        "visits": ("who", "at", "minutes", "page"),
+        "contacts": ("who", "at", "action", "cost", "share"),
+        "terms": ("who", "at", "ends", "cost"),
+        "people": ("who", "at", "joined", "age", "born", "town", "member", "name"),
+    }
+    for place, (name, kept) in enumerate(columns.items()):
+        pq.write_table(pa.Table.from_pylist(rows[place * 100 :][:100]).select(kept), folder / f"{name}.parquet")
+
+
 def awkward_config(folder: Path, kind: str, **events: Any) -> Config:
     log = {
         "source": "log.parquet",
@@ -117,7 +178,10 @@ def awkward_config(folder: Path, kind: str, **events: Any) -> Config:
         "kinds": ["what"],
         **{role: role for role in ("customer", "time", "amount", "order", "quantity", "known_at", "id")},
     }
-    sections = {"events": {**log, **events}, "task": TASK, "engine": {"kind": kind, "threads": 2}}
+    each = {"timezone": "Europe/London", "max_unreadable": 0.5}
+    tables: dict[str, Any] = {name: SIDES[name] | each for name in ("contacts", "subscriptions", "customers")}
+    tables["activities"] = {"visits": SIDES["activities"]["visits"] | each}
+    sections = {"events": {**log, **events}, "task": TASK, "engine": {"kind": kind, "threads": 2}, **tables}
     return parse({"config_version": 1, "name": "awkward", **sections}, folder / "regulars.toml")
 
 
@@ -153,7 +217,9 @@ def built(config: Config, cutoffs: Sequence[date]) -> Built:
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
     """The awkward log's snapshots and audit on each engine."""
     folder = tmp_path_factory.mktemp("awkward")
-    pq.write_table(awkward(), folder / "log.parquet")
+    log = awkward()
+    pq.write_table(log, folder / "log.parquet")
+    sides(sorted(set(log["customer"].to_pylist())), folder)
     return {kind: built(awkward_config(folder, kind), CUTOFFS) for kind in ("duckdb", "spark")}
 
 
