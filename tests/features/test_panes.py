@@ -172,6 +172,14 @@ def test_edges_of_a_window(engine: DuckDBEngine) -> None:
     )
 
 
+@pytest.mark.parametrize(("age", "rows"), [(7, 1), (8, 0)])
+def test_the_last_day_of_the_longest_window_is_read(engine: DuckDBEngine, age: int, rows: int) -> None:
+    day = date(2024, 1, 31) - timedelta(age)
+    row = {"customer_id": "c", "day": day, "seen": day, "product": "a", "amount": 1, "good": True}
+    plan = Plan(CUTOFFS["one"], (Span.window(Window(7)),), MEASURES, {"days": "day"})
+    assert made(engine, [row], plan).num_rows == rows
+
+
 def test_nothing_visible_is_no_row(engine: DuckDBEngine) -> None:
     plan = make_plan("nested", "one")
     table = made(engine, [], plan)
