@@ -3,7 +3,7 @@
 A simulated log of 5 million events of 200,000 customers over two years is written as Parquet. Every contender reads
 it in a process of its own and ends with an Arrow table of one row a customer and cutoff: 12 aggregates over the last
 7, 30, 90 and 180 days. The clock starts when its libraries are imported; memory is the greatest resident size of the
-process. Contenders take turns, and the median counts. All must give the same numbers.
+process (Linux). Contenders take turns, and the median counts. All must give the same numbers.
 
     python benchmarks/windows.py [--events N] [--customers N] [--cutoffs N ...] [--runs N] [--only NAME ...]
 """
@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -188,7 +187,7 @@ def work(name: str, log: str, out: str) -> int:
     used, start = os.times(), time.perf_counter()
     table = run(Path(log), cutoffs(count))
     seconds, done = time.perf_counter() - start, os.times()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = peak()
     processor = done.user + done.system - used.user - used.system
     if out:
         columns = ["customer_id", "cutoff", *(f"{a}_{w}" for a in AGGREGATES for w in WINDOWS)]
@@ -197,6 +196,12 @@ def work(name: str, log: str, out: str) -> int:
             writer.write_table(wanted)
     print(json.dumps({"seconds": seconds, "processor": processor, "memory": memory}))
     return 0
+
+
+def peak() -> int:
+    """The greatest resident size of this process in bytes; `ru_maxrss` would begin with that of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 Run = Callable[[Path, list[date]], pa.Table]
@@ -237,22 +242,30 @@ def ours() -> Run:
 
 
 def _derived(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The means, spreads and recencies that the sums come to."""
-    columns: dict[str, Any] = {"customer_id": batch["customer_id"], "cutoff": batch["cutoff"]}
+    """The means, spreads and recencies that the sums come to; without what would import pandas."""
+    columns: dict[str, pa.Array] = {"customer_id": batch["customer_id"], "cutoff": batch["cutoff"]}
+    now = _numbers(batch["cutoff"].view(pa.int32()))
     for w in WINDOWS:
         columns |= {f"{name}_{w}": batch[f"{name}_{w}d"] for name in COUNTS}
-        n = pc.if_else(pc.equal(batch[f"events_{w}d"], 0), None, pc.cast(batch[f"events_{w}d"], pa.float64()))
-        total = pc.cast(batch[f"amount_{w}d"], pa.float64())
-        mean = pc.divide(total, n)
-        spare = pc.if_else(pc.greater(n, 1), pc.subtract(n, 1.0), None)
-        about = pc.max_element_wise(pc.subtract(batch[f"squares_{w}d"], pc.multiply(total, mean)), 0.0)
-        for name, ticks in (("amount", total), ("mean", mean), ("spread", pc.sqrt(pc.divide(about, spare)))):
-            columns[f"{name}_{w}"] = pc.divide(ticks, float(TICKS))
+        n, total, squares = (_numbers(batch[f"{name}_{w}d"]) for name in ("events", "amount", "squares"))
+        mean = total / np.maximum(n, 1)
+        spread = np.sqrt(np.maximum(squares - total * mean, 0) / np.maximum(n - 1, 1))
+        columns[f"amount_{w}"] = _column(total / TICKS)
+        columns[f"mean_{w}"] = _column(mean / TICKS, n < 1)
+        columns[f"spread_{w}"] = _column(spread / TICKS, n < 2)
         for name in ("max", "min"):
-            columns[f"{name}_{w}"] = pc.divide(pc.cast(batch[f"{name}_{w}d"], pa.float64()), float(TICKS))
-        now = pc.cast(pc.cast(batch["cutoff"], pa.int32()), pa.int64())
-        columns[f"recency_{w}"] = pc.cast(pc.subtract(now, batch[f"last_{w}d"]), pa.int16())
-    return pa.RecordBatch.from_pydict(columns)
+            columns[f"{name}_{w}"] = _column(_numbers(batch[f"{name}_{w}d"]) / TICKS, n < 1)
+        columns[f"recency_{w}"] = _column((now - _numbers(batch[f"last_{w}d"])).astype(np.int16), n < 1)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    return np.frombuffer(column.buffers()[1], str(column.type).replace("double", "float64"))[: len(column)]
+
+
+def _column(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    bits = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [bits, pa.py_buffer(values)])
 
 
 def polars_(way: str) -> Callable[[], Run]:

@@ -19,6 +19,7 @@ from datetime import date
 from typing import Literal
 
 import ibis
+import ibis.expr.datatypes as dt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -162,6 +163,9 @@ def by_window(rows: ibis.Table, plan: Plan, threads: int = 1) -> pa.RecordBatchR
     Returns:
         Batches of `plan.schema`, in the order of customer_id: 0 for a sum or count of nothing, null for an extreme of
         nothing. They are made as they are read, so only a few chunks are in memory at a time.
+
+    Raises:
+        TypeError: A measure reads floats or text.
     """
     reached = _reached(rows, plan)
     columns = _columns(reached, plan)
@@ -186,12 +190,22 @@ def _reached(rows: ibis.Table, plan: Plan) -> ibis.Table:
 
 def _columns(rows: ibis.Table, plan: Plan) -> dict[str, ibis.Value]:
     """What is read of the rows: keys, `m_<measure>` and `v_<column>`."""
-    measures = {f"m_{m.name}": _small(m.of(rows)) for m in plan.measures}
+    measures = {f"m_{m.name}": _whole(m.of(rows), m.name) for m in plan.measures}
     return {c: rows[c] for c in ("customer_id", "day", "seen")} | measures | {f"v_{c}": rows[c] for c in plan.values}
 
 
-def _small(value: ibis.Value) -> ibis.Value:
-    return value.cast("int8") if value.type().is_boolean() else value
+def _whole(value: ibis.Value, name: str) -> ibis.Value:
+    """Whole numbers of 64 bits or less, or days; DuckDB adds integers up in 128 bits, which Ibis does not know."""
+    kind = value.type()
+    if kind.is_boolean():
+        return value.cast("int8")
+    if kind.is_decimal() and kind.scale == 0:
+        return value.cast("int64")
+    if not kind.is_integer() and not kind.is_date():
+        raise TypeError(
+            f"{name} is to be a whole number, a boolean or a date, found {kind}: floats do not add up exactly"
+        )
+    return value.cast(dt.Int64(nullable=False)) if kind.is_int64() else value
 
 
 def _in_turn(chunks: Iterable[pa.Table], plan: Plan, threads: int) -> Iterator[list[pa.RecordBatch]]:
