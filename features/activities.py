@@ -12,34 +12,30 @@ import ibis
 
 from features.contract import ActivityColumns
 from features.feature import Compute, Feature, column, count, money, rate
-from features.measures import Measure, by_window, window_spans
 from features.past import KEYS, Past
 from features.phrases import plural
+from features.spans import EVER, Measure, Plan, Span
 from features.task import Window
+from features.totals import EPOCH
 
 
 def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     """Counts, days and sums of the measure, by window; one row a customer with any activity."""
-    rows = _rows(past, activity)
-    daily = rows.group_by("customer_id", "day", "seen").aggregate(
-        lines=rows.count(), total=rows.measure.sum().cast("int64"), valued=rows.measure.count()
-    )
-    seen = past.visible(daily)
-    days = seen.group_by(*KEYS, "day", "age").aggregate(
-        **{name: seen[name].sum().cast("int64") for name in ("lines", "total", "valued")}
-    )
-    name = activity.name
+    rows, name = _rows(past, activity), activity.name
     wanted = [
-        Measure(f"{name}:count", lambda d: d.lines.sum()),
-        Measure(f"{name}:days", lambda d: d.count()),
-        Measure(f"{name}:age", lambda d: d.age.min(), merge="min"),
+        Measure(f"{name}:count", lambda r: r.day.notnull(), "count"),
+        Measure(f"{name}:latest", lambda r: r.day, "max"),
     ]
     if activity.measure:
         wanted += [
-            Measure(f"{name}:total", lambda d: d.total.sum()),
-            Measure(f"{name}:valued", lambda d: d.valued.sum()),
+            Measure(f"{name}:total", lambda r: r.measure),
+            Measure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
         ]
-    return by_window(days, wanted, window_spans(past.task.windows))
+    spans = (*map(Span.window, past.task.windows), EVER)
+    plan = Plan(past.cutoffs, spans, tuple(wanted), distinct={f"{name}:days": "day"})
+    made = past.engine.windowed(rows, plan, f"windows of {name}")
+    since_1970 = made.cutoff.delta(ibis.literal(EPOCH), unit="day")
+    return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})
 
 
 def last(past: Past, activity: ActivityColumns) -> ibis.Table:

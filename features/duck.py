@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,9 @@ from features.config import EngineConfig
 from features.engine import first_line, quoted_name, scratch_of
 from features.errors import DataError, UsageError
 from features.inputs import find_files, kind_of, refuse_other_encodings
+from features.panes import by_window
 from features.source import Source
+from features.spans import Plan
 
 # Times in CSV stay text until the config's layout and zone are applied: a guess at 03/01/2024 would be a silent one.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
@@ -185,13 +187,31 @@ class DuckDBEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
+        batches = expr.to_pyarrow_batches(chunk_size=BATCH)
+        made = (function(pa.Table.from_batches([batch])).select(schema.names).cast(schema) for batch in batches)
+        return self._keep(made, schema, name)
+
+    def windowed(self, rows: ibis.Table, plan: Plan, name: str) -> ibis.Table:
+        """Measures of event-like rows over spans of the past, kept under a name; arguments as in `panes.by_window`.
+
+        Raises:
+            DataError: The data do not allow it, or the scratch space is full.
+        """
+        made = (pa.Table.from_batches([batch]) for batch in by_window(rows, plan, self._threads()))
+        return self._keep(made, plan.schema, name)
+
+    def _threads(self) -> int:
+        row = self.connection.con.execute("SELECT current_setting('threads')").fetchone()
+        return int(row[0]) if row else 1
+
+    def _keep(self, made: Iterable[pa.Table], schema: pa.Schema, name: str) -> ibis.Table:
+        """Tables as they are made into a stored one; by way of a file, as the connection is busy until the last."""
         with tempfile.TemporaryDirectory(prefix="mapped-", dir=self._scratch.name) as folder:
             file = Path(folder) / "rows.parquet"
             try:
                 with pq.ParquetWriter(file, schema) as writer:
-                    for batch in expr.to_pyarrow_batches(chunk_size=BATCH):
-                        made = function(pa.Table.from_batches([batch]))
-                        writer.write_table(made.select(schema.names).cast(schema))
+                    for table in made:
+                        writer.write_table(table)
                 rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
                 self.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {quoted_name(name)} AS {rows}")
             except (duckdb.Error, OSError) as problem:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from features.config import EngineConfig
 from features.errors import UsageError
 from features.source import Source
+from features.spans import Plan
 
 
 class Engine(Protocol):
@@ -50,6 +51,9 @@ class Engine(Protocol):
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
     ) -> ibis.Table:
         """Puts an expression's rows through a Python function, a batch at a time; keeps what comes out under a name."""
+
+    def windowed(self, rows: ibis.Table, plan: Plan, name: str) -> ibis.Table:
+        """Measures of event-like rows over spans of the past (`panes.by_window`), kept under a name."""
 
     def arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""

@@ -27,6 +27,7 @@ class Past:
     Attributes:
         tables: The contract. Its rows know no cutoff: use `visible` on them.
         task: Horizon, cohort and windows.
+        cutoffs: When, ascending.
         moments: One row a cutoff (`cutoff`, a date).
         engine: Where it runs.
         orders: What happened, and became known, of an order on one day: customer_id, order_id, day, seen, amount,
@@ -39,6 +40,7 @@ class Past:
 
     tables: Tables
     task: Task
+    cutoffs: tuple[date, ...]
     moments: ibis.Table
     engine: Engine
     orders: ibis.Table
@@ -66,7 +68,9 @@ def look_back(
     moments = engine.load("cutoffs", cutoff_rows(cutoffs))
     orders = stage("orders", order_days(tables))
     seen = stage("visible", _visible_orders(orders, moments, has_amount))
-    return Past(tables, task, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
+    return Past(
+        tables, task, tuple(sorted(set(cutoffs))), moments, engine, orders, seen, stage("days", _purchase_days(seen))
+    )
 
 
 def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:

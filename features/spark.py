@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,10 @@ from features.errors import DataError, UsageError
 from features.inputs import find_files, kind_of
 from features.java import java_home
 from features.layouts import java_pattern
-from features.mapped import mapped
+from features.mapped import mapped, windowed
+from features.panes import wanted
 from features.source import Source
+from features.spans import Plan
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -222,6 +225,24 @@ class SparkEngine:
         work = partial(mapped, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
         try:
             return self._keep(name, self._frame(expr).mapInArrow(work, kinds))
+        except PROBLEMS as problem:
+            raise DataError(f"while building {name}: {first_line(problem)}") from None
+
+    def windowed(self, rows: ibis.Table, plan: Plan, name: str) -> ibis.Table:
+        """Measures of event-like rows over spans of the past, in Spark's workers; kept under a name.
+
+        Raises:
+            DataError: The data do not allow it, or the scratch space is full.
+        """
+        self._send_features()
+        read, sources = wanted(rows, plan)
+        kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
+        bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
+        work = partial(windowed, plan=bare, columns=read.schema().to_pyarrow(), sources=sources)
+        keys = [_column(sources[key]) for key in ("customer_id", "day")]
+        try:
+            ordered = self._frame(read).repartition(keys[0]).sortWithinPartitions(*keys)
+            return self._keep(name, ordered.mapInArrow(work, kinds))
         except PROBLEMS as problem:
             raise DataError(f"while building {name}: {first_line(problem)}") from None
 

@@ -1,0 +1,414 @@
+"""Aggregates over windows of the past: ours beside Polars, pandas and plain SQL, in time and memory, in one run.
+
+A simulated log of 5 million events of 200,000 customers over two years is written as Parquet. Every contender reads
+it in a process of its own and ends with an Arrow table of one row a customer and cutoff: 12 aggregates over the last
+7, 30, 90 and 180 days. The clock starts when its libraries are imported; memory is the greatest resident size of the
+process (Linux). Contenders take turns, and the median counts. All must give the same numbers.
+
+    python benchmarks/windows.py [--events N] [--customers N] [--cutoffs N ...] [--runs N] [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parent.parent
+WINDOWS = (7, 30, 90, 180)
+DAYS = 730
+START = date(2023, 1, 1)
+LAST_CUTOFF = date(2024, 12, 1)
+EVERY = 30
+SEED = 7
+KINDS = ("purchase", "visit", "search", "basket", "wish", "review", "return", "mail", "call", "chat", "app", "store")
+COUNTS = ("events", "purchases", "refunds", "kinds", "products", "days")
+AGGREGATES = (*COUNTS, "amount", "mean", "max", "min", "spread", "recency")
+TOLERANCE = 1e-9
+TICKS = 10_000
+PANDAS_MOST = 3
+LIBRARIES = ("duckdb", "ibis-framework", "numpy", "pandas", "polars", "pyarrow")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints one table for each number of cutoffs; 1 where contenders disagree."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--events", type=int, default=5_000_000)
+    parser.add_argument("--customers", type=int, default=200_000)
+    parser.add_argument("--cutoffs", type=int, nargs="+", default=[3, 12], help="how many, 30 days apart (3 12)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each contender, of which the median counts (3)")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, help="some contenders")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.worker:
+        return work(*options.worker)
+    with tempfile.TemporaryDirectory(prefix="windows-") as folder:
+        log = Path(folder) / "log.parquet"
+        write_log(log, options.events, options.customers)
+        print(setting(log, options))
+        for count in options.cutoffs:
+            print(compare(log, count, options.runs, options.only or CONTENDERS), flush=True)
+    return 0
+
+
+def write_log(path: Path, events: int, customers: int) -> None:
+    """A log in the order of time: some customers come often, some products sell well, 4% are refunds."""
+    rng = np.random.default_rng(SEED)
+    eagerness = rng.gamma(1.2, 1.0, customers)
+    who = rng.choice(customers, events, p=eagerness / eagerness.sum())
+    seconds = np.sort(rng.integers(0, DAYS * 86_400, events))
+    kind = rng.choice(len(KINDS), events, p=_falling(np.arange(len(KINDS)) + 1.0))
+    product = rng.choice(5_000, events, p=_falling(np.arange(5_000) + 20.0))
+    cents = np.round(np.exp(rng.normal(3.2, 0.9, events)) * 100) * np.where(rng.random(events) < 0.04, -1, 1)
+    table = {
+        "customer_id": _named(who, [f"C{i:07d}" for i in range(customers)]),
+        "time": pa.array(np.datetime64(START, "us") + seconds.astype("timedelta64[s]")),
+        "kind": _named(kind, list(KINDS)),
+        "product": _named(product, [f"P{i:04d}" for i in range(5_000)]),
+        "amount": pa.array(cents / 100),
+    }
+    pq.write_table(pa.table(table), path, compression="zstd")
+
+
+def _falling(rank: np.ndarray) -> np.ndarray:
+    return (1 / rank) / (1 / rank).sum()
+
+
+def _named(codes: np.ndarray, names: list[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(names)).cast(pa.string())
+
+
+def cutoffs(count: int) -> list[date]:
+    """The last `count` cutoffs, 30 days apart, ascending."""
+    return [LAST_CUTOFF - timedelta(EVERY * i) for i in range(count)][::-1]
+
+
+def setting(log: Path, options: argparse.Namespace) -> str:
+    """What was measured on what."""
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
+    return (
+        f"{options.events:,} events of {options.customers:,} customers ({log.stat().st_size / 1e6:.0f} MB of Parquet), "
+        f"{len(AGGREGATES)} aggregates x {len(WINDOWS)} windows ({', '.join(map(str, WINDOWS))} days); seed {SEED}; "
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}; "
+        f"median of {options.runs} runs in turns.\n"
+    )
+
+
+def compare(log: Path, count: int, runs: int, names: Sequence[str]) -> str:
+    """Runs every contender in turns, checks their numbers against the first, and tabulates.
+
+    Raises:
+        SystemExit: A contender failed, or its numbers differ.
+    """
+    names = [name for name in names if name != "pandas" or count <= PANDAS_MOST]
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for turn in range(runs):
+        for name in names:
+            out = log.with_name(f"{name.replace(' ', '_')}-{count}.arrow")
+            figures[name].append(_run(name, log, count, out if turn == 0 else None))
+    files = {name: log.with_name(f"{name.replace(' ', '_')}-{count}.arrow") for name in names}
+    checked = [_check(files[names[0]], files[name], name) for name in names[1:]]
+    for file in files.values():
+        file.unlink()
+    middle = {n: {k: statistics.median(f[k] for f in fs) for k in fs[0]} for n, fs in figures.items()}
+    return _table(middle, count) + "".join(f"\n{line}" for line in checked) + "\n"
+
+
+def _run(name: str, log: Path, count: int, out: Path | None) -> dict[str, float]:
+    command = [sys.executable, str(Path(__file__)), "--cutoffs", str(count), "--worker", name, str(log), str(out or "")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*command], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _table(middle: dict[str, dict[str, float]], count: int) -> str:
+    polars = [f for name, f in middle.items() if name.startswith("polars")]
+    best = min(polars or middle.values(), key=lambda f: f["seconds"])
+    lines = [
+        f"### {count} cutoffs\n",
+        "| contender | seconds | of Polars | processor seconds | GB | of Polars |",
+        "|:---|---:|---:|---:|---:|---:|",
+    ]
+    for name, f in middle.items():
+        lines.append(
+            f"| {name} | {f['seconds']:.2f} | {f['seconds'] / best['seconds']:.2f} | {f['processor']:.1f} "
+            f"| {f['memory'] / 1e9:.2f} | {f['memory'] / best['memory']:.2f} |"
+        )
+    return "\n".join(lines) + "\n\n'Of Polars' is of the fastest of the ways to write it in Polars.\n"
+
+
+def _check(one: Path, other: Path, name: str) -> str:
+    """Says how many numbers agree; raises SystemExit where one does not."""
+    left, right = (_sorted(path) for path in (one, other))
+    for key in ("customer_id", "cutoff"):
+        if not left[key].equals(right[key]):
+            raise SystemExit(f"{name}: other customers or cutoffs than {one.stem}")
+    compared = 0
+    for aggregate in AGGREGATES:
+        for window in WINDOWS:
+            column = f"{aggregate}_{window}"
+            a, b = (np.asarray(t[column].cast(pa.float64()).to_numpy(), float) for t in (left, right))
+            wrong = ~((np.abs(a - b) <= TOLERANCE * np.maximum(1, np.abs(a))) | (np.isnan(a) & np.isnan(b)))
+            if wrong.any():
+                i = int(np.flatnonzero(wrong)[0])
+                raise SystemExit(f"{name}: {column} of {left['customer_id'][i]} is {b[i]}, {one.stem} has {a[i]}")
+            compared += len(a)
+    return f"{name}: {compared:,} numbers agree with those of {one.stem.split('-')[0]} to {TOLERANCE:g}."
+
+
+def _sorted(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    return table.take(pc.sort_indices(table, [("cutoff", "ascending"), ("customer_id", "ascending")]))
+
+
+def work(name: str, log: str, out: str) -> int:
+    """Runs one contender in this process and prints its figures as JSON."""
+    count = int(sys.argv[sys.argv.index("--cutoffs") + 1])
+    run = CONTENDERS[name]()
+    used, start = os.times(), time.perf_counter()
+    table = run(Path(log), cutoffs(count))
+    seconds, done = time.perf_counter() - start, os.times()
+    memory = peak()
+    processor = done.user + done.system - used.user - used.system
+    if out:
+        columns = ["customer_id", "cutoff", *(f"{a}_{w}" for a in AGGREGATES for w in WINDOWS)]
+        wanted = table.select(columns).set_column(0, "customer_id", table["customer_id"].cast(pa.string()))
+        with pa.OSFile(out, "wb") as file, pa.ipc.new_file(file, wanted.schema) as writer:
+            writer.write_table(wanted)
+    print(json.dumps({"seconds": seconds, "processor": processor, "memory": memory}))
+    return 0
+
+
+def peak() -> int:
+    """The greatest resident size of this process in bytes; `ru_maxrss` would begin with that of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+Run = Callable[[Path, list[date]], pa.Table]
+
+
+def ours() -> Run:
+    """The product's own kernel, on rows as Ibis expressions."""
+    import ibis
+    import ibis.backends.duckdb  # or Ibis would import it on the clock
+
+    from features.panes import by_window
+    from features.spans import Measure, Plan, Span
+    from features.task import Window
+
+    measures = (
+        Measure("events", lambda r: ibis.literal(True), "count"),
+        Measure("purchases", lambda r: r.kind == "purchase", "count"),
+        Measure("refunds", lambda r: r.amount < 0, "count"),
+        Measure("amount", lambda r: r.amount),
+        Measure("squares", lambda r: r.amount, "squares"),
+        Measure("max", lambda r: r.amount, "max"),
+        Measure("min", lambda r: r.amount, "min"),
+        Measure("last", lambda r: r.day, "max"),
+    )
+
+    def run(log: Path, moments: list[date]) -> pa.Table:
+        connection = ibis.duckdb.connect()
+        events = connection.read_parquet(log)
+        day = events.time.date()
+        amount = (events.amount * TICKS).round().cast("int64")
+        rows = events.select("customer_id", "kind", "product", day=day, seen=day, amount=amount)
+        spans = tuple(Span.window(Window(w)) for w in WINDOWS)
+        distinct = {"kinds": "kind", "products": "product", "days": "day"}
+        plan = Plan(tuple(moments), spans, measures, distinct)
+        batches = by_window(rows, plan, threads=os.cpu_count() or 1)
+        return pa.Table.from_batches(_derived(batch) for batch in batches)
+
+    return run
+
+
+def _derived(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The means, spreads and recencies that the sums come to; without what would import pandas."""
+    columns: dict[str, pa.Array] = {"customer_id": batch["customer_id"], "cutoff": batch["cutoff"]}
+    now = _numbers(batch["cutoff"].view(pa.int32()))
+    for w in WINDOWS:
+        columns |= {f"{name}_{w}": batch[f"{name}_{w}d"] for name in COUNTS}
+        n, total, squares = (_numbers(batch[f"{name}_{w}d"]) for name in ("events", "amount", "squares"))
+        mean = total / np.maximum(n, 1)
+        spread = np.sqrt(np.maximum(squares - total * mean, 0) / np.maximum(n - 1, 1))
+        columns[f"amount_{w}"] = _column(total / TICKS)
+        columns[f"mean_{w}"] = _column(mean / TICKS, n < 1)
+        columns[f"spread_{w}"] = _column(spread / TICKS, n < 2)
+        for name in ("max", "min"):
+            columns[f"{name}_{w}"] = _column(_numbers(batch[f"{name}_{w}d"]) / TICKS, n < 1)
+        columns[f"recency_{w}"] = _column((now - _numbers(batch[f"last_{w}d"])).astype(np.int16), n < 1)
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    return np.frombuffer(column.buffers()[1], str(column.type).replace("double", "float64"))[: len(column)]
+
+
+def _column(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    bits = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [bits, pa.py_buffer(values)])
+
+
+def polars_(way: str) -> Callable[[], Run]:
+    """Polars, lazily: 'one by one' collects a cutoff at a time, 'together' all, 'streaming' in its streaming engine."""
+
+    def prepare() -> Run:
+        import polars as pl
+
+        def at(log: pl.LazyFrame, cutoff: date) -> pl.LazyFrame:
+            now = datetime(cutoff.year, cutoff.month, cutoff.day)  # noqa: DTZ001
+            inside = log.filter((pl.col("time") < now) & (pl.col("time") >= now - timedelta(WINDOWS[-1])))
+            age = (pl.lit(cutoff) - pl.col("time").dt.date()).dt.total_days().cast(pl.Int16)
+            wanted = [expression for w in WINDOWS for expression in _polars_window(pl, w)]
+            return inside.with_columns(age=age).group_by("customer_id").agg(wanted).with_columns(cutoff=pl.lit(cutoff))
+
+        def run(log: Path, moments: list[date]) -> pa.Table:
+            events = pl.scan_parquet(log)
+            if way == "categories":
+                text = pl.col("customer_id", "kind", "product")
+                events = events.with_columns(text.cast(pl.Categorical)).collect().lazy()
+            engine = "streaming" if way == "streaming" else "in-memory"
+            frames = [at(events, cutoff) for cutoff in moments]
+            if way in ("together", "categories"):
+                return pl.concat(pl.collect_all(frames, engine=engine)).to_arrow()
+            return pl.concat([frame.collect(engine=engine) for frame in frames]).to_arrow()
+
+        return run
+
+    return prepare
+
+
+def _polars_window(pl: Any, w: int) -> list[Any]:
+    inside = pl.col("age") <= w
+    amount, age = pl.col("amount").filter(inside), pl.col("age").filter(inside)
+    return [
+        inside.sum().alias(f"events_{w}"),
+        (inside & (pl.col("kind") == "purchase")).sum().alias(f"purchases_{w}"),
+        (inside & (pl.col("amount") < 0)).sum().alias(f"refunds_{w}"),
+        amount.sum().alias(f"amount_{w}"),
+        amount.mean().alias(f"mean_{w}"),
+        amount.max().alias(f"max_{w}"),
+        amount.min().alias(f"min_{w}"),
+        amount.std().alias(f"spread_{w}"),
+        pl.col("kind").filter(inside).n_unique().alias(f"kinds_{w}"),
+        pl.col("product").filter(inside).n_unique().alias(f"products_{w}"),
+        age.n_unique().alias(f"days_{w}"),
+        age.min().alias(f"recency_{w}"),
+    ]
+
+
+def sql() -> Run:
+    """DuckDB as one would first write it: filtered aggregates and COUNT(DISTINCT), a query a cutoff."""
+    import duckdb
+
+    def run(log: Path, moments: list[date]) -> pa.Table:
+        connection = duckdb.connect()
+        wanted = ", ".join(_sql_window(w) for w in WINDOWS)
+        tables = []
+        for cutoff in moments:
+            source = (
+                f"SELECT *, DATE '{cutoff}' - time::DATE AS age FROM read_parquet('{log}') "
+                f"WHERE time < DATE '{cutoff}' AND time >= DATE '{cutoff}' - {WINDOWS[-1]}"
+            )
+            query = f"SELECT customer_id, DATE '{cutoff}' AS cutoff, {wanted} FROM ({source}) GROUP BY ALL"
+            tables.append(connection.execute(query).to_arrow_table())
+        return pa.concat_tables(tables)
+
+    return run
+
+
+def _sql_window(w: int) -> str:
+    values = {
+        "events": "count(*)",
+        "purchases": "count(*)",
+        "refunds": "count(*)",
+        "amount": "coalesce(sum(amount), 0)",
+        "mean": "avg(amount)",
+        "max": "max(amount)",
+        "min": "min(amount)",
+        "spread": "stddev_samp(amount)",
+        "kinds": "count(DISTINCT kind)",
+        "products": "count(DISTINCT product)",
+        "days": "count(DISTINCT age)",
+        "recency": "min(age)",
+    }
+    also = {"purchases": " AND kind = 'purchase'", "refunds": " AND amount < 0"}
+    filtered = {name: f"{value} FILTER (WHERE age <= {w}{also.get(name, '')})" for name, value in values.items()}
+    filtered["amount"] = f"coalesce(sum(amount) FILTER (WHERE age <= {w}), 0)"
+    return ", ".join(f"{value} AS {name}_{w}" for name, value in filtered.items())
+
+
+def pandas_() -> Run:
+    """pandas: the rows of a cutoff and window grouped by customer."""
+    import pandas as pd
+
+    def run(log: Path, moments: list[date]) -> pa.Table:
+        events = pd.read_parquet(log)
+        events["day"] = events["time"].dt.normalize()
+        tables = []
+        for cutoff in moments:
+            age = (pd.Timestamp(cutoff) - events["day"]).dt.days
+            past = events[(age >= 1) & (age <= WINDOWS[-1])].assign(age=age)
+            frames = [_pandas_window(past[past["age"] <= w], w) for w in WINDOWS[::-1]]
+            wide = frames[0].join(frames[1:])
+            counted = [f"{name}_{w}" for name in (*COUNTS, "amount") for w in WINDOWS]
+            wide[counted] = wide[counted].fillna(0)
+            tables.append(pa.Table.from_pandas(wide.reset_index().assign(cutoff=cutoff), preserve_index=False))
+        return pa.concat_tables(tables)
+
+    return run
+
+
+def _pandas_window(past: Any, w: int) -> Any:
+    flagged = past.assign(purchase=past["kind"] == "purchase", refund=past["amount"] < 0)
+    return flagged.groupby("customer_id").agg(
+        **{
+            f"events_{w}": ("age", "size"),
+            f"purchases_{w}": ("purchase", "sum"),
+            f"refunds_{w}": ("refund", "sum"),
+            f"amount_{w}": ("amount", "sum"),
+            f"mean_{w}": ("amount", "mean"),
+            f"max_{w}": ("amount", "max"),
+            f"min_{w}": ("amount", "min"),
+            f"spread_{w}": ("amount", "std"),
+            f"kinds_{w}": ("kind", "nunique"),
+            f"products_{w}": ("product", "nunique"),
+            f"days_{w}": ("age", "nunique"),
+            f"recency_{w}": ("age", "min"),
+        }
+    )
+
+
+CONTENDERS: dict[str, Callable[[], Run]] = {
+    "ours": ours,
+    "polars one by one": polars_("one by one"),
+    "polars together": polars_("together"),
+    "polars categories": polars_("categories"),
+    "polars streaming": polars_("streaming"),
+    "pandas": pandas_,
+    "naive SQL": sql,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
