@@ -212,7 +212,8 @@ def ours() -> Run:
     import ibis
     import ibis.backends.duckdb  # or Ibis would import it on the clock
 
-    from features.panes import Measure, Plan, Span, by_window
+    from features.panes import by_window
+    from features.spans import Measure, Plan, Span
     from features.task import Window
 
     measures = (

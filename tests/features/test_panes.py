@@ -13,7 +13,8 @@ import pytest
 
 from features import panes
 from features.engine import DuckDBEngine
-from features.panes import EVER, Measure, Plan, Span, by_window, whole_customers
+from features.panes import by_window, whole_customers
+from features.spans import EVER, Measure, Plan, Span
 from features.task import Window
 
 START = date(2023, 12, 20)
@@ -225,9 +226,3 @@ def test_whole_customers_never_divides_one() -> None:
     parts = list(whole_customers(table.to_batches(max_chunksize=2), size=4))
     assert pa.concat_tables(parts).equals(table)
     assert ["".join(part["customer_id"].to_pylist()) for part in parts] == ["aaaaa", "b", "ccccccccc", "dd"]
-
-
-@pytest.mark.parametrize(("start", "end"), [(-1, 7), (7, 7), (30, 7)])
-def test_a_span_of_no_days_is_refused(start: int, end: int) -> None:
-    with pytest.raises(ValueError, match="a span runs from"):
-        Span("wrong", start, end)

@@ -1,0 +1,130 @@
+"""What is asked of the past: spans of it, measures over them, and the columns that they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+import ibis
+import pyarrow as pa
+
+from features.task import Window
+
+Merge = Literal["count", "sum", "squares", "max", "min"]
+Pane = tuple[int, int | None]
+KINDS = {"count": pa.int32(), "sum": pa.int64(), "squares": pa.float64(), "max": pa.int64(), "min": pa.int64()}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the past: the days whose age at the cutoff is in (start, end]; yesterday's age is 1.
+
+    Attributes:
+        name: The end of the names of its columns.
+        start: Days before the cutoff that it leaves out.
+        end: Its last day's age; None reaches back to the first row.
+
+    Raises:
+        ValueError: It would hold no day.
+
+    >>> Span.window(Window(30)), Span.before(Window(30))
+    (Span(name='30d', start=0, end=30), Span(name='30d_before', start=30, end=60))
+    """
+
+    name: str
+    start: int = 0
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or (self.end is not None and self.end <= self.start):
+            raise ValueError(
+                f"a span runs from an age of 0 days or more to a later one, found ({self.start}, {self.end}]"
+            )
+
+    @classmethod
+    def window(cls, window: Window) -> Span:
+        """The window that ends at the cutoff."""
+        return cls(str(window), 0, window.days)
+
+    @classmethod
+    def before(cls, window: Window) -> Span:
+        """The stretch of the same length before that window."""
+        return cls(f"{window}_before", window.days, 2 * window.days)
+
+    def holds(self, pane: Pane) -> bool:
+        """Whether a pane lies inside; panes never cross an edge of a span."""
+        newer, older = pane
+        return newer >= self.start and (self.end is None or (older is not None and older <= self.end))
+
+
+EVER = Span("ever")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one row adds to a stretch of the past, and how rows meet.
+
+    Attributes:
+        name: The start of the names of its columns.
+        of: From the rows to a column of whole numbers, of booleans for a count, or of days (which become days since
+            1970); a null adds nothing.
+        merge: 'count' (of what is true), 'sum', 'squares' (the sum of squares, as a float), 'max' or 'min'.
+    """
+
+    name: str
+    of: Callable[[ibis.Table], ibis.Value]
+    merge: Merge = "sum"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is wanted of the rows.
+
+    Attributes:
+        cutoffs: When.
+        spans: Over which stretches of the past.
+        measures: What is aggregated.
+        distinct: Columns whose different values are counted, by the name of the count, over spans that start at the
+            cutoff: in the others a younger row may hide a value.
+        fresh: Columns whose values are counted in the span of their first row, by the name of the count.
+    """
+
+    cutoffs: tuple[date, ...]
+    spans: tuple[Span, ...]
+    measures: tuple[Measure, ...]
+    distinct: Mapping[str, str] = field(default_factory=dict)
+    fresh: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The columns whose values are told apart."""
+        return tuple(dict.fromkeys((*self.distinct.values(), *self.fresh.values())))
+
+    @property
+    def edges(self) -> list[int]:
+        """The finite ages at which a span starts or ends, ascending."""
+        return sorted({s.start for s in self.spans} | {s.end for s in self.spans if s.end is not None})
+
+    @property
+    def panes(self) -> list[Pane]:
+        """The stretches between all edges that some span holds, youngest first, as ages in (newer, older].
+
+        >>> Plan((), (Span("7d", 0, 7), Span("30d", 0, 30), Span("a_year_ago", 365, 372)), ()).panes
+        [(0, 7), (7, 30), (365, 372)]
+        >>> Plan((), (Span("7d", 0, 7), EVER), ()).panes
+        [(0, 7), (7, None)]
+        """
+        between = zip(self.edges, [*self.edges[1:], None], strict=True)
+        return [pane for pane in between if any(span.holds(pane) for span in self.spans)]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """customer_id, cutoff, then `<measure>_<span>`, `<distinct>_<span>` and `<fresh>_<span>`."""
+        columns = [("customer_id", pa.string()), ("cutoff", pa.date32())]
+        for m in self.measures:
+            columns += [(f"{m.name}_{s.name}", KINDS[m.merge]) for s in self.spans]
+        columns += [(f"{name}_{s.name}", pa.int32()) for name in self.distinct for s in self.spans if not s.start]
+        columns += [(f"{name}_{s.name}", pa.int32()) for name in self.fresh for s in self.spans]
+        return pa.schema(columns)
