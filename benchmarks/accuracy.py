@@ -13,7 +13,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -101,10 +101,11 @@ def measure(config: Config) -> Result:
     with open_engine(config.engine, config.folder) as engine:
         whole = intake.load(config, engine)
         cutoff = whole.end - task.horizon.delta
-        later = build(whole, task, [cutoff], engine)
+        cut_at = replace(whole, end=cutoff)  # as long as the log was then: longer windows have no features
+        later = build(replace(whole, contract=schema.within_reach(cut_at, task).contract), task, [cutoff], engine)
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(cut, engine)
+        tables = schema.within_reach(intake.load(cut, engine), task)
         snapshots = build(tables, task, schema.mature_cutoffs(tables, task), engine)
         now = build(tables, task, [cutoff], engine, with_labels=False)
     _same_customers(now, later)

@@ -7,7 +7,7 @@ before); none can look ahead. Sums and counts over nothing are 0; means, extreme
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -77,7 +77,22 @@ def families(task: Task, contract: Contract) -> tuple[Family, ...]:
     """
     found = (*_of_events(task, contract), *_of_sides(task, contract), *_of_customers(contract))
     _refuse_same_names(found)
-    return found
+    return tuple(_within_reach(family, contract) for family in found)
+
+
+def _within_reach(family: Family, contract: Contract) -> Family:
+    """The family, its features null where their window is longer than the whole log."""
+    features = tuple(
+        replace(f, compute=partial(_null, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
+        if f.window and f.window.days in contract.beyond
+        else f
+        for f in family.features
+    )
+    return replace(family, features=features)
+
+
+def _null(m: ibis.Table, dtype: str) -> ibis.Value:
+    return ibis.null(dtype)
 
 
 def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:

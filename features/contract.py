@@ -39,6 +39,7 @@ class Contract:
         has_control: Whether the contacts name the action that means: nothing was done.
         has_end: Whether the terms of subscriptions may end.
         as_of_today: Those that are left out: nothing says what they were at a past cutoff.
+        beyond: Windows, in days, that are longer than the whole log: their features are null.
     """
 
     kinds: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Contract:
     has_subscriptions: bool = False
     has_end: bool = False
     has_price: bool = False
+    beyond: tuple[int, ...] = ()
 
 
 def contract(config: Config, has_clock: bool, attributes: tuple[Attribute, ...] = ()) -> Contract:

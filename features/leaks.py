@@ -64,7 +64,7 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine)
+        tables = schema.within_reach(intake.load(config, engine), task)
         schema.require(tables, task, engine)
         mine = own.read(config, task, tables.contract)
         cutoffs = spread(schema.mature_cutoffs(tables, task), count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     return task.mature_cutoffs(tables.first, tables.end)
 
 
+def within_reach(tables: Tables, task: Task) -> Tables:
+    """The tables, their contract told which windows of a task are longer than the whole log."""
+    span = (tables.end - tables.first).days
+    beyond = tuple(w.days for w in task.windows if w.days > span)
+    return replace(tables, contract=replace(tables.contract, beyond=beyond))
+
+
 def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words: stray dates, no purchase, a short log, several rows a customer."""
     found = _stray(days, task)
@@ -183,10 +190,13 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
             f"{duplicates:,} rows equal another in every column; they are kept "
             '(drop them with [events] duplicates = "drop", or name an event id)'
         )
-    longest = task.windows[-1]
     span = (tables.end - tables.first).days
-    if longest.days > span:
-        notes.append(f"the window {longest} is longer than the log ({span} days): it says the same as the whole past")
+    if beyond := [str(w) for w in task.windows if w.days > span]:
+        one = len(beyond) == 1
+        notes.append(
+            f"the window{'' if one else 's'} {', '.join(beyond)} {'is' if one else 'are'} longer than the log "
+            f"({span} days): {'its' if one else 'their'} features are null"
+        )
     if not tables.contract.has_amount:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
     count = len(mature_cutoffs(tables, task))

@@ -29,7 +29,7 @@ from features.own import read as read_own
 from features.past import KEYS, ahead, cutoff_rows, order_days
 from features.reuse import Shelf, keys
 from features.reuse import shelf as open_shelf
-from features.schema import mature_cutoffs, require
+from features.schema import mature_cutoffs, require, within_reach
 from features.task import Task, Window
 
 __all__ = ["KEYS", "Plan", "Snapshots", "build", "build_file", "from_config", "plan"]
@@ -179,7 +179,7 @@ def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[En
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = load(config, engine)
+        tables = within_reach(load(config, engine), task)
         require(tables, task, engine)
         wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
         yield engine, tables, wanted, read_own(config, task, tables.contract)

@@ -399,10 +399,10 @@ def _nowhere(secret: str, result: Result, log: str, folder: Path) -> None:
 
 
 def _refused(result: Result, code: int, folder: Path) -> str:
-    """One message and the right exit code; nothing at --out or beside it."""
+    """One message and the right exit code; nothing at --out or beside it, but what an earlier build kept."""
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output and isinstance(result.exception, SystemExit)
-    assert {f.name for f in folder.iterdir()} <= {"regulars.toml", "x.db", "shop.db", "shop.duckdb", "bad.db"}
+    assert {f.name for f in folder.iterdir()} <= {"regulars.toml", "x.db", "shop.db", "shop.duckdb", "bad.db", "output"}
     (line,) = result.output.strip().splitlines()
     return line
 

@@ -162,7 +162,7 @@ def test_require_stops_on_a_breach_and_lets_a_good_log_pass(
 
 def test_a_window_longer_than_the_log_is_noted(make_log: Make, make_task: Make, engine: DuckDBEngine) -> None:
     notes = audit(make_log(daily(60)), make_task(windows=(30, 365)), engine).notes
-    assert any("365d is longer than the log (60 days)" in note for note in notes)
+    assert any("the window 365d is longer than the log (60 days): its features are null" == note for note in notes)
 
 
 def test_cutoffs_are_those_of_the_task(make_log: Make, make_task: Make) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from features.config import Config
 from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables
-from features.snapshots import Snapshots, build
+from features.snapshots import Snapshots, build, from_config
 from features.task import Task
 from tests.features import oracle
 
@@ -355,3 +358,19 @@ def test_the_fingerprint_follows_the_data_and_the_task(
     lines[0]["amount"] += 0.01
     other_data = build(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
     assert len({first, other_task, other_data}) == 3
+
+
+def test_a_window_longer_than_the_log_has_null_features(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    days = [datetime(2024, 1, 1, 10, tzinfo=UTC) + timedelta(day) for day in range(0, 100, 5)]
+    rows = [{"customer": f"c{n % 3}", "time": day, "amount": 5.0} for n, day in enumerate(days)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
+    task = {"horizon": "20d", "windows": ["30d", "90d", "365d"]}
+    made = from_config(make_config({"task": task}, amount="amount"), [date(2024, 3, 31)])
+    beyond = [f for f in made.features if f.window and f.window.days == 365]
+    assert len(beyond) > 10
+    for feature in made.features:
+        null = made.rows[feature.name].null_count == made.rows.num_rows
+        assert null or feature not in beyond
+        if feature in beyond:
+            assert feature.read(dict.fromkeys(made.names)) == "the log is shorter than 365 days"
+    assert made.rows["orders_count_90d"].null_count == 0
