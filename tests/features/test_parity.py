@@ -316,7 +316,7 @@ def test_check_says_the_same(small: dict[str, Path]) -> None:
 def test_nothing_looks_ahead_on_spark_either(small: dict[str, Path]) -> None:
     trials = leaks.prove(load(small["spark"]), 1)
     assert [(trial.change, trial.leaks) for trial in trials] == [("deleted", ()), ("corrupted", ())]
-    assert all(trial.changed_rows > 50 and trial.customers > 5 for trial in trials)
+    assert all(trial.changed_rows["events"] > 50 and trial.customers > 5 for trial in trials)
 
 
 def test_the_fingerprint_follows_rows_and_not_their_order(
