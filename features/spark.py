@@ -238,7 +238,8 @@ class SparkEngine:
         read, sources = wanted(rows, plan)
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
         bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
-        work = partial(windowed, plan=bare, columns=read.schema().to_pyarrow(), sources=sources)
+        columns = pa.schema([field.with_nullable(True) for field in read.schema().to_pyarrow()])
+        work = partial(windowed, plan=bare, columns=columns, sources=sources)
         keys = [_column(sources[key]) for key in ("customer_id", "day")]
         try:
             ordered = self._frame(read).repartition(keys[0]).sortWithinPartitions(*keys)

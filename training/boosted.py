@@ -89,15 +89,26 @@ class Boosted(BaseEstimator):
             return validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
         if X.column_names != list(self.feature_names_in_):
             raise ValueError(f"{type(self).__name__}: columns are not those of fit: {X.column_names}")
+        self._refuse_text(X)
         return X
 
     def _checked_pair(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Features and labels to learn from; Arrow goes through as it is."""
         if not isinstance(X, pa.Table):
             return validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64, ensure_min_samples=2)
+        self._refuse_text(X)
         self.feature_names_in_ = np.array(X.column_names, dtype=object)
         self.n_features_in_ = X.num_columns
         return X, np.asarray(y)
+
+    def _refuse_text(self, X: pa.Table) -> None:
+        """LightGBM ends the process on a column that holds no numbers; better to say which."""
+        wrong = [f.name for f in X.schema if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: column {wrong[0]!r} holds {X.schema.field(wrong[0]).type}; expected numbers "
+                "(training.levels gives text columns their codes)"
+            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -16,7 +16,7 @@ import pytest
 from features.attributes import features
 from features.catalog import catalog
 from features.contract import Attribute, Contract
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.intake import Tables, load
 from features.snapshots import build

@@ -17,7 +17,7 @@ import pytest
 from features import attributes, leaks
 from features.config import Config
 from features.contract import Attribute
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake import Tables, load
 from features.past import KEYS, Past, newest

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from features import panes
-from features.engine import DuckDBEngine
+from features.duck import DuckDBEngine
 from features.panes import by_window, whole_customers
 from features.spans import EVER, Measure, Plan, Span
 from features.task import Window

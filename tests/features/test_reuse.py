@@ -62,7 +62,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
 @pytest.fixture
 def config(make_config: Callable[..., Config]) -> Config:
     roles = {role: role for role in ("amount", "order", "quantity", "known_at")}
-    task = {"horizon": "28d", "active_within": "120d", "windows": ["30d", "90d"]}
+    task = {"horizon": "28d", "active_within": "120d", "windows": ["30d", "80d"]}
     return make_config({"task": task}, kinds=["kind_what"], **roles)
 
 

@@ -88,3 +88,14 @@ def test_a_categorical_column_that_is_not_there_is_named(wrong: str | int) -> No
     X, y = _codes()
     with pytest.raises(ValueError, match=f"categorical={wrong!r} is not a column of X"):
         ChurnClassifier(categorical=(wrong,)).fit(X, y)
+
+
+def test_text_is_refused_before_it_can_end_the_process() -> None:
+    X, churned, _ = _data()
+    numbers = pa.table({f"x{i}": X[:, i] for i in range(4)})
+    text = numbers.set_column(2, "x2", pa.array(["gold"] * len(X)))
+    gate = ChurnClassifier(seed=0)
+    with pytest.raises(ValueError, match=r"column 'x2' holds string; expected numbers \(training.levels"):
+        gate.fit(text, churned)
+    with pytest.raises(ValueError, match="column 'x2' holds string"):
+        gate.fit(numbers, churned).predict_proba(text)
