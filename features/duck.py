@@ -26,6 +26,7 @@ from features.spans import Plan
 
 # Times in CSV stay text until the config's layout and zone are applied: a guess at 03/01/2024 would be a silent one.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
+FULL = ("No space left", "failed to offload", "max_temp_directory_size")
 WIDEST_WHOLE = 2**53
 BATCH = 100_000  # rows that go through Python at once
 
@@ -163,7 +164,7 @@ class DuckDBEngine:
                 f"CREATE OR REPLACE TEMP TABLE {quoted_name(name)} AS {self.connection.compile(expr)}"
             )
         except duckdb.Error as problem:
-            raise DataError(f"while building {name}: {first_line(problem)}") from None
+            raise _failed(f"while building {name}", problem) from None
         return self.connection.table(name)
 
     def load(self, name: str, rows: pa.Table) -> ibis.Table:
@@ -215,7 +216,7 @@ class DuckDBEngine:
                 rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
                 self.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {quoted_name(name)} AS {rows}")
             except (duckdb.Error, OSError) as problem:
-                raise DataError(f"while building {name}: {first_line(problem)}") from None
+                raise _failed(f"while building {name}", problem) from None
         return self.connection.table(name)
 
     def arrow(self, expr: ibis.Table) -> pa.Table:
@@ -223,7 +224,7 @@ class DuckDBEngine:
         try:
             return expr.to_pyarrow()
         except duckdb.Error as problem:
-            raise DataError(f"while reading the data: {first_line(problem)}") from None
+            raise _failed("while reading the data", problem) from None
 
     def count(self, table: ibis.Table) -> int:
         """How many rows an expression has."""
@@ -256,7 +257,7 @@ class DuckDBEngine:
         try:
             self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
         except duckdb.Error as problem:
-            raise DataError(f"while writing {target.name}: {first_line(problem)}") from None
+            raise _failed(f"while writing {target.name}", problem) from None
 
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
@@ -276,6 +277,16 @@ class DuckDBEngine:
             self.connection.raw_sql(sql)
         except duckdb.Error as problem:
             raise UsageError(f"{what} is not understood: {first_line(problem)}") from None
+
+
+def _failed(what: str, problem: Exception) -> DataError:
+    """What went wrong, and what to do where it was want of room."""
+    full = isinstance(problem, duckdb.OutOfMemoryException) or any(sign in str(problem) for sign in FULL)
+    advice = (
+        ". Memory, or the folder for what outgrows it, is full: give more with [engine] memory, or name a folder with "
+        "more room in [engine] scratch"
+    )
+    return DataError(f"{what}: {first_line(problem).rstrip('.')}{advice if full else ''}")
 
 
 def _quoted(text: str) -> str:

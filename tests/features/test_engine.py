@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from pathlib import Path
 
+import ibis
 import pyarrow as pa
 import pytest
 
@@ -112,3 +113,15 @@ def test_times_in_csv_stay_text(engine: DuckDBEngine, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,moment,n\n03/01/2024,2024-01-01T10:00:00+02:00,20240101\n")
     types = engine.read("a.csv", tmp_path).schema()
     assert [types["day"].is_string(), types["moment"].is_string(), types["n"].is_integer()] == [True] * 3
+
+
+def test_a_scratch_folder_that_fills_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with open_engine(EngineConfig(memory="50MB", threads=1), tmp_path) as engine:
+        engine.connection.con.execute("SET max_temp_directory_size = '1MB'")
+        numbers = ibis.range(3_000_000).unnest().name("n").as_table()
+        with pytest.raises(
+            DataError, match=r"while building big: .*is full: give more with \[engine\] memory, or name"
+        ):
+            engine.store("big", numbers.mutate(text=numbers.n.cast("string") + "-of-some-length").order_by("text"))
+        assert "big" not in engine.connection.list_tables()
+        assert engine.count(engine.load("small", pa.table({"n": [1]}))) == 1
