@@ -12,9 +12,10 @@ import ibis
 
 from features.contract import ActivityColumns
 from features.feature import Compute, Feature, column, count, money, rate
+from features.measures import window_spans
 from features.past import KEYS, Past
 from features.phrases import plural
-from features.spans import EVER, Measure, Plan, Span
+from features.spans import Measure, Plan
 from features.task import Window
 from features.totals import EPOCH
 
@@ -31,8 +32,7 @@ def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
             Measure(f"{name}:total", lambda r: r.measure),
             Measure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
         ]
-    spans = (*map(Span.window, past.task.windows), EVER)
-    plan = Plan(past.cutoffs, spans, tuple(wanted), distinct={f"{name}:days": "day"})
+    plan = Plan(past.cutoffs, window_spans(past.task.windows), tuple(wanted), distinct={f"{name}:days": "day"})
     made = past.engine.windowed(rows, plan, f"windows of {name}")
     since_1970 = made.cutoff.delta(ibis.literal(EPOCH), unit="day")
     return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})

@@ -21,11 +21,13 @@ from features.contract import Attribute, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake import (
+    GREATEST_FLOAT,
     SetAside,
     Side,
     Tables,
     as_identifier,
     as_moment,
+    given,
     need_columns,
     refuse_mixed_zones,
     set_aside,
@@ -34,8 +36,6 @@ from features.sections import Customers
 
 SIDE, SINCE = "customers", "since"
 ALWAYS = date(1900, 1, 1)  # known before every cutoff
-NOT_BLANK = r"[^\x09-\x0d ]"
-LARGEST_FLOAT = 1.7976931348623157e308
 # Columns of snapshots and of contributions, which no feature may be called.
 RESERVED = ("customer_id", "cutoff", "churned", "value", "base", "total")
 Facts = Mapping[str, Any]
@@ -226,9 +226,9 @@ def _dated(source: ibis.Table, texts: list[str], section: Customers, engine: Eng
         return set()
     counts = {}
     for place, name in enumerate(texts):
-        given = _given(source[name])
-        counts[f"given{place}"] = given.count()
-        counts[f"dates{place}"] = as_moment(given, section, engine, "attributes", SIDE).count()
+        told = given(source[name])
+        counts[f"given{place}"] = told.count()
+        counts[f"dates{place}"] = as_moment(told, section, engine, "attributes", SIDE).count()
     found = engine.arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
@@ -242,14 +242,14 @@ def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribu
     checks = {"missing customer": customer.isnull()}
     known: ibis.Value = ibis.literal(always, "timestamp")
     if section.known_at:
-        given = _given(source[section.known_at])
-        known = as_moment(given, section, engine, "known_at", SIDE)
-        checks |= {"missing known_at": given.isnull(), "unreadable known_at": known.isnull()}
+        told = given(source[section.known_at])
+        known = as_moment(told, section, engine, "known_at", SIDE)
+        checks |= {"missing known_at": told.isnull(), "unreadable known_at": known.isnull()}
     since: ibis.Value = ibis.null("date")
     if section.since:
-        given = _given(source[section.since])
-        since = as_moment(given, section, engine, "since", SIDE).date()
-        checks["unreadable since"] = given.notnull() & since.isnull()
+        told = given(source[section.since])
+        since = as_moment(told, section, engine, "since", SIDE).date()
+        checks["unreadable since"] = told.notnull() & since.isnull()
     columns = {slug(name): name for name in section.attributes}
     values = {held(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
@@ -257,22 +257,16 @@ def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribu
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
 
 
-def _given(column: ibis.Value) -> ibis.Value:
-    """A column with blank text as null."""
-    kind = column.type()
-    return column.re_search(NOT_BLANK).ifelse(column, ibis.null("string")) if kind.is_string() else column
-
-
 def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is none."""
     if sort == "date":
-        return as_moment(_given(column), section, engine, "attributes", SIDE).date()
+        return as_moment(given(column), section, engine, "attributes", SIDE).date()
     if sort == "number":
         number = column.cast("float64")
-        return (~number.isnan() & (number.abs() <= LARGEST_FLOAT)).ifelse(number, ibis.null("float64"))
+        return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))
     if column.type().is_boolean():
         return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
-    return _given(column).cast("string")
+    return given(column).cast("string")
 
 
 def _malformed(engine: Engine) -> tuple[SetAside, ...]:

@@ -27,6 +27,7 @@ from features.spans import Plan
 # Times in CSV stay text until the config's layout and zone are applied: a guess at 03/01/2024 would be a silent one.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
 FULL = ("No space left", "failed to offload", "max_temp_directory_size")
+DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of rows t, whatever their order
 WIDEST_WHOLE = 2**53
 BATCH = 100_000  # rows that go through Python at once
 
@@ -234,7 +235,7 @@ class DuckDBEngine:
         """A text that changes when any row of a stored table does and does not depend on their order."""
         name = quoted_name(table.get_name())
         row = self.connection.con.execute(
-            f"SELECT count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) FROM {name} AS t"  # noqa: S608 (quoted)
+            f"SELECT {DIGEST} FROM {name} AS t"  # noqa: S608 (quoted)
         ).fetchone()
         return str(row)
 
@@ -242,8 +243,7 @@ class DuckDBEngine:
         """For each day in the column `by`, a text that changes when any of its rows does, whatever their order."""
         sql = self.connection.compile(table)
         rows = self.connection.con.execute(
-            f"SELECT {quoted_name(by)}, count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007) "  # noqa: S608 (quoted)
-            f"FROM ({sql}) AS t GROUP BY 1 ORDER BY 1"
+            f"SELECT {quoted_name(by)}, {DIGEST} FROM ({sql}) AS t GROUP BY 1 ORDER BY 1"  # noqa: S608 (quoted)
         ).fetchall()
         return [(day, str(told)) for day, *told in rows]
 

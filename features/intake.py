@@ -196,6 +196,12 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
     )
 
 
+def given(column: ibis.Value) -> ibis.Value:
+    """A column with blank text as null."""
+    kind = column.type()
+    return column.re_search(NOT_BLANK).ifelse(column, ibis.null("string")) if kind.is_string() else column
+
+
 def as_identifier(column: ibis.Value) -> ibis.Value:
     """An id as text: 17850 and 17850.0 are both '17850'; blank text is null."""
     kind = column.type()
@@ -203,8 +209,7 @@ def as_identifier(column: ibis.Value) -> ibis.Value:
         whole = (column == column.floor()) & (column.abs() < 2**53)
         text = whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
-    text = column.cast("string")
-    return text.re_search(NOT_BLANK).ifelse(text, ibis.null("string")) if kind.is_string() else text
+    return given(column) if kind.is_string() else column.cast("string")
 
 
 def as_number(column: ibis.Value) -> ibis.Value:
@@ -291,16 +296,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
 
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     events = config.events
-    aside = set_aside(stored, engine)
-    rejected = engine.rejected_lines()
-    if rejected > events.max_unreadable * (rows_read + rejected):
-        raise DataError(
-            f"{events.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
-            f"(a stray separator or quote?); mend them, or allow it with [events] max_unreadable "
-            f"(now {events.max_unreadable:g})"
-        )
-    if rejected:
-        aside = (*aside, SetAside("malformed line", rejected, ()))
+    aside = (*set_aside(stored, engine), *malformed(events, engine, rows_read))
     good = stored.filter(stored.reason.isnull()).drop("reason")
     refuse_unreadable(aside, source, events, engine, rows_read)
     facts = engine.arrow(
@@ -346,6 +342,18 @@ def set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
         few = engine.arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
         found.append(SetAside(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
     return tuple(found)
+
+
+def malformed(section: TableSection, engine: Engine, rows_read: int, place: str = "events") -> tuple[SetAside, ...]:
+    """The lines of CSV with another number of columns than the header; raises DataError where they are too many."""
+    rejected = engine.rejected_lines()
+    if rejected > section.max_unreadable * (rows_read + rejected):
+        raise DataError(
+            f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
+            f"(a stray separator or quote?); mend them, or allow it with [{place}] max_unreadable "
+            f"(now {section.max_unreadable:g})"
+        )
+    return (SetAside("malformed line", rejected, ()),) if rejected else ()
 
 
 def refuse_unreadable(

@@ -13,6 +13,7 @@ import ibis
 
 from features.contract import Contract
 from features.past import KEYS, pane
+from features.spans import EVER, Span
 from features.task import Window
 
 YEAR, MONTH, WEEK = 365, 30, 7  # days
@@ -25,15 +26,6 @@ class Measure:
     name: str
     aggregate: Callable[[ibis.Table], ibis.Value]
     merge: Literal["sum", "max", "min"] = "sum"
-
-
-@dataclass(frozen=True)
-class Span:
-    """Ages in (after, up_to] days before a cutoff, under a name; up_to None: the whole past before `after`."""
-
-    name: str
-    after: int
-    up_to: int | None
 
 
 # On orders: one row an order (of a customer, at a cutoff) with its net amount and age.
@@ -76,13 +68,13 @@ def purchase_measures(contract: Contract) -> tuple[Measure, ...]:
 
 def window_spans(windows: Sequence[Window]) -> tuple[Span, ...]:
     """The windows, which nest, and the whole past ('ever')."""
-    return (*(Span(str(w), 0, w.days) for w in windows), Span("ever", 0, None))
+    return (*map(Span.window, windows), EVER)
 
 
 def earlier_spans(windows: Sequence[Window]) -> tuple[Span, ...]:
     """For each window the one before it and, where that is another one, the same one a year ago.
 
-    >>> [(s.name, s.after, s.up_to) for s in earlier_spans([Window(30), Window(365)])]
+    >>> [(s.name, s.start, s.end) for s in earlier_spans([Window(30), Window(365)])]
     [('before_30d', 30, 60), ('year_ago_30d', 365, 395), ('before_365d', 365, 730)]
     """
     return tuple(span for w in windows for span in _earlier(w))
@@ -105,7 +97,7 @@ def by_window(rows: ibis.Table, measures: Sequence[Measure], spans: Sequence[Spa
     Returns:
         One row a customer and cutoff with any row; a sum over nothing is 0, an extreme null.
     """
-    edges = sorted({edge for span in spans for edge in (span.after, span.up_to) if edge})
+    edges = sorted({edge for span in spans for edge in (span.start, span.end) if edge})
     paned = rows.mutate(pane=pane(rows.age, [Window(edge) for edge in edges]))
     panes = paned.group_by(*KEYS, "pane").aggregate(**{m.name: m.aggregate(paned) for m in measures})
     merged = {
@@ -119,10 +111,10 @@ def by_window(rows: ibis.Table, measures: Sequence[Measure], spans: Sequence[Spa
 def _inside(pane: ibis.Value, span: Span, edges: Sequence[int]) -> ibis.Value | None:
     """Which panes a span holds; None: all."""
     tests = []
-    if span.after:
-        tests.append(pane > edges.index(span.after))
-    if span.up_to is not None:
-        tests.append(pane <= edges.index(span.up_to))
+    if span.start:
+        tests.append(pane > edges.index(span.start))
+    if span.end is not None:
+        tests.append(pane <= edges.index(span.end))
     return ibis.and_(*tests) if tests else None
 
 

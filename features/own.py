@@ -28,7 +28,7 @@ from features.contract import Contract
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.feature import Feature, money, spread
-from features.intake import TICKS
+from features.intake import GREATEST_FLOAT, TICKS
 from features.measures import Measure, by_window, window_spans
 from features.own_checks import Fault, check_column, check_feature, check_measure, check_rows
 from features.past import KEYS, Past
@@ -38,7 +38,6 @@ __all__ = ["KEYS", "TICKS", "Family", "Feature", "Measure", "Past", "Task", "Win
 
 GUIDE = "docs/own_features.md"
 MODULE = "regulars_own_features"
-LARGEST_FLOAT = 1.7976931348623157e308
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
             raise UsageError(f"{own.file}: feature {feature.name}: {problem}") from None
         if feature.dtype == "float64":
             known = values.filter(values.value.notnull())
-            wrong = known.filter(known.value.isnan() | (known.value.abs() > LARGEST_FLOAT))
+            wrong = known.filter(known.value.isnan() | (known.value.abs() > GREATEST_FLOAT))
             told = "infinite or not a number", "where there is nothing to say it must be null: divide by `x.nullif(0)`"
             _refuse_any(wrong, own, feature, told, engine)
         if not feature.unread:

@@ -65,12 +65,11 @@ def look_back(
 ) -> Past:
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount
-    moments = engine.load("cutoffs", cutoff_rows(cutoffs))
+    when = tuple(sorted(set(cutoffs)))
+    moments = engine.load("cutoffs", cutoff_rows(when))
     orders = stage("orders", order_days(tables))
     seen = stage("visible", _visible_orders(orders, moments, has_amount))
-    return Past(
-        tables, task, tuple(sorted(set(cutoffs))), moments, engine, orders, seen, stage("days", _purchase_days(seen))
-    )
+    return Past(tables, task, when, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
 
 
 def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:

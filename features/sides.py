@@ -17,6 +17,7 @@ from features.contract import slug
 from features.engine import Engine
 from features.errors import DataError, UsageError
 from features.intake import (
+    GREATEST_FLOAT,
     LARGEST,
     SetAside,
     Side,
@@ -24,15 +25,14 @@ from features.intake import (
     as_moment,
     as_number,
     as_ticks,
+    given,
+    malformed,
     need_columns,
     refuse_mixed_zones,
     refuse_unreadable,
     set_aside,
 )
 from features.sections import Activity, Contacts, Subscriptions, TableSection
-
-INK = r"[^\x09-\x0d ]"  # what is not blank
-LARGEST_FLOAT = 1.7976931348623157e308
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,7 @@ class Reading:
 
     def given(self, role: str) -> ibis.Value:
         """The column of a role as it is; blank text is null."""
-        column = self.source[getattr(self.section, role)]
-        if not column.type().is_string():
-            return column
-        return column.re_search(INK).ifelse(column, ibis.null("string"))
+        return given(self.source[getattr(self.section, role)])
 
     def number(self, role: str) -> ibis.Value:
         """The column of a role as numbers; null where it is none."""
@@ -147,20 +144,15 @@ def read_side(key: str, place: str, section: TableSection, form: Form, config: C
 
 def _counted(stored: ibis.Table, reading: Reading, form: Form, rows_read: int) -> tuple[SetAside, ...]:
     """What was set aside; stops where it is too much, or everything."""
-    aside, rejected = set_aside(stored, reading.engine), reading.engine.rejected_lines()
     section, place, engine = reading.section, reading.place, reading.engine
-    if rejected > section.max_unreadable * (rows_read + rejected):
-        raise DataError(
-            f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
-            f"(a stray separator or quote?); mend them, or allow it with [{place}] max_unreadable "
-            f"(now {section.max_unreadable:g})"
-        )
+    aside = set_aside(stored, engine)
+    stray = malformed(section, engine, rows_read, place)
     times, numbers = reading.named(*form.times), reading.named(*form.numbers)
     refuse_unreadable(aside, reading.source, section, engine, rows_read, place, times, numbers)
     if rows_read and rows_read == sum(found.rows for found in aside):
         reasons = "; ".join(f"{found.reason}: {found.rows:,}" for found in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, SetAside("malformed line", rejected, ())) if rejected else aside
+    return (*aside, *stray)
 
 
 def contract_rows(
@@ -194,11 +186,11 @@ def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
     """The reasons to set a row aside for its number; a row without one stays."""
     if not reading.named(role):
         return {}
-    given, number = reading.given(role), reading.number(role)
-    read = as_number(given)  # of which one that is not a number is null to Spark, but was read
+    told, number = reading.given(role), reading.number(role)
+    read = as_number(told)  # of which one that is not a number is null to Spark, but was read
     return {
-        f"unreadable {role}": given.notnull() & read.isnull() & ~read.isnan().fill_null(False),
-        f"infinite {role}": number.abs() > LARGEST_FLOAT,
+        f"unreadable {role}": told.notnull() & read.isnull() & ~read.isnan().fill_null(False),
+        f"infinite {role}": number.abs() > GREATEST_FLOAT,
         f"{role} beyond 1e12": number.abs() > LARGEST,
     }
 

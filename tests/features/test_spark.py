@@ -189,16 +189,16 @@ def test_a_session_that_runs_already_is_shared_and_left_running(spark: Engine, t
 
 def test_settings_reach_spark(tmp_path: Path) -> None:
     pytest.importorskip("pyspark", reason="PySpark is not installed")
-    from features.spark import _settings
+    from features.spark_session import settings as settings_of
 
-    settings = _settings(EngineConfig(kind="spark", threads=3, memory="2GB"), tmp_path)
+    settings = settings_of(EngineConfig(kind="spark", threads=3, memory="2GB"), tmp_path)
     assert settings["spark.master"] == "local[3]"
     assert (settings["spark.driver.memory"], settings["spark.sql.shuffle.partitions"]) == ("2048m", "3")
     assert settings["spark.local.dir"] == str(tmp_path)
-    cluster = _settings(EngineConfig(kind="spark", master="spark://head:7077"), tmp_path)
+    cluster = settings_of(EngineConfig(kind="spark", master="spark://head:7077"), tmp_path)
     assert "spark.driver.host" not in cluster and cluster["spark.master"] == "spark://head:7077"
     with pytest.raises(UsageError, match="memory = 'plenty' is not understood; expected a size such as '8GB'"):
-        _settings(EngineConfig(kind="spark", memory="plenty"), tmp_path)
+        settings_of(EngineConfig(kind="spark", memory="plenty"), tmp_path)
 
 
 def test_without_pyspark_one_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
