@@ -41,6 +41,7 @@ class Learned:
         judged: what the judged models said of them, for plots.
         tuned: By 'churn' and 'spend'; empty where the log was too short.
         split: How the cutoffs were used.
+        judge: The models that were judged: they learned only from cutoffs whose labels end by the last one.
     """
 
     churn: ModelBundle
@@ -50,6 +51,7 @@ class Learned:
     judged: dict[str, np.ndarray]
     tuned: dict[str, Tuned]
     split: Split
+    judge: ModelBundle
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def learn(snapshots: Snapshots, config: Config) -> Learned:
         newest = {"intervals": newest["intervals"]} if money else {}
         calibration = {"intervals": newest["intervals"]} if money else {}
     kind = "value" if money else "churn"
-    judged = recipe.bundle(judge, calibration, kind, plan.test.train).predict(truth.features)
+    judges = recipe.bundle(judge, calibration, kind, plan.test.train)
+    judged = judges.predict(truth.features)
     steps.update()
     evaluation = _evaluate(recipe, plan, truth, judged)
     steps.update()
@@ -171,6 +174,7 @@ def learn(snapshots: Snapshots, config: Config) -> Learned:
         judged=judged,
         tuned=tuned,
         split=plan,
+        judge=judges,
     )
 
 

@@ -1,74 +1,56 @@
-"""MLflow: one parent run a training with nested trials, models registered with the alias champion, and read back."""
+"""Registered models: versions, the aliases champion and challenger, and what was champion before.
+
+A churn and a value model that score together share one gate, so the aliases of both move together: every change of
+champions is a state such as `{"churn": "3", "value": "2"}`, and the states before are kept as a tag of both models.
+"""
 
 from __future__ import annotations
 
-import logging
-import os
+import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
-from mlflow.utils.time import get_current_time_millis
-from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
 from features.config import Config
-from features.errors import DataError, UsageError
-from features.snapshots import Snapshots
+from features.errors import DataError, RefusedError, UsageError
 from training import bundle as bundle_code
 from training.bundle import BundleError, ModelBundle
-from training.evaluate import OURS, Evaluation
-from training.learn import Learned
-from training.plots import calibration_plot, decile_plot, lift_plot
+from training.record import Record
+from training.tracking import UNKNOWN, answering, connect, evaluation_of, quiet, store_of, write
 
-ALIAS = "champion"
-TABLES = ("metrics", "differences", "groups")
+__all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "log", "rollback", "store_of"]
+
+ALIAS, CHALLENGER = "champion", "challenger"
+DIGEST, GATE, HISTORY = "regulars.digest", "regulars.gate", "regulars.champions"
+KINDS = ("churn", "value")
+LONGEST_HISTORY = 100
+LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 HERE = Path(__file__).parent
-SERVERS = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
 CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
-
-
-def store_of(environment: Mapping[str, str]) -> str:
-    """The tracking store that a user's environment names; empty where it names none.
-
-    `mlflow run` always names one: a local store of the folder it was started in is its default, not the user's choice.
-
-    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
-    'sqlite:///mine.db'
-    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_RUN_ID": "a1b2"})
-    ''
-    """
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
-    return "" if "MLFLOW_RUN_ID" in environment and not uri.startswith(SERVERS) else uri
-
-
-FROM_ENVIRONMENT = store_of(os.environ)  # read once: MLflow overwrites it with what we set
+State = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered model version: its name, number, run, and whether this training made it."""
+    """A registered model version: its name, number and run, whether this training made it, and whether it scores."""
 
     name: str
     version: str
     run_id: str
     new: bool
+    champion: bool = False
 
     @property
     def label(self) -> str:
@@ -79,197 +61,275 @@ class Registered:
         """
         return f"{self.name}/{self.version}"
 
+    @property
+    def kind(self) -> str:
+        """'churn' or 'value'.
+
+        >>> Registered("shop-churn", "3", "", True).kind
+        'churn'
+        """
+        return self.name.rsplit("-", 1)[1]
+
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that scores: its bundle and its version."""
+    """The model that scores: its bundle and its version, and the models that were judged in its stead.
+
+    Attributes:
+        judge: It learned only from cutoffs whose labels end by the last one; None where the version carries none.
+    """
 
     bundle: ModelBundle
     version: Registered
+    judge: ModelBundle | None = None
 
 
-def log(learned: Learned, snapshots: Snapshots, config: Config, kinds: tuple[str, ...]) -> list[Registered]:
-    """Writes a training into MLflow and makes its models champions.
+@dataclass(frozen=True)
+class Moved:
+    """A change of champions: labels before and after, by kind."""
 
-    Args:
-        learned: What `train.learn` returned.
-        snapshots: What it learned from.
-        config: Names the experiment and the models.
-        kinds: 'churn', 'value', or both.
+    before: State
+    after: State
 
-    Returns:
-        The versions; one that is equal to the champion in every bit is not registered again.
+
+def log(record: Record, config: Config) -> tuple[Registered, ...]:
+    """Writes a training into MLflow as a run, and registers its models as challengers.
+
+    A model that is equal to a registered one in every bit is not registered again: that version is returned.
+
+    Raises:
+        UsageError: The store does not answer; what the record holds is still in its folder.
     """
     client = connect(config)
-    bundles = [b for b in (learned.churn, learned.value) if b is not None and b.kind in kinds]
-    bar = tqdm(total=1 + len(bundles), desc="logging to MLflow", leave=False, disable=None)
-    with _quiet(), bar, mlflow.start_run(run_name=f"train {learned.split.test.test}") as run:
-        _log_facts(learned, snapshots, config)
-        _log_metrics(client, run.info.run_id, learned.evaluation)
-        _log_trials(client, run, learned)
-        _log_plots(learned)
+    bar = tqdm(total=1 + len(record.kinds), desc="logging to MLflow", leave=False, disable=None)
+    with quiet(), answering(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
+        write(client, run, record)
         bar.update()
         made = []
-        for bundle in bundles:
-            made.append(_register(client, run.info.run_id, bundle, snapshots, config))
+        for kind in record.kinds:
+            made.append(_register(client, run.info.run_id, record, kind))
             bar.update()
-        return made
+        return tuple(made)
 
 
-def champion(config: Config, kind: str) -> Champion | None:
+def champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
     """The champion of 'churn' or 'value', or None where there is none.
 
     Raises:
         DataError: What is registered under its name is not a whole model of ours.
+        UsageError: The store does not answer.
     """
     client = connect(config)
     name = f"{config.name}-{kind}"
-    with _quiet():
+    with quiet(), answering(), tempfile.TemporaryDirectory() as folder:
+        found = _aliased(client, name, alias)
+        if found is None:
+            return None
+        uri = f"models:/{name}/{found.version}"
+        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts"
         try:
-            found = client.get_model_version_by_alias(name, ALIAS)
-        except MlflowException as problem:
-            if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise UsageError(f"the tracking store at {mlflow.get_tracking_uri()} does not answer: {problem}") from None
-        with tempfile.TemporaryDirectory() as folder:
-            path = mlflow.artifacts.download_artifacts(f"models:/{name}/{found.version}", dst_path=folder)
-            try:
-                bundle = ModelBundle.load(Path(path) / "artifacts" / "bundle")
-            except BundleError as problem:
-                raise DataError(f"{name} version {found.version}: {problem}") from None
-    return Champion(bundle, Registered(name, str(found.version), found.run_id or "", new=False))
+            bundle = ModelBundle.load(path / "bundle")
+            judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
+        except BundleError as problem:
+            raise DataError(f"{name} version {found.version}: {problem}") from None
+    label = Registered(name, str(found.version), found.run_id or "", new=False, champion=alias == ALIAS)
+    return Champion(bundle, label, judge)
 
 
-def evaluation_of(config: Config, run_id: str) -> Evaluation:
-    """The evaluation that a training logged; raises UsageError where its run is gone."""
-    connect(config)
-    tables = {}
-    for name in TABLES:
+def params_of(config: Config, run_id: str) -> dict[str, str]:
+    """The parameters of a run; empty where it is gone."""
+    client = connect(config)
+    with quiet(), answering():
         try:
-            text = mlflow.artifacts.load_text(f"runs:/{run_id}/evaluation/{name}.csv")
+            return dict(client.get_run(run_id).data.params)
         except MlflowException as problem:
-            raise UsageError(f"the run {run_id} of the champion has no evaluation: {problem}") from None
-        tables[name] = pd.read_csv(StringIO(text))
-    return Evaluation(**tables)
+            if problem.error_code in UNKNOWN:
+                return {}
+            raise
 
 
-def connect(config: Config) -> MlflowClient:
-    """Points MLflow at the config's store and experiment.
-
-    The config's URI comes first, then MLFLOW_TRACKING_URI, then mlflow.db beside the config (see `store_of`). A run
-    that `mlflow run` opened around us is left alone: ours is a run of its own.
+def crown(config: Config, versions: tuple[Registered, ...]) -> tuple[Registered, ...]:
+    """Makes registered versions the champions, all of them together; they are challengers no more.
 
     Raises:
+        RefusedError: Another model's champion, which stays, would have another gate than theirs.
         UsageError: The store does not answer.
     """
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    uri = config.tracking.uri or FROM_ENVIRONMENT or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        uri = f"sqlite:///{config.path(uri.removeprefix('sqlite:///'))}"
-    name = config.tracking.experiment or config.name
-    with _quiet():
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        try:
-            if mlflow.get_experiment_by_name(name) is None:
-                local = uri.startswith("sqlite:")
-                mlflow.create_experiment(name, config.path("mlartifacts").as_uri() if local else None)
-            mlflow.set_experiment(name)
-        except (MlflowException, OSError, SQLAlchemyError) as problem:
-            raise UsageError(f"[tracking] uri: the store at {uri} does not answer: {problem}") from None
-    return MlflowClient()
+    client = connect(config)
+    with quiet(), answering():
+        now, past = _state(client, config), _history(client, config)
+        if now and past[-1:] != [now]:  # the alias was set by another hand than ours
+            past = [*past, now]
+        _move(client, config, now, {**now, **{v.kind: v.version for v in versions}}, past)
+        for v in versions:
+            challenger = _aliased(client, v.name, CHALLENGER)
+            if challenger is not None and str(challenger.version) == v.version:
+                client.delete_registered_model_alias(v.name, CHALLENGER)
+    return tuple(replace(v, champion=True) for v in versions)
 
 
-def _log_facts(learned: Learned, snapshots: Snapshots, config: Config) -> None:
-    mlflow.set_tags({"regulars.fingerprint": snapshots.fingerprint, "regulars.version": version("regulars")})
-    mlflow.log_params(
-        {
-            **{f"task.{key}": value for key, value in learned.churn.task.items()},
-            **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.parameters.items()},
-            "seed": config.training.seed,
-            "trials": config.training.trials,
-            "features": len(snapshots.features),
-            "own_features": snapshots.own,
-            "rows": snapshots.rows.num_rows,
-            "cutoffs": len(learned.split.everything),
-            "data_fingerprint": snapshots.fingerprint,
-        }
-    )
-    mlflow.log_dict(config.model_dump(mode="json"), "config.json")
+def promote(config: Config, which: str = "all") -> Moved:
+    """Makes the challengers champions by hand, whatever the gates said.
+
+    Args:
+        config: The business.
+        which: 'churn', 'value', or 'all' that have a challenger.
+
+    Raises:
+        RefusedError: The champions would not share one gate.
+        UsageError: There is no challenger, or the store does not answer.
+    """
+    client = connect(config)
+    with quiet(), answering():
+        before = _state(client, config)
+        found = _state(client, config, CHALLENGER)
+    wanted = {kind: v for kind, v in found.items() if which in ("all", kind)}
+    if not wanted:
+        raise UsageError(
+            f"{config.name} has no challenger{'' if which == 'all' else f' for {which}'}: `regulars train` makes one, "
+            "unless it comes out as the champion is"
+        )
+    crown(config, tuple(Registered(f"{config.name}-{k}", v, "", new=False) for k, v in wanted.items()))
+    return Moved(_labels(config, before), _labels(config, {**before, **wanted}))
 
 
-def _log_metrics(client: MlflowClient, run_id: str, evaluation: Evaluation) -> None:
-    """The figures of our model: at the last cutoff by name, and at every cutoff with its date as the step."""
-    now, ours = get_current_time_millis(), evaluation.metrics[evaluation.metrics.model == OURS]
-    last = ours.cutoff.max()
-    entries = []
-    for row in ours[ours.segment == "all"].sort_values("cutoff").to_dict("records"):
-        entries.append(Metric(f"{row['metric']}_by_cutoff", row["value"], now, int(f"{row['cutoff']:%Y%m%d}")))
-        if row["cutoff"] == last:
-            final = {"": row["value"], "_low": row["low"], "_high": row["high"]}
-            entries += [Metric(f"{row['metric']}{end}", value, now, 0) for end, value in final.items()]
-    client.log_batch(run_id, metrics=[entry for entry in entries if np.isfinite(entry.value)])
-    for name in TABLES:
-        mlflow.log_text(getattr(evaluation, name).to_csv(index=False), f"evaluation/{name}.csv")
+def rollback(config: Config, which: str = "all") -> Moved:
+    """Puts the alias champion back on the versions that had it before; called again, it goes further back.
 
+    Args:
+        config: The business.
+        which: 'all', or 'churn' or 'value' alone where the other has the same gate.
 
-def _log_trials(client: MlflowClient, parent: mlflow.ActiveRun, learned: Learned) -> None:
-    now = get_current_time_millis()
-    for name, tuned in learned.tuned.items():
-        for trial in tuned.trials:
-            title = f"{name} trial {trial.number}"
-            tags = {"mlflow.parentRunId": parent.info.run_id, "mlflow.runName": title}
-            run_id = client.create_run(parent.info.experiment_id, run_name=title, tags=tags).info.run_id
-            client.log_batch(
-                run_id,
-                metrics=[] if trial.loss is None else [Metric(f"{name}_loss", trial.loss, now, 0)],
-                params=[Param(key, str(value)) for key, value in trial.parameters.items()],
-                tags=[RunTag("pruned", str(trial.loss is None))],
+    Raises:
+        RefusedError: The champions would not share one gate.
+        UsageError: There is nothing to go back to, or the store does not answer.
+    """
+    client = connect(config)
+    with quiet(), answering():
+        now = _state(client, config)
+        history = [state for state in _history(client, config) if _is_there(client, config, state)]
+        place = _before(history, now, which)
+        if place is None:
+            what = ", ".join(_labels(config, now).values()) or "no model"
+            raise UsageError(
+                f"nothing to go back to: {what} is champion, and no other{'' if which == 'all' else f' {which}'} model "
+                f"was before it; `regulars promote` makes a challenger champion"
             )
-            client.set_terminated(run_id)
+        then = history[place] if which == "all" else {**now, which: history[place][which]}
+        _move(client, config, now, then, history[:place])
+    return Moved(_labels(config, now), _labels(config, then))
 
 
-def _log_plots(learned: Learned) -> None:
-    churn = learned.judged["churn_probability"]
-    mlflow.log_figure(calibration_plot(learned.truth, churn), "plots/calibration.png")
-    mlflow.log_figure(lift_plot(learned.truth, churn), "plots/lift.png")
-    if "value" in learned.judged:
-        mlflow.log_figure(decile_plot(learned.truth, learned.judged["value"]), "plots/deciles.png")
+def _before(history: list[State], now: State, which: str) -> int | None:
+    """The place of the newest state that differs from the one now, in all or in one kind."""
+    for place in reversed(range(len(history))):
+        state = history[place]
+        if state != now if which == "all" else state.get(which) not in (None, now.get(which)):
+            return place
+    return None
 
 
-def _register(
-    client: MlflowClient, run_id: str, bundle: ModelBundle, snapshots: Snapshots, config: Config
-) -> Registered:
-    name = f"{config.name}-{bundle.kind}"
-    current = _current(client, name)
-    if current is not None and current.tags.get("regulars.digest") == bundle.digest:
-        return Registered(name, str(current.version), current.run_id or run_id, new=False)
-    example = _typical(snapshots, bundle)
+def _move(client: MlflowClient, config: Config, now: State, then: State, past: list[State]) -> None:
+    """Sets the aliases to a state, and writes down the states before it."""
+    _refuse_two_gates(client, config, then)
+    history = json.dumps([*past, then][-LONGEST_HISTORY:])
+    for kind in (kind for kind in KINDS if kind in {**now, **then}):
+        name = f"{config.name}-{kind}"
+        client.set_registered_model_tag(name, HISTORY, history)
+        if kind in then:
+            client.set_registered_model_alias(name, ALIAS, then[kind])
+        else:
+            client.delete_registered_model_alias(name, ALIAS)
+
+
+def _refuse_two_gates(client: MlflowClient, config: Config, then: State) -> None:
+    versions = {kind: client.get_model_version(f"{config.name}-{kind}", number) for kind, number in then.items()}
+    gates = {found.tags.get(GATE, "") for found in versions.values()}
+    if len(gates) > 1:
+        both = " and ".join(_labels(config, then).values())
+        raise RefusedError(
+            f"{both} do not share one gate, so their numbers would contradict each other: they are champions together "
+            "or not at all; leave out 'churn' or 'value' from the command to move both"
+        )
+
+
+def _state(client: MlflowClient, config: Config, alias: str = ALIAS) -> State:
+    """The numbers of the versions that have an alias, by kind."""
+    found = {kind: _aliased(client, f"{config.name}-{kind}", alias) for kind in KINDS}
+    return {kind: str(v.version) for kind, v in found.items() if v is not None}
+
+
+def _labels(config: Config, state: State) -> State:
+    return {kind: f"{config.name}-{kind}/{number}" for kind, number in state.items()}
+
+
+def _history(client: MlflowClient, config: Config) -> list[State]:
+    """The states of champions, oldest first; the longer of what the two models say."""
+    texts = []
+    for kind in KINDS:
+        found = client.search_registered_models(f"name = '{config.name}-{kind}'")
+        texts += [json.loads(model.tags.get(HISTORY, "[]")) for model in found]
+    return max(texts, key=len, default=[])
+
+
+def _is_there(client: MlflowClient, config: Config, state: State) -> bool:
+    """Whether no version of a state was deleted since."""
+    for kind, number in state.items():
+        if not client.search_model_versions(f"name = '{config.name}-{kind}' and version_number = {int(number)}"):
+            return False
+    return True
+
+
+def _register(client: MlflowClient, run_id: str, record: Record, kind: str) -> Registered:
+    bundle, name = record.bundle(kind), f"{record.facts['name']}-{kind}"
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{bundle.digest}'")
+    current = _aliased(client, name, ALIAS)
+    if equal:
+        number, from_run = str(equal[0].version), equal[0].run_id or run_id
+    else:
+        number, from_run = _new_version(client, run_id, record, bundle, name), run_id
+    here = current is not None and str(current.version) == number
+    if not here:
+        client.set_registered_model_alias(name, CHALLENGER, number)
+    return Registered(name, number, from_run, new=not equal, champion=here)
+
+
+def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: ModelBundle, name: str) -> str:
+    values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
+    example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
-        saved = bundle.save(Path(folder) / "bundle")
+        saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
         shutil.copy(str(bundle_code.__file__), saved / "bundle.py")
         logged = mlflow.pyfunc.log_model(
             name=bundle.kind,
             python_model=str(HERE / "pyfunc_model.py"),
-            artifacts={"bundle": str(saved)},
+            artifacts={"bundle": str(saved), "judge": str(judge)},
             signature=_signature(bundle, example),
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in CARRIED],
         )
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    made = client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version
-    client.set_model_version_tag(name, made, "regulars.digest", bundle.digest)
-    client.set_registered_model_alias(name, ALIAS, made)
-    return Registered(name, str(made), run_id, new=True)
+    tags, card = {DIGEST: bundle.digest, GATE: bundle.gate_digest}, _description(record.card)
+    made = client.create_model_version(
+        name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
+    )
+    client.update_registered_model(name, card)
+    return str(made.version)
 
 
-def _current(client: MlflowClient, name: str) -> Any:
+def _description(card: str) -> str:
+    """As much of the card as MLflow's database holds, whole lines."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    return card[:LONGEST_DESCRIPTION].rpartition("\n")[0] + "\n\n(The whole card is `model_card.md` of the run.)"
+
+
+def _aliased(client: MlflowClient, name: str, alias: str) -> Any:
     try:
-        return client.get_model_version_by_alias(name, ALIAS)
+        return client.get_model_version_by_alias(name, alias)
     except MlflowException as problem:
-        if problem.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if problem.error_code in UNKNOWN:
             return None
         raise
 
@@ -281,31 +341,3 @@ def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
     ]
     said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
     return ModelSignature(inputs=Schema(columns), outputs=said.outputs)
-
-
-def _typical(snapshots: Snapshots, bundle: ModelBundle) -> pd.DataFrame:
-    """One made-up row of medians and commonest levels: an input example that is no customer's."""
-
-    def typical(name: str) -> float | str:
-        if name in bundle.levels:
-            return next(iter(bundle.levels[name]), "other")
-        median = pc.quantile(snapshots.rows[name], 0.5)[0].as_py()
-        return np.nan if median is None else float(median)
-
-    return pd.DataFrame([{name: typical(name) for name in bundle.features}])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps MLflow's and its database's chatter out of the user's terminal; warnings of ours still show."""
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"(mlflow|pydantic|alembic|sqlalchemy).*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
