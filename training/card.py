@@ -166,7 +166,7 @@ def _fails(learned: Learned) -> str:
     ]
     if not lines:
         return "## Where it fails\n\nOne cutoff and no segment large enough: it is not known.\n"
-    table = _table(["metric", "where", "there", "mean of the others"], lines)
+    table = _table(["metric", "where", "there", "mean of the others (of sizes, for the total)"], lines)
     return f"## Where it fails\n\nThe worst of the segments and cutoffs that were measured:\n\n{table}"
 
 
@@ -178,7 +178,8 @@ def _worst(rows: pd.DataFrame, by: str, told: Any) -> Iterator[list[str]]:
             continue
         badness = -part.value if metric in BETTER_HIGH else part.value.abs()
         worst = int(badness.idxmax())
-        others = part.drop(index=worst).value.mean()
+        rest = part.drop(index=worst).value
+        others = (rest.abs() if metric == "total_error" else rest).mean()
         row = part.iloc[worst].to_dict()
         yield [f"{TITLES[metric]} {_arrow(metric)}", told(row), _with_interval(part.iloc[worst]), f"{others:,.4g}"]
 

@@ -254,10 +254,14 @@ def _open(text: str) -> str:
 
 
 def _open_config(config: Config) -> dict[str, Any]:
-    """The config as JSON, with no login in any URL."""
-    values = config.model_dump(mode="json")
-    values["tracking"]["uri"] = _open(config.tracking.uri)
-    return values
+    """The config as JSON, with no login and no option in any URL."""
+
+    def opened(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: opened(name, inner) for name, inner in value.items()}
+        return _open(value) if key in ("source", "uri") else value
+
+    return {name: opened(name, value) for name, value in config.model_dump(mode="json").items()}
 
 
 def _kind(found: pa.DataType) -> str:

@@ -21,7 +21,6 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.types import ColSpec, Schema
 from mlflow.utils.time import get_current_time_millis
-from requests.exceptions import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.config import Config
@@ -98,7 +97,7 @@ def answering(uri: str = "", where: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, OSError, SQLAlchemyError, RequestException) as problem:
+    except (MlflowException, OSError, SQLAlchemyError) as problem:
         store = without_password(uri or mlflow.get_tracking_uri())
         raise UsageError(f"{where}the tracking store at {store} does not answer: {_cause(problem)}") from None
 
@@ -119,7 +118,7 @@ def evaluation_of(config: Config, run_id: str) -> Evaluation:
     for name in TABLES:
         try:
             text = mlflow.artifacts.load_text(f"runs:/{run_id}/evaluation/{name}.csv")
-        except (MlflowException, RequestException) as problem:
+        except (MlflowException, OSError) as problem:
             raise UsageError(f"the run {run_id} of the champion has no evaluation: {_cause(problem)}") from None
         tables[name] = pd.read_csv(StringIO(text))
     return Evaluation(**tables)
