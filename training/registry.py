@@ -28,7 +28,7 @@ from features.errors import DataError, RefusedError, UsageError
 from training import bundle as bundle_code
 from training.bundle import BundleError, ModelBundle
 from training.record import Record
-from training.tracking import UNKNOWN, answering, connect, evaluation_of, quiet, store_of, write
+from training.tracking import UNKNOWN, answering, connect, evaluation_of, quiet, store_of, write, write_figures
 
 __all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "log", "rollback", "store_of"]
 
@@ -44,13 +44,23 @@ State = dict[str, str]
 
 @dataclass(frozen=True)
 class Registered:
-    """A registered model version: its name, number and run, whether this training made it, and whether it scores."""
+    """A registered model version.
+
+    Attributes:
+        name: The registered model.
+        version: The number.
+        run_id: The run that made it.
+        new: Whether this training made it.
+        champion: Whether it scores.
+        model_id: MLflow's id of what this training logged; empty where it did not.
+    """
 
     name: str
     version: str
     run_id: str
     new: bool
     champion: bool = False
+    model_id: str = ""
 
     @property
     def label(self) -> str:
@@ -109,6 +119,7 @@ def log(record: Record, config: Config) -> tuple[Registered, ...]:
         for kind in record.kinds:
             made.append(_register(client, run.info.run_id, record, kind))
             bar.update()
+        write_figures(client, run, record, {v.kind: v.model_id for v in made if v.new})
         return tuple(made)
 
 
@@ -287,16 +298,17 @@ def _register(client: MlflowClient, run_id: str, record: Record, kind: str) -> R
     equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{bundle.digest}'")
     current = _aliased(client, name, ALIAS)
     if equal:
-        number, from_run = str(equal[0].version), equal[0].run_id or run_id
+        number, from_run, model_id = str(equal[0].version), equal[0].run_id or run_id, ""
     else:
-        number, from_run = _new_version(client, run_id, record, bundle, name), run_id
+        (number, model_id), from_run = _new_version(client, run_id, record, bundle, name), run_id
     here = current is not None and str(current.version) == number
     if not here:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return Registered(name, number, from_run, new=not equal, champion=here)
+    return Registered(name, number, from_run, new=not equal, champion=here, model_id=model_id)
 
 
-def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: ModelBundle, name: str) -> str:
+def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: ModelBundle, name: str) -> tuple[str, str]:
+    """Logs and registers a model; returns the version's number and MLflow's id of the model."""
     values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
     example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
@@ -315,7 +327,7 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )
     client.update_registered_model(name, card)
-    return str(made.version)
+    return str(made.version), str(logged.model_id or "")
 
 
 def _description(card: str) -> str:

@@ -6,11 +6,13 @@ import json
 import logging
 import os
 import re
+import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -29,6 +31,8 @@ from training.evaluate import Evaluation
 from training.record import TABLES, Record
 
 SERVERS = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # How long a server may keep us waiting, unless the user's environment says otherwise: at first, and once it answered.
 FIRST = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
@@ -75,9 +79,11 @@ def connect(config: Config) -> MlflowClient:
     """
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     uri, name = _uri(config), config.tracking.experiment or config.name
     _wait_at_most(FIRST)
     with quiet(), answering(uri, "[tracking] uri: "):
+        _knock(uri)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if mlflow.get_experiment_by_name(name) is None:
@@ -125,15 +131,26 @@ def evaluation_of(config: Config, run_id: str) -> Evaluation:
 
 
 def write(client: MlflowClient, run: mlflow.ActiveRun, record: Record) -> None:
-    """A record into a run: parameters, tags, data, figures, files, and a nested run for each trial."""
-    facts, run_id, now = record.facts, run.info.run_id, get_current_time_millis()
+    """A record into a run: parameters, tags, data, files, and a nested run for each trial; figures come last."""
+    facts, now = record.facts, get_current_time_millis()
     mlflow.set_tags(facts["tags"])
     mlflow.log_params(facts["params"])
     _log_inputs(facts["inputs"])
-    client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value, step in facts["metrics"]])
     mlflow.log_artifacts(str(record.run))
     for trial in facts["trials"]:
         _log_trial(client, run, trial, now)
+
+
+def write_figures(client: MlflowClient, run: mlflow.ActiveRun, record: Record, models: Mapping[str, str]) -> None:
+    """A record's figures into its run, each with the model (an id by kind) that it tells of.
+
+    After the models: MLflow asks for the history of each figure that a run has when a model is logged.
+    """
+    now, figures = get_current_time_millis(), []
+    for key, value, step in record.facts["metrics"]:
+        kind = "churn" if key.startswith(CHURN_METRICS) else "value"
+        figures.append(Metric(key, value, now, step, model_id=models.get(kind), run_id=run.info.run_id))
+    client.log_batch(run.info.run_id, metrics=figures)
 
 
 def _log_trial(client: MlflowClient, parent: mlflow.ActiveRun, trial: dict[str, Any], now: int) -> None:
@@ -179,6 +196,14 @@ def _uri(config: Config) -> str:
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{config.path(uri.removeprefix('sqlite:///'))}"
     return uri
+
+
+def _knock(uri: str) -> None:
+    """Raises OSError where nothing listens at a database's address: MLflow itself would try it for two minutes."""
+    parts = urlsplit(uri)
+    port = next((number for scheme, number in PORTS.items() if uri.startswith(scheme)), None)
+    if port is not None and parts.hostname:
+        socket.create_connection((parts.hostname, parts.port or port), timeout=float(FIRST["TIMEOUT"])).close()
 
 
 def _wait_at_most(bounds: Mapping[str, str]) -> None:

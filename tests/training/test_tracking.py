@@ -51,6 +51,8 @@ def _carries_all(config: Config, trained: Trained) -> None:
     environment = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/environment.json"))
     assert environment["packages"]["mlflow"] == mlflow.__version__
     assert {"auc", "auc_by_cutoff", "auc.established", "brier.established_low"} <= set(run.data.metrics)
+    model = client.get_logged_model(trained.versions[0].model_id)
+    assert {"auc", "brier_high"} <= {metric.key for metric in model.metrics}
     inputs = {i.dataset.name: i.dataset for i in run.inputs.dataset_inputs}
     assert set(inputs) == {"shop snapshots", "shop events"}
     rows = inputs["shop snapshots"]
@@ -124,6 +126,14 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
         train(_with_uri(shop, uri))
     assert "secret" not in str(problem.value)
     assert time.monotonic() - start < 30
+
+
+def test_a_database_that_is_down_is_told_at_once(shop: Config) -> None:
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
+        tracking.connect(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
+    assert "secret" not in str(problem.value)
+    assert time.monotonic() - start < 5
 
 
 def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
