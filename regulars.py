@@ -150,7 +150,7 @@ def train(path: str, which: str, compare: bool, kept: str | None) -> None:
 @click.pass_obj
 def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
-    from training.registry import promote
+    from training.aliases import promote
 
     _moved(promote(load(path), which), path)
 
@@ -160,7 +160,7 @@ def promote_by_hand(path: str, which: str) -> None:
 @click.pass_obj
 def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
-    from training.registry import rollback as run
+    from training.aliases import rollback as run
 
     _moved(run(load(path), which), path)
 

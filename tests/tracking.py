@@ -43,6 +43,7 @@ def free_port() -> int:
 def serve(folder: Path) -> Iterator[Server]:
     """A server whose store and artefacts lie in `folder`, until the block ends."""
     port, environment = free_port(), {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # it starts processes that nothing here needs
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/store.db", "--artifacts-destination", str(folder / "files")]
     with (folder / "server.log").open("wb") as log:

@@ -11,9 +11,9 @@ import pandas as pd
 from features.config import Config
 from features.snapshots import Snapshots
 from training.code import code_version, package_version
+from training.compare import TITLES
 from training.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.learn import Learned
-from training.promote import TITLES
 
 SEGMENT_METRICS = ("auc", "brier", "gini", "total_error")
 NOT_FOR = """\

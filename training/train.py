@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -12,17 +12,18 @@ from features import snapshots
 from features.config import Config
 from features.errors import DataError, UsageError
 from features.files import write_whole
-from training import promote, record, registry, tracking
+from training import aliases, compare, promote, record, registry, tracking
 from training.card import card
+from training.compare import Rivals
 from training.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.fairness import fairness, groups_at
 from training.learn import Learned, learn
-from training.promote import Decision, Rivals
+from training.promote import Decision
 from training.record import Record
 from training.registry import Champion, Registered
 from training.split import Sample, take
 
-SHOWN = {name: title for name, title in promote.TITLES.items() if name != "log_loss"}
+SHOWN = {name: title for name, title in compare.TITLES.items() if name != "log_loss"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def _settle(kept: Record, truth: Sample, config: Config) -> Settled:
         versions = registry.log(kept, config)
         decision = _decide(kept, versions, truth, rivals, config)
         if decision.promoted and not all(v.champion for v in versions):
-            versions = registry.crown(config, versions)
+            aliases.crown(config, {v.kind: v.version for v in versions})
+            versions = tuple(replace(v, champion=True) for v in versions)
     except UsageError as problem:
         raise UsageError(
             f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "

@@ -16,7 +16,7 @@ from features.config import Config
 from features.feature import Feature, column
 from features.snapshots import Snapshots, from_config
 from serving.explain import contributions, drivers, explanation, reasons
-from training import boosted, record, registry
+from training import aliases, boosted, record, registry
 from training.bundle import BundleError, ModelBundle, encode
 from training.churn import ChurnClassifier
 from training.learn import Learned, learn
@@ -275,7 +275,7 @@ def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
     kept = record.keep(learned, rows, config, ("value",), "the card", pd.DataFrame())
-    registry.crown(config, registry.log(kept, config))
+    aliases.crown(config, {v.kind: v.version for v in registry.log(kept, config)})
     return config
 
 

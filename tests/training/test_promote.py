@@ -16,8 +16,9 @@ from features.config import Config
 from training import promote
 from training.baselines import Prediction
 from training.bundle import BundleError
+from training.compare import Rivals
 from training.evaluate import OURS, Evaluation, evaluate
-from training.promote import Decision, Gate, Rivals
+from training.promote import Decision, Gate
 from training.registry import Champion, Registered
 from training.split import Sample
 
