@@ -99,11 +99,13 @@ def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
 
 def _made(learned: Learned, config: Config) -> str:
     plan, tuned = learned.split, learned.tuned
+    ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
+    heard = sorted(set(ours.cutoff) - {plan.test.test})
     trials = " and ".join(f"{len(t.trials)} trials ({escape(name)})" for name, t in tuned.items()) or "none: defaults"
     lines = [
         ["code", f"regulars {package_version()}, commit {code_version()}"],
         ["tuning", f"{trials}, on {len(plan.folds)} folds forward in time"],
-        ["calibrated on", str(plan.calibration.test) if plan.calibration else "nothing: the log is too short"],
+        ["calibrated on", ", ".join(map(str, heard)) or "nothing: the log is too short"],
         ["judged on", f"{plan.test.test}, which no judged model had seen"],
         ["shipped", f"the same procedure on all {len(plan.everything)} cutoffs, a horizon later"],
         ["seed", str(config.training.seed)],

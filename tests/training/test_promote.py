@@ -58,7 +58,7 @@ def truth() -> Sample:
     churned = (rng.random(N) < 1 / (1 + np.exp(-risk))).astype(float)
     value = np.where(churned == 1, 0.0, rng.gamma(4, 25, N))
     ids = pa.chunked_array([[f"c{i}" for i in range(N)]])
-    return Sample(ids, pa.table({"risk": risk}), churned, value)
+    return Sample(ids, np.zeros(N), pa.table({"risk": risk}), churned, value)
 
 
 @pytest.fixture
