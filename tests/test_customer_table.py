@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.config import Config, load
+from features.errors import UsageError
 from features.schema import check
 from features.snapshots import from_config
 from serving import report
@@ -136,6 +137,9 @@ def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(s
     assert set(found["email"]) <= {"not known", "all smaller groups"}
     assert "### Plan Name" in (shop.output / "model_card.md").read_text()
     assert "email" not in trained.learned.churn.features
+    wrong = shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("gendr",)})})
+    with pytest.raises(UsageError, match=r"^\[training\] fairness: .*no column 'gendr'"):
+        train(wrong)
 
 
 def test_a_change_in_the_order_of_the_files_or_the_threads_changes_no_bit(shop: Config, tmp_path: Path) -> None:

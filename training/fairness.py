@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from features import snapshots
 from features.config import Config
 from features.contract import slug
+from features.errors import UsageError
 from features.sections import Customers
 from training.baselines import Prediction
 from training.evaluate import OURS, evaluate
@@ -78,11 +79,13 @@ def groups_at(config: Config, cutoff: date) -> pa.Table:
         "events": config.events.model_copy(update={"kinds": (), "quantity": "", "discount": ""}),
         "activities": {},
         "contacts": None,
-        "subscriptions": None,
         "features": config.features.model_copy(update={"own": "", "cache": "off"}),
         "task": config.task.model_copy(update={"windows": config.task.windows[:1]}),
     }
-    return snapshots.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
+    try:
+        return snapshots.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
+    except UsageError as problem:
+        raise UsageError(f"[training] fairness: {problem}") from None
 
 
 def _groups(column: pa.Array) -> np.ndarray:
