@@ -139,7 +139,8 @@ def train(path: str, which: str, compare: bool, kept: str | None) -> None:
         click.echo(f"\n{promote.describe(settled.decision)}")
     if settled.decision.note:
         click.echo(f"\nNOTE: {settled.decision.note}")
-    then = f"regulars score --cutoff {settled.newest}" if settled.decision.promoted else "regulars train --compare"
+    refused = "regulars promote" if compare else "regulars train --compare"
+    then = f"regulars score --cutoff {settled.newest}" if settled.decision.promoted else refused
     _closing(room.outcome(settled), then, path)
     if not settled.decision.promoted:
         raise RefusedError(room.refusal(settled))

@@ -120,6 +120,7 @@ def refusal(settled: Settled) -> str:
     reasons = "\n".join(f"  - {reason}" for reason in settled.decision.reasons)
     return (
         f"{made} stay{'s' if len(settled.versions) == 1 else ''} challenger, by [training.promote]:\n{reasons}\n"
+        "(better: the whole interval is on the better side; ahead: the figure is; level: some of the interval is)\n"
         f"look at it: MLflow run {settled.versions[0].run_id}, models:/{settled.versions[-1].name}@challenger; "
         "make it champion all the same: `regulars promote`"
     )
