@@ -68,6 +68,7 @@ def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained:
     _carries_all(shop, trained)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
 def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> None:
     trained = train(remote)
@@ -84,6 +85,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> N
     assert not (remote.output / "unlogged").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
 def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     remote: Config, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
