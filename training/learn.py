@@ -6,7 +6,7 @@ The shipped models repeat, a horizon later, what was judged: the same procedure,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,18 @@ from features.config import Config
 from features.errors import DataError
 from features.snapshots import Snapshots
 from training.baselines import LADDER, Prediction
+from training.boosted import Boosted
 from training.bundle import ModelBundle
 from training.churn import ChurnClassifier
 from training.evaluate import OURS, Evaluation, coverage, evaluate, together
 from training.levels import encoded, learn_levels, text_columns
 from training.recipe import Heard, has_money, ship
 from training.split import Sample, Split, split, take
-from training.tune import Tuned, tune
+from training.tune import Labelled, Study, Tuned, later_loss, tune
 from training.value import SpendRegressor, positive
 
 FEWEST = 10
+Pair = tuple[Labelled, Labelled]
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,22 @@ class Learned:
     split: Split
 
 
-def learn(snapshots: Snapshots, config: Config) -> Learned:
+def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Learned:
     """Tunes, judges and fits the models of a business.
 
     Args:
         snapshots: Of every mature cutoff, with labels.
         config: Seeds, trials, interval.
+        resume: Whether to go on with a tuning of the same data that was interrupted.
+        resume: Whether to go on with a tuning of the same data that was interrupted.
 
     Raises:
         DataError: Too few cutoffs, customers, or customers of either fate.
     """
     plan = split(sorted({m.date() for m in snapshots.rows["cutoff"].unique().to_pylist()}), snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
-    tuned = _tune(snapshots, plan, config)
-    parameters = {name: t.parameters for name, t in tuned.items()}
+    tuned = _tune(snapshots, plan, config, resume)
+    parameters = {name: t.parameters for name, t in tuned.items() if t.kept}
     with tqdm(total=3, desc="learning", leave=False, disable=None) as steps:
         earlier = ship(snapshots, config, plan.test.train, parameters)
         truth = take(snapshots, [plan.test.test])
@@ -87,22 +91,41 @@ def learn(snapshots: Snapshots, config: Config) -> Learned:
     )
 
 
-def _tune(snapshots: Snapshots, plan: Split, config: Config) -> dict[str, Tuned]:
-    settings = config.training
-    if not plan.folds or not settings.trials:
+def _tune(snapshots: Snapshots, plan: Split, config: Config, resume: bool) -> dict[str, Tuned]:
+    """What to boost with, by 'churn' and 'spend'; empty where the log is too short or no trials are wanted."""
+    if not plan.folds or not config.training.trials:
         return {}
-    pairs = [_encoded_pair(take(snapshots, fold.train), take(snapshots, [fold.test])) for fold in plan.folds]
-    common: dict[str, Any] = {
-        "trials": settings.trials,
-        "seed": settings.seed,
-        "timeout": settings.timeout,
-        "categorical": text_columns(snapshots.rows.select(snapshots.names)),
+    folds = [*plan.folds, *([plan.calibration] if plan.calibration else [])]
+    pairs = [_encoded_pair(take(snapshots, fold.train), take(snapshots, [fold.test])) for fold in folds]
+    searches = {"churn": (ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs])}
+    if has_money(snapshots):
+        searches["spend"] = (SpendRegressor, [(_returned(a), _returned(b)) for a, b in pairs])
+    return {
+        kind: _tuned(kind, estimator, data[: len(plan.folds)], data[len(plan.folds) :], snapshots, config, resume)
+        for kind, (estimator, data) in searches.items()
     }
-    churn = tune(ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs], title="tuning churn", **common)
-    if not has_money(snapshots):
-        return {"churn": churn}
-    back = [(_returned(a), _returned(b)) for a, b in pairs]
-    return {"churn": churn, "spend": tune(SpendRegressor, back, title="tuning value", **common)}
+
+
+def _tuned(
+    kind: str,
+    estimator: type[Boosted],
+    folds: Sequence[Pair],
+    later: Sequence[Pair],
+    snapshots: Snapshots,
+    config: Config,
+    resume: bool,
+) -> Tuned:
+    """The search, and whether what it found also holds on a later cutoff, whose labels no trial has seen."""
+    settings = config.training
+    given: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
+    study = Study(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
+    tuned = tune(
+        estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **given
+    )
+    if not later:
+        return tuned
+    losses = (later_loss(estimator(**given), later[0]), later_loss(estimator(**tuned.parameters, **given), later[0]))
+    return replace(tuned, kept=losses[1] < losses[0], later=losses)
 
 
 def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:
