@@ -102,9 +102,11 @@ def _made(learned: Learned, config: Config) -> str:
     ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
     heard = sorted(set(ours.cutoff) - {plan.test.test})
     trials = " and ".join(f"{len(t.trials)} trials ({escape(name)})" for name, t in tuned.items()) or "none: defaults"
+    unkept = " and ".join(escape(name) for name, t in tuned.items() if not t.kept)
     lines = [
         ["code", f"regulars {package_version()}, commit {code_version()}"],
         ["tuning", f"{trials}, on {len(plan.folds)} folds forward in time"],
+        ["defaults kept for", unkept or "none"],
         ["calibrated on", ", ".join(map(str, heard)) or "nothing: the log is too short"],
         ["judged on", f"{plan.test.test}, which no judged model had seen"],
         ["shipped", f"the same procedure on all {len(plan.everything)} cutoffs, a horizon later"],

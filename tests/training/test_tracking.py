@@ -18,7 +18,7 @@ from tests.tracking import Server, free_port, serve
 from training import registry, tracking
 from training.train import Trained, log_later, train
 
-FILES = {"model_card.md", "config.json", "environment.json", "evaluation/metrics.csv", "plots/calibration.png"}
+FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
 
 
 def _with_uri(config: Config, uri: str) -> Config:
