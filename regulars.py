@@ -122,17 +122,48 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
 
 @cli.command()
 @click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.option("--compare", is_flag=True, help="Also print champion against challenger, and the verdict of each gate.")
+@click.option("--log", "kept", metavar="FOLDER", help="Log a training that was kept when MLflow did not answer.")
 @click.pass_obj
-def train(path: str, which: str) -> None:
-    """Tune, calibrate, judge and register the churn and value models in MLflow."""
-    from training.train import describe
-    from training.train import train as run
+def train(path: str, which: str, compare: bool, kept: str | None) -> None:
+    """Tune, calibrate, judge and register the churn and value models; champions where the gates let them."""
+    from training import promote
+    from training import train as room
 
-    trained = run(load(path), which)
-    click.echo(describe(trained.learned))
-    made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in trained.versions)
-    written = f"{made}, champion; MLflow run {trained.versions[0].run_id}"
-    _closing(written, f"regulars score --cutoff {trained.newest}", path)
+    if kept:
+        settled = room.log_later(load(path), Path(kept))
+    else:
+        settled = trained = room.train(load(path), which)
+        click.echo(room.describe(trained.learned))
+    if compare:
+        click.echo(f"\n{promote.describe(settled.decision)}")
+    if settled.decision.note:
+        click.echo(f"\nNOTE: {settled.decision.note}")
+    refused = "regulars promote" if compare else "regulars train --compare"
+    then = f"regulars score --cutoff {settled.newest}" if settled.decision.promoted else refused
+    _closing(room.outcome(settled), then, path)
+    if not settled.decision.promoted:
+        raise RefusedError(room.refusal(settled))
+
+
+@cli.command("promote")
+@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.pass_obj
+def promote_by_hand(path: str, which: str) -> None:
+    """Make the challengers champions by hand, whatever the gates said."""
+    from training.aliases import promote
+
+    _moved(promote(load(path), which), path)
+
+
+@cli.command()
+@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.pass_obj
+def rollback(path: str, which: str) -> None:
+    """Make the models champions again that were so before; again and again, to go further back."""
+    from training.aliases import rollback as run
+
+    _moved(run(load(path), which), path)
 
 
 @cli.command()
@@ -182,6 +213,12 @@ def simulate(customers: int, out: str, days: int, start: date, seed: int) -> Non
     made = run(Path(out), customers, days=days, start=start, seed=seed)
     written = f"{made.folder}: {made.events:,} events and {made.contacts:,} contacts of {made.customers:,} customers"
     _closing(written, "regulars check", str(made.config))
+
+
+def _moved(moved: Any, path: str) -> None:
+    """What was champion, and what is now."""
+    before, after = (", ".join(state.values()) or "none" for state in (moved.before, moved.after))
+    _closing(f"{after}, champion (before: {before})", "regulars score --cutoff D", path)
 
 
 def _closing(written: str, then: str, path: str) -> None:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from features.errors import UsageError
 from features.sections import (
@@ -45,6 +45,13 @@ class Config(Section):
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
     folder: Path = Field(Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _check_fairness(self) -> Config:
+        if self.training.fairness and self.customers is None:
+            named = ", ".join(self.training.fairness)
+            raise ValueError(f"[training] fairness names columns of the customer table ({named}), but no [customers]")
+        return self
 
     def path(self, text: str) -> Path:
         """A path of the config, made absolute from the config's folder."""
@@ -114,13 +121,14 @@ def _explain(error: dict[str, Any]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     found = error.get("input")
     shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) and repr(found) not in message else ""
-    return f"{place}: {message[:1].lower() + message[1:]}{shown}"
+    return f"{place}: {message[:1].lower() + message[1:]}{shown}" if place else message
 
 
 def _keys(where: list[str]) -> set[str]:
     """The keys of a section, or the sections and keys of the file."""
-    if not where:
-        return set(Config.model_fields)
-    annotation = Config.model_fields[where[0]].annotation
-    models = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-    return {key for model in models if issubclass(model, BaseModel) for key in model.model_fields}
+    models: list[type[BaseModel]] = [Config]
+    for part in where:
+        annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        kinds = [kind for annotation in annotations for kind in (annotation, *get_args(annotation))]
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)] or models
+    return {key for model in models for key in model.model_fields}

@@ -175,13 +175,39 @@ class EngineConfig(Section):
     scratch: str = Field("", description="folder for what outgrows memory; empty: the system's temporary folder")
 
 
+Standing = Literal["better", "ahead", "level", "any"]
+
+
+class PromoteConfig(Section):
+    """[training.promote]: the gates between a challenger and the alias champion, on the last cutoff.
+
+    'better': the whole 95% interval of the paired difference lies on the better side; 'ahead': the figure does;
+    'level': some of the interval does; 'any': there is no gate.
+    """
+
+    churn: Literal["brier", "log_loss", "auc", "average_precision"] = Field(
+        "brier", description="the metric that decides on the churn model"
+    )
+    value: Literal["deviance", "gini", "spearman", "decile_error", "total_error", "mae"] = Field(
+        "deviance", description="the metric that decides on the value model"
+    )
+    champion: Standing = Field("ahead", description="where a challenger must stand against the champion")
+    gain: float = Field(0.0, ge=-1, le=1, description="by how much, as a share of the champion's figure")
+    ladder: Standing = Field("ahead", description="where it must stand against the best simple rule of the ladder")
+    first: Standing = Field("any", description="the same, of the first model, which has no champion to beat")
+
+
 class TrainingConfig(Section):
-    """[training]: how models are tuned."""
+    """[training]: how models are tuned, and which become champion."""
 
     trials: int = Field(25, ge=0, description="Optuna trials for each model; 0 keeps the defaults")
     seed: int = Field(7, description="the only source of randomness")
     timeout: int = Field(0, ge=0, description="seconds of tuning for each model; 0: no limit (a limit ends same-bytes)")
     bootstrap: int = Field(300, ge=50, description="resamples of customers behind every interval")
+    promote: PromoteConfig = PromoteConfig()
+    fairness: tuple[str, ...] = Field(
+        (), description="columns of [customers] by which the judged models are measured; personal ones may be named"
+    )
 
 
 class TrackingConfig(Section):

@@ -15,7 +15,7 @@ from features.errors import UsageError
 from features.files import file_in_place, write_whole
 from serving import report
 from serving.score import score
-from training.train import describe, train
+from training.train import describe, refusal, train
 
 CONFIG = """\
 # The Complete Journey (84.51): a year of grocery purchases, one row a line of a basket.
@@ -73,6 +73,10 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
     say("\n2/4 train: tune, calibrate and judge the churn and value models")
     trained = train(config)
     say(_indent(describe(trained.learned)))
+    if not trained.decision.promoted:
+        say(_indent(refusal(trained)))
+    elif trained.decision.note:
+        say(_indent(f"note: {trained.decision.note}"))
     say(f"\n3/4 score: everyone who shopped in the year before {trained.newest}")
     scores = score(config, trained.newest, with_contributions=True)
     say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")

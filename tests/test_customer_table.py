@@ -9,12 +9,14 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from features.config import Config, load
+from features.errors import UsageError
 from features.schema import check
 from features.snapshots import from_config
 from serving import report
@@ -51,7 +53,7 @@ def _people(log: pa.Table) -> pa.Table:
         "age": rng.integers(18, 80, n),
         "city": ["Ulm"] * n,
         "joined": pa.array([date(2022, 12, 1)] * n),
-        "email": [CANARY] * n,
+        "email": [f"{CANARY}{i}" for i in range(n)],
     }
     return pa.table(people).filter(pa.array(np.arange(n) % 10 != 9))
 
@@ -63,7 +65,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
     make_shop(folder, customers=200)
     pq.write_table(_people(pq.read_table(folder / "log.parquet")), folder / "people.parquet")
     path = folder / "regulars.toml"
-    path.write_text(path.read_text().replace("trials = 2", "trials = 0") + SECTION)
+    quick = path.read_text().replace("trials = 2", 'trials = 0\nfairness = ["Plan Name", "age", "email"]')
+    path.write_text(quick + SECTION)
     return load(path)
 
 
@@ -122,6 +125,21 @@ def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: 
     page = report.write(shop, CUTOFF).read_text()
     assert "plan name" in page
     assert "most with gold" in page or "least gold" in page
+
+
+def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(shop: Config, trained: Trained) -> None:
+    registry.connect(shop)
+    text = mlflow.artifacts.load_text(f"runs:/{trained.versions[0].run_id}/evaluation/fairness.csv")
+    found = pd.read_csv(io.StringIO(text)).groupby("attribute").group.unique()
+    assert {"gold", "basic", "not known"} <= set(found["Plan Name"])
+    assert RARE not in set(found["Plan Name"])
+    assert len(found["age"]) == 4, "quarters; those whose age is not known are too few to be shown"
+    assert set(found["email"]) <= {"not known", "all smaller groups"}
+    assert "### Plan Name" in (shop.output / "model_card.md").read_text()
+    assert "email" not in trained.learned.churn.features
+    wrong = shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("gendr",)})})
+    with pytest.raises(UsageError, match=r"^\[training\] fairness: .*no column 'gendr'"):
+        train(wrong)
 
 
 def test_a_change_in_the_order_of_the_files_or_the_threads_changes_no_bit(shop: Config, tmp_path: Path) -> None:

@@ -106,6 +106,41 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
         assert "next:    regulars " in result.output
 
 
+def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run: Run, tmp_path: Path) -> None:
+    make_shop(tmp_path, customers=150)
+    config = tmp_path / "regulars.toml"
+    config.write_text(_with(config.read_text(), "trials = 2", "trials = 0"))
+    first = run("train", "--compare")
+    assert first.exit_code == 0, _said(first)
+    assert "there is no champion to compare with" in first.output
+    strict = '\n[training.promote]\nchampion = "better"\nladder = "any"\n'
+    config.write_text(_with(config.read_text(), "seed = 5", "seed = 6") + strict)
+    refused = run("train", "--compare")
+    _refused(refused, 1, "shop-churn/2 and shop-value/2 stay challenger", "asked for 'better'", "`regulars promote`")
+    assert "FAILED  churn, Brier score: 0." in refused.output
+    assert "difference (95% interval)" in refused.output
+    cutoff = refused.output.split("judged on ")[1].split("at ")[1].split(",")[0]
+    assert json.loads((_scored(run, tmp_path, cutoff)).read_text())["models"]["churn"]["label"] == "shop-churn/1"
+    by_hand = run("promote")
+    assert by_hand.exit_code == 0, _said(by_hand)
+    assert "shop-churn/2, shop-value/2, champion (before: shop-churn/1, shop-value/1)" in by_hand.output
+    back = run("rollback")
+    assert back.exit_code == 0, _said(back)
+    assert "shop-churn/1, shop-value/1, champion (before: shop-churn/2, shop-value/2)" in back.output
+    _refused(run("rollback"), 2, "nothing to go back to")
+    config.write_text(_with(_with(config.read_text(), 'champion = "better"', 'champion = "level"'), '"90d"]', '"60d"]'))
+    other = run("train", "--compare")
+    assert other.exit_code in (0, 1), _said(other)
+    assert "its logged figures at this cutoff, not paired, since the value model" in other.output
+    _refused(run("train", "--log", str(tmp_path / "output")), 2, "is no training that was kept for later")
+
+
+def _scored(run: Run, folder: Path, cutoff: str) -> Path:
+    scored = run("score", "--cutoff", cutoff)
+    assert scored.exit_code == 0, _said(scored)
+    return folder / f"output/scores/cutoff={cutoff}/_manifest.json"
+
+
 def test_a_simulated_business_can_be_checked(run: Run, tmp_path: Path) -> None:
     made = run("simulate", "--customers", "300", "--out", "sim", "--days", "200")
     assert made.exit_code == 0, _said(made)
@@ -188,7 +223,7 @@ BUILT = {
 
 def test_help_names_every_command(run: Run) -> None:
     text = run("--help").output
-    for command in "demo init check build train score explain report simulate".split():
+    for command in "demo init check build train promote rollback score explain report simulate".split():
         assert command in text
 
 

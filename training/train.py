@@ -1,41 +1,49 @@
-"""The command: from a config's log to registered champions."""
+"""The command: from a config's log to registered challengers, and to champions where the gates let them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from pathlib import Path
 
 from features import snapshots
 from features.config import Config
-from features.errors import UsageError
-from training import registry
-from training.evaluate import BETTER_HIGH, OURS
+from features.errors import DataError, UsageError
+from features.files import write_whole
+from training import aliases, compare, promote, record, registry, tracking
+from training.card import card
+from training.compare import Rivals
+from training.evaluate import BETTER_HIGH, OURS, Evaluation
+from training.fairness import fairness, groups_at
 from training.learn import Learned, learn
+from training.promote import Decision
+from training.record import Record
+from training.registry import Champion, Registered
+from training.split import Sample, take
 
-SHOWN = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "spearman": "Spearman",
-    "gini": "Gini (normalised)",
-    "deviance": "Tweedie deviance 1.5",
-    "decile_error": "error over deciles",
-    "total_error": "error of the total",
-    "mae": "MAE",
-}
+SHOWN = {name: title for name, title in compare.TITLES.items() if name != "log_loss"}
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A training: what was learned, what was registered, and the first cutoff that can be scored with it."""
+class Settled:
+    """What became of a training: its versions, whether they are champions, and the first cutoff that can be scored."""
 
-    learned: Learned
-    versions: tuple[registry.Registered, ...]
+    versions: tuple[Registered, ...]
+    decision: Decision
     newest: date
 
 
+@dataclass(frozen=True)
+class Trained(Settled):
+    """A training: what was learned, and what became of it."""
+
+    learned: Learned
+
+
 def train(config: Config, which: str = "all") -> Trained:
-    """Builds snapshots of every mature cutoff, learns, judges, and registers the champions.
+    """Builds snapshots of every mature cutoff, learns, judges, registers, and asks the gates.
 
     Args:
         config: The business.
@@ -43,15 +51,38 @@ def train(config: Config, which: str = "all") -> Trained:
 
     Raises:
         DataError: The log breaks its contract or is too small to learn from.
-        UsageError: Value is asked for and the log has no money, or the tracking store does not answer.
+        UsageError: Value is asked for and the log has no money, or the tracking store does not answer. If it fell
+            silent after the learning, what was learned is kept in a folder that the message names.
     """
     if which == "value" and not config.events.amount:
         raise UsageError("[events] amount is not set: without money there is churn but no value")
+    tracking.require_server(config)
     rows = snapshots.from_config(config)
     registry.connect(config)
+    known = groups_at(config, max(rows.rows["cutoff"].unique().to_pylist()).date())
     learned = learn(rows, config)
-    versions = registry.log(learned, rows, config, ("churn", "value") if which == "all" else (which,))
-    return Trained(learned, tuple(versions), rows.end)
+    groups = fairness(learned, known, config)
+    kinds = ("churn", "value") if which == "all" else (which,)
+    kept = record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
+    settled = _settle(kept, learned.truth, config)
+    return Trained(**vars(settled), learned=learned)
+
+
+def log_later(config: Config, folder: Path) -> Settled:
+    """Logs a training that was kept when the tracking store did not answer, and asks the gates.
+
+    Raises:
+        UsageError: The folder holds no training of this business, or the store does not answer.
+        DataError: The log breaks its contract.
+    """
+    kept = record.read(folder)
+    if kept.facts["name"] != config.name:
+        raise UsageError(f"{folder} is a training of {kept.facts['name']!r}, and the config's name is {config.name!r}")
+    registry.connect(config)
+    rows = snapshots.from_config(config, [kept.cutoff])
+    if rows.rows["churned"].null_count:
+        raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
+    return _settle(kept, take(rows, [kept.cutoff]), config)
 
 
 def describe(learned: Learned) -> str:
@@ -74,3 +105,73 @@ def describe(learned: Learned) -> str:
     if learned.split.lesser:
         lines += ["", f"note: {learned.split.lesser}"]
     return "\n".join(lines)
+
+
+def outcome(settled: Settled) -> str:
+    """Which versions there are now, and what they are, as text for a terminal."""
+    made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in settled.versions)
+    alias = "champion" if settled.decision.promoted else "challenger"
+    return f"{made}, {alias}; MLflow run {settled.versions[0].run_id}"
+
+
+def refusal(settled: Settled) -> str:
+    """Why a challenger is not champion, how to look at it, and how to promote it by hand."""
+    made = " and ".join(v.label for v in settled.versions)
+    reasons = "\n".join(f"  - {reason}" for reason in settled.decision.reasons)
+    return (
+        f"{made} stay{'s' if len(settled.versions) == 1 else ''} challenger, by [training.promote]:\n{reasons}\n"
+        "(better: the whole interval is on the better side; ahead: the figure is; level: some of the interval is)\n"
+        f"look at it: MLflow run {settled.versions[0].run_id}, models:/{settled.versions[-1].name}@challenger; "
+        "make it champion all the same: `regulars promote`"
+    )
+
+
+def _settle(kept: Record, truth: Sample, config: Config) -> Settled:
+    """Logs a record, asks the gates, and moves the aliases; the record's folder goes once all of it is done."""
+    try:
+        rivals = _rivals(kept, config)
+        versions = registry.log(kept, config)
+        decision = _decide(kept, versions, truth, rivals, config)
+        if decision.promoted and not all(v.champion for v in versions):
+            aliases.crown(config, {v.kind: v.version for v in versions})
+            versions = tuple(replace(v, champion=True) for v in versions)
+    except UsageError as problem:
+        raise UsageError(
+            f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
+            f"`regulars train --log {kept.folder}` logs it"
+        ) from None
+    write_whole(config.output / record.CARD, kept.card)
+    newest = date.fromisoformat(kept.facts["end"])
+    kept.remove()
+    return Settled(versions, decision, newest)
+
+
+def _decide(kept: Record, versions: tuple[Registered, ...], truth: Sample, rivals: Rivals, config: Config) -> Decision:
+    challengers = {v.kind: kept.bundle(v.kind) for v in versions if not v.champion}
+    own = str(kept.facts["own"])
+    return promote.decide(kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own)
+
+
+def _rivals(kept: Record, config: Config) -> Rivals:
+    """The champions as they were before this training was logged, and what can be known of them."""
+    models: dict[str, Champion] = {}
+    for kind in ("churn", "value"):
+        try:
+            found = registry.champion(config, kind)
+        except DataError as problem:
+            return Rivals(models, f"{problem}")
+        if found is not None:
+            models[kind] = found
+    return Rivals(models, "", partial(_logged, models, kept, config))
+
+
+def _logged(models: Mapping[str, Champion], kept: Record, config: Config) -> Evaluation | None:
+    """The champions' figures where one run logged them all, of the same data; None where that run is gone."""
+    runs = {model.version.run_id for model in models.values()}
+    if len(runs) != 1:
+        return None
+    found, ours = registry.params_of(config, *runs), kept.facts["params"]
+    same = ("data_fingerprint", "task.horizon", "task.churn", "task.active_within")
+    if not found or any(found.get(key) != ours.get(key) for key in same):
+        return None
+    return registry.evaluation_of(config, *runs)

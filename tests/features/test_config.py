@@ -31,6 +31,10 @@ def test_defaults_make_a_whole_task() -> None:
     assert [w.days for w in task.windows] == [30, 90, 180, 365]
 
 
+def test_fairness_needs_a_customer_table() -> None:
+    assert "no [customers]" in refused(training={"fairness": ["gender"]})
+
+
 def test_durations_are_read() -> None:
     config = parsed(task={"horizon": "4w", "windows": ["7d", "2w"]})
     assert config.task.horizon == Window(28)
@@ -44,6 +48,7 @@ def test_durations_are_read() -> None:
         ({"events": {**EVENTS, "time_fromat": "x"}}, "time_fromat", "time_format"),
         ({"task": {"horizen": "90d"}}, "horizen", "horizon"),
         ({"training": {"trails": 3}}, "trails", "trials"),
+        ({"training": {"promote": {"champoin": "any"}}}, "champoin", "champion"),
         ({"evnts": {}}, "evnts", "events"),
         ({"servin": {}}, "servin", "serving"),
     ],

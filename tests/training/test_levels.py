@@ -16,7 +16,7 @@ from features.config import Config
 from features.feature import Feature, column
 from features.snapshots import Snapshots, from_config
 from serving.explain import contributions, drivers, explanation, reasons
-from training import boosted, registry
+from training import aliases, boosted, record, registry
 from training.bundle import BundleError, ModelBundle, encode
 from training.churn import ChurnClassifier
 from training.learn import Learned, learn
@@ -274,7 +274,8 @@ def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) ->
 def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
-    registry.log(learned, rows, config, ("value",))
+    kept = record.keep(learned, rows, config, ("value",), "the card", pd.DataFrame())
+    aliases.crown(config, {v.kind: v.version for v in registry.log(kept, config)})
     return config
 
 

@@ -13,7 +13,6 @@ import pytest
 from mlflow import MlflowClient
 
 from features.config import Config
-from features.errors import UsageError
 from training import registry
 from training.train import Trained, train
 
@@ -52,14 +51,6 @@ def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(client: 
     nested = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'")
     assert len(nested) == 4
     assert all("num_leaves" in trial.data.params for trial in nested)
-
-
-def test_the_evaluation_comes_back(shop: Config, trained: Trained) -> None:
-    back = registry.evaluation_of(shop, trained.versions[0].run_id)
-    assert back.of("auc")["value"] == pytest.approx(trained.learned.evaluation.of("auc")["value"])
-    assert list(back.differences.columns) == list(trained.learned.evaluation.differences.columns)
-    with pytest.raises(UsageError, match="no evaluation"):
-        registry.evaluation_of(shop, "0" * 32)
 
 
 def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: Trained) -> None:
@@ -108,26 +99,3 @@ def test_the_same_training_registers_nothing_new(shop: Config, trained: Trained)
     again = train(shop)
     assert [v.label for v in again.versions] == [v.label for v in trained.versions]
     assert not any(v.new for v in again.versions)
-
-
-def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_RUN_ID", "not-in-this-store")
-    registry.connect(shop)
-    with mlflow.start_run() as run:
-        assert run.info.run_id != "not-in-this-store"
-
-
-def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
-    server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
-    assert registry.store_of({}) == ""
-    assert registry.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
-    for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
-        assert registry.store_of({"MLFLOW_TRACKING_URI": local}) == local
-        assert registry.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
-
-
-def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "file").write_text("")
-    config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
-    with pytest.raises(UsageError, match="does not answer"):
-        registry.connect(config)

@@ -1,0 +1,76 @@
+"""The model card: what it says, and that text from data cannot become markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from features.config import Config
+from features.snapshots import Snapshots, from_config
+from training.card import card, escape
+from training.evaluate import OURS
+from training.fairness import COLUMNS
+from training.train import Trained
+
+NASTY = "<img src=x>|[a](http://b) *c*\n# d"
+CUTOFF = "2023-10-27"
+
+
+@pytest.fixture(scope="module")
+def rows(shop: Config, trained: Trained) -> Snapshots:
+    return from_config(shop)
+
+
+@pytest.fixture(scope="module")
+def text(shop: Config, trained: Trained, rows: Snapshots) -> str:
+    found = [["plan", NASTY, 40, "gap", 0.01, -0.02, 0.04, CUTOFF], ["plan", "gold", 60, "gap", 0.3, 0.2, 0.4, CUTOFF]]
+    return card(trained.learned, rows, shop, pd.DataFrame(found, columns=COLUMNS))
+
+
+def test_a_stranger_reads_what_for_whom_from_what_and_how_well(text: str, trained: Trained, rows: Snapshots) -> None:
+    heads = [line for line in text.splitlines() if line.startswith("## ")]
+    assert heads == [
+        "## What it predicts, and for whom",
+        "## Data",
+        "## How it was made",
+        "## How well it does",
+        "## Calibration",
+        "## Where it fails",
+        "## Fairness",
+        "## What it must not be used for",
+    ]
+    learned = trained.learned
+    for part in (rows.data_fingerprint, rows.fingerprint, f"{rows.rows.num_rows:,} rows", str(learned.split.test.test)):
+        assert part in text
+    auc = learned.evaluation.of("auc")
+    assert f"| AUC ↑ | {auc['value']:,.4g} ({auc['low']:,.4g} to {auc['high']:,.4g}) |" in text
+    assert "BG/NBD and Gamma\\-Gamma" in text
+
+
+def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: Trained, rows: Snapshots) -> None:
+    evaluation = trained.learned.evaluation
+    brier = evaluation.metrics[(evaluation.metrics.model == OURS) & (evaluation.metrics.metric == "brier")]
+    worst = brier[brier.segment == "all"].sort_values("value").iloc[-1]
+    extra = brier[brier.segment == "established"].assign(segment=NASTY, value=0.9, low=0.8, high=1.0, customers=31)
+    metrics = pd.concat([evaluation.metrics, extra], ignore_index=True)
+    learned = replace(trained.learned, evaluation=replace(evaluation, metrics=metrics))
+    text = card(learned, rows, shop, pd.DataFrame(columns=COLUMNS))
+    fails = text.split("## Where it fails")[1].split("## ")[0]
+    assert f"| Brier score ↓ | cutoff {worst.cutoff} | {worst.value:,.4g} " in fails
+    assert "| Brier score ↓ | &lt;img" in fails
+    assert "31 customers | 0.9 (0.8 to 1) |" in fails
+
+
+def test_text_of_customers_stays_text(text: str) -> None:
+    assert "| &lt;img src=x&gt;\\|\\[a\\]\\(http://b\\) \\*c\\* \\# d | 40 | 0.01 (-0.02 to 0.04) |" in text
+    assert "<img" not in text
+    for line in text.splitlines():
+        if line.startswith("|"):
+            assert line.replace("\\|", "").count("|") >= 3
+    assert escape("a_b\n\n- c") == "a\\_b \\- c"
+
+
+def test_fairness_that_was_not_measured_says_so(shop: Config, trained: Trained, rows: Snapshots) -> None:
+    assert "Not measured" in card(trained.learned, rows, shop, pd.DataFrame(columns=COLUMNS))
