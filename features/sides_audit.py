@@ -78,11 +78,12 @@ def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
         yield "has no rows yet"
         return
     if one["unknown"]:
+        lost = "nobody is predicted before a purchase, so their rows are not used"
         yield (
             f"{one['unknown']:,} of {one['customers']:,} customers have no event (such as "
-            f"{sample(one['strangers'])}): nobody is predicted before a purchase, so their rows are not used"
+            f"{sample(one['strangers'])}): {'features of events are null' if task.contractual else lost}"
         )
-    if one["never_bought"]:
+    if one["never_bought"] and not task.contractual:
         yield f"{one['never_bought']:,} of {one['customers']:,} customers have events but never bought: likewise"
     if one["table"] == "contacts" and tables.contract.has_control and not one["held_out_rows"]:
         yield "names a control, but no row has that action: nobody was held out, or control is spelt otherwise"

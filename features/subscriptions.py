@@ -6,7 +6,7 @@ would be a look ahead, so until then the term runs. Terms that start on one day 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ibis
 
@@ -18,8 +18,34 @@ GRACE = Window(7)  # a term that starts so long after the end before it renews i
 STEM = "subscription"
 
 
-def measures(past: Past) -> ibis.Table:
-    """Runs, renewals, prices and ends; one row a customer with any term."""
+def whole_terms(rows: ibis.Table) -> ibis.Table:
+    """One row a term, whatever was known when.
+
+    Args:
+        rows: Starts and ends as rows of their own (`sides.read_sides`).
+
+    Returns:
+        customer_id, term, start and end (dates; null: it runs), start_seen and end_seen (when they had come and were
+        known), cancelled (false where it runs), price (ticks; null where there is none).
+    """
+    starts, ends = rows.part == "start", rows.part == "end"
+    return rows.group_by("customer_id", "term").aggregate(
+        start=rows.day.min(where=starts),
+        start_seen=rows.seen.min(where=starts),
+        end=rows.day.min(where=ends),
+        end_seen=rows.seen.min(where=ends),
+        cancelled=(ends & rows.cancelled.fill_null(False)).any(),
+        price=rows.price.max(),
+    )
+
+
+def measures(past: Past, alone: bool = False) -> ibis.Table:
+    """Runs, renewals, prices and ends; one row a customer with any term.
+
+    Args:
+        past: The past.
+        alone: Whether the business has nothing but terms: the first start then gives the `tenure` of other families.
+    """
     steps = _linked(_steps(_terms(past)))
     latest, runs = steps.place == 0, steps.open > 0
     sums = {
@@ -38,7 +64,8 @@ def measures(past: Past) -> ibis.Table:
         "price_before": steps.price_before.max(where=latest),
     }
     whole = {name: value.cast("int64") for name, value in (sums | ages).items()}
-    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in whole.items()})
+    tenure = {"tenure": steps.start.max().cast("int64")} if alone else {}
+    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in whole.items()}, **tenure)
 
 
 def _terms(past: Past) -> ibis.Table:
@@ -108,6 +135,39 @@ def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
         yield from _prices()
 
 
+def standing(horizon: Window) -> Iterator[Feature]:
+    """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
+    yield Feature(
+        "tenure_days",
+        column("tenure"),
+        "tenure",
+        "days since the first term began",
+        "customer for {value:days}",
+        "days",
+    )
+    yield Feature(
+        "lifecycle",
+        lambda m: (m[f"{STEM}:age"] <= horizon.days).ifelse("new", "active"),
+        f"{STEM} age",
+        "where the customer stands: new or active",
+        "{value:level}",
+        "level",
+    )
+
+
+def anniversary() -> Feature:
+    """How long ago the running cover had its last anniversary, in years of 365.25 days."""
+    return Feature(
+        f"{STEM}_anniversary_days",
+        _while_running("age", lambda age: (age * 4 % 1461) // 4),
+        "subscription age",
+        "days since the last anniversary of the running subscription",
+        "last anniversary of the subscription {value:days} ago",
+        "days",
+        unread="no subscription runs",
+    )
+
+
 def _ends() -> Iterator[Feature]:
     yield _counted("terms_running", "running", "running terms", "subscription end", "terms that run")
     yield _counted("terms_ended_ever", "ended", "terms ended", "subscription end", "terms that ended so far")
@@ -161,5 +221,5 @@ def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Fe
     )
 
 
-def _while_running(measure: str) -> Compute:
-    return lambda m: (m[f"{STEM}:running"] > 0).ifelse(m[f"{STEM}:{measure}"], ibis.null("int64"))
+def _while_running(measure: str, of: Callable[[ibis.Value], ibis.Value] = lambda value: value) -> Compute:
+    return lambda m: (m[f"{STEM}:running"] > 0).ifelse(of(m[f"{STEM}:{measure}"]), ibis.null("int64"))

@@ -45,8 +45,11 @@ def train(config: Config, which: str = "all") -> Trained:
         DataError: The log breaks its contract or is too small to learn from.
         UsageError: Value is asked for and the log has no money, or the tracking store does not answer.
     """
-    if which == "value" and not config.events.amount:
-        raise UsageError("[events] amount is not set: without money there is churn but no value")
+    if which == "value" and not config.has_value:
+        raise UsageError(
+            "[events] amount is not set: without money there is churn but no value"
+            + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
+        )
     rows = snapshots.from_config(config)
     registry.connect(config)
     learned = learn(rows, config)
