@@ -79,8 +79,8 @@ class Config(Section):
             return values
         try:
             return {**values, "events": Subscriptions.model_validate(terms).starts()}
-        except ValidationError:  # it is told where the section itself is read
-            return values
+        except ValidationError:  # what is wrong is told where [subscriptions] itself is read, and not of [events] too
+            return {**values, "events": {"source": "none", "customer": "none", "time": "none"}}
 
     @model_validator(mode="after")
     def _check_contracts(self) -> Config:
@@ -149,11 +149,6 @@ def _explain(error: dict[str, Any]) -> str:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
         return f"unknown key {key!r}{f' in [{section}]' if section else ''}; {hint}"
-    if error["type"] == "missing" and where == ["events"]:
-        return (
-            "events is missing; it is required, but where [task] churn = 'cancelled' and [subscriptions] has what it "
-            "needs: then the starts of the terms do"
-        )
     if error["type"] == "missing":
         return f"{place} is missing; it is required"
     message = error["msg"].removeprefix("Value error, ")

@@ -54,7 +54,7 @@ def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     """How many customers there are, how many the events do not know, and how many never bought."""
     e = tables.events
     orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
-    bought = (orders.net > 0) if tables.contract.has_amount else ibis.literal(True)
+    bought = (orders.net > 0) if tables.contract.has_amount else orders.order_id.notnull()
     known = orders.group_by("customer_id").aggregate(bought=bought.any())
     each = rows.select("customer_id").distinct().left_join(known, "customer_id")
     strange = each.filter(each.bought.isnull()).select("customer_id")

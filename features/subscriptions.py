@@ -140,7 +140,7 @@ def standing(horizon: Window) -> Iterator[Feature]:
     yield Feature(
         "tenure_days",
         column("tenure"),
-        "tenure",
+        f"{STEM} age",
         "days since the first term began",
         "customer for {value:days}",
         "days",

@@ -45,8 +45,8 @@ def contract_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: 
         engine: Where it runs.
 
     Returns:
-        only_terms, terms, ended, cancelled (ended by what is churn), reasons (value, terms, churn; the rarer ones
-        together), next_day and same_day (terms that begin the day after, or on the day of, the end before), later
+        only_terms, horizon, terms, ended, cancelled (ended by what is churn), reasons (value, terms, churn; the rarer
+        ones together), next_day and same_day (terms that begin the day after, or on the day of, the end before), later
         (ends on which the log is not complete), last_end, and outcomes: by cutoff (the last three) the customers with
         a running term, how many of them cancelled within the horizon, and how many covers ended otherwise.
     """
@@ -55,6 +55,7 @@ def contract_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: 
     terms = whole_terms(tables.sides["subscriptions"].rows)
     return {
         "only_terms": tables.contract.only_terms,
+        "horizon": str(task.horizon),
         **_sizes(terms, tables, engine),
         "reasons": tuple(_reasons(tables, engine)),
         "outcomes": tuple(_outcomes(terms, task, cutoffs[-3:], engine)),
@@ -141,7 +142,7 @@ def contract_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
         yield "[subscriptions] has a price but no price_every (how long it pays for): churn but no value"
 
 
-def contract_lines(facts: Facts | None, horizon: str) -> list[str]:
+def contract_lines(facts: Facts | None) -> list[str]:
     """The contracts as lines for a terminal."""
     if facts is None:
         return []
@@ -154,7 +155,7 @@ def contract_lines(facts: Facts | None, horizon: str) -> list[str]:
     ]
     for row in facts["outcomes"]:
         lines.append(
-            f"{'':<15}at {row['cutoff']} {row['customers']:,} customers in force; within {horizon} "
+            f"{'':<15}at {row['cutoff']} {row['customers']:,} customers in force; within {facts['horizon']} "
             f"{row['cancelled']:,} cancelled, {row['competing']:,} ended otherwise (no churn)"
         )
     return lines

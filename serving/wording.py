@@ -109,8 +109,8 @@ CANCELLED = Words(
     bring="pay",
     value="the payments that are expected of a customer in it",
     started="contract",
-    lifecycle="New: the contract began within the last {days} days. Where orders are known too, active, slipping or "
-    "dormant say how long a customer has been silent, by their own rhythm; without them all others are active.",
+    lifecycle="New: the contract began within the last {days} days. Where other events are known too, active, slipping "
+    "or dormant say how long a customer has been silent, by their own rhythm; without them all others are active.",
     rank="price, or else by how long they have been customers",
     rule="who signed up last cancels first",
 )

@@ -35,7 +35,7 @@ horizon = "60d"
 every = "60d"
 windows = ["30d", "90d"]
 [training]
-trials = 2
+trials = 0
 seed = 5
 bootstrap = 50
 """
