@@ -91,7 +91,9 @@ def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
 
 
 def _spans(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
-    """Ends that lie more than a horizon from those of the events."""
+    """Ends that lie more than a horizon from those of the events; terms that stand for the events have none apart."""
+    if one["table"] == "subscriptions" and tables.contract.only_terms:
+        return
     late, early = (one["first"] - tables.first).days, (tables.last - one["last"]).days
     if late > task.horizon.days:
         yield f"begins on {one['first']}, {late} days after the events: earlier cutoffs know nothing of it"

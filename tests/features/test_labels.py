@@ -130,6 +130,7 @@ EDGES: dict[str, tuple[list[tuple[Any, ...]], tuple[int, float] | None]] = {
     "an end that was known late": ([(-100, -10, "left", {"end_known": 3})], (1, 0.0)),
     "one that was known at the cutoff": ([(-100, -10, "left", {"end_known": 0})], (1, 0.0)),
     "one that was known on the eve": ([(-100, -10, "left", {"end_known": -1})], None),
+    "renewed after one that was known late": ([(-100, -10, "left", {"end_known": 3}), (7, None, None)], (0, 23.0)),
     "a death that was known late": ([(-100, -10, "death", {"end_known": 3})], (0, 0.0)),
     "a term that was known late": ([(-100, None, None, {"known": 0})], None),
     "known late beside one that was known": ([(-100, 3, "left"), (-50, None, None, {"known": 9})], (0, 33.0)),
