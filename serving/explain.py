@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import Row
-from training.bundle import ModelBundle
+from training.bundle import Margin, ModelBundle
 from training.levels import FEWEST_CUSTOMERS
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
@@ -143,9 +143,16 @@ class _Row(dict[str, Any]):
 
 
 def _margins(bundle: ModelBundle, part: str, X: pa.Table) -> tuple[np.ndarray, float]:
-    """SHAP values (n, p) in a model's margin and their base."""
-    shap_values = np.asarray(bundle.booster(part).predict(X, pred_contrib=True))
-    return shap_values[:, :-1], float(shap_values[0, -1]) if len(shap_values) else 0.0
+    """SHAP values (n, p) in a margin and their base: of each tree by its weight, of each term at its feature."""
+    margin: Margin = getattr(bundle, part)
+    found, base = np.zeros((X.num_rows, len(bundle.features))), margin.intercept
+    for term in margin.terms:
+        found[:, bundle.features.index(term.feature)] += term.part(X)
+    for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
+        shap_values = np.asarray(booster.predict(X, pred_contrib=True))
+        found += weight * shap_values[:, :-1]
+        base += weight * float(shap_values[0, -1]) if len(shap_values) else 0.0
+    return found, base
 
 
 def _sigmoid(z: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import lightgbm as lgb
 import numpy as np
@@ -71,8 +71,26 @@ class Boosted(BaseEstimator):
         levels = CATEGORICAL if own.pop("categorical") else {}
         return {"objective": self.objective, **own, **levels, **FIXED}
 
-    def _learn(self, X: Any, label: np.ndarray) -> None:
-        data = lgb.Dataset(X, label=label, params=FIXED, categorical_feature=self._places())
+    def correct(self, X: Any, y: Any, start: np.ndarray | None = None, weight: np.ndarray | None = None) -> Self:
+        """Learns what is to be added to the margins that another model begins with.
+
+        Args:
+            X: Features (n, p).
+            y: Labels (n,), as in `fit`.
+            start: Margins (n,) to begin with; `margin` gives only what the trees add to them. None: the label's mean.
+            weight: Of the rows (n,); None: all alike.
+        """
+        X, y = self._checked_pair(X, y)
+        self._learn(X, self._label(y), start, weight)
+        return self
+
+    def _label(self, y: np.ndarray) -> np.ndarray:
+        """What LightGBM is to learn from the labels (n,); raises ValueError where it cannot."""
+        raise NotImplementedError
+
+    def _learn(self, X: Any, label: np.ndarray, start: np.ndarray | None, weight: np.ndarray | None) -> None:
+        places = self._places()
+        data = lgb.Dataset(X, label=label, weight=weight, init_score=start, params=FIXED, categorical_feature=places)
         self.booster_ = lgb.train(self.parameters(), data, num_boost_round=self.n_estimators)
 
     def _places(self) -> list[int]:

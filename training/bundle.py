@@ -1,7 +1,7 @@
 """A fitted model as text: LightGBM model files and JSON, with columns, task, calibrator, level and intervals.
 
-This file needs nothing of ours, so that MLflow can carry it inside a model: a registered model is read by the code
-that wrote it.
+A margin is a sum of terms, each of one feature, and of weighted trees. This file needs nothing of ours, so that MLflow
+can carry it inside a model: a registered model is read by the code that wrote it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import lightgbm as lgb
@@ -18,13 +19,160 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FORMAT = 1
-INDEX, GATE, SPEND = "bundle.json", "gate.txt", "spend.txt"
+FORMAT = 2
+INDEX = "bundle.json"
+MARGINS = ("gate", "spend")
+SMALLEST = 1e-3
+SURE = 1e-4
 Levels = dict[str, tuple[str, ...]]
 
 
 class BundleError(ValueError):
     """A folder that is no bundle of ours, or not the one that was written."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One feature's part of a margin: weight x (shape(value) - centre), and 0 where the value is null.
+
+    Attributes:
+        feature: Its column.
+        shape: 'log1p' of value over scale; 'log' of it, not below that of a thousandth; or 'logit' of a probability.
+        scale: In the feature's unit.
+        centre: Mean of the shaped value where the model learned, so that a term is 0 on average.
+        weight: Of the shaped value in the margin.
+    """
+
+    feature: str
+    shape: str
+    scale: float
+    centre: float
+    weight: float
+
+    def shaped(self, values: np.ndarray) -> np.ndarray:
+        """The shaped values (n,); null stays NaN.
+
+        >>> Term("recency_days", "log1p", 30.0, 0.0, 1.0).shaped(np.array([0.0, 30.0])).round(4).tolist()
+        [0.0, 0.6931]
+        """
+        if self.shape == "logit":
+            p = np.clip(values, SURE, 1 - SURE)
+            return np.log(p / (1 - p))
+        ratio = values / self.scale
+        return np.log1p(np.maximum(ratio, 0)) if self.shape == "log1p" else np.log(np.maximum(ratio, SMALLEST))
+
+    def part(self, X: pa.Table) -> np.ndarray:
+        """What it adds to the margin (n,)."""
+        values = X[self.feature].to_numpy().astype(np.float64)
+        return np.nan_to_num(self.weight * (self.shaped(values) - self.centre))
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A number in which models add up: log-odds of churn, or the log of spend.
+
+    Attributes:
+        intercept: Its mean over what the terms learned from, less that of the trees.
+        terms: Of single features.
+        trees: LightGBM model texts.
+        weights: Of the trees, one each.
+    """
+
+    intercept: float = 0.0
+    terms: tuple[Term, ...] = ()
+    trees: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def of(self, X: pa.Table) -> np.ndarray:
+        """The margin (n,) of a bundle's columns.
+
+        Raises:
+            BundleError: The trees are not LightGBM's.
+        """
+        found = np.full(X.num_rows, self.intercept)
+        for term in self.terms:
+            found += term.part(X)
+        for booster, weight in zip(self.boosters(), self.weights, strict=True):
+            found += weight * np.asarray(booster.predict(X, raw_score=True))
+        return found
+
+    def boosters(self) -> list[lgb.Booster]:
+        """The trees as LightGBM's models.
+
+        Raises:
+            BundleError: A text is not LightGBM's.
+        """
+        try:
+            return [lgb.Booster(model_str=text) for text in self.trees]
+        except lgb.basic.LightGBMError as problem:
+            raise BundleError(f"the trees of a model are not LightGBM's: {problem}") from None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What came around what was expected, on cutoffs that the model had not seen.
+
+    Attributes:
+        inside: The probability that an interval is to hold.
+        nominal: The one to ask of the distribution below for that: conformal (Chernozhukov, Wuthrich and Zhu,
+            Distributional conformal prediction, PNAS 118, 2021).
+        chances: Probabilities (t,), ascending from 0 to 1.
+        centres: Logs of the value (g,) at which the groups below stand, ascending.
+        ratios: What returning customers spent over what was expected of them: its quantiles (g, t) in each group.
+        squares: Mean square (g,) of the same.
+        level_error: Standard deviation of the log of total came over total expected, from cutoff to cutoff.
+    """
+
+    inside: float
+    nominal: float
+    chances: tuple[float, ...]
+    centres: tuple[float, ...]
+    ratios: tuple[tuple[float, ...], ...]
+    squares: tuple[float, ...]
+    level_error: float
+
+    def bounds(self, back: np.ndarray, spend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Low and high (n,) of what customers bring who return with probability `back` (n,) and spend `spend` (n,).
+
+        Who returns too rarely for low to be above 0 has all of the chance of lying outside at the top.
+        """
+        value = back * spend
+        tail, none = (1 - self.nominal) / 2, 1 - back
+        seldom = none >= tail
+        low = np.where(seldom, 0.0, spend * self._ratio(self._chance(np.full_like(back, tail), none), value))
+        above = self._chance(np.where(seldom, self.nominal, 1 - tail), none)
+        high = np.where(none >= self.nominal, 0.0, spend * self._ratio(above, value))
+        return np.minimum(low, value), np.maximum(high, value)
+
+    def total(self, back: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
+        """Low and high of the sum of what comes from all of them, by the normal approximation.
+
+        Two things make it uncertain: chance, customer by customer, and the level, which moves all of them together.
+        """
+        value = back * spend
+        chance = back * spend**2 * self._blend(np.array(self.squares)[:, None], value)[0] - value**2
+        sum_, z = float(value.sum()), NormalDist().inv_cdf((1 + self.inside) / 2)
+        error = z * float(np.sqrt(np.maximum(chance, 0).sum() + (self.level_error * sum_) ** 2))
+        return max(0.0, sum_ - error), sum_ + error
+
+    def _chance(self, of: np.ndarray, none: np.ndarray) -> np.ndarray:
+        """Probability among those who return, where `of` (n,) counts those who do not, too."""
+        return np.clip((of - none) / np.maximum(1 - none, SURE), 0.0, 1.0)
+
+    def _ratio(self, chance: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Quantiles (n,) of the ratio at these probabilities (n,)."""
+        by_group = np.stack([np.interp(chance, self.chances, ratios) for ratios in self.ratios])
+        return self._blend(by_group, value)
+
+    def _blend(self, by_group: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Figures (g, n) or (g, 1) of the groups on either side of a value (n,), by its distance to each."""
+        log_value = np.log(np.maximum(value, np.exp(self.centres[0])))
+        place = np.interp(log_value, self.centres, np.arange(len(self.centres)))
+        left = np.minimum(place.astype(int), max(len(self.centres) - 2, 0))
+        right, share = np.minimum(left + 1, len(self.centres) - 1), place - left
+        wide = np.broadcast_to(by_group, (len(self.centres), len(value)))
+        rows = np.arange(len(value))
+        return (1 - share) * wide[left, rows] + share * wide[right, rows]
 
 
 @dataclass(frozen=True)
@@ -36,12 +184,12 @@ class ModelBundle:
         name: The business's name in the config.
         features: Columns that it needs, in order.
         task: Horizon, cohort, windows and spacing, as text.
-        gate: LightGBM model text; its margin is the log-odds of churn.
+        gate: Its margin is the log-odds of churn.
         slope: Of the calibrated log-odds in the gate's margin.
         intercept: Of the same.
-        spend: LightGBM model text; its margin is the log of spend. Empty for 'churn'.
+        spend: Its margin is the log of the spend of those who return. None for 'churn'.
         log_level: Added to the spend's margin.
-        intervals: centre, low and high (see calibrate.Intervals), and the probability inside.
+        spread: What comes around what is expected. None for 'churn'.
         facts: Where it came from: data fingerprint, cutoffs learned from, seed, parameters.
         levels: Of each column of text, the levels that the trees tell apart, by their code.
     """
@@ -50,25 +198,24 @@ class ModelBundle:
     name: str
     features: tuple[str, ...]
     task: dict[str, Any]
-    gate: str
+    gate: Margin
     slope: float = 1.0
     intercept: float = 0.0
-    spend: str = ""
+    spend: Margin | None = None
     log_level: float = 0.0
-    intervals: dict[str, Any] = field(default_factory=dict)
+    spread: Spread | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Changes when anything that shapes a prediction does."""
-        return hashlib.sha256(json.dumps(self._index(), sort_keys=True).encode()).hexdigest()[:16]
+        return _digest(self._index())
 
     @property
     def gate_digest(self) -> str:
         """Of the gate and its calibrator alone: a churn and a value model belong together when it is the same."""
-        levels = json.dumps(self.levels, sort_keys=True) if self.levels else ""
-        return hashlib.sha256(f"{self.gate}{self.slope!r}{self.intercept!r}{levels}".encode()).hexdigest()[:16]
+        return _digest([asdict(self.gate), self.slope, self.intercept, self.levels])
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
         """The shipped numbers (n,) of a feature table (Arrow or pandas) that has the bundle's columns, text as text.
@@ -82,16 +229,15 @@ class ModelBundle:
             BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
         """
         X = self.columns(features)
-        log_odds = self.churn_log_odds(self._margin("gate", X))
+        log_odds = self.churn_log_odds(self.gate.of(X))
         churn = 1 / (1 + np.exp(-log_odds))
-        if self.kind == "churn":
+        if self.spend is None or self.spread is None:
             return {"churn_probability": churn}
-        spend = np.exp(self.spend_log(self._margin("spend", X)))
-        value = (1 / (1 + np.exp(log_odds))) * spend
-        low, high = self.bounds(value)
+        spend, back = np.exp(self.spend_log(self.spend.of(X))), 1 / (1 + np.exp(log_odds))
+        low, high = self.spread.bounds(back, spend)
         return {
             "churn_probability": churn,
-            "value": value,
+            "value": back * spend,
             "value_low": low,
             "value_high": high,
             "value_at_risk": churn * spend,
@@ -129,34 +275,11 @@ class ModelBundle:
         """Log of the expected spend (n,) of those who return, from the spend's margin (n,)."""
         return margin + self.log_level
 
-    def bounds(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high (n,) around predicted values (n,): what came in the group of like predictions."""
-        centre = np.array(self.intervals["centre"])
-        above = np.maximum(value / centre[-1], 1.0) if centre[-1] > 0 else np.ones_like(value)
-        low = np.interp(value, centre, np.array(self.intervals["low"])) * above
-        high = np.interp(value, centre, np.array(self.intervals["high"])) * above
-        return np.minimum(low, value), np.maximum(high, value)
-
-    def booster(self, part: str) -> lgb.Booster:
-        """The LightGBM model behind 'gate' or 'spend'.
-
-        Raises:
-            BundleError: Its text is not LightGBM's.
-        """
-        try:
-            return lgb.Booster(model_str=getattr(self, part))
-        except lgb.basic.LightGBMError as problem:
-            raise BundleError(f"the {part} of the {self.kind} model is not a LightGBM model: {problem}") from None
-
-    def _margin(self, part: str, X: pa.Table) -> np.ndarray:
-        return np.asarray(self.booster(part).predict(X, raw_score=True))
-
     def save(self, folder: Path) -> Path:
-        """Writes bundle.json, gate.txt and, for a value model, spend.txt; returns the folder."""
+        """Writes bundle.json and the trees, such as gate-0.txt and spend-1.txt; returns the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / GATE).write_text(self.gate, encoding="utf-8")
-        if self.spend:
-            (folder / SPEND).write_text(self.spend, encoding="utf-8")
+        for name, text in self._texts().items():
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / INDEX).write_text(json.dumps(self._index(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return folder
 
@@ -177,15 +300,24 @@ class ModelBundle:
         for part, checksum in index.pop("checksums").items():
             if checksum != _checksum(texts[part]):
                 raise BundleError(f"{folder / part} is not the file that was written: its checksum differs")
+        margins = {name: _margin_from(index.pop(name), name, texts) for name in MARGINS}
+        spread = _spread_from(index.pop("spread"))
         index["features"] = tuple(index["features"])
         index["levels"] = {name: tuple(levels) for name, levels in index.get("levels", {}).items()}
-        return cls(gate=texts[GATE], spend=texts.get(SPEND, ""), **index)
+        return cls(**margins, spread=spread, **index)
+
+    def _margins(self) -> dict[str, Margin]:
+        return {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
+
+    def _texts(self) -> dict[str, str]:
+        """The trees by the names of their files."""
+        return {f"{name}-{i}.txt": text for name, m in self._margins().items() for i, text in enumerate(m.trees)}
 
     def _index(self) -> dict[str, Any]:
         """Everything but the trees, and the checksums of those."""
-        values = {key: value for key, value in asdict(self).items() if key not in ("gate", "spend")}
-        parts = {GATE: self.gate, **({SPEND: self.spend} if self.spend else {})}
-        return {"format": FORMAT, **values, "checksums": {name: _checksum(text) for name, text in parts.items()}}
+        short: dict[str, Any] = {name: replace(margin, trees=()) for name, margin in self._margins().items()}
+        checksums = {name: _checksum(text) for name, text in self._texts().items()}
+        return {"format": FORMAT, **asdict(replace(self, **short)), "checksums": checksums}
 
 
 def encode(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
@@ -208,6 +340,26 @@ def encode(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
     column = column.cast(pa.string())
     places = pc.fill_null(pc.index_in(column, value_set=pa.array(levels, pa.string())), len(levels))
     return pc.if_else(pc.is_valid(column), places, len(levels) + 1).cast(pa.float64())
+
+
+def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str]) -> Any:
+    if index is None:
+        return None
+    trees = tuple(texts[f"{name}-{i}.txt"] for i in range(len(index["weights"])))
+    terms = tuple(Term(**term) for term in index["terms"])
+    return Margin(index["intercept"], terms, trees, tuple(index["weights"]))
+
+
+def _spread_from(index: dict[str, Any] | None) -> Spread | None:
+    if index is None:
+        return None
+    ratios = tuple(tuple(row) for row in index.pop("ratios"))
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in index.items()}
+    return Spread(**plain, ratios=ratios)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _checksum(text: str) -> str:

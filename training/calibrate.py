@@ -1,21 +1,21 @@
-"""Probabilities, totals and intervals that hold on a later cutoff than the one learned from.
+"""Probabilities and totals that hold on a later cutoff than the one learned from.
 
-The calibrator of probabilities is Platt's: smooth, so that explanations can follow it exactly. All three are shrunk
-towards 'change nothing', by an amount that a few hundred customers outweigh.
+The calibrator of probabilities is Platt's: smooth, so that explanations can follow it exactly. What one later cutoff
+shows may be its season's alone, so slope, intercept and level are those of all later cutoffs together, drawn towards
+'change nothing' the more, the fewer they are and the less they agree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
-SHRINK = 20.0
-LEVEL_SHRINK = 100.0
-BINS = 10
+DRIFT = 0.10  # usual scatter (standard deviation) of the shift that one cutoff shows, where they cannot tell themselves
+BELIEF = 0.10  # of the lasting shift behind them, before any was seen
+AGEING = 0.20  # by which the lasting shift wanders from one horizon to the next
 
 
 @dataclass(frozen=True)
@@ -34,60 +34,93 @@ class Platt:
         return expit(self.slope * margin + self.intercept)
 
 
-def fit_platt(margin: np.ndarray, outcome: np.ndarray) -> Platt:
-    """Maximum likelihood on a later cutoff, with a ridge of SHRINK customers towards slope 1 and intercept 0.
+@dataclass(frozen=True)
+class Shift:
+    """What to expect of the next cutoff: a shift, and the standard deviation of what comes around it."""
+
+    shift: float
+    error: float
+
+
+def steady(found: Sequence[float], errors: Sequence[float], ages: Sequence[float]) -> Shift:
+    """The lasting shift behind those seen at several cutoffs.
+
+    A random-effects mean (DerSimonian and Laird, Controlled Clinical Trials 7, 1986) with a prior: shifts scatter from
+    cutoff to cutoff by about DRIFT, the lasting one is 0 give or take BELIEF, and it wanders, so older ones say less.
+    No shift counts as one more cutoff, so what one cutoff alone shows is more likely scatter the larger it is.
 
     Args:
-        margin: Log-odds (n,) of a model that did not learn from these rows.
-        outcome: 0 or 1 (n,).
+        found: Shifts (c,).
+        errors: Their standard errors (c,), by chance alone.
+        ages: How many horizons (c,) each lies further back than the newest one could.
+
+    >>> steady([0.2], [0.01], [0]).shift < steady([0.2, 0.2], [0.01, 0.01], [0, 1]).shift < 0.2
+    True
+    >>> abs(steady([0.3, -0.3], [0.01, 0.01], [0, 0]).shift) < 0.05
+    True
     """
+    if not found:
+        return Shift(0.0, float(np.hypot(DRIFT, BELIEF)))
+    seen, noise = np.array(found), np.array(errors) ** 2 + AGEING**2 * np.array(ages)
+    weight = 1 / (noise + DRIFT**2)
+    about = float(weight @ seen / (weight.sum() + 1 / DRIFT**2))
+    apart = float(np.maximum((seen - about) ** 2 - noise, 0).sum()) + about**2
+    between = (DRIFT**2 + apart) / (len(seen) + 1)
+    sure = 1 / (noise + between)
+    total = float(sure.sum()) + 1 / BELIEF**2
+    return Shift(float(sure @ seen) / total, float(np.sqrt(between + 1 / total)))
 
-    def loss(at: np.ndarray) -> tuple[float, np.ndarray]:
-        z = at[0] * margin + at[1]
-        error = expit(z) - outcome
-        ridge = SHRINK * np.array([at[0] - 1, at[1]])
-        value = float(np.logaddexp(0, z).sum() - (outcome * z).sum() + ridge @ np.array([at[0] - 1, at[1]]) / 2)
-        return value, np.array([error @ margin, error.sum()]) + ridge
 
-    best = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0.05, 20.0), (-10.0, 10.0)])
-    return Platt(float(best.x[0]), float(best.x[1]))
+def fit_platt(margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], ages: Sequence[float]) -> Platt:
+    """Slope and intercept that later cutoffs show together; see `steady`.
 
-
-def fit_level(predicted: np.ndarray, actual: np.ndarray, bought: int) -> float:
-    """The log of the factor by which totals were off on a later cutoff, shrunk towards 0.
+    One cutoff alone cannot tell its season from a lasting shift, so it gives a slope but no shift.
 
     Args:
-        predicted: Expected values (n,).
-        actual: What came (n,), not below 0.
-        bought: How many customers bought: the evidence.
+        margins: Log-odds of a model that did not learn from these rows, (n,) of each cutoff, the newest first.
+        outcomes: 0 or 1, (n,) of each.
+        ages: Of the cutoffs; see `steady`.
     """
-    if not (predicted.sum() > 0 and actual.sum() > 0):
-        return 0.0
-    return float(np.log(actual.sum() / predicted.sum()) * bought / (bought + LEVEL_SHRINK))
+    if not margins:
+        return Platt()
+    each = [_logistic(margin, outcome) for margin, outcome in zip(margins, outcomes, strict=True)]
+    slope = steady([b[1] - 1 for b, _ in each], [e[1] for _, e in each], ages).shift
+    lifts, errors = [b[0] for b, _ in each], [e[0] for _, e in each]
+    lift = steady(lifts, errors, ages).shift if len(each) > 1 else 0.0
+    return Platt(1 + slope, lift - slope * float(margins[0].mean()))
 
 
-def fit_intervals(predicted: np.ndarray, actual: np.ndarray, inside: float) -> dict[str, Any]:
-    """What came, by groups of equal size in the predicted value of a later cutoff.
+def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], ages: Sequence[float]) -> Shift:
+    """The log of total came over total expected that later cutoffs show together; see `steady`.
+
+    One cutoff alone cannot tell its season from a lasting shift: it only says how far totals may be off.
 
     Args:
-        predicted: Expected values (n,).
-        actual: What came (n,).
-        inside: Probability inside, in (0, 1).
-
-    Returns:
-        'centre' (median prediction of each group, ascending), 'low' and 'high' (quantiles of what came in it), and
-        'inside'; ModelBundle.bounds joins them by straight lines.
+        predicted: Expected values, (n,) of each cutoff.
+        actual: What came, not below 0, (n,) of each.
+        ages: Of the cutoffs; see `steady`.
     """
-    order = np.argsort(predicted, kind="stable")
-    groups = [g for g in np.array_split(order, min(BINS, max(1, len(order) // 20))) if len(g)]
-    centre = np.maximum.accumulate([np.median(predicted[g]) for g in groups])
-    low, high = zip(*(_quantiles(actual[g], inside) for g in groups), strict=True)
-    return {"centre": [float(c) for c in centre], "low": list(low), "high": list(high), "inside": inside}
+    told = [(p, a, age) for p, a, age in zip(predicted, actual, ages, strict=True) if p.sum() > 0 and a.sum() > 0]
+    found = [float(np.log(a.sum() / p.sum())) for p, a, _ in told]
+    errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, _ in told]
+    together = steady(found, errors, [age for *_, age in told])
+    return together if len(told) > 1 else Shift(0.0, float(np.hypot(together.error, together.shift)))
 
 
-def _quantiles(actual: np.ndarray, inside: float) -> tuple[float, float]:
-    """Low and high that hold `inside` of the values; where many are 0, low is 0 and all of the rest is cut on top."""
-    tail = (1 - inside) / 2
-    if float(np.mean(actual <= 0)) >= tail:
-        return 0.0, float(np.quantile(actual, inside))
-    return float(np.quantile(actual, tail)), float(np.quantile(actual, 1 - tail))
+def _logistic(margin: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lift at the mean margin and slope of log-odds (2,), and their standard errors (2,), by Newton's steps.
+
+    The lift is what is to be added at the mean margin, the slope turns around it.
+    """
+    Z = np.column_stack([np.ones(len(margin)), margin - margin.mean()])
+    b = np.array([margin.mean(), 1.0])
+    ridge = np.diag([0.0, 1.0])
+    for _ in range(25):
+        p = expit(Z @ b)
+        slope = Z.T @ (outcome - p) - ridge @ (b - [0.0, 1.0])
+        bend = (Z * (p * (1 - p))[:, None]).T @ Z + ridge + 1e-9 * np.eye(2)
+        step = np.clip(np.linalg.solve(bend, slope), -1, 1)
+        b = b + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return np.array([b[0] - margin.mean(), b[1]]), np.sqrt(np.diag(np.linalg.inv(bend)))

@@ -26,14 +26,7 @@ class ChurnClassifier(ClassifierMixin, Boosted):
         Raises:
             ValueError: y has not exactly two classes.
         """
-        X, y = self._checked_pair(X, y)
-        check_classification_targets(y)
-        self.classes_ = np.unique(y)
-        if len(self.classes_) != 2:
-            many = "Only binary classification is supported. " if len(self.classes_) > 2 else ""
-            raise ValueError(f"{many}ChurnClassifier needs two classes, y has {len(self.classes_)} class(es)")
-        self._learn(X, (y == self.classes_[1]).astype(float))
-        return self
+        return self.correct(X, y)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Log-odds of churn (n,)."""
@@ -48,6 +41,14 @@ class ChurnClassifier(ClassifierMixin, Boosted):
         """The likelier class (n,)."""
         likely = (self.decision_function(X) > 0).astype(int)
         return self.classes_[likely]
+
+    def _label(self, y: np.ndarray) -> np.ndarray:
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) != 2:
+            many = "Only binary classification is supported. " if len(self.classes_) > 2 else ""
+            raise ValueError(f"{many}ChurnClassifier needs two classes, y has {len(self.classes_)} class(es)")
+        return (y == self.classes_[1]).astype(float)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

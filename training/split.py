@@ -14,6 +14,8 @@ from features.errors import DataError
 from features.snapshots import Snapshots
 from features.task import Window
 
+YEAR, NEAR = Window(365), Window(20)
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -52,11 +54,13 @@ class Sample:
     """Rows of some cutoffs: features (n, p) in Arrow, and their labels (n,) in numpy.
 
     Attributes:
+        dates: Cutoffs, as days since 1970-01-01.
         churned: 1.0 where there was no purchase within the horizon.
         value: Net amount within the horizon.
     """
 
     customers: pa.ChunkedArray
+    dates: np.ndarray
     features: pa.Table
     churned: np.ndarray
     value: np.ndarray
@@ -76,7 +80,13 @@ class Sample:
     def take(self, mask: np.ndarray) -> Sample:
         """The rows where `mask` (n,) holds."""
         keep = pa.array(mask)
-        return Sample(self.customers.filter(keep), self.features.filter(keep), self.churned[mask], self.value[mask])
+        return Sample(
+            self.customers.filter(keep),
+            self.dates[mask],
+            self.features.filter(keep),
+            self.churned[mask],
+            self.value[mask],
+        )
 
 
 def split(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Split:
@@ -111,6 +121,46 @@ def split(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Spli
     return Split(tuple(folds), calibration, test, tuple(ordered))
 
 
+def folds_within(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tuple[Fold, ...]:
+    """Later cutoffs to be heard before models of these cutoffs are shipped: the newest, then a horizon apart.
+
+    Where the log is long enough, one more lies a year before the cutoff that comes next: it has the season that the
+    models are shipped for.
+
+    >>> months = [date(2023, 1, 1) + Window(30).delta * n for n in range(15)]
+    >>> [str(f.test) for f in folds_within(months, Window(60), most=2)]
+    ['2024-02-25', '2023-12-27', '2023-05-01']
+    """
+    ordered = sorted(set(cutoffs))
+    found: list[Fold] = []
+    latest: date | None = ordered[-1]
+    while latest and len(found) < most and (fold := _fold(ordered, latest, horizon)):
+        found.append(fold)
+        latest = max((c for c in ordered if c + horizon.delta <= latest), default=None)
+    year_ago = ordered[-1] + horizon.delta - YEAR.delta
+    near = min(ordered, key=lambda c: abs(c - year_ago))
+    season = _fold(ordered, near, horizon) if abs((near - year_ago).days) <= NEAR.days else None
+    return tuple(found) + ((season,) if season and season not in found else ())
+
+
+def ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[float]:
+    """How many horizons each fold's later cutoff lies further back than it must; its season, a year ago, counts as new.
+
+    >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
+    >>> ages(folds, [date(2024, 2, 1)], Window(60))
+    [0.0, 0.0, 1.0]
+    """
+    newest = max(cutoffs)
+    seasonal = newest + horizon.delta - YEAR.delta
+    back = [min((newest - f.test).days, abs((seasonal - f.test).days)) for f in folds]
+    return [days / horizon.days if days > NEAR.days else 0.0 for days in back]
+
+
+def recency(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
+    """Weights (n,) of rows by the days of their cutoffs (n,): halved for every `half` horizons before the newest."""
+    return 0.5 ** ((dates.max() - dates) / (half * horizon.days))
+
+
 def _fold(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None:
     train = tuple(c for c in cutoffs if c + horizon.delta <= test)
     return Fold(train, test) if train else None
@@ -124,6 +174,7 @@ def take(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
         raise ValueError(f"some of {', '.join(map(str, cutoffs))} are not mature: their labels are null")
     return Sample(
         customers=rows["customer_id"],
+        dates=rows["cutoff"].to_numpy().astype("datetime64[D]").astype(np.int64),
         features=rows.select(snapshots.names),
         churned=rows["churned"].to_numpy().astype(float),
         value=rows["value"].fill_null(0.0).to_numpy().astype(float),

@@ -1,21 +1,38 @@
-"""Optuna over folds forward in time: the defaults first, seeded, pruned fold by fold, ended by trials or by time."""
+"""Optuna over folds forward in time: the defaults first, seeded trial by trial, pruned, kept on disk, and resumable.
+
+Every trial draws from a seed of its own, so a search that was interrupted and resumed finds what an undisturbed one
+does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 import optuna
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 from tqdm import tqdm
 
+from features.errors import UsageError
 from training.boosted import FIXED, Boosted
+from training.prior import churn_loss, spend_loss
 from training.split import Sample
 
 MOST_TREES = 600
 PATIENCE = 30
+MOST_ROWS = 60_000  # of a fold's rows, of some customers: enough to tell parameters apart
+FEWEST_TRIALS = 8  # below that nothing is said about what mattered
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+NAME = "study"
+LOSSES = {"binary": churn_loss, "gamma": spend_loss}
 
 
 @dataclass(frozen=True)
@@ -29,15 +46,42 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best parameters, with the trees that they want, and every trial."""
+    """The best parameters, with the trees that they want, and every trial.
+
+    Attributes:
+        parameters: Of the best trial.
+        loss: Its mean loss over the folds.
+        default_loss: That of the defaults.
+        trials: All, in their order.
+        importance: Share of the loss's variance over the trials that each parameter explains (fANOVA: Hutter, Hoos and
+            Leyton-Brown, ICML 2014), largest first; empty where trials are few.
+        kept: Whether they also beat the defaults on a later cutoff that no trial had seen; False: the defaults serve.
+        later: Loss of the defaults and of these parameters there; None: there was no such cutoff.
+    """
 
     parameters: dict[str, Any]
     loss: float
     default_loss: float
     trials: tuple[Trial, ...]
+    importance: dict[str, float] = field(default_factory=dict)
+    kept: bool = True
+    later: tuple[float, float] | None = None
 
 
 Labelled = tuple[Sample, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where a search is kept: a file of Optuna's journal, or nowhere.
+
+    Attributes:
+        path: The journal; None: the search is kept in memory.
+        resume: Whether to go on with what is there; otherwise it is begun anew.
+    """
+
+    path: Path | None = None
+    resume: bool = False
 
 
 def tune(
@@ -49,6 +93,7 @@ def tune(
     timeout: int = 0,
     title: str = "",
     categorical: Sequence[str] = (),
+    study: Study = Study(),
 ) -> Tuned:
     """Searches the parameters of an estimator for the least mean loss on later cutoffs.
 
@@ -60,37 +105,95 @@ def tune(
         timeout: Seconds after which no trial starts; 0: none.
         title: What the progress bar says.
         categorical: Columns that hold codes of levels.
+        study: Where the search is kept.
 
     Returns:
         The best parameters; the number of trees is the mean that early stopping chose over the folds.
+
+    Raises:
+        UsageError: The study's file cannot be written or read.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    data = [_datasets(fold, categorical) for fold in folds]
-    study = optuna.create_study(
-        direction="minimize",
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=8),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
-    )
-    study.enqueue_trial(_defaults(estimator))
-    with tqdm(total=trials, desc=title or "tuning", leave=False, disable=None) as bar:
-
-        def tick(*_: Any) -> None:
-            bar.update()
-
-        study.optimize(
-            _objective(estimator, data, {"seed": seed, "categorical": categorical}),
-            n_trials=trials,
-            timeout=timeout or None,
-            callbacks=[tick],
-        )
-    done = tuple(_trial(t) for t in study.trials)
-    best = study.best_trial
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    data = [_datasets((_some(train, seed), test), categorical) for train, test in folds]
+    loss = _objective(estimator, data, {"seed": seed, "categorical": categorical})
+    search = _opened(study, _defaults(estimator))
+    ends = monotonic() + timeout if timeout else np.inf
+    with tqdm(total=trials, desc=title, leave=False, disable=None) as bar:
+        while (done := len(_finished(search))) < trials and monotonic() < ends:
+            bar.update(done - bar.n)
+            search.sampler = _sampler(seed, done)
+            search.optimize(loss, n_trials=1)
+    best = search.best_trial
+    told = tuple(_trial(number, t) for number, t in enumerate(_finished(search)))
     return Tuned(
         parameters={**best.params, "n_estimators": best.user_attrs["trees"]},
         loss=float(best.value or 0.0),
-        default_loss=float(done[0].loss if done[0].loss is not None else np.nan),
-        trials=done,
+        default_loss=float(told[0].loss if told[0].loss is not None else np.nan),
+        trials=told,
+        importance=_importance(search, seed),
     )
+
+
+def later_loss(estimator: Boosted, fold: tuple[Labelled, Labelled]) -> float:
+    """Mean loss on the later part of a fold of an estimator that learns from the earlier one."""
+    (train, label), (test, came) = fold
+    margin = estimator.correct(train.features, label).margin(test.features)
+    return float(LOSSES[estimator.objective](came, margin)[0].mean())
+
+
+def _opened(study: Study, defaults: Mapping[str, Any]) -> optuna.Study:
+    """The search, begun with the defaults or found as it was left; what was interrupted in mid-trial is dropped."""
+    try:
+        search = optuna.create_study(
+            study_name=NAME,
+            storage=_storage(study),
+            direction="minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
+            load_if_exists=True,
+        )
+    except (OSError, ValueError, KeyError) as problem:
+        raise UsageError(f"{study.path}: the tuning study cannot be kept there: {problem}") from None
+    for trial in search.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        search.tell(trial.number, state=TrialState.FAIL)
+    if not search.get_trials(deepcopy=False, states=(*DONE, TrialState.WAITING)):
+        search.enqueue_trial(dict(defaults))
+    return search
+
+
+def _storage(study: Study) -> BaseStorage:
+    if study.path is None:
+        return InMemoryStorage()
+    study.path.parent.mkdir(parents=True, exist_ok=True)
+    if not study.resume:
+        study.path.unlink(missing_ok=True)
+    return JournalStorage(JournalFileBackend(str(study.path)))
+
+
+def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return search.get_trials(deepcopy=False, states=DONE)
+
+
+def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    return optuna.samplers.TPESampler(seed=own, multivariate=True, n_startup_trials=8)
+
+
+def _some(rows: Labelled, seed: int) -> Labelled:
+    """All rows of some customers, about MOST_ROWS; all rows where there are no more."""
+    sample, label = rows
+    if len(sample) <= MOST_ROWS:
+        return rows
+    customers, of = np.unique(sample.customers.to_numpy(zero_copy_only=False), return_inverse=True)
+    chosen = np.random.default_rng(seed).random(len(customers)) < MOST_ROWS / len(sample)
+    return sample.take(chosen[of]), label[chosen[of]]
+
+
+def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
+    complete = {t.value for t in search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
+    if len(complete) < FEWEST_TRIALS:
+        return {}
+    found = get_param_importances(search, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return {name: float(share) for name, share in found.items()}
 
 
 def _objective(
@@ -141,6 +244,6 @@ def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tu
     return learn, lgb.Dataset(test.features, label=later, reference=learn, params=FIXED, free_raw_data=False)
 
 
-def _trial(trial: optuna.trial.FrozenTrial) -> Trial:
-    complete = trial.state == optuna.trial.TrialState.COMPLETE
-    return Trial(trial.number, dict(trial.params), float(trial.value) if complete and trial.value is not None else None)
+def _trial(number: int, trial: optuna.trial.FrozenTrial) -> Trial:
+    complete = trial.state == TrialState.COMPLETE
+    return Trial(number, dict(trial.params), float(trial.value) if complete and trial.value is not None else None)

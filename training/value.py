@@ -28,13 +28,14 @@ class SpendRegressor(RegressorMixin, Boosted):
         Raises:
             ValueError: No spend is above zero.
         """
-        X, y = self._checked_pair(X, y)
-        self._learn(X, positive(y))
-        return self
+        return self.correct(X, y)
 
     def predict(self, X: Any) -> np.ndarray:
         """Expected spend (n,) if the customer returns."""
         return np.exp(self.margin(X))
+
+    def _label(self, y: np.ndarray) -> np.ndarray:
+        return positive(y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.feature import Feature
 from serving.explain import Contributions, contributions, drivers, explanation, reasons
-from training.bundle import ModelBundle
+from training.bundle import Margin, ModelBundle, Spread, Term
 from training.churn import ChurnClassifier
 from training.value import SpendRegressor
 
@@ -22,22 +22,40 @@ def _features(rows: int, seed: int) -> pa.Table:
     return pa.table({f"f{i}": np.where(rng.random(rows) < 0.15, np.nan, rng.normal(size=rows)) for i in range(5)})
 
 
+TERM = Term("f3", "log1p", 1.0, 0.4, -0.7)
+
+
+def _trees(model: ChurnClassifier | SpendRegressor) -> tuple[str, ...]:
+    return (model.booster_.model_to_string(),)
+
+
+def _shap(margin: Margin, features: pa.Table) -> np.ndarray:
+    """Shares of the features and, last, the base (n, 6), in a margin."""
+    found = np.zeros((features.num_rows, 6))
+    for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
+        found += weight * np.asarray(booster.predict(features, pred_contrib=True))
+    for term in margin.terms:
+        found[:, features.column_names.index(term.feature)] += term.part(features)
+    return found + margin.intercept * np.eye(6)[-1]
+
+
 def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level: float = 0.0) -> ModelBundle:
     features, rng = _features(400, seed), np.random.default_rng(seed + 1)
     signal = np.nan_to_num(features["f0"].to_numpy())
     gate = ChurnClassifier(n_estimators=60, learning_rate=0.2, min_child_samples=10, lambda_l2=0.1)
     spend = SpendRegressor(n_estimators=60, learning_rate=0.2, min_child_samples=10, lambda_l2=0.1)
+    churned, spent = (signal + rng.normal(size=400) > 0).astype(float), np.exp(3 + signal + rng.normal(size=400))
     return ModelBundle(
         kind="value",
         name="shop",
         features=tuple(features.column_names),
         task={},
-        gate=gate.fit(features, (signal + rng.normal(size=400) > 0).astype(float)).booster_.model_to_string(),
-        spend=spend.fit(features, np.exp(3 + signal + rng.normal(size=400))).booster_.model_to_string(),
+        gate=Margin(0.2, (TERM,), _trees(gate.fit(features, churned)), (0.8,)),
+        spend=Margin(trees=_trees(spend.fit(features, spent)) * 2, weights=(0.4, 0.6)),
         slope=slope,
         intercept=intercept,
         log_level=log_level,
-        intervals={"centre": [1.0], "low": [0.0], "high": [9.0], "inside": 0.8},
+        spread=Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.3,), 0.1),
     )
 
 
@@ -63,8 +81,8 @@ def test_base_plus_contributions_is_the_shipped_number(
 
 def test_money_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> None:
     features = _features(20, 3)
-    gate = np.asarray(bundle.booster("gate").predict(features, pred_contrib=True))
-    spend = np.asarray(bundle.booster("spend").predict(features, pred_contrib=True))
+    assert bundle.spend is not None
+    gate, spend = _shap(bundle.gate, features), _shap(bundle.spend, features)
     walked = np.zeros((20, 5))
     steps = 20_000
     for step in range(steps):
@@ -78,7 +96,7 @@ def test_money_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> 
 
 def test_probability_is_shared_in_proportion_to_shap_in_the_margin(bundle: ModelBundle) -> None:
     features = _features(20, 4)
-    shap_values = np.asarray(bundle.booster("gate").predict(features, pred_contrib=True))[:, :-1]
+    shap_values = _shap(bundle.gate, features)[:, :-1]
     part = contributions(bundle, features)["churn"]
     ratio = part.values / np.where(shap_values == 0, np.nan, shap_values)
     assert np.nanmax(np.nanstd(ratio, axis=1)) < 1e-12
@@ -87,14 +105,17 @@ def test_probability_is_shared_in_proportion_to_shap_in_the_margin(bundle: Model
 
 def test_a_customer_at_the_base_gets_finite_contributions() -> None:
     flat = ChurnClassifier(n_estimators=1, min_child_samples=400).fit(_features(400, 0), np.arange(400) % 2)
-    still = ModelBundle("churn", "shop", tuple(f"f{i}" for i in range(5)), {}, flat.booster_.model_to_string())
+    names = tuple(f"f{i}" for i in range(5))
+    still = ModelBundle("churn", "shop", names, {}, Margin(trees=_trees(flat), weights=(1.0,)))
     part = contributions(still, _features(3, 1))["churn"]
     assert np.isfinite(part.values).all()
     np.testing.assert_allclose(part.base, part.total)
 
 
 def test_a_churn_model_explains_churn_alone(bundle: ModelBundle) -> None:
-    assert set(contributions(dataclasses.replace(bundle, kind="churn", spend=""), _features(3, 1))) == {"churn"}
+    assert set(contributions(dataclasses.replace(bundle, kind="churn", spend=None, spread=None), _features(3, 1))) == {
+        "churn"
+    }
 
 
 def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:

@@ -11,9 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from training.bundle import BundleError, ModelBundle
+from training.bundle import BundleError, Margin, ModelBundle, Spread, Term
 from training.churn import ChurnClassifier
 from training.value import SpendRegressor
+
+TERM = Term("f1", "log1p", 2.0, 0.3, 0.5)
+SPREAD = Spread(0.8, 0.8, (0.0, 0.5, 1.0), (1.0, 4.0), ((0.0, 1.0, 3.0), (0.5, 1.0, 2.0)), (1.5, 1.1), 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +39,12 @@ def bundle(features: pa.Table) -> ModelBundle:
         name="shop",
         features=tuple(features.column_names),
         task={"horizon": "30d"},
-        gate=gate.booster_.model_to_string(),
+        gate=Margin(0.1, (TERM,), (gate.booster_.model_to_string(),), (0.7,)),
         slope=0.8,
         intercept=-0.1,
-        spend=spend.booster_.model_to_string(),
+        spend=Margin(trees=(spend.booster_.model_to_string(),) * 2, weights=(0.5, 0.5)),
         log_level=0.2,
-        intervals={"centre": [10.0, 50.0], "low": [0.0, 5.0], "high": [30.0, 200.0], "inside": 0.8},
+        spread=SPREAD,
     )
 
 
@@ -76,13 +79,29 @@ def test_a_missing_column_is_named(bundle: ModelBundle, features: pa.Table) -> N
         bundle.predict(features.drop_columns(["f2"]))
 
 
-def test_the_interval_grows_beyond_the_largest_group(bundle: ModelBundle) -> None:
-    low, high = bundle.bounds(np.array([100.0, 30.0]))
-    assert high.tolist() == [400.0, 115.0]
-    assert low.tolist() == [10.0, 2.5]
+def test_a_margin_adds_up_terms_and_weighted_trees(bundle: ModelBundle, features: pa.Table) -> None:
+    X = bundle.columns(features)
+    trees = np.asarray(bundle.gate.boosters()[0].predict(X, raw_score=True))
+    shaped = np.log1p(np.maximum(X["f1"].to_numpy() / 2, 0)) - 0.3
+    np.testing.assert_allclose(bundle.gate.of(X), 0.1 + 0.5 * np.nan_to_num(shaped) + 0.7 * trees)
 
 
-@pytest.mark.parametrize("part", ["gate.txt", "spend.txt"])
+def test_the_interval_is_that_of_the_groups_on_either_side() -> None:
+    sure = np.ones(3)
+    low, high = SPREAD.bounds(sure, np.exp([1.0, 4.0, 2.5]))
+    ratios = [(0.2, 2.6), (0.6, 1.8), (0.4, 2.2)]
+    np.testing.assert_allclose(low / np.exp([1.0, 4.0, 2.5]), [r[0] for r in ratios])
+    np.testing.assert_allclose(high / np.exp([1.0, 4.0, 2.5]), [r[1] for r in ratios])
+    np.testing.assert_allclose(np.concatenate(SPREAD.bounds(sure[:1] * 0.1, np.array([50.0]))), [0.0, 5.0])
+
+
+def test_half_a_chance_of_nothing_puts_the_low_end_at_nothing() -> None:
+    low, high = SPREAD.bounds(np.array([0.5]), np.array([2 * np.exp(4.0)]))
+    assert low.tolist() == [0.0]
+    np.testing.assert_allclose(high, 2 * np.exp(4.0) * np.interp(0.6, (0, 0.5, 1), (0.5, 1, 2)))
+
+
+@pytest.mark.parametrize("part", ["gate-0.txt", "spend-1.txt"])
 def test_a_file_that_was_changed_is_refused(bundle: ModelBundle, tmp_path: Path, part: str) -> None:
     folder = bundle.save(tmp_path / "model")
     (folder / part).write_text((folder / part).read_text() + " ")
@@ -107,8 +126,8 @@ def test_another_format_is_refused(bundle: ModelBundle, tmp_path: Path) -> None:
 
 
 def test_trees_that_are_not_lightgbm_are_refused(bundle: ModelBundle, features: pa.Table) -> None:
-    with pytest.raises(BundleError, match="not a LightGBM model"):
-        dataclasses.replace(bundle, gate="not trees").predict(features)
+    with pytest.raises(BundleError, match="not LightGBM's"):
+        dataclasses.replace(bundle, gate=Margin(trees=("not trees",), weights=(1.0,))).predict(features)
 
 
 def test_the_digest_sees_every_change_that_matters(bundle: ModelBundle) -> None:

@@ -14,6 +14,7 @@ from features.errors import DataError
 from features.snapshots import Snapshots, from_config
 from tests.shop import make_shop
 from training.learn import Learned, learn
+from training.split import folds_within
 from training.train import describe
 
 
@@ -51,11 +52,16 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned
     assert {"auc", "gini", "coverage", "total_error"} <= set(last[last.model == "regulars"].metric)
 
 
-def test_earlier_cutoffs_are_judged_too(learned: Learned) -> None:
-    split = learned.split
-    assert split.calibration is not None
-    expected = {split.test.test, split.calibration.test, *(fold.test for fold in split.folds)}
-    assert set(learned.evaluation.metrics.cutoff) == expected
+def test_earlier_cutoffs_are_judged_too(learned: Learned, shop: Config) -> None:
+    heard = folds_within(learned.split.test.train, shop.task.horizon)
+    assert len(heard) == 3
+    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in heard)}
+
+
+def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: Learned, shop: Config) -> None:
+    last = learned.split.test.test
+    assert learned.judge.kind == "value"
+    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.judge.facts["cutoffs"])
 
 
 def test_churn_and_value_share_one_gate(learned: Learned, rows: Snapshots) -> None:
@@ -103,7 +109,9 @@ def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Sn
     assert "default parameters" in learned.split.lesser
     two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
     shortest = learn(replace(rows, rows=two), shop)
-    assert shortest.churn.slope == 1.0
+    assert shortest.judge.slope == 1.0
+    assert shortest.judge.log_level == 0.0
+    assert shortest.judge.spread is not None
     assert "uncalibrated" in shortest.split.lesser
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from features.errors import UsageError
 from training.churn import ChurnClassifier
 from training.split import Sample
-from training.tune import MOST_TREES, Labelled, tune
+from training.tune import MOST_TREES, Labelled, Study, later_loss, tune
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -16,7 +22,7 @@ def _fold(seed: int) -> tuple[Labelled, Labelled]:
         x = rng.normal(size=(500, 3))
         churned = (rng.random(500) < 1 / (1 + np.exp(-x[:, 0]))).astype(float)
         table = pa.table({f"f{i}": x[:, i] for i in range(3)})
-        return Sample(pa.chunked_array([[""] * 500]), table, churned, churned), churned
+        return Sample(pa.chunked_array([[""] * 500]), np.zeros(500, int), table, churned, churned), churned
 
     return rows(seed), rows(seed + 100)
 
@@ -49,10 +55,86 @@ def test_levels_are_levels_while_tuning_too() -> None:
         rng = np.random.default_rng(seed)
         codes = rng.integers(0, 10, 3000).astype(float)
         churned = (rng.random(3000) < np.where(codes % 2 == 1, 0.8, 0.2)).astype(float)
-        return Sample(pa.chunked_array([[""] * 3000]), pa.table({"plan": codes}), churned, churned), churned
+        return Sample(
+            pa.chunked_array([[""] * 3000]), np.zeros(3000, int), pa.table({"plan": codes}), churned, churned
+        ), churned
 
     fold = rows(0), rows(1)
     as_levels = tune(ChurnClassifier, [fold], trials=1, seed=3, categorical=("plan",))
     as_sizes = tune(ChurnClassifier, [fold], trials=1, seed=3)
     assert as_levels.loss < as_sizes.loss
     assert "categorical" not in as_levels.parameters
+
+
+def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds = [_fold(0), _fold(1)]
+    whole = tune(ChurnClassifier, folds, trials=10, seed=3)
+    study, train, calls = Study(tmp_path / "kept" / "churn.journal", resume=True), lgb.train, iter(range(99))
+
+    def killed(*args: object, **options: object) -> object:
+        if next(calls) == 7:
+            raise KeyboardInterrupt
+        return train(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lgb, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tune(ChurnClassifier, folds, trials=10, seed=3, study=study)
+    monkeypatch.undo()
+    assert tune(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
+    assert tune(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
+
+
+def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(tmp_path / "churn.journal", resume=True)
+
+    def killed(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(lgb, "train", killed)
+        tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
+    resumed = tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
+    assert resumed == tune(ChurnClassifier, [_fold(0)], trials=2, seed=3)
+
+
+def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "churn.journal"
+    tune(ChurnClassifier, [_fold(0)], trials=3, seed=3, study=Study(path))
+    assert len(tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(path)).trials) == 2
+
+
+def test_a_study_that_cannot_be_read_is_one_clear_message(tmp_path: Path) -> None:
+    (tmp_path / "churn.journal").write_text("not a journal\n" * 3)
+    with pytest.raises(UsageError, match="the tuning study cannot be kept there"):
+        tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(tmp_path / "churn.journal", resume=True))
+
+
+def test_what_mattered_is_said_once_trials_are_many() -> None:
+    assert tune(ChurnClassifier, [_fold(0)], trials=3, seed=3).importance == {}
+    mattered = tune(ChurnClassifier, [_fold(0)], trials=14, seed=3).importance
+    assert set(mattered) <= set(ChurnClassifier().get_params())
+    assert sum(mattered.values()) == pytest.approx(1.0)
+    assert list(mattered.values()) == sorted(mattered.values(), reverse=True)
+
+
+def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned = []
+    train = lgb.train
+    monkeypatch.setattr("training.tune.MOST_ROWS", 100)
+    monkeypatch.setattr(lgb, "train", lambda p, data, **o: (train(p, data, **o), learned.append(data.num_data()))[0])
+    (rows, churned), test = _fold(0)
+    many = replace(rows, customers=pa.chunked_array([[f"c{i % 250}" for i in range(500)]]))
+    tune(ChurnClassifier, [((many, churned), test)], trials=1, seed=3)
+    assert 50 < learned[0] < 150
+    assert learned[0] % 2 == 0  # both rows of a customer, or none
+
+
+def test_the_loss_on_a_later_cutoff_is_that_of_the_margin() -> None:
+    (rows, churned), (later, came) = _fold(0)
+    p = ChurnClassifier(seed=1).fit(rows.features, churned).predict_proba(later.features)[:, 1]
+    expected = -np.mean(came * np.log(p) + (1 - came) * np.log(1 - p))
+    assert later_loss(ChurnClassifier(seed=1), ((rows, churned), (later, came))) == pytest.approx(expected)

@@ -1,0 +1,256 @@
+"""How models are made from some cutoffs: members, their weights, calibration and intervals, all from later cutoffs.
+
+`ship` is the whole procedure. It is done twice by a training: once on what came a horizon before the last cutoff, to be
+judged there, and once on everything, to be shipped; and once at every cutoff of a backtest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from features.config import Config
+from features.snapshots import Snapshots
+from training.baselines import Prediction
+from training.boosted import Boosted
+from training.bundle import Levels, Margin, ModelBundle, Spread
+from training.calibrate import Platt, fit_level, fit_platt, steady
+from training.churn import ChurnClassifier
+from training.intervals import fit_spread
+from training.levels import encoded, learn_levels
+from training.prior import churn_loss, churn_prior, spend_loss, spend_prior
+from training.split import Fold, Sample, ages, folds_within, recency, take
+from training.stack import combined, stack
+from training.value import SpendRegressor, positive
+
+NO_FOLD = steady((), (), ())
+PRIOR_HALF, TREES_HALF = 1.5, 4.0  # horizons after which a row weighs half: few weights can forget faster than trees
+CORRECTION = 0.5  # trees of a member that only corrects the prior, of those of the plain one
+Parameters = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Members:
+    """Margins of one kind each, learned from some cutoffs: the prior, plain trees, trees that correct the prior."""
+
+    levels: Levels
+    gate: tuple[Margin, ...]
+    spend: tuple[Margin, ...]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What members said of a later cutoff than those they learned from, and what came.
+
+    Attributes:
+        fold: Which cutoffs.
+        age: See `split.ages`.
+        truth: The later cutoff's customers (n,).
+        gate: Log-odds of churn (n, k) by member.
+        spend: Logs of spend (n, k) by member; (n, 0) without money.
+    """
+
+    fold: Fold
+    age: float
+    truth: Sample
+    gate: np.ndarray
+    spend: np.ndarray
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Weights of the members, and what makes their sum hold on later cutoffs."""
+
+    gate: tuple[float, ...]
+    spend: tuple[float, ...]
+    platt: Platt
+    log_level: float
+    spread: Spread | None
+
+    def predict(self, heard: Heard) -> Prediction:
+        """Churn and value of the customers of a later cutoff."""
+        churn = self.churn_of(heard)
+        return Prediction(churn, self.spend_of(heard) * (1 - churn) if self.spend else None)
+
+    def churn_of(self, heard: Heard) -> np.ndarray:
+        """Probability (n,) of churn."""
+        return self.platt.probability(heard.gate @ np.array(self.gate))
+
+    def spend_of(self, heard: Heard) -> np.ndarray:
+        """Expected spend (n,) of those who return."""
+        return np.exp(heard.spend @ np.array(self.spend) + self.log_level)
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Models of some cutoffs, and what their members said of cutoffs that they had not seen."""
+
+    churn: ModelBundle
+    value: ModelBundle | None
+    heard: tuple[Heard, ...]
+    members: Members
+
+    @property
+    def fullest(self) -> ModelBundle:
+        """The value model, which holds the churn model; without money the churn model."""
+        return self.value or self.churn
+
+    def earlier(self, inside: float) -> list[tuple[Heard, Prediction]]:
+        """What this procedure says of every cutoff that was heard, when the others alone calibrate."""
+        others = [[h for h in self.heard if h is not one] for one in self.heard]
+        return [(h, calibrate(o, self.members, inside).predict(h)) for h, o in zip(self.heard, others, strict=True)]
+
+
+def ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Shipped:
+    """Models that learned from some mature cutoffs, calibrated on the later ones among them.
+
+    Args:
+        snapshots: With labels at all of these cutoffs.
+        config: Seed and interval.
+        cutoffs: What may be learned from; nothing else is looked at.
+        parameters: Of the trees, by 'churn' and 'spend'; what is missing has its default.
+    """
+    folds = folds_within(cutoffs, snapshots.task.horizon)
+    told = zip(folds, ages(folds, cutoffs, snapshots.task.horizon), strict=True)
+    heard = tuple(hear(snapshots, config, fold, age, parameters) for fold, age in told)
+    members = learn_members(take(snapshots, cutoffs), snapshots, config, parameters)
+    calibration = calibrate(heard, members, config.serving.interval)
+    if not heard and members.spend:
+        calibration = replace(calibration, spread=_spread_apart(snapshots, config, max(cutoffs), parameters))
+    kinds = ("churn", "value") if members.spend else ("churn",)
+    made = [_bundle(kind, members, calibration, snapshots, config, cutoffs, parameters) for kind in kinds]
+    return Shipped(made[0], made[1] if members.spend else None, heard, members)
+
+
+def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameters: Parameters) -> Heard:
+    """What members that learned from a fold's cutoffs say of its later one."""
+    members = learn_members(take(snapshots, fold.train), snapshots, config, parameters)
+    return _said(members, fold, age, take(snapshots, [fold.test]))
+
+
+def _said(members: Members, fold: Fold, age: float, truth: Sample) -> Heard:
+    X = encoded(truth, members.levels).features
+    gate = np.column_stack([margin.of(X) for margin in members.gate])
+    spend = np.column_stack([margin.of(X) for margin in members.spend]) if members.spend else np.empty((len(truth), 0))
+    return Heard(fold, age, truth, gate, spend)
+
+
+def learn_members(text: Sample, snapshots: Snapshots, config: Config, parameters: Parameters) -> Members:
+    """Every member, from some of the rows of snapshots; later ones weigh more."""
+    levels = learn_levels(text)
+    rows = encoded(text, levels)
+    fresh, weight = (recency(rows.dates, snapshots.task.horizon, half) for half in (PRIOR_HALF, TREES_HALF))
+    given = {"seed": config.training.seed, "categorical": tuple(levels)}
+    prior = churn_prior(rows.features, rows.churned, fresh)
+    gate = _with_trees(prior, ChurnClassifier, rows, rows.churned, weight, {**parameters.get("churn", {}), **given})
+    if not has_money(snapshots):
+        return Members(levels, gate, ())
+    back = rows.churned == 0
+    rows, fresh, weight = rows.take(back), fresh[back], weight[back]
+    spend = positive(rows.spend)
+    prior = spend_prior(rows.features, spend, fresh)
+    tuned = {**parameters.get("spend", {}), **given}
+    return Members(levels, gate, _with_trees(prior, SpendRegressor, rows, spend, weight, tuned))
+
+
+def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibration:
+    """Weights, slope, level and intervals that later cutoffs show; equal weights and no change where there are none."""
+    if not heard:
+        equal = [tuple(1 / len(of) for _ in of) for of in (members.gate, members.spend)]
+        return Calibration(equal[0], equal[1], Platt(), 0.0, None)
+    churned, back_by = [h.truth.churned for h in heard], [h.age for h in heard]
+    gate = stack([h.gate for h in heard], churned, churn_loss)
+    platt = fit_platt([h.gate @ gate for h in heard], churned, back_by)
+    if not members.spend:
+        return Calibration(tuple(gate), (), platt, 0.0, None)
+    returned = [np.flatnonzero(h.truth.churned == 0) for h in heard]
+    paid = [positive(h.truth.spend[back]) for h, back in zip(heard, returned, strict=True)]
+    spend = stack([h.spend[back] for h, back in zip(heard, returned, strict=True)], paid, spend_loss)
+    plain = Calibration(tuple(gate), tuple(spend), platt, 0.0, None)
+    value = [(1 - plain.churn_of(h)) * plain.spend_of(h) for h in heard]
+    level = fit_level(value, [h.truth.spend for h in heard], back_by)
+    levelled = replace(plain, log_level=level.shift)
+    return replace(levelled, spread=_spread(levelled, heard, inside, level.error))
+
+
+def _spread(calibration: Calibration, heard: Sequence[Heard], inside: float, level_error: float) -> Spread:
+    back = np.concatenate([1 - calibration.churn_of(h) for h in heard])
+    spend = np.concatenate([calibration.spend_of(h) for h in heard])
+    return fit_spread(back, spend, np.concatenate([h.truth.spend for h in heard]), inside, level_error)
+
+
+def _spread_apart(snapshots: Snapshots, config: Config, newest: date, parameters: Parameters) -> Spread:
+    """Where no cutoff is later than another's labels: the newest one, every half of its customers by the other half."""
+    rows = take(snapshots, [newest])
+    half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
+    parts = [(rows.take(side), rows.take(~side)) for side in (half, ~half)]
+    learned = [(learn_members(a, snapshots, config, parameters), b) for a, b in parts]
+    heard = [_said(members, Fold((), newest), 0.0, others) for members, others in learned]
+    return _spread(calibrate((), learned[0][0], config.serving.interval), heard, config.serving.interval, NO_FOLD.error)
+
+
+def has_money(snapshots: Snapshots) -> bool:
+    """Whether the log has amounts."""
+    return snapshots.rows["value"].null_count < snapshots.rows.num_rows
+
+
+def _with_trees(
+    prior: Margin,
+    estimator: type[Boosted],
+    rows: Sample,
+    label: np.ndarray,
+    weight: np.ndarray,
+    parameters: Mapping[str, Any],
+) -> tuple[Margin, ...]:
+    """The prior, trees of their own, and the prior with trees that correct it."""
+    plain = estimator(**parameters).correct(rows.features, label, weight=weight)
+    fewer = max(1, round(CORRECTION * plain.n_estimators))
+    correcting = estimator(**{**parameters, "n_estimators": fewer})
+    correcting.correct(rows.features, label, start=prior.of(rows.features), weight=weight)
+    corrected = Margin(prior.intercept, prior.terms, (correcting.booster_.model_to_string(),), (1.0,))
+    return prior, Margin(trees=(plain.booster_.model_to_string(),), weights=(1.0,)), corrected
+
+
+def _bundle(
+    kind: str,
+    members: Members,
+    calibration: Calibration,
+    snapshots: Snapshots,
+    config: Config,
+    cutoffs: Sequence[date],
+    parameters: Parameters,
+) -> ModelBundle:
+    """The models as text, with where they came from."""
+    task = snapshots.task
+    money = kind == "value"
+    return ModelBundle(
+        kind=kind,
+        name=config.name,
+        features=tuple(snapshots.names),
+        task={
+            "horizon": str(task.horizon),
+            "churn": task.churn,
+            "active_within": str(task.cohort.active_within),
+            "every": str(task.every),
+            "windows": [str(w) for w in task.windows],
+        },
+        gate=combined(members.gate, calibration.gate),
+        slope=calibration.platt.slope,
+        intercept=calibration.platt.intercept,
+        spend=combined(members.spend, calibration.spend) if money else None,
+        log_level=calibration.log_level if money else 0.0,
+        spread=calibration.spread if money else None,
+        facts={
+            "fingerprint": snapshots.fingerprint,
+            "own_features": snapshots.own,
+            "cutoffs": [str(c) for c in sorted(cutoffs)],
+            "seed": config.training.seed,
+            "parameters": {name: dict(values) for name, values in parameters.items()},
+            "members": {"gate": list(calibration.gate), **({"spend": list(calibration.spend)} if money else {})},
+        },
+        levels=members.levels,
+    )
