@@ -6,7 +6,7 @@ would be a look ahead, so until then the term runs. Terms that start on one day 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import ibis
 
@@ -155,19 +155,6 @@ def standing(horizon: Window) -> Iterator[Feature]:
     )
 
 
-def anniversary() -> Feature:
-    """How long ago the running cover had its last anniversary, in years of 365.25 days."""
-    return Feature(
-        f"{STEM}_anniversary_days",
-        _while_running("age", lambda age: (age * 4 % 1461) // 4),
-        "subscription age",
-        "days since the last anniversary of the running subscription",
-        "last anniversary of the subscription {value:days} ago",
-        "days",
-        unread="no subscription runs",
-    )
-
-
 def _ends() -> Iterator[Feature]:
     yield _counted("terms_running", "running", "running terms", "subscription end", "terms that run")
     yield _counted("terms_ended_ever", "ended", "terms ended", "subscription end", "terms that ended so far")
@@ -221,5 +208,5 @@ def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Fe
     )
 
 
-def _while_running(measure: str, of: Callable[[ibis.Value], ibis.Value] = lambda value: value) -> Compute:
-    return lambda m: (m[f"{STEM}:running"] > 0).ifelse(of(m[f"{STEM}:{measure}"]), ibis.null("int64"))
+def _while_running(measure: str) -> Compute:
+    return lambda m: (m[f"{STEM}:running"] > 0).ifelse(m[f"{STEM}:{measure}"], ibis.null("int64"))
