@@ -49,6 +49,7 @@ RULES = {
     "recency alone": "risk from the days since the last order, and nothing else",
     "past mean rate": "everybody goes on as before, at their own average pace",
     "logistic regression on RFM": "a standard formula on recency, frequency and money",
+    "tenure hazard": "how often contracts of the same age were cancelled, and nothing else",
     "BG/NBD and Gamma-Gamma": "a probability model of buying until one leaves, from each customer's own rhythm",
 }
 

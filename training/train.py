@@ -54,8 +54,11 @@ def train(config: Config, which: str = "all") -> Trained:
         UsageError: Value is asked for and the log has no money, or the tracking store does not answer. If it fell
             silent after the learning, what was learned is kept in a folder that the message names.
     """
-    if which == "value" and not config.events.amount:
-        raise UsageError("[events] amount is not set: without money there is churn but no value")
+    if which == "value" and not config.has_value:
+        raise UsageError(
+            "[events] amount is not set: without money there is churn but no value"
+            + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
+        )
     tracking.require_server(config)
     rows = snapshots.from_config(config)
     registry.connect(config)
