@@ -167,6 +167,26 @@ def rollback(path: str, which: str) -> None:
 
 
 @cli.command()
+@click.option("--cutoffs", type=click.IntRange(min=1), default=12, show_default=True, help="Judge at the last so many.")
+@click.option("--learning-curve", is_flag=True, help="Instead: the last cutoff, learned from few to all customers.")
+@click.pass_obj
+def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
+    """Judge the models at past cutoffs beside the ladder of simpler ones."""
+    from training import backtest as rolled
+    from training import curve as grown
+
+    config = load(path)
+    if learning_curve:
+        curve = grown.learning_curve(config)
+        text, folder, run_id = grown.describe(curve), curve.folder, curve.run_id
+    else:
+        made = rolled.backtest(config, cutoffs)
+        text, folder, run_id = rolled.describe(made), made.folder, made.run_id
+    click.echo(text)
+    _closing(f"{folder}; MLflow run {run_id}", "regulars train", path)
+
+
+@cli.command()
 @click.option("--cutoff", type=_Day(), required=True, help="Score the cohort as known before this day.")
 @click.option("--contributions", is_flag=True, help="Also write every feature's contribution.")
 @click.pass_obj

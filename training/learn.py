@@ -19,7 +19,7 @@ from training.baselines import Prediction
 from training.boosted import Boosted
 from training.bundle import ModelBundle
 from training.churn import ChurnClassifier
-from training.evaluate import OURS, Evaluation, coverage, evaluate, together
+from training.evaluate import OURS, Evaluation, coverage, evaluate, segments_of, together
 from training.hazard import ladder
 from training.levels import encoded, learn_levels, text_columns
 from training.recipe import Heard, has_money, ship
@@ -152,8 +152,7 @@ def _evaluate(
     """The judge on the last cutoff, with intervals, segments and ladder; then what was heard of each earlier one."""
     settings, horizon = config.training, snapshots.task.horizon
     common: dict[str, Any] = {"seed": settings.seed, "resamples": settings.bootstrap}
-    new = truth.column("tenure_days") <= horizon.days
-    segments = {"new within a horizon": new, "established": ~new}
+    segments = segments_of(truth, horizon)
     past = take(snapshots, plan.test.train)
     rules = {name: rule(past, truth, horizon) for name, rule in ladder(snapshots.task).items()}
     ours = Prediction(judged["churn_probability"], judged.get("value"))
