@@ -124,8 +124,9 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
 @click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
 @click.option("--compare", is_flag=True, help="Also print champion against challenger, and the verdict of each gate.")
 @click.option("--log", "kept", metavar="FOLDER", help="Log a training that was kept when MLflow did not answer.")
+@click.option("--resume", is_flag=True, help="Go on with a tuning of the same data that was interrupted.")
 @click.pass_obj
-def train(path: str, which: str, compare: bool, kept: str | None) -> None:
+def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) -> None:
     """Tune, calibrate, judge and register the churn and value models; champions where the gates let them."""
     from training import promote
     from training import train as room
@@ -133,7 +134,7 @@ def train(path: str, which: str, compare: bool, kept: str | None) -> None:
     if kept:
         settled = room.log_later(load(path), Path(kept))
     else:
-        settled = trained = room.train(load(path), which)
+        settled = trained = room.train(load(path), which, resume=resume)
         click.echo(room.describe(trained.learned))
     if compare:
         click.echo(f"\n{promote.describe(settled.decision)}")

@@ -21,6 +21,7 @@ from training.split import Sample
 from training.value import SpendRegressor
 
 SEED = 0
+PLAIN = "plain LightGBM"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def plain_lightgbm(train: Sample, test: Sample, horizon: Window) -> Prediction:
     rows, X = encoded(train, levels), encoded(test, levels).features
     given: dict[str, Any] = {"seed": SEED, "categorical": tuple(levels)}
     churn = ChurnClassifier(**given).fit(rows.features, rows.churned).predict_proba(X)[:, 1]
-    if not _money(train):
+    if not np.any(train.value):
         return Prediction(churn, None)
     back = rows.take(rows.churned == 0)
     return Prediction(churn, (1 - churn) * SpendRegressor(**given).fit(back.features, back.spend).predict(X))
@@ -127,7 +128,7 @@ LADDER: dict[str, Rung] = {
     "past mean rate": past_rate,
     "logistic regression on RFM": rfm_logistic,
     "BG/NBD and Gamma-Gamma": buying_rhythm,
-    "plain LightGBM": plain_lightgbm,
+    PLAIN: plain_lightgbm,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from features.task import Task, Window
-from training.baselines import LADDER, Prediction
+from training.baselines import LADDER, PLAIN, Prediction
 from training.split import Sample
 
 AGE = "subscription_age_days"
@@ -32,7 +32,7 @@ def tenure_hazard(train: Sample, test: Sample, horizon: Window) -> Prediction:
 
 def ladder(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
     """The rules that a model of a task must climb; those that read silence say nothing of contracts."""
-    return {"tenure hazard": tenure_hazard} if task.contractual else LADDER
+    return {"tenure hazard": tenure_hazard, PLAIN: LADDER[PLAIN]} if task.contractual else LADDER
 
 
 def _steps(age: np.ndarray, horizon: Window) -> np.ndarray:

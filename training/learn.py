@@ -71,7 +71,7 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
     plan = split(sorted({m.date() for m in snapshots.rows["cutoff"].unique().to_pylist()}), snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
-    parameters = {name: t.parameters for name, t in tuned.items() if t.kept}
+    parameters = {name: t.used for name, t in tuned.items()}
     with tqdm(total=3, desc="learning", leave=False, disable=None) as steps:
         earlier = ship(snapshots, config, plan.test.train, parameters)
         truth = take(snapshots, [plan.test.test])

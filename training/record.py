@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +149,8 @@ def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairne
         figure.savefig(folder / "plots" / f"{name}.png")
     (folder / CARD).write_text(card, encoding="utf-8")
     (folder / "config.json").write_text(_json(_open_config(config)), encoding="utf-8")
+    found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
+    (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
     (folder / "environment.json").write_text(_json(environment()), encoding="utf-8")
 
 
@@ -188,7 +190,8 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
 def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str, Any]:
     found = {
         **{f"task.{key}": value for key, value in learned.churn.task.items()},
-        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.parameters.items()},
+        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
+        **{f"{name}.members": weights for name, weights in learned.judge.facts["members"].items()},
         "seed": config.training.seed,
         "trials": config.training.trials,
         "features": len(snapshots.features),
