@@ -124,8 +124,9 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
 @click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
 @click.option("--compare", is_flag=True, help="Also print champion against challenger, and the verdict of each gate.")
 @click.option("--log", "kept", metavar="FOLDER", help="Log a training that was kept when MLflow did not answer.")
+@click.option("--resume", is_flag=True, help="Go on with a tuning of the same data that was interrupted.")
 @click.pass_obj
-def train(path: str, which: str, compare: bool, kept: str | None) -> None:
+def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) -> None:
     """Tune, calibrate, judge and register the churn and value models; champions where the gates let them."""
     from training import promote
     from training import train as room
@@ -133,7 +134,7 @@ def train(path: str, which: str, compare: bool, kept: str | None) -> None:
     if kept:
         settled = room.log_later(load(path), Path(kept))
     else:
-        settled = trained = room.train(load(path), which)
+        settled = trained = room.train(load(path), which, resume=resume)
         click.echo(room.describe(trained.learned))
     if compare:
         click.echo(f"\n{promote.describe(settled.decision)}")
@@ -164,6 +165,26 @@ def rollback(path: str, which: str) -> None:
     from training.aliases import rollback as run
 
     _moved(run(load(path), which), path)
+
+
+@cli.command()
+@click.option("--cutoffs", type=click.IntRange(min=1), default=12, show_default=True, help="Judge at the last so many.")
+@click.option("--learning-curve", is_flag=True, help="Instead: the last cutoff, learned from few to all customers.")
+@click.pass_obj
+def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
+    """Judge the models at past cutoffs beside the ladder of simpler ones."""
+    from training import backtest as rolled
+    from training import curve as grown
+
+    config = load(path)
+    if learning_curve:
+        curve = grown.learning_curve(config)
+        text, folder, run_id = grown.describe(curve), curve.folder, curve.run_id
+    else:
+        made = rolled.backtest(config, cutoffs)
+        text, folder, run_id = rolled.describe(made), made.folder, made.run_id
+    click.echo(text)
+    _closing(f"{folder}; MLflow run {run_id}", "regulars train", path)
 
 
 @cli.command()

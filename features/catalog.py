@@ -70,12 +70,13 @@ def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
 
 
 def families(task: Task, contract: Contract) -> tuple[Family, ...]:
-    """The families of a task on a log; the first gives every customer with a purchase a row.
+    """The families of a task on a log; the first gives every customer with a purchase, or with a term, a row.
 
     Raises:
         UsageError: Two sections would give features of the same name.
     """
-    found = (*_of_events(task, contract), *_of_sides(task, contract), *_of_customers(contract))
+    of_events = _of_contracts(task, contract) if task.contractual else _of_events(task, contract)
+    found = (*of_events, *_of_sides(task, contract), *_of_customers(contract))
     _refuse_same_names(found)
     return tuple(_within_reach(family, contract) for family in found)
 
@@ -113,6 +114,31 @@ def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     )
 
 
+def _of_contracts(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of a contractual business: the terms first, which every customer has, then what the events add.
+
+    BG/NBD stays out: it foresees who falls silent, where a contract says when it ends. Events that are nothing but the
+    starts of the terms add nothing.
+    """
+    terms = _subscriptions(contract)
+    if contract.only_terms:
+        columns, alone = subscriptions.standing(task.horizon), partial(subscriptions.measures, alone=True)
+        return (replace(terms, features=(*columns, *terms.features), measures=alone),)
+    return (terms, *(_may_lack(f) for f in _of_events(task, contract) if f.name != "expected"))
+
+
+def _may_lack(family: Family) -> Family:
+    """The family for customers who may not have any event."""
+    never = "no order so far"
+    features = tuple(f if f.unread else replace(f, unread=never) for f in family.features)
+    return replace(family, features=features)
+
+
+def _subscriptions(contract: Contract) -> Family:
+    columns = tuple(subscriptions.features(contract.has_end, contract.has_price))
+    return Family("subscriptions", columns, subscriptions.measures, section="subscriptions")
+
+
 def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
     """The families of the tables beside the events."""
     found = [
@@ -125,9 +151,8 @@ def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
             Family("contacts_actions", tuple(contacts.variety()), contacts.actions, section="contacts"),
             Family("contacts_answers", tuple(contacts.answered()), contacts.answers, section="contacts"),
         ]
-    if contract.has_subscriptions:
-        columns = tuple(subscriptions.features(contract.has_end, contract.has_price))
-        found.append(Family("subscriptions", columns, subscriptions.measures, section="subscriptions"))
+    if contract.has_subscriptions and not task.contractual:
+        found.append(_subscriptions(contract))
     return tuple(found)
 
 

@@ -50,7 +50,7 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, ow
         parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
         refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
         wide = reduce(join, parts.values())
-        cohort = wide.filter(wide.recency <= task.cohort.active_within.days)
+        cohort = wide.filter(_belongs(wide, task))
         compared = [stage(family.name, family.among(cohort)) for family in made if family.among]
     cohort = reduce(join, compared, cohort)
     refuse_unusable(own, cohort, engine)
@@ -58,6 +58,13 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, ow
     return Made(
         cohort.select(customer_id=cohort.customer_id, cutoff=cohort.cutoff.cast("timestamp"), **columns), past.orders
     )
+
+
+def _belongs(wide: ibis.Table, task: Task) -> ibis.Value:
+    """Whether a customer is in the cohort: has a running term, or had a purchase lately."""
+    if task.contractual:
+        return wide["subscription:running"] > 0
+    return wide.recency <= task.cohort.active_within.days
 
 
 def join(left: ibis.Table, right: ibis.Table) -> ibis.Table:

@@ -58,9 +58,49 @@ class Config(Section):
         return (self.folder / Path(text).expanduser()).resolve()
 
     @property
+    def only_terms(self) -> bool:
+        """Whether the business has nothing but the terms of its contracts: the events are their starts."""
+        terms = self.subscriptions
+        if terms is None or self.task.churn != "cancelled":
+            return False
+        return self.events.model_copy(update={"until": terms.until}) == Events.model_validate(terms.starts())
+
+    @property
+    def has_value(self) -> bool:
+        """Whether there is money to foresee: amounts of events or, for contracts, prices of so many days each."""
+        terms = self.subscriptions
+        priced = terms is not None and terms.price_every is not None and self.task.churn == "cancelled"
+        return bool(self.events.amount) or priced
+
+    @property
     def output(self) -> Path:
         """The folder for scores, contributions and reports."""
         return self.path(self.serving.output)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starts_as_events(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A contractual business may leave [events] out: the starts of its terms take their place."""
+        task, terms = values.get("task"), values.get("subscriptions")
+        if "events" in values or not (isinstance(task, dict) and task.get("churn") == "cancelled"):
+            return values
+        try:
+            return {**values, "events": Subscriptions.model_validate(terms).starts()}
+        except ValidationError:  # what is wrong is told where [subscriptions] itself is read, and not of [events] too
+            return {**values, "events": {"source": "none", "customer": "none", "time": "none"}}
+
+    @model_validator(mode="after")
+    def _check_contracts(self) -> Config:
+        terms = self.subscriptions
+        if self.task.churn == "cancelled" and (terms is None or not terms.end):
+            needed = "end = the column of the day on which a term ended" if terms else "the table of the terms"
+            raise ValueError(f"[task] churn = 'cancelled' is read from [subscriptions]: give it {needed}")
+        if terms and terms.until and not self.only_terms:
+            raise ValueError(
+                "[subscriptions] until is for a business without [events]; here they say how far the log goes: "
+                "set [events] until"
+            )
+        return self
 
 
 def load(path: str | Path) -> Config:
@@ -119,6 +159,8 @@ def _explain(error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place} is missing; it is required"
     message = error["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
     found = error.get("input")
     shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) and repr(found) not in message else ""
     return f"{place}: {message[:1].lower() + message[1:]}{shown}" if place else message

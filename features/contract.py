@@ -38,6 +38,9 @@ class Contract:
         attributes: Those of the customer table that features may use.
         has_control: Whether the contacts name the action that means: nothing was done.
         has_end: Whether the terms of subscriptions may end.
+        price_days: How many days one price of a term pays for; 0 where that is not said.
+        cancelled: The reasons for which a term ends that are churn; empty where every end is.
+        only_terms: Whether the events are nothing but the starts of the terms.
         as_of_today: Those that are left out: nothing says what they were at a past cutoff.
         beyond: Windows, in days, that are longer than the whole log: their features are null.
     """
@@ -57,6 +60,9 @@ class Contract:
     has_subscriptions: bool = False
     has_end: bool = False
     has_price: bool = False
+    price_days: int = 0
+    cancelled: tuple[str, ...] = ()
+    only_terms: bool = False
     beyond: tuple[int, ...] = ()
 
 
@@ -78,6 +84,9 @@ def contract(config: Config, has_clock: bool, attributes: tuple[Attribute, ...] 
         has_subscriptions=terms is not None,
         has_end=terms is not None and bool(terms.end),
         has_price=terms is not None and bool(terms.price),
+        price_days=terms.price_every.days if terms is not None and terms.price_every else 0,
+        cancelled=terms.cancelled if terms is not None else (),
+        only_terms=config.only_terms,
     )
 
 

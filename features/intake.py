@@ -126,13 +126,14 @@ def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
     """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
     from features.customers import with_customers  # both read columns with the functions of this module
     from features.sides import read_sides
+    from features.terms import with_reach
 
     sides = read_sides(config, engine)
     if sides:
         held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
         identity = json.dumps([tables.fingerprint, held], sort_keys=True)
         tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
-    return with_customers(tables, config, engine)
+    return with_reach(with_customers(tables, config, engine), engine)
 
 
 def shape(text: str) -> str:
@@ -242,7 +243,7 @@ def as_moment(
         raise UsageError(
             f"[{place}] {role}: column {column.get_name()!r} holds {kind}; expected a time, a date, text or YYYYMMDD"
         )
-    if section.time_format and role != "known_at":
+    if section.time_format and role not in ("known_at", "end_known_at"):
         return _to_utc(engine.parse_time(column, section.time_format), section, engine)
     text = column.replace("/", "-")
     zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (ZONED, BARE))

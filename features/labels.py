@@ -1,10 +1,20 @@
-"""What happened after a cutoff: inactivity churn and future value, null until the horizon has passed."""
+"""What happened after a cutoff: churn by silence or cancellation, and future value; null until the horizon has passed.
+
+A contract is cancelled where its cover ends by cancellation in [cutoff, cutoff + horizon) and is not renewed. Cover
+goes on while a term begins no more than GRACE after the end before it, and before the horizon's end: what is renewed
+later cannot be seen. Who comes back after a longer break had left. Where several terms end last, on one day, one that
+was cancelled is enough. Cover that ends otherwise, by death or by anything else that `cancelled` does not name, is a
+competing end: no churn.
+"""
 
 from __future__ import annotations
 
 import ibis
 
 from features.intake import TICKS
+from features.past import KEYS
+from features.subscriptions import GRACE
+from features.task import Window
 
 
 def labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
@@ -25,8 +35,48 @@ def labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
     )
 
 
-def label_columns(joined: ibis.Table, mature: ibis.Value, has_amount: bool) -> dict[str, ibis.Value]:
-    """`churned` (int8: 1 no purchase within the horizon) and `value` (money), null where the label is immature."""
-    churned = (joined.purchases.fill_null(0) == 0).cast("int8")
-    value = joined.net.fill_null(0.0) if has_amount else ibis.null("float64")
-    return {"churned": mature.ifelse(churned, ibis.null("int8")), "value": mature.ifelse(value, ibis.null("float64"))}
+def cover(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table:
+    """What became of the cover of each customer and cutoff.
+
+    Args:
+        terms: From `past.unfolding`: customer_id, cutoff, term, start and end (days from the cutoff), known, cancelled,
+            price (ticks).
+        horizon: Of the labels.
+        price_days: How many days one price pays for; 0 where that is not known.
+
+    Returns:
+        customer_id, cutoff, known (1: a running term was), ended (1: the cover does not last to the horizon's end),
+        cancelled (1: and that by cancellation), and paid: the prices of the days in force within the horizon, in money.
+    """
+    earlier = ibis.window(group_by=KEYS, order_by=[terms.start, terms.term], preceding=(None, 1))
+    linked = terms.mutate(reach=terms.end.max().over(earlier))
+    breaks = (linked.start - linked.reach > GRACE.days).ifelse(linked.start, ibis.null("int64"))
+    broken = linked.mutate(broken=breaks.min().over(ibis.window(group_by=KEYS)))
+    first = broken.mutate(unbroken=broken.broken.isnull() | (broken.start < broken.broken))
+    ends = first.unbroken.ifelse(first.end, ibis.null("int64"))
+    whole = first.mutate(last=ends.max().over(ibis.window(group_by=KEYS)))
+    over = whole.unbroken & (whole.end == whole["last"]) & (whole["last"] < horizon.days)
+    days = whole.end - ibis.greatest(whole.start, 0)
+    paid = (whole.price * ibis.greatest(days, 0)).sum().cast("int64") / (TICKS * price_days) if price_days else None
+    return whole.group_by(KEYS).aggregate(
+        known=whole.known.cast("int64").max(),
+        ended=over.cast("int64").max(),
+        cancelled=(over & whole.cancelled).cast("int64").max(),
+        paid=ibis.null("float64") if paid is None else paid.fill_null(0.0),
+    )
+
+
+def label_columns(churned: ibis.Value, value: ibis.Value, mature: ibis.Value) -> dict[str, ibis.Value]:
+    """`churned` (int8: 1 left within the horizon) and `value` (money), null where the label is immature."""
+    none, unknown = ibis.null("int8"), ibis.null("float64")
+    return {"churned": mature.ifelse(churned.cast("int8"), none), "value": mature.ifelse(value, unknown)}
+
+
+def silence(joined: ibis.Table) -> ibis.Value:
+    """Whether there was no purchase; who is not in the labels did nothing."""
+    return joined.purchases.fill_null(0) == 0
+
+
+def net(joined: ibis.Table, has_amount: bool) -> ibis.Value:
+    """Net money within the horizon, 0 for who did nothing; null where the log has none."""
+    return joined.net.fill_null(0.0) if has_amount else ibis.null("float64")

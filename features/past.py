@@ -102,6 +102,27 @@ def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     return rows.join(moments, inside)
 
 
+def unfolding(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+    """Terms joined to every cutoff before whose horizon's end they begin and before which no end of theirs was known.
+
+    Args:
+        terms: start, start_seen, end and end_seen (when they had come and were known; an end is null while the term
+            runs), as dates.
+        moments: One row a cutoff.
+        horizon: Of the labels.
+
+    Returns:
+        The rows with `cutoff`, and start and end in days from it: end lies in [0, horizon], where the horizon's length
+        means that the term is in force when the horizon ends, and 0 also that it had ended before, unknown to all;
+        `known`: the term was known, so that its customer belonged to the cohort.
+    """
+    begun = terms.start < moments.cutoff + ibis.interval(days=horizon.days)
+    joined = terms.join(moments, begun & (terms.end_seen.isnull() | (terms.end_seen >= moments.cutoff)))
+    start, end = (joined[name].delta(joined.cutoff, unit="day").cast("int64") for name in ("start", "end"))
+    known = joined.start_seen < joined.cutoff
+    return joined.mutate(start=start, end=end.fill_null(horizon.days).clip(0, horizon.days), known=known)
+
+
 def aged(rows: ibis.Table) -> ibis.Table:
     """Adds age: days from `day` to the cutoff, from 1 on."""
     return rows.mutate(age=rows.cutoff.delta(rows.day, unit="day").cast("int64"))

@@ -22,6 +22,7 @@ from features.files import write_whole
 from features.intake import TICKS, Tables
 from features.sides_audit import side_facts, side_lines, side_notes
 from features.task import Task, Window
+from features.terms import contract_breaches, contract_facts, contract_lines, contract_notes
 
 STRAY_SHARE = 0.01
 LONG_GAP = Window(7)
@@ -36,6 +37,7 @@ class Audit:
         months: Events, orders, customers and net amount by month.
         sides: The tables beside the events (`sides_audit.side_facts`).
         customer_table: What the table of customers holds (`customers.customer_facts`), or None where there is none.
+        contracts: What the terms come to (`terms.contract_facts`), or None where churn is not 'cancelled'.
         breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing and stops nothing.
     """
@@ -59,6 +61,7 @@ class Audit:
     months: tuple[dict[str, Any], ...]
     sides: tuple[Mapping[str, Any], ...]
     customer_table: Mapping[str, Any] | None
+    contracts: Mapping[str, Any] | None
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
@@ -85,6 +88,7 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
     gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
+    contracts = contract_facts(tables, task, mature_cutoffs(tables, task), engine)
     return Audit(
         rows_read=tables.rows_read,
         rows=tables.rows,
@@ -104,9 +108,15 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
         gaps=tuple(_gaps(days)[:5]),
         months=tuple(_months(tables, engine)),
         customer_table=table,
+        contracts=contracts,
         breaches=tuple(breaches(tables, task, engine, days)),
         sides=beside,
-        notes=(*_notes(tables, task, duplicates), *customer_notes(table), *side_notes(beside, tables, task)),
+        notes=(
+            *_notes(tables, task, duplicates),
+            *contract_notes(contracts, tables),
+            *customer_notes(table),
+            *side_notes(beside, tables, task),
+        ),
         fingerprint=tables.fingerprint,
     )
 
@@ -158,7 +168,7 @@ def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list
         )
     if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
-    return [*found, *customer_breaches(tables, engine)]
+    return [*found, *contract_breaches(tables, task, engine), *customer_breaches(tables, engine)]
 
 
 def _stray(days: pa.Table, task: Task) -> list[str]:
@@ -197,7 +207,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
             f"the window{'' if one else 's'} {', '.join(beyond)} {'is' if one else 'are'} longer than the log "
             f"({span} days): {'its' if one else 'their'} features are null"
         )
-    if not tables.contract.has_amount:
+    if not tables.contract.has_amount and not tables.contract.price_days:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
     count = len(mature_cutoffs(tables, task))
     notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
@@ -250,10 +260,12 @@ def _plain(value: Any) -> Any:
 def describe(report: Audit) -> str:
     """The audit as text for a terminal."""
     money = report.net_amount is not None
+    alone = report.contracts is not None and report.contracts["only_terms"]
+    once = "" if alone else f", {report.one_time_buyers_share:.1%} of buyers bought once"
     lines = [
         f"rows           {report.rows:,} usable of {report.rows_read:,} read",
-        f"customers      {report.customers:,}, {report.one_time_buyers_share:.1%} of buyers bought once",
-        f"purchases      {report.orders:,} orders",
+        f"customers      {report.customers:,}{once}",
+        *([] if alone else [f"purchases      {report.orders:,} orders"]),
         f"span           {report.first} to {report.last}, complete until {report.complete_until}",
     ]
     if money:
@@ -268,8 +280,13 @@ def describe(report: Audit) -> str:
         lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
+    lines += contract_lines(report.contracts)
     lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
-    lines += ["", f"{'month':<9}{'events':>12}{'customers':>12}" + (f"{'net amount':>18}" if money else "")]
+    lines += [
+        "",
+        f"{'month':<9}{'terms begun' if alone else 'events':>12}{'customers':>12}"
+        + (f"{'net amount':>18}" if money else ""),
+    ]
     most = max(month["events"] for month in report.months)
     for month in report.months:
         net = f"{month['net_amount']:>18,.2f}" if money else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -12,10 +12,10 @@ from features.task import Cohort, Task, Window
 # Keys of a section that name one column, and those that name several.
 ROLES = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
-    "cost", "propensity", "start", "end", "price",
+    "cost", "propensity", "start", "end", "end_known_at", "price", "reason",
 )  # fmt: skip
 LISTS = ("kinds", "attributes")
-IDS = ("customer", "order", "id", "action")
+IDS = ("customer", "order", "id", "action", "reason")
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
@@ -134,14 +134,40 @@ class Subscriptions(TableSection):
 
     start: str = Field(description="column of the first day of the term")
     end: str = Field("", description="column of the day on which it ended; empty or null: it runs")
+    end_known_at: str = Field("", description="column of when the end became known; empty: with the row, on its day")
+    reason: str = Field("", description="column of why it ended")
+    cancelled: tuple[str, ...] = Field((), description="the values of `reason` that are churn; other ends are not")
     price: str = Field("", description="column of the money of the term")
+    price_every: Duration | None = Field(None, description="how long one price pays for, such as '30d'")
+    until: str = Field("", description="without [events]: a date up to which the terms are complete")
+
+    @model_validator(mode="after")
+    def _check(self) -> Subscriptions:
+        for key, needed in (("reason", "end"), ("end_known_at", "end"), ("price_every", "price")):
+            if getattr(self, key) and not getattr(self, needed):
+                raise ValueError(f"{key} is given, and {needed} is not: name the column of {needed}")
+        if self.cancelled and not self.reason:
+            raise ValueError("cancelled names values of reason: set reason to the column that says why a term ended")
+        if self.reason and not self.cancelled:
+            raise ValueError(
+                f"reason is given, and cancelled is not: list the values of {self.reason!r} that are churn, such as "
+                'cancelled = ["surrender"]; other ends are not churn'
+            )
+        return self
+
+    def starts(self) -> dict[str, Any]:
+        """The [events] of a business that has nothing but its terms: each start is an event, without an amount."""
+        shared = {key for key in TableSection.model_fields if key in Events.model_fields}
+        return self.model_dump(include=shared | {"until"}) | {"time": self.start}
 
 
 class TaskConfig(Section):
     """[task]: what is predicted and from which windows."""
 
     horizon: Duration = Field(Window(90), description="the label sees this long after a cutoff")
-    churn: Literal["inactive"] = Field("inactive", description="'inactive': no purchase within the horizon")
+    churn: Literal["inactive", "cancelled"] = Field(
+        "inactive", description="'inactive': no purchase within the horizon; 'cancelled': the contract is"
+    )
     active_within: Duration = Field(Window(365), description="the cohort: a purchase within this long before a cutoff")
     every: Duration = Field(Window(30), description="spacing of training cutoffs")
     windows: tuple[Duration, ...] = Field(

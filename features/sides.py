@@ -99,7 +99,8 @@ def read_sides(config: Config, engine: Engine) -> dict[str, Side]:
         of activities: time, measure (ticks), one text column a kind (`kind_<slug>`);
         of contacts: time, action, held_out (nothing was done), cost (ticks), propensity;
         of subscriptions, where the start and the end of a term are rows of their own, each with its own day:
-        term (a number within the customer), part ('start' or 'end'), price (ticks, on the start).
+        term (a number within the customer), part ('start' or 'end'), price (ticks, on the start), cause (why it ended)
+        and cancelled (whether that is churn), both on the end.
 
     Raises:
         DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
@@ -132,7 +133,7 @@ def read_side(key: str, place: str, section: TableSection, form: Form, config: C
     source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
     reading = Reading(place, section, source, engine)
     need_columns(reading.source, section, place)
-    for role in reading.named(*form.times, "known_at"):
+    for role in reading.named(*form.times, "known_at", "end_known_at"):
         refuse_mixed_zones(reading.source, section, engine, role, place)
     rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", form.normalise(reading))
@@ -240,25 +241,44 @@ def _contact(reading: Reading) -> ibis.Table:
 
 def _term(reading: Reading) -> ibis.Table:
     """One row a term; `_parts` makes two of those that end."""
-    has_end = bool(cast(Subscriptions, reading.section).end)
-    start, end = reading.moment("start"), reading.moment("end") if has_end else ibis.null("timestamp")
-    unreadable = {"unreadable end": reading.given("end").notnull() & end.isnull()} if has_end else {}
+    section, start = cast(Subscriptions, reading.section), reading.moment("start")
+    times = {role: reading.moment(role) for role in reading.named("end", "end_known_at")}
+    end, told = (times.get(role, ibis.null("timestamp")) for role in ("end", "end_known_at"))
+    unreadable = {f"unreadable {role}": reading.given(role).notnull() & time.isnull() for role, time in times.items()}
+    cause = as_identifier(reading.source[section.reason]) if section.reason else ibis.null("string")
+    left = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
     checks = {**unreadable, "impossible end": end < start, **number_checks(reading, "price")}
     return contract_rows(
-        reading, "start", checks, lambda reason: {"end": end.date(), "price": _ticks(reading, "price", reason)}
+        reading,
+        "start",
+        checks,
+        lambda reason: {
+            "end": end.date(),
+            "end_seen": told.date(),
+            "price": _ticks(reading, "price", reason),
+            "cause": cause,
+            "cancelled": left,
+        },
     )
 
 
 def _parts(terms: ibis.Table) -> ibis.Table:
     """The start and the end of each term as rows of their own, so that neither is seen before it came."""
-    order = [terms.day, *(column.asc(nulls_first=True) for column in (terms.end, terms.price)), terms.seen]
+    order = [
+        terms.day,
+        *(terms[name].asc(nulls_first=True) for name in ("end", "end_seen", "price", "cause")),
+        terms.seen,
+    ]
     numbered = terms.mutate(term=ibis.row_number().over(group_by=terms.customer_id, order_by=order))
-    starts = numbered.mutate(part=ibis.literal("start"))
+    starts = numbered.mutate(part=ibis.literal("start"), cause=ibis.null("string"), cancelled=ibis.null("boolean"))
     ended = numbered.filter(numbered.end.notnull())
     ends = ended.mutate(
-        part=ibis.literal("end"), day=ended.end, seen=ibis.greatest(ended.end, ended.seen), price=ibis.null("int64")
+        part=ibis.literal("end"),
+        day=ended.end,
+        seen=ibis.greatest(ended.end, ended.seen, ibis.coalesce(ended.end_seen, ended.end)),
+        price=ibis.null("int64"),
     )
-    columns = ("customer_id", "day", "seen", "term", "part", "price")
+    columns = ("customer_id", "day", "seen", "term", "part", "price", "cause", "cancelled")
     return ibis.union(starts.select(columns), ends.select(columns))
 
 

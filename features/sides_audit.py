@@ -54,7 +54,7 @@ def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     """How many customers there are, how many the events do not know, and how many never bought."""
     e = tables.events
     orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
-    bought = (orders.net > 0) if tables.contract.has_amount else ibis.literal(True)
+    bought = (orders.net > 0) if tables.contract.has_amount else orders.order_id.notnull()
     known = orders.group_by("customer_id").aggregate(bought=bought.any())
     each = rows.select("customer_id").distinct().left_join(known, "customer_id")
     strange = each.filter(each.bought.isnull()).select("customer_id")
@@ -78,11 +78,12 @@ def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
         yield "has no rows yet"
         return
     if one["unknown"]:
+        lost = "nobody is predicted before a purchase, so their rows are not used"
         yield (
             f"{one['unknown']:,} of {one['customers']:,} customers have no event (such as "
-            f"{sample(one['strangers'])}): nobody is predicted before a purchase, so their rows are not used"
+            f"{sample(one['strangers'])}): {'features of events are null' if task.contractual else lost}"
         )
-    if one["never_bought"]:
+    if one["never_bought"] and not task.contractual:
         yield f"{one['never_bought']:,} of {one['customers']:,} customers have events but never bought: likewise"
     if one["table"] == "contacts" and tables.contract.has_control and not one["held_out_rows"]:
         yield "names a control, but no row has that action: nobody was held out, or control is spelt otherwise"
@@ -90,7 +91,9 @@ def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
 
 
 def _spans(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
-    """Ends that lie more than a horizon from those of the events."""
+    """Ends that lie more than a horizon from those of the events; terms that stand for the events have none apart."""
+    if one["table"] == "subscriptions" and tables.contract.only_terms:
+        return
     late, early = (one["first"] - tables.first).days, (tables.last - one["last"]).days
     if late > task.horizon.days:
         yield f"begins on {one['first']}, {late} days after the events: earlier cutoffs know nothing of it"

@@ -23,13 +23,14 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place, folder_in_place
 from features.intake import Tables, load
-from features.labels import label_columns, labels
+from features.labels import cover, label_columns, labels, net, silence
 from features.own import NOTHING, Own
 from features.own import read as read_own
-from features.past import KEYS, ahead, cutoff_rows, order_days
+from features.past import KEYS, ahead, cutoff_rows, order_days, unfolding
 from features.reuse import Shelf, keys
 from features.reuse import shelf as open_shelf
 from features.schema import mature_cutoffs, require, within_reach
+from features.subscriptions import whole_terms
 from features.task import Task, Window
 
 __all__ = ["KEYS", "Plan", "Snapshots", "build", "build_file", "from_config", "plan"]
@@ -216,11 +217,21 @@ def _taken(shelf: Shelf, cutoff: date, key: str, engine: Engine) -> ibis.Table |
 
 def _labelled(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
     """Adds what came after: churned and value."""
-    has_amount = tables.contract.has_amount
-    future = labels(ahead(orders, moments, task.horizon), has_amount)
-    joined = join(rows, future.mutate(cutoff=future.cutoff.cast("timestamp")))
+    has = tables.contract
+    joined = join(rows, _timed(labels(ahead(orders, moments, task.horizon), has.has_amount)))
+    churned, value = silence(joined), net(joined, has.has_amount)
+    if task.contractual:
+        terms = whole_terms(tables.sides["subscriptions"].rows)
+        joined = join(joined, _timed(cover(unfolding(terms, moments, task.horizon), task.horizon, has.price_days)))
+        churned = joined.cancelled == 1
+        value = value if has.has_amount else joined.paid
     mature = joined.cutoff <= ibis.literal(tables.end - task.horizon.delta).cast("timestamp")
-    return joined.select(*rows.columns, **label_columns(joined, mature, has_amount))
+    return joined.select(*rows.columns, **label_columns(churned, value, mature))
+
+
+def _timed(rows: ibis.Table) -> ibis.Table:
+    """Rows with their cutoff as a timestamp."""
+    return rows.mutate(cutoff=rows.cutoff.cast("timestamp"))
 
 
 def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:

@@ -18,8 +18,34 @@ GRACE = Window(7)  # a term that starts so long after the end before it renews i
 STEM = "subscription"
 
 
-def measures(past: Past) -> ibis.Table:
-    """Runs, renewals, prices and ends; one row a customer with any term."""
+def whole_terms(rows: ibis.Table) -> ibis.Table:
+    """One row a term, whatever was known when.
+
+    Args:
+        rows: Starts and ends as rows of their own (`sides.read_sides`).
+
+    Returns:
+        customer_id, term, start and end (dates; null: it runs), start_seen and end_seen (when they had come and were
+        known), cancelled (false where it runs), price (ticks; null where there is none).
+    """
+    starts, ends = rows.part == "start", rows.part == "end"
+    return rows.group_by("customer_id", "term").aggregate(
+        start=rows.day.min(where=starts),
+        start_seen=rows.seen.min(where=starts),
+        end=rows.day.min(where=ends),
+        end_seen=rows.seen.min(where=ends),
+        cancelled=(ends & rows.cancelled.fill_null(False)).any(),
+        price=rows.price.max(),
+    )
+
+
+def measures(past: Past, alone: bool = False) -> ibis.Table:
+    """Runs, renewals, prices and ends; one row a customer with any term.
+
+    Args:
+        past: The past.
+        alone: Whether the business has nothing but terms: the first start then gives the `tenure` of other families.
+    """
     steps = _linked(_steps(_terms(past)))
     latest, runs = steps.place == 0, steps.open > 0
     sums = {
@@ -38,7 +64,8 @@ def measures(past: Past) -> ibis.Table:
         "price_before": steps.price_before.max(where=latest),
     }
     whole = {name: value.cast("int64") for name, value in (sums | ages).items()}
-    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in whole.items()})
+    tenure = {"tenure": steps.start.max().cast("int64")} if alone else {}
+    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in whole.items()}, **tenure)
 
 
 def _terms(past: Past) -> ibis.Table:
@@ -106,6 +133,26 @@ def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
         yield from _ends()
     if has_price:
         yield from _prices()
+
+
+def standing(horizon: Window) -> Iterator[Feature]:
+    """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
+    yield Feature(
+        "tenure_days",
+        column("tenure"),
+        f"{STEM} age",
+        "days since the first term began",
+        "customer for {value:days}",
+        "days",
+    )
+    yield Feature(
+        "lifecycle",
+        lambda m: (m[f"{STEM}:age"] <= horizon.days).ifelse("new", "active"),
+        f"{STEM} age",
+        "where the customer stands: new or active",
+        "{value:level}",
+        "level",
+    )
 
 
 def _ends() -> Iterator[Feature]:

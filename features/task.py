@@ -59,7 +59,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Who counts as a customer at a cutoff: those with a purchase in [cutoff - active_within, cutoff)."""
+    """Who counts as a customer at a cutoff: those with a purchase in [cutoff - active_within, cutoff).
+
+    Where churn is 'cancelled' these are the customers with a running term instead.
+    """
 
     active_within: Window
 
@@ -73,20 +76,25 @@ class Task:
         cohort: Who is predicted.
         every: Spacing of the training cutoffs.
         windows: Feature windows, ascending.
-        churn: 'inactive': no purchase in the horizon.
+        churn: 'inactive': no purchase in the horizon; 'cancelled': the cover of a contract ends by cancellation in it.
     """
 
     horizon: Window
     cohort: Cohort
     every: Window
     windows: tuple[Window, ...]
-    churn: Literal["inactive"] = "inactive"
+    churn: Literal["inactive", "cancelled"] = "inactive"
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):
             raise ValueError(
                 f"windows must be distinct and ascending, found {', '.join(map(str, self.windows)) or 'none'}"
             )
+
+    @property
+    def contractual(self) -> bool:
+        """Whether leaving is told by the end of a contract and not by silence."""
+        return self.churn == "cancelled"
 
     def is_mature(self, cutoff: date, end: date) -> bool:
         """Whether the label of `cutoff` is known by `end`, the first day about which nothing is known.

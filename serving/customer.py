@@ -14,6 +14,7 @@ from features.errors import UsageError
 from features.phrases import say
 from serving.explain import Contributions, contributions, reasons
 from serving.score import champions, cohort, figures
+from serving.wording import task_words
 
 SHOWN = 8
 
@@ -30,7 +31,7 @@ def explain_customer(config: Config, customer: str, cutoff: date) -> str:
     columns = {name: values[place] for name, values in figures(models, snapshots).items()}
     row = snapshots.rows.slice(place, 1)
     parts = contributions(models.fullest.bundle, row)
-    lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, snapshots.task.horizon.days, config)]
+    lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
     for name, part in parts.items():
         lines += ["", *_why(name, part, reasons(part, row, snapshots.features, SHOWN)[0])]
     return "\n".join(lines)
@@ -43,13 +44,14 @@ def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> 
     near = get_close_matches(customer, ids.to_pylist(), n=3)
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise UsageError(
-        f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers with a purchase in the "
-        f"{config.task.active_within} before it.{hint}"
+        f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
+        f"{task_words(config.task).member}.{hint}"
     )
 
 
-def _numbers(columns: dict[str, Any], horizon: int, config: Config) -> list[str]:
-    lines = [f"probability of no purchase in the next {horizon} days   {columns['churn_probability']:.1%}"]
+def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
+    horizon, chance = config.task.horizon.days, task_words(config.task).chance
+    lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
         inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"
         lines += [

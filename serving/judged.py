@@ -49,7 +49,9 @@ RULES = {
     "recency alone": "risk from the days since the last order, and nothing else",
     "past mean rate": "everybody goes on as before, at their own average pace",
     "logistic regression on RFM": "a standard formula on recency, frequency and money",
+    "tenure hazard": "how often contracts of the same age were cancelled, and nothing else",
     "BG/NBD and Gamma-Gamma": "a probability model of buying until one leaves, from each customer's own rhythm",
+    "plain LightGBM": "decision trees on everything known of a customer, as they come",
 }
 
 
@@ -131,7 +133,8 @@ def _name(model: str) -> str:
 
 def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
     """The ten groups by predicted risk at a cutoff, the lowest first; empty where they were not logged."""
-    found = groups[(groups["cutoff"].astype(str) == cutoff) & (groups["number"] == "churn")]
+    whole = groups[groups["segment"] == "all"] if "segment" in groups else groups  # runs of 0.1 had no segments there
+    found = whole[(whole["cutoff"].astype(str) == cutoff) & (whole["number"] == "churn")]
     return found.sort_values("group").to_dict("records")
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from features.task import Window
 from serving import charts, segments
 from serving.judged import judge
 from serving.score import Scores, read
-from serving.wording import Forms, share
+from serving.wording import Forms, Words, share, words
 from training.evaluate import Evaluation
 from training.registry import evaluation_of
 
@@ -46,13 +46,13 @@ MEANING = {
         "maintain": "likelier to stay, tier low",
     },
     "lifecycle": {
-        "new": "first order within the last horizon",
+        "new": "first {started} within the last horizon",
         "active": "ordered lately, measured by the customer's own rhythm",
         "slipping": f"silent for over {lifecycle.ACTIVE_UP_TO:g} times the usual gap (and a quarter of the horizon)",
         "dormant": f"silent for over {lifecycle.SLIPPING_UP_TO:g} times the usual gap (and a whole horizon)",
     },
     "tier": {
-        "high": f"the {segments.HIGH_SHARE:.0%} that spend most if they stay (without money: orders a month)",
+        "high": f"the {segments.HIGH_SHARE:.0%} that {{bring}} most if they stay (without money: {{rank}})",
         "middle": f"the next {segments.MIDDLE_SHARE - segments.HIGH_SHARE:.0%}",
         "low": "the rest",
     },
@@ -82,18 +82,21 @@ def page(scores: Scores, evaluation: Evaluation | None, audit: dict[str, Any] | 
     table = _numbers(scores)
     money = table["value"].notna().any()
     weight = table["value_at_risk" if money else "churn_probability"].to_numpy(dtype=float)
-    form = Forms(float(table["value"].abs().mean()) if money else 0.0)
+    form, when = Forms(float(table["value"].abs().mean()) if money else 0.0), _when(scores)
     listed = _listed(scores, np.argsort(-weight, kind="stable")[:LISTED], form)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return _template(form).render(
         manifest=scores.manifest,
         money=money,
-        when=_when(scores),
+        when=when,
+        words=when["words"],
+        contractual=when["contractual"],
+        only_terms=bool(audit and audit.get("contracts") and audit["contracts"]["only_terms"]),
         top=_top(table, weight, listed),
         spread=_spread(table["churn_probability"].to_numpy()),
         judged=judge(evaluation, form),
         drivers=[_driver_chart(kind, rows, form) for kind, rows in scores.manifest["drivers"].items() if rows],
-        groups=_groups(table),
+        groups=_groups(table, when["words"]),
         listed=listed,
         audit=audit,
         rules=segments.RULES_VERSION,
@@ -166,7 +169,14 @@ def _when(scores: Scores) -> dict[str, Any]:
     task = scores.manifest["models"]["churn"]["task"]
     days = Window.parse(task["horizon"]).days
     active = Window.parse(task["active_within"]).days
-    return {"cutoff": scores.cutoff, "last": scores.cutoff + timedelta(days - 1), "days": days, "active": active}
+    churn = task.get("churn", "inactive")
+    return {
+        "cutoff": scores.cutoff,
+        "last": scores.cutoff + timedelta(days - 1),
+        "days": days,
+        "contractual": churn == "cancelled",
+        "words": words(churn, days, active),
+    }
 
 
 def _top(table: pd.DataFrame, weight: np.ndarray, listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -225,7 +235,7 @@ def _short(level: str) -> str:
     return level if len(level) <= 14 else f"{level[:13]}…"
 
 
-def _groups(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _groups(table: pd.DataFrame, said: Words) -> list[dict[str, Any]]:
     """Sizes, risk and money of every segment, lifecycle and tier; the empty ones too."""
     found = []
     for column, meaning in MEANING.items():
@@ -237,6 +247,7 @@ def _groups(table: pd.DataFrame) -> list[dict[str, Any]]:
         )
         names = [*meaning, *(str(name) for name in made.index if name not in meaning)]
         figures = {name: made.loc[name].to_dict() if name in made.index else {"customers": 0} for name in names}
-        rows = [{"name": name, "meaning": meaning.get(name, ""), **figures[name]} for name in names]
+        told = {name: text.format(**asdict(said)) for name, text in meaning.items()}
+        rows = [{"name": name, "meaning": told.get(name, ""), **figures[name]} for name in names]
         found.append({"by": column, "rows": rows})
     return found

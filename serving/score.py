@@ -21,6 +21,7 @@ from features.files import folder_in_place
 from features.snapshots import Snapshots, from_config
 from serving import segments
 from serving.explain import Contributions, contributions, drivers, reasons
+from serving.wording import task_words
 from training.bundle import BundleError
 from training.registry import Champion, champion
 
@@ -129,12 +130,12 @@ def champions(config: Config) -> Champions:
     Raises:
         UsageError: There is none, or they were not trained together.
     """
-    churn, value = champion(config, "churn"), champion(config, "value") if config.events.amount else None
+    churn, value = champion(config, "churn"), champion(config, "value") if config.has_value else None
     if churn is None:
         raise UsageError(
             f"no model {config.name}-churn is registered with the alias champion; run `regulars train` first"
         )
-    if config.events.amount and value is None:
+    if config.has_value and value is None:
         raise UsageError(
             f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
         )
@@ -155,8 +156,7 @@ def cohort(config: Config, cutoff: date) -> Snapshots:
     """
     snapshots = from_config(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
-        window = snapshots.task.cohort.active_within
-        raise DataError(f"cutoff {cutoff}: nobody purchased in the {window} before it: no one to score")
+        raise DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
     return snapshots
 
 
@@ -172,9 +172,7 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
         said: dict[str, Any] = models.fullest.bundle.predict(rows)
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
-    tiers = segments.tier(
-        said["value"] + said["value_at_risk"] if models.value else rows["orders_rate_ever"].to_numpy()
-    )
+    tiers = segments.tier(said["value"] + said["value_at_risk"] if models.value else segments.worth(rows))
     return {
         "customer_id": rows["customer_id"],
         "cutoff": rows["cutoff"],

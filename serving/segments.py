@@ -1,19 +1,21 @@
 """Value tier and segment of every customer of a cutoff: named rules, the same for every reader.
 
 Rules of version 1. Lifecycle: see `features.lifecycle`, which the score table takes over. Tier: by what they spend if
-they stay, which is value plus value at risk (without money by orders a month), so that a customer about to leave keeps
-their tier: 'high' the first fifth, 'middle' the next three tenths, 'low' the rest. Segment: who is likelier to leave
-than to stay is 'save first' in the high and middle tiers and 'let go' in the low one; the others are 'keep', 'grow' and
-'maintain'.
+they stay, which is value plus value at risk (without money by orders a month or, of contracts, by the price or by how
+long they have been customers), so that a customer about to leave keeps their tier: 'high' the first fifth, 'middle' the
+next three tenths, 'low' the rest. Segment: who is likelier to leave than to stay is 'save first' in the high and middle
+tiers and 'let go' in the low one; the others are 'keep', 'grow' and 'maintain'.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 RULES_VERSION = 1
 HIGH_SHARE, MIDDLE_SHARE = 0.2, 0.5
 AT_RISK = 0.5
+WORTH = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
 
 
 def tier(worth: np.ndarray) -> np.ndarray:
@@ -25,6 +27,16 @@ def tier(worth: np.ndarray) -> np.ndarray:
     rank = np.empty(len(worth))
     rank[np.argsort(-worth, kind="stable")] = np.arange(1, len(worth) + 1) / max(len(worth), 1)
     return np.select([rank <= HIGH_SHARE, rank <= MIDDLE_SHARE], ["high", "middle"], "low").astype(object)
+
+
+def worth(features: pa.Table) -> np.ndarray:
+    """What ranks customers (n,) where there is no money; who has none of it comes last.
+
+    >>> worth(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
+    [9.5, 0.0]
+    """
+    name = next(name for name in WORTH if name in features.column_names)
+    return np.asarray(features[name].fill_null(0.0).to_numpy())
 
 
 def segment(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:

@@ -1,10 +1,12 @@
-"""How numbers are written for people: money without a currency, shares, metrics."""
+"""How numbers are written for people, money without a currency, shares, metrics; and what leaving is called."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from features.sections import TaskConfig
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,95 @@ class Forms:
         if form == "money":
             return self.money(number)
         return {"share": f"{number:.1%}", "signed": f"{number:+.1%}", "plain": f"{number:.3f}"}[form].replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Words:
+    """What leaving and staying are called; `{days}` stands for the horizon's, `{active}` for those of the cohort.
+
+    Attributes:
+        leaving: What a customer who leaves does.
+        chance: Of what the probability is.
+        member: Who belongs to the cohort; `outsiders` says that nobody does.
+        definition: Of churn, in whole sentences.
+        watched: What is summed up of the past.
+        stayers: Those who stay, and `staying`: what they do.
+        bring: What customers do with their money.
+        value: What value is.
+        started: What a customer had first less than a horizon ago who is new.
+        lifecycle: What it means.
+        rank: Of customers without money.
+        rule: A simple rule as an example.
+    """
+
+    leaving: str
+    chance: str
+    member: str
+    outsiders: str
+    definition: str
+    watched: str
+    stayers: str
+    staying: str
+    bring: str
+    value: str
+    started: str
+    lifecycle: str
+    rank: str
+    rule: str
+
+    def filled(self, days: int, active: int) -> Words:
+        """The words with the days of the horizon and of the cohort's window filled in.
+
+        >>> INACTIVE.filled(90, 365).member
+        'bought in the 365 days before'
+        """
+        return Words(**{name: text.format(days=days, active=active) for name, text in asdict(self).items()})
+
+
+INACTIVE = Words(
+    leaving="buying nothing in those {days} days",
+    chance="no purchase",
+    member="bought in the {active} days before",
+    outsiders="nobody purchased in the {active} days before it",
+    definition="No purchase in the {days} days from the cutoff. A refund or a free item alone is not a purchase.",
+    watched="how recently, how often and how regularly they ordered",
+    stayers="those who return",
+    staying="returning",
+    bring="spend",
+    value="the net amount a customer is expected to spend in it, refunds taken off",
+    started="order",
+    lifecycle="New, active, slipping or dormant: how long a customer has been silent, measured by their own rhythm.",
+    rank="orders a month",
+    rule="who has been silent longest leaves first",
+)
+CANCELLED = Words(
+    leaving="that the contract is cancelled in those {days} days and not renewed",
+    chance="cancelling",
+    member="had a running contract on that day",
+    outsiders="nobody had a running contract",
+    definition="The contract is cancelled in the {days} days from the cutoff and not renewed within 7 days. "
+    "One that ends in another way, by death or because it had run its course, is not churn.",
+    watched="how long their contracts have run, what came before",
+    stayers="those who do not cancel",
+    staying="staying",
+    bring="pay",
+    value="the payments that are expected of a customer in it",
+    started="contract",
+    lifecycle="New: the contract began within the last {days} days. Where other events are known too, active, slipping "
+    "or dormant say how long a customer has been silent, by their own rhythm; without them all others are active.",
+    rank="price, or else by how long they have been customers",
+    rule="who signed up last cancels first",
+)
+
+
+def words(churn: str, days: int, active: int) -> Words:
+    """The words of a task: its churn ('inactive' or 'cancelled'), and the days of its horizon and cohort."""
+    return (CANCELLED if churn == "cancelled" else INACTIVE).filled(days, active)
+
+
+def task_words(task: TaskConfig) -> Words:
+    """The words of a config's task."""
+    return words(task.churn, task.horizon.days, task.active_within.days)
 
 
 def share(number: float) -> str:

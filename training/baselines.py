@@ -1,9 +1,12 @@
-"""The ladder a model must climb: recency alone, the past rate carried on, a logistic regression on RFM, and BG/NBD."""
+"""The ladder a model must climb: recency alone, the past rate carried on, a logistic regression on RFM, BG/NBD, and
+LightGBM as it comes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -12,15 +15,54 @@ from sklearn.preprocessing import StandardScaler
 
 from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.task import Window
+from training.churn import ChurnClassifier
+from training.levels import encoded, learn_levels
 from training.split import Sample
+from training.value import SpendRegressor
+
+SEED = 0
+PLAIN = "plain LightGBM"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A range of values for each customer (n,), and the probability that it promises to hold."""
+
+    low: np.ndarray
+    high: np.ndarray
+    inside: float
+
+    def held(self, actual: np.ndarray) -> np.ndarray:
+        """1.0 where what came (n,) lies inside, ends included; else 0.0.
+
+        >>> Bounds(np.array([0.0, 5.0]), np.array([4.0, 9.0]), 0.8).held(np.array([4.0, 4.0])).tolist()
+        [1.0, 0.0]
+        """
+        return ((actual >= self.low) & (actual <= self.high)).astype(float)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of each customer (n,): the probability of churn, and the value or None without money."""
+    """What a model says of each customer (n,): the probability of churn, and without money no value.
+
+    Attributes:
+        churn: In [0, 1].
+        value: Expected, not below 0; None without money.
+        bounds: Of the value, where the model gives some.
+    """
 
     churn: np.ndarray
     value: np.ndarray | None
+    bounds: Bounds | None = None
+
+    def take(self, mask: np.ndarray) -> Prediction:
+        """The customers where `mask` (n,) holds."""
+        b = self.bounds
+        return Prediction(
+            churn=self.churn[mask],
+            value=None if self.value is None else self.value[mask],
+            bounds=None if b is None else Bounds(b.low[mask], b.high[mask], b.inside),
+        )
 
 
 def recency_rule(train: Sample, test: Sample, horizon: Window) -> Prediction:
@@ -52,23 +94,48 @@ def buying_rhythm(train: Sample, test: Sample, horizon: Window) -> Prediction:
 
     Orders count as purchases; value is the orders to expect times the amount to expect.
     """
-    age, orders = test.column("tenure_days"), test.column("orders_count_ever")
-    past = orders - 1, age - test.column("recency_days"), age
-    rhythm = fit_bgnbd(*past)
+    return rhythm_of(test, test, horizon)
+
+
+def rhythm_of(known: Sample, test: Sample, horizon: Window) -> Prediction:
+    """The same, fitted on the past of some customers and said of others."""
+    past = _rhythm(test)
+    rhythm = fit_bgnbd(*_rhythm(known))
     churn = 1 - rhythm.returns(*past, horizon.days)
-    if not _money(train):
+    if not _money(test):
         return Prediction(churn, None)
-    size = test.column("order_amount_mean_ever")
-    spend = fit_gamma_gamma(orders, size).expected_spend(orders, size)
+    orders, size = test.column("orders_count_ever"), test.column("order_amount_mean_ever")
+    amounts = fit_gamma_gamma(known.column("orders_count_ever"), known.column("order_amount_mean_ever"))
+    spend = amounts.expected_spend(orders, size)
     return Prediction(churn, rhythm.expected_orders(*past, horizon=horizon.days) * spend)
 
 
-LADDER: dict[str, Callable[[Sample, Sample, Window], Prediction]] = {
+def plain_lightgbm(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """A LightGBM hurdle on all features, neither tuned nor calibrated: a gate, and the spend of those who return."""
+    levels = learn_levels(train)
+    rows, X = encoded(train, levels), encoded(test, levels).features
+    given: dict[str, Any] = {"seed": SEED, "categorical": tuple(levels)}
+    churn = ChurnClassifier(**given).fit(rows.features, rows.churned).predict_proba(X)[:, 1]
+    if not np.any(train.value):
+        return Prediction(churn, None)
+    back = rows.take(rows.churned == 0)
+    return Prediction(churn, (1 - churn) * SpendRegressor(**given).fit(back.features, back.spend).predict(X))
+
+
+Rung = Callable[[Sample, Sample, Window], Prediction]
+LADDER: dict[str, Rung] = {
     "recency alone": recency_rule,
     "past mean rate": past_rate,
     "logistic regression on RFM": rfm_logistic,
     "BG/NBD and Gamma-Gamma": buying_rhythm,
+    PLAIN: plain_lightgbm,
 }
+
+
+def _rhythm(rows: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Repeat orders, days from the first order to the last, and days since the first."""
+    age = rows.column("tenure_days")
+    return rows.column("orders_count_ever") - 1, age - rows.column("recency_days"), age
 
 
 def _logistic(train: Sample, test: Sample, names: list[str]) -> np.ndarray:

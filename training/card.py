@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.config import Config
 from features.snapshots import Snapshots
+from training.bundle import ModelBundle
 from training.code import code_version, package_version
 from training.compare import TITLES
 from training.evaluate import BETTER_HIGH, OURS, Evaluation
@@ -102,11 +103,10 @@ def _made(learned: Learned, config: Config) -> str:
     ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
     heard = sorted(set(ours.cutoff) - {plan.test.test})
     trials = " and ".join(f"{len(t.trials)} trials ({escape(name)})" for name, t in tuned.items()) or "none: defaults"
-    unkept = " and ".join(escape(name) for name, t in tuned.items() if not t.kept)
     lines = [
         ["code", f"regulars {package_version()}, commit {code_version()}"],
         ["tuning", f"{trials}, on {len(plan.folds)} folds forward in time"],
-        ["defaults kept for", unkept or "none"],
+        ["members", _members(learned.churn if learned.value is None else learned.value)],
         ["calibrated on", ", ".join(map(str, heard)) or "nothing: the log is too short"],
         ["judged on", f"{plan.test.test}, which no judged model had seen"],
         ["shipped", f"the same procedure on all {len(plan.everything)} cutoffs, a horizon later"],
@@ -114,6 +114,16 @@ def _made(learned: Learned, config: Config) -> str:
     ]
     lesser = f"\nNote: {plan.lesser}.\n" if plan.lesser else ""
     return f"## How it was made\n\n{_table(['what', ''], lines)}{lesser}"
+
+
+def _members(bundle: ModelBundle) -> str:
+    """How much each member of the stack counts."""
+    told = {"gate": "churn", "spend": "spend"}
+    names = ("prior of buying rhythm", "trees", "prior corrected by trees")
+    return "; ".join(
+        f"{told[part]}: " + ", ".join(f"{name} {weight:.0%}" for name, weight in zip(names, weights, strict=True))
+        for part, weights in bundle.facts["members"].items()
+    )
 
 
 def _quality(learned: Learned) -> str:

@@ -15,11 +15,12 @@ from tqdm import tqdm
 from features.config import Config
 from features.errors import DataError
 from features.snapshots import Snapshots
-from training.baselines import LADDER, Prediction
+from training.baselines import Prediction
 from training.boosted import Boosted
 from training.bundle import ModelBundle
 from training.churn import ChurnClassifier
-from training.evaluate import OURS, Evaluation, coverage, evaluate, together
+from training.evaluate import OURS, Evaluation, coverage, evaluate, segments_of, together
+from training.hazard import ladder
 from training.levels import encoded, learn_levels, text_columns
 from training.recipe import Heard, has_money, ship
 from training.split import Sample, Split, split, take
@@ -70,7 +71,7 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
     plan = split(sorted({m.date() for m in snapshots.rows["cutoff"].unique().to_pylist()}), snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
-    parameters = {name: t.parameters for name, t in tuned.items() if t.kept}
+    parameters = {name: t.used for name, t in tuned.items()}
     with tqdm(total=3, desc="learning", leave=False, disable=None) as steps:
         earlier = ship(snapshots, config, plan.test.train, parameters)
         truth = take(snapshots, [plan.test.test])
@@ -151,12 +152,11 @@ def _evaluate(
     """The judge on the last cutoff, with intervals, segments and ladder; then what was heard of each earlier one."""
     settings, horizon = config.training, snapshots.task.horizon
     common: dict[str, Any] = {"seed": settings.seed, "resamples": settings.bootstrap}
-    new = truth.column("tenure_days") <= horizon.days
-    segments = {"new within a horizon": new, "established": ~new}
+    segments = segments_of(truth, horizon)
     past = take(snapshots, plan.test.train)
-    ladder = {name: rule(past, truth, horizon) for name, rule in LADDER.items()}
+    rules = {name: rule(past, truth, horizon) for name, rule in ladder(snapshots.task).items()}
     ours = Prediction(judged["churn_probability"], judged.get("value"))
-    parts = [evaluate({OURS: ours, **ladder}, truth, plan.test.test, segments=segments, **common)]
+    parts = [evaluate({OURS: ours, **rules}, truth, plan.test.test, segments=segments, **common)]
     if "value" in judged:
         parts.append(coverage(truth, judged["value_low"], judged["value_high"], plan.test.test, **common))
     parts += [evaluate({OURS: said}, heard.truth, heard.fold.test, **common) for heard, said in earlier]
@@ -174,6 +174,12 @@ def _refuse_unlearnable(snapshots: Snapshots, plan: Split) -> None:
         span = str(cutoffs[-1]) if len(cutoffs) == 1 else f"{cutoffs[0]} to {cutoffs[-1]}"
         raise DataError(
             f"cutoff {span}: {len(churned):,} customers in the cohort, of whom {left:,} churned and {stayed:,} "
-            f"purchased within {snapshots.task.horizon}; at least {FEWEST} of each are needed to learn. Check [events] "
-            "amount and time, or change [task] horizon, active_within or every"
+            f"{'stayed' if snapshots.task.contractual else 'purchased'} within {snapshots.task.horizon}; at least "
+            f"{FEWEST} of each are needed to learn. "
+            + (
+                "Check [subscriptions] end and cancelled, or"
+                if snapshots.task.contractual
+                else "Check [events] amount and time, or"
+            )
+            + " change [task] horizon, active_within or every"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -41,6 +42,43 @@ def decile_plot(truth: Sample, value: np.ndarray) -> Figure:
     axes.bar(place + 0.2, came, width=0.4, label="actual", hatch="//")
     axes.set_xticks(place)
     axes.legend()
+    return figure
+
+
+def cutoffs_plot(metrics: pd.DataFrame, title: str, ours: str) -> Figure:
+    """One metric over cutoffs: a line a model, ours with its interval.
+
+    Args:
+        metrics: model, value, low, high and cutoff (a day) of one metric.
+        title: Of the metric.
+        ours: The name of our model.
+    """
+    figure, axes = _canvas(f"{title} by cutoff", "", title)
+    days = sorted(metrics["cutoff"].unique())
+    for model, rows in metrics.groupby("model", sort=False):
+        place = [days.index(day) for day in rows["cutoff"]]
+        bold = model == ours
+        axes.plot(place, rows["value"], marker="o", linewidth=2.5 if bold else 1.0, label=str(model))
+        if bold:
+            axes.fill_between(place, rows["low"], rows["high"], alpha=0.15)
+    axes.set_xticks(range(len(days)), days, rotation=45, ha="right", fontsize="small")
+    axes.legend(fontsize="small")
+    return figure
+
+
+def curve_plot(curve: pd.DataFrame, title: str) -> Figure:
+    """One metric by the number of customers learned from, with intervals: a line a model.
+
+    Args:
+        curve: model, learned_from, value, low and high of one metric.
+        title: Of the metric.
+    """
+    figure, axes = _canvas(f"{title} by customers learned from", "customers learned from", title)
+    for model, rows in curve.groupby("model", sort=False):
+        spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["value"].to_numpy())
+        axes.errorbar(rows["learned_from"], rows["value"], yerr=spread, marker="o", capsize=3, label=str(model))
+    axes.set_xscale("log")
+    axes.legend(fontsize="small")
     return figure
 
 

@@ -1,8 +1,8 @@
 """What a training leaves to be logged, as files of text: MLflow gets them at once, or later if its server is away.
 
 Layout: `facts.json` (parameters, tags, figures, data, trials), `bundles/{churn,value,judge}`, and `run/`, whose files
-become the run's artefacts as they are: `model_card.md`, `config.json`, `environment.json`, `tuning.json`,
-`evaluation/*.csv`, `plots/*.png`. No pickle, no customer's row.
+become the run's artefacts as they are: `model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`,
+`plots/*.png`. No pickle, no customer's row.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -148,8 +148,9 @@ def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairne
     for name, figure in _plots(learned):
         figure.savefig(folder / "plots" / f"{name}.png")
     (folder / CARD).write_text(card, encoding="utf-8")
-    (folder / "tuning.json").write_text(_json({k: asdict(t) for k, t in learned.tuned.items()}), encoding="utf-8")
     (folder / "config.json").write_text(_json(_open_config(config)), encoding="utf-8")
+    found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
+    (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
     (folder / "environment.json").write_text(_json(environment()), encoding="utf-8")
 
 
@@ -189,8 +190,8 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
 def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str, Any]:
     found = {
         **{f"task.{key}": value for key, value in learned.churn.task.items()},
-        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.parameters.items()},
-        **{f"{name}.kept": tuned.kept for name, tuned in learned.tuned.items()},
+        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
+        **{f"{name}.members": weights for name, weights in learned.judge.facts["members"].items()},
         "seed": config.training.seed,
         "trials": config.training.trials,
         "features": len(snapshots.features),

@@ -22,6 +22,7 @@ from training.promote import Decision
 from training.record import Record
 from training.registry import Champion, Registered
 from training.split import Sample, take
+from training.tune import Tuned
 
 SHOWN = {name: title for name, title in compare.TITLES.items() if name != "log_loss"}
 
@@ -42,25 +43,29 @@ class Trained(Settled):
     learned: Learned
 
 
-def train(config: Config, which: str = "all") -> Trained:
+def train(config: Config, which: str = "all", *, resume: bool = False) -> Trained:
     """Builds snapshots of every mature cutoff, learns, judges, registers, and asks the gates.
 
     Args:
         config: The business.
         which: 'churn', 'value', or 'all' that the log supports.
+        resume: Whether to go on with a tuning of the same data that was interrupted.
 
     Raises:
         DataError: The log breaks its contract or is too small to learn from.
         UsageError: Value is asked for and the log has no money, or the tracking store does not answer. If it fell
             silent after the learning, what was learned is kept in a folder that the message names.
     """
-    if which == "value" and not config.events.amount:
-        raise UsageError("[events] amount is not set: without money there is churn but no value")
+    if which == "value" and not config.has_value:
+        raise UsageError(
+            "[events] amount is not set: without money there is churn but no value"
+            + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
+        )
     tracking.require_server(config)
     rows = snapshots.from_config(config)
     registry.connect(config)
     known = groups_at(config, max(rows.rows["cutoff"].unique().to_pylist()).date())
-    learned = learn(rows, config)
+    learned = learn(rows, config, resume=resume)
     groups = fairness(learned, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
     kept = record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
@@ -102,9 +107,22 @@ def describe(learned: Learned) -> str:
         others = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
         better = "higher is better" if metric in BETTER_HIGH else "nearer 0 is better"
         lines.append(f"{title:<24}{cell:<30}{others}   {better}")
+    lines += ["", *(_tuning(kind, tuned) for kind, tuned in learned.tuned.items())] if learned.tuned else []
     if learned.split.lesser:
         lines += ["", f"note: {learned.split.lesser}"]
     return "\n".join(lines)
+
+
+def _tuning(kind: str, tuned: Tuned) -> str:
+    """What the search found, whether it held on a later cutoff, and what mattered."""
+    mattered = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
+    loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
+    held = ""
+    if tuned.later:
+        verdict = "so it is used" if tuned.kept else "so the defaults are kept"
+        held = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
+    said = f"; what mattered: {mattered}" if mattered else ""
+    return f"tuning of {kind}: {len(tuned.trials)} trials, loss {loss}{held}{said}"
 
 
 def outcome(settled: Settled) -> str:

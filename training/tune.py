@@ -67,6 +67,11 @@ class Tuned:
     kept: bool = True
     later: tuple[float, float] | None = None
 
+    @property
+    def used(self) -> dict[str, Any]:
+        """The parameters to boost with: these where they are kept, else none but the defaults."""
+        return self.parameters if self.kept else {}
+
 
 Labelled = tuple[Sample, np.ndarray]
 

@@ -20,6 +20,7 @@ from features.config import Config, load, parse
 from features.engine import Engine, open_engine
 from features.snapshots import Snapshots, build
 from regulars import cli
+from tests.contracts import make_contracts
 from tests.features.test_snapshots import CUTOFFS, random_lines
 from tests.shop import make_shop
 
@@ -331,3 +332,15 @@ def test_the_fingerprint_follows_rows_and_not_their_order(
     swapped = rows.set_column(3, "k", pa.array([None, "x"], pa.string()))
     assert fingerprint(rows) == fingerprint(rows.take([1, 0]))
     assert fingerprint(rows) != fingerprint(swapped)
+
+
+def test_contracts_are_the_same_on_both_engines(tmp_path: Path) -> None:
+    config = make_contracts(tmp_path, customers=80)
+    cutoffs = [date(2022, 10, 1), date(2023, 6, 1)]
+    (_, duckdb, told), (_, spark, also) = (
+        built(config.model_copy(update={"engine": config.engine.model_copy(update={"kind": kind})}), cutoffs)
+        for kind in ("duckdb", "spark")
+    )
+    assert disagreements(duckdb.rows, spark.rows) == []
+    assert duckdb.rows.num_rows > 60 and set(duckdb.rows["churned"].to_pylist()) == {0, 1}
+    assert told["contracts"] == also["contracts"] and told["notes"] == also["notes"]

@@ -153,6 +153,7 @@ AUDIT = {
     "months": [],
     "sides": [],
     "customer_table": None,
+    "contracts": None,
 }
 
 

@@ -46,10 +46,19 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned
         "past mean rate",
         "logistic regression on RFM",
         "BG/NBD and Gamma-Gamma",
+        "plain LightGBM",
     }
     sure = last[last.metric.isin(["auc", "spearman"]) & (last.segment == "all")]
     assert ((sure.low <= sure.value) & (sure.value <= sure.high)).all()
     assert {"auc", "gini", "coverage", "total_error"} <= set(last[last.model == "regulars"].metric)
+
+
+def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: Learned) -> None:
+    found = learned.evaluation
+    last = found.metrics[found.metrics.cutoff == learned.split.test.test]
+    assert {"all", "lifecycle: active", "lifecycle: dormant"} <= set(last.segment)
+    assert {"all", "lifecycle: active"} <= set(found.groups.segment)
+    assert found.of("calibration_slope")["low"] < found.of("calibration_slope")["high"]
 
 
 def test_earlier_cutoffs_are_judged_too(learned: Learned, shop: Config) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from training.plots import calibration_plot, decile_plot, lift_plot
+from training.plots import calibration_plot, curve_plot, cutoffs_plot, decile_plot, lift_plot
 from training.split import Sample
 
 
@@ -32,3 +33,25 @@ def test_deciles_show_predicted_beside_actual(truth: Sample) -> None:
     bars = decile_plot(truth, truth.value + 1).axes[0].containers
     assert [bar.get_height() for bar in bars[0]][-1] == pytest.approx(11.0)  # type: ignore[attr-defined]
     assert [bar.get_height() for bar in bars[1]][-1] == pytest.approx(10.0)  # type: ignore[attr-defined]
+
+
+def _lines(models: dict[str, list[float]], **beside: list[object]) -> pd.DataFrame:
+    parts = [pd.DataFrame({"value": values, **beside}).assign(model=name) for name, values in models.items()]
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(low=table["value"] - 0.1, high=table["value"] + 0.2)
+
+
+def test_a_metric_over_cutoffs_has_a_line_a_model_and_our_interval() -> None:
+    table = _lines({"ours": [0.8, 0.9], "rung": [0.7, 0.6]}, cutoff=["2024-01-01", "2024-02-01"])
+    axes = cutoffs_plot(table, "AUC", "ours").axes[0]
+    assert [list(np.asarray(line.get_ydata())) for line in axes.lines] == [[0.8, 0.9], [0.7, 0.6]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["2024-01-01", "2024-02-01"]
+    assert len(axes.collections) == 1
+
+
+def test_a_learning_curve_has_intervals_around_every_point() -> None:
+    table = _lines({"ours": [0.8, 0.9], "rung": [0.7, 0.6]}, learned_from=[300, 1000])
+    axes = curve_plot(table, "AUC").axes[0]
+    assert axes.get_xscale() == "log"
+    bar = axes.containers[0].lines[2][0].get_segments()[0]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(bar, [[300, 0.7], [300, 1.0]])
