@@ -53,7 +53,11 @@ def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: Trained, 
     evaluation = trained.learned.evaluation
     brier = evaluation.metrics[(evaluation.metrics.model == OURS) & (evaluation.metrics.metric == "brier")]
     worst = brier[brier.segment == "all"].sort_values("value").iloc[-1]
-    extra = brier[brier.segment == "established"].assign(segment=NASTY, value=0.9, low=0.8, high=1.0, customers=31)
+    extra = (
+        brier[brier.cutoff == brier.cutoff.max()]
+        .head(1)
+        .assign(segment=NASTY, value=0.9, low=0.8, high=1.0, customers=31)
+    )
     metrics = pd.concat([evaluation.metrics, extra], ignore_index=True)
     learned = replace(trained.learned, evaluation=replace(evaluation, metrics=metrics))
     text = card(learned, rows, shop, pd.DataFrame(columns=COLUMNS))
