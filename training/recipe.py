@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from features.config import Config
 from features.snapshots import Snapshots
@@ -114,6 +115,11 @@ def ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramete
         cutoffs: What may be learned from; nothing else is looked at.
         parameters: Of the trees, by 'churn' and 'spend'; what is missing has its default.
     """
+    with threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
+        return _ship(snapshots, config, cutoffs, parameters)
+
+
+def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Shipped:
     folds = folds_within(cutoffs, snapshots.task.horizon)
     told = zip(folds, ages(folds, cutoffs, snapshots.task.horizon), strict=True)
     heard = tuple(hear(snapshots, config, fold, age, parameters) for fold, age in told)

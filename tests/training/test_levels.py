@@ -62,7 +62,8 @@ def bundle(learned: Learned) -> ModelBundle:
 
 def _sample(levels: list[str | None], customers: list[str]) -> Sample:
     nothing = np.zeros(len(levels))
-    return Sample(pa.chunked_array([customers]), pa.table({"plan": pa.array(levels, pa.string())}), nothing, nothing)
+    table = pa.table({"plan": pa.array(levels, pa.string())})
+    return Sample(pa.chunked_array([customers]), nothing, table, nothing, nothing)
 
 
 def test_levels_come_by_customers_then_name_and_a_customer_counts_once() -> None:
@@ -197,7 +198,8 @@ def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
         saw.append("platinum" in sample.features["plan"].to_pylist())
         return learn_levels(sample)
 
-    monkeypatch.setattr("training.learn.learn_levels", learn_and_tell)
+    for module in ("learn", "recipe"):
+        monkeypatch.setattr(f"training.{module}.learn_levels", learn_and_tell)
     learn(_replaced(rows, ["platinum" if m == last else p for p, m in zip(plans, moments, strict=True)]), once)
     assert saw.count(True) == 1
     assert len(saw) > 4

@@ -15,7 +15,9 @@ from training.split import Sample
 def truth() -> Sample:
     """A hundred customers, the first half of whom churned."""
     churned = (np.arange(100) < 50).astype(float)
-    return Sample(pa.chunked_array([[""] * 100]), pa.table({"x": churned}), churned, 10 * (1 - churned))
+    return Sample(
+        pa.chunked_array([[""] * 100]), np.zeros(100, int), pa.table({"x": churned}), churned, 10 * (1 - churned)
+    )
 
 
 def test_calibration_is_said_against_came_in_ten_groups(truth: Sample) -> None:
