@@ -30,12 +30,11 @@ from training import registry
 from training.baselines import Bounds, Prediction
 from training.evaluate import BETTER_HIGH, OURS, segments_of
 from training.hazard import ladder
-from training.learn import FEWEST
 from training.metrics import BEST, TITLES
 from training.plots import cutoffs_plot
 from training.recipe import has_money, ship
 from training.rolling import POOLED, Judged, Rolled, judge
-from training.split import Fold, Sample, take
+from training.split import Fold, Sample, take, unfit
 
 MOST = 12
 TABLES = ("metrics", "differences", "grades", "groups")
@@ -144,20 +143,6 @@ def ours_said(rows: Snapshots, config: Config, cutoffs: Sequence[date], truth: S
         return Prediction(said["churn_probability"], None)
     bounds = Bounds(said["value_low"], said["value_high"], config.serving.interval)
     return Prediction(said["churn_probability"], said["value"], bounds)
-
-
-def unfit(train: Sample, truth: Sample, money: bool) -> str:
-    """Why nothing can be learned from some rows or judged on others, in words; empty where it can.
-
-    A few customers of either fate are needed in both, and someone who spent something.
-    """
-    for rows, use in ((train, "to learn from"), (truth, "to judge on")):
-        left, stayed = int(rows.churned.sum()), int((rows.churned == 0).sum())
-        if min(left, stayed) < FEWEST:
-            return f"{left:,} churned and {stayed:,} stayed among the rows {use}, at least {FEWEST} of each are needed"
-        if money and not rows.spend[rows.churned == 0].sum() > 0:
-            return f"nobody among the rows {use} spent more than was refunded"
-    return ""
 
 
 def describe(result: Backtest) -> str:

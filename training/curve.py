@@ -28,14 +28,14 @@ from features.errors import DataError
 from features.files import folder_in_place
 from features.snapshots import Snapshots
 from training import registry
-from training.backtest import folds_of, log_run, ours_said, unfit
+from training.backtest import folds_of, log_run, ours_said
 from training.baselines import Prediction, rhythm_of
 from training.evaluate import BETTER_HIGH, OURS, Evaluation, evaluate
 from training.hazard import ladder
 from training.metrics import BEST, TITLES
 from training.plots import curve_plot
 from training.recipe import has_money
-from training.split import Fold, Sample, take
+from training.split import Fold, Sample, take, unfit
 
 FIRST = 300
 RHYTHM = "BG/NBD and Gamma-Gamma"

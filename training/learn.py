@@ -23,11 +23,10 @@ from training.evaluate import OURS, Evaluation, coverage, evaluate, segments_of,
 from training.hazard import ladder
 from training.levels import encoded, learn_levels, text_columns
 from training.recipe import Heard, has_money, ship
-from training.split import Sample, Split, split, take
+from training.split import FEWEST, Sample, Split, split, take
 from training.tune import Labelled, Study, Tuned, later_loss, tune
 from training.value import SpendRegressor, positive
 
-FEWEST = 10
 Pair = tuple[Labelled, Labelled]
 
 

@@ -24,7 +24,7 @@ from training.churn import ChurnClassifier
 from training.intervals import fit_spread
 from training.levels import encoded, learn_levels
 from training.prior import churn_loss, churn_prior, spend_loss, spend_prior
-from training.split import Fold, Sample, ages, folds_within, recency, take
+from training.split import Fold, Sample, ages, folds_within, recency, take, unfit
 from training.stack import combined, stack
 from training.value import SpendRegressor, positive
 
@@ -120,7 +120,7 @@ def ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramete
 
 
 def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Shipped:
-    folds = folds_within(cutoffs, snapshots.task.horizon)
+    folds = [fold for fold in folds_within(cutoffs, snapshots.task.horizon) if _tells(fold, snapshots)]
     told = zip(folds, ages(folds, cutoffs, snapshots.task.horizon), strict=True)
     heard = tuple(hear(snapshots, config, fold, age, parameters) for fold, age in told)
     members = learn_members(take(snapshots, cutoffs), snapshots, config, parameters)
@@ -128,8 +128,21 @@ def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramet
     if not heard and members.spend:
         calibration = replace(calibration, spread=_spread_apart(snapshots, config, max(cutoffs), parameters))
     kinds = ("churn", "value") if members.spend else ("churn",)
-    made = [_bundle(kind, members, calibration, snapshots, config, cutoffs, parameters) for kind in kinds]
+    facts = {
+        "fingerprint": snapshots.fingerprint,
+        "own_features": snapshots.own,
+        "cutoffs": [str(c) for c in sorted(cutoffs)],
+        "heard": [str(h.fold.test) for h in heard],
+        "seed": config.training.seed,
+        "parameters": {name: dict(values) for name, values in parameters.items()},
+    }
+    made = [_bundle(kind, members, calibration, snapshots, config.name, facts) for kind in kinds]
     return Shipped(made[0], made[1] if members.spend else None, heard, members)
+
+
+def _tells(fold: Fold, snapshots: Snapshots) -> bool:
+    """Whether a later cutoff can say anything: customers of either fate before and at it, and some who spent."""
+    return not unfit(take(snapshots, fold.train), take(snapshots, [fold.test]), has_money(snapshots))
 
 
 def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameters: Parameters) -> Heard:
@@ -222,20 +235,14 @@ def _with_trees(
 
 
 def _bundle(
-    kind: str,
-    members: Members,
-    calibration: Calibration,
-    snapshots: Snapshots,
-    config: Config,
-    cutoffs: Sequence[date],
-    parameters: Parameters,
+    kind: str, members: Members, calibration: Calibration, snapshots: Snapshots, name: str, facts: Mapping[str, Any]
 ) -> ModelBundle:
     """The models as text, with where they came from."""
-    task = snapshots.task
-    money = kind == "value"
+    task, money = snapshots.task, kind == "value"
+    weights = {"gate": list(calibration.gate), **({"spend": list(calibration.spend)} if money else {})}
     return ModelBundle(
         kind=kind,
-        name=config.name,
+        name=name,
         features=tuple(snapshots.names),
         task={
             "horizon": str(task.horizon),
@@ -250,13 +257,6 @@ def _bundle(
         spend=combined(members.spend, calibration.spend) if money else None,
         log_level=calibration.log_level if money else 0.0,
         spread=calibration.spread if money else None,
-        facts={
-            "fingerprint": snapshots.fingerprint,
-            "own_features": snapshots.own,
-            "cutoffs": [str(c) for c in sorted(cutoffs)],
-            "seed": config.training.seed,
-            "parameters": {name: dict(values) for name, values in parameters.items()},
-            "members": {"gate": list(calibration.gate), **({"spend": list(calibration.spend)} if money else {})},
-        },
+        facts={**facts, "members": weights},
         levels=members.levels,
     )

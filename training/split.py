@@ -15,6 +15,7 @@ from features.snapshots import Snapshots
 from features.task import Window
 
 YEAR, NEAR = Window(365), Window(20)
+FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -179,3 +180,17 @@ def take(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
         churned=rows["churned"].to_numpy().astype(float),
         value=rows["value"].fill_null(0.0).to_numpy().astype(float),
     )
+
+
+def unfit(train: Sample, truth: Sample, money: bool) -> str:
+    """Why nothing can be learned from some rows or judged on others, in words; empty where it can.
+
+    A few customers of either fate are needed in both, and someone who spent something.
+    """
+    for rows, use in ((train, "to learn from"), (truth, "to judge on")):
+        left, stayed = int(rows.churned.sum()), int((rows.churned == 0).sum())
+        if min(left, stayed) < FEWEST:
+            return f"{left:,} churned and {stayed:,} stayed among the rows {use}, at least {FEWEST} of each are needed"
+        if money and not rows.spend[rows.churned == 0].sum() > 0:
+            return f"nobody among the rows {use} spent more than was refunded"
+    return ""

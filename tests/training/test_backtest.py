@@ -18,11 +18,11 @@ from features.snapshots import Snapshots, from_config
 from features.task import Window
 from tests.shop import make_shop
 from training import backtest as room
-from training.backtest import Backtest, backtest, describe, folds_of, roll, unfit
+from training.backtest import Backtest, backtest, describe, folds_of, roll
 from training.baselines import LADDER
 from training.evaluate import OURS
 from training.rolling import POOLED, judge
-from training.split import Sample, take
+from training.split import Sample, take, unfit
 
 CUTOFFS = 2
 
