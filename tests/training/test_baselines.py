@@ -25,9 +25,8 @@ def _sample(rows: int = 600, money: bool = True, seed: int = 0) -> Sample:
     if money:
         columns |= {"amount_sum_ever": rng.gamma(2, 50, rows), "order_amount_mean_ever": rng.gamma(2, 20, rows)}
     ids = pa.chunked_array([pa.array([str(i) for i in range(rows)])])
-    return Sample(
-        ids, np.zeros(rows, int), pa.table(columns), churned, np.where(churned == 0, rng.gamma(2, 30, rows), 0.0)
-    )
+    value = np.where(churned == 0, rng.gamma(2, 30, rows), 0.0) if money else np.zeros(rows)
+    return Sample(ids, np.zeros(rows, int), pa.table(columns), churned, value)
 
 
 def test_recency_rule_rises_with_silence() -> None:
