@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from features.catalog import families
 from features.engine import Engine
-from features.intake import Tables
 from features.own import NOTHING, Own, refuse_taken_measures, refuse_unusable
 from features.past import KEYS, look_back
+from features.tables import Tables
 from features.task import Task
 
 

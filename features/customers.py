@@ -16,15 +16,8 @@ from typing import Any
 
 import ibis
 
-from features.config import Config
-from features.contract import Attribute, slug
-from features.engine import Engine
-from features.errors import DataError, UsageError, sample
-from features.intake import (
+from features.columns import (
     GREATEST_FLOAT,
-    SetAside,
-    Side,
-    Tables,
     as_identifier,
     as_moment,
     given,
@@ -32,7 +25,12 @@ from features.intake import (
     refuse_mixed_zones,
     set_aside,
 )
+from features.config import Config
+from features.contract import Attribute, slug
+from features.engine import Engine
+from features.errors import DataError, UsageError, sample
 from features.sections import Customers
+from features.tables import SetAside, Side, Tables
 
 SIDE, SINCE = "customers", "since"
 ALWAYS = date(1900, 1, 1)  # known before every cutoff

@@ -15,7 +15,8 @@ from features.config import EngineConfig, parse
 from features.contract import slug
 from features.engine import Engine, open_engine
 from features.errors import DataError
-from features.intake import Tables, load
+from features.intake import load
+from features.tables import Tables
 
 FITS = 0.99
 DAYS = "%d/%m/%Y|%m/%d/%Y|%d.%m.%Y|%d-%m-%Y|%m-%d-%Y|%Y/%m/%d|%d-%b-%Y|%d %b %Y|%Y%m%d".split("|")

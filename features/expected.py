@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.btyd import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
+from features.columns import TICKS
 from features.feature import Feature, column
-from features.intake import TICKS
 from features.past import KEYS, Past
 from features.task import Window
 

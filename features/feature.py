@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from features.intake import TICKS
+from features.columns import TICKS
 from features.phrases import Row, fill
 from features.task import Window
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ibis
 
-from features.intake import TICKS
+from features.columns import TICKS
 from features.past import KEYS
 from features.subscriptions import GRACE
 from features.task import Window

@@ -27,8 +27,8 @@ from features.corruption import corrupt_after, delete_after
 from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
-from features.intake import Tables
 from features.own import Own
+from features.tables import Tables
 from features.task import Task
 
 Change = Callable[[ibis.Table, date], ibis.Table]

@@ -23,12 +23,12 @@ from typing import Literal
 import ibis
 
 from features.catalog import Family, catalog
+from features.columns import GREATEST_FLOAT, TICKS
 from features.config import Config
 from features.contract import Contract
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
 from features.feature import Feature, money, spread
-from features.intake import GREATEST_FLOAT, TICKS
 from features.measures import Measure, by_window, window_spans
 from features.own_checks import Fault, check_column, check_feature, check_measure, check_rows
 from features.past import KEYS, Past

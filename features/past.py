@@ -14,7 +14,7 @@ import ibis
 import pyarrow as pa
 
 from features.engine import Engine
-from features.intake import Tables
+from features.tables import Tables
 from features.task import Task, Window
 
 KEYS = ("customer_id", "cutoff")

@@ -28,7 +28,7 @@ from features.engine import Engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place
-from features.intake import Tables
+from features.tables import Tables
 from features.task import Task
 
 OFF = "off"

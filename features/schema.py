@@ -14,13 +14,14 @@ import pyarrow as pa
 
 from features import intake
 from features.catalog import catalog
+from features.columns import TICKS
 from features.config import Config
 from features.customers import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.engine import Engine, open_engine
 from features.errors import DataError
 from features.files import write_whole
-from features.intake import TICKS, Tables
 from features.sides_audit import side_facts, side_lines, side_notes
+from features.tables import Tables
 from features.task import Task, Window
 from features.terms import contract_breaches, contract_facts, contract_lines, contract_notes
 

@@ -12,15 +12,9 @@ from typing import cast
 
 import ibis
 
-from features.config import Config
-from features.contract import slug
-from features.engine import Engine
-from features.errors import DataError, UsageError
-from features.intake import (
+from features.columns import (
     GREATEST_FLOAT,
     LARGEST,
-    SetAside,
-    Side,
     as_identifier,
     as_moment,
     as_number,
@@ -32,7 +26,12 @@ from features.intake import (
     refuse_unreadable,
     set_aside,
 )
+from features.config import Config
+from features.contract import slug
+from features.engine import Engine
+from features.errors import DataError, UsageError
 from features.sections import Activity, Contacts, Subscriptions, TableSection
+from features.tables import SetAside, Side
 
 
 @dataclass(frozen=True)

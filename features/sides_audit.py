@@ -10,7 +10,7 @@ import ibis
 
 from features.engine import Engine
 from features.errors import sample
-from features.intake import Side, Tables
+from features.tables import Side, Tables
 from features.task import Task
 
 Facts = Mapping[str, Any]

@@ -22,7 +22,7 @@ from features.engine import Engine, open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place, folder_in_place
-from features.intake import Tables, load
+from features.intake import load
 from features.labels import cover, label_columns, labels, net, silence
 from features.own import NOTHING, Own
 from features.own import read as read_own
@@ -31,6 +31,7 @@ from features.reuse import Shelf, keys
 from features.reuse import shelf as open_shelf
 from features.schema import mature_cutoffs, require, within_reach
 from features.subscriptions import whole_terms
+from features.tables import Tables
 from features.task import Task, Window
 
 __all__ = ["KEYS", "Plan", "Snapshots", "build", "build_file", "from_config", "plan"]

@@ -11,10 +11,10 @@ from typing import Any
 import ibis
 
 from features.engine import Engine
-from features.intake import Tables
 from features.labels import cover
 from features.past import cutoff_rows, unfolding
 from features.subscriptions import whole_terms
+from features.tables import Tables
 from features.task import Task
 
 Facts = Mapping[str, Any]

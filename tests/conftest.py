@@ -16,8 +16,9 @@ from features.config import Config, EngineConfig, parse
 from features.duck import DuckDBEngine
 from features.engine import Engine, open_engine
 from features.errors import UsageError
-from features.intake import Tables, load
+from features.intake import load
 from features.java import find_java
+from features.tables import Tables
 from features.task import Cohort, Task, Window
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "featur
 CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
 
 
-class Boosted(BaseEstimator):
+class Boosted(BaseEstimator, ABC):
     """A LightGBM model of one margin.
 
     Args:
@@ -84,9 +85,9 @@ class Boosted(BaseEstimator):
         self._learn(X, self._label(y), start, weight)
         return self
 
+    @abstractmethod
     def _label(self, y: np.ndarray) -> np.ndarray:
         """What LightGBM is to learn from the labels (n,); raises ValueError where it cannot."""
-        raise NotImplementedError
 
     def _learn(self, X: Any, label: np.ndarray, start: np.ndarray | None, weight: np.ndarray | None) -> None:
         places = self._places()

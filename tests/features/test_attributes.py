@@ -18,8 +18,9 @@ from features.catalog import catalog
 from features.contract import Attribute, Contract
 from features.duck import DuckDBEngine
 from features.errors import UsageError
-from features.intake import Tables, load
+from features.intake import load
 from features.snapshots import build
+from features.tables import Tables
 from tests.features import oracle_customers as oracle
 
 Make = Callable[..., Any]

@@ -19,10 +19,11 @@ from features.config import Config
 from features.contract import Attribute
 from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake import Tables, load
+from features.intake import load
 from features.past import KEYS, Past, newest
 from features.schema import audit, check, describe, require
 from features.snapshots import build
+from features.tables import Tables
 
 Make = Callable[..., Any]
 CANARY = "Ms Canary Personal"

@@ -16,7 +16,8 @@ from features.config import EngineConfig, parse
 from features.draft import draft
 from features.engine import open_engine
 from features.errors import DataError
-from features.intake import Tables, load
+from features.intake import load
+from features.tables import Tables
 
 START = datetime(2023, 1, 1, 9, 30, tzinfo=UTC)
 Columns = dict[str, list[Any]]

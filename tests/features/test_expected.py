@@ -22,8 +22,9 @@ from features.btyd import fit_bgnbd, fit_gamma_gamma
 from features.config import Config, EngineConfig
 from features.duck import DuckDBEngine
 from features.engine import open_engine
-from features.intake import Tables, load
+from features.intake import load
 from features.snapshots import build, from_config
+from features.tables import Tables
 from features.task import Task, Window
 from tests.features import oracle_expected
 

@@ -11,11 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from features.columns import TICKS, shape
 from features.config import Config
 from features.contract import slug
 from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake import TICKS, Tables, load, shape
+from features.intake import load
+from features.tables import Tables
 
 PLAIN = "customer,time,amount\na,2024-01-01T10:00:00,1.5\nb,2024-01-03T11:30:00,-2.25\n"
 Load = Callable[..., Tables]

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.columns import TICKS
 from features.config import Config
 from features.duck import DuckDBEngine
-from features.intake import TICKS, load
+from features.intake import load
 from features.labels import label_columns, labels, net, silence
 from features.snapshots import Snapshots, build
 from features.task import Cohort, Task, Window

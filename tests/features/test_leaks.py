@@ -21,9 +21,9 @@ from features.config import Config, parse
 from features.corruption import corrupt_after, delete_after
 from features.duck import DuckDBEngine
 from features.errors import DataError
-from features.intake import Side, Tables
 from features.leaks import Trial, change_tables, differences, prove, prove_at, spread
 from features.own import NOTHING
+from features.tables import Side, Tables
 from features.task import Task
 from tests.features.test_snapshots import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, random_lines, table
 

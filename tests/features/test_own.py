@@ -21,9 +21,9 @@ from features.config import Config, load
 from features.contract import Contract
 from features.duck import DuckDBEngine
 from features.errors import UsageError
-from features.intake import Tables
 from features.own import MODULE, Family, Own
 from features.snapshots import Snapshots, build, from_config
+from features.tables import Tables
 from features.task import Task
 from tests.shop import make_shop
 

@@ -18,8 +18,9 @@ from features import leaks, reuse, snapshots
 from features.config import Config
 from features.contract import Attribute
 from features.engine import open_engine
-from features.intake import Side, load
+from features.intake import load
 from features.snapshots import build_file, from_config
+from features.tables import Side
 from features.task import Cohort, Task, Window
 from tests.features.test_snapshots import line
 

@@ -13,8 +13,8 @@ import pytest
 from features.config import Config
 from features.duck import DuckDBEngine
 from features.errors import DataError
-from features.intake import Tables
 from features.schema import Audit, audit, check, describe, mature_cutoffs, require
+from features.tables import Tables
 from features.task import Task
 
 Make = Callable[..., Any]

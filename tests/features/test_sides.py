@@ -12,11 +12,13 @@ import ibis
 import pytest
 
 from features import snapshots
+from features.columns import TICKS
 from features.config import Config
 from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake import TICKS, Tables, load
+from features.intake import load
 from features.leaks import change_tables, delete_after, later_rows
+from features.tables import Tables
 from features.task import Task
 from tests.features import beside, oracle, oracle_sides
 from tests.features.test_snapshots import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, close, random_lines, table

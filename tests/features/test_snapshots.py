@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from features.config import Config
 from features.duck import DuckDBEngine
 from features.errors import UsageError
-from features.intake import Tables
 from features.snapshots import Snapshots, build, from_config
+from features.tables import Tables
 from features.task import Task
 from tests.features import oracle
 

@@ -15,8 +15,9 @@ from features import schema
 from features.config import Config, parse
 from features.duck import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake import Tables, load
+from features.intake import load
 from features.schema import Audit
+from features.tables import Tables
 
 START = date(2023, 1, 1)
 TERMS = {
