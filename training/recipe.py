@@ -126,7 +126,7 @@ def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramet
     members = learn_members(take(snapshots, cutoffs), snapshots, config, parameters)
     calibration = calibrate(heard, members, config.serving.interval)
     if not heard and members.spend:
-        calibration = replace(calibration, spread=_spread_apart(snapshots, config, max(cutoffs), parameters))
+        calibration = replace(calibration, spread=_spread_apart(snapshots, config, cutoffs, parameters))
     kinds = ("churn", "value") if members.spend else ("churn",)
     facts = {
         "fingerprint": snapshots.fingerprint,
@@ -202,13 +202,15 @@ def _spread(calibration: Calibration, heard: Sequence[Heard], inside: float, lev
     return fit_spread(back, spend, np.concatenate([h.truth.spend for h in heard]), inside, level_error)
 
 
-def _spread_apart(snapshots: Snapshots, config: Config, newest: date, parameters: Parameters) -> Spread:
-    """Where no cutoff is later than another's labels: the newest one, every half of its customers by the other half."""
-    rows = take(snapshots, [newest])
+def _spread_apart(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Spread:
+    """Where no later cutoff can be heard: each half of the customers by the other; too few for that: all by all."""
+    rows = take(snapshots, cutoffs)
     half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
     parts = [(rows.take(side), rows.take(~side)) for side in (half, ~half)]
+    if any(unfit(a, b, money=True) for a, b in parts):
+        parts = [(rows, rows)]
     learned = [(learn_members(a, snapshots, config, parameters), b) for a, b in parts]
-    heard = [_said(members, Fold((), newest), 0.0, others) for members, others in learned]
+    heard = [_said(members, Fold((), max(cutoffs)), 0.0, others) for members, others in learned]
     return _spread(calibrate((), learned[0][0], config.serving.interval), heard, config.serving.interval, NO_FOLD.error)
 
 

@@ -111,3 +111,11 @@ def test_new_levels_at_scoring_time_are_other(rows: Snapshots, shipped: Shipped)
     name = next(iter(shipped.churn.levels))
     strange = table.set_column(table.column_names.index(name), name, pa.array(["never seen"] * table.num_rows))
     assert np.isfinite(shipped.churn.predict(strange)["churn_probability"]).all()
+
+
+def test_a_handful_of_customers_still_have_intervals(rows: Snapshots, shop: Config, cutoffs: list[date]) -> None:
+    known = sorted(set(rows.rows["customer_id"].to_pylist()))[:24]
+    few = replace(rows, rows=rows.rows.filter(pa.compute.is_in(rows.rows["customer_id"], pa.array(known))))
+    said = ship(few, shop, cutoffs, {}).fullest.predict(take(few, cutoffs).features)
+    assert np.isfinite(said["value_high"]).all()
+    assert (said["value_high"] >= said["value"]).all()
