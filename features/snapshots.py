@@ -69,6 +69,11 @@ class Snapshots:
         """The feature columns."""
         return [feature.name for feature in self.features]
 
+    @property
+    def cutoffs(self) -> list[date]:
+        """The cutoffs of the rows, ascending."""
+        return sorted(moment.date() for moment in self.rows["cutoff"].unique().to_pylist())
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -34,7 +34,7 @@ from training.metrics import BEST, TITLES
 from training.plots import cutoffs_plot
 from training.recipe import has_money, ship
 from training.rolling import POOLED, Judged, Rolled, judge
-from training.split import Fold, Sample, take, unfit
+from training.split import Fold, Sample, fold_at, take, unfit
 
 MOST = 12
 TABLES = ("metrics", "differences", "grades", "groups")
@@ -130,10 +130,8 @@ def _outcomes(truth: Sample) -> Sample:
 
 def folds_of(rows: Snapshots) -> list[Fold]:
     """Every cutoff that can be judged, ascending, with the cutoffs whose labels end by it."""
-    horizon = rows.task.horizon.delta
-    cutoffs = sorted({moment.date() for moment in rows.rows["cutoff"].unique().to_pylist()})
-    folds = [Fold(tuple(c for c in cutoffs if c + horizon <= test), test) for test in cutoffs]
-    return [fold for fold in folds if fold.train]
+    cutoffs = rows.cutoffs
+    return [fold for test in cutoffs if (fold := fold_at(cutoffs, test, rows.task.horizon))]
 
 
 def ours_said(rows: Snapshots, config: Config, cutoffs: Sequence[date], truth: Sample) -> Prediction:

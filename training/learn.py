@@ -62,12 +62,11 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
         snapshots: Of every mature cutoff, with labels.
         config: Seeds, trials, interval.
         resume: Whether to go on with a tuning of the same data that was interrupted.
-        resume: Whether to go on with a tuning of the same data that was interrupted.
 
     Raises:
         DataError: Too few cutoffs, customers, or customers of either fate.
     """
-    plan = split(sorted({m.date() for m in snapshots.rows["cutoff"].unique().to_pylist()}), snapshots.task.horizon)
+    plan = split(snapshots.cutoffs, snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}

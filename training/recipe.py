@@ -120,9 +120,9 @@ def ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramete
 
 
 def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Shipped:
-    folds = [fold for fold in folds_within(cutoffs, snapshots.task.horizon) if _tells(fold, snapshots)]
+    folds = folds_within(cutoffs, snapshots.task.horizon)
     told = zip(folds, ages(folds, cutoffs, snapshots.task.horizon), strict=True)
-    heard = tuple(hear(snapshots, config, fold, age, parameters) for fold, age in told)
+    heard = tuple(h for fold, age in told if (h := hear(snapshots, config, fold, age, parameters)))
     members = learn_members(take(snapshots, cutoffs), snapshots, config, parameters)
     calibration = calibrate(heard, members, config.serving.interval)
     if not heard and members.spend:
@@ -140,15 +140,15 @@ def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramet
     return Shipped(made[0], made[1] if members.spend else None, heard, members)
 
 
-def _tells(fold: Fold, snapshots: Snapshots) -> bool:
-    """Whether a later cutoff can say anything: customers of either fate before and at it, and some who spent."""
-    return not unfit(take(snapshots, fold.train), take(snapshots, [fold.test]), has_money(snapshots))
+def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameters: Parameters) -> Heard | None:
+    """What members that learned from a fold's cutoffs say of its later one.
 
-
-def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameters: Parameters) -> Heard:
-    """What members that learned from a fold's cutoffs say of its later one."""
-    members = learn_members(take(snapshots, fold.train), snapshots, config, parameters)
-    return _said(members, fold, age, take(snapshots, [fold.test]))
+    None where that can say nothing: it takes customers of either fate before and at it, and some who spent.
+    """
+    train, truth = take(snapshots, fold.train), take(snapshots, [fold.test])
+    if unfit(train, truth, has_money(snapshots)):
+        return None
+    return _said(learn_members(train, snapshots, config, parameters), fold, age, truth)
 
 
 def _said(members: Members, fold: Fold, age: float, truth: Sample) -> Heard:

@@ -107,18 +107,14 @@ def split(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Spli
     ('2024-07-01', '2024-06-01', ['2024-05-01', '2024-04-01', '2024-03-01'])
     """
     ordered = sorted(set(cutoffs))
-    test = _fold(ordered, ordered[-1], horizon) if ordered else None
+    test = fold_at(ordered, ordered[-1], horizon) if ordered else None
     if test is None:
         raise DataError(
             f"training needs two cutoffs at least a horizon ({horizon}) apart with their labels known, found "
             f"{', '.join(map(str, ordered)) or 'none'}; give a longer log or a shorter [task] horizon"
         )
-    calibration = _fold(ordered, test.train[-1], horizon)
-    folds: list[Fold] = []
-    latest = calibration.train[-1] if calibration else None
-    while latest and len(folds) < most_folds and (fold := _fold(ordered, latest, horizon)):
-        folds.append(fold)
-        latest = fold.train[-1]
+    calibration = fold_at(ordered, test.train[-1], horizon)
+    folds = _back(ordered, calibration.train[-1], horizon, most_folds) if calibration else []
     return Split(tuple(folds), calibration, test, tuple(ordered))
 
 
@@ -133,14 +129,10 @@ def folds_within(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tup
     ['2024-02-25', '2023-12-27', '2023-05-01']
     """
     ordered = sorted(set(cutoffs))
-    found: list[Fold] = []
-    latest: date | None = ordered[-1]
-    while latest and len(found) < most and (fold := _fold(ordered, latest, horizon)):
-        found.append(fold)
-        latest = max((c for c in ordered if c + horizon.delta <= latest), default=None)
+    found = _back(ordered, ordered[-1], horizon, most)
     year_ago = ordered[-1] + horizon.delta - YEAR.delta
     near = min(ordered, key=lambda c: abs(c - year_ago))
-    season = _fold(ordered, near, horizon) if abs((near - year_ago).days) <= NEAR.days else None
+    season = fold_at(ordered, near, horizon) if abs((near - year_ago).days) <= NEAR.days else None
     return tuple(found) + ((season,) if season and season not in found else ())
 
 
@@ -162,7 +154,17 @@ def recency(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
     return 0.5 ** ((dates.max() - dates) / (half * horizon.days))
 
 
-def _fold(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None:
+def _back(cutoffs: Sequence[date], latest: date, horizon: Window, most: int) -> list[Fold]:
+    """Folds from the latest cutoff back, each a horizon or more before the one after it."""
+    found: list[Fold] = []
+    while len(found) < most and (fold := fold_at(cutoffs, latest, horizon)):
+        found.append(fold)
+        latest = fold.train[-1]
+    return found
+
+
+def fold_at(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None:
+    """A cutoff with those whose labels end by it; None where there are none."""
     train = tuple(c for c in cutoffs if c + horizon.delta <= test)
     return Fold(train, test) if train else None
 

@@ -64,7 +64,7 @@ def train(config: Config, which: str = "all", *, resume: bool = False) -> Traine
     tracking.require_server(config)
     rows = snapshots.from_config(config)
     registry.connect(config)
-    known = groups_at(config, max(rows.rows["cutoff"].unique().to_pylist()).date())
+    known = groups_at(config, rows.cutoffs[-1])
     learned = learn(rows, config, resume=resume)
     groups = fairness(learned, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
