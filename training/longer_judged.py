@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from training.recipe import has_money, ship
 from training.split import Sample, take, unfit
 from training.value import GainRegressor
 
+SHOWN = ("gini", "deviance", "decile_error", "total_error", "coverage")
 METRICS = ("spearman", "gini", "deviance", "decile_error", "total_error", "mae", "coverage")
 
 
@@ -55,6 +57,23 @@ def judge_longer(
             why = "too little was gained over it before that cutoff"
         notes.append(f"{column} was not judged: {why}")
     return found, tuple(notes)
+
+
+def shown(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The figures of longer horizons for people, one row a horizon and metric, as they were judged.
+
+    Returns:
+        horizon, cutoff, customers, metric (its plain name), the figure's value, low and high, and `rungs`: the same
+        metric's value by simpler model.
+    """
+    m = evaluation.metrics[evaluation.metrics.segment == "all"]
+    rows = []
+    for row in m[m.model == OURS].to_dict("records"):
+        metric, _, horizon = row["metric"].rpartition("_")
+        if metric in SHOWN and horizon[:-1].isdigit():
+            rungs = m[(m.metric == row["metric"]) & (m.model != OURS)].set_index("model").value.to_dict()
+            rows.append({**row, "metric": metric, "horizon": horizon, "rungs": rungs})
+    return rows
 
 
 def _unfit(snapshots: Snapshots, known: Sequence[date], cutoff: date) -> str:
