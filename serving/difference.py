@@ -2,7 +2,8 @@
 
 The plain figure is the difference of two means. The adjusted one takes off what was known of each customer before the
 lot was drawn, which cannot have been changed by the action: it is as honest and less noisy (Deng, Xu, Kohavi and
-Walker, Improving the sensitivity of online controlled experiments, WSDM 2013; Lin, Annals of Applied Statistics 7, 2013).
+Walker, Improving the sensitivity of online controlled experiments, WSDM 2013; Lin, Annals of Applied Statistics 7,
+2013).
 """
 
 from __future__ import annotations
