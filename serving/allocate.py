@@ -141,7 +141,7 @@ def _allocate(options: Options, takers: Options, found: Dual, groups: Sequence[s
     elif not _keeps_minimums(options, choice):
         choice = _from_cheapest(options, found.prices)
     if not _keeps_minimums(options, choice):
-        asked = ", ".join(repr(groups[i]) for i in np.flatnonzero(options.minimums))
+        asked = ", ".join(repr(groups[i]) for i in np.flatnonzero(options.minimums).tolist())
         raise RefusedError(
             f"the minimum shares of {asked} hold with the budget and the capacities only if customers could be divided"
         )

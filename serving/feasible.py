@@ -33,7 +33,7 @@ def _too_few(options: Options, groups: Sequence[str]) -> str:
     """Groups with fewer customers who may be contacted than their minimum."""
     open_to = np.isfinite(options.gains).any(axis=1)
     there = np.bincount(options.groups[open_to], minlength=len(groups))
-    for group in np.flatnonzero(options.minimums > there):
+    for group in np.flatnonzero(options.minimums > there).tolist():
         return (
             f"the minimum share of {groups[group]!r} asks for {options.minimums[group]:,} customers, and only "
             f"{there[group]:,} of that segment may be contacted"
@@ -43,9 +43,7 @@ def _too_few(options: Options, groups: Sequence[str]) -> str:
 
 def _too_narrow(options: Options, groups: Sequence[str], actions: Sequence[str]) -> str:
     """Minimums for which the capacities do not suffice: the largest flow from groups through actions falls short."""
-    kinds, first = np.unique(
-        np.column_stack([options.groups, np.isfinite(options.gains)]), axis=0, return_inverse=True
-    )
+    kinds, first = np.unique(np.column_stack([options.groups, np.isfinite(options.gains)]), axis=0, return_inverse=True)
     size, a = np.bincount(first.ravel(), minlength=len(kinds)), options.nothing
     kind, action = np.nonzero(kinds[:, 1:])
     m, g = len(kind), len(options.minimums)
@@ -95,6 +93,6 @@ def cheapest(options: Options) -> Options:
 
 
 def _asked(options: Options, groups: Sequence[str]) -> str:
-    asked = [(groups[i], int(options.minimums[i])) for i in np.flatnonzero(options.minimums)]
+    asked = [(groups[i], int(options.minimums[i])) for i in np.flatnonzero(options.minimums).tolist()]
     told = " and ".join(f"{name!r} ({number:,} customers)" for name, number in asked)
     return f"the minimum share of {told}" if len(asked) == 1 else f"the minimum shares of {told} together"

@@ -214,7 +214,11 @@ def _lowest(
     planes = np.column_stack([slopes / scale, -np.ones(len(slopes))])
     sides = [(max(a - 1, 0), a + 1) for a in at]
     found = linprog(
-        np.append(worth / scale, 1.0), A_ub=planes, b_ub=-cuts.heights / scale, bounds=[*sides, (None, None)], method="highs"
+        np.append(worth / scale, 1.0),
+        A_ub=planes,
+        b_ub=-cuts.heights / scale,
+        bounds=[*sides, (None, None)],
+        method="highs",
     )
     if found.x is None:
         return centre, np.inf  # nothing to hope for: the bound stays as it is
