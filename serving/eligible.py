@@ -95,7 +95,8 @@ def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table)
         days = rules.contacted_within.days
         yield f"contacted in the last {_days(days)}", age <= days, ()
     if rules.contacts_at_most is not None and rules.contacts_window is not None:
-        words = f"more than {rules.contacts_at_most} contacts in the last {_days(rules.contacts_window.days)}"
+        allowed = "1 contact" if rules.contacts_at_most == 1 else f"{rules.contacts_at_most} contacts"
+        words = f"more than {allowed} in the last {_days(rules.contacts_window.days)}"
         yield words, recent > rules.contacts_at_most, ()
 
 

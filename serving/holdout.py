@@ -27,6 +27,6 @@ def held_out(customers: Iterable[str], campaign: str, seed: int, share: float) -
     """Who is held out (n,), each with probability `share`.
 
     >>> held_out(["a", "b", "c", "d"], "spring", 7, 0.5).tolist()
-    [True, True, False, False]
+    [False, True, True, False]
     """
     return draws(customers, campaign, seed) < share
