@@ -9,11 +9,12 @@ from datetime import date
 import ibis
 import pyarrow as pa
 
-from features.columns import as_identifier
+from features.columns import TICKS, as_identifier
 from features.config import Config
 from features.customers import rows_and_known
 from features.engine import Engine, open_engine
-from features.past import aged, cutoff_rows, newest, visible
+from features.intake import load
+from features.past import aged, cutoff_rows, newest, order_days, visible
 from features.sections import Contacts, Customers
 from features.sides import CONTACTS, read_side
 from features.task import Window
@@ -49,6 +50,29 @@ def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -
         )
         found = engine.arrow(each.order_by("customer_id"))
     return Contacted(found["customer_id"], found["days_since"], found["recent"])
+
+
+def spend_spread(config: Config, cutoff: date, window: Window) -> float | None:
+    """How much the net spend of those who bought in [cutoff - window, cutoff) varies: variance over squared mean.
+
+    None where fewer than two customers bought, or they brought nothing together.
+
+    Raises:
+        DataError: The log cannot be read.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        orders = _before(engine.store("standing_orders", order_days(load(config, engine))), cutoff, engine)
+        recent = orders.filter(orders.age <= window.days)
+        bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
+        each = (
+            recent.mutate(bought=bought)
+            .group_by("customer_id")
+            .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
+        )
+        found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
+    spend = found["spend"].to_numpy() / TICKS
+    mean = float(spend.mean()) if len(spend) else 0.0
+    return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
 
 
 def attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:

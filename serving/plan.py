@@ -22,9 +22,11 @@ from features.config import Config
 from features.errors import DataError, UsageError
 from features.files import folder_in_place
 from features.planning import PlanConfig
+from features.standing import spend_spread
 from serving.allocate import Allocation, Point, allocate, curve, options
+from serving.experiment import design
 from serving.plan_facts import manifest_of
-from serving.plan_inputs import Inputs, gather
+from serving.plan_inputs import MONEY, Inputs, gather
 from serving.plan_table import plan_table, write_csv
 from serving.prices import Options
 
@@ -96,6 +98,8 @@ def plan(config: Config, cutoff: date, budget: float | None = None, campaign: st
         inputs.effects, inputs.who,
     )  # fmt: skip
     manifest = manifest_of(config, rules, inputs, found)
+    spread = _spread(config, cutoff) if inputs.objective == MONEY else None
+    manifest["design"] = design(table, list(rules.actions), rules.holdout, spread)
     with folder_in_place(folder) as beside:
         _write(beside, table, points, manifest)
     return Plan(folder, cutoff, rules.campaign, manifest)
@@ -148,6 +152,11 @@ def _rules(config: Config, budget: float | None, campaign: str | None) -> PlanCo
             "customer): nobody could be contacted; give more"
         )
     return rules
+
+
+def _spread(config: Config, cutoff: date) -> float | None:
+    """Relative variance of spend: of buyers in the last horizon; of contracts none, as a price is known beforehand."""
+    return spend_spread(config, cutoff, config.task.horizon) if config.events.amount else 0.0
 
 
 def _problem(inputs: Inputs, rules: PlanConfig) -> Options:

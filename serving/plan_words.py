@@ -9,13 +9,13 @@ from serving.plan import Plan
 from serving.plan_inputs import MONEY
 from serving.wording import Forms
 
-SHOWN = 8  # points of the curve
+SHOWN, ENOUGH = 8, 0.8  # points of the curve; power
 
 
 def describe(plan: Plan) -> str:
     """The plan in words, ending with the curve; says where effects are assumed."""
     facts = plan.manifest
-    parts = [_who(facts), _table(facts), _outcome(facts), _assumed(facts), _curve(plan)]
+    parts = [_who(facts), _table(facts), _outcome(facts), _assumed(facts), _design(facts), _curve(plan)]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
@@ -82,6 +82,37 @@ def _assumed(facts: Mapping[str, Any]) -> list[str]:
     return [
         f"ASSUMED, not measured: {told} (save_rate in [plan.actions]). Gains rest on it; the holdout is what will tell."
     ]
+
+
+def _design(facts: Mapping[str, Any]) -> list[str]:
+    """What the holdout can tell."""
+    found = facts["design"]["all"]
+    if not facts["holdout"]["share"] or found["return"] is None:
+        return []
+    lines = [
+        f"what the holdout can tell ({found['held_out']:,} held out against {found['with_action']:,} with an action, "
+        f"power {facts['design']['power']:.0%} at {facts['design']['alpha']:.0%}):"
+    ]
+    if not found["held_out"]:
+        return [f"{lines[0]} nothing: nobody who would have an action is held out"]
+    share = found["return"]
+    lines.append(
+        f"  return: a difference of {share['detects']:.1%} or more; expected is {share['expected']:+.1%}"
+        + _chance(share)
+    )
+    if found["value"] is not None:
+        form, value = _form(facts), found["value"]
+        lines.append(
+            f"  value: a difference of {form(value['detects'])} a customer or more; expected is "
+            f"{form(value['expected'], '+')}" + _chance(value)
+        )
+    return lines
+
+
+def _chance(outcome: Mapping[str, Any]) -> str:
+    """The power for what is expected, and how many customers would do."""
+    needed = f"; {outcome['needed']:,} customers would do" if outcome["needed"] and outcome["power"] < ENOUGH else ""
+    return f" (power {outcome['power']:.0%}{needed})"
 
 
 def _curve(plan: Plan) -> list[str]:

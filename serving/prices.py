@@ -18,7 +18,7 @@ from scipy.optimize import linprog
 
 BLOCK = 16_384  # customers looked at together, so that they stay in the processor's cache
 SAMPLE = 20_000  # customers of the first look; each next one has ten times as many
-TOLERANCE, ROUGH = 1e-7, 1e-5  # of the bound: where a search ends, and where one of many does
+TOLERANCE, ROUGH = 1e-7, 1e-6  # of the bound: where a search ends, and where one of many does
 STEPS, KEPT = 150, 300  # evaluations for one set of limits; cutting planes kept
 SLACK = 1e-9  # of the budget: what rounding of sums may exceed
 FIRST_BOX, NEXT_BOX = 1.0, 0.05  # in units of the mean gain: without and with prices to start from

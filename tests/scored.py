@@ -22,7 +22,7 @@ SEGMENTS = ("save first", "keep", "let go")
 def make_scored(
     folder: Path, sections: Mapping[str, Any], customers: int = 300, seed: int = 4, money: bool = True
 ) -> Config:
-    """Writes `output/scores/cutoff=2024-03-01/` for customers c000, c001, ... and returns the config."""
+    """Writes a log and `output/scores/cutoff=2024-03-01/` for customers c000, c001, ...; returns the config."""
     events = {
         "source": "log.parquet",
         "customer": "customer",
@@ -45,6 +45,10 @@ def make_scored(
     }
     given = {name: column for name, column in columns.items() if column is not None}
     table = pa.table({f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    orders = [
+        {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i]} for i in range(customers)
+    ]
+    pq.write_table(pa.Table.from_pylist(orders), folder / "log.parquet")
     place = config.output / "scores" / f"cutoff={CUTOFF}"
     place.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, place / "part-00000.parquet")

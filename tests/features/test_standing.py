@@ -12,7 +12,7 @@ import pytest
 
 from features.config import Config
 from features.errors import UsageError
-from features.standing import attributes, contacted
+from features.standing import attributes, contacted, spend_spread
 from features.task import Window
 
 CUTOFF = date(2024, 3, 1)
@@ -77,3 +77,22 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, make_config: Callab
     assert config.customers is not None
     with pytest.raises(UsageError, match="consent"):
         attributes(config, config.customers, CUTOFF, ["consnt"])
+
+
+def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
+    tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    rows = [
+        ("a", "1", datetime(2024, 2, 10), 10.0),
+        ("a", "2", datetime(2024, 2, 20), 6.0),
+        ("a", "2", datetime(2024, 2, 25), -1.0),  # a refund of a part
+        ("b", "3", datetime(2024, 2, 29), 45.0),
+        ("c", "4", datetime(2024, 2, 11), -3.0),  # a refund alone is no purchase
+        ("d", "5", datetime(2024, 1, 30), 900.0),  # before the window
+        ("d", "6", datetime(2024, 3, 1), 900.0),  # at the cutoff
+    ]
+    table = pa.Table.from_pylist([dict(zip(("customer", "order", "time", "amount"), r, strict=True)) for r in rows])
+    pq.write_table(table, tmp_path / "log.parquet")
+    config = make_config(amount="amount", order="order")
+    assert spend_spread(config, CUTOFF, Window(30)) == pytest.approx(450.0 / 30.0**2)  # 15 and 45
+    assert spend_spread(config, date(2024, 2, 15), Window(2)) is None
