@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from features.config import Config
 from features.errors import DataError, UsageError
 from features.planning import PlanConfig
-from serving.effects import Effects, effects
 from serving.eligible import Eligible, eligible
 from serving.holdout import held_out
+from serving.plan_effects import Effects, effects
 from serving.score import Scores, read
 
 MONEY, KEPT = "margin", "customers kept"

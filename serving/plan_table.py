@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from serving.effects import Effects
 from serving.eligible import Eligible
+from serving.plan_effects import Effects
 
 COLUMNS = pa.schema(
     [

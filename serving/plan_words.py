@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from serving.eligible import NO_ACTION
 from serving.plan import Plan
+from serving.plan_effects import ASSUMED
 from serving.plan_inputs import MONEY
 from serving.wording import Forms
 
@@ -25,7 +27,8 @@ def _who(facts: Mapping[str, Any]) -> list[str]:
         f"plan {facts['campaign']!r} at {facts['cutoff']}: {count['scored']:,} customers scored, {count['eligible']:,} "
         f"eligible, {count['held_out']:,} of them held out, {count['with_action']:,} with an action"
     ]
-    lines += [f"  left out: {number:,} {reason}" for reason, number in facts["left_out"].items()]
+    left_out = {reason: number for reason, number in facts["left_out"].items() if number or reason != NO_ACTION}
+    lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
     for action, closed in facts["closed"].items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
     if not facts["holdout"]["share"]:
@@ -75,12 +78,15 @@ def _outcome(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _assumed(facts: Mapping[str, Any]) -> list[str]:
+    others = {a["source"] for a in facts["actions"].values()} - {"measured", ASSUMED}
+    lines = [f"{source.upper()}, not measured in a trial: the effects of some actions" for source in sorted(others)]
     rates = {name: a["save_rate"] for name, a in facts["actions"].items() if a["save_rate"] is not None}
     if not rates:
-        return []
+        return lines
     told = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
     return [
-        f"ASSUMED, not measured: {told} (save_rate in [plan.actions]). Gains rest on it; the holdout is what will tell."
+        *lines,
+        f"ASSUMED, not measured: {told} (save_rate in [plan.actions]). Gains rest on it; the holdout will tell.",
     ]
 
 

@@ -128,14 +128,19 @@ def test_shadows_take_nothing_and_are_treated_like_the_others() -> None:
     np.testing.assert_array_equal(allocate(without).choice, choice[~held])
 
 
-def test_shadows_among_equals_are_treated_like_the_others() -> None:
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("limits", [{"budget": 700.0}, {"capacities": np.array([700])}])
+def test_shadows_among_equals_are_treated_like_the_others(limits: dict[str, Any], seed: int) -> None:
     n = 4_000
-    held = np.random.default_rng(0).random(n) < 0.3
+    held = np.random.default_rng(seed).random(n) < 0.3
     groups, minimums = np.arange(n) % 2, np.array([100, 0])
-    problem = options(np.ones((n, 1)), np.ones(1), 700.0, groups=groups, minimums=minimums, shadows=held)
+    problem = options(np.ones((n, 1)), np.ones(1), groups=groups, minimums=minimums, shadows=held, **limits)
     choice = allocate(problem).choice
     assert (choice[~held] == 0).sum() == 700
     assert (choice[held] == 0).mean() == pytest.approx(0.25, abs=0.05)
+    last = np.flatnonzero((choice == 0) & ~held).max()
+    assert (choice[held & (np.arange(n) < last)] == 0).all()
+    assert (choice[held & (np.arange(n) > last)] == 1).all()
 
 
 def test_ties_go_to_the_first_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from serving.holdout import draws, held_out
 
@@ -25,6 +26,7 @@ def test_a_customer_stays_whoever_else_there_is_and_however_large_the_share() ->
     assert few.tolist() == [bool(all_of_them[IDS.index(one)]) for one in some]
     assert not (all_of_them & ~held_out(IDS, "spring", 7, 0.3)).any()
     assert not held_out(IDS, "spring", 7, 0.0).any()
+    assert (held_out(IDS, "spring", 8, 0.2) != all_of_them).mean() == pytest.approx(0.32, abs=0.02)
 
 
 def test_the_draw_is_the_one_of_earlier_versions() -> None:

@@ -292,3 +292,11 @@ def test_nothing_is_half_written(config: Config, made: Plan, monkeypatch: pytest
         plan(config, CUTOFF, budget=50.0)
     assert (made.folder / "manifest.json").read_bytes() == before
     assert [p.name for p in made.folder.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_observational_effects_are_marked(tmp_path: Path) -> None:
+    config = _config(tmp_path)
+    _effects(config, _measured(300, source="observational"))
+    made = plan(config, CUTOFF, budget=20.0)
+    assert set(_frame(made).source.dropna()) <= {"observational", "assumed"}
+    assert "OBSERVATIONAL, not measured in a trial" in describe(made)

@@ -1,7 +1,7 @@
 """What each action does to each customer: measured, from the table of the uplift model, or assumed, from the config.
 
-Measured effects lie in `OUTPUT/uplift/cutoff=D/effects.parquet`. An action that is not in it, or all where there is
-no such table, is assumed to keep `save_rate` of those who would leave: its effect on return is save_rate x
+Measured effects lie in `OUTPUT/uplift/cutoff=D/effects.parquet`, where `regulars uplift` writes them. An action that is
+not in it, or all where there is no such table, is assumed to keep `save_rate` of those who would leave: its effect on return is save_rate x
 churn_probability, and on value save_rate x value_at_risk.
 """
 
@@ -70,7 +70,7 @@ def effects(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -
         else:
             raise UsageError(
                 f"[plan.actions.{name}]: no effect of it was measured ({path.relative_to(config.output.parent)}), and "
-                "it has no save_rate to assume; run `regulars train uplift`, or give it one"
+                f"it has no save_rate to assume; run `regulars uplift --cutoff {cutoff}`, or give it one"
             )
         columns.append(found)
         sources.append(source)
@@ -107,7 +107,7 @@ def _read(path: Path) -> pa.Table:
     if missing:
         raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; {', '.join(missing)} is not there")
     if any(table[name].null_count for name in ("customer_id", "action", "source")):
-        raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars train uplift` again")
+        raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars uplift` again")
     return table
 
 
