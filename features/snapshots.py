@@ -249,6 +249,24 @@ def _after(
     return join(joined, _timed(cover(unfolding(terms, moments, horizon), horizon, has.price_days)))
 
 
+def outcomes(
+    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
+) -> ibis.Table:
+    """Rows (customer_id, cutoff, ...) with churned and value over [cutoff, cutoff + horizon), mature or not.
+
+    Args:
+        rows: Customers and cutoffs (timestamps).
+        orders: From `order_days`, stored.
+        tables: The contract.
+        task: What churn is.
+        moments: One row a cutoff.
+        horizon: Of what came; its end must not lie beyond that of the log.
+    """
+    joined, has_amount = _after(rows, orders, tables, task, moments, horizon), tables.contract.has_amount
+    churned, value = churn_of(joined, task.contractual), money_of(joined, has_amount, task.contractual)
+    return joined.select(*rows.columns, churned=churned, value=value)
+
+
 def _timed(rows: ibis.Table) -> ibis.Table:
     """Rows with their cutoff as a timestamp."""
     return rows.mutate(cutoff=rows.cutoff.cast("timestamp"))
