@@ -112,9 +112,12 @@ def allocate(options: Options, groups: Sequence[str] = (), actions: Sequence[str
     """
     takers = options.taking()
     names = groups or [str(i) for i in range(len(options.minimums))]
-    if problem := conflict(takers, names, actions or [str(j) for j in range(options.nothing)]):
-        raise RefusedError(problem)
-    return _allocate(options, takers, dual(takers), names)
+    found = dual(takers)
+    choice = assign(options, found.prices)
+    if not _keeps_minimums(options, choice):  # which is rare, or there is no plan
+        if problem := conflict(takers, names, actions or [str(j) for j in range(options.nothing)]):
+            raise RefusedError(problem)
+    return _allocate(options, takers, found, choice, names)
 
 
 def curve(options: Options, budgets: Sequence[float], groups: Sequence[str] = ()) -> list[Point]:
@@ -134,8 +137,8 @@ def curve(options: Options, budgets: Sequence[float], groups: Sequence[str] = ()
     return points
 
 
-def _allocate(options: Options, takers: Options, found: Dual, groups: Sequence[str]) -> Allocation:
-    choice, bound = assign(options, found.prices), found.bound
+def _allocate(options: Options, takers: Options, found: Dual, choice: np.ndarray, groups: Sequence[str]) -> Allocation:
+    bound = found.bound
     if takers.gains.size <= SMALL:
         choice, bound = _exactly(options, takers, choice, bound)
     elif not _keeps_minimums(options, choice):

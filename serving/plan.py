@@ -191,7 +191,7 @@ def _curve(problem: Options, rules: PlanConfig, found: Allocation) -> list[Point
     last = max((point.spent for point in everything), default=0.0)
     chosen = int(found.used[1 : 1 + problem.nothing].sum())
     own = Point(problem.budget, found.spent, found.gain, found.bound, float(found.prices[0]), chosen)
-    budgets = [float(b) for b in np.linspace(0, last, rules.curve + 1)[1:] if b != problem.budget]
+    budgets = [float(b) for b in np.linspace(0, last, rules.curve + 1)[1:] if 0 < b != problem.budget]
     points: list[Point] = []
     for point in sorted([*curve(problem, budgets), own], key=lambda p: p.budget):
         if points and points[-1].gain > point.gain:  # what fits a smaller budget fits this one

@@ -1,8 +1,8 @@
 """What each action does to each customer: measured, from the table of the uplift model, or assumed, from the config.
 
 Measured effects lie in `OUTPUT/uplift/cutoff=D/effects.parquet`, where `regulars uplift` writes them. An action that is
-not in it, or all where there is no such table, is assumed to keep `save_rate` of those who would leave: its effect on return is save_rate x
-churn_probability, and on value save_rate x value_at_risk.
+not in it, or all where there is no such table, is assumed to keep `save_rate` of those who would leave: its effect on
+return is save_rate x churn_probability, and on value save_rate x value_at_risk.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def manifest_of(config: Config, rules: PlanConfig, inputs: Inputs, found: Alloca
         "left_out": inputs.who.counts,
         "closed": inputs.who.closed,
         "actions": {name: _action(j, rules, inputs, found) for j, name in enumerate(names)},
-        "segments": {name: _segment(g, inputs, found) for g, name in enumerate(inputs.segments)},
+        "segments": {name: _segment(g, names, inputs, found) for g, name in enumerate(inputs.segments)},
         "holdout": {
             "share": rules.holdout,
             "seed": rules.seed,
@@ -119,7 +119,7 @@ def _action(place: int, rules: PlanConfig, inputs: Inputs, found: Allocation) ->
     }
 
 
-def _segment(place: int, inputs: Inputs, found: Allocation) -> dict[str, Any]:
+def _segment(place: int, names: list[str], inputs: Inputs, found: Allocation) -> dict[str, Any]:
     mine = inputs.codes == place
     done = mine & ~inputs.held & (found.choice < inputs.gains.shape[1])
     rows = np.flatnonzero(done)
@@ -128,6 +128,7 @@ def _segment(place: int, inputs: Inputs, found: Allocation) -> dict[str, Any]:
         "eligible": int((mine & (inputs.who.why < 0)).sum()),
         "held_out": int((mine & inputs.held).sum()),
         "with_action": len(rows),
+        "actions": {name: int((found.choice[rows] == j).sum()) for j, name in enumerate(names)},
         "minimum": int(inputs.minimums[place]),
         "cost": float(inputs.costs[found.choice[rows]].sum()),
         "gain": float(inputs.gains[rows, found.choice[rows]].sum()),

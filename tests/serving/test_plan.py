@@ -99,6 +99,8 @@ def test_the_manifest_adds_up(made: Plan) -> None:
     for groups in (facts["actions"], facts["segments"]):
         assert sum(g["gain"] for g in groups.values()) == pytest.approx(facts["gain"])
         assert sum(g["cost"] for g in groups.values()) == pytest.approx(facts["spent"])
+    for name, action in facts["actions"].items():
+        assert sum(s["actions"][name] for s in facts["segments"].values()) == action["customers"] > 0
     count = facts["customers"]
     assert sum(s["eligible"] for s in facts["segments"].values()) == count["eligible"] == 300
     assert facts["break_even"] == pytest.approx(facts["spent"] / (facts["spent"] + facts["gain"]))
