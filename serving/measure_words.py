@@ -187,8 +187,8 @@ def _brought(label: str, found: Facts, stayed: str) -> Iterator[str]:
     yield f"  {label}: {_ends(found['more_return'], '+,.0f')} customers more {stayed}"
     if "gain" in found:
         yield (
-            f"  {label}: {_ends(found['more_value'], '+,.2f')} of value, at a margin of {found['margin']:.0%} and after "
-            f"costs {_ends(found['gain'], '+,.2f')}"
+            f"  {label}: {_ends(found['more_value'], '+,.2f')} of value; at a margin of {found['margin']:.0%}, after "
+            f"costs, {_ends(found['gain'], '+,.2f')}"
         )
         if found["return_on_spend"][0] is not None:
             each = _ends(found["return_on_spend"], ",.2f")
