@@ -23,6 +23,7 @@ from features.sections import (
     TaskConfig,
     TrackingConfig,
     TrainingConfig,
+    UpliftConfig,
 )
 
 LATER = ("plan", "monitor")
@@ -42,6 +43,7 @@ class Config(Section):
     task: TaskConfig = TaskConfig()
     engine: EngineConfig = EngineConfig()
     training: TrainingConfig = TrainingConfig()
+    uplift: UpliftConfig = UpliftConfig()
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
     folder: Path = Field(Path(), exclude=True)
