@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from features.errors import DataError
 from training.learners import LEARNERS, doubly_robust, folds_of, learn
 from training.trial import Trial
 from training.uplift_bundle import Effect, Outcome, UpliftBundle, Vote
@@ -31,6 +32,7 @@ from training.uplift_metrics import (
 )
 
 TOGETHER = "together"
+FEWEST = 50  # customers of an arm
 DOUBT = 0.05  # probability of seeing a difference between customers where there is none
 TAIL = 0.005  # of the sums that came: what lies beyond, on either side, counts as its edge where learners learn
 
@@ -98,7 +100,11 @@ def estimate(
         resamples: Of customers, behind the intervals of areas.
         name: Of the business.
         proportional: Outcomes whose effect goes by the outcome without any action where nothing else is known (money).
+
+    Raises:
+        DataError: An arm has too few customers.
     """
+    refuse_few(trial)
     judged: list[Judged] = []
     outcomes = {}
     for outcome in trial.outcomes:
@@ -106,6 +112,17 @@ def estimate(
         outcomes[outcome], found = _outcome(trial, outcome, money, seed, folds, resamples)
         judged += found
     return Estimated(UpliftBundle(name, trial.actions, trial.source, trial.columns, outcomes), tuple(judged))
+
+
+def refuse_few(trial: Trial) -> None:
+    """Refuses a trial with an arm from which nothing can be learned; raises DataError."""
+    for arm, name in enumerate(("the control", *trial.actions)):
+        count = len(np.unique(trial.units[trial.arm == arm]))
+        if count < FEWEST:
+            raise DataError(
+                f"arm {name!r} has {count} customers whose outcome is known, at least {FEWEST} are needed to learn its "
+                "effect: contact more of them, wait, or shorten [task] horizon"
+            )
 
 
 @dataclass(frozen=True)

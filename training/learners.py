@@ -29,6 +29,7 @@ LEARNERS = {
 }
 PENALTIES = np.logspace(0, 5, 11)  # of the ridge, on columns of spread 1
 TREES = {"learning_rate": 0.05, "num_leaves": 7, "lambda_l2": 5.0, "feature_fraction": 0.7}
+INNER = 1  # the stream of the halves within a fold
 BASE: Formula = {"trees-0": 0.5, "ridge-0": 0.5}
 ROUNDS, EFFECT_ROUNDS = 50, 40
 LEAST_LEAF, LEAF_SHARE = 20, 0.02  # rows of a leaf
@@ -172,7 +173,7 @@ class _Learning:
     @cached_property
     def robust(self) -> dict[str, Part]:
         """Trees on doubly robust scores, whose means come from the other half of the customers."""
-        trial, halves = self.trial, folds_of(self.trial.units, 2, self.seed)
+        trial, halves = self.trial, folds_of(self.trial.units, 2, self.seed, INNER)
         psi = np.zeros((len(trial), len(trial.actions)))
         for half in (0, 1):
             mine, others = halves == half, trial.rows(halves != half)
@@ -198,12 +199,12 @@ def _means(trial: Trial, outcome: np.ndarray, seed: int) -> dict[str, Part]:
     return found
 
 
-def folds_of(units: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold (n,) of each entry: a customer's are all in one.
+def folds_of(units: np.ndarray, folds: int, seed: int, stream: int = 0) -> np.ndarray:
+    """The fold (n,) of each entry: a customer's are all in one. Folds within folds are drawn from another stream.
 
     >>> found = folds_of(np.array([0, 0, 1, 1, 2, 3]), 2, seed=1)
     >>> bool((found[0] == found[1]) & (found[2] == found[3])), sorted(set(found.tolist()))
     (True, [0, 1])
     """
-    place = np.random.default_rng(seed).permutation(int(units.max()) + 1) % folds
+    place = np.random.default_rng([seed, stream]).permutation(int(units.max()) + 1) % folds
     return np.asarray(place[units])

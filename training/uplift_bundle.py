@@ -175,10 +175,9 @@ class Outcome:
             if self.proportional and self.base_mean > 0:
                 ratio = np.maximum(_sum(self.base, said), 0.0) / self.base_mean
             return effect.average * ratio, effect.error * ratio
-        votes = effect.votes.values()
-        shares = np.array([vote.weight for vote in votes])
-        scores = [_sum(self.learners[name][action], said) for name in effect.votes]
-        each = np.stack([vote.of(score) for vote, score in zip(votes, scores, strict=True)])
+        votes = sorted(effect.votes.items())
+        shares = np.array([vote.weight for _, vote in votes])
+        each = np.stack([vote.of(_sum(self.learners[name][action], said)) for name, vote in votes])
         score = shares @ each
         apart = effect.slope * np.sqrt(shares @ (each - score) ** 2)
         error = np.sqrt(effect.error**2 + (score * effect.slope_error) ** 2 + apart**2)
@@ -344,7 +343,7 @@ def with_arm(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray
 
 
 def _sum(formula: Formula, said: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(sum(weight * said[name] for name, weight in formula.items()))
+    return np.asarray(sum(weight * said[name] for name, weight in sorted(formula.items())))  # one order, one sum
 
 
 def _outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> Outcome:

@@ -102,24 +102,24 @@ def area(found: Arms, score: np.ndarray) -> float:
 
     >>> outcome, treated = np.array([1, 0, 0, 0, 0, 0]), np.array([True, False, True, False, True, False])
     >>> round(area(arms(outcome, treated), np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])), 4)
-    0.1389
+    0.088
     """
     share, height = uplift_curve(found, score)
-    return _mean_height(share, height) - height[-1] / 2
+    return float(_mean_height(share, height) - height[-1] / 2)
 
 
 def qini_area(found: Arms, score: np.ndarray) -> float:
     """The Qini coefficient in customers' outcomes: area between the Qini curve and the line to its end, by customer."""
     count, height = qini_curve(found, score)
     n = len(found)
-    return (_mean_height(count / n, height) - height[-1] / 2) / n
+    return float((_mean_height(count / n, height) - height[-1] / 2) / n)
 
 
 def doubly_robust_area(psi: np.ndarray, score: np.ndarray) -> float:
     """The same area as `area` from doubly robust scores (n,) of the effect: mean over shares of gain less random's."""
     order, ends = _steps(score)
     gain = np.append(0.0, np.cumsum(psi[order])[ends] / len(psi))
-    return _mean_height(np.append(0.0, (ends + 1) / len(psi)), gain) - gain[-1] / 2
+    return _mean_height(np.append(0.0, (ends + 1) / len(psi)), gain) - float(gain[-1]) / 2
 
 
 def bootstrap(figure: Callable[[np.ndarray], float], units: np.ndarray, resamples: int, seed: int) -> Interval:

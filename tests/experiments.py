@@ -1,0 +1,49 @@
+"""Made-up experiments whose true effects are known, for the tests of uplift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from training.trial import Trial, make_trial
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Columns of an experiment of one action, 'email', and the true effect (n,) on each customer's probability."""
+
+    features: pa.Table
+    action: np.ndarray
+    propensity: np.ndarray
+    visit: np.ndarray
+    spend: np.ndarray
+    truth: np.ndarray
+
+    def trial(self, **options: object) -> Trial:
+        """As a trial, of return and value."""
+        given: dict = {"propensity": self.propensity, "control": "none", **options}
+        return make_trial(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
+
+
+def experiment(
+    n: int = 3_000, seed: int = 1, varied: float = 0.25, average: float = 0.1, chosen: float = 0.0
+) -> Experiment:
+    """An experiment in which effects differ by `varied` between the halves of x0 and between plans.
+
+    With `chosen` above 0 the action goes rather to those with a high x1, who come anyway.
+    """
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4))
+    plan = rng.choice(["basic", "gold"], n)
+    truth = average + varied * ((x[:, 0] > 0) - 0.5) + varied / 2 * ((plan == "gold") - 0.5)
+    sends = 1 / (1 + np.exp(-chosen * x[:, 1]))
+    treated = rng.random(n) < sends
+    chance = np.clip(0.4 + 0.1 * np.tanh(x[:, 1]) + truth * treated, 0, 1)
+    visit = (rng.random(n) < chance).astype(float)
+    spend = visit * rng.lognormal(3, 0.5, n)
+    x[rng.random(n) < 0.1, 3] = np.nan
+    features = pa.table({f"x{i}": column for i, column in enumerate(x.T)} | {"plan": plan})
+    action, received = np.where(treated, "email", "none"), np.where(treated, sends, 1 - sends)
+    return Experiment(features, action, received, visit, spend, truth)
