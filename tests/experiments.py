@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from features.business import Action, Settings
+from features.config import Config, load
+from features.simulate import simulate
 from training.trial import Trial, make_trial
 
 
@@ -47,3 +51,40 @@ def experiment(
     features = pa.table({f"x{i}": column for i, column in enumerate(x.T)} | {"plan": plan})
     action, received = np.where(treated, "email", "none"), np.where(treated, sends, 1 - sends)
     return Experiment(features, action, received, visit, spend, truth)
+
+
+CONFIG = """\
+config_version = 1
+name = "trials"
+[events]
+source = "events"
+customer = "customer_id"
+time = "time"
+amount = "amount"
+order = "order_id"
+until = "{end}"
+[contacts]
+source = "contacts"
+customer = "customer_id"
+time = "time"
+action = "action"
+propensity = "propensity"
+control = "none"
+[task]
+horizon = "30d"
+windows = ["60d"]
+[training]
+seed = 5
+bootstrap = 50
+[uplift]
+folds = 2
+"""
+
+
+def make_business(folder: Path, customers: int = 700) -> Config:
+    """Writes a simulated business with randomised rounds on 2023-03-02 and 2023-05-01 into a folder; its config."""
+    actions = (Action("email", 0.1, 0.3, 30, (1.5, 1.5, 1.5)), Action("voucher", 2.0, 0.3, 30, (0.0, 0.0, 0.0)))
+    settings = Settings(actions=actions, contact_every=60, contact_share=0.95, hazard_mean=0.0005, rate_mean=0.05)
+    made = simulate(folder, customers, days=175, seed=3, settings=settings)
+    made.config.write_text(CONFIG.format(end=made.end), encoding="utf-8")
+    return load(made.config)

@@ -3,7 +3,7 @@
 Learners are judged on customers that they had not seen, by doubly robust scores. `gain` is the one figure that decides:
 how much larger the effect is, found by those scores, for one spread more of what a learner says; saying so lowers the
 doubly robust loss by its square. The learners together, weighed by the evidence for each, speak unless one alone is
-better by more than a standard error. Whether effects differ at all is tested by the best linear predictor of the effect
+better by more than two standard errors. Whether effects differ at all is tested by their best linear predictor
 (Chernozhukov, Demirer, Duflo and Fernandez-Val, Generic machine learning inference on heterogeneous treatment effects,
 2018), where weighing and choosing of each fold is done by the others. Without evidence the average speaks for all.
 """
@@ -11,7 +11,7 @@ better by more than a standard error. Whether effects differ at all is tested by
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from training.uplift_metrics import (
 
 TOGETHER = "together"
 FEWEST = 50  # customers of an arm
+CLEARLY = 2.0  # standard errors by which one learner alone must be better than all together
 DOUBT = 0.05  # probability of seeing a difference between customers where there is none
 TAIL = 0.005  # of the sums that came: what lies beyond, on either side, counts as its edge where learners learn
 
@@ -47,7 +48,7 @@ class Judged:
         effect: What is believed.
         qini: Area over random, by customer, of ranking by what is said, with its interval.
         area: The same from doubly robust scores.
-        said: Of each entry of the trial (n,), by models that had not seen the customer.
+        said: Of each entry of the rounds that offered it (n,), by models that had not seen the customer.
         psi: Doubly robust scores (n,).
         learners: learner, gain, error, weight: one row each, and one for all together.
         calibration: See `uplift_metrics.calibration`.
@@ -135,6 +136,10 @@ class _Heard:
     means: np.ndarray
     folds: np.ndarray
 
+    def rows(self, places: np.ndarray) -> _Heard:
+        """Some entries."""
+        return _Heard(*(getattr(self, f.name)[places] for f in fields(self)))
+
 
 def _outcome(
     trial: Trial, name: str, money: bool, seed: int, folds: int, resamples: int
@@ -146,8 +151,9 @@ def _outcome(
     said = learned.said(trial.design)
     effects, judged = {}, []
     for place, action in enumerate(trial.actions):
-        scores = learned.scores(said, action)
-        found = _judge(trial, name, place, heard, scores, money, seed, resamples)
+        here = trial.offers(place + 1)
+        scores = learned.scores(said, action)[here]
+        found = _judge(trial.rows(here), name, place, heard.rows(here), scores, money, seed, resamples)
         effects[action] = found.effect
         judged.append(found)
     base = np.maximum(learned.means(said, 1)[:, 0], 0)
@@ -184,7 +190,7 @@ def _hear(trial: Trial, tame: np.ndarray, outcome: np.ndarray, seed: int, folds:
 def _judge(
     trial: Trial, name: str, place: int, heard: _Heard, final: np.ndarray, money: bool, seed: int, resamples: int
 ) -> Judged:
-    units, psi, raw = trial.units, _centred(heard.psi[:, place], heard.folds), heard.psi_raw[:, place]
+    units, psi, raw = _codes(trial.units), _centred(heard.psi[:, place], heard.folds), heard.psi_raw[:, place]
     each = _comparable(heard.scores[:, place], heard.folds)
     score, slopes = _crosswise(each, psi, units, heard.folds)
     gain, error = _gain(score, psi, units)
@@ -247,7 +253,7 @@ def _weigh(each: np.ndarray, psi: np.ndarray, units: np.ndarray) -> np.ndarray:
     together = each @ weights
     alone = int(np.argmax([gain for gain, _ in found]))
     more = psi * (each[:, alone] - together / max(together.std(), 1e-12))
-    if more.mean() > clustered_error(more, units):
+    if more.mean() > CLEARLY * clustered_error(more, units):
         weights = np.eye(each.shape[1])[alone]
     return weights
 

@@ -180,9 +180,11 @@ class _Learning:
             learned = Learned(_means(others, self.outcome[~mine], self.seed), {}, {})
             means = learned.means(learned.said(trial.design[mine]), len(self.arms))
             psi[mine] = doubly_robust(trial.rows(mine), self.outcome[mine], means)
-        return {
-            f"robust-{a}": Part(fit_trees(trial.design, psi[:, a - 1], EFFECT_ROUNDS, self.seed)) for a in self.arms[1:]
-        }
+        found = {}
+        for a in self.arms[1:]:
+            here = trial.offers(a)
+            found[f"robust-{a}"] = Part(fit_trees(trial.design[here], psi[here, a - 1], EFFECT_ROUNDS, self.seed))
+        return found
 
     def _treated_share(self, a: int) -> float:
         """Of those with the action or the control, how many had the action."""

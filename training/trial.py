@@ -14,6 +14,7 @@ from training.split import Sample
 from training.uplift_bundle import Column, design
 
 TOLERANCE = 0.005  # of sums of propensities
+SELDOM = 1e-6  # probability below which an arm that had nobody in a round was not one of it
 MOST_ERRORS = 5.0  # standard errors by which varying propensities may miss the shares that were found
 
 
@@ -30,6 +31,7 @@ class Trial:
         units: The customer as a code (n,): all its entries are learned from, or judged on, together.
         outcomes: (n,) by name.
         actions: Their names.
+        offered: Whether anybody of the entry's round got each arm (n, 1 + actions).
         source: 'measured' where the arms were drawn at random with known probabilities, else 'observational'.
     """
 
@@ -40,6 +42,7 @@ class Trial:
     units: np.ndarray
     outcomes: dict[str, np.ndarray]
     actions: tuple[str, ...]
+    offered: np.ndarray
     source: str = "measured"
 
     def __len__(self) -> int:
@@ -50,12 +53,16 @@ class Trial:
         """The probability (n,) of the arm received."""
         return self.propensity[np.arange(len(self)), self.arm]
 
+    def offers(self, arm: int) -> np.ndarray:
+        """Whether the entry's round had both an action and the control (n,): else it says nothing of its effect."""
+        return np.asarray(self.offered[:, arm] & self.offered[:, 0])
+
     def rows(self, places: np.ndarray) -> Trial:
         """Some entries, by a mask or by places."""
         outcomes = {name: values[places] for name, values in self.outcomes.items()}
         return Trial(
             self.design[places], self.columns, self.arm[places], self.propensity[places], self.units[places],
-            outcomes, self.actions, self.source,
+            outcomes, self.actions, self.offered[places], self.source,
         )  # fmt: skip
 
 
@@ -103,12 +110,16 @@ def make_trial(
         wide = np.full((len(arm), len(arms)), np.nan)
         wide[np.arange(len(arm)), arm] = given
         given = wide
+    when = np.zeros(len(arm), int) if rounds is None else np.asarray(rounds)
     if propensity is not None:
-        refuse_impossible(given, arm, np.zeros(len(arm), int) if rounds is None else rounds)
+        refuse_impossible(given, arm, when)
     ids = np.arange(len(arm)) if customers is None else np.unique(np.asarray(customers), return_inverse=True)[1]
     columns = design_columns(features, ids)
     values = {name: np.asarray(v, float) for name, v in outcomes.items()}
-    return Trial(design(features, columns), columns, arm, given, ids, values, names, source)
+    codes = np.unique(when, return_inverse=True)[1]
+    there = np.zeros((codes.max() + 1, len(arms)), dtype=bool)
+    there[codes, arm] = True
+    return Trial(design(features, columns), columns, arm, given, ids, values, names, there[codes], source)
 
 
 def refuse_impossible(propensity: np.ndarray, arm: np.ndarray, rounds: np.ndarray) -> None:
@@ -139,6 +150,8 @@ def _refuse_sum(received: np.ndarray, arm: np.ndarray, round_: object) -> None:
     if all(np.ptp(one) < TOLERANCE for one in by_arm):
         total = sum(float(one.mean()) for one in by_arm)
         wrong, found = abs(total - 1) > TOLERANCE * arms, f"sum to {total:.4g}"
+        if total < 1:  # a rare arm may have had nobody
+            wrong = wrong and total ** len(received) < SELDOM
     else:
         total, error = float(inverse.mean()), float(inverse.std() / np.sqrt(len(inverse)))
         wrong = abs(total - arms) > MOST_ERRORS * error + TOLERANCE * arms

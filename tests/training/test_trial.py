@@ -51,6 +51,27 @@ def test_propensities_sum_to_one_in_each_round(made: Experiment) -> None:
         made.trial(propensity=wrong, rounds=rounds)
 
 
+def test_a_rare_arm_may_have_nobody_and_says_nothing_there(made: Experiment) -> None:
+    action = np.array(["email", "none"] * 3 + ["voucher", "email", "none"] * 60)
+    rounds = np.repeat(["small", "large"], [6, 180])
+    trial = make_trial(
+        made.features.slice(0, 186), action, {}, control="none", rounds=rounds,
+        propensity=np.where(action == "voucher", 0.2, 0.4),
+    )  # fmt: skip
+    np.testing.assert_array_equal(trial.offers(2), rounds == "large")
+    assert trial.offers(1).all()
+    with pytest.raises(DataError, match="of the round large sum to 0.8"):
+        kept = action != "voucher"
+        make_trial(
+            made.features.slice(0, 126),
+            action[kept],
+            {},
+            control="none",
+            rounds=rounds[kept],
+            propensity=np.full(126, 0.4),
+        )
+
+
 def test_propensities_that_differ_between_customers_must_fit_who_got_what() -> None:
     chosen = experiment(4_000, chosen=1.5)
     assert len(chosen.trial()) == 4_000
