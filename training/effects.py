@@ -3,7 +3,7 @@
 Learners are judged on customers that they had not seen, by doubly robust scores. `gain` is the one figure that decides:
 how much larger the effect is, found by those scores, for one spread more of what a learner says; saying so lowers the
 doubly robust loss by its square. The learners together, weighed by the evidence for each, speak unless one alone is
-better by more than two standard errors. Whether effects differ at all is tested by their best linear predictor
+better by more than a standard error. Whether effects differ at all is tested by their best linear predictor
 (Chernozhukov, Demirer, Duflo and Fernandez-Val, Generic machine learning inference on heterogeneous treatment effects,
 2018), where weighing and choosing of each fold is done by the others. Without evidence the average speaks for all.
 """
@@ -33,7 +33,7 @@ from training.uplift_metrics import (
 
 TOGETHER = "together"
 FEWEST = 50  # customers of an arm
-CLEARLY = 2.0  # standard errors by which one learner alone must be better than all together
+CLEARLY = 1.0  # standard errors by which one learner alone must be better than all together
 DOUBT = 0.05  # probability of seeing a difference between customers where there is none
 TAIL = 0.005  # of the sums that came: what lies beyond, on either side, counts as its edge where learners learn
 

@@ -1,4 +1,4 @@
-"""Meta-learners of the effect of several actions on one outcome: T-, S-, X- and doubly robust trees, and a ridge T.
+"""Meta-learners of the effect of several actions on one outcome: T-, S-, X- and doubly robust, of trees and of ridge.
 
 All model the outcome's mean by squared error, so that their scores are sums of parts (`uplift_bundle.Part`), whatever
 the outcome is. Kunzel, Sekhon, Bickel and Yu, Metalearners for estimating heterogeneous treatment effects, PNAS 116,
@@ -25,13 +25,15 @@ LEARNERS = {
     "x-trees": "X-learner on LightGBM",
     "dr-trees": "doubly robust learner on LightGBM",
     "t-ridge": "T-learner on ridge regression",
+    "dr-ridge": "doubly robust learner on ridge regression",
     "response": "in proportion to what comes without the action",
 }
 PENALTIES = np.logspace(0, 5, 11)  # of the ridge, on columns of spread 1
 TREES = {"learning_rate": 0.05, "num_leaves": 7, "lambda_l2": 5.0, "feature_fraction": 0.7}
-INNER = 1  # the stream of the halves within a fold
+EFFECT_TREES = {**TREES, "num_leaves": 4}  # of doubly robust scores, which are mostly noise
+INNER, INNER_FOLDS = 1, 3  # the stream of the folds within a fold, and how many
 BASE: Formula = {"trees-0": 0.5, "ridge-0": 0.5}
-ROUNDS, EFFECT_ROUNDS = 50, 40
+ROUNDS, GAP_ROUNDS, EFFECT_ROUNDS = 50, 40, 25
 LEAST_LEAF, LEAF_SHARE = 20, 0.02  # rows of a leaf
 
 
@@ -76,12 +78,12 @@ def doubly_robust(trial: Trial, outcome: np.ndarray, means: np.ndarray) -> np.nd
     return np.asarray(score[:, 1:] - score[:, :1])
 
 
-def fit_trees(design: np.ndarray, label: np.ndarray, rounds: int, seed: int, weight: np.ndarray | None = None) -> str:
+def fit_trees(design: np.ndarray, label: np.ndarray, rounds: int, seed: int, trees: Mapping[str, float] = TREES) -> str:
     """LightGBM's text of a squared-error model, repeatable bit by bit."""
     leaf = max(LEAST_LEAF, round(LEAF_SHARE * len(label)))
-    parameters: dict[str, Any] = {"objective": "regression", "seed": seed, "min_child_samples": leaf, **TREES, **FIXED}
+    parameters: dict[str, Any] = {"objective": "regression", "seed": seed, "min_child_samples": leaf, **trees, **FIXED}
     parameters["bagging_freq"] = 0
-    data = lgb.Dataset(design, label=label, weight=weight, params=FIXED)
+    data = lgb.Dataset(design, label=label, params=FIXED)
     return str(lgb.train(parameters, data, num_boost_round=rounds).model_to_string())
 
 
@@ -142,6 +144,7 @@ class _Learning:
             learners["s-trees"][action] = {f"single-{a}": 1.0, "single-0": -1.0}
             learners["x-trees"][action] = {f"crossed-{a}-control": share, f"crossed-{a}-treated": 1 - share}
             learners["dr-trees"][action] = {f"robust-{a}": 1.0}
+            learners["dr-ridge"][action] = {f"robust-ridge-{a}": 1.0}
             learners["response"][action] = BASE
         return Learned(parts, learners, BASE)
 
@@ -166,24 +169,26 @@ class _Learning:
                 here = trial.arm == mine
                 gap = self.outcome[here] - self.means[f"trees-{other}"].of(trial.design[here])
                 effect = gap if side == "treated" else -gap
-                text = fit_trees(trial.design[here], effect, EFFECT_ROUNDS, self.seed)
+                text = fit_trees(trial.design[here], effect, GAP_ROUNDS, self.seed)
                 found[f"crossed-{a}-{side}"] = Part(text)
         return found
 
     @cached_property
     def robust(self) -> dict[str, Part]:
-        """Trees on doubly robust scores, whose means come from the other half of the customers."""
-        trial, halves = self.trial, folds_of(self.trial.units, 2, self.seed, INNER)
+        """Trees and ridge on doubly robust scores, whose means come from other customers."""
+        trial, folds = self.trial, folds_of(self.trial.units, INNER_FOLDS, self.seed, INNER)
         psi = np.zeros((len(trial), len(trial.actions)))
-        for half in (0, 1):
-            mine, others = halves == half, trial.rows(halves != half)
+        for fold in range(INNER_FOLDS):
+            mine, others = folds == fold, trial.rows(folds != fold)
             learned = Learned(_means(others, self.outcome[~mine], self.seed), {}, {})
             means = learned.means(learned.said(trial.design[mine]), len(self.arms))
             psi[mine] = doubly_robust(trial.rows(mine), self.outcome[mine], means)
         found = {}
         for a in self.arms[1:]:
             here = trial.offers(a)
-            found[f"robust-{a}"] = Part(fit_trees(trial.design[here], psi[here, a - 1], EFFECT_ROUNDS, self.seed))
+            design, label = trial.design[here], psi[here, a - 1]
+            found[f"robust-{a}"] = Part(fit_trees(design, label, EFFECT_ROUNDS, self.seed, EFFECT_TREES))
+            found[f"robust-ridge-{a}"] = Part(linear=fit_ridge(design, label))
         return found
 
     def _treated_share(self, a: int) -> float:

@@ -63,9 +63,11 @@ def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Tra
 
 
 def test_the_same_training_registers_nothing_new_and_stays_champion(business: Config, learned_effects: Trained) -> None:
-    again = uplift.train(business)
-    assert (again.version.label, again.version.new, again.promoted) == ("trials-uplift/1", False, True)
-    assert "as before, bit by bit" in uplift.outcome(again)
+    done = CliRunner().invoke(regulars.cli, ["-c", str(business.folder / "regulars.toml"), "train", "uplift"])
+    assert done.exit_code == 0
+    assert done.output.startswith(uplift.describe(learned_effects))
+    assert "written: trials-uplift/1 (as before, bit by bit), champion, measured" in done.output
+    assert "uplift --cutoff 2023-06-25" in done.output
 
 
 def test_worse_than_no_model_stays_challenger(learned_effects: Trained) -> None:
