@@ -227,7 +227,7 @@ def uplift(path: str, cutoff: date) -> None:
     from serving import effects
 
     found = effects.write(load(path), cutoff)
-    _closing(f"{found.file}: {effects.describe(found)}", "regulars --help", path)
+    _closing(f"{found.file}: {effects.describe(found)}", f"regulars score --cutoff {cutoff}", path)
 
 
 @cli.command()

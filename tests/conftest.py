@@ -134,9 +134,9 @@ def trained(shop: Config) -> Trained:
 
 
 @pytest.fixture(scope="session")
-def business(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """The config of a simulated business with randomised contacts, in a folder of its own."""
-    return make_business(tmp_path_factory.mktemp("business"))
+def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
+    """The config of a simulated business with randomised contacts, in a folder of its own and in the shop's MLflow."""
+    return make_business(tmp_path_factory.mktemp("business"), f"sqlite:///{shop.folder / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="session")

@@ -81,10 +81,14 @@ folds = 2
 """
 
 
-def make_business(folder: Path, customers: int = 700) -> Config:
-    """Writes a simulated business with randomised rounds on 2023-03-02 and 2023-05-01 into a folder; its config."""
+def make_business(folder: Path, store: str = "", customers: int = 450) -> Config:
+    """Writes a simulated business with randomised rounds on 2023-03-02 and 2023-05-01 into a folder; its config.
+
+    `store` is the URI of an MLflow that is there already, as making one takes seconds.
+    """
     actions = (Action("email", 0.1, 0.3, 30, (1.5, 1.5, 1.5)), Action("voucher", 2.0, 0.3, 30, (0.0, 0.0, 0.0)))
     settings = Settings(actions=actions, contact_every=60, contact_share=0.95, hazard_mean=0.0005, rate_mean=0.05)
     made = simulate(folder, customers, days=175, seed=3, settings=settings)
-    made.config.write_text(CONFIG.format(end=made.end), encoding="utf-8")
+    tracking = f'[tracking]\nuri = "{store}"\n' if store else ""
+    made.config.write_text(CONFIG.format(end=made.end) + tracking, encoding="utf-8")
     return load(made.config)

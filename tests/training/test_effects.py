@@ -26,7 +26,7 @@ def made() -> Experiment:
 
 @pytest.fixture(scope="module")
 def found(made: Experiment) -> Estimated:
-    return estimate(made.trial(), seed=3, folds=3, resamples=60, proportional=("value",))
+    return estimate(made.trial(), seed=3, folds=2, resamples=60, proportional=("value",))
 
 
 def test_effects_that_differ_are_found(made: Experiment, found: Estimated) -> None:
@@ -54,14 +54,14 @@ def test_what_decides_is_what_was_said_of_customers_not_seen(made: Experiment, f
     assert len(table) == 8 and (table.low <= table.high).all()
 
 
-def test_a_seed_repeats_every_bit(made: Experiment, found: Estimated) -> None:
-    again = estimate(made.trial(), seed=3, folds=3, resamples=60, proportional=("value",))
-    assert again.bundle == found.bundle
-    assert figures(again).equals(figures(found))
+def test_a_seed_repeats_every_bit() -> None:
+    first, again = (estimate(experiment(400).trial(), seed=3, folds=2, resamples=50) for _ in range(2))
+    assert again.bundle == first.bundle
+    assert figures(again).equals(figures(first))
 
 
 def test_effects_that_do_not_differ_are_the_average_for_all() -> None:
-    same = experiment(2_500, seed=5, varied=0.0)
+    same = experiment(1_500, seed=5, varied=0.0)
     trial = same.trial()
     spend = same.visit * np.exp(same.features["x2"].to_numpy())
     spend = np.where(same.action == "email", spend * 1.3, spend)
@@ -92,7 +92,7 @@ def test_without_evidence_the_sign_of_the_average_decides(
 
 
 def test_noise_is_seldom_taken_for_a_difference() -> None:
-    rng, seen, runs = np.random.default_rng(3), 0, 300
+    rng, seen, runs = np.random.default_rng(3), 0, 200
     for _ in range(runs):
         n = 400
         folds, shared = rng.integers(5, size=n), rng.normal(size=(n, 1))
@@ -119,20 +119,20 @@ def simulated() -> Callable[[], tuple[Estimated, dict[str, np.ndarray], dict[str
         actions=(Action("email", 0.1, 0.3, 30, (1.5, 0.0, 0.5)), Action("voucher", 2.0, 0.3, 30, (0.0, 1.5, -0.4))),
     )  # fmt: skip
     business = Business(date(2023, 1, 1), days, settings, seed=4)
-    people = draw_population(6_000, business, business.rng(0, 0))
-    nobody = np.full((6_000, (days + 90) // 30 + 1), -1)
+    people = draw_population(5_000, business, business.rng(0, 0))
+    nobody = np.full((5_000, (days + 90) // 30 + 1), -1)
     who, moment = draw_orders(people, business, nobody, (0, days - horizon), business.rng(0, 1))
-    known = np.bincount(who, minlength=6_000)
-    last = np.zeros(6_000)
+    known = np.bincount(who, minlength=5_000)
+    last = np.zeros(5_000)
     np.maximum.at(last, who, moment)
     here = known > 0
-    arm = business.rng(0, 2).choice([-1, 0, 1], 6_000, p=[0.4, 0.3, 0.3])
+    arm = business.rng(0, 2).choice([-1, 0, 1], 5_000, p=[0.4, 0.3, 0.3])
     worlds = [np.where(np.arange(nobody.shape[1]) == (days - horizon) // 30, a, nobody) for a in (-1, 0, 1)]
     given = np.where(np.arange(nobody.shape[1]) == (days - horizon) // 30, arm[:, None], nobody)
     span = (days - horizon, days)
     came, when = draw_orders(people, business, given, span, business.rng(0, 3))
     later = people.birth[came] < days - horizon
-    orders = np.bincount(came[later], minlength=6_000)
+    orders = np.bincount(came[later], minlength=5_000)
     features = pa.table(
         {"orders": known, "recency": days - horizon - last, "amount": people.mean_amount, "age": days - people.birth,
          "channel": pa.array(settings.channels).take(pa.array(people.channel))}

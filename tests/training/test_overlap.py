@@ -14,7 +14,7 @@ from training.trial import make_trial
 
 @pytest.fixture(scope="module")
 def chosen() -> Experiment:
-    return experiment(4_000, chosen=2.0)
+    return experiment(3_000, chosen=2.0)
 
 
 def test_differences_by_hand() -> None:

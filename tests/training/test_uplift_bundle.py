@@ -15,7 +15,7 @@ from training.uplift_bundle import UpliftBundle, UpliftBundleError
 
 @pytest.fixture(scope="module")
 def bundle() -> UpliftBundle:
-    found = estimate(experiment(1_500).trial(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",))
+    found = estimate(experiment(1_000).trial(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",))
     assert found.bundle.outcomes["return"].effects["email"].differs
     return found.bundle
 
