@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
 from tests.experiments import Experiment, experiment
-from training.learners import LEARNERS, PENALTIES, Learned, doubly_robust, fit_ridge, folds_of, learn, shape
+from training.learners import INNER, LEARNERS, PENALTIES, Learned, doubly_robust, fit_ridge, folds_of, learn, shape
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +58,10 @@ def test_folds_keep_customers_whole() -> None:
     found = folds_of(units, 5, seed=2)
     assert all(len(set(found[units == unit])) == 1 for unit in range(100))
     assert np.bincount([found[units == unit][0] for unit in range(100)]).tolist() == [20] * 5
+
+
+def test_folds_within_folds_are_other_folds() -> None:
+    units = np.arange(900)
+    outer, inner = folds_of(units, 3, seed=2), folds_of(units, 3, seed=2, stream=INNER)
+    cells = np.bincount(3 * outer + inner, minlength=9)
+    assert cells.min() > 60
