@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -19,7 +18,7 @@ import regulars
 from features.config import Config
 from features.errors import DataError, RefusedError, UsageError
 from serving import plan as plans
-from serving.difference import Effect, adjusted, plain
+from serving.difference import adjusted, plain
 from serving.measure import ROWS, Measured, measure, refuse_alarm
 from serving.measure_words import describe
 from serving.plan import MANIFEST, TABLE, Plan
