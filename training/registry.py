@@ -132,6 +132,11 @@ def champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
             judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
         except BundleError as problem:
             raise DataError(f"{name} version {found.version}: {problem}") from None
+    if (bundle.name, bundle.kind) != (config.name, kind):
+        raise DataError(
+            f"{name} version {found.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} model of "
+            f"{config.name!r}: `regulars rollback` goes back to the one before, `regulars train` makes a new one"
+        )
     label = Registered(name, str(found.version), found.run_id or "", new=False, champion=alias == ALIAS)
     return Champion(bundle, label, judge)
 
