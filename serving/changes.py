@@ -69,6 +69,11 @@ class _Given:
     cutoff: date
     usual: Usual
 
+    @property
+    def customer(self) -> str:
+        """Whose past it is."""
+        return str(next(rows["customer_id"][0] for rows in self.past.values() if rows.num_rows))
+
     def on(self, days: int) -> date:
         """The day so many days before the cutoff."""
         return self.cutoff - timedelta(days=days)
@@ -105,8 +110,9 @@ def _contacted(given: _Given) -> Iterator[Change]:
     if CONTACTS not in given.past:
         return
     rows, day = given.list(CONTACTS), given.on(LATELY)
+    at: Row = {"customer_id": given.customer, "day": day, "seen": day, "time": _noon(day)}
     for action, cost in given.usual.actions:
-        told: Row = {"day": day, "seen": day, "time": _noon(day), "action": action, "held_out": False, "cost": cost}
+        told = {**at, "action": action, "held_out": False, "cost": cost}
         words = f"a contact ({action}) {LATELY} days before"
         yield Change(f"contact {action}", 1, words, given.with_rows(CONTACTS, [*rows, told]))
 

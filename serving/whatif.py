@@ -29,8 +29,8 @@ ACTIONS = 5  # the commonest are tried
 READINGS = 3  # told of each answer
 SLIGHT = 5e-4  # an effect below it, in probability, is not told
 CAUTION = (
-    "This is what the model expects of a customer with such a past, having seen others. It is no promise: what goes with "
-    "staying need not be its cause, and to bring it about may keep nobody. A holdout tells what an action does."
+    "This is what the model expects of a customer with such a past, having seen others. It is no promise: what goes "
+    "with staying need not be its cause, and to bring it about may keep nobody. A holdout tells what an action does."
 )
 
 

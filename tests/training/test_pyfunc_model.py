@@ -110,9 +110,15 @@ def server(model: Path, tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["models", "serve", "-m", str(model), "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    programs = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with (tmp_path / "server.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words], stdout=log, stderr=log, cwd=tmp_path, start_new_session=True
+            [sys.executable, "-m", "mlflow", *words],
+            stdout=log,
+            stderr=log,
+            cwd=tmp_path,
+            env=programs,
+            start_new_session=True,
         )
     address, until = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
     try:
@@ -134,7 +140,8 @@ def _answers(url: str) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends a server and the workers that it started, which share its session."""
-    os.killpg(os.getpgid(process.pid), signal.SIGTERM)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
     process.wait(timeout=30)
 
 
