@@ -107,7 +107,7 @@ def what_if(
         past = imagined.rows_of(at, customer)
         tried = changes(past, at.tables.contract, at.task, cutoff, usual(at))
         found = imagined.features_of(at, customer, [past, *(change.rows for change in tried)])
-    rows, held = _holding(found, row)
+    rows, held = holding(found, row)
     risks = bundle.predict(rows)["churn_probability"][1:]
     chosen = list(_enough(tried, risks, below))
     least = [int(np.argmin(risks))] if tried and not chosen else []
@@ -171,7 +171,7 @@ def _levels(at: Stage) -> Iterator[tuple[str, tuple[int, int]]]:
                 yield name, (round(both["low"]), round(both["high"]))
 
 
-def _holding(found: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+def holding(found: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     """The features of all versions; those that differ for the customer as they are stay what they are in the cohort."""
     held = tuple(name for name in found.column_names if not _same(found[name][0], row[name][0]))
     for name in held:

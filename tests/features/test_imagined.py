@@ -20,6 +20,7 @@ from features.expected import FAMILY
 from features.imagined import EVENTS, Stage
 from features.intake import load
 from features.own import NOTHING
+from features.sections import FeaturesConfig
 from features.snapshots import Snapshots, build, from_config
 from features.task import Cohort, Task, Window
 from serving.changes import Change, Usual, changes
@@ -36,6 +37,12 @@ COMBINED = (
     ("no contact", "fewer visits", "fewer tickets", "last order later", "renewal"),
     ("contact call", "measure of visits", "more tickets", "larger order"),
 )
+OWN = """
+from features.own import Family, Feature, Measure, add_up
+big = Feature("big_orders", lambda m: m.big_ever, "size", "big orders", "{value:count} big", "count")
+def families(task):
+    return [Family("big", (big,), add_up(Measure("big", lambda o: (o.amount > 0).sum())))]
+"""
 CUSTOMER = f"ñ-{30:0>38}"
 
 
@@ -112,6 +119,8 @@ def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_no
 
 def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> None:
     config, cutoff, customer = make_shop(tmp_path / "shop", customers=60), date(2023, 10, 1), "customer-0007"
+    (config.folder / "own.py").write_text(OWN)
+    config = config.model_copy(update={"features": FeaturesConfig(own="own.py")})
     with imagined.stage(config, cutoff) as at:
         past = imagined.rows_of(at, customer)
         found = [c for c in changes(past, at.tables.contract, at.task, cutoff, Usual()) if "one more order" in c.words]
@@ -137,4 +146,4 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     real = row_of(rows, customer)
     fitted = {f.name for f in rows.features if f.family == FAMILY} | OF_ALL
     assert {name for name in made if name not in fitted and made[name] != real[name]} == set()
-    assert made["recency_days"] == 1.0
+    assert (made["recency_days"], made["big_orders"]) == (1.0, real["big_orders"])
