@@ -29,13 +29,14 @@ from features.config import Config
 from features.contract import Attribute, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
+from features.labels import is_label
 from features.sections import Customers
 from features.tables import SetAside, Side, Tables
 
 SIDE, SINCE = "customers", "since"
 ALWAYS = date(1900, 1, 1)  # known before every cutoff
 # Columns of snapshots and of contributions, which no feature may be called.
-RESERVED = ("customer_id", "cutoff", "churned", "value", "base", "total")
+RESERVED = ("customer_id", "cutoff", "base", "total")
 Facts = Mapping[str, Any]
 
 
@@ -191,7 +192,7 @@ def _as_of_today(section: Customers) -> tuple[str, ...]:
 def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[Attribute, ...]:
     """The attributes that features may use, with what their columns hold."""
     used = section.attributes if section.known_at else section.constant
-    wrong = [name for name in used if slug(name) in RESERVED]
+    wrong = [name for name in used if slug(name) in RESERVED or is_label(slug(name))]
     if wrong:
         raise UsageError(
             f"[customers] attributes: no feature can be called {slug(wrong[0])!r}; give column {wrong[0]!r} another "

@@ -213,12 +213,12 @@ def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str,
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
     """Our figures as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
     ours = evaluation.metrics[evaluation.metrics.model == OURS]
-    last = ours.cutoff.max()
+    last = ours.groupby("metric").cutoff.max()
     for row in ours.sort_values("cutoff", kind="stable").to_dict("records"):
         found = {}
         if row["segment"] == "all":
             yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
-        if row["cutoff"] == last:
+        if row["cutoff"] == last[row["metric"]]:
             key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{_slug(row['segment'])}"
             found = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         yield from ((key, value, 0) for key, value in found.items() if np.isfinite(value))
