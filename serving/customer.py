@@ -18,6 +18,7 @@ from serving.whatif import describe, what_if
 from serving.wording import task_words
 
 SHOWN = 8
+TITLES = {"churn": "why this risk", "value": "why this value"}
 
 
 def explain_customer(config: Config, customer: str, cutoff: date, below: float | None = None) -> str:
@@ -42,8 +43,8 @@ def explain_customer(config: Config, customer: str, cutoff: date, below: float |
     row = snapshots.rows.slice(place, 1)
     parts = contributions(models.fullest.bundle, row)
     lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
-    for name, part in parts.items():
-        lines += ["", *_why(name, part, reasons(part, row, snapshots.features, SHOWN)[0])]
+    for name in (name for name in TITLES if name in parts):
+        lines += ["", *_why(name, parts[name], reasons(parts[name], row, snapshots.features, SHOWN)[0])]
     level = float(everyone["churn_probability"].mean()) if below is None else below
     found = what_if(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
     return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])
@@ -71,6 +72,9 @@ def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
             f"({inside} {say(columns['value_high'], 'money')})",
             f"value at risk   {say(columns['value_at_risk'], 'money')}",
         ]
+    for name, longer in config.task.task().longer.items():
+        if name in columns:  # a horizon that no cutoff has behind it is not in the model
+            lines.append(f"the same over {longer.days} days   {say(columns[name], 'money')}")
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
@@ -78,8 +82,9 @@ def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
 def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
     """From the base over the strongest reasons and all the rest to the shipped number."""
     total, rest = float(part.total[0]), float(part.total[0]) - part.base
-    title = {"churn": "why this risk", "value": "why this value"}[name]
-    lines = [f"{title}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"]
+    lines = [
+        f"{TITLES[name]}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"
+    ]
     for reason in top:
         rest -= reason["contribution"]
         lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")

@@ -24,6 +24,7 @@ from features.sections import FeaturesConfig
 from features.snapshots import Snapshots, build, from_config
 from features.task import Cohort, Task, Window
 from serving.changes import Change, Usual, changes
+from tests.contracts import make_contracts
 from tests.features import beside
 from tests.features.test_snapshots import CUTOFFS, random_lines
 from tests.shop import make_shop
@@ -147,3 +148,26 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     fitted = {f.name for f in rows.features if f.family == FAMILY} | OF_ALL
     assert {name for name in made if name not in fitted and made[name] != real[name]} == set()
     assert (made["recency_days"], made["big_orders"]) == (1.0, real["big_orders"])
+
+
+def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path: Path) -> None:
+    config, cutoff = make_contracts(tmp_path / "cover", customers=60), date(2023, 6, 1)
+    terms = pq.read_table(config.folder / "terms.parquet").to_pylist()
+    customer = next(t["customer"] for t in terms if t["to"] is None and t["from"] < date(2023, 5, 1))
+    with imagined.stage(config, cutoff) as at:
+        past = imagined.rows_of(at, customer)
+        found = changes(past, at.tables.contract, at.task, cutoff, Usual())
+        made = imagined.features_of(at, customer, [past, *(change.rows for change in found)]).to_pylist()
+    assert [change.kind for change in found] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
+    before = row_of(from_config(config, [cutoff], with_labels=False), customer)
+    for term in terms:
+        term["price"] *= 0.8 if term["customer"] == customer and term["to"] is None else 1
+    pq.write_table(pa.Table.from_pylist(terms), config.folder / "cheaper.parquet")
+    source = config.subscriptions.model_copy(update={"source": "cheaper.parquet"})
+    events = config.events.model_copy(update={"source": "cheaper.parquet"})
+    other = config.model_copy(update={"subscriptions": source, "events": events})
+    after = row_of(from_config(other, [cutoff], with_labels=False), customer)
+    assert made[0] == before
+    assert made[2] == after
+    assert after["subscription_price"] == pytest.approx(0.8 * before["subscription_price"])
+    assert made[3]["subscription_renewal_recency_days"] == 7.0
