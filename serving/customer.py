@@ -21,7 +21,9 @@ SHOWN = 8
 TITLES = {"churn": "why this risk", "value": "why this value"}
 
 
-def explain_customer(config: Config, customer: str, cutoff: date, below: float | None = None) -> str:
+def explain_customer(
+    config: Config, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
+) -> str:
     """The numbers of one customer, the reasons behind them, and what would have to be otherwise, as text.
 
     Args:
@@ -29,6 +31,7 @@ def explain_customer(config: Config, customer: str, cutoff: date, below: float |
         customer: Who.
         cutoff: When.
         below: The risk that 'what if' is to come below; by default the mean of the cutoff's cohort.
+        with_what_if: Whether to ask it; it takes part of a build of the cutoff.
 
     Raises:
         UsageError: There is no champion, the customer is not in the cutoff's cohort, or the level is no probability.
@@ -45,6 +48,8 @@ def explain_customer(config: Config, customer: str, cutoff: date, below: float |
     lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
     for name in (name for name in TITLES if name in parts):
         lines += ["", *_why(name, parts[name], reasons(parts[name], row, snapshots.features, SHOWN)[0])]
+    if not with_what_if:
+        return "\n".join(lines)
     level = float(everyone["churn_probability"].mean()) if below is None else below
     found = what_if(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
     return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])

@@ -20,6 +20,8 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained)
     assert row.churn_reasons[0]["reading"] in text
     assert "everything else together" in text
     assert "what if: for the risk to fall below" in text and f"(the mean of the {len(rows):,} customers" in text
+    short = explain_customer(shop, row.customer_id, trained.newest, with_what_if=False)
+    assert text.startswith(short) and "what if" not in short
 
 
 def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: Trained) -> None:
