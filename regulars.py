@@ -202,12 +202,14 @@ def score(path: str, cutoff: date, contributions: bool) -> None:
 @cli.command()
 @click.argument("customer")
 @click.option("--cutoff", type=_Day(), required=True, help="As known before this day.")
+@click.option("--below", type=float, help="What if: the risk to come below; the cohort's mean where not given.")
+@click.option("--no-what-if", "short", is_flag=True, help="Leave out what would have to be otherwise.")
 @click.pass_obj
-def explain(path: str, customer: str, cutoff: date) -> None:
-    """Show one customer's numbers and the reasons for them."""
+def explain(path: str, customer: str, cutoff: date, below: float | None, short: bool) -> None:
+    """Show one customer's numbers, the reasons for them, and what would have to be otherwise."""
     from serving.customer import explain_customer
 
-    click.echo(explain_customer(load(path), customer, cutoff))
+    click.echo(explain_customer(load(path), customer, cutoff, below, not short))
 
 
 @cli.command()
