@@ -213,6 +213,21 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 
 
 @cli.command()
+@click.option("--cutoff", type=_Day(), required=True, help="A scored cutoff.")
+@click.option("--budget", type=float, help="Most money to spend; by default that of the config.")
+@click.option("--campaign", help="Names the plan and draws its holdout; by default that of the config.")
+@click.pass_obj
+def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
+    """Choose one action or none for each customer within a budget, with a holdout."""
+    from serving.plan import plan as run
+    from serving.plan_words import describe
+
+    made = run(load(path), cutoff, budget, campaign)
+    click.echo(describe(made))
+    _closing(f"{made.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+
+
+@cli.command()
 @click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
 @click.pass_obj
 def report(path: str, cutoff: date | None) -> None:

@@ -146,6 +146,19 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     ]
 
 
+def rows_and_known(section: Customers, config: Config, engine: Engine) -> tuple[ibis.Table, ibis.Value]:
+    """The customer table without its personal columns, and when each row became known: always, where nothing says.
+
+    Raises:
+        DataError: Nothing to read, or zones that are mixed.
+        UsageError: A column that is not there.
+    """
+    source = _read(section, config, engine)
+    if section.known_at:
+        return source, as_moment(given(source[section.known_at]), section, engine, "known_at", SIDE)
+    return source, ibis.literal(datetime(ALWAYS.year, ALWAYS.month, ALWAYS.day), "timestamp")  # noqa: DTZ001 (UTC)
+
+
 def _told(attribute: Facts) -> str:
     levels = f", {attribute['levels']:,} levels" if attribute["levels"] is not None else ""
     return f"{attribute['name']} ({attribute['sort']}{levels})"
