@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from features.errors import UsageError
+from features.rfm import told_by
 from features.sections import (
     Activity,
     Contacts,
@@ -18,6 +20,7 @@ from features.sections import (
     Events,
     FeaturesConfig,
     Section,
+    SegmentsConfig,
     ServingConfig,
     Subscriptions,
     TaskConfig,
@@ -44,6 +47,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
+    segments: SegmentsConfig = SegmentsConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -51,6 +55,20 @@ class Config(Section):
         if self.training.fairness and self.customers is None:
             named = ", ".join(self.training.fairness)
             raise ValueError(f"[training] fairness names columns of the customer table ({named}), but no [customers]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_segments(self) -> Config:
+        rules, windows = self.segments, self.task.windows
+        if rules.window and rules.window not in windows:
+            raise ValueError(f"[segments] window is {rules.window}; expected one of [task] windows: {_listed(windows)}")
+        unknown = [name for name in rules.kinds or () if name not in self.events.kinds]
+        if unknown:
+            known = _listed(self.events.kinds) or "none"
+            raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
+        groups = told_by(rules.rfm, "m")
+        if groups and not self.events.amount:
+            raise ValueError(f"[segments.rfm] {groups[0]!r} is told by m, and the log has no amounts; use r and f")
         return self
 
     def path(self, text: str) -> Path:
@@ -144,6 +162,10 @@ def parse(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
     if "folder" in values:
         raise UsageError(f"{path}: unknown key 'folder'")
     return config
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(map(str, things))
 
 
 def _explain(error: dict[str, Any]) -> str:
