@@ -78,7 +78,8 @@ def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
     ('champions', 'cannot lose')
     """
     boxes = {name: [parse(rule) for rule in texts] for name, texts in rules.items()}
-    cells = list(product(range(1, BEST + 1), repeat=3))
+    scores = range(1, BEST + 1)
+    cells = list(product(scores, scores, scores))
     found = {cell: [name for name, some in boxes.items() if any(_holds(box, cell) for box in some)] for cell in cells}
     for cell, names in found.items():
         if len(names) > 1:

@@ -28,6 +28,7 @@ APART = 0.4  # scaled distance from the middle from which a feature sets a group
 CLEAR = 0.6  # stability below which groups are said to blur
 FEWEST = 60  # customers below which no groups are sought
 CHUNK = 100_000
+JOIN = "; "
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, s
     """Names of the groups: what lies farthest from the middle of all, as many features as tell the names apart."""
     for words in range(2, len(scales) + 1):
         names = [_name(scales, centre, phrases, words) for centre in centres]
-        if len(set(names)) == len(names):
+        if len({frozenset(name.split(JOIN)) for name in names}) == len(names):
             return tuple(names)
     return tuple(f"{name} ({place})" for place, name in enumerate(names, start=1))
 
@@ -183,4 +184,4 @@ def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str
         for place in order
         if abs(centre[place]) >= APART
     ]
-    return "; ".join(told) or "in the middle in everything"
+    return JOIN.join(told) or "in the middle in everything"

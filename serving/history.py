@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import bought, reach
 from features.config import Config
@@ -23,7 +24,21 @@ from features.task import Task, Window
 from serving import affinity, kind_life
 from serving.stages import ABSENT
 
+DERIVED = {  # words of features that compare or foresee, rather than say what was
+    "acceleration", "alive", "change", "clumpiness", "concentration", "drift", "due", "expected", "fading", "lifecycle",
+    "probability", "rank", "trend",
+}  # fmt: skip
 TOLD = 20_000  # customers of whom all features are read, to say what sets segments apart
+NEXT = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("kind", pa.string()),
+        ("next", pa.string()),
+        ("because", pa.string()),
+        ("confidence", pa.float64()),
+        ("lift", pa.float64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -148,14 +163,20 @@ def gather(config: Config, cutoff: date) -> History:
         names = _names(config, tables, planned.features)
         narrow = planned.rows.select(*KEYS, *names.columns, "churned")
         rows = engine.arrow(narrow.order_by("cutoff", "customer_id"))
-        told = [f for f in planned.features if f.window in (None, names.window) and f.name != "lifecycle"]
-        ids = rows.filter(pa.compute.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
+        told = [f for f in planned.features if _plain(f, names.window)]
+        ids = rows.filter(pc.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
         chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:TOLD])
         sampled = engine.load("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
         sample = engine.arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
         return History(tuple(cutoffs), rows, names, sample, tuple(told), views, tables.fingerprint)
+
+
+def _plain(feature: Feature, window: Window | None) -> bool:
+    """Whether a feature says what customers did in plain figures, over the window of the segments or all the past."""
+    derived = set(feature.name.split("_")) & DERIVED
+    return feature.window in (None, window) and feature.unit != "ratio" and not derived
 
 
 def _cutoffs(config: Config, tables: Tables, task: Task, cutoff: date) -> list[date]:
@@ -208,7 +229,7 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
         lives.append(kind_life.lives(kind, *counted, periods))
         pairs.append(affinity.pairs(kind, bought.together(seen, rules.support)))
         likely = bought.next_values(seen, affinity.rules(pairs[-1]))
-        likely = likely.filter(pa.compute.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
+        likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
     channels = reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
     return Views(
@@ -219,15 +240,3 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
         channels,
         periods,
     )
-
-
-NEXT = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("kind", pa.string()),
-        ("next", pa.string()),
-        ("because", pa.string()),
-        ("confidence", pa.float64()),
-        ("lift", pa.float64()),
-    ]
-)

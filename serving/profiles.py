@@ -116,7 +116,8 @@ def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Featu
     """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
 
     A number sets a group apart by how likely one of the group has more of it than one of the others (ties count half);
-    a level by how much more often the group has it. Who has no value is left out.
+    a level by how much more often the group has it. Who has no value is left
+    out, and nothing is said of a group of which most have none.
 
     Args:
         codes: Group of each customer (n,).
@@ -147,11 +148,11 @@ def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> I
     x, groups = x[known], codes[known]
     if not len(x):
         return
-    ranks = rankdata(x)
+    ranks, everyone = rankdata(x), np.bincount(codes, minlength=size)
     for group in range(size):
         inside = groups == group
         n, others = int(inside.sum()), int((~inside).sum())
-        if min(n, others) < FEWEST_TOLD:
+        if min(n, others) < FEWEST_TOLD or 2 * n < everyone[group]:
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middle(x[inside]), _middle(x[~inside])

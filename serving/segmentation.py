@@ -24,22 +24,33 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config import Config
 from features.errors import UsageError
 from features.files import folder_in_place
-from features.sections import SEGMENTS, STAGES, TIERS
-from serving import clusters, profiles, rfm, segments, stages
+from features.sections import STAGES
+from serving import profiles, segments, stages
 from serving.clusters import Clusters
+from serving.groupings import (
+    GROUP_OF,
+    Grouping,
+    all_stages,
+    learned_clusters,
+    of_features,
+    of_scores,
+    rfm_scores,
+    scored_rows,
+    scored_standings,
+    standings,
+)
 from serving.history import History, gather
-from serving.movement import Standing, transitions
-from serving.score import MANIFEST, Scores, read
+from serving.movement import transitions
+from serving.score import Scores, read
 from serving.shares import wilson
 
 FORMAT = 1
-SCORED = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
-GROUP_OF = {"tier": TIERS, "segment": SEGMENTS}
 
 
 @dataclass(frozen=True)
@@ -57,23 +68,6 @@ class Segmentation:
     manifest: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """One segmentation.
-
-    Attributes:
-        name: Of its column.
-        groups: The names of its groups, in the order in which they are told.
-        codes: The place of the group of every row of the history (of the last cutoff alone for what is scored).
-        rules: Of each group, in words.
-    """
-
-    name: str
-    groups: Sequence[str]
-    codes: np.ndarray
-    rules: Sequence[str]
-
-
 def segment_customers(config: Config, cutoff: date | None = None) -> Segmentation:
     """Segments the customers of a scored cutoff, the newest where none is named, and writes it all.
 
@@ -82,16 +76,16 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
         DataError: The log breaks its contract.
     """
     scores = read(config, cutoff)
-    scored, history = _scored(scores), gather(config, scores.cutoff)
+    scored, history = scored_rows(scores), gather(config, scores.cutoff)
     now = history.at(len(history.cutoffs) - 1)
     _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
-    learned = _learned(config, history, now)
-    live = _groupings(config, history, learned)
-    found = [*live, *_from_scores(scored)]
+    learned = learned_clusters(config, history, now)
+    live = of_features(config, history, learned)
+    found = [*live, *of_scores(scored)]
     tables = {
         "customers": _customers(history, now, live, scored),
         "segments": _cards(config, history, found, scored, now),
-        "transitions": transitions([*_standings(history, live), *_scored_standings(config, scores, scored)]),
+        "transitions": transitions([*standings(history, live), *scored_standings(config, scores, scored)]),
         "stage_changes": _stage_changes(history, live),
         "kinds": history.views.kinds,
         "pairs": history.views.pairs,
@@ -104,12 +98,6 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
     return Segmentation(folder, tables, manifest)
 
 
-def _scored(scores: Scores) -> pa.Table:
-    """The columns of the score table that segments need, by customer."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED)) for part in scores.manifest["parts"]]
-    return pa.concat_tables(parts).sort_by("customer_id")
-
-
 def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> None:
     """The customers of now must be those that were scored."""
     if scored["customer_id"].combine_chunks().equals(ids.combine_chunks()):
@@ -120,110 +108,8 @@ def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> No
     )
 
 
-def _learned(config: Config, history: History, now: np.ndarray) -> Clusters | None:
-    if config.segments.clusters == (0, 0):
-        return None
-    by_name = {feature.name: feature for feature in history.features}
-    features = [by_name[name] for name in history.names.alike if name in by_name]
-    columns = {feature.name: history.column(feature.name)[now] for feature in features}
-    return clusters.learn(columns, features, config.segments.clusters, config.training.seed)
-
-
-def _groupings(config: Config, history: History, learned: Clusters | None) -> list[Grouping]:
-    """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
-    found = []
-    if history.names.recency and history.names.frequency:
-        rules = config.segments.rfm
-        codes = rfm.groups(rules, *_rfm_scores(history))
-        found.append(Grouping("rfm_group", list(rules), codes, [" or ".join(texts) for texts in rules.values()]))
-    found.append(Grouping("stage", STAGES, _stage_codes(config, history), stages.RULES))
-    if learned is not None:
-        columns = {scale.name: history.column(scale.name) for scale in learned.scales}
-        told = ["nearest centre"] * len(learned.names)
-        found.append(Grouping("micro_segment", learned.names, learned.assign(columns), told))
-    return found
-
-
-def _rfm_scores(history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """R, F and M of every row, by the fifths of its own cutoff."""
-    names = history.names
-    wanted = [(names.recency, True), (names.frequency, False), (names.money, False)]
-    found = []
-    for name, least_is_best in wanted:
-        if name is None:
-            continue
-        x, made = history.column(name), np.zeros(history.rows.num_rows, int)
-        for place in range(len(history.cutoffs)):
-            rows = history.at(place)
-            made[rows] = rfm.scores(x[rows], least_is_best)
-        found.append(made)
-    return found[0], found[1], found[2] if names.money else None
-
-
-def _stage_codes(config: Config, history: History) -> np.ndarray:
-    names = history.names
-    if names.pace and names.change:
-        recent, less = history.column(names.pace), history.column(names.change)
-        z = stages.change(recent, recent - less, history.column("tenure_days"), names.pace_days)
-    else:
-        z = np.zeros(history.rows.num_rows)
-    return stages.stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
-
-
-def _from_scores(scored: pa.Table) -> list[Grouping]:
-    return [
-        Grouping(name, groups, _codes(scored[name], groups), [segments.RULES[group] for group in groups])
-        for name, groups in GROUP_OF.items()
-    ]
-
-
-def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
-    return np.asarray(pa.compute.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
-
-
-def _standings(history: History, live: Sequence[Grouping]) -> list[Standing]:
-    here = np.arange(len(history.cutoffs)) >= history.since()[:, None]
-    return [
-        Standing(
-            each.name,
-            each.groups,
-            history.spread(each.codes),
-            here,
-            history.cutoffs,
-            **({"gone": STAGES[stages.LOST]} if each.name == "stage" else {}),
-        )
-        for each in live
-    ]
-
-
-def _scored_standings(config: Config, scores: Scores, scored: pa.Table) -> list[Standing]:
-    """Tier and segment at this and at earlier scored cutoffs."""
-    days = sorted(date.fromisoformat(p.parent.name[7:]) for p in scores.folder.parent.glob(f"cutoff=*/{MANIFEST}"))
-    earlier = (
-        [day for day in days if day < scores.cutoff][-config.segments.history :] if config.segments.history else []
-    )
-    tables = [*(_scored(read(config, day)) for day in earlier), scored]
-    if len(tables) < 2:
-        return []
-    ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()
-    place = ids.dictionary_encode().indices.to_numpy()
-    when = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
-    found = []
-    for name, groups in GROUP_OF.items():
-        codes = np.full((place.max() + 1, len(tables)), stages.ABSENT)
-        codes[place, when] = np.concatenate([_codes(table[name], groups) for table in tables])
-        here = np.maximum.accumulate(codes != stages.ABSENT, axis=1)
-        found.append(Standing(name, groups, codes, here, [*earlier, scores.cutoff]))
-    return found
-
-
 def _stage_changes(history: History, live: Sequence[Grouping]) -> pa.Table:
-    return stages.changes(history.who[0], _all_stages(history, live), history.cutoffs)
-
-
-def _all_stages(history: History, live: Sequence[Grouping]) -> np.ndarray:
-    codes = next(each.codes for each in live if each.name == "stage")
-    return stages.filled(history.spread(codes), history.since())
+    return stages.changes(history.who[0], all_stages(history, live), history.cutoffs)
 
 
 def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
@@ -231,27 +117,28 @@ def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scor
     ids = scored["customer_id"].combine_chunks()
     columns: dict[str, Any] = {"customer_id": ids, "cutoff": pa.array([history.cutoffs[-1]] * len(ids), pa.date32())}
     if any(each.name == "rfm_group" for each in live):
-        for name, made in zip("rfm", _rfm_scores(history), strict=True):
+        for name, made in zip("rfm", rfm_scores(history), strict=True):
             columns |= {name: pa.array(made[now], pa.int8())} if made is not None else {}
     for each in live:
         columns[each.name] = pa.array(np.array(each.groups, object)[each.codes[now]], pa.string())
-    since, before = stages.first_seen(_all_stages(history, live))
+    since, before = stages.first_seen(all_stages(history, live))
     rows = history.who[1][now]
     columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
     names = np.array([*STAGES, None], object)  # ABSENT is the last
     columns["stage_before"] = pa.array(names[before[rows]], pa.string())
     columns |= {name: scored[name] for name in GROUP_OF}
     for kind, table in history.views.preferences.items():
-        place = pa.compute.index_in(ids, table["customer_id"].combine_chunks())
+        place = pc.index_in(ids, table["customer_id"].combine_chunks())
         for name, column in ((f"{kind}_preferred", "preferred"), (f"{kind}_preferred_share", "share")):
             columns[name] = table[column].combine_chunks().take(place)
     return pa.table(columns)
 
 
 def _cards(config: Config, history: History, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray) -> pa.Table:
-    worth = profiles.Worth(*(_numbers(scored[name]) for name in SCORED[1:4]))
+    churn = np.asarray(scored["churn_probability"].to_numpy(), float)
+    worth = profiles.Worth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]))
     ids = scored["customer_id"].combine_chunks()
-    sampled = pa.compute.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
+    sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((each for each in found if each.name == "rfm_group"), None)
     rows = []
     for each in found:

@@ -17,6 +17,7 @@ TITLES = {
     "tier": "value tiers",
     "segment": "segments by risk and tier",
 }
+STORIES = ("rfm_group", "stage", "micro_segment")  # of which cards are printed; segments.json has all
 LISTED = 6  # movements, kinds and pairs shown
 Row = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
         text += f"{share(row['churn_probability']):>8}"
         text += f"{form.money(row['value']):>14}{form.money(row['value_at_risk']):>12}" if money else ""
         yield text + (f"   {_left(row)}" if left else "")
-    for row in rows:
+    for row in rows if rows[0]["segmentation"] in STORIES else ():
         yield from _story(row)
 
 
