@@ -159,7 +159,9 @@ def together(bought: Bought, support: float) -> Together:
     values = bought.stage("values", often)
     met = _pairs(bought, values, ("customer_id", "order_id") if basket == "order" else ("customer_id",))
     common = engine.arrow(met.filter(met.both >= fewest).order_by("a", "b"))
-    return Together(basket, total, int(facts["squares"] or 0), engine.arrow(values.order_by("value")), common)
+    whole_numbers = {name: values[name].cast("int64") for name in sums}  # DuckDB's sums are wider once they are stored
+    told = engine.arrow(values.select("value", **whole_numbers).order_by("value"))
+    return Together(basket, total, int(facts["squares"] or 0), told, common)
 
 
 def _basket(bought: Bought) -> str:

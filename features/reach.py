@@ -39,11 +39,10 @@ def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine
     """
     moments = engine.load("reach_cutoff", cutoff_rows([cutoff]))
     told = aged(visible(tables.sides["contacts"].rows, moments))
-    told = told.mutate(time=told.time.cast("timestamp"))
     recent = engine.store("reach_contacts", told.filter(told.age <= window.days))
     inside = recent.semi_join(engine.load("reach_cohort", cohort), WHO)
     members = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
-    met = recent.group_by(WHO, "time", "action").aggregate(age=recent.age.min())
+    met = recent.group_by(WHO, "action", time=recent.time.cast("timestamp")).aggregate(age=recent.age.min())
     asked = met.left_join(_followed(tables, recent, moments), [WHO, "time"])
     asked = asked.mutate(hit=asked.bought.fill_null(False), ripe=asked.age > ANSWER.days)
     outcome = asked.group_by("action").aggregate(judged=asked.ripe.sum(), followed=(asked.ripe & asked.hit).sum())
@@ -65,7 +64,8 @@ def _followed(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.T
     orders = lines.group_by(WHO, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
     bought = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
     both = ibis.union(
-        recent.select(WHO, "time", contact=True), bought.select(WHO, time=bought.time.cast("timestamp"), contact=False)
+        recent.select(WHO, time=recent.time.cast("timestamp"), contact=True),
+        bought.select(WHO, time=bought.time.cast("timestamp"), contact=False),
     )
     contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
     asked = both.mutate(before=contacts.cummax(group_by=WHO, order_by=[both.time, ~both.contact]))

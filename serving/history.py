@@ -200,7 +200,7 @@ def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names
 
     alike = (
         "recency_days", "tenure_days", f"orders_count_{tail}", "order_amount_mean_ever", "items_per_order_ever",
-        "discount_share_ever", *(f"{kind}_distinct_{tail}" for kind in contract.kinds[:2]),
+        "discount_share_ever", *(f"{kind}_distinct_{tail}" for kind in contract.kinds[:1]),
         *(f"{activity.name}_count_{tail}" for activity in contract.activities[:2]),
         "subscription_age_days", "subscription_price",
     )  # fmt: skip

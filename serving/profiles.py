@@ -155,16 +155,16 @@ def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> I
         if min(n, others) < FEWEST_TOLD or 2 * n < everyone[group]:
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
-        own, rest = _middle(x[inside]), _middle(x[~inside])
+        own, rest = _middles(x[inside], x[~inside])
         said, beside = spoken(own, feature.unit), spoken(rest, feature.unit)
         if abs(more) >= APART and said != beside:
             yield group, abs(more), f"{feature.phrase}: {said} against {beside}"
 
 
-def _middle(x: np.ndarray) -> float:
-    """The median, or the mean where the median says nothing: that of 0 and 1 and of what most have none of."""
-    middle = float(np.median(x))
-    return middle if middle else float(np.mean(x))
+def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
+    """Both medians, or both means where a median is 0 and says little."""
+    middles = float(np.median(own)), float(np.median(rest))
+    return middles if all(middles) else (float(np.mean(own)), float(np.mean(rest)))
 
 
 def _levels(

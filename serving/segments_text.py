@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ TITLES = {
     "segment": "segments by risk and tier",
 }
 STORIES = ("rfm_group", "stage", "micro_segment")  # of which cards are printed; segments.json has all
+PREFERRED, TOP = "_preferred", 3
 LISTED = 6  # movements, kinds and pairs shown
 Row = Mapping[str, Any]
 
@@ -33,11 +35,11 @@ def describe(made: Segmentation) -> str:
     for name, title in TITLES.items():
         rows = [row for row in cards if row["segmentation"] == name and row["customers"]]
         lines += ["", *_cards(title, rows, form)] if rows else []
-    lines += [*_movement(made), *_kinds(made), *_pairs(made), *_channels(made, form)]
+    lines += [*_movement(made), *_preferences(made), *_kinds(made), *_pairs(made), *_channels(made, form)]
     micro = manifest["micro_segments"]
     if micro and micro["blurred"]:
         lines += ["", "note: the micro-segments blur: halves of the customers disagree on where they part"]
-    lines += ["" if manifest["left_out"] else "", *(f"left out: {text}" for text in manifest["left_out"])]
+    lines += ["", *(f"left out: {text}" for text in manifest["left_out"])]
     return "\n".join(lines).rstrip()
 
 
@@ -94,18 +96,33 @@ def _movement(made: Segmentation) -> Iterator[str]:
                 yield f"  {row['customers']:>8,}  {row['from_segment']} → {row['to_segment']} ({among} of them)"
 
 
+def _preferences(made: Segmentation) -> Iterator[str]:
+    """Of each kind, how many customers prefer something, and what most often."""
+    customers, found = made.tables["customers"], []
+    for name in customers.column_names:
+        if name.endswith(PREFERRED):
+            count = Counter(customers[name].drop_null().to_pylist())
+            top = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+            told = "; most often " + ", ".join(f"{_short(value, 30)} ({n:,})" for value, n in top) if top else ""
+            part = sum(count.values()) / max(customers.num_rows, 1)
+            found.append(f"  {name.removesuffix(PREFERRED)}: {share(part)} of customers{told}")
+    yield from ("", "what customers prefer", *found) if found else ()
+
+
 def _kinds(made: Segmentation) -> Iterator[str]:
     """What rises and fades, by kind, and how many values do neither."""
     rows, periods = made.tables["kinds"].to_pylist(), made.manifest["kind_periods"]
+    if rows:
+        yield from ("", f"what rises and fades among buying customers, over {periods['count']} x {periods['every']}")
     for kind in dict.fromkeys(row["kind"] for row in rows):
         own = [row for row in rows if row["kind"] == kind]
-        count = {state: sum(row["state"] == state for row in own) for state in dict.fromkeys(r["state"] for r in own)}
+        count = Counter(row["state"] for row in own)
         told = ", ".join(f"{n:,} {state}" for state, n in sorted(count.items(), key=lambda item: (-item[1], item[0])))
-        yield from ("", f"{kind} over {periods['count']} periods of {periods['every']}: {told}")
+        yield f"  {kind}: {told}"
         moving = [row for row in own if row["state"] in ("rising", "fading")]
         for row in sorted(moving, key=lambda r: (-r["customers"], r["value"]))[:LISTED]:
             change = f"odds {row['change']:+.0%} ({row['change_low']:+.0%} to {row['change_high']:+.0%})"
-            yield f"  {row['state']:<8} {_short(row['value'], 40):<40} {row['customers']:>8,} customers, {change}"
+            yield f"    {row['state']:<8} {_short(row['value'], 40):<40} {row['customers']:>8,} customers, {change}"
 
 
 def _pairs(made: Segmentation) -> Iterator[str]:
@@ -120,6 +137,8 @@ def _pairs(made: Segmentation) -> Iterator[str]:
             lift = f"{row['lift']:.1f} times ({row['lift_low']:.1f} to {row['lift_high']:.1f})"
             pair = f"{_short(row['first'], 30)} + {_short(row['second'], 30)}"
             yield f"  {pair:<63} {lift}, in {share(row['support'])} of {row['basket']}s"
+        offers = sum(row == kind for row in made.tables["next_kind"]["kind"].to_pylist())
+        yield f"  next_kind.parquet names what to offer next to {offers:,} customers"
 
 
 def _channels(made: Segmentation, form: Forms) -> Iterator[str]:
