@@ -1,4 +1,4 @@
-"""Whom actions reached and what followed, by hand, on both engines."""
+"""Whom actions reached and what followed, by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def contact(customer: str, days: float, action: str = "email", cost: float | Non
     return {"customer": customer, "time": NOON - timedelta(days), "action": action, "cost": cost}
 
 
-def test_reach_cost_and_what_followed(tmp_path: Path, make_config: Callable[..., Config], each_engine: Engine) -> None:
+def test_reach_cost_and_what_followed(tmp_path: Path, make_config: Callable[..., Config], engine: Engine) -> None:
     bought = [("ann", 30), ("ann", 200), ("bob", 46), ("cid", 60), ("dan", 5), ("eve", 40), ("fay", 300)]
     rows = [{"customer": who, "time": NOON - timedelta(days), "amount": 5.0} for who, days in bought]
     rows += [{"customer": "eve", "time": NOON - timedelta(39), "amount": -5.0}, {**rows[0], "amount": 0.0}]
@@ -43,7 +43,7 @@ def test_reach_cost_and_what_followed(tmp_path: Path, make_config: Callable[...,
     section = {"source": "contacts.parquet", "customer": "customer", "time": "time", "action": "action", "cost": "cost"}
     config = make_config({"contacts": {**section, "control": "nothing"}}, amount="amount")
     cohort = pa.table({"customer_id": ["ann", "bob", "cid", "dan", "eve"]})
-    found = reach(load(config, each_engine), date(2024, 6, 1), Window(90), cohort, each_engine)
+    found = reach(load(config, engine), date(2024, 6, 1), Window(90), cohort, engine)
     names = ("action", "held_out", "contacts", "customers", "in_cohort", "cost", "judged", "followed")
     assert [tuple(row[name] for name in names) for row in found] == [
         ("call", False, 1, 1, 1, 4.0, 1, 1),
