@@ -24,9 +24,9 @@ from features.task import Task, Window
 from serving import affinity, kind_life
 from serving.stages import ABSENT
 
-DERIVED = {  # words of features that compare or foresee, rather than say what was
+DERIVED = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
     "acceleration", "alive", "change", "clumpiness", "concentration", "drift", "due", "expected", "fading", "lifecycle",
-    "probability", "rank", "trend",
+    "probability", "rank", "season", "trend", "weekday", "year",
 }  # fmt: skip
 TOLD = 20_000  # customers of whom all features are read, to say what sets segments apart
 NEXT = pa.schema(
