@@ -20,6 +20,7 @@ TITLES = {
 }
 STORIES = ("rfm_group", "stage", "micro_segment")  # of which cards are printed; segments.json has all
 PREFERRED, TOP = "_preferred", 3
+MOST_TIMES = 20
 LISTED = 6  # movements, kinds and pairs shown
 Row = Mapping[str, Any]
 
@@ -121,8 +122,18 @@ def _kinds(made: Segmentation) -> Iterator[str]:
         yield f"  {kind}: {told}"
         moving = [row for row in own if row["state"] in ("rising", "fading")]
         for row in sorted(moving, key=lambda r: (-r["customers"], r["value"]))[:LISTED]:
-            change = f"odds {row['change']:+.0%} ({row['change_low']:+.0%} to {row['change_high']:+.0%})"
+            ends = " to ".join(_times(row[name]) for name in ("change_low", "change_high"))
+            change = f"odds {_times(row['change'])} times those of the first period ({ends})"
             yield f"    {row['state']:<8} {_short(row['value'], 40):<40} {row['customers']:>8,} customers, {change}"
+
+
+def _times(change: float) -> str:
+    """A change of odds as a multiple.
+
+    >>> _times(0.5), _times(-0.48), _times(99.0)
+    ('1.5', '0.5', 'over 20')
+    """
+    return f"over {MOST_TIMES}" if change + 1 > MOST_TIMES else f"{change + 1:.1f}"
 
 
 def _pairs(made: Segmentation) -> Iterator[str]:
