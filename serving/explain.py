@@ -169,14 +169,13 @@ class _Row(dict[str, Any]):
 
 def _margins(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:
     """SHAP values (n, p) in a margin and their base: of each tree by its weight, of each term at its feature."""
-    found, base = np.zeros((X.num_rows, len(bundle.features))), margin.intercept
+    from serving.treeshap import explainer  # numba takes half a second to come, and not every command explains
+
+    trees = explainer(margin.trees, margin.weights, len(bundle.features))
+    found = trees.values([column.to_numpy() for column in X.columns])
     for term in margin.terms:
         found[:, bundle.features.index(term.feature)] += term.part(X)
-    for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
-        shap_values = np.asarray(booster.predict(X, pred_contrib=True))
-        found += weight * shap_values[:, :-1]
-        base += weight * float(shap_values[0, -1]) if len(shap_values) else 0.0
-    return found, base
+    return found, margin.intercept + trees.base
 
 
 def _sigmoid(z: Any) -> Any:

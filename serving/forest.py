@@ -214,7 +214,7 @@ def _breaks(
     threshold: np.ndarray,
     of_levels: np.ndarray,
     missing: np.ndarray,
-    levels: Sequence[np.ndarray],
+    levels: list[np.ndarray],
     features: int,
 ) -> list[np.ndarray]:
     """Where a decision of each column changes, ascending.
@@ -224,7 +224,7 @@ def _breaks(
     """
     below_zero = math.nextafter(0.0, -1.0)
     ends = [[np.empty(0)] for _ in range(features)]
-    for node in np.flatnonzero(of_levels):
+    for node in map(int, np.flatnonzero(of_levels)):
         ends[feature[node]].append(_level_ends(levels[node]))
     for column in range(features):
         own = (feature == column) & ~of_levels
@@ -245,7 +245,7 @@ def _level_ends(levels: np.ndarray) -> np.ndarray:
 
 
 def _sides(
-    feature: np.ndarray, threshold: np.ndarray, kind: np.ndarray, levels: Sequence[np.ndarray], breaks: list[np.ndarray]
+    feature: np.ndarray, threshold: np.ndarray, kind: np.ndarray, levels: list[np.ndarray], breaks: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each node the last bin on the left or, where the left is no stretch, which bins it is made of."""
     cut, side = np.full(len(feature), -1, np.int64), np.full(len(feature), -1, np.int64)
@@ -254,7 +254,7 @@ def _sides(
         cut[nodes] = np.searchsorted(own, threshold[nodes])
     sides: list[np.ndarray] = []
     start = 0
-    for node in np.flatnonzero(((kind & CATEGORICAL) > 0) | ((kind >> 2) & 3 == ZERO_MISSING)):
+    for node in map(int, np.flatnonzero(((kind & CATEGORICAL) > 0) | ((kind >> 2) & 3 == ZERO_MISSING))):
         own = breaks[feature[node]]
         within = np.append(own, np.inf)  # a number of each bin
         if kind[node] & CATEGORICAL:

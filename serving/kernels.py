@@ -12,7 +12,8 @@ import numba
 import numpy as np
 
 LARGEST = 8192  # states of a group that has a table: 64 KiB for each of its features
-DEAR = 1500.0  # states whose reading into the cache costs a block as much as its looks into them
+DEAR = 1000.0
+STRIP = 128  # rows that a group without a table is computed for at once
 TOGETHER = 64  # leaves of a group at most: one bit each
 ZERO = float(np.float32(1e-35))  # LightGBM takes smaller numbers for 0
 
@@ -25,6 +26,9 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
+Array = np.ndarray
+
+
 class Groups(NamedTuple):
     """Leaves in groups: of each group, its features and its leaves, one after the other.
 
@@ -33,7 +37,7 @@ class Groups(NamedTuple):
         sizes: States of each group; of more than LARGEST there is no table.
         feature: Of each feature of a group, its column.
         first: The state that the column's first bin puts it in.
-        count, stride: How many states it has, and its step in the state of the group.
+        states, stride: How many states it has, and its step in the state of the group.
         masks: Where its states begin in `mask` (group features + 1,).
         mask: Of each state, which leaves of the group the row keeps to the path of, one bit each.
         steps: Where its steps begin (group features + 1,).
@@ -47,7 +51,7 @@ class Groups(NamedTuple):
     sizes: np.ndarray
     feature: np.ndarray
     first: np.ndarray
-    count: np.ndarray
+    states: np.ndarray
     stride: np.ndarray
     masks: np.ndarray
     mask: np.ndarray
@@ -61,7 +65,7 @@ class Groups(NamedTuple):
 
 
 @compiled
-def bin_column(column, breaks, out):
+def bin_column(column: Array, breaks: Array, out: Array) -> None:
     """The bin (n,) of each value of a column: how many ends lie below it; NaN is the last of all."""
     for row in range(len(column)):
         x = column[row]
@@ -78,7 +82,7 @@ def bin_column(column, breaks, out):
 
 
 @compiled
-def goes_left(node, place, bins, cut, side, nan_left, sides):
+def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_left: Array, sides: Array) -> bool:
     """Whether a bin of a node's column goes left there; the last of `bins` bins is that of NaN."""
     if place == bins - 1:
         return nan_left[node]
@@ -88,61 +92,60 @@ def goes_left(node, place, bins, cut, side, nan_left, sides):
 
 
 @compiled
-def regions(feature, left, right, columns):
-    """The topmost node (nodes,) of the region of each node: regions are connected, and each is a group of leaves.
+def regions(feature: Array, left: Array, right: Array, columns: int, top: Array) -> None:
+    """Writes the topmost node (nodes,) of the region of each node: a region is connected, its leaves make a group.
 
     From the bottom up, a node joins the regions of its children where that makes looking at the tables cheaper.
     """
     nodes = len(feature)
     above = np.zeros((nodes, columns), np.bool_)
     for node in range(nodes):
-        for child in (left[node], right[node]):
-            if child >= 0:
-                above[child] = above[node]
-                above[child, feature[node]] = True
+        for side in range(2):
+            child = right[node] if side else left[node]
+            for column in range(columns if child >= 0 else 0):
+                above[child, column] = above[node, column] or column == feature[node]
     counts = np.zeros((nodes, columns), np.int64)
     leaves, cost = np.zeros(nodes, np.int64), np.zeros(nodes)
-    joins = np.zeros((nodes, 2), np.bool_)
+    joins = np.zeros(nodes, np.int64)  # 1: that of the left child, 2: of the right one, 3: both
     trial = np.zeros(columns, np.int64)
     for node in range(nodes - 1, -1, -1):
         own = int(left[node] < 0) + int(right[node] < 0)
         best = np.inf
         for choice in range(4):
-            with_left, with_right = choice & 1 == 1, choice & 2 == 2
-            if (with_left and left[node] < 0) or (with_right and right[node] < 0):
+            if (choice & 1 and left[node] < 0) or (choice & 2 and right[node] < 0):
                 continue
-            trial[:] = 0
-            trial[feature[node]] = 1
+            for column in range(columns):
+                trial[column] = int(column == feature[node])
             held, total = own, 0.0
-            for child, joined in ((left[node], with_left), (right[node], with_right)):
-                if child >= 0 and joined:
-                    trial += counts[child]
+            for side in range(2):
+                child = right[node] if side else left[node]
+                if child >= 0 and choice >> side & 1:
                     held += leaves[child]
+                    for column in range(columns):
+                        trial[column] += counts[child, column]
                 elif child >= 0:
                     total += cost[child]
-            total += _price(trial, above[node], held, choice > 0)
-            if total < best:
-                best = total
-                joins[node, 0], joins[node, 1] = with_left, with_right
-                leaves[node] = held
-                counts[node] = trial * int(held > 0)
-        cost[node] = _price(counts[node], above[node], leaves[node], False)
-    top = np.arange(nodes)
+            own_price = _price(trial, above, node, held, choice > 0)
+            if total + own_price < best:
+                best, cost[node] = total + own_price, own_price
+                joins[node], leaves[node] = choice, held
+                for column in range(columns):
+                    counts[node, column] = trial[column] if held > 0 else 0
     for node in range(nodes):
-        for side, child in enumerate((left[node], right[node])):
-            if child >= 0 and joins[node, side]:
-                top[child] = top[node]
-    return top
+        for side in range(2):
+            child = right[node] if side else left[node]
+            if child >= 0:
+                top[child] = top[node] if joins[node] >> side & 1 else child
 
 
 @compiled
-def _price(counts, above, leaves, joined):
+def _price(counts: Array, above: Array, node: int, leaves: int, joined: bool) -> float:
     """What a group costs a row, in looks; without end where it would be too large."""
     if leaves == 0:
         return 0.0
     features, size = 0, 1.0
     for column in range(len(counts)):
-        states = 1 + counts[column] + int(above[column])
+        states = 1 + counts[column] + int(above[node, column])
         if states > 1:
             features += 1
             size *= states
@@ -152,28 +155,49 @@ def _price(counts, above, leaves, joined):
 
 
 @compiled
-def plan_tree(feature, left, right, cover, cut, side, nan_left, sides, value, leaf_cover, bins):
+def plan_tree(
+    used: Array,
+    local: Array,
+    left: Array,
+    right: Array,
+    cover: Array,
+    cut: Array,
+    side: Array,
+    nan_left: Array,
+    sides: Array,
+    value: Array,
+    leaf_cover: Array,
+    bins: Array,
+) -> tuple[Array, ...]:
     """One tree's part of `Groups`, with counts in the place of starts.
 
     Args:
-        feature, left, right, cover, cut, side, nan_left: Of its nodes, as in `serving.forest.Forest`.
+        used: The columns it looks at.
+        local: Of its nodes, the place of their column in `used`.
+        left, right, cover, cut, side, nan_left: Of its nodes, as in `serving.forest.Forest`.
         sides: Of the forest.
         value, leaf_cover: Of its leaves.
         bins: Of each column, how many bins it has, NaN's included.
     """
-    nodes = len(feature)
-    used = np.unique(feature)
-    local = np.searchsorted(used, feature)
+    nodes = len(local)
     parent, at_left = np.full(2 * nodes + 1, -1), np.zeros(2 * nodes + 1, np.bool_)  # leaf l is at nodes + l
     for node in range(nodes):
-        for is_left, child in ((True, left[node]), (False, right[node])):
+        for way in range(2):
+            child = right[node] if way else left[node]
             at = child if child >= 0 else nodes + ~child
-            parent[at], at_left[at] = node, is_left
-    top = regions(local, left, right, len(used))
+            parent[at], at_left[at] = node, way == 0
+    top = np.zeros(nodes, np.int64)
+    regions(local, left, right, len(used), top)
     starts, bounds = _stretches(local, used, cut, side, nan_left, sides, bins)
     # Leaves in the order of their groups, and the features of each leaf from the root down.
-    of = np.array([top[parent[nodes + leaf]] for leaf in range(nodes + 1)])
-    order = np.argsort(of, kind="mergesort")
+    of, order, ordered = np.empty(nodes + 1, np.int64), np.empty(nodes + 1, np.int64), 0
+    for leaf in range(nodes + 1):
+        of[leaf] = top[parent[nodes + leaf]]
+    for node in range(nodes):
+        for leaf in range(nodes + 1):
+            if of[leaf] == node:
+                order[ordered] = leaf
+                ordered += 1
     widest = 0
     for f in range(len(used)):
         widest = max(widest, starts[f + 1] - starts[f])
@@ -195,10 +219,12 @@ def plan_tree(feature, left, right, cover, cut, side, nan_left, sides, value, le
 
 
 @compiled
-def _stretches(local, used, cut, side, nan_left, sides, bins):
+def _stretches(
+    local: Array, used: Array, cut: Array, side: Array, nan_left: Array, sides: Array, bins: Array
+) -> tuple[Array, Array]:
     """Where each column's stretches of bins begin that the tree's nodes tell apart: starts (columns + 1,) and bins."""
     starts = np.zeros(len(used) + 1, np.int64)
-    bounds = np.empty(16, np.int64)
+    bounds = np.empty(int(bins[used].sum()), np.int64)
     count = 0
     for f in range(len(used)):
         total = bins[used[f]]
@@ -215,8 +241,6 @@ def _stretches(local, used, cut, side, nan_left, sides, bins):
                     marks[place] = True
         for place in range(total):
             if marks[place]:
-                if count == len(bounds):
-                    bounds = np.concatenate((bounds, np.empty(count, np.int64)))
                 bounds[count] = place
                 count += 1
         starts[f + 1] = count
@@ -224,7 +248,17 @@ def _stretches(local, used, cut, side, nan_left, sides, bins):
 
 
 @compiled
-def _grouped(used, of, order, value, share, has, keeps, starts, bounds):
+def _grouped(
+    used: Array,
+    of: Array,
+    order: Array,
+    value: Array,
+    share: Array,
+    has: Array,
+    keeps: Array,
+    starts: Array,
+    bounds: Array,
+) -> tuple[Array, ...]:
     """The tree's groups, from what is known of each of its leaves."""
     leaves, columns = has.shape
     most = int(has.sum())
@@ -309,176 +343,193 @@ def _grouped(used, of, order, value, share, has, keeps, starts, bounds):
 
 
 @compiled
-def leaf_shares(value, share, keeps, nodes, weights, out, before, after):
+def leaf_shares(
+    value: float,
+    share: Array,
+    start: int,
+    k: int,
+    keeps: Array,
+    n: int,
+    nodes: Array,
+    weights: Array,
+    out: Array,
+    before: Array,
+    after: Array,
+) -> None:
     """What a leaf adds to each of its k features, in each of n cases.
 
     Args:
         value: Of the leaf.
-        share: Of each feature, the share of rows that kept to the path (k,).
+        share: Of each feature, from `start` on, the share of rows that kept to the path.
         keeps: 1 where the row keeps to the path, else 0 (k, n).
-        nodes, weights: Of the quadrature over [0, 1]; ceil(k / 2) of them are exact.
+        nodes, weights: Quadratures over [0, 1]; that of ceil(k / 2) nodes is exact.
         out: (k, n).
         before, after: To work in: (k + 1, n) and (n,).
     """
-    k, n = keeps.shape
-    out[:k, :n] = 0.0
-    for q in range(len(nodes)):
-        t = nodes[q]
-        before[0, :n] = value * weights[q]
-        after[:n] = 1.0
-        for i in range(k):
-            unknown = share[i] * (1 - t)
+    half = (k + 1) // 2
+    for i in range(k):
+        for row in range(n):
+            out[i, row] = 0.0
+    for q in range(half):
+        t = nodes[half, q]
+        for row in range(n):
+            before[0, row] = value * weights[half, q]
+            after[row] = 1.0
+        for i in range(k - 1):
+            unknown = share[start + i] * (1 - t)
             for row in range(n):
                 before[i + 1, row] = before[i, row] * (unknown + keeps[i, row] * t)
         for i in range(k - 1, -1, -1):
-            unknown = share[i] * (1 - t)
+            unknown = share[start + i] * (1 - t)
             for row in range(n):
                 out[i, row] += before[i, row] * after[row]
                 after[row] *= unknown + keeps[i, row] * t
     for i in range(k):
         for row in range(n):
-            out[i, row] *= keeps[i, row] - share[i]
+            out[i, row] *= keeps[i, row] - share[start + i]
 
 
 @compiled
-def fill_tables(groups, begin, end, starts, table, nodes, weights):
-    """Writes the tables of the groups from `begin` to `end`: of each, its features after each other, a state an entry."""
-    state = np.empty(LARGEST, np.uint16)
+def fill_tables(
+    groups: Groups, begin: int, end: int, starts: Array, widest: int, nodes: Array, weights: Array, table: Array
+) -> None:
+    """Writes the tables of the groups from `begin` to `end`: of each, its features one after the other, by state."""
+    most = 0
     for g in range(begin, end):
-        size = int(groups.sizes[g])
-        if size > LARGEST:
-            continue
-        f0 = groups.features[g]
-        own = table[starts[g] : starts[g] + size * (groups.features[g + 1] - f0)]
-        own[:] = 0.0
-        for leaf in range(groups.leaves[g], groups.leaves[g + 1]):
-            p0 = groups.paths[leaf]
-            k = groups.paths[leaf + 1] - p0
-            keeps, out = np.empty((k, 1 << k)), np.empty((k, 1 << k))
+        if starts[g + 1] > starts[g]:
+            most = max(most, int(groups.sizes[g]))
+    state = np.empty(most, np.uint16)
+    keeps, out, before, after = (
+        np.empty((widest, most)),
+        np.empty((widest, most)),
+        np.empty((widest, most)),
+        np.empty(most),
+    )
+    for g in range(begin, end):
+        for at in range(starts[g], starts[g + 1]):
+            table[at] = 0.0
+        size = int(groups.sizes[g]) if starts[g + 1] > starts[g] else 0
+        for leaf in range(groups.leaves[g], groups.leaves[g + 1] if size > 0 else groups.leaves[g]):
+            start, k = groups.paths[leaf], groups.paths[leaf + 1] - groups.paths[leaf]
             for i in range(k):
                 for case in range(1 << k):
                     keeps[i, case] = (case >> i) & 1
-            half = (k + 1) // 2
-            leaf_shares(
-                groups.value[leaf],
-                groups.share[p0 : p0 + k],
-                keeps,
-                nodes[half, :half],
-                weights[half, :half],
-                out,
-                np.empty((k + 1, 1 << k)),
-                np.empty(1 << k),
-            )
-            state[:size] = 0
+            leaf_shares(groups.value[leaf], groups.share, start, k, keeps, 1 << k, nodes, weights, out, before, after)
+            _cases(groups, groups.features[g], leaf - groups.leaves[g], start, k, size, state)
             for i in range(k):
-                f = f0 + groups.place[p0 + i]
-                _mark(groups, f, leaf - groups.leaves[g], i, size, state)
-            for i in range(k):
-                at = groups.place[p0 + i] * size
+                at = starts[g] + groups.place[start + i] * size
+                entries = table[at : at + size]
                 for s in range(size):
-                    own[at + s] += out[i, state[s]]
+                    entries[s] += out[i, state[s]]
 
 
 @compiled
-def _mark(groups, f, leaf, bit, size, state):
-    """Sets the bit of every state of a group in which feature f keeps to the path of the leaf."""
+def _cases(groups: Groups, f0: int, leaf: int, start: int, k: int, size: int, state: Array) -> None:
+    """Writes which of the leaf's cases each state of its group is: bit i says whether feature i keeps to the path."""
     for s in range(size):
-        of_feature = (s // groups.stride[f]) % groups.count[f]
-        keeps = (groups.mask[groups.masks[f] + of_feature] >> np.uint64(leaf)) & np.uint64(1)
-        state[s] |= np.uint16(keeps << np.uint64(bit))
+        state[s] = 0
+    for i in range(k):
+        f = f0 + groups.place[start + i]
+        for s in range(size):
+            of_feature = (s // groups.stride[f]) % groups.states[f]
+            keeps = (groups.mask[groups.masks[f] + of_feature] >> np.uint64(leaf)) & np.uint64(1)
+            state[s] |= np.uint16(keeps << np.uint64(i))
 
 
 @compiled
-def add_state(state, place, begin, step):
-    """Adds a step to the states (n,) of the rows whose bin is `begin` or a later one."""
-    for row in range(len(state)):
-        state[row] += step if place[row] >= begin else np.uint16(0)
+def add_states(groups: Groups, f: int, stride: int, places: Array, begin: int, n: int, state: Array) -> None:
+    """Adds the states of a group's feature, in steps of `stride`, to the states (n,) of n rows from `begin` on."""
+    column = places[groups.feature[f], begin : begin + n]
+    first = np.uint16((groups.first[f] * stride) & 65535)
+    for row in range(n):
+        state[row] += first
+    for s in range(groups.steps[f], groups.steps[f + 1]):
+        bin_, step = np.uint16(groups.bin[s]), np.uint16((groups.step[s] * stride) & 65535)
+        for row in range(n):
+            state[row] += step if column[row] >= bin_ else np.uint16(0)
 
 
 @compiled
-def add_entries(out, table, state):
-    """Adds the entries at the states (n,) to the sums (n,)."""
-    for row in range(len(state)):
-        out[row] += table[state[row]]
-
-
-@compiled
-def explain_rows(groups, starts, table, tabled, places, begin, end, block, nodes, weights, out):
+def explain_rows(
+    groups: Groups,
+    starts: Array,
+    table: Array,
+    places: Array,
+    begin: int,
+    end: int,
+    widest: int,
+    nodes: Array,
+    weights: Array,
+    out: Array,
+) -> None:
     """Writes the SHAP values of the rows from `begin` to `end` into out (n, p).
 
     Args:
         groups: Of the forest.
-        starts, table: Where each group's table begins, and the tables.
-        tabled: Whether there are tables at all; without them everything is computed row by row.
+        starts, table: Where the table of each group begins; one without is computed row by row.
         places: The bins (p, n) of the rows.
-        block: Rows to go over the forest with at once.
+        widest: Features of a leaf or a group at most.
         nodes, weights: Quadratures of 1, 2, ... nodes.
     """
-    columns = len(places)
-    sums = np.empty((columns, block))
-    state = np.empty(block, np.uint16)
-    widest = 0
-    for leaf in range(len(groups.value)):
-        widest = max(widest, groups.paths[leaf + 1] - groups.paths[leaf])
-    work = np.empty((0, block))
-    if not tabled or groups.sizes.max() > LARGEST:
-        work = np.empty((3 * widest + 2, block))
-    for low in range(begin, end, block):
-        n = min(block, end - low)
-        sums[:] = 0.0
-        for g in range(len(groups.sizes)):
-            size = int(groups.sizes[g])
-            if not tabled or size > LARGEST:
-                _direct(groups, g, places[:, low : low + n], sums, work, widest, nodes, weights)
-                continue
-            state[:n] = 0
-            f0, f1 = groups.features[g], groups.features[g + 1]
-            for f in range(f0, f1):
-                state[:n] += np.uint16(groups.first[f] * groups.stride[f])
-                for s in range(groups.steps[f], groups.steps[f + 1]):
-                    step = np.uint16((groups.step[s] * groups.stride[f]) & 65535)
-                    add_state(state[:n], places[groups.feature[f], low : low + n], np.uint16(groups.bin[s]), step)
-            for f in range(f0, f1):
-                at = starts[g] + (f - f0) * size
-                add_entries(sums[groups.feature[f], :n], table[at : at + size], state[:n])
+    n = end - begin
+    sums, state = np.zeros((len(places), n)), np.empty(n, np.uint16)
+    work = np.empty((4, widest, STRIP))
+    for g in range(len(groups.sizes)):
+        if starts[g + 1] == starts[g]:
+            for at in range(0, n, STRIP):
+                _direct(groups, g, places, begin, at, min(STRIP, n - at), state, nodes, weights, work, sums)
+            continue
+        size, f0 = int(groups.sizes[g]), groups.features[g]
         for row in range(n):
-            for column in range(columns):
-                out[low + row, column] = sums[column, row]
+            state[row] = 0
+        for f in range(f0, groups.features[g + 1]):
+            add_states(groups, f, groups.stride[f], places, begin, n, state)
+        for f in range(f0, groups.features[g + 1]):
+            at = starts[g] + (f - f0) * size
+            of_column, entries = sums[groups.feature[f]], table[at : at + size]
+            for row in range(n):
+                of_column[row] += entries[state[row]]
+    for row in range(n):
+        for column in range(len(places)):
+            out[begin + row, column] = sums[column, row]
 
 
 @compiled
-def _direct(groups, g, places, sums, work, widest, nodes, weights):
-    """Adds a group's part to the sums of each column, without a table: the same steps, row by row."""
-    n = places.shape[1]
+def _direct(
+    groups: Groups,
+    g: int,
+    places: Array,
+    begin: int,
+    at: int,
+    n: int,
+    state: Array,
+    nodes: Array,
+    weights: Array,
+    work: Array,
+    sums: Array,
+) -> None:
+    """Adds a group's part to the sums of n rows from `at` on, without a table but in the same steps."""
     f0, f1 = groups.features[g], groups.features[g + 1]
-    state = np.empty((f1 - f0, n), np.uint16)
-    for f in range(f0, f1):
-        state[f - f0] = np.uint16(groups.first[f])
-        for s in range(groups.steps[f], groups.steps[f + 1]):
-            step = np.uint16(groups.step[s] & 65535)
-            add_state(state[f - f0], places[groups.feature[f]], np.uint16(groups.bin[s]), step)
-    found = np.zeros((f1 - f0, n))
+    keeps, out, before, found = work[0], work[1], work[2], work[3]
+    after = np.empty(n)
+    for f in range(f1 - f0):
+        for row in range(n):
+            found[f, row] = 0.0
     for leaf in range(groups.leaves[g], groups.leaves[g + 1]):
-        p0 = groups.paths[leaf]
-        k = groups.paths[leaf + 1] - p0
-        keeps, out = work[:k, :n], work[widest : widest + k, :n]
+        start, k = groups.paths[leaf], groups.paths[leaf + 1] - groups.paths[leaf]
+        bit = np.uint64(leaf - groups.leaves[g])
         for i in range(k):
-            f = f0 + groups.place[p0 + i]
+            f = f0 + groups.place[start + i]
             for row in range(n):
-                bits = groups.mask[groups.masks[f] + state[f - f0, row]]
-                keeps[i, row] = float((bits >> np.uint64(leaf - groups.leaves[g])) & np.uint64(1))
-        half = (k + 1) // 2
-        leaf_shares(
-            groups.value[leaf],
-            groups.share[p0 : p0 + k],
-            keeps,
-            nodes[half, :half],
-            weights[half, :half],
-            out,
-            work[2 * widest : 3 * widest + 1],
-            work[3 * widest + 1],
-        )
+                state[row] = 0
+            add_states(groups, f, 1, places, begin + at, n, state)
+            for row in range(n):
+                keeps[i, row] = float((groups.mask[groups.masks[f] + state[row]] >> bit) & np.uint64(1))
+        leaf_shares(groups.value[leaf], groups.share, start, k, keeps, n, nodes, weights, out, before, after)
         for i in range(k):
-            found[groups.place[p0 + i]] += out[i]
+            place = groups.place[start + i]
+            for row in range(n):
+                found[place, row] += out[i, row]
     for f in range(f0, f1):
-        sums[groups.feature[f], :n] += found[f - f0]
+        for row in range(n):
+            sums[groups.feature[f], at + row] += found[f - f0, row]

@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ import numpy as np
 from serving.forest import Forest, ForestError, compile_forest
 from serving.kernels import LARGEST, Groups, bin_column, explain_rows, fill_tables, plan_tree
 
-BLOCK = 1024
+BLOCK = 4096
 FEW = 256
 KEPT = 8
+MEMORY = 2**27
 
 
 @dataclass(frozen=True)
@@ -56,22 +57,31 @@ class Explainer:
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Where the table of each group begins (groups + 1,)."""
-        sizes = np.where(self.groups.sizes > LARGEST, 0, self.groups.sizes) * np.diff(self.groups.features)
-        return np.r_[0, np.cumsum(sizes)].astype(np.int64)
+        """Where the table of each group begins (groups + 1,): the smallest have one, as many as fit into MEMORY."""
+        entries = self.groups.sizes * np.diff(self.groups.features)
+        order = np.argsort(entries, kind="stable")
+        fits = np.empty(len(entries), bool)
+        fits[order] = np.cumsum(entries[order]) <= MEMORY // 8
+        return _starts(np.where(fits & (self.groups.sizes <= LARGEST), entries, 0))
 
     @cached_property
     def tables(self) -> np.ndarray:
         """What each group adds to its features in each of its states."""
         table = np.empty(self.starts[-1])
-        fill = partial(fill_tables, self.groups)
-        shares = np.linspace(0, len(self.groups.sizes), 17).astype(int)
+        cuts = np.linspace(0, len(self.groups.sizes), 17).astype(int)
         _in_threads(
-            lambda begin, end: fill(begin, end, self.starts, table, self.nodes, self.weights),
-            list(zip(shares[:-1], shares[1:], strict=True)),
+            lambda begin, end: fill_tables(
+                self.groups, begin, end, self.starts, self.widest, self.nodes, self.weights, table
+            ),
+            list(zip(cuts, cuts[1:], strict=False)),
             processors(),
         )
         return table
+
+    @cached_property
+    def widest(self) -> int:
+        """Features of a leaf or a group at most."""
+        return int(np.diff(self.groups.features).max(initial=1))
 
     def values(self, columns: Sequence[np.ndarray], threads: int | None = None) -> np.ndarray:
         """SHAP values (n, p) of n rows, which add up to the forest's raw score less `base`.
@@ -92,11 +102,13 @@ class Explainer:
             return found
         ends = [forest.breaks[a:b] for a, b in zip(forest.break_starts, forest.break_starts[1:], strict=False)]
         _in_threads(lambda j: bin_column(columns[j], ends[j], places[j]), [(j,) for j in range(len(ends))], threads)
-        tabled = "tables" in self.__dict__ or rows >= FEW
-        table = self.tables if tabled else np.empty(0)
+        if "tables" in self.__dict__ or rows >= FEW:
+            starts, table = self.starts, self.tables
+        else:
+            starts, table = np.zeros_like(self.starts), np.empty(0)
         _in_threads(
             lambda begin, end: explain_rows(
-                self.groups, self.starts, table, tabled, places, begin, end, BLOCK, self.nodes, self.weights, found
+                self.groups, starts, table, places, begin, end, self.widest, self.nodes, self.weights, found
             ),
             [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)],
             threads,
@@ -135,7 +147,8 @@ def _groups(forest: Forest) -> Groups:
     f = forest
     parts = [
         plan_tree(
-            *(a[n:m] for a in (f.feature, f.left, f.right, f.cover, f.cut, f.side, f.nan_left)),
+            *np.unique(f.feature[n:m], return_inverse=True),
+            *(a[n:m] for a in (f.left, f.right, f.cover, f.cut, f.side, f.nan_left)),
             f.sides,
             *(a[n + tree : m + tree + 1] for a in (f.leaf_value, f.leaf_cover)),
             bins,
@@ -144,12 +157,41 @@ def _groups(forest: Forest) -> Groups:
     ]
     if not parts:
         return Groups(*(np.zeros(0) for _ in Groups._fields))
-    (features, leaves, sizes, feature, first, count, stride, states, mask, steps, bin_, step, value, paths, place, share) = (
-        np.concatenate(own) for own in zip(*parts, strict=True)
-    )
+    (
+        features,
+        leaves,
+        sizes,
+        feature,
+        first,
+        count,
+        stride,
+        states,
+        mask,
+        steps,
+        bin_,
+        step,
+        value,
+        paths,
+        place,
+        share,
+    ) = (np.concatenate(own) for own in zip(*parts, strict=True))
     return Groups(
-        _starts(features), _starts(leaves), sizes, feature, first, count, stride, _starts(states), mask,
-        _starts(steps), bin_, step, value, _starts(paths), place, share,
+        _starts(features),
+        _starts(leaves),
+        sizes,
+        feature,
+        first,
+        count,
+        stride,
+        _starts(states),
+        mask,
+        _starts(steps),
+        bin_,
+        step,
+        value,
+        _starts(paths),
+        place,
+        share,
     )
 
 
