@@ -231,14 +231,29 @@ def uplift(path: str, cutoff: date) -> None:
 
 
 @cli.command()
+@click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
+@click.pass_obj
+def segments(path: str, cutoff: date | None) -> None:
+    """Group the customers of a scored cutoff: RFM, lifecycle, tiers, micro-segments, and what they buy together."""
+    from serving.segmentation import segment_customers
+    from serving.segments_text import describe
+
+    made = segment_customers(load(path), cutoff)
+    click.echo(describe(made))
+    _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
+
+
+@cli.command()
 @click.argument("customer")
 @click.option("--cutoff", type=_Day(), required=True, help="As known before this day.")
+@click.option("--below", type=float, help="What if: the risk to come below; the cohort's mean where not given.")
+@click.option("--no-what-if", "short", is_flag=True, help="Leave out what would have to be otherwise.")
 @click.pass_obj
-def explain(path: str, customer: str, cutoff: date) -> None:
-    """Show one customer's numbers and the reasons for them."""
+def explain(path: str, customer: str, cutoff: date, below: float | None, short: bool) -> None:
+    """Show one customer's numbers, the reasons for them, and what would have to be otherwise."""
     from serving.customer import explain_customer
 
-    click.echo(explain_customer(load(path), customer, cutoff))
+    click.echo(explain_customer(load(path), customer, cutoff, below, not short))
 
 
 @cli.command()

@@ -158,7 +158,7 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+    with opened(config, cutoffs) as (engine, tables, wanted, own):
         shelf = open_shelf(config)
         return build(tables, config.task.task(), wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
 
@@ -175,7 +175,7 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the place cannot be written to.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+    with opened(config, cutoffs) as (engine, tables, wanted, own):
         planned = plan(tables, config.task.task(), wanted, engine, own=own, shelf=open_shelf(config))
         with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
             engine.write(planned.rows, beside)
@@ -184,7 +184,7 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
 
 
 @contextmanager
-def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
+def opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:

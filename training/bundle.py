@@ -313,7 +313,8 @@ class ModelBundle:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self._texts().items():
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / INDEX).write_text(json.dumps(self._index(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        index = self._index() | {"digest": self.digest}
+        (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return folder
 
     @classmethod
@@ -328,8 +329,11 @@ class ModelBundle:
             texts = {p: (folder / p).read_text(encoding="utf-8") for p in index["checksums"]}
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise BundleError(f"{folder} is not a model of regulars: {problem}") from None
-        if index.pop("format", None) != FORMAT:
+        if index.get("format") != FORMAT:
             raise BundleError(f"{folder}: made by another version of regulars; expected format {FORMAT}")
+        if index.pop("digest", None) != _digest(index):
+            raise BundleError(f"{folder / INDEX} is not the file that was written: its digest differs")
+        index.pop("format")
         for part, checksum in index.pop("checksums").items():
             if checksum != _checksum(texts[part]):
                 raise BundleError(f"{folder / part} is not the file that was written: its checksum differs")
@@ -337,7 +341,7 @@ class ModelBundle:
         spread = _spread_from(index.pop("spread"))
         longer = tuple(_longer_from(step, texts) for step in index.pop("longer"))
         index["features"] = tuple(index["features"])
-        index["levels"] = {name: tuple(levels) for name, levels in index.get("levels", {}).items()}
+        index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
         return cls(**margins, spread=spread, longer=longer, **index)
 
     def _margins(self) -> dict[str, Margin]:

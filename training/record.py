@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -33,10 +33,12 @@ from training.code import code_version, environment, package_version
 from training.evaluate import OURS, Evaluation
 from training.learn import Learned
 from training.plots import calibration_plot, decile_plot, lift_plot
+from training.reasons import Wording
 
 TABLES = ("metrics", "differences", "groups")
+WORDS = tuple(field.name for field in fields(Wording) if field.name != "name")
 FACTS, RUN, BUNDLES, CARD = "facts.json", "run", "bundles", "model_card.md"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Record:
 
     Attributes:
         folder: Where.
-        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples.
+        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples,
+            wording.
     """
 
     folder: Path
@@ -184,6 +187,9 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
             for trial in tuned.trials
         ],
         "examples": {kind: _typical(snapshots, bundle) for kind, bundle in bundles.items()},
+        "wording": {
+            feature.name: {field: getattr(feature, field) for field in WORDS} for feature in snapshots.features
+        },
     }
 
 
