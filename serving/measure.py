@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from features.config import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.files import file_in_place, write_whole
+from features.planned import MANIFEST, MEASURED
 from serving.campaign import Campaign, carried_out
 from serving.estimates import effects, returns
-from serving.plan import MANIFEST, MEASURED, Plan, read
+from serving.plan import Plan, read
 from serving.reached import contamination, costs, exposure, sample_ratios
 
 FORMAT = 1

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from features.config import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.files import folder_in_place
+from features.planned import MANIFEST, MEASURED, TABLE
 from features.planning import PlanConfig
 from features.standing import log_before
 from serving.allocate import Allocation, Point, allocate, curve, options
@@ -30,8 +31,7 @@ from serving.plan_inputs import MONEY, Inputs, gather
 from serving.plan_table import plan_table, write_csv
 from serving.prices import Options
 
-MANIFEST, TABLE, CSV, CURVE, CURVE_JSON = "manifest.json", "plan.parquet", "plan.csv", "curve.parquet", "curve.json"
-MEASURED = "measured.json"
+CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from click.testing import CliRunner
 import regulars
 from features.config import Config
 from features.errors import DataError, RefusedError, UsageError
+from features.planned import MANIFEST, TABLE
 from serving import plan as plans
 from serving.difference import adjusted, plain
 from serving.measure import ROWS, Measured, measure, refuse_alarm
 from serving.measure_words import describe
-from serving.plan import MANIFEST, TABLE, Plan
+from serving.plan import Plan
 from tests.campaigns import CONTACTS, HORIZON, Ended, at, make_ended, within, write
 from tests.scored import CUTOFF
 
