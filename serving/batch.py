@@ -29,11 +29,11 @@ from serving.drivers import LIST, Levels, sampled, strongest, tally, together
 from serving.explain import Contributions, contributions, reasons
 from serving.journal import Run, discard
 from serving.numbers import Champions, in_columns, nobody, score_table, worth
+from serving.scores import COMPRESSION
 from serving.stored import Stored, parts, stored
 
 FEATURES, STANDING = "features.parquet", "standing.npz"
 BLOCK = 10_000  # customers explained at once
-COMPRESSION = "zstd"
 
 
 @dataclass(frozen=True)

@@ -12,32 +12,28 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from features import reuse
 from features.config import Config
-from features.errors import DataError, UsageError
 from features.files import put_in_place, writable
 from features.snapshots import Reading, reading
 from serving import segments
-from serving.batch import COMPRESSION, Job, score_all, working_folder, write_features
+from serving.batch import Job, score_all, working_folder, write_features
 from serving.journal import Run, alone, begin, checksum, discard, is_whole
 from serving.numbers import COLUMNS, REASON, Champions, champions, cohort, figures, refuse_others, score_table
+from serving.scores import MANIFEST, Scores, read, write_parts
+from serving.sinks import deliver
 
 __all__ = [
     "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score",
     "score_table", "write_parts",
 ]  # fmt: skip
-MANIFEST = "_manifest.json"
 PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
 OTHER = {
     "models": "the champion",
@@ -50,48 +46,6 @@ OTHER = {
     "versions": "the installed packages",
     "contributions": "whether contributions are wanted",
 }
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A scored cutoff.
-
-    Attributes:
-        folder: Its part files and manifest.
-        manifest: Counts, checksums, model versions, fingerprints, and what drives the numbers overall.
-        notes: What a run has to tell beside that it is done.
-        new: Whether the run made anything.
-    """
-
-    folder: Path
-    cutoff: date
-    manifest: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    new: bool = True
-
-    def table(self) -> pa.Table:
-        """All score rows, by customer_id.
-
-        Raises:
-            DataError: A part is not the file that was written.
-        """
-        return pa.concat_tables(self._part(part) for part in self.manifest["parts"])
-
-    def most_at_risk(self) -> str:
-        """The customer with the most value at risk (without money: the highest risk)."""
-        table = self.table()
-        by = (
-            table["value_at_risk"] if table["value_at_risk"].null_count < table.num_rows else table["churn_probability"]
-        )
-        return str(table["customer_id"][int(np.argmax(by.to_numpy()))])
-
-    def _part(self, part: Mapping[str, Any]) -> pa.Table:
-        if not is_whole(self.folder, part):
-            raise DataError(
-                f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
-                f"score --cutoff {self.cutoff}` to make it again"
-            )
-        return pq.ParquetFile(self.folder / part["file"]).read()
 
 
 def score(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
@@ -123,34 +77,7 @@ def score(config: Config, cutoff: date, with_contributions: bool = False, resume
             open_log.close()  # the engine gives its memory back before anyone is explained
             scores = _placed(job, run, _manifest(job, score_all(job, run)), notes)
         discard(job.folder)
-    return scores
-
-
-def write_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:
-    """Writes a table in part files of at most `chunk` rows; returns file, rows and sha256 of each."""
-    written = []
-    for place, start in enumerate(range(0, max(table.num_rows, 1), chunk)):
-        path = folder / f"part-{place:05d}.parquet"
-        piece = table.slice(start, chunk)
-        pq.write_table(piece, path, compression=COMPRESSION)
-        written.append({"file": path.name, "rows": piece.num_rows, "sha256": checksum(path)})
-    return written
-
-
-def read(config: Config, cutoff: date | None = None) -> Scores:
-    """A scored cutoff, the newest where none is named.
-
-    Raises:
-        UsageError: It was not scored.
-    """
-    found = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
-    wanted = [path for path in found if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
-    if not wanted:
-        have = ", ".join(path.parent.name.removeprefix("cutoff=") for path in found) or "none"
-        which = f"cutoff {cutoff} is" if cutoff else "there are"
-        raise UsageError(f"{which} not scored under {config.output} (scored: {have}); run `regulars score --cutoff D`")
-    manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
-    return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)
+        return replace(scores, notes=(*scores.notes, *deliver(config, scores)))
 
 
 def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> dict[str, Any]:
