@@ -2,9 +2,10 @@
 
     python -m tests.serving.killing CONFIG CUTOFF KILLS SEED
 
-Half of the moments are drawn by the clock; half among the run's own changes to files, where something may be half done.
-After each kill what is in place must be whole, the old scores or the new ones; whenever a run gets to its end, its
-bytes must be those of an undisturbed one. Prints how many runs were killed and how many ended, as JSON.
+Half of the moments are drawn by the clock; half among the run's own changes to files, where something may be half
+done. Besides, a run is killed before each of the changes by which it takes its place. After each kill what is in place
+must be whole, the old scores or the new ones; whenever a run gets to its end, its bytes must be those of an undisturbed
+one. Prints how many runs were killed and how many ended, as JSON.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from serving.journal import checksum, is_whole
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
 PLACES = ("scores", "contributions")
+PLACING = 11  # changes by which a run takes its place and tidies up
 
 
 def main(path: str, cutoff: str, kills: str, seed: str) -> None:
@@ -48,25 +50,29 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
     assert _run(config, day, _counted(out, count := out.parent / "count")) == 0
     changes = len(count.read_text())
     _restore(out, old)
+    moments: list[dict[str, Any]] = [
+        {"seconds": rng.uniform(0, seconds)} if number % 2 else {"arm": _kill_at(out, rng.randrange(changes))}
+        for number in range(int(kills))
+    ]
+    moments += [{"arm": _kill_in_placing(out, change)} for change in range(PLACING)]
     killed = ended = 0
-    while killed < int(kills):
-        by_clock = killed % 2 == 0
-        after = None if by_clock else _kill_at(out, rng.randrange(changes))
-        status = _run(config, day, after, rng.uniform(0, seconds) if by_clock else None)
-        _whole_in_place(out, day)
-        if status == -signal.SIGKILL:
-            killed += 1
-        else:
+    for moment in moments:
+        while (status := _run(config, day, **moment)) != -signal.SIGKILL:
+            _whole_in_place(out, day)
             assert status == 0 and _bytes(out) == wanted, (status, "other bytes than of an undisturbed run")
             ended += 1
             _restore(out, old)
+            if "seconds" in moment:  # it was over by then
+                moment["seconds"] *= 0.7
+        _whole_in_place(out, day)
+        killed += 1
     assert _run(config, day) == 0 and _bytes(out) == wanted and not (out / ".scoring").exists()
     sys.stdout.write(json.dumps({"killed": killed, "ended": ended + 1, "seconds": seconds, "changes": changes}))
 
 
 def _changed(config: Config, **serving: Any) -> Config:
     values = config.model_dump(mode="json", exclude={"folder"})
-    values["serving"] |= {"output": str(config.folder / "killed" / "output"), "chunk": 60, **serving}
+    values["serving"] |= {"output": str(config.folder / "killed" / "output"), "chunk": 90, **serving}
     return parse(values, config.folder / "regulars.toml")
 
 
@@ -130,6 +136,20 @@ def _kill_at(out: Path, change: int) -> Callable[[], None]:
         left[0] -= 1
 
     return _on_change(out, then)
+
+
+def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
+    """Kills this process before its change of that number since it began to take its place."""
+    placed = room._placed
+
+    def arm() -> None:
+        def begins(*arguments: Any) -> Any:
+            _kill_at(out, change)()
+            return placed(*arguments)
+
+        room._placed = begins
+
+    return arm
 
 
 def _whole_in_place(out: Path, day: date) -> None:
