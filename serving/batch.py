@@ -43,7 +43,7 @@ class Job:
     Attributes:
         features: The features, in the order of their columns.
         identity: Everything that the numbers depend on, as JSON has it.
-        kinds: Whose contributions are written: none, or 'churn' and 'value'.
+        kinds: Whose contributions are written: none, or all.
     """
 
     config: Config
@@ -186,7 +186,7 @@ def _score_table(
     job: Job, block: pa.Table, found: dict[str, Contributions], standing: Standing, start: int
 ) -> pa.Table:
     n, count = block.num_rows, job.config.serving.reasons
-    why = {kind: reasons(part, block, job.features, count) for kind, part in found.items()}
+    why = {kind: reasons(found[kind], block, job.features, count) for kind in job.models.by_kind}
     said = {name: values[start : start + n] for name, values in standing.said.items()}
     return score_table(in_columns(job.models, block, said, standing.tier[start : start + n]), why, n)
 

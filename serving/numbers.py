@@ -56,6 +56,12 @@ class Champions:
         return self.value or self.churn
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is explained: 'churn', and with money 'value' and the value over each longer horizon."""
+        longer = tuple(step.column for step in self.value.bundle.longer) if self.value else ()
+        return ("churn", "value", *longer) if self.value else ("churn",)
+
+    @property
     def by_kind(self) -> dict[str, Champion]:
         """Those that there are, by 'churn' and 'value'."""
         return {kind: m for kind, m in (("churn", self.churn), ("value", self.value)) if m is not None}

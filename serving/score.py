@@ -68,7 +68,7 @@ def score(config: Config, cutoff: date, with_contributions: bool = False, resume
     with alone(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
         log = open_log.enter_context(reading(config, cutoff))
         refuse_others(models, log.features, log.own)
-        kinds = tuple(models.by_kind) if with_contributions else ()
+        kinds = models.kinds if with_contributions else ()
         job = Job(config, cutoff, models, log.features, _identity(config, cutoff, models, log), kinds)
         scores = _finished(job)
         if scores is None:
@@ -191,9 +191,9 @@ def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]
     before = _manifest_of(job)
     same = before.get("parts") == manifest["parts"]
     with writable(job.config.output):
-        for kind in ("churn", "value"):
-            place, aside = _explained(job, kind), run.folder / f"old {kind}"
-            if place.exists() and (kind in job.kinds or not same):
+        for place in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+            if place.parent.name in job.kinds or not same:
+                aside = run.folder / f"old {place.parent.name}"
                 discard(aside)
                 place.rename(aside)
         if same and not job.kinds:
