@@ -199,7 +199,7 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     scores = run(load(path), cutoff, contributions, resume)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
     there = f"{scores.folder}: {scores.manifest['customers']:,} customers"
-    _closing(there, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "there  ")
+    _closing(there, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
 
 @cli.command()
@@ -265,7 +265,7 @@ def _moved(moved: Any, path: str) -> None:
 def _closing(written: str, then: str, path: str, word: str = "written") -> None:
     """What was written where, and what to run next, as it can be typed here."""
     option = "" if path == "regulars.toml" else f" -c {shlex.quote(path)}"
-    click.echo(f"\n{word}: {written}\nnext:    {then.replace('regulars', _typed() + option, 1)}")
+    click.echo(f"\n{word + ':':<9}{written}\nnext:    {then.replace('regulars', _typed() + option, 1)}")
 
 
 def _typed() -> str:
