@@ -57,10 +57,12 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
     moments += [{"arm": _kill_in_placing(out, change)} for change in range(PLACING)]
     killed = ended = 0
     for moment in moments:
+        missed = 0
         while (status := _run(config, day, **moment)) != -signal.SIGKILL:
             _whole_in_place(out, day)
             assert status == 0 and _bytes(out) == wanted, (status, "other bytes than of an undisturbed run")
-            ended += 1
+            ended, missed = ended + 1, missed + 1
+            assert missed < 20, f"{moment} never comes"
             _restore(out, old)
             if "seconds" in moment:  # it was over by then
                 moment["seconds"] *= 0.7
