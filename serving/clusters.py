@@ -163,9 +163,16 @@ def _agreement(X: np.ndarray, k: int, seed: int) -> dict[str, Any]:
 
 
 def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
-    """The largest number of groups whose interval reaches the agreement of the most stable number."""
-    best = max(row["agreement"] for row in stability)
-    return max(row["k"] for row in stability if row["high"] >= best)
+    """The largest number of groups whose interval reaches the agreement of the best; where all blur, the best alone.
+
+    >>> rows = [{"k": 2, "agreement": 0.9, "high": 0.95}, {"k": 3, "agreement": 0.8, "high": 0.91}]
+    >>> _most_stable(rows), _most_stable([{**row, "agreement": row["agreement"] / 2} for row in rows])
+    (3, 2)
+    """
+    best = max(stability, key=lambda row: row["agreement"])
+    if best["agreement"] < CLEAR:
+        return int(best["k"])
+    return max(row["k"] for row in stability if row["high"] >= best["agreement"])
 
 
 def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, str]) -> tuple[str, ...]:

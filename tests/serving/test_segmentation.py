@@ -158,7 +158,7 @@ def test_the_terminal_tells_it_all(made: Segmentation) -> None:
     assert "mail" in text and "(held out)" in text
     assert "customer-0" not in text
     assert "left out" not in text
-    assert max(map(len, text.splitlines())) < 400
+    assert max(map(len, text.splitlines())) < 200
 
 
 def _small(folder: Path, money: bool = True, kinds: str = 'kinds = ["channel"]') -> Config:
@@ -192,8 +192,21 @@ def test_without_money_or_kinds_what_is_left_is_told(tmp_path: Path) -> None:
     assert not {"m", "micro_segment", "channel_preferred"} & set(made.tables["customers"].column_names)
     assert set(made.tables["segments"]["value"].to_pylist()) == {None}
     text = describe(made)
+    assert "movement: the log" not in text
     for words in ("money in RFM", "value: there is no money", "names no kinds", "no [contacts]", "tier and segment"):
         assert words in text
+
+
+def test_a_window_longer_than_the_log_is_told(tmp_path: Path) -> None:
+    make_shop(tmp_path, customers=60)
+    path = tmp_path / "regulars.toml"
+    text = path.read_text().replace('"30d", "90d"', '"30d", "400d"')
+    path.write_text(text + '[segments]\nwindow = "400d"\nhistory = 0\nclusters = [0, 0]\n')
+    config = load(path)
+    put_scores(config, CUTOFF)
+    made = segment_customers(config)
+    assert "the window 400d: the log is shorter than that, 30d stands for it" in describe(made)
+    assert made.tables["transitions"].num_rows == made.tables["stage_changes"].num_rows == 0
 
 
 def test_contracts_alone_have_stages_but_no_rfm(tmp_path: Path) -> None:
