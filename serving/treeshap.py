@@ -33,7 +33,7 @@ from serving.leafgroups import plan_tree
 BLOCK = 4096  # rows that go over the forest together, in one thread
 FEW = 256  # rows from which on tables are worth making
 KEPT = 8  # explainers
-MEMORY = 2**27  # bytes of the tables of one explainer at most
+MEMORY = 2**28  # bytes of the tables of one explainer at most
 
 
 @dataclass(frozen=True)
