@@ -227,18 +227,35 @@ def uplift(path: str, cutoff: date) -> None:
     from serving import effects
 
     found = effects.write(load(path), cutoff)
-    _closing(f"{found.file}: {effects.describe(found)}", f"regulars score --cutoff {cutoff}", path)
+    _closing(f"{found.file}: {effects.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command()
 @click.argument("customer")
 @click.option("--cutoff", type=_Day(), required=True, help="As known before this day.")
+@click.option("--below", type=float, help="What if: the risk to come below; the cohort's mean where not given.")
+@click.option("--no-what-if", "short", is_flag=True, help="Leave out what would have to be otherwise.")
 @click.pass_obj
-def explain(path: str, customer: str, cutoff: date) -> None:
-    """Show one customer's numbers and the reasons for them."""
+def explain(path: str, customer: str, cutoff: date, below: float | None, short: bool) -> None:
+    """Show one customer's numbers, the reasons for them, and what would have to be otherwise."""
     from serving.customer import explain_customer
 
-    click.echo(explain_customer(load(path), customer, cutoff))
+    click.echo(explain_customer(load(path), customer, cutoff, below, not short))
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), required=True, help="A scored cutoff.")
+@click.option("--budget", type=float, help="Most money to spend; by default that of the config.")
+@click.option("--campaign", help="Names the plan and draws its holdout; by default that of the config.")
+@click.pass_obj
+def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
+    """Choose one action or none for each customer within a budget, with a holdout."""
+    from serving.plan import plan as run
+    from serving.plan_words import describe
+
+    made = run(load(path), cutoff, budget, campaign)
+    click.echo(describe(made))
+    _closing(f"{made.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command()

@@ -53,15 +53,18 @@ class Family:
         name: Of the stored stage.
         features: What is made of the measures (of these and of those of the families before).
         measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
-        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers.
+        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers, with
+            each other or with `others`.
+        compares: Whether its measures are what customers are compared by.
         section: The section of the config that it comes from.
     """
 
     name: str
     features: tuple[Feature, ...]
     measures: Callable[[Past], ibis.Table] | None = None
-    among: Callable[[ibis.Table], ibis.Table] | None = None
+    among: Callable[..., ibis.Table] | None = None
     section: str = "events"
+    compares: bool = False
 
 
 def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
@@ -98,9 +101,9 @@ def _null(m: ibis.Table, dtype: str) -> ibis.Value:
 
 def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     return (
-        Family("rhythm", _rhythm(), rhythm.measures),
+        Family("rhythm", _rhythm(), rhythm.measures, compares=True),
         Family("lifecycle", tuple(lifecycle.features(task.horizon))),
-        Family("sums", _orders(task, contract), _sums),
+        Family("sums", _orders(task, contract), _sums, compares=True),
         Family("active_days", (), _active_days),
         Family("ever", _ever(task, contract), whole_past.measures),
         Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),

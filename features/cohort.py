@@ -50,7 +50,7 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, ow
         parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
         refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
         wide = reduce(join, parts.values())
-        cohort = wide.filter(_belongs(wide, task))
+        cohort = wide.filter(belongs(wide, task))
         compared = [stage(family.name, family.among(cohort)) for family in made if family.among]
     cohort = reduce(join, compared, cohort)
     refuse_unusable(own, cohort, engine)
@@ -60,7 +60,7 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, ow
     )
 
 
-def _belongs(wide: ibis.Table, task: Task) -> ibis.Value:
+def belongs(wide: ibis.Table, task: Task) -> ibis.Value:
     """Whether a customer is in the cohort: has a running term, or had a purchase lately."""
     if task.contractual:
         return wide["subscription:running"] > 0

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from features.errors import UsageError
+from features.planning import PlanConfig
 from features.sections import (
     Activity,
     Contacts,
@@ -26,7 +27,7 @@ from features.sections import (
     UpliftConfig,
 )
 
-LATER = ("plan", "monitor")
+LATER = ("monitor",)
 
 
 class Config(Section):
@@ -46,6 +47,7 @@ class Config(Section):
     uplift: UpliftConfig = UpliftConfig()
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
+    plan: PlanConfig | None = None
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -53,6 +55,15 @@ class Config(Section):
         if self.training.fairness and self.customers is None:
             named = ", ".join(self.training.fairness)
             raise ValueError(f"[training] fairness names columns of the customer table ({named}), but no [customers]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> Config:
+        plan = self.plan
+        if plan and plan.asks_contacts and self.contacts is None:
+            raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
+        if plan and self.contacts and self.contacts.control in plan.actions:
+            raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
         return self
 
     def path(self, text: str) -> Path:

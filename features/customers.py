@@ -29,13 +29,14 @@ from features.config import Config
 from features.contract import Attribute, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
+from features.labels import is_label
 from features.sections import Customers
 from features.tables import SetAside, Side, Tables
 
 SIDE, SINCE = "customers", "since"
 ALWAYS = date(1900, 1, 1)  # known before every cutoff
 # Columns of snapshots and of contributions, which no feature may be called.
-RESERVED = ("customer_id", "cutoff", "churned", "value", "base", "total")
+RESERVED = ("customer_id", "cutoff", "base", "total")
 Facts = Mapping[str, Any]
 
 
@@ -145,6 +146,19 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     ]
 
 
+def rows_and_known(section: Customers, config: Config, engine: Engine) -> tuple[ibis.Table, ibis.Value]:
+    """The customer table without its personal columns, and when each row became known: always, where nothing says.
+
+    Raises:
+        DataError: Nothing to read, or zones that are mixed.
+        UsageError: A column that is not there.
+    """
+    source = _read(section, config, engine)
+    if section.known_at:
+        return source, as_moment(given(source[section.known_at]), section, engine, "known_at", SIDE)
+    return source, ibis.literal(datetime(ALWAYS.year, ALWAYS.month, ALWAYS.day), "timestamp")  # noqa: DTZ001 (UTC)
+
+
 def _told(attribute: Facts) -> str:
     levels = f", {attribute['levels']:,} levels" if attribute["levels"] is not None else ""
     return f"{attribute['name']} ({attribute['sort']}{levels})"
@@ -191,7 +205,7 @@ def _as_of_today(section: Customers) -> tuple[str, ...]:
 def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[Attribute, ...]:
     """The attributes that features may use, with what their columns hold."""
     used = section.attributes if section.known_at else section.constant
-    wrong = [name for name in used if slug(name) in RESERVED]
+    wrong = [name for name in used if slug(name) in RESERVED or is_label(slug(name))]
     if wrong:
         raise UsageError(
             f"[customers] attributes: no feature can be called {slug(wrong[0])!r}; give column {wrong[0]!r} another "

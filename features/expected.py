@@ -73,9 +73,10 @@ def features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
 def measures(past: Past) -> ibis.Table:
     """The expectations of every customer with a purchase at a cutoff: keys, GATE, and MONEY where the log has any."""
     told = past.engine.store("expected_from", summaries(past.days))
+    everyone = summaries(past.everyone.days) if past.compared else told
     names = GATE + (MONEY if past.tables.contract.has_amount else ())
     schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in names)])
-    work = partial(expect, models=fit(past, told), horizon=past.task.horizon.days, names=names)
+    work = partial(expect, models=fit(past, everyone), horizon=past.task.horizon.days, names=names)
     return past.engine.map_rows(told, work, schema, "expected_rows")
 
 

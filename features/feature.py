@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ibis
 
 from features.columns import TICKS
-from features.phrases import Row, fill
+from features.phrases import Row, tell
 from features.task import Window
 
 Compute = Callable[[ibis.Table], ibis.Value]
@@ -54,10 +54,7 @@ class Feature:
 
     def read(self, row: Row) -> str:
         """The customer's own reading, such as 'last order 74 days ago, usually every 12 days'."""
-        value = row[self.name]
-        if value == 0 and self.at_zero:
-            return self.at_zero
-        return fill(self.reading, value, row) or self.unread
+        return tell(row[self.name], row, self.reading, self.unread, self.at_zero)
 
 
 def column(name: str) -> Compute:

@@ -114,8 +114,8 @@ def year_ago(past: Past) -> ibis.Table:
 
     The first two are null where it was not known that far back.
     """
-    visible = past.visible_orders
-    oldest = visible.group_by("cutoff").aggregate(reach=visible.age.max())
+    visible, every = past.visible_orders, past.everyone.visible_orders
+    oldest = every.group_by("cutoff").aggregate(reach=every.age.max())
     inside = (visible.age <= YEAR) & (visible.age > YEAR - past.task.horizon.days)
     sums = visible.group_by(KEYS).aggregate(
         season_orders=(visible.purchase & inside).sum().cast("int64"),

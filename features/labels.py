@@ -9,6 +9,9 @@ competing end: no churn.
 
 from __future__ import annotations
 
+import re
+from datetime import date
+
 import ibis
 
 from features.columns import TICKS
@@ -66,17 +69,31 @@ def cover(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table
     )
 
 
-def label_columns(churned: ibis.Value, value: ibis.Value, mature: ibis.Value) -> dict[str, ibis.Value]:
-    """`churned` (int8: 1 left within the horizon) and `value` (money), null where the label is immature."""
-    none, unknown = ibis.null("int8"), ibis.null("float64")
-    return {"churned": mature.ifelse(churned.cast("int8"), none), "value": mature.ifelse(value, unknown)}
+def is_label(name: str) -> bool:
+    """Whether a column of this name holds a label, or what models say of one: no feature may be called so.
+
+    >>> [name for name in ("churned", "value", "value_365d", "value_365d_low", "value_added") if is_label(name)]
+    ['churned', 'value', 'value_365d', 'value_365d_low']
+    """
+    return re.fullmatch(r"churned|value(_\d+d)?(_low|_high)?", name) is not None
 
 
-def silence(joined: ibis.Table) -> ibis.Value:
-    """Whether there was no purchase; who is not in the labels did nothing."""
-    return joined.purchases.fill_null(0) == 0
+def churn_of(joined: ibis.Table, contractual: bool) -> ibis.Value:
+    """`churned`: 1 where there was no purchase (who is not in the labels did nothing), or where cover was cancelled."""
+    left = joined.cancelled == 1 if contractual else joined.purchases.fill_null(0) == 0
+    return left.cast("int8")
 
 
-def net(joined: ibis.Table, has_amount: bool) -> ibis.Value:
-    """Net money within the horizon, 0 for who did nothing; null where the log has none."""
-    return joined.net.fill_null(0.0) if has_amount else ibis.null("float64")
+def money_of(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis.Value:
+    """`value`: net money within the horizon, 0 for who did nothing; of contracts without events' money, what they pay.
+
+    Null where the log has no money.
+    """
+    if has_amount:
+        return joined.net.fill_null(0.0)
+    return joined.paid if contractual else ibis.null("float64")
+
+
+def where_mature(label: ibis.Value, cutoff: ibis.Value, horizon: Window, end: date) -> ibis.Value:
+    """A label, null at cutoffs whose horizon has not passed by `end`, the first day about which nothing is known."""
+    return (cutoff <= ibis.literal(end - horizon.delta).cast("timestamp")).ifelse(label, ibis.null(label.type()))

@@ -11,12 +11,13 @@ import ibis
 import ibis.expr.operations as ops
 
 from features.feature import Feature
+from features.labels import is_label
 from features.measures import Measure
 from features.past import KEYS
 from features.task import Window
 
 UNITS = ("orders", "days", "money", "share", "ratio", "count", "level")
-RESERVED = {*KEYS, "churned", "value", "base", "total", "purchases", "net"}
+RESERVED = {*KEYS, "base", "total", "purchases", "net"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 CLOCK_OR_CHANCE = (ops.Impure, ops.TimestampNow, ops.DateNow)
 MANY_ROWS = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
@@ -32,7 +33,7 @@ def check_feature(feature: Feature, known: Set[str]) -> None:
     if not isinstance(feature.name, str) or not NAME.fullmatch(feature.name):
         raise Fault(f"feature {feature.name!r}: a name is a column: a small letter, then small letters, digits and _")
     place = f"feature {feature.name}"
-    if feature.name in RESERVED:
+    if feature.name in RESERVED or is_label(feature.name):
         raise Fault(f"{place}: its name is that of a column which every table has; give it another")
     if not callable(feature.compute):
         raise Fault(f"{place}: compute is {type(feature.compute).__name__}; expected a function of the measures `m`")

@@ -36,6 +36,7 @@ class Past:
             refund, quantity, discount, lines, age, purchase (its net amount is positive).
         days: One row a customer, cutoff and day with a purchase: spend, age, place (0: the last day), gap
             (days since the one before, null for the first).
+        compared: The past of those whom these customers are compared with; None: with each other.
     """
 
     tables: Tables
@@ -46,6 +47,12 @@ class Past:
     orders: ibis.Table
     visible_orders: ibis.Table
     days: ibis.Table
+    compared: Past | None = None
+
+    @property
+    def everyone(self) -> Past:
+        """The past over which fits and means of all customers are taken: imagined customers do not count there."""
+        return self.compared or self
 
     def visible(self, rows: ibis.Table) -> ibis.Table:
         """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""

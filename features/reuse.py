@@ -16,7 +16,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from importlib.metadata import version
@@ -110,7 +110,8 @@ def keys(
         engine: Where it runs.
         own: The digest of the file of the user's own features.
     """
-    made_by = {"code": code(), "task": repr(task), "contract": repr(tables.contract), "own": own}
+    asked = repr(replace(task, value_horizons=()))  # which shape labels only
+    made_by = {"code": code(), "task": asked, "contract": repr(tables.contract), "own": own}
     made_by["features"] = repr([(feature.name, feature.dtype) for feature in features])
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     days = {name: sorted(engine.contents(table, "seen"), key=repr) for name, table in rows.items()}

@@ -170,13 +170,17 @@ class TaskConfig(Section):
     )
     active_within: Duration = Field(Window(365), description="the cohort: a purchase within this long before a cutoff")
     every: Duration = Field(Window(30), description="spacing of training cutoffs")
+    value_horizons: tuple[Duration, ...] = Field(
+        (), description="longer horizons over which value is predicted too, such as ['180d', '365d']"
+    )
     windows: tuple[Duration, ...] = Field(
         (Window(30), Window(90), Window(180), Window(365)), description="windows of the features, ascending"
     )
 
     def task(self) -> Task:
         """The task these settings describe; raises ValueError where they contradict each other."""
-        return Task(self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn)
+        longer = tuple(horizon for horizon in self.value_horizons if horizon != self.horizon)
+        return Task(self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn, longer)
 
     @model_validator(mode="after")
     def _check(self) -> TaskConfig:

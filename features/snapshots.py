@@ -23,7 +23,7 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.files import file_in_place, folder_in_place
 from features.intake import load
-from features.labels import cover, label_columns, labels, net, silence
+from features.labels import churn_of, cover, labels, money_of, where_mature
 from features.own import NOTHING, Own
 from features.own import read as read_own
 from features.past import KEYS, ahead, cutoff_rows, order_days, unfolding
@@ -41,7 +41,9 @@ GRACE = Window(7)
 
 @dataclass(frozen=True)
 class Snapshots:
-    """One row a customer and cutoff: customer_id, cutoff, the features, then churned and value where asked for.
+    """One row a customer and cutoff: customer_id, cutoff, the features, then the labels where asked for.
+
+    The labels are churned and value, then the value over each longer horizon, such as value_180d.
 
     Attributes:
         rows: Sorted by cutoff and customer_id; features are float64, or text where their unit is 'level'; labels are
@@ -156,7 +158,7 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+    with opened(config, cutoffs) as (engine, tables, wanted, own):
         shelf = open_shelf(config)
         return build(tables, config.task.task(), wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
 
@@ -173,7 +175,7 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the place cannot be written to.
     """
-    with _opened(config, cutoffs) as (engine, tables, wanted, own):
+    with opened(config, cutoffs) as (engine, tables, wanted, own):
         planned = plan(tables, config.task.task(), wanted, engine, own=own, shelf=open_shelf(config))
         with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
             engine.write(planned.rows, beside)
@@ -182,7 +184,7 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
 
 
 @contextmanager
-def _opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
+def opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
@@ -222,17 +224,29 @@ def _taken(shelf: Shelf, cutoff: date, key: str, engine: Engine) -> ibis.Table |
 
 
 def _labelled(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
-    """Adds what came after: churned and value."""
+    """Adds what came after: churned, value, and the value over each longer horizon."""
+    features, money = rows.columns, (tables.contract.has_amount, task.contractual)
+    rows = _after(rows, orders, tables, task, moments, task.horizon)
+    churned = where_mature(churn_of(rows, task.contractual), rows.cutoff, task.horizon, tables.end)
+    value = where_mature(money_of(rows, *money), rows.cutoff, task.horizon, tables.end)
+    rows = rows.select(*features, churned=churned, value=value)
+    for name, horizon in task.longer.items():
+        later = _after(rows, orders, tables, task, moments, horizon)
+        value = where_mature(money_of(later, *money), later.cutoff, horizon, tables.end)
+        rows = later.select(*rows.columns, **{name: value})
+    return rows
+
+
+def _after(
+    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
+) -> ibis.Table:
+    """Rows with what `labels`, and of contracts `cover`, tell of a horizon."""
     has = tables.contract
-    joined = join(rows, _timed(labels(ahead(orders, moments, task.horizon), has.has_amount)))
-    churned, value = silence(joined), net(joined, has.has_amount)
-    if task.contractual:
-        terms = whole_terms(tables.sides["subscriptions"].rows)
-        joined = join(joined, _timed(cover(unfolding(terms, moments, task.horizon), task.horizon, has.price_days)))
-        churned = joined.cancelled == 1
-        value = value if has.has_amount else joined.paid
-    mature = joined.cutoff <= ibis.literal(tables.end - task.horizon.delta).cast("timestamp")
-    return joined.select(*rows.columns, **label_columns(churned, value, mature))
+    joined = join(rows, _timed(labels(ahead(orders, moments, horizon), has.has_amount)))
+    if not task.contractual:
+        return joined
+    terms = whole_terms(tables.sides["subscriptions"].rows)
+    return join(joined, _timed(cover(unfolding(terms, moments, horizon), horizon, has.price_days)))
 
 
 def _timed(rows: ibis.Table) -> ibis.Table:

@@ -77,6 +77,7 @@ class Task:
         every: Spacing of the training cutoffs.
         windows: Feature windows, ascending.
         churn: 'inactive': no purchase in the horizon; 'cancelled': the cover of a contract ends by cancellation in it.
+        value_horizons: Further horizons over which value is predicted too, ascending, each longer than the horizon.
     """
 
     horizon: Window
@@ -84,17 +85,32 @@ class Task:
     every: Window
     windows: tuple[Window, ...]
     churn: Literal["inactive", "cancelled"] = "inactive"
+    value_horizons: tuple[Window, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):
             raise ValueError(
                 f"windows must be distinct and ascending, found {', '.join(map(str, self.windows)) or 'none'}"
             )
+        if list(self.value_horizons) != sorted({w for w in self.value_horizons if w > self.horizon}):
+            raise ValueError(
+                f"value_horizons must be distinct, ascending and longer than the horizon {self.horizon}, whose value "
+                f"is always said; found {', '.join(map(str, self.value_horizons))}"
+            )
 
     @property
     def contractual(self) -> bool:
         """Whether leaving is told by the end of a contract and not by silence."""
         return self.churn == "cancelled"
+
+    @property
+    def longer(self) -> dict[str, Window]:
+        """The further horizons by the column of their value.
+
+        >>> Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),), value_horizons=(Window(180),)).longer
+        {'value_180d': Window(days=180)}
+        """
+        return {f"value_{horizon}": horizon for horizon in self.value_horizons}
 
     def is_mature(self, cutoff: date, end: date) -> bool:
         """Whether the label of `cutoff` is known by `end`, the first day about which nothing is known.

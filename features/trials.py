@@ -20,7 +20,7 @@ from features import intake, snapshots
 from features.config import Config
 from features.engine import Engine, open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
-from features.labels import labels, net, silence
+from features.labels import churn_of, labels, money_of
 from features.own import read as read_own
 from features.past import following, order_days
 from features.reuse import shelf
@@ -267,8 +267,8 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
     found = joined.select(
         customer_id=joined.customer_id,
         cutoff=joined.cutoff.cast("timestamp"),
-        returned=(~silence(joined)).cast("int64"),
-        value=net(joined, has_amount),
+        returned=1 - churn_of(joined, contractual=False),
+        value=money_of(joined, has_amount, contractual=False),
     )
     return engine.arrow(found).to_pandas()
 

@@ -18,7 +18,7 @@ LARGE = 2  # times the mean order of all customers
 def measures(past: Past) -> ibis.Table:
     """What is summed over the whole past only; one row a customer with any order."""
     task, has = past.task, past.tables.contract
-    orders = _with_large(past.visible_orders) if has.has_amount else past.visible_orders
+    orders = _with_large(past) if has.has_amount else past.visible_orders
     sums = habit_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
     if has.has_amount:
         sums["large_orders"] = orders.count(where=orders.purchase & orders.large)
@@ -26,12 +26,13 @@ def measures(past: Past) -> ibis.Table:
     return orders.group_by(KEYS).aggregate(**{name: total.cast("int64") for name, total in sums.items()})
 
 
-def _with_large(orders: ibis.Table) -> ibis.Table:
+def _with_large(past: Past) -> ibis.Table:
     """Orders marked as large against the mean purchase of all customers at the cutoff."""
-    usual = orders.group_by("cutoff").aggregate(
-        usual=orders.amount.sum(where=orders.purchase) / orders.count(where=orders.purchase)
+    every = past.everyone.visible_orders
+    usual = every.group_by("cutoff").aggregate(
+        usual=every.amount.sum(where=every.purchase) / every.count(where=every.purchase)
     )
-    joined = orders.join(usual, "cutoff")
+    joined = past.visible_orders.join(usual, "cutoff")
     return joined.mutate(large=joined.amount >= LARGE * joined.usual)
 
 

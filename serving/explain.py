@@ -45,24 +45,49 @@ class Contributions:
 def contributions(bundle: ModelBundle, features: Any) -> dict[str, Contributions]:
     """Contributions to 'churn' (probability) and, for a value model, to 'value' (money).
 
+    Where the model says the value over longer horizons too, they follow under the names of their columns, such as
+    'value_180d'.
+
     Args:
         bundle: A churn or a value model.
         features: A feature table (n rows), in Arrow or pandas.
     """
     X = bundle.columns(features)
     shipped = bundle.predict(features)
-    gate, gate_base = _margins(bundle, "gate", X)
+    gate, gate_base = _margins(bundle, bundle.gate, X)
     z0, phi_z = float(bundle.churn_log_odds(np.array(gate_base))), bundle.slope * gate
     z = z0 + phi_z.sum(axis=1)
     rate = _secant(z0, z)[:, None]
     found = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, shipped["churn_probability"])}
-    if bundle.kind == "value":
-        phi_l, spend_base = _margins(bundle, "spend", X)
+    if bundle.spend is not None:
+        phi_l, spend_base = _margins(bundle, bundle.spend, X)
         l0 = float(bundle.spend_log(np.array(spend_base)))
         by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
         found["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, shipped["value"])
+        found |= _over_longer(bundle, X, shipped, found["value"])
     return found
+
+
+def _over_longer(
+    bundle: ModelBundle, X: pa.Table, shipped: dict[str, np.ndarray], value: Contributions
+) -> dict[str, Contributions]:
+    """To the value over longer horizons: the contributions to the one before, and those to what each adds to it."""
+    found: dict[str, Contributions] = {}
+    for step in bundle.longer:
+        phi, base = _margins(bundle, step.gain, X)
+        start = float(step.log_gain(np.array(base)))
+        whole = phi.sum(axis=1)
+        added = phi * (np.exp(start + whole / 2) * _sinhc(whole / 2))[:, None]
+        value = Contributions("money", value.base + float(np.exp(start)), value.values + added, shipped[step.column])
+        found[step.column] = value
+    return found
+
+
+def _sinhc(x: np.ndarray) -> np.ndarray:
+    """sinh(x) / x (n,): the exponential's chord over [-x, x] in units of its middle."""
+    near = np.abs(x) < 1e-4
+    return np.where(near, 1 + x**2 / 6, np.sinh(x) / np.where(near, 1.0, x))
 
 
 def explanation(part: Contributions, features: Any, names: Sequence[str]) -> Any:
@@ -142,9 +167,8 @@ class _Row(dict[str, Any]):
         return self.columns[name][self.row]
 
 
-def _margins(bundle: ModelBundle, part: str, X: pa.Table) -> tuple[np.ndarray, float]:
+def _margins(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:
     """SHAP values (n, p) in a margin and their base: of each tree by its weight, of each term at its feature."""
-    margin: Margin = getattr(bundle, part)
     found, base = np.zeros((X.num_rows, len(bundle.features))), margin.intercept
     for term in margin.terms:
         found[:, bundle.features.index(term.feature)] += term.part(X)

@@ -14,7 +14,16 @@ STEPS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
-    "pytest": ["pytest", "-q", "-rs", "-n", "2", "--dist", "loadgroup"],  # the group 'spark' stays on one process
+    "pytest": [
+        "pytest",
+        "-q",
+        "-rs",
+        "--durations=40",
+        "-n",
+        "2",
+        "--dist",
+        "loadgroup",
+    ],  # the group 'spark' stays on one process
 }
 
 # Each of the two test processes has one core: more threads would only wait for each other. SciPy's setting lets

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 import regulars
 from features.config import Config
+from tests.scored import CUTOFF, make_scored
 from tests.shop import CONFIG, make_shop
 from training.train import Trained
 
@@ -402,3 +403,17 @@ def test_a_build_that_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
     left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if "snapshots" not in str(path)}
     assert left == {"log.parquet", "output", "regulars.toml"}  # and in the output what the next build reuses
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["snapshots"]
+
+
+def test_a_plan_is_printed_and_written(run: Run, tmp_path: Path) -> None:
+    actions = "[plan]\nmargin = 0.5\n[plan.actions.mail]\ncost = 0.5\nsave_rate = 0.1\n"
+    (tmp_path / "regulars.toml").write_text(f"{MONEY}{actions}", encoding="utf-8")
+    _refused(run("plan", "--cutoff", str(CUTOFF), "--budget", "50"), 2, "not scored", "regulars score")
+    make_scored(tmp_path, {})
+    result = run("plan", "--cutoff", str(CUTOFF), "--budget", "50", "--campaign", "spring")
+    said = _said(result)
+    assert result.exit_code == 0, said
+    assert "ASSUMED" in said and "<- this plan" in said
+    assert (tmp_path / "output" / "plans" / f"cutoff={CUTOFF}" / "spring" / "plan.csv").exists()
+    _refused(run("plan", "--cutoff", str(CUTOFF)), 2, "no budget")
+    _refused(run("plan", "--cutoff", str(CUTOFF), "--budget", "0.2"), 2, "below the cheapest action")

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-FORMAT = 2
+FORMAT = 3
 INDEX = "bundle.json"
 MARGINS = ("gate", "spend")
 SMALLEST = 1e-3
@@ -176,6 +176,27 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Longer:
+    """What a longer horizon adds to the value over the one before it.
+
+    Attributes:
+        column: Of the value over it, such as 'value_180d'.
+        gain: Its margin is the log of what is added, which is therefore above 0.
+        log_level: Added to the margin.
+        spread: What comes around the value over it, whether the customer returns or not.
+    """
+
+    column: str
+    gain: Margin
+    log_level: float
+    spread: Spread
+
+    def log_gain(self, margin: np.ndarray) -> np.ndarray:
+        """Log of what is added (n,), from the margin (n,)."""
+        return margin + self.log_level
+
+
+@dataclass(frozen=True)
 class ModelBundle:
     """A churn model (the gate), or a value model (the same gate, and the spend of those who return).
 
@@ -190,6 +211,7 @@ class ModelBundle:
         spend: Its margin is the log of the spend of those who return. None for 'churn'.
         log_level: Added to the spend's margin.
         spread: What comes around what is expected. None for 'churn'.
+        longer: Steps from the value to that over each longer horizon, ascending; may be empty.
         facts: Where it came from: data fingerprint, cutoffs learned from, seed, parameters.
         levels: Of each column of text, the levels that the trees tell apart, by their code.
     """
@@ -204,6 +226,7 @@ class ModelBundle:
     spend: Margin | None = None
     log_level: float = 0.0
     spread: Spread | None = None
+    longer: tuple[Longer, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
 
@@ -223,7 +246,8 @@ class ModelBundle:
         Returns:
             churn_probability, and for a value model also value, value_low, value_high and value_at_risk
             (what is lost on average because the customer may not return: value_at_risk + value is the spend if
-            they surely returned).
+            they surely returned); then for each longer horizon the same three of the value over it, such as value_180d,
+            value_180d_low and value_180d_high. The value never decreases with the horizon.
 
         Raises:
             BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
@@ -241,7 +265,16 @@ class ModelBundle:
             "value_low": low,
             "value_high": high,
             "value_at_risk": churn * spend,
+            **self._over_longer(X, back * spend),
         }
+
+    def _over_longer(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
+        found: dict[str, np.ndarray] = {}
+        for step in self.longer:
+            value = value + np.exp(step.log_gain(step.gain.of(X)))
+            low, high = step.spread.bounds(np.ones_like(value), value)
+            found |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
+        return found
 
     def columns(self, features: Any) -> pa.Table:
         """The bundle's columns of a feature table, in order, as the trees take them: floats, and codes of levels.
@@ -280,7 +313,8 @@ class ModelBundle:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self._texts().items():
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / INDEX).write_text(json.dumps(self._index(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        index = self._index() | {"digest": self.digest}
+        (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return folder
 
     @classmethod
@@ -295,19 +329,24 @@ class ModelBundle:
             texts = {p: (folder / p).read_text(encoding="utf-8") for p in index["checksums"]}
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise BundleError(f"{folder} is not a model of regulars: {problem}") from None
-        if index.pop("format", None) != FORMAT:
+        if index.get("format") != FORMAT:
             raise BundleError(f"{folder}: made by another version of regulars; expected format {FORMAT}")
+        if index.pop("digest", None) != _digest(index):
+            raise BundleError(f"{folder / INDEX} is not the file that was written: its digest differs")
+        index.pop("format")
         for part, checksum in index.pop("checksums").items():
             if checksum != _checksum(texts[part]):
                 raise BundleError(f"{folder / part} is not the file that was written: its checksum differs")
         margins = {name: _margin_from(index.pop(name), name, texts) for name in MARGINS}
         spread = _spread_from(index.pop("spread"))
+        longer = tuple(_longer_from(step, texts) for step in index.pop("longer"))
         index["features"] = tuple(index["features"])
-        index["levels"] = {name: tuple(levels) for name, levels in index.get("levels", {}).items()}
-        return cls(**margins, spread=spread, **index)
+        index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
+        return cls(**margins, spread=spread, longer=longer, **index)
 
     def _margins(self) -> dict[str, Margin]:
-        return {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
+        own = {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
+        return own | {step.column: step.gain for step in self.longer}
 
     def _texts(self) -> dict[str, str]:
         """The trees by the names of their files."""
@@ -315,7 +354,10 @@ class ModelBundle:
 
     def _index(self) -> dict[str, Any]:
         """Everything but the trees, and the checksums of those."""
-        short: dict[str, Any] = {name: replace(margin, trees=()) for name, margin in self._margins().items()}
+        short: dict[str, Any] = {
+            name: replace(m, trees=()) for name in MARGINS if (m := getattr(self, name)) is not None
+        }
+        short["longer"] = tuple(replace(step, gain=replace(step.gain, trees=())) for step in self.longer)
         checksums = {name: _checksum(text) for name, text in self._texts().items()}
         return {"format": FORMAT, **asdict(replace(self, **short)), "checksums": checksums}
 
@@ -348,6 +390,13 @@ def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str])
     trees = tuple(texts[f"{name}-{i}.txt"] for i in range(len(index["weights"])))
     terms = tuple(Term(**term) for term in index["terms"])
     return Margin(index["intercept"], terms, trees, tuple(index["weights"]))
+
+
+def _longer_from(step: dict[str, Any], texts: dict[str, str]) -> Longer:
+    spread = _spread_from(step["spread"])
+    if spread is None:
+        raise BundleError(f"{step['column']} has no spread")
+    return Longer(step["column"], _margin_from(step["gain"], step["column"], texts), step["log_level"], spread)
 
 
 def _spread_from(index: dict[str, Any] | None) -> Spread | None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from features.config import Config
 from features.snapshots import Snapshots
+from training import longer_judged, metrics
 from training.bundle import ModelBundle
 from training.code import code_version, package_version
 from training.compare import TITLES
@@ -63,9 +64,17 @@ def escape(text: str) -> str:
 
 def _predicts(learned: Learned, snapshots: Snapshots) -> str:
     task = snapshots.task
+    if task.contractual:
+        member = "with a term of theirs running at the cutoff"
+        outsiders = "who had left before is not predicted to leave"
+    else:
+        member = f"who made a purchase within the {task.cohort.active_within} before the cutoff"
+        outsiders = "who was gone before is not predicted to leave"
+    longer = [str(task.longer[step.column]) for step in learned.value.longer] if learned.value else []
+    further = f", and over {' and '.join(longer)}, never less than over a shorter time" if longer else ""
     value = (
         "; and customer lifetime value (LTV) over it: the net spend to expect, not below 0, as P(returns) x E[spend | "
-        "returns], with the churn probability as 1 - P(returns)"
+        f"returns], with the churn probability as 1 - P(returns){further}"
         if learned.value
         else ""
     )
@@ -73,13 +82,12 @@ def _predicts(learned: Learned, snapshots: Snapshots) -> str:
         "## What it predicts, and for whom\n\n"
         "For each customer at a cutoff (the first instant of a day, UTC): the probability of churn "
         f"({_churn(task.churn)}) within the {task.horizon} after it{value}.\n\n"
-        f"A customer is who made a purchase within the {task.cohort.active_within} before the cutoff. Nobody else is "
-        "scored: who was gone before is not predicted to leave.\n"
+        f"A customer is somebody {member}. Nobody else is scored: {outsiders}.\n"
     )
 
 
 def _churn(churn: str) -> str:
-    return "no purchase" if churn == "inactive" else escape(churn)
+    return "no purchase" if churn == "inactive" else "the contract is cancelled; other ends are no churn"
 
 
 def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
@@ -101,7 +109,7 @@ def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
 def _made(learned: Learned, config: Config) -> str:
     plan, tuned = learned.split, learned.tuned
     ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
-    heard = sorted(set(ours.cutoff) - {plan.test.test})
+    heard = sorted(set(ours[ours.metric == "brier"].cutoff) - {plan.test.test})
     trials = " and ".join(f"{len(t.trials)} trials ({escape(name)})" for name, t in tuned.items()) or "none: defaults"
     lines = [
         ["code", f"regulars {package_version()}, commit {code_version()}"],
@@ -112,7 +120,7 @@ def _made(learned: Learned, config: Config) -> str:
         ["shipped", f"the same procedure on all {len(plan.everything)} cutoffs, a horizon later"],
         ["seed", str(config.training.seed)],
     ]
-    lesser = f"\nNote: {plan.lesser}.\n" if plan.lesser else ""
+    lesser = "".join(f"\nNote: {note}.\n" for note in (plan.lesser, *learned.notes) if note)
     return f"## How it was made\n\n{_table(['what', ''], lines)}{lesser}"
 
 
@@ -140,7 +148,28 @@ def _quality(learned: Learned) -> str:
     return (
         f"## How well it does\n\nOn {len(learned.truth):,} customers at {cutoff}; intervals are 95%, over resamples of "
         f"customers.\n\n{_table(['metric', OURS, *map(escape, rules)], rows)}"
-        "\n↑ higher is better, ↓ nearer 0 is better.\n"
+        f"\n↑ higher is better, ↓ nearer 0 is better.\n{_longer(found)}"
+    )
+
+
+def _longer(found: Evaluation) -> str:
+    """The same of value over longer horizons; empty where there are none."""
+    figures = longer_judged.shown(found)
+    if not figures:
+        return ""
+    rungs = list(dict.fromkeys(name for row in figures for name in row["rungs"]))
+    rows = [
+        [
+            f"{row['horizon']} at {row['cutoff']}, {row['customers']:,} customers: {metrics.TITLES[row['metric']]} "
+            f"{_arrow(row['metric'])}",
+            _with_interval(row),
+            *(f"{row['rungs'][name]:,.4g}" if name in row["rungs"] else "" for name in rungs),
+        ]
+        for row in figures
+    ]
+    return (
+        "\nValue over longer horizons, each at the last cutoff whose outcome is known, from what was known by then and "
+        f"with default parameters:\n\n{_table(['value over', OURS, *map(escape, rungs)], rows)}"
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from features.config import Config
 from features.task import Window
+from training import metrics
 from training.aliases import ALIAS
 from training.baselines import Prediction
 from training.bundle import BundleError, ModelBundle
@@ -24,18 +25,11 @@ from training.evaluate import OURS, Evaluation, evaluate
 from training.registry import Champion
 from training.split import Sample
 
-TITLES = {
-    "auc": "AUC",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-    "spearman": "Spearman",
-    "gini": "Gini (normalised)",
-    "deviance": "Tweedie deviance 1.5",
-    "decile_error": "error over deciles",
-    "total_error": "error of the total",
-    "mae": "MAE",
-}
+COMPARED = (
+    "auc", "average_precision", "brier", "log_loss", "spearman", "gini", "deviance", "decile_error", "total_error",
+    "mae",
+)  # fmt: skip
+TITLES = {name: metrics.TITLES[name] for name in COMPARED}
 
 
 @dataclass(frozen=True)

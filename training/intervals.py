@@ -8,27 +8,58 @@ because most values are 0 and the rest are skewed, so a width that is the same f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.stats import norm
 
 from training.bundle import Spread
 
 CHANCES = tuple(float(c) for c in np.round(np.linspace(0, 1, 101), 2))
 GROUPS, FEWEST = 5, 60
+LEVELS = norm.ppf((np.arange(25) + 0.5) / 25)
 
 
-def fit_spread(back: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: float, level_error: float) -> Spread:
-    """The spread that held `inside` of the customers of later cutoffs.
+def fit_spread(
+    back: Sequence[np.ndarray],
+    spend: Sequence[np.ndarray],
+    actual: Sequence[np.ndarray],
+    inside: float,
+    level_error: float,
+) -> Spread:
+    """The spread that held `inside` of the customers of later cutoffs, each at its own level, widened by the level's.
+
+    What came of all of a later cutoff's customers together is set aside first, since it is one draw of the level and
+    not thousands: the ratios are of customers to each other, and the level's own error widens them afterwards.
 
     Args:
-        back: Probability of returning (n,).
+        back: Probability of returning (n,), of each cutoff. Where it is 1, `spend` is what is expected of customers
+            whether or not they return, and the ratios include 0.
         spend: Expected spend (n,) of those who return, above 0.
         actual: What came (n,), not below 0.
         inside: Probability that an interval is to hold, in (0, 1).
         level_error: See `Spread`.
     """
-    came = actual > 0
+    levelled = [a / _level(b * s, a) for b, s, a in zip(back, spend, actual, strict=True)]
+    plain = _plain(np.concatenate(back), np.concatenate(spend), np.concatenate(levelled), inside, level_error)
+    return replace(plain, ratios=tuple(_widened(ratios, level_error) for ratios in plain.ratios))
+
+
+def _level(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Total came over total expected; 1 where nothing came."""
+    return float(actual.sum() / expected.sum()) if actual.sum() > 0 else 1.0
+
+
+def _widened(ratios: Sequence[float], level_error: float) -> tuple[float, ...]:
+    """Quantiles of a ratio times a level around 1, whose log is normal."""
+    levels = np.exp(level_error * LEVELS)
+    return tuple(float(q) for q in np.quantile(np.outer(levels, ratios), CHANCES))
+
+
+def _plain(back: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: float, level_error: float) -> Spread:
+    """The spread of customers around the level that they all had."""
+    came = (actual > 0) | (back >= 1)
     value, ratio = (back * spend)[came], actual[came] / spend[came]
     order = np.argsort(value, kind="stable")
     groups = np.array_split(order, int(np.clip(len(order) // FEWEST, 1, GROUPS)))

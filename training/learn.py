@@ -22,6 +22,8 @@ from training.churn import ChurnClassifier
 from training.evaluate import OURS, Evaluation, coverage, evaluate, segments_of, together
 from training.hazard import ladder
 from training.levels import encoded, learn_levels, text_columns
+from training.longer import with_longer
+from training.longer_judged import judge_longer
 from training.recipe import Heard, has_money, ship
 from training.split import FEWEST, Sample, Split, split, take
 from training.tune import Labelled, Study, Tuned, later_loss, tune
@@ -43,6 +45,7 @@ class Learned:
         judged: what the judge said of them, for plots.
         tuned: By 'churn' and 'spend'; empty where the log was too short.
         split: How the cutoffs were used.
+        notes: What was asked for and could not be done, in words.
     """
 
     churn: ModelBundle
@@ -53,6 +56,7 @@ class Learned:
     judged: dict[str, np.ndarray]
     tuned: dict[str, Tuned]
     split: Split
+    notes: tuple[str, ...] = ()
 
 
 def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Learned:
@@ -70,7 +74,7 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
-    with tqdm(total=3, desc="learning", leave=False, disable=None) as steps:
+    with tqdm(total=4, desc="learning", leave=False, disable=None) as steps:
         earlier = ship(snapshots, config, plan.test.train, parameters)
         truth = take(snapshots, [plan.test.test])
         judged = earlier.fullest.predict(truth.features)
@@ -78,15 +82,20 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
         evaluation = _evaluate(snapshots, config, plan, truth, judged, earlier.earlier(config.serving.interval))
         steps.update()
         shipped = ship(snapshots, config, plan.everything, parameters)
+        steps.update()
+        value, notes = with_longer(shipped.value, snapshots, config, plan.everything, snapshots.end)
+        judge, _ = with_longer(earlier.value, snapshots, config, plan.test.train, plan.test.test)
+        further, unjudged = judge_longer(snapshots, config, [step.column for step in value.longer] if value else [])
     return Learned(
         churn=shipped.churn,
-        value=shipped.value,
-        evaluation=evaluation,
-        judge=earlier.fullest,
+        value=value,
+        evaluation=together([evaluation, *further]),
+        judge=judge or earlier.churn,
         truth=truth,
         judged=judged,
         tuned=tuned,
         split=plan,
+        notes=(*notes, *unjudged),
     )
 
 

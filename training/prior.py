@@ -41,6 +41,12 @@ def spend_loss(spend: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.nd
     return margin + ratio, 1 - ratio
 
 
+def gain_loss(gain: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tweedie deviance (n,), power 1.5, of logs of expected gain (n,), halved and less a constant, and its slope."""
+    root = np.exp(margin / 2)
+    return 2 * (gain / root + root), root - gain / root
+
+
 def churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
     """Log-odds of churn by a ridge logistic regression on RHYTHM.
 
@@ -56,6 +62,11 @@ def churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
 def spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
     """Log of spend by a ridge gamma regression on RHYTHM and MONEY; arguments as for `churn_prior`, spend above 0."""
     return _fit(X, spend_loss, spend, weight, (*RHYTHM, *MONEY), float(np.log(np.average(spend, weights=weight))))
+
+
+def gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
+    """Log of what a longer horizon adds, by a ridge Tweedie regression on RHYTHM and MONEY; some gain above 0."""
+    return _fit(X, gain_loss, gain, weight, (*RHYTHM, *MONEY), float(np.log(np.average(gain, weights=weight))))
 
 
 def _fit(

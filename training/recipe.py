@@ -18,14 +18,14 @@ from features.config import Config
 from features.snapshots import Snapshots
 from training.baselines import Prediction
 from training.boosted import Boosted
-from training.bundle import Levels, Margin, ModelBundle, Spread
+from training.bundle import SURE, Levels, Margin, ModelBundle, Spread
 from training.calibrate import Platt, fit_level, fit_platt, steady
 from training.churn import ChurnClassifier
 from training.intervals import fit_spread
 from training.levels import encoded, learn_levels
-from training.prior import churn_loss, churn_prior, spend_loss, spend_prior
-from training.split import Fold, Sample, ages, folds_within, recency, take, unfit
-from training.stack import combined, stack
+from training.prior import churn_loss, churn_prior, spend_prior
+from training.split import Fold, Sample, ages, folds_within, halves, recency, take, unfit
+from training.stack import combined, stack, stack_money
 from training.value import SpendRegressor, positive
 
 NO_FOLD = steady((), (), ())
@@ -165,7 +165,7 @@ def learn_members(text: Sample, snapshots: Snapshots, config: Config, parameters
     fresh, weight = (recency(rows.dates, snapshots.task.horizon, half) for half in (PRIOR_HALF, TREES_HALF))
     given = {"seed": config.training.seed, "categorical": tuple(levels)}
     prior = churn_prior(rows.features, rows.churned, fresh)
-    gate = _with_trees(prior, ChurnClassifier, rows, rows.churned, weight, {**parameters.get("churn", {}), **given})
+    gate = with_trees(prior, ChurnClassifier, rows, rows.churned, weight, {**parameters.get("churn", {}), **given})
     if not has_money(snapshots):
         return Members(levels, gate, ())
     back = rows.churned == 0
@@ -173,7 +173,7 @@ def learn_members(text: Sample, snapshots: Snapshots, config: Config, parameters
     spend = positive(rows.spend)
     prior = spend_prior(rows.features, spend, fresh)
     tuned = {**parameters.get("spend", {}), **given}
-    return Members(levels, gate, _with_trees(prior, SpendRegressor, rows, spend, weight, tuned))
+    return Members(levels, gate, with_trees(prior, SpendRegressor, rows, spend, weight, tuned))
 
 
 def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibration:
@@ -186,10 +186,10 @@ def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibr
     platt = fit_platt([h.gate @ gate for h in heard], churned, back_by)
     if not members.spend:
         return Calibration(tuple(gate), (), platt, 0.0, None)
-    returned = [np.flatnonzero(h.truth.churned == 0) for h in heard]
-    paid = [positive(h.truth.spend[back]) for h, back in zip(heard, returned, strict=True)]
-    spend = stack([h.spend[back] for h, back in zip(heard, returned, strict=True)], paid, spend_loss)
-    plain = Calibration(tuple(gate), tuple(spend), platt, 0.0, None)
+    plain = Calibration(tuple(gate), tuple(1 / len(members.spend) for _ in members.spend), platt, 0.0, None)
+    back = [np.log(np.maximum(1 - plain.churn_of(h), SURE))[:, None] for h in heard]
+    spend = stack_money([b + h.spend for b, h in zip(back, heard, strict=True)], [h.truth.spend for h in heard])
+    plain = replace(plain, spend=tuple(spend))
     value = [(1 - plain.churn_of(h)) * plain.spend_of(h) for h in heard]
     level = fit_level(value, [h.truth.spend for h in heard], back_by)
     levelled = replace(plain, log_level=level.shift)
@@ -197,21 +197,29 @@ def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibr
 
 
 def _spread(calibration: Calibration, heard: Sequence[Heard], inside: float, level_error: float) -> Spread:
-    back = np.concatenate([1 - calibration.churn_of(h) for h in heard])
-    spend = np.concatenate([calibration.spend_of(h) for h in heard])
-    return fit_spread(back, spend, np.concatenate([h.truth.spend for h in heard]), inside, level_error)
+    back = [1 - calibration.churn_of(h) for h in heard]
+    spend = [calibration.spend_of(h) for h in heard]
+    return fit_spread(back, spend, [h.truth.spend for h in heard], inside, level_error)
 
 
 def _spread_apart(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Spread:
     """Where no later cutoff can be heard: each half of the customers by the other; too few for that: all by all."""
     rows = take(snapshots, cutoffs)
-    half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
-    parts = [(rows.take(side), rows.take(~side)) for side in (half, ~half)]
+    parts = halves(rows)
     if any(unfit(a, b, money=True) for a, b in parts):
-        parts = [(rows, rows)]
+        parts = ((rows, rows),)
     learned = [(learn_members(a, snapshots, config, parameters), b) for a, b in parts]
     heard = [_said(members, Fold((), max(cutoffs)), 0.0, others) for members, others in learned]
     return _spread(calibrate((), learned[0][0], config.serving.interval), heard, config.serving.interval, NO_FOLD.error)
+
+
+def hear_plainly(train: Sample, truth: Sample, fold: Fold, snapshots: Snapshots, config: Config) -> np.ndarray:
+    """Value (n,) of some rows by models of others: members weigh alike, and nothing is calibrated."""
+    members = learn_members(train, snapshots, config, {})
+    value = calibrate((), members, config.serving.interval).predict(_said(members, fold, 0.0, truth)).value
+    if value is None:
+        raise ValueError("the log has no money")
+    return value
 
 
 def has_money(snapshots: Snapshots) -> bool:
@@ -219,7 +227,7 @@ def has_money(snapshots: Snapshots) -> bool:
     return snapshots.rows["value"].null_count < snapshots.rows.num_rows
 
 
-def _with_trees(
+def with_trees(
     prior: Margin,
     estimator: type[Boosted],
     rows: Sample,
@@ -252,6 +260,7 @@ def _bundle(
             "active_within": str(task.cohort.active_within),
             "every": str(task.every),
             "windows": [str(w) for w in task.windows],
+            "value_horizons": [str(w) for w in task.value_horizons],
         },
         gate=combined(members.gate, calibration.gate),
         slope=calibration.platt.slope,

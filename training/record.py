@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -33,10 +33,12 @@ from training.code import code_version, environment, package_version
 from training.evaluate import OURS, Evaluation
 from training.learn import Learned
 from training.plots import calibration_plot, decile_plot, lift_plot
+from training.reasons import Wording
 
 TABLES = ("metrics", "differences", "groups")
+WORDS = tuple(field.name for field in fields(Wording) if field.name != "name")
 FACTS, RUN, BUNDLES, CARD = "facts.json", "run", "bundles", "model_card.md"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Record:
 
     Attributes:
         folder: Where.
-        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples.
+        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples,
+            wording.
     """
 
     folder: Path
@@ -184,6 +187,9 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
             for trial in tuned.trials
         ],
         "examples": {kind: _typical(snapshots, bundle) for kind, bundle in bundles.items()},
+        "wording": {
+            feature.name: {field: getattr(feature, field) for field in WORDS} for feature in snapshots.features
+        },
     }
 
 
@@ -207,12 +213,12 @@ def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str,
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
     """Our figures as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
     ours = evaluation.metrics[evaluation.metrics.model == OURS]
-    last = ours.cutoff.max()
+    last = ours.groupby("metric").cutoff.max()
     for row in ours.sort_values("cutoff", kind="stable").to_dict("records"):
         found = {}
         if row["segment"] == "all":
             yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
-        if row["cutoff"] == last:
+        if row["cutoff"] == last[row["metric"]]:
             key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{_slug(row['segment'])}"
             found = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         yield from ((key, value, 0) for key, value in found.items() if np.isfinite(value))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -14,12 +17,14 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, infer_signature
-from mlflow.types import ColSpec, Schema, TensorSpec
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from tqdm import tqdm
 
+from features import phrases as phrases_code
 from features.config import Config
 from features.errors import DataError
 from training import bundle as bundle_code
+from training import reasons as reasons_code
 from training.aliases import ALIAS, CHALLENGER, GATE, aliased
 from training.bundle import BundleError, ModelBundle
 from training.record import Record
@@ -30,6 +35,7 @@ __all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "lo
 DIGEST = "regulars.digest"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 HERE = Path(__file__).parent
+CODE, FILES = (bundle_code, reasons_code, phrases_code), "files.json"
 CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 
@@ -126,6 +132,11 @@ def champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
             judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
         except BundleError as problem:
             raise DataError(f"{name} version {found.version}: {problem}") from None
+    if (bundle.name, bundle.kind) != (config.name, kind):
+        raise DataError(
+            f"{name} version {found.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} model of "
+            f"{config.name!r}: `regulars rollback` goes back to the one before, `regulars train` makes a new one"
+        )
     label = Registered(name, str(found.version), found.run_id or "", new=False, champion=alias == ALIAS)
     return Champion(bundle, label, judge)
 
@@ -164,7 +175,7 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
     example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
         saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
-        shutil.copy(str(bundle_code.__file__), saved / "bundle.py")
+        _carry(saved, {name: record.facts["wording"][name] for name in bundle.features})
         logged = mlflow.pyfunc.log_model(
             name=bundle.kind,
             python_model=str(HERE / "pyfunc_model.py"),
@@ -181,6 +192,15 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
     return str(made.version), str(logged.model_id or "")
 
 
+def _carry(folder: Path, wording: dict[str, Any]) -> None:
+    """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
+    for module in CODE:
+        shutil.copy(str(module.__file__), folder)
+    (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    (folder / FILES).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
 def _description(card: str) -> str:
     """As much of the card as MLflow's database holds, whole lines."""
     if len(card) <= LONGEST_DESCRIPTION:
@@ -189,9 +209,13 @@ def _description(card: str) -> str:
 
 
 def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
-    """Text for the columns of levels, numbers for the others: said by the bundle, not guessed from an example."""
+    """Text for the columns of levels, numbers for the others: said by the bundle, not guessed from an example.
+
+    The parameter `reasons` says how many reasons of each number are wanted; none unless asked for.
+    """
     columns: list[ColSpec | TensorSpec] = [
         ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
     ]
     said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
-    return ModelSignature(inputs=Schema(columns), outputs=said.outputs)
+    wanted = ParamSchema([ParamSpec("reasons", "long", 0)])
+    return ModelSignature(inputs=Schema(columns), outputs=said.outputs, params=wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import numpy as np
@@ -58,6 +58,7 @@ class Sample:
         dates: Cutoffs, as days since 1970-01-01.
         churned: 1.0 where there was no purchase within the horizon.
         value: Net amount within the horizon.
+        longer: The same over each longer horizon, by column such as 'value_180d'; NaN where it is not mature.
     """
 
     customers: pa.ChunkedArray
@@ -65,6 +66,7 @@ class Sample:
     features: pa.Table
     churned: np.ndarray
     value: np.ndarray
+    longer: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.churned)
@@ -87,6 +89,7 @@ class Sample:
             self.features.filter(keep),
             self.churned[mask],
             self.value[mask],
+            {name: values[mask] for name, values in self.longer.items()},
         )
 
 
@@ -181,7 +184,14 @@ def take(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
         features=rows.select(snapshots.names),
         churned=rows["churned"].to_numpy().astype(float),
         value=rows["value"].fill_null(0.0).to_numpy().astype(float),
+        longer={name: rows[name].to_numpy().astype(float) for name in snapshots.task.longer},
     )
+
+
+def halves(rows: Sample) -> tuple[tuple[Sample, Sample], ...]:
+    """Each half of the customers beside the other, all rows of a customer in one."""
+    half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
+    return tuple((rows.take(side), rows.take(~side)) for side in (half, ~half))
 
 
 def unfit(train: Sample, truth: Sample, money: bool) -> str:

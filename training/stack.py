@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from training.bundle import Margin
-from training.prior import Loss
+from training.prior import Loss, gain_loss
 
 STIFF = 0.005
 
@@ -62,6 +62,16 @@ def stack(margins: Sequence[np.ndarray], labels: Sequence[np.ndarray], loss: Los
     )
     weights = np.where(found.x < 1e-3, 0.0, found.x)
     return weights / weights.sum()
+
+
+def stack_money(margins: Sequence[np.ndarray], came: Sequence[np.ndarray]) -> np.ndarray:
+    """Weights (k,) of members whose margins (n, k) are logs of expected money, by Tweedie deviance; see `stack`.
+
+    The money (n,) of each later cutoff is measured in its mean, so that no currency decides how much is pulled.
+    """
+    means = [max(float(money.mean()), 1e-12) for money in came]
+    scaled = [margin - np.log(mean) for margin, mean in zip(margins, means, strict=True)]
+    return stack(scaled, [money / mean for money, mean in zip(came, means, strict=True)], gain_loss)
 
 
 def _levelled(loss: Loss, label: np.ndarray, margin: np.ndarray) -> float:

@@ -7,17 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from features import snapshots
 from features.config import Config
 from features.errors import DataError, UsageError
 from features.files import write_whole
-from training import aliases, compare, promote, record, registry, tracking
+from training import aliases, compare, longer_judged, promote, record, registry, tracking
 from training.card import card
 from training.compare import Rivals
 from training.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.fairness import fairness, groups_at
 from training.learn import Learned, learn
+from training.metrics import TITLES
 from training.promote import Decision
 from training.record import Record
 from training.registry import Champion, Registered
@@ -108,9 +110,30 @@ def describe(learned: Learned) -> str:
         better = "higher is better" if metric in BETTER_HIGH else "nearer 0 is better"
         lines.append(f"{title:<24}{cell:<30}{others}   {better}")
     lines += ["", *(_tuning(kind, tuned) for kind, tuned in learned.tuned.items())] if learned.tuned else []
-    if learned.split.lesser:
-        lines += ["", f"note: {learned.split.lesser}"]
+    lines += _longer(learned.evaluation)
+    notes = [learned.split.lesser] if learned.split.lesser else []
+    lines += ["", *(f"note: {note}" for note in [*notes, *learned.notes])] if notes or learned.notes else []
     return "\n".join(lines)
+
+
+def _longer(evaluation: Evaluation) -> list[str]:
+    """The figures of value over longer horizons, each beside the best of the simpler models."""
+    lines, before = [], ""
+    for row in longer_judged.shown(evaluation):
+        if row["horizon"] != before:
+            before = row["horizon"]
+            lines += ["", f"value over {before}, judged on {row['customers']:,} customers at {row['cutoff']}:"]
+        cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
+        lines.append(f"{TITLES[row['metric']]:<24}{cell:<30}{_best_rung(row)}".rstrip())
+    return lines
+
+
+def _best_rung(row: Mapping[str, Any]) -> str:
+    if not row["rungs"]:
+        return ""
+    sign = -1 if row["metric"] in BETTER_HIGH else 1
+    name = min(row["rungs"], key=lambda rung: sign * abs(row["rungs"][rung]))
+    return f"best of the simpler models: {row['rungs'][name]:,.4g} ({name})"
 
 
 def _tuning(kind: str, tuned: Tuned) -> str:

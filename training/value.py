@@ -43,6 +43,37 @@ class SpendRegressor(RegressorMixin, Boosted):
         return tags
 
 
+class GainRegressor(RegressorMixin, Boosted):
+    """Expected gain of value from one horizon to a longer one, mostly 0 (Tweedie deviance, power 1.5).
+
+    The margin is the log of the gain (Jorgensen, Journal of the Royal Statistical Society B 49, 1987).
+    """
+
+    objective = "tweedie"
+
+    def fit(self, X: Any, y: Any) -> GainRegressor:
+        """Learns from the features (n, p) and the gains (n,), not below 0.
+
+        Raises:
+            ValueError: A gain is below zero, or none is above.
+        """
+        return self.correct(X, y)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Expected gain."""
+        return np.exp(self.margin(X))
+
+    def _label(self, y: np.ndarray) -> np.ndarray:
+        if y.min() < 0 or not y.max() > 0:
+            raise ValueError(f"gains are 0 or more, and some are more; found {y.min():g} to {y.max():g}")
+        return y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = True
+        return tags
+
+
 def positive(spend: np.ndarray) -> np.ndarray:
     """Spend with what is below a thousandth of its mean raised to that; raises ValueError where none is positive.
 

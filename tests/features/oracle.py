@@ -33,6 +33,7 @@ class Setting:
     has_quantity: bool = False
     has_clock: bool = True
     has_discount: bool = False
+    value_horizons: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,16 @@ def mean_purchase(lines: Sequence[Line], setting: Setting) -> Fraction:
 
 
 def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> Values:
-    """No purchase, and the net amount, in [cutoff, cutoff + horizon); null before that is over."""
-    stop = cutoff + timedelta(setting.horizon)
-    if stop > end:
-        return {"churned": None, "value": None}
-    after = orders([line for line in lines if midnight(cutoff) <= line["time"] < midnight(stop)])
-    net = float(sum(order.net for order in after)) if setting.has_amount else None
-    return {"churned": float(not purchases(after, setting)), "value": net}
+    """No purchase, and the net amount, in [cutoff, cutoff + horizon) and over longer ones; null before each is over."""
+    found: Values = {}
+    for days in (setting.horizon, *setting.value_horizons):
+        stop, name = cutoff + timedelta(days), "value" if days == setting.horizon else f"value_{days}d"
+        after = orders([line for line in lines if midnight(cutoff) <= line["time"] < midnight(stop)])
+        net = float(sum(order.net for order in after)) if setting.has_amount else None
+        if days == setting.horizon:
+            found["churned"] = None if stop > end else float(not purchases(after, setting))
+        found[name] = None if stop > end else net
+    return found
 
 
 def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date, usual: Fraction) -> Values:

@@ -17,7 +17,7 @@ from features.columns import TICKS
 from features.config import Config
 from features.duck import DuckDBEngine
 from features.intake import load
-from features.labels import label_columns, labels, net, silence
+from features.labels import churn_of, labels, money_of, where_mature
 from features.snapshots import Snapshots, build
 from features.task import Cohort, Task, Window
 from tests.features import oracle_terms
@@ -80,12 +80,13 @@ def test_labels_are_null_until_mature_and_absence_is_churn(has_amount: bool, eng
                 "customer_id": ["stayed", "gone", "refunded", "early"],
                 "purchases": pa.array([2, None, 0, 1], pa.int64()),
                 "net": pa.array([9.0, None, -1.0, 5.0]),
-                "mature": [True, True, True, False],
+                "cutoff": [datetime(2024, 3, 2)] * 3 + [datetime(2024, 3, 3)],  # noqa: DTZ001 (UTC)
             }
         ),
     )
-    columns = label_columns(silence(joined), net(joined, has_amount), joined.mature)
-    rows = joined.select("customer_id", **columns)
+    columns = {"churned": churn_of(joined, False), "value": money_of(joined, has_amount, False)}
+    when = {"cutoff": joined.cutoff, "horizon": Window(30), "end": date(2024, 4, 1)}
+    rows = joined.select("customer_id", **{name: where_mature(label, **when) for name, label in columns.items()})
     assert rows.schema()["churned"].is_int8()
     assert found(rows, "churned") == {"stayed": (0,), "gone": (1,), "refunded": (1,), "early": (None,)}
     values = {"stayed": (9.0,), "gone": (0.0,), "refunded": (-1.0,), "early": (None,)}
@@ -94,7 +95,7 @@ def test_labels_are_null_until_mature_and_absence_is_churn(has_amount: bool, eng
 
 # Contracts: terms in days from the cutoff, which are (start, end or None, why, more), and what becomes of the cover
 
-HORIZON, PRICE_DAYS, CANCELLED = 30, 10, ["left", "switched"]
+HORIZON, LONGER, PRICE_DAYS, CANCELLED = 30, 45, 10, ["left", "switched"]
 CUTOFF, END = date(2024, 3, 1), date(2024, 6, 1)
 SCHEMA = {
     "customer": pa.string(),
@@ -177,7 +178,8 @@ def make_terms(tmp_path: Path, make_config: Callable[..., Config]) -> Contracts:
 
 
 def contract_snapshots(config: Config, engine: DuckDBEngine, cutoffs: Sequence[date]) -> Snapshots:
-    task = Task(Window(HORIZON), Cohort(Window(365)), Window(30), (Window(30), Window(90)), "cancelled")
+    windows = (Window(30), Window(90))
+    task = Task(Window(HORIZON), Cohort(Window(365)), Window(30), windows, "cancelled", (Window(LONGER),))
     return build(load(config, engine), task, cutoffs, engine)
 
 
@@ -209,7 +211,8 @@ def test_every_label_of_a_contract_agrees_with_the_oracle(
                 continue
             churned, competing = oracle_terms.label(mine, cutoff, HORIZON, CANCELLED)
             assert row["churned"] == churned, (name, own, cutoff)
-            assert row["value"] == pytest.approx(oracle_terms.value(mine, cutoff, HORIZON, PRICE_DAYS)), (own, cutoff)
+            for label, days in (("value", HORIZON), (f"value_{LONGER}d", LONGER)):
+                assert row[label] == pytest.approx(oracle_terms.value(mine, cutoff, days, PRICE_DAYS)), (own, cutoff)
             seen.add((churned, competing))
     assert not told and seen == {(0, False), (1, False), (0, True)}
 

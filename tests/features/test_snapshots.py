@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from features.duck import DuckDBEngine
 from features.errors import UsageError
 from features.snapshots import Snapshots, build, from_config
 from features.tables import Tables
-from features.task import Task
+from features.task import Task, Window
 from tests.features import oracle
 
-WINDOWS, HORIZON, ACTIVE = (30, 90, 180), 28, 181
+WINDOWS, HORIZON, ACTIVE, LONGER = (30, 90, 180), 28, 181, (29, 120)
 CUTOFFS = (date(2023, 2, 1), date(2023, 6, 15), date(2024, 2, 29), date(2024, 5, 1))
 NEAR = (0, 1, 2, 7, 27, 28, 29, 30, 31, 59, 60, 61, 89, 90, 91, 179, 180, 181, 182, -1, -27, -28, -29)
 FAR = (119, 120, 121, 336, 337, 338, 359, 360, 361, 364, 365, 366, 394, 395, 396, 455, 545, 701, 702, 729, 730)
@@ -97,7 +98,7 @@ def only(lines: Lines, columns: Sequence[str]) -> Lines:
 def setting(columns: Sequence[str], has_clock: bool) -> oracle.Setting:
     kinds = tuple(c for c in columns if c.startswith("kind_"))
     has = ["amount" in columns, "quantity" in columns, has_clock, "discount" in columns]
-    return oracle.Setting(WINDOWS, HORIZON, ACTIVE, kinds, *has)
+    return oracle.Setting(WINDOWS, HORIZON, ACTIVE, kinds, *has, value_horizons=LONGER)
 
 
 def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], has_clock: bool, end: date) -> None:
@@ -105,7 +106,7 @@ def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], ha
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
     assert rows.keys() == expected.keys()
     for key, values in expected.items():
-        assert set(values) == set(snapshots.names) | {"churned", "value"}
+        assert set(values) == set(snapshots.names) | {"churned", "value", *(f"value_{days}d" for days in LONGER)}
         assert [f.name for f in snapshots.features if values[f.name] is None and not f.unread] == []
         assert [f.name for f in snapshots.features if not f.read(rows[key])] == []
         for name, value in values.items():
@@ -118,7 +119,8 @@ def close(value: float | str | None) -> Any:
 
 @pytest.fixture
 def task(make_task: Callable[..., Task]) -> Task:
-    return make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
+    plain = make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
+    return replace(plain, value_horizons=tuple(Window(days) for days in LONGER))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -230,7 +232,7 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     tables = make_log(table(random_lines(8, 60, True), ALL))
     labelled = build(tables, task, CUTOFFS, engine)
     scored = build(tables, task, CUTOFFS, engine, with_labels=False)
-    assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value"]))
+    assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value", *task.longer]))
     assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
 
 

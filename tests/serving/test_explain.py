@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from features.feature import Feature
 from serving.explain import Contributions, contributions, drivers, explanation, reasons
-from training.bundle import Margin, ModelBundle, Spread, Term
+from training.bundle import Longer, Margin, ModelBundle, Spread, Term
 from training.churn import ChurnClassifier
-from training.value import SpendRegressor
+from training.value import GainRegressor, SpendRegressor
 
 
 def _features(rows: int, seed: int) -> pa.Table:
@@ -25,7 +25,7 @@ def _features(rows: int, seed: int) -> pa.Table:
 TERM = Term("f3", "log1p", 1.0, 0.4, -0.7)
 
 
-def _trees(model: ChurnClassifier | SpendRegressor) -> tuple[str, ...]:
+def _trees(model: ChurnClassifier | SpendRegressor | GainRegressor) -> tuple[str, ...]:
     return (model.booster_.model_to_string(),)
 
 
@@ -42,9 +42,11 @@ def _shap(margin: Margin, features: pa.Table) -> np.ndarray:
 def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level: float = 0.0) -> ModelBundle:
     features, rng = _features(400, seed), np.random.default_rng(seed + 1)
     signal = np.nan_to_num(features["f0"].to_numpy())
-    gate = ChurnClassifier(n_estimators=60, learning_rate=0.2, min_child_samples=10, lambda_l2=0.1)
-    spend = SpendRegressor(n_estimators=60, learning_rate=0.2, min_child_samples=10, lambda_l2=0.1)
+    given = {"n_estimators": 60, "learning_rate": 0.2, "min_child_samples": 10, "lambda_l2": 0.1}
+    gate, spend, gain = ChurnClassifier(**given), SpendRegressor(**given), GainRegressor(**given)
     churned, spent = (signal + rng.normal(size=400) > 0).astype(float), np.exp(3 + signal + rng.normal(size=400))
+    grown = _trees(gain.fit(features, np.where(rng.random(400) < 0.5, 0.0, spent)))
+    spread = Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.3,), 0.1)
     return ModelBundle(
         kind="value",
         name="shop",
@@ -55,7 +57,11 @@ def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level
         slope=slope,
         intercept=intercept,
         log_level=log_level,
-        spread=Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.3,), 0.1),
+        spread=spread,
+        longer=tuple(
+            Longer(f"value_{days}d", Margin(-0.1, (TERM,), grown, (weight,)), -log_level / 2, spread)
+            for days, weight in ((60, 1.0), (90, 0.3))
+        ),
     )
 
 
@@ -74,7 +80,9 @@ def test_base_plus_contributions_is_the_shipped_number(
     features = _features(50, seed + 10)
     shipped = changed.predict(features)
     parts = contributions(changed, features)
-    for part, number in ((parts["churn"], shipped["churn_probability"]), (parts["value"], shipped["value"])):
+    assert list(parts) == ["churn", "value", "value_60d", "value_90d"]
+    for name, part in parts.items():
+        number = shipped["churn_probability" if name == "churn" else name]
         np.testing.assert_array_equal(part.total, number)
         np.testing.assert_allclose(part.base + part.values.sum(axis=1), number, rtol=1e-9, atol=1e-9)
 
@@ -92,6 +100,16 @@ def test_money_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> 
         slope_z = -money / (1 + np.exp(-z))
         walked += (gate[:, :-1] * slope_z[:, None] + spend[:, :-1] * money[:, None]) / steps
     np.testing.assert_allclose(contributions(bundle, features)["value"].values, walked, rtol=1e-6, atol=1e-6)
+
+
+def test_money_over_a_longer_horizon_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> None:
+    features, parts = _features(20, 3), contributions(bundle, _features(20, 3))
+    for before, step in zip(("value", "value_60d"), bundle.longer, strict=True):
+        gain, steps = _shap(step.gain, features), 4_000
+        path = [gain[:, -1] + (s + 0.5) / steps * gain[:, :-1].sum(axis=1) for s in range(steps)]
+        walked = gain[:, :-1] * np.exp(np.array(path) + step.log_level).mean(axis=0)[:, None]
+        added = parts[step.column].values - parts[before].values
+        np.testing.assert_allclose(added, walked, rtol=1e-6, atol=1e-6)
 
 
 def test_probability_is_shared_in_proportion_to_shap_in_the_margin(bundle: ModelBundle) -> None:
@@ -113,9 +131,8 @@ def test_a_customer_at_the_base_gets_finite_contributions() -> None:
 
 
 def test_a_churn_model_explains_churn_alone(bundle: ModelBundle) -> None:
-    assert set(contributions(dataclasses.replace(bundle, kind="churn", spend=None, spread=None), _features(3, 1))) == {
-        "churn"
-    }
+    churn = dataclasses.replace(bundle, kind="churn", spend=None, spread=None, longer=())
+    assert set(contributions(churn, _features(3, 1))) == {"churn"}
 
 
 def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:

@@ -109,6 +109,16 @@ def test_a_file_that_was_changed_is_refused(bundle: ModelBundle, tmp_path: Path,
         ModelBundle.load(folder)
 
 
+@pytest.mark.parametrize("key", ["slope", "features", "checksums", "digest"])
+def test_a_number_that_was_changed_is_refused(bundle: ModelBundle, tmp_path: Path, key: str) -> None:
+    folder = bundle.save(tmp_path / "model")
+    index = json.loads((folder / "bundle.json").read_text())
+    other = {"slope": 0.81, "features": index["features"][::-1], "checksums": {}, "digest": None}[key]
+    (folder / "bundle.json").write_text(json.dumps({**index, key: other}))
+    with pytest.raises(BundleError, match="bundle.json is not the file that was written: its digest differs"):
+        ModelBundle.load(folder)
+
+
 def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a model of regulars"):
         ModelBundle.load(tmp_path)

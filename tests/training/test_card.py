@@ -9,6 +9,8 @@ import pytest
 
 from features.config import Config
 from features.snapshots import Snapshots, from_config
+from features.task import Window
+from training.bundle import Longer
 from training.card import card, escape
 from training.evaluate import OURS
 from training.fairness import COLUMNS
@@ -78,3 +80,29 @@ def test_text_of_customers_stays_text(text: str) -> None:
 
 def test_fairness_that_was_not_measured_says_so(shop: Config, trained: Trained, rows: Snapshots) -> None:
     assert "Not measured" in card(trained.learned, rows, shop, pd.DataFrame(columns=COLUMNS))
+
+
+def test_longer_horizons_are_told_with_their_figures(trained: Trained, rows: Snapshots, shop: Config) -> None:
+    """The figures of the shop's own horizon stand in for those of a longer one: they are only shown here."""
+    learned, value = trained.learned, trained.learned.value
+    assert value is not None and value.spend is not None and value.spread is not None
+    found = learned.evaluation
+    m = found.metrics[found.metrics.metric.isin(["gini", "coverage"])]
+    longer = replace(found, metrics=pd.concat([found.metrics, m.assign(metric=m.metric + "_60d")], ignore_index=True))
+    step = Longer("value_60d", value.spend, 0.0, value.spread)
+    task = replace(rows.task, value_horizons=(Window(60),))
+    changed = replace(
+        learned, evaluation=longer, value=replace(value, longer=(step,)), notes=("value_400d is left out",)
+    )
+    told = card(changed, replace(rows, task=task), shop, pd.DataFrame())
+    assert "and over 60d, never less than over a shorter time" in told
+    assert "60d at " in told and "inside the value interval" in told and "Note: value_400d is left out." in told
+    plain = card(learned, rows, shop, pd.DataFrame())
+    assert "longer horizons" not in plain and "never less" not in plain
+
+
+def test_a_contract_s_card_speaks_of_contracts(trained: Trained, rows: Snapshots, shop: Config) -> None:
+    contracts = replace(rows, task=replace(rows.task, churn="cancelled"))
+    told = card(trained.learned, contracts, shop, pd.DataFrame())
+    assert "the contract is cancelled" in told and "a term of theirs running" in told
+    assert "made a purchase" not in told.split("## Data")[0]

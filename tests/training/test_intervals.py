@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from training.bundle import Spread
 from training.intervals import fit_spread
@@ -21,10 +22,15 @@ def _customers(rows: int, seed: int, seldom: float = 0.0) -> tuple[np.ndarray, n
     return back, spend, spend * ratio * (rng.random(rows) < back)
 
 
+def _fitted(back: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: float, level_error: float) -> Spread:
+    """Of one cutoff."""
+    return fit_spread([back], [spend], [actual], inside, level_error)
+
+
 @pytest.fixture(scope="module")
 def spread() -> Spread:
     """Of 80%, from 20,000 customers."""
-    return fit_spread(*_customers(20_000, 0), inside=0.8, level_error=0.0)
+    return _fitted(*_customers(20_000, 0), inside=0.8, level_error=0.0)
 
 
 def _held(spread: Spread, back: np.ndarray, spend: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -42,7 +48,7 @@ def test_they_hold_what_they_promise_overall_and_in_every_decile(spread: Spread)
 
 
 def test_where_nearly_all_bring_nothing_no_interval_can_hold_fewer() -> None:
-    fitted = fit_spread(*_customers(20_000, 2, seldom=30), inside=0.8, level_error=0.0)
+    fitted = _fitted(*_customers(20_000, 2, seldom=30), inside=0.8, level_error=0.0)
     back, spend, actual = _customers(20_000, 3, seldom=30)
     low, high = fitted.bounds(back, spend)
     assert (low == 0).all()
@@ -53,7 +59,8 @@ def test_where_nearly_all_bring_nothing_no_interval_can_hold_fewer() -> None:
 def test_a_wrong_distribution_is_widened_until_it_holds() -> None:
     back, spend, actual = _customers(20_000, 4)
     off = np.where(np.random.default_rng(5).random(len(actual)) < 0.3, actual * 5, actual)
-    fitted = fit_spread(back, spend, off, inside=0.8, level_error=0.0)
+    off *= (back * spend).sum() / off.sum()
+    fitted = _fitted(back, spend, off, inside=0.8, level_error=0.0)
     held = _held(fitted, back, spend, off)[1 - back < fitted.nominal]
     assert held.mean() == pytest.approx(0.8, abs=0.01)
 
@@ -72,7 +79,7 @@ def test_few_customers_have_finite_intervals(customers: int, seed: int) -> None:
     back, spend, actual = _customers(customers, seed)
     if not (actual > 0).any():
         return
-    fitted = fit_spread(back, spend, actual, inside=0.8, level_error=0.1)
+    fitted = _fitted(back, spend, actual, inside=0.8, level_error=0.1)
     assert np.isfinite(np.concatenate(fitted.bounds(back, spend))).all()
     assert fitted.total(back, spend)[0] <= float((back * spend).sum()) <= fitted.total(back, spend)[1]
 
@@ -80,7 +87,7 @@ def test_few_customers_have_finite_intervals(customers: int, seed: int) -> None:
 def test_totals_hold_what_they_promise(spread: Spread) -> None:
     held = []
     for seed in range(200):
-        back, spend, actual = _customers(300, 1000 + seed)
+        back, spend, actual = _customers(2_000, 1000 + seed)
         low, high = spread.total(back, spend)
         held.append(low <= actual.sum() <= high)
     assert np.mean(held) == pytest.approx(0.8, abs=0.09)
@@ -88,8 +95,34 @@ def test_totals_hold_what_they_promise(spread: Spread) -> None:
 
 def test_a_level_that_wanders_makes_totals_unsure(spread: Spread) -> None:
     back, spend, actual = _customers(5_000, 7)
-    wandering = fit_spread(back, spend, actual, inside=0.8, level_error=0.2)
+    wandering = _fitted(back, spend, actual, inside=0.8, level_error=0.2)
     low, high = wandering.total(back, spend)
     total = float((back * spend).sum())
     assert high - low == pytest.approx(2 * 1.2816 * 0.2 * total, rel=0.02)
     assert high - low > np.subtract(*spread.total(back, spend)[::-1])
+
+
+def test_a_level_that_wanders_widens_the_intervals_of_customers_by_as_much() -> None:
+    """Each cutoff has a level of its own: over many of them the promise holds, and without its error it does not."""
+    rng, held = np.random.default_rng(8), {0.0: [], 0.6: []}
+    for error, found in held.items():
+        learned = [_customers(4_000, 100 + n) for n in range(4)]
+        levels = np.exp(rng.normal(0, 0.6, 4))
+        spread = fit_spread(
+            [b for b, _, _ in learned],
+            [s for _, s, _ in learned],
+            [a * level for (_, _, a), level in zip(learned, levels, strict=True)],
+            0.8,
+            error,
+        )
+        for n, level in enumerate(np.exp(norm.ppf((np.arange(40) + 0.5) / 40) * 0.6)):
+            back, spend, actual = _customers(1_000, 200 + n)
+            found.append(_held(spread, back, spend, actual * level)[1 - back < 0.7].mean())
+    assert np.mean(held[0.6]) == pytest.approx(0.8, abs=0.02)
+    assert np.mean(held[0.0]) < 0.78
+
+
+def test_the_level_of_one_cutoff_does_not_move_the_intervals() -> None:
+    back, spend, actual = _customers(20_000, 9)
+    even, doubled = (_fitted(back, spend, actual * level, inside=0.8, level_error=0.1) for level in (1.0, 2.0))
+    np.testing.assert_allclose(even.bounds(back, spend), doubled.bounds(back, spend), rtol=1e-9, atol=1e-9)

@@ -112,14 +112,6 @@ def test_the_bundle_holds_the_common_levels_and_nobody_s_name(bundle: ModelBundl
     assert ModelBundle.load(tmp_path / "m") == bundle
 
 
-def test_a_bundle_without_levels_is_read_as_before(bundle: ModelBundle, tmp_path: Path) -> None:
-    folder = bundle.save(tmp_path / "m")
-    index = json.loads((folder / "bundle.json").read_text())
-    del index["levels"]
-    (folder / "bundle.json").write_text(json.dumps(index))
-    assert ModelBundle.load(folder).levels == {}
-
-
 def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
     other = replace(bundle, levels={**bundle.levels, "plan": bundle.levels["plan"][::-1]})
     assert other.digest != bundle.digest

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import mlflow
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
 from features.config import Config
+from features.errors import DataError
 from training import registry
 from training.train import Trained, train
 
@@ -67,32 +69,81 @@ def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: Trained) -
     assert len(model.input_example) == 1
 
 
-def test_the_model_loads_in_a_process_that_does_not_have_us(
+def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
     client: MlflowClient, trained: Trained, tmp_path: Path
 ) -> None:
-    path = mlflow.artifacts.download_artifacts("models:/shop-churn@champion", dst_path=str(tmp_path / "model"))
-    trained.learned.truth.features.to_pandas().to_parquet(tmp_path / "features.parquet")
+    path = mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(tmp_path / "model"))
+    truth = trained.learned.truth.features.slice(0, 20)
+    truth.to_pandas().to_parquet(tmp_path / "features.parquet")
     script = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' in p or 'lib/python' in p]\n"
         "sys.modules['features'] = sys.modules['training'] = sys.modules['serving'] = None\n"
         "import mlflow, pandas as pd\n"
-        f"said = mlflow.pyfunc.load_model({path!r}).predict(pd.read_parquet({str(tmp_path / 'features.parquet')!r}))\n"
+        f"rows = pd.read_parquet({str(tmp_path / 'features.parquet')!r})\n"
+        f"said = mlflow.pyfunc.load_model({path!r}).predict(rows, params={{'reasons': 2}})\n"
         f"said.to_parquet({str(tmp_path / 'said.parquet')!r})\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    said = pd.read_parquet(tmp_path / "said.parquet")["churn_probability"]
-    expected = trained.learned.churn.predict(trained.learned.truth.features)["churn_probability"]
-    np.testing.assert_array_equal(said.to_numpy(), expected)
+    said, bundle = pq.read_table(tmp_path / "said.parquet"), trained.learned.value
+    assert bundle is not None
+    for name, numbers in bundle.predict(truth).items():
+        np.testing.assert_array_equal(said[name].to_numpy(), numbers)
+    found = [reason for row in said["churn_reasons"].to_pylist() for reason in row]
+    assert len(found) == 40
+    assert {reason["feature"] for reason in found} <= set(bundle.features)
+    assert all(reason["reading"] and "{" not in reason["reading"] for reason in found)
 
 
-def test_no_pickle_and_no_customer_in_what_is_registered(
-    client: MlflowClient, trained: Trained, tmp_path: Path
+def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(
+    client: MlflowClient, trained: Trained, shop: Config, tmp_path: Path
 ) -> None:
-    path = Path(mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(tmp_path / "model")))
-    files = [file for file in path.rglob("*") if file.is_file()]
-    assert not [file for file in files if file.suffix in {".pkl", ".pickle", ".joblib"}]
-    text = "".join(file.read_text(encoding="utf-8") for file in files)
-    assert not [customer for customer in trained.learned.truth.customers.to_pylist() if customer in text]
+    for kind in ("churn", "value"):
+        mlflow.artifacts.download_artifacts(f"models:/shop-{kind}@champion", dst_path=str(tmp_path / kind))
+    mlflow.artifacts.download_artifacts(run_id=trained.versions[0].run_id, dst_path=str(tmp_path / "run"))
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [file for file in files if file.suffix in {".pkl", ".pickle", ".joblib", ".npy", ".parquet", ".pyc"}]
+    models = [file for file in files if "run" not in file.relative_to(tmp_path).parts]
+    assert {"bundle.json", "files.json", "wording.json", "bundle.py", "gate-0.txt", "MLmodel"} <= {
+        f.name for f in models
+    }
+    text = "".join(file.read_text(encoding="utf-8") for file in models)
+    text += "".join(file.read_bytes().decode("latin-1") for file in files if file not in models)
+    log = pq.read_table(shop.folder / "log.parquet")
+    known = set(log["customer"].to_pylist())
+    assert len(known) == 250 and {len(customer) for customer in known} == {13}
+    assert not known & set(re.findall(r"customer-\d{4}", text))
+    orders = set(re.findall(r"(?<![\w.+-])\d+-\d+(?![\w.-])", text)) & set(log["order"].to_pylist())
+    assert not orders
+
+
+def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
+    version = client.get_model_version_by_alias("shop-value", "champion")
+    client.create_registered_model("foreign-churn")
+    client.create_model_version("foreign-churn", version.source, tags={})
+    client.set_registered_model_alias("foreign-churn", "champion", "1")
+    with pytest.raises(DataError, match="foreign-churn version 1 is the value model of 'shop'; expected a churn model"):
+        registry.champion(shop.model_copy(update={"name": "foreign"}), "churn")
+
+
+def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
+    (client_folder := shop.folder / "stranger").mkdir()
+    (client_folder / "model.py").write_text(
+        "import mlflow\n"
+        "class M(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        "        return model_input\n"
+        "mlflow.models.set_model(M())\n"
+    )
+    with mlflow.start_run():
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(client_folder / "model.py"),
+            registered_model_name="stranger-churn",
+            pip_requirements=[],
+        )
+    client.set_registered_model_alias("stranger-churn", "champion", "1")
+    with pytest.raises(DataError, match="stranger-churn version 1: .* is not a model of regulars"):
+        registry.champion(shop.model_copy(update={"name": "stranger"}), "churn")
 
 
 def test_the_same_training_registers_nothing_new(shop: Config, trained: Trained) -> None:

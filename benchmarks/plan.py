@@ -1,0 +1,121 @@
+"""Who gets which action: time, gap and gain of the plan's solver beside HiGHS and greedy rules, in one run.
+
+    python benchmarks/plan.py                                   # 1M customers x 5 actions; peers at 20,000
+    python benchmarks/plan.py --customers 200000 --peers 5000   # the quick look
+
+Customers are made up: value log-normal, effects of the actions correlated with each other, one cost for each action,
+capacities on two of them, minimum shares for two of five segments, a tenth held out. Gain counts those who are not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.sparse import coo_array, vstack
+
+from serving.allocate import allocate, curve, options
+from serving.prices import Options
+
+COSTS = np.array([0.2, 0.5, 1.0, 3.0, 8.0])
+MARGIN, HELD = 0.4, 0.1
+
+
+def campaign(n: int, seed: int) -> Options:
+    """A campaign of `n` customers whose budget suffices for about a fifth of them."""
+    rng = np.random.default_rng(seed)
+    value, taste = rng.lognormal(4, 1, (n, 1)), rng.normal(0, 0.02, (n, 1))
+    effect = 0.02 * np.array([0.5, 1.0, 1.5, 2.5, 4.0]) + taste + rng.normal(0, 0.02, (n, len(COSTS)))
+    segment = rng.choice(5, n, p=[0.1, 0.15, 0.2, 0.25, 0.3])
+    capacities = np.array([np.inf, np.inf, n // 20, np.inf, n // 50])
+    minimums = np.array([n // 50, 0, 0, 0, n // 20])
+    return options(
+        MARGIN * value * effect - COSTS, COSTS, 0.25 * n, capacities, segment, minimums, rng.random(n) < HELD
+    )
+
+
+def relaxed(problem: Options) -> float:
+    """The LP relaxation by HiGHS: what no plan can pass."""
+    takers = problem.taking()
+    n, a = takers.gains.shape
+    rows, actions = np.divmod(np.arange(n * a), a)
+    ones, at = np.ones(n * a), np.arange(n * a)
+    lines = [
+        coo_array((ones, (rows, at)), shape=(n, n * a)),
+        coo_array((np.asarray(takers.costs).ravel(), (0 * at, at)), shape=(1, n * a)),
+        coo_array((ones, (actions, at)), shape=(a, n * a)),
+        coo_array((-ones, (takers.groups[rows], at)), shape=(len(takers.minimums), n * a)),
+    ]
+    right = np.concatenate([np.ones(n), np.minimum(takers.limits, n)])
+    right[n] = takers.budget
+    found = linprog(-takers.gains.ravel(), A_ub=vstack(lines, format="csr"), b_ub=right, bounds=(0, 1), method="highs")
+    return float(-found.fun)
+
+
+def greedy(problem: Options, key: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+    """Whoever has the highest key of any option comes first and has that option, if it fits; minimums first."""
+    takers = problem.taking()
+    score = key(takers.gains, np.asarray(takers.costs))
+    best = score.argmax(axis=1)
+    left, slots, gain = takers.budget, takers.capacities.copy(), 0.0
+    due, order = takers.minimums.copy(), np.argsort(-score.max(axis=1), kind="stable")
+    pending = [i for i in order.tolist() if due[takers.groups[i]] > 0]
+    served = np.zeros(len(order), bool)
+    for first, rows in ((True, pending), (False, order.tolist())):
+        for i in rows:
+            j, group = best[i], takers.groups[i]
+            wanted = due[group] > 0 if first else takers.gains[i, j] > 0
+            if not served[i] and wanted and COSTS[j] <= left and slots[j] >= 1:
+                left, gain, served[i] = left - COSTS[j], gain + takers.gains[i, j], True
+                slots[j] -= 1
+                due[group] -= 1
+    return float(gain)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Seconds of the wall clock, and what came out."""
+    start = time.perf_counter()
+    made = work()
+    return time.perf_counter() - start, made
+
+
+def main() -> None:
+    """Prints ours at full size, then ours and the peers at the smaller."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--peers", type=int, default=20_000, help="customers at which the peers run")
+    parser.add_argument("--points", type=int, default=12, help="budgets of the curve")
+    parser.add_argument("--seed", type=int, default=7)
+    asked = parser.parse_args()
+    problem = campaign(asked.customers, asked.seed)
+    seconds, found = timed(lambda: allocate(problem))
+    print(f"{asked.customers:,} customers x {len(COSTS)} actions, {int(problem.shadows.sum()):,} held out")
+    print(f"plan: {seconds:.1f} s, gain {found.gain:,.0f}, bound {found.bound:,.0f}, gap {found.gap:.2e}")
+    budgets = np.linspace(0.1, 2.0, asked.points) * problem.budget
+    seconds, points = timed(lambda: curve(problem, budgets.tolist()))
+    worst = max((p.bound - p.gain) / p.bound for p in points)
+    print(f"curve of {len(points)} budgets: {seconds:.1f} s, worst gap {worst:.2e}")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB\n")
+    small = campaign(asked.peers, asked.seed)
+    seconds, ours = timed(lambda: allocate(small))
+    print(f"at {asked.peers:,} customers:\n| | seconds | gain | of the LP relaxation |\n|---|---:|---:|---:|")
+    lp_seconds, most = timed(lambda: relaxed(small))
+    rows = [("ours", seconds, ours.gain), ("HiGHS, LP relaxation (customers in parts)", lp_seconds, most)]
+    rules = {
+        "greedy by gain": lambda gains, costs: gains,
+        "greedy by gain for each unit of cost": lambda gains, costs: gains / costs,
+    }
+    for name, key in rules.items():
+        rule_seconds, gain = timed(lambda key=key: greedy(replace(small), key))
+        rows.append((name, rule_seconds, gain))
+    for name, took, gain in rows:
+        print(f"| {name} | {took:.2f} | {gain:,.0f} | {gain / most:.5f} |")
+
+
+if __name__ == "__main__":
+    main()

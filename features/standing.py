@@ -1,0 +1,109 @@
+"""How customers stand before a cutoff, for rules about whom to contact: earlier contacts, and attributes as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import ibis
+import pyarrow as pa
+
+from features.columns import TICKS, as_identifier
+from features.config import Config
+from features.customers import rows_and_known
+from features.engine import Engine, open_engine
+from features.intake import load
+from features.past import aged, cutoff_rows, newest, order_days, visible
+from features.sections import Contacts, Customers
+from features.sides import CONTACTS, read_side
+from features.task import Window
+
+
+@dataclass(frozen=True)
+class Contacted:
+    """Contacts received before a cutoff, of customers who had any.
+
+    Attributes:
+        customers: Their ids.
+        days_since: Days from the last contact to the cutoff, 1 or more.
+        recent: Contacts in [cutoff - window, cutoff).
+    """
+
+    customers: pa.ChunkedArray
+    days_since: pa.ChunkedArray
+    recent: pa.ChunkedArray
+
+
+def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -> Contacted:
+    """Who was contacted before a cutoff, the control not counted; `section` is the config's [contacts].
+
+    Raises:
+        DataError: The table cannot be read.
+        UsageError: A column is not there.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        rows = read_side("contacts", "contacts", section, CONTACTS, config, engine).rows
+        told = _before(rows.filter(~rows.held_out), cutoff, engine)
+        each = told.group_by("customer_id").aggregate(
+            days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
+        )
+        found = engine.arrow(each.order_by("customer_id"))
+    return Contacted(found["customer_id"], found["days_since"], found["recent"])
+
+
+def spend_spread(config: Config, cutoff: date, window: Window) -> float | None:
+    """How much the net spend of those who bought in [cutoff - window, cutoff) varies: variance over squared mean.
+
+    None where fewer than two customers bought, or they brought nothing together.
+
+    Raises:
+        DataError: The log cannot be read.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        orders = _before(engine.store("standing_orders", order_days(load(config, engine))), cutoff, engine)
+        recent = orders.filter(orders.age <= window.days)
+        bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
+        each = (
+            recent.mutate(bought=bought)
+            .group_by("customer_id")
+            .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
+        )
+        found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
+    spend = found["spend"].to_numpy() / TICKS
+    mean = float(spend.mean()) if len(spend) else 0.0
+    return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
+
+
+def attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
+    """Columns of the customer table (`section` is the config's) as text, as known before a cutoff.
+
+    Returns:
+        customer_id and one column for each of the names. Where the table does not say when a row became known, they
+        are as of today, which is what a rule about whom to contact asks for.
+
+    Raises:
+        DataError: The table cannot be read.
+        UsageError: A column is not there.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        source, known = rows_and_known(section, config, engine)
+        customer = as_identifier(source[section.customer])
+        texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}
+        rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts)
+        usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
+        last = newest(_before(usable, cutoff, engine), usable.columns)
+        found = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))
+    return found.rename_columns(["customer_id", *names])
+
+
+def _before(rows: ibis.Table, cutoff: date, engine: Engine) -> ibis.Table:
+    """Rows that happened and were known before the cutoff, with their age in days."""
+    return aged(visible(rows, engine.load("standing_cutoff", cutoff_rows([cutoff]))))
+
+
+def _text(column: ibis.Value) -> ibis.Value:
+    """A column as text: yes or no, and whole numbers without a point."""
+    if column.type().is_boolean():
+        return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
+    return as_identifier(column)

@@ -1,0 +1,58 @@
+"""A business with a made-up score table, for tests of what follows on scoring: nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.config import Config, parse
+from serving.score import COLUMNS, MANIFEST, REASON
+
+CUTOFF = date(2024, 3, 1)
+SEGMENTS = ("save first", "keep", "let go")
+
+
+def make_scored(
+    folder: Path, sections: Mapping[str, Any], customers: int = 300, seed: int = 4, money: bool = True
+) -> Config:
+    """Writes a log and `output/scores/cutoff=2024-03-01/` for customers c000, c001, ...; returns the config."""
+    events = {
+        "source": "log.parquet",
+        "customer": "customer",
+        "time": "time",
+        **({"amount": "amount"} if money else {}),
+    }
+    base = {"config_version": 1, "name": "shop", "events": events, "task": {"horizon": "30d", "windows": ["30d"]}}
+    config = parse({**base, **sections}, folder / "regulars.toml")
+    rng = np.random.default_rng(seed)
+    churn, spend = rng.uniform(0, 1, customers), rng.lognormal(3, 1, customers)
+    reason = {"feature": "f", "phrase": "p", "reading": "last order 9 days ago", "contribution": 0.1}
+    columns = {
+        "customer_id": [f"c{i:03d}" for i in range(customers)],
+        "cutoff": [datetime(CUTOFF.year, CUTOFF.month, CUTOFF.day)] * customers,
+        "churn_probability": churn,
+        "value": (1 - churn) * spend if money else None,
+        "value_at_risk": churn * spend if money else None,
+        "segment": [SEGMENTS[i % 3] for i in range(customers)],
+        "churn_reasons": pa.array([[reason, reason]] * customers, pa.list_(REASON)),
+    }
+    given = {name: column for name, column in columns.items() if column is not None}
+    table = pa.table({f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    orders = [
+        {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i]} for i in range(customers)
+    ]
+    pq.write_table(pa.Table.from_pylist(orders), folder / "log.parquet")
+    place = config.output / "scores" / f"cutoff={CUTOFF}"
+    place.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, place / "part-00000.parquet")
+    parts = [{"file": "part-00000.parquet", "rows": customers, "sha256": "x"}]
+    manifest = {"cutoff": str(CUTOFF), "customers": customers, "parts": parts, "data_fingerprint": "d", "models": {}}
+    (place / MANIFEST).write_text(json.dumps(manifest))
+    return config
