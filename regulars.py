@@ -220,6 +220,19 @@ def score(path: str, cutoff: date, contributions: bool) -> None:
 
 
 @cli.command()
+@click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
+@click.pass_obj
+def segments(path: str, cutoff: date | None) -> None:
+    """Group the customers of a scored cutoff: RFM, lifecycle, tiers, micro-segments, and what they buy together."""
+    from serving.segmentation import segment_customers
+    from serving.segments_text import describe
+
+    made = segment_customers(load(path), cutoff)
+    click.echo(describe(made))
+    _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
+
+
+@cli.command()
 @click.option("--cutoff", type=_Day(), required=True, help="For the cohort as known before this day.")
 @click.pass_obj
 def uplift(path: str, cutoff: date) -> None:

@@ -96,6 +96,9 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     cutoff = trained.output.split("score --cutoff ")[1].split()[0]
     scored = run("score", "--cutoff", cutoff, "--contributions")
     assert scored.exit_code == 0, _said(scored)
+    grouped = run("segments", "--cutoff", cutoff)
+    assert grouped.exit_code == 0, _said(grouped)
+    assert "RFM groups" in grouped.output and "written: " in grouped.output
     customer = pq.ParquetFile(tmp_path / f"output/scores/cutoff={cutoff}/part-00000.parquet").read()["customer_id"][0]
     explained = run("explain", str(customer), "--cutoff", cutoff)
     assert explained.exit_code == 0, _said(explained)
