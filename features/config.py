@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from features.errors import UsageError
 from features.planning import PlanConfig
+from features.rfm import told_by
 from features.sections import (
     Activity,
     Contacts,
@@ -19,11 +21,13 @@ from features.sections import (
     Events,
     FeaturesConfig,
     Section,
+    SegmentsConfig,
     ServingConfig,
     Subscriptions,
     TaskConfig,
     TrackingConfig,
     TrainingConfig,
+    UpliftConfig,
 )
 
 LATER = ("monitor",)
@@ -43,9 +47,11 @@ class Config(Section):
     task: TaskConfig = TaskConfig()
     engine: EngineConfig = EngineConfig()
     training: TrainingConfig = TrainingConfig()
+    uplift: UpliftConfig = UpliftConfig()
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
     plan: PlanConfig | None = None
+    segments: SegmentsConfig = SegmentsConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -62,6 +68,20 @@ class Config(Section):
             raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
         if plan and self.contacts and self.contacts.control in plan.actions:
             raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
+        return self
+
+    @model_validator(mode="after")
+    def _check_segments(self) -> Config:
+        rules, windows = self.segments, self.task.windows
+        if rules.window and rules.window not in windows:
+            raise ValueError(f"[segments] window is {rules.window}; expected one of [task] windows: {_listed(windows)}")
+        unknown = [name for name in rules.kinds or () if name not in self.events.kinds]
+        if unknown:
+            known = _listed(self.events.kinds) or "none"
+            raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
+        groups = told_by(rules.rfm, "m")
+        if groups and not self.events.amount:
+            raise ValueError(f"[segments.rfm] {groups[0]!r} is told by m, and the log has no amounts; use r and f")
         return self
 
     def path(self, text: str) -> Path:
@@ -155,6 +175,10 @@ def parse(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
     if "folder" in values:
         raise UsageError(f"{path}: unknown key 'folder'")
     return config
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(map(str, things))
 
 
 def _explain(error: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ Imports nothing of ours: registered models carry this file to word their reasons
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from string import Formatter
 from typing import Any
 
@@ -78,6 +79,6 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def _fields(template: str) -> Iterator[tuple[str, str, str]]:
-    for literal, name, spec, _ in Formatter().parse(template):
-        yield literal, name or "", spec or ""
+@lru_cache(maxsize=4096)
+def _fields(template: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple((literal, name or "", spec or "") for literal, name, spec, _ in Formatter().parse(template))

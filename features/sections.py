@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from features.rfm import BUILT_IN, RULES, group_of, nearest
 from features.source import Source
 from features.task import Cohort, Task, Window
 
@@ -240,6 +241,17 @@ class TrainingConfig(Section):
     )
 
 
+class UpliftConfig(Section):
+    """[uplift]: how the effect of actions is learned from [contacts]."""
+
+    actions: tuple[str, ...] = Field((), description="the actions, besides the control; empty: those of the contacts")
+    round: Duration = Field(Window(7), description="contacts less than so long after a round's first day belong to it")
+    observational: bool = Field(
+        False, description="learn also from contacts that were not drawn at random: marked as such everywhere"
+    )
+    folds: int = Field(5, ge=2, le=20, description="folds of customers; each is judged by what the others taught")
+
+
 class TrackingConfig(Section):
     """[tracking]: where MLflow keeps runs and models."""
 
@@ -277,4 +289,45 @@ class ServingConfig(Section):
             self.target().check()
         except ValueError as problem:
             raise ValueError(str(problem).replace("source ", "database ", 1)) from None
+        return self
+
+
+Rules = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+STAGES = ("new", "growing", "mature", "declining", "dormant", "lost")  # of the lifecycle
+TIERS = ("high", "middle", "low")
+SEGMENTS = ("save first", "let go", "keep", "grow", "maintain")
+
+
+class SegmentsConfig(Section):
+    """[segments]: into which groups customers fall, and by which rules."""
+
+    version: str = Field(BUILT_IN, min_length=1, max_length=40, description="names these rules in what is written")
+    rfm: dict[str, Rules] = Field(dict(RULES), description="groups by scores, such as 'r 4-5, fm 2-3'")
+    treatments: dict[str, str] = Field({}, description="by the name of a group: what to do with its customers")
+    window: Duration | None = Field(None, description="of frequency and money, one of the task's; empty: the longest")
+    history: int = Field(4, ge=0, le=60, description="earlier dates that movement is followed over")
+    every: Duration | None = Field(None, description="spacing of these dates; empty: the horizon")
+    confidence: float = Field(0.9, gt=0.5, lt=1, description="that a pace changed, to call a customer growing")
+    clusters: tuple[int, int] = Field((3, 8), description="fewest and most micro-segments; [0, 0]: none")
+    kinds: tuple[str, ...] | None = Field(None, description="kinds of [events] that are looked at; without it, all")
+    preference_orders: int = Field(3, ge=1, description="orders with a value before it is preferred")
+    preference_share: float = Field(0.5, gt=0, le=1, description="share of orders with a value before it is preferred")
+    support: float = Field(0.01, gt=0, lt=1, description="least share of baskets in which a pair is looked at")
+
+    @model_validator(mode="after")
+    def _check(self) -> SegmentsConfig:
+        group_of(self.rfm)
+        wrong = [name for name in self.rfm if not name.strip() or len(name) > 40]
+        if wrong:
+            raise ValueError(f"rfm: a group is named by 1 to 40 characters, found {wrong[0]!r}")
+        if (self.rfm == RULES) != (self.version == BUILT_IN):
+            own = f"version {BUILT_IN!r} is that of the built-in rules: give your own rules another version"
+            raise ValueError(own if self.version == BUILT_IN else "the rules are the built-in ones: leave version out")
+        known = [*self.rfm, *STAGES, *TIERS, *SEGMENTS]
+        for name in self.treatments:
+            if name not in known:
+                raise ValueError(f"treatments names {name!r}, which is no group; {nearest(name, known)}")
+        fewest, most = self.clusters
+        if self.clusters != (0, 0) and not 2 <= fewest <= most <= 20:
+            raise ValueError(f"clusters: expected [fewest, most] between 2 and 20, found [{fewest}, {most}]")
         return self

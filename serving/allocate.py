@@ -18,6 +18,7 @@ from serving.feasible import cheapest, conflict
 from serving.prices import Dual, Options, dual
 
 CLOSE = 1e-5  # a gap that is not worth another search
+MIDDLE, FAR = 10_000, 1e-4  # options that are still solved whole where the gap stays wider than this
 CORE = 150  # customers at the margin who are chosen exactly
 
 
@@ -112,9 +113,12 @@ def allocate(options: Options, groups: Sequence[str] = (), actions: Sequence[str
     """
     takers = options.taking()
     names = groups or [str(i) for i in range(len(options.minimums))]
-    if problem := conflict(takers, names, actions or [str(j) for j in range(options.nothing)]):
-        raise RefusedError(problem)
-    return _allocate(options, takers, dual(takers), names)
+    found = dual(takers)
+    choice = assign(options, found.prices)
+    if not _keeps_minimums(options, choice):  # which is rare, or there is no plan
+        if problem := conflict(takers, names, actions or [str(j) for j in range(options.nothing)]):
+            raise RefusedError(problem)
+    return _allocate(options, takers, found, choice, names)
 
 
 def curve(options: Options, budgets: Sequence[float], groups: Sequence[str] = ()) -> list[Point]:
@@ -134,8 +138,8 @@ def curve(options: Options, budgets: Sequence[float], groups: Sequence[str] = ()
     return points
 
 
-def _allocate(options: Options, takers: Options, found: Dual, groups: Sequence[str]) -> Allocation:
-    choice, bound = assign(options, found.prices), found.bound
+def _allocate(options: Options, takers: Options, found: Dual, choice: np.ndarray, groups: Sequence[str]) -> Allocation:
+    bound = found.bound
     if takers.gains.size <= SMALL:
         choice, bound = _exactly(options, takers, choice, bound)
     elif not _keeps_minimums(options, choice):
@@ -147,6 +151,8 @@ def _allocate(options: Options, takers: Options, found: Dual, groups: Sequence[s
         )
     if takers.gains.size > SMALL and bound - options.gained(choice) > CLOSE * abs(bound):
         choice = improve(options, choice, options.after_prices(found.prices), CORE)
+        if takers.gains.size <= MIDDLE and bound - options.gained(choice) > FAR * abs(bound):
+            choice, bound = _exactly(options, takers, choice, bound)
     gain, used = options.gained(choice), options.used(choice)
     return Allocation(choice, gain, float(used[0]), max(bound, gain), found.prices, used)
 

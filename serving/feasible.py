@@ -75,7 +75,8 @@ def _too_dear(options: Options, groups: Sequence[str]) -> str:
         least = -dual(_cheapest(options, capacities)).bound
         if least > options.budget * (1 + 1e-9):
             within = "" if free else " within the capacities"
-            return f"{_asked(options, groups)} costs {least:,.10g} at least{within}, and the budget is " + (
+            several = "cost" if (options.minimums > 0).sum() > 1 else "costs"
+            return f"{_asked(options, groups)} {several} {least:,.10g} at least{within}, and the budget is " + (
                 f"{options.budget:,.10g}"
             )
     return ""

@@ -21,7 +21,7 @@ SAMPLE = 20_000  # customers of the first look; each next one has ten times as m
 TOLERANCE, ROUGH = 1e-7, 1e-6  # of the bound: where a search ends, and where one of many does
 STEPS, KEPT = 150, 300  # evaluations for one set of limits; cutting planes kept
 SLACK = 1e-9  # of the budget: what rounding of sums may exceed
-FIRST_BOX, NEXT_BOX = 1.0, 0.05  # in units of the mean gain: without and with prices to start from
+FIRST_BOX, NEXT_BOX, WIDEST = 1.0, 0.05, 1e6  # in units of the mean gain: without and with prices to start from
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _descend(options: Options, limits: np.ndarray, start: Dual, box: float, tole
 def _next_box(box: float, gain: float, at_edge: bool) -> float:
     """Larger where the planes foresaw well and the box stood in the way, smaller where they did not."""
     if gain >= 0.5:
-        return box * 3 if at_edge else box
+        return min(box * 3, WIDEST) if at_edge else box
     return box if gain > -0.5 else box / min(max(-gain, 1.5), 4)
 
 

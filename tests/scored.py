@@ -46,7 +46,8 @@ def make_scored(
     given = {name: column for name, column in columns.items() if column is not None}
     table = pa.table({f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in COLUMNS}, schema=COLUMNS)
     orders = [
-        {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i]} for i in range(customers)
+        {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i], "order": i, "channel": "x"}
+        for i in range(customers)
     ]
     pq.write_table(pa.Table.from_pylist(orders), folder / "log.parquet")
     place = config.output / "scores" / f"cutoff={CUTOFF}"

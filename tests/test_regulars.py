@@ -98,6 +98,9 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     assert scored.exit_code == 0, _said(scored)
     again = run("score", "--cutoff", cutoff, "--contributions", "--resume")
     assert "nothing is new since cutoff" in again.output and "\nscored:  " in again.output
+    grouped = run("segments", "--cutoff", cutoff)
+    assert grouped.exit_code == 0, _said(grouped)
+    assert "RFM groups" in grouped.output and "written: " in grouped.output
     customer = pq.ParquetFile(tmp_path / f"output/scores/cutoff={cutoff}/part-00000.parquet").read()["customer_id"][0]
     explained = run("explain", str(customer), "--cutoff", cutoff)
     assert explained.exit_code == 0, _said(explained)

@@ -1,0 +1,226 @@
+"""What explaining costs beside predicting: ours, LightGBM's pred_contrib and PyPI's woodelf-explainer, in one run.
+
+Models of 300 trees with the settings of ours (no limit of depth) learn 60 made-up features with holes. Contenders take
+turns, and ratios of the medians count: they bear company on the machine better than seconds do. LightGBM's own way is
+timed on a slice, woodelf on a larger one, ours and predict on all rows. `pip install woodelf-explainer treelite` (in an
+environment of its own, named by PYTHONPATH) brings woodelf; without it, its column stays empty.
+
+    python benchmarks/explain.py [--rows N] [--trees N] [--leaves N ...] [--runs N] [--slice N] [--woodelf N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from features.feature import Feature  # noqa: E402
+from serving import explain  # noqa: E402
+from serving.treeshap import explainer, processors  # noqa: E402
+from training.bundle import Margin, ModelBundle, Spread  # noqa: E402
+from training.churn import ChurnClassifier  # noqa: E402
+from training.value import SpendRegressor  # noqa: E402
+
+FEATURES = 60
+LEARNED = 30_000
+CLOSE = 1e-6
+FIRST = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\nbegin = time.perf_counter()\n" + (
+    "from serving.treeshap import explainer\n"
+    "found = explainer((open(sys.argv[2]).read(),), (1.0,), int(sys.argv[3]))\n"
+    "found.values([np.zeros(1000)] * int(sys.argv[3]))\nfound.values([np.zeros(9)] * int(sys.argv[3]))\n"
+    "print(time.perf_counter() - begin)\n"
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints a table of speeds, and what the parts of a scoring run cost; 1 where numbers differ."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--trees", type=int, default=300)
+    parser.add_argument("--leaves", type=int, nargs="+", default=[31, 63])
+    parser.add_argument("--runs", type=int, default=3, help="turns of each contender, of which the median counts (3)")
+    parser.add_argument("--slice", type=int, default=1000, help="rows for pred_contrib (1000)")
+    parser.add_argument("--woodelf", type=int, default=50_000, help="rows for woodelf, 0 for none (50,000)")
+    options = parser.parse_args(arguments)
+    columns, churned, spent = customers(options.rows)
+    print(f"{options.rows:,} rows, {FEATURES} features, {options.trees} trees, {processors()} threads\n")
+    print("| leaves | ours, rows/s | of predict's time | times pred_contrib | times woodelf | largest difference |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    far, head = 0.0, _head(columns)
+    boosters = [
+        ChurnClassifier(n_estimators=options.trees, num_leaves=leaves).fit(head, churned[:LEARNED]).booster_
+        for leaves in options.leaves
+    ]
+    for booster in boosters:
+        far = max(far, compare(booster, columns, options))
+    few_rows(columns, boosters[0])
+    whole_run(columns, boosters[0], spent, options)
+    return int(far > CLOSE)
+
+
+def customers(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Features by name, whether they churned, and what they spent."""
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(FEATURES, rows))
+    X[:20], X[20:30] = np.exp(X[:20]).round(2), rng.poisson(1.5, (10, rows))
+    effect = rng.normal(size=FEATURES) / np.sqrt(1 + np.arange(FEATURES))
+    signal = effect @ np.tanh(X) + 0.6 * X[40] * X[41] + 0.5 * np.sin(2 * X[43])
+    signal = (signal - signal.mean()) / signal.std()
+    churned = (rng.random(rows) < 1 / (1 + np.exp(-signal))).astype(float)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    return {f"x{i}": X[i] for i in range(FEATURES)}, churned, np.exp(3 - 0.5 * signal + rng.normal(size=rows))
+
+
+def _head(columns: dict[str, np.ndarray]) -> pa.Table:
+    return pa.table({name: column[:LEARNED] for name, column in columns.items()})
+
+
+def compare(booster: lgb.Booster, columns: dict[str, np.ndarray], options: argparse.Namespace) -> float:
+    """Prints one line of the table; the largest difference to pred_contrib."""
+    X, own = np.column_stack(list(columns.values())), list(columns.values())
+    found = explainer((booster.model_to_string(),), (1.0,), FEATURES)
+    found.values(own)
+    turns: dict[str, tuple[int, Callable[[], Any]]] = {
+        "ours": (len(X), lambda: found.values(own)),
+        "predict": (len(X), lambda: booster.predict(X, raw_score=True)),
+        "contrib": (options.slice, lambda: booster.predict(X[: options.slice], pred_contrib=True)),
+    }
+    if options.woodelf and (woodelf := _woodelf(booster, X[: options.woodelf])):
+        turns["woodelf"] = (min(options.woodelf, len(X)), woodelf)
+    speeds: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(options.runs):
+        for name, (rows, run) in turns.items():
+            speeds[name].append(rows / _seconds(run))
+    speed = {name: statistics.median(own) for name, own in speeds.items()}
+    expected = np.asarray(turns["contrib"][1]())
+    difference = float(np.abs(found.values([column[: options.slice] for column in own]) - expected[:, :-1]).max())
+    beside = f"{speed['ours'] / speed['woodelf']:.1f}" if "woodelf" in speed else ""
+    print(
+        f"| {_leaves(booster)} | {speed['ours']:,.0f} | {speed['predict'] / speed['ours']:.2f} "
+        f"| {speed['ours'] / speed['contrib']:.0f} | {beside} | {difference:.0e} |",
+        flush=True,
+    )
+    return difference
+
+
+def _leaves(booster: lgb.Booster) -> int:
+    return max(tree["num_leaves"] for tree in booster.dump_model()["tree_info"])
+
+
+def _woodelf(booster: lgb.Booster, X: np.ndarray) -> Callable[[], Any] | None:
+    """A run of woodelf, or None where it is not installed."""
+    try:
+        from woodelf import WoodelfExplainer
+    except ImportError:
+        return None
+    import pandas as pd
+
+    frame = pd.DataFrame(X, columns=booster.feature_name())
+    return lambda: WoodelfExplainer(booster).shap_values(frame, verbose=False)
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
+    """Prints what ten rows cost, and what the first call costs with and without compiled code at hand."""
+    text = booster.model_to_string()
+    X, own = np.column_stack([c[:10] for c in columns.values()]), [c[:10] for c in columns.values()]
+    fresh = explainer.__wrapped__((text,), (1.0,), FEATURES)
+    ours = [_seconds(lambda: fresh.values(own)) for _ in range(21)]
+    theirs = [_seconds(lambda: booster.predict(X, pred_contrib=True)) for _ in range(21)]
+    read = [_seconds(lambda: explainer.__wrapped__((text,), (1.0,), FEATURES)) for _ in range(5)]
+    load = [_seconds(lambda: lgb.Booster(model_str=text)) for _ in range(5)]
+    few, contrib, reading, loading = (statistics.median(own) * 1e3 for own in (ours, theirs, read, load))
+    print(
+        f"\n10 rows: ours {few:.0f} ms, pred_contrib {contrib:.0f} ms; "
+        f"before, once a model: ours {reading:.0f} ms, LightGBM {loading:.0f} ms"
+    )
+    with tempfile.TemporaryDirectory(prefix="explain-") as folder:
+        model = Path(folder) / "model.txt"
+        model.write_text(text)
+        command = [sys.executable, "-c", FIRST, str(ROOT), str(model), str(FEATURES)]
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(Path(folder) / "compiled")}
+        first, second = (
+            float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout) for _ in range(2)
+        )
+    print(f"First explanation in a process, imports included: {first:.0f} s once compiled anew, {second:.1f} s later")
+
+
+@contextmanager
+def watched(owner: Any, name: str) -> Iterator[list[float]]:
+    """The seconds of each call of a function while it is watched."""
+    seconds, function = [], getattr(owner, name)
+
+    def timed(*given: Any) -> Any:
+        begin = time.perf_counter()
+        found = function(*given)
+        seconds.append(time.perf_counter() - begin)
+        return found
+
+    setattr(owner, name, timed)
+    try:
+        yield seconds
+    finally:
+        setattr(owner, name, function)
+
+
+def whole_run(
+    columns: dict[str, np.ndarray], booster: lgb.Booster, spent: np.ndarray, options: argparse.Namespace
+) -> None:
+    """Prints what contributions and reasons of a value model cost, part by part."""
+    spending = SpendRegressor(n_estimators=options.trees, num_leaves=_leaves(booster))
+    spend = spending.fit(_head(columns), spent[:LEARNED]).booster_.model_to_string()
+    spread = Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.3,), 0.1)
+    bundle = ModelBundle(
+        kind="value",
+        name="benchmark",
+        features=tuple(columns),
+        task={},
+        gate=Margin(trees=(booster.model_to_string(),), weights=(1.0,)),
+        spend=Margin(trees=(spend,), weights=(1.0,)),
+        spread=spread,
+    )
+    table, shares = pa.table(columns), []
+    explain.contributions(bundle, table.slice(0, 1000))
+    for _ in range(options.runs):
+        with watched(explain, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
+            whole = _seconds(lambda: explain.contributions(bundle, table))
+        shares.append((whole, sum(margins) / whole, sum(predicting) / whole))
+    whole, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
+    print(
+        f"\ncontributions() of a churn and a value number: {options.rows / whole:,.0f} rows/s; {shap:.0%} SHAP of two "
+        f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
+    )
+    few = table.slice(0, min(options.rows, 100_000))
+    part = explain.contributions(bundle, few)["value"]
+    units = ("days", "money", "share", "#order", "number")
+    catalog = [
+        Feature(name, lambda m: m, f"family {i % 25}", name, f"{{value:{units[i % 5]}}} of {name}", "days", unread="-")
+        for i, name in enumerate(columns)
+    ]
+    print(
+        f"reasons(), three each: {few.num_rows / _seconds(lambda: explain.reasons(part, few, catalog, 3)):,.0f} rows/s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""The groups of RFM (recency, frequency, money) as named rules over scores from 1 to 5, each written as text.
+
+A rule such as 'r 4-5, fm 2-3' names ranges of scores: `r`, `f`, `m`, and `fm`, the mean of f and m rounded half up. A
+group is one rule or several. Rules are whole when every combination of scores belongs to exactly one group.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
+
+BEST = 5
+SCORES = ("r", "f", "m", "fm")
+RULE = re.compile(r"\s*([A-Za-z]+)\s*([1-5])\s*(?:-\s*([1-5])\s*)?")
+BUILT_IN = "1"  # the version of these rules
+RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "champions": ("r 5, fm 4-5",),
+        "loyal": ("r 3-4, fm 4-5",),
+        "potential loyalists": ("r 4-5, fm 2-3",),
+        "new": ("r 5, fm 1",),
+        "promising": ("r 4, fm 1",),
+        "need attention": ("r 3, fm 3",),
+        "about to sleep": ("r 3, fm 1-2",),
+        "at risk": ("r 1-2, fm 3-4",),
+        "cannot lose": ("r 1-2, fm 5",),
+        "hibernating": ("r 2, fm 1-2", "r 1, fm 2"),
+        "lost": ("r 1, fm 1",),
+    }
+)
+Box = Mapping[str, tuple[int, int]]
+Cell = tuple[int, int, int]
+
+
+def both(f: int, m: int) -> int:
+    """The score `fm` of two scores: their mean, rounded half up.
+
+    >>> both(5, 4), both(1, 2), both(3, 3)
+    (5, 2, 3)
+    """
+    return (f + m + 1) // 2
+
+
+def parse(rule: str) -> Box:
+    """A rule's ranges by score, both ends inside.
+
+    Raises:
+        ValueError: It is not understood.
+
+    >>> parse("r 4-5, fm 1")
+    {'r': (4, 5), 'fm': (1, 1)}
+    """
+    box: dict[str, tuple[int, int]] = {}
+    for part in rule.split(","):
+        match = RULE.fullmatch(part)
+        name = match[1].lower() if match else ""
+        if match is None:
+            raise ValueError(f"the rule {rule!r} is not understood at {part.strip()!r}: write it like 'r 4-5, fm 2-3'")
+        low, high = int(match[2]), int(match[3] or match[2])
+        if name not in SCORES:
+            raise ValueError(f"the rule {rule!r} names {name!r}; known are {', '.join(SCORES)}")
+        if name in box or low > high:
+            raise ValueError(f"the rule {rule!r} {f'names {name} twice' if name in box else 'has a range backwards'}")
+        box[name] = (low, high)
+    return box
+
+
+def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
+    """The group of every combination (r, f, m) of scores.
+
+    Raises:
+        ValueError: A rule is not understood, two groups claim a combination, or nobody does.
+
+    >>> group_of(RULES)[5, 5, 4], group_of(RULES)[1, 5, 5]
+    ('champions', 'cannot lose')
+    """
+    boxes = {name: [parse(rule) for rule in texts] for name, texts in rules.items()}
+    scores = range(1, BEST + 1)
+    cells = list(product(scores, scores, scores))
+    found = {cell: [name for name, some in boxes.items() if any(_holds(box, cell) for box in some)] for cell in cells}
+    for cell, names in found.items():
+        if len(names) > 1:
+            raise ValueError(f"{_told(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it")
+    missing = [cell for cell, names in found.items() if not names]
+    if missing:
+        more = f" and {len(missing) - 1} more combinations do" if len(missing) > 1 else " does"
+        raise ValueError(f"{_told(missing[0])}{more} not belong to any group; add a rule that claims them")
+    return {cell: names[0] for cell, names in found.items()}
+
+
+def told_by(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
+    """The groups whose rules name a score."""
+    return [name for name, texts in rules.items() if any(score in parse(rule) for rule in texts)]
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint at the known name that was meant, or all of them.
+
+    >>> nearest("champoins", ["champions", "loyal"])
+    "did you mean 'champions'?"
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def _holds(box: Box, cell: Cell) -> bool:
+    r, f, m = cell
+    scores = {"r": r, "f": f, "m": m, "fm": both(f, m)}
+    return all(low <= scores[name] <= high for name, (low, high) in box.items())
+
+
+def _told(cell: Cell) -> str:
+    return " ".join(_parts(cell))
+
+
+def _parts(cell: Cell) -> Iterator[str]:
+    for name, score in zip(SCORES, cell, strict=False):
+        yield f"{name} {score}"

@@ -1,0 +1,213 @@
+"""Cards of segments: size, worth, risk, what became of such customers, what sets them apart, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import rankdata
+
+from features.feature import Feature
+from features.phrases import say
+from serving.shares import wilson
+from training.levels import FEWEST_CUSTOMERS
+
+SHOWN = 3
+APART = 0.1  # how far from even odds a segment's customers must lie above or below the others
+FEWEST_TOLD = 10  # customers of a segment in the sample below which nothing is said to set it apart
+TREATMENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "champions": "reward them and ask for reviews and referrals; no discounts, they buy anyway",
+        "loyal": "offer more of what they like and a place in the loyalty programme",
+        "potential loyalists": "recommend what goes with their purchases; invite them to the loyalty programme",
+        "new": "welcome them, help with the first steps, and invite a second order soon",
+        "promising": "make the brand known and give a small reason to come back",
+        "need attention": "a limited offer on what they bought before, while they are still near",
+        "about to sleep": "remind them of what is new and popular before the habit is gone",
+        "at risk": "a personal message with a reason to return; ask what went wrong",
+        "cannot lose": "call or write personally and win them back: they were among the best",
+        "hibernating": "a cheap reminder at most; spend no more than their value at risk bears",
+        "lost": "no spending beyond a cheap attempt to win them back",
+        "growing": "keep what works; offer more variety and larger sizes",
+        "mature": "keep them content; no discounts without a reason",
+        "declining": "find out why the pace fell, and act before they fall silent",
+        "dormant": "one attempt to wake them with their favourites, then let go",
+        "high": "the best service, and first in line when budgets are short",
+        "middle": "room to grow: recommend and bundle",
+        "low": "automated and cheap contacts only",
+        "save first": "act now: they are worth it, and likelier to leave than to stay",
+        "let go": "no spending: likely to leave, and little is at stake",
+        "keep": "keep them content; no discounts, they are likely to stay",
+        "grow": "recommend and bundle to raise what they spend",
+        "maintain": "automated contacts only",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the score table says of customers: risk, and value and value at risk (n,) or None without money."""
+
+    churn: np.ndarray
+    value: np.ndarray | None
+    value_at_risk: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the customers of an earlier cutoff: their groups (n,), and whether they left (n,)."""
+
+    cutoff: str
+    codes: np.ndarray
+    churned: np.ndarray
+
+
+def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None) -> list[dict[str, Any]]:
+    """Size, share, risk, value and value at risk of each group, and how many of it left after an earlier cutoff.
+
+    Args:
+        codes: Group of each customer (n,).
+        size: How many groups.
+        worth: Of the same customers.
+        outcome: Of an earlier cutoff whose outcome is known.
+    """
+    count = np.bincount(codes, minlength=size)
+    sums = {"churn": worth.churn, "value": worth.value, "value_at_risk": worth.value_at_risk}
+    totals = {name: None if x is None else np.bincount(codes, weights=x, minlength=size) for name, x in sums.items()}
+    found = [
+        {
+            "customers": int(count[g]),
+            "share": float(count[g] / max(len(codes), 1)),
+            "churn_probability": _over(totals["churn"], count, g),
+            "value": None if totals["value"] is None else float(totals["value"][g]),
+            "value_mean": _over(totals["value"], count, g),
+            "value_at_risk": None if totals["value_at_risk"] is None else float(totals["value_at_risk"][g]),
+        }
+        for g in range(size)
+    ]
+    for row, left in zip(found, _left(outcome, size), strict=True):
+        row |= left
+    return found
+
+
+def _over(total: np.ndarray | None, count: np.ndarray, group: int) -> float | None:
+    return None if total is None or not count[group] else float(total[group] / count[group])
+
+
+def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
+    """Of those who stood in each group at an earlier cutoff, how many left; nulls where that is not known."""
+    names = ("left_cutoff", "left_of", "left_share", "left_low", "left_high")
+    if outcome is None:
+        yield from ({name: None for name in names} for _ in range(size))
+        return
+    of = np.bincount(outcome.codes, minlength=size)
+    left = np.bincount(outcome.codes, weights=outcome.churned, minlength=size)
+    low, high = wilson(left, of)
+    for g in range(size):
+        share = (left[g] / of[g], low[g], high[g]) if of[g] else (None,) * 3
+        yield dict(zip(names, (outcome.cutoff, int(of[g]), *share), strict=True))
+
+
+def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature]) -> list[list[str]]:
+    """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
+
+    A number sets a group apart by how likely one of the group has more of it than one of the others (ties count half);
+    a level by how much more often the group has it. Who has no value is left
+    out, and nothing is said of a group of which most have none.
+
+    Args:
+        codes: Group of each customer (n,).
+        size: How many groups.
+        rows: Their features (n rows).
+        features: Those that are looked at.
+    """
+    found: list[list[tuple[float, str, str]]] = [[] for _ in range(size)]
+    for feature in features:
+        if feature.unit == "level":
+            told = _levels(codes, size, rows[feature.name], feature)
+        else:
+            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature)
+        for group, strength, text in told:
+            found[group].append((strength, feature.family, text))
+    return [_clearest(some) for some in found]
+
+
+def _clearest(found: list[tuple[float, str, str]]) -> list[str]:
+    best: dict[str, str] = {}
+    for _, family, text in sorted(found, key=lambda item: -item[0]):
+        best.setdefault(family, text)
+    return list(best.values())[:SHOWN]
+
+
+def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> Iterator[tuple[int, float, str]]:
+    known = ~np.isnan(x)
+    x, groups = x[known], codes[known]
+    if not len(x):
+        return
+    ranks, everyone = rankdata(x), np.bincount(codes, minlength=size)
+    for group in range(size):
+        inside = groups == group
+        n, others = int(inside.sum()), int((~inside).sum())
+        if min(n, others) < FEWEST_TOLD or 2 * n < everyone[group]:
+            continue
+        more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
+        own, rest = _middles(x[inside], x[~inside])
+        said, beside = spoken(own, feature.unit), spoken(rest, feature.unit)
+        if abs(more) >= APART and said != beside:
+            yield group, abs(more), f"{feature.phrase}: {said} against {beside}"
+
+
+def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
+    """Both medians, or both means where a median is 0 and says little."""
+    middles = float(np.median(own)), float(np.median(rest))
+    return middles if all(middles) else (float(np.mean(own)), float(np.mean(rest)))
+
+
+def _levels(
+    codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature
+) -> Iterator[tuple[int, float, str]]:
+    coded = column.combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    place = np.asarray(coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False))
+    if not names:
+        return
+    counts = np.bincount(codes * (len(names) + 1) + place, minlength=size * (len(names) + 1))
+    counts = counts.reshape(size, -1)[:, :-1]
+    n, often = counts.sum(axis=1), counts.sum(axis=0) >= FEWEST_CUSTOMERS  # a rare text could be a name
+    for group in range(size):
+        others = n.sum() - n[group]
+        if min(n[group], others) < FEWEST_TOLD or not often.any():
+            continue
+        own, rest = counts[group] / n[group], (counts.sum(axis=0) - counts[group]) / others
+        ahead = np.where(often, own - rest, -1.0)
+        best = max(range(len(names)), key=lambda level: (ahead[level], names[level]))
+        if ahead[best] / 2 >= APART:
+            told = f"{feature.phrase} is {names[best]}: {own[best]:.0%} against {rest[best]:.0%}"
+            yield group, float(ahead[best] / 2), told
+
+
+def spoken(number: float, unit: str) -> str:
+    """A number of a unit for a card.
+
+    >>> spoken(2.5, "orders"), spoken(12.0, "days"), spoken(0.256, "share"), spoken(3.0, "count")
+    ('2.5', '12 days', '26%', '3')
+    """
+    if unit in ("money", "share", "days"):
+        return say(number, unit)
+    return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
+
+
+def treatment(name: str, own: Mapping[str, str], mostly: str = "") -> str:
+    """What to do with the customers of a group: the config's words, or ours; '' where neither names it.
+
+    Args:
+        name: Of the group.
+        own: The config's, by name.
+        mostly: The named group that most of a micro-segment belong to, whose treatment it takes.
+    """
+    words = {**TREATMENTS, **own}
+    return words.get(name) or words.get(mostly, "")
