@@ -210,24 +210,16 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @cli.command()
 @click.option("--cutoff", type=_Day(), required=True, help="Score the cohort as known before this day.")
 @click.option("--contributions", is_flag=True, help="Also write every feature's contribution.")
+@click.option("--resume", is_flag=True, help="Go on with a run of the same that ended early.")
 @click.pass_obj
-def score(path: str, cutoff: date, contributions: bool) -> None:
-    """Score every customer of a cutoff's cohort, with reasons."""
+def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
+    """Score every customer of a cutoff's cohort, with reasons; nothing is done where nothing is new."""
     from serving.score import score as run
 
-    scores = run(load(path), cutoff, contributions)
-    _closing(f"{scores.folder}: {scores.manifest['customers']:,} customers", f"regulars report --cutoff {cutoff}", path)
-
-
-@cli.command()
-@click.option("--cutoff", type=_Day(), required=True, help="For the cohort as known before this day.")
-@click.pass_obj
-def uplift(path: str, cutoff: date) -> None:
-    """Say what each action would change for every customer of a cutoff's cohort."""
-    from serving import effects
-
-    found = effects.write(load(path), cutoff)
-    _closing(f"{found.file}: {effects.describe(found)}", f"regulars score --cutoff {cutoff}", path)
+    scores = run(load(path), cutoff, contributions, resume)
+    click.echo("\n".join(scores.notes), nl=bool(scores.notes))
+    there = f"{scores.folder}: {scores.manifest['customers']:,} customers"
+    _closing(there, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
 
 @cli.command()
@@ -241,6 +233,17 @@ def segments(path: str, cutoff: date | None) -> None:
     made = segment_customers(load(path), cutoff)
     click.echo(describe(made))
     _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), required=True, help="For the cohort as known before this day.")
+@click.pass_obj
+def uplift(path: str, cutoff: date) -> None:
+    """Say what each action would change for every customer of a cutoff's cohort."""
+    from serving import effects
+
+    found = effects.write(load(path), cutoff)
+    _closing(f"{found.file}: {effects.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command()
@@ -319,10 +322,10 @@ def _moved(moved: Any, path: str) -> None:
     _closing(f"{after}, champion (before: {before})", "regulars score --cutoff D", path)
 
 
-def _closing(written: str, then: str, path: str) -> None:
+def _closing(written: str, then: str, path: str, word: str = "written") -> None:
     """What was written where, and what to run next, as it can be typed here."""
     option = "" if path == "regulars.toml" else f" -c {shlex.quote(path)}"
-    click.echo(f"\nwritten: {written}\nnext:    {then.replace('regulars', _typed() + option, 1)}")
+    click.echo(f"\n{word + ':':<9}{written}\nnext:    {then.replace('regulars', _typed() + option, 1)}")
 
 
 def _typed() -> str:

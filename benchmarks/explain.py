@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,24 @@ def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
     print(f"First explanation in a process, imports included: {first:.0f} s once compiled anew, {second:.1f} s later")
 
 
+@contextmanager
+def watched(owner: Any, name: str) -> Iterator[list[float]]:
+    """The seconds of each call of a function while it is watched."""
+    seconds, function = [], getattr(owner, name)
+
+    def timed(*given: Any) -> Any:
+        begin = time.perf_counter()
+        found = function(*given)
+        seconds.append(time.perf_counter() - begin)
+        return found
+
+    setattr(owner, name, timed)
+    try:
+        yield seconds
+    finally:
+        setattr(owner, name, function)
+
+
 def whole_run(
     columns: dict[str, np.ndarray], booster: lgb.Booster, spent: np.ndarray, options: argparse.Namespace
 ) -> None:
@@ -180,28 +199,16 @@ def whole_run(
         spend=Margin(trees=(spend,), weights=(1.0,)),
         spread=spread,
     )
-    table, spent_in = pa.table(columns), {"margins": 0.0}
-    margins = explain._margins
-
-    def timed(*given: Any) -> Any:
-        begin = time.perf_counter()
-        found = margins(*given)
-        spent_in["margins"] += time.perf_counter() - begin
-        return found
-
-    explain._margins = timed
-    lines = []
+    table, shares = pa.table(columns), []
     explain.contributions(bundle, table.slice(0, 1000))
     for _ in range(options.runs):
-        spent_in["margins"] = 0.0
-        whole = _seconds(lambda: explain.contributions(bundle, table))
-        predict = _seconds(lambda: bundle.predict(table))
-        lines.append((whole, spent_in["margins"] / whole, predict / whole))
-    explain._margins = margins
-    whole, shap, predict = (statistics.median(own) for own in zip(*lines, strict=True))
+        with watched(explain, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
+            whole = _seconds(lambda: explain.contributions(bundle, table))
+        shares.append((whole, sum(margins) / whole, sum(predicting) / whole))
+    whole, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
     print(
         f"\ncontributions() of a churn and a value number: {options.rows / whole:,.0f} rows/s; {shap:.0%} SHAP of two "
-        f"margins, {predict:.0%} predict, {max(0.0, 1 - shap - predict):.0%} sharing out to probability and money"
+        f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
     )
     few = table.slice(0, min(options.rows, 100_000))
     part = explain.contributions(bundle, few)["value"]

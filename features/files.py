@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -10,6 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import UsageError
+
+AT_WORKING_FOLDER = -100  # AT_FDCWD
+EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
@@ -23,14 +29,14 @@ def file_in_place(target: Path, name: Callable[[Path], str] | None = None) -> It
     Raises:
         UsageError: The place cannot be written to.
     """
-    with _writable(target):
+    with writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, beside_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
         os.close(handle)
     beside = Path(beside_name)
     try:
         yield beside
-        with _writable(target):
+        with writable(target):
             beside.replace(target if name is None else target.with_name(name(beside)))
     finally:
         beside.unlink(missing_ok=True)
@@ -43,32 +49,66 @@ def folder_in_place(target: Path) -> Iterator[Path]:
     Raises:
         UsageError: The place cannot be written to.
     """
-    with _writable(target):
+    with writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         yield beside
-        with _writable(target):
-            if target.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-                target.rename(old / "was")
-                beside.rename(target)
-                shutil.rmtree(old)
-            else:
-                beside.rename(target)
+        put_in_place(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_whole(target: Path, text: str) -> None:
     """Writes a text file, whole or not at all; raises UsageError where it cannot."""
-    with file_in_place(target) as beside, _writable(target):
+    with file_in_place(target) as beside, writable(target):
         beside.write_text(text, encoding="utf-8")
 
 
+def put_in_place(beside: Path, target: Path) -> None:
+    """Renames a folder to its place; the folder that was there changes places with it in one instant, and is removed.
+
+    Both are on one file system. Where that cannot exchange names the old folder is renamed first, and for that moment
+    there is none.
+
+    Raises:
+        UsageError: The place cannot be written to.
+    """
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            beside.rename(target)
+            return
+        if not _exchanged(beside, target):
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+            target.rename(old / "was")
+            beside.rename(target)
+            beside = old
+        if beside.is_symlink() or beside.is_file():
+            beside.unlink()
+        else:
+            shutil.rmtree(beside)
+
+
 @contextmanager
-def _writable(target: Path) -> Iterator[None]:
+def writable(target: Path, advice: str = "give another place or make room") -> Iterator[None]:
+    """Turns an OSError inside into a UsageError that names the place and says what to do."""
     try:
         yield
     except OSError as problem:
-        raise UsageError(f"{target} cannot be written: {problem.strerror}; give another place or make room") from None
+        raise UsageError(f"{target} cannot be written: {problem.strerror or problem}; {advice}") from None
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Lets two paths change places in one instant; False where the system or the file system cannot."""
+    system = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(one), os.fsencode(other)
+    if hasattr(system, "renameat2"):
+        failed = system.renameat2(AT_WORKING_FOLDER, paths[0], AT_WORKING_FOLDER, paths[1], EXCHANGE)
+    elif hasattr(system, "renamex_np"):
+        failed = system.renamex_np(*paths, EXCHANGE)
+    else:
+        return False
+    if failed and (code := ctypes.get_errno()) not in CANNOT:
+        raise OSError(code, os.strerror(code), str(other))
+    return not failed

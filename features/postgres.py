@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+Cursor = dbapi.Cursor
 TIMEOUT = 10  # seconds to connect
 PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
 MOMENTS = {"date", "timestamp", "timestamptz"}
@@ -25,6 +26,10 @@ ADVICE = {
     "timeout expired": "check host, port and firewall; connect_timeout=SECONDS in the URL waits longer",
     "statement timeout": "let the query read less, or raise statement_timeout for this user",
     "permission denied": "grant this user SELECT on what is read",
+}
+WRITING = {
+    "permission denied": "grant this user INSERT, SELECT and DELETE on the table, and TEMPORARY on the database",
+    "No space left": "make room on the server",
 }
 LOST = re.compile(r"terminating connection|server closed the connection|connection (reset|lost|not open)|no COPY in")
 
@@ -78,8 +83,26 @@ def connect(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
         yield cursor
 
 
-def reason(text: str, code: str) -> tuple[str, bool]:
+@contextmanager
+def writing(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
+    """A cursor in a transaction that stands when the block ends well, and of which nothing is left when it does not.
+
+    Args:
+        url: As in the config, without a password.
+        password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
+    """
+    with dbapi.connect(_address(url, password)) as connection, connection.cursor() as cursor:
+        yield cursor
+        connection.commit()
+
+
+def reason(text: str, code: str, writing: bool = False) -> tuple[str, bool]:
     """What PostgreSQL or its driver says, in one line, what to do, and whether the SQL is at fault.
+
+    Args:
+        text: What it says.
+        code: Its SQLSTATE, if it gives one.
+        writing: Whether rows were to be written, of which a constraint would quote one.
 
     >>> reason('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
     ('could not translate host name "db": unknown; check the host in the URL', False)
@@ -92,9 +115,13 @@ def reason(text: str, code: str) -> tuple[str, bool]:
     said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
     if code.startswith("22"):
         said = re.sub(r'"[^"]*"', "(a value)", said)
+    if writing:
+        said = re.split(r";? *(DETAIL|CONTEXT): ", said)[0]
     if LOST.search(said):
-        said = f"the connection was lost in mid-read ({said}); nothing was kept, run the command again"
-    advice = next((f"; {repair}" for sign, repair in ADVICE.items() if sign in said), "")
+        doing = "mid-write" if writing else "mid-read"
+        said = f"the connection was lost in {doing} ({said}); nothing was kept, run the command again"
+    known = {**ADVICE, **WRITING} if writing else ADVICE
+    advice = next((f"; {repair}" for sign, repair in known.items() if sign in said), "")
     return said + advice, code.startswith("42") and code != "42501"
 
 

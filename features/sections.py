@@ -268,7 +268,31 @@ class ServingConfig(Section):
     output: str = Field("output", description="folder for scores, contributions and reports")
     reasons: int = Field(3, ge=1, le=20, description="reasons given for each number")
     interval: float = Field(0.8, gt=0, lt=1, description="probability inside value_low to value_high")
-    chunk: int = Field(100_000, ge=1, description="customers in one part file")
+    chunk: int = Field(100_000, ge=1, description="customers in one part file, and at work at a time")
+    csv: bool = Field(False, description="whether scores are written as CSV too, for spreadsheets")
+    database: str = Field("", description="URL of a PostgreSQL that gets the scores too; empty: none")
+    table: str = Field("regulars_scores", description="its table, such as 'sales.scores'; made where there is none")
+    password_env: str = Field("", description="environment variable with the password; empty: PGPASSWORD, ~/.pgpass")
+
+    def target(self) -> Source:
+        """The table that gets the scores."""
+        return Source("serving", self.database, self.table, password_env=self.password_env)
+
+    @model_validator(mode="after")
+    def _check(self) -> ServingConfig:
+        if not self.database:
+            if self.password_env:
+                raise ValueError("password_env belongs to database, which is not given")
+            return self
+        if self.target().database != "postgresql":
+            raise ValueError("database is not PostgreSQL: expected postgresql://user@host:5432/dbname")
+        if not self.table:
+            raise ValueError("table must not be empty")
+        try:
+            self.target().check()
+        except ValueError as problem:
+            raise ValueError(str(problem).replace("source ", "database ", 1)) from None
+        return self
 
 
 Rules = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -34,7 +34,7 @@ from features.subscriptions import whole_terms
 from features.tables import Tables
 from features.task import Task, Window
 
-__all__ = ["KEYS", "Plan", "Snapshots", "build", "build_file", "from_config", "plan"]
+__all__ = ["KEYS", "Plan", "Reading", "Snapshots", "build", "build_file", "from_config", "plan", "reading"]
 
 GRACE = Window(7)
 
@@ -86,6 +86,24 @@ class Plan:
     rows: ibis.Table
     features: tuple[Feature, ...]
     reused: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A log that was read, and what is known of a cutoff's features before they are built.
+
+    Attributes:
+        features: The features, in the order of their columns.
+        fingerprint: As that of `Snapshots`, and so are `data_fingerprint` and `own`.
+        write: Builds the rows of `Snapshots` without labels into Parquet at a path where nothing is: one file with
+            DuckDB, a folder of parts with Spark. Collects nothing.
+    """
+
+    features: tuple[Feature, ...]
+    fingerprint: str
+    data_fingerprint: str
+    own: str
+    write: Callable[[Path], None]
 
 
 def build(
@@ -221,6 +239,29 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
             engine.write(planned.rows, beside)
     written = ds.dataset(out, format="parquet")
     return written.count_rows(), len(written.schema), planned.reused
+
+
+@contextmanager
+def reading(config: Config, cutoff: date) -> Iterator[Reading]:
+    """A config's log, read: whether anything is new can be asked before the features of a cutoff are built.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: The cutoff lies outside the log, or the user's own features cannot be used.
+    """
+    with opened(config, [cutoff]) as (engine, tables, wanted, own):
+        task = config.task.task()
+        _refuse_outside(tables, wanted)
+        features = (*catalog(task, tables.contract), *own.features)
+
+        def write(target: Path) -> None:
+            planned = plan(tables, task, wanted, engine, own=own, with_labels=False, shelf=open_shelf(config))
+            if engine.writes_folders:
+                target.mkdir()
+            engine.write(planned.rows, target)
+
+        fingerprint = _fingerprint(tables, task, features, own.digest)
+        yield Reading(features, fingerprint, tables.fingerprint, own.digest, write)
 
 
 @contextmanager

@@ -291,7 +291,7 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
     found = joined.select(
         customer_id=joined.customer_id,
         cutoff=joined.cutoff.cast("timestamp"),
-        returned=(churn_of(joined, contractual=False) == 0).cast("int64"),
+        returned=1 - churn_of(joined, contractual=False),
         value=money_of(joined, has_amount, contractual=False),
     )
     return engine.arrow(found).to_pandas()

@@ -18,6 +18,7 @@ from serving.feasible import cheapest, conflict
 from serving.prices import Dual, Options, dual
 
 CLOSE = 1e-5  # a gap that is not worth another search
+MIDDLE, FAR = 10_000, 1e-4  # options that are still solved whole where the gap stays wider than this
 CORE = 150  # customers at the margin who are chosen exactly
 
 
@@ -150,6 +151,8 @@ def _allocate(options: Options, takers: Options, found: Dual, choice: np.ndarray
         )
     if takers.gains.size > SMALL and bound - options.gained(choice) > CLOSE * abs(bound):
         choice = improve(options, choice, options.after_prices(found.prices), CORE)
+        if takers.gains.size <= MIDDLE and bound - options.gained(choice) > FAR * abs(bound):
+            choice, bound = _exactly(options, takers, choice, bound)
     gain, used = options.gained(choice), options.used(choice)
     return Allocation(choice, gain, float(used[0]), max(bound, gain), found.prices, used)
 

@@ -28,7 +28,7 @@ APART = 0.4  # scaled distance from the middle from which a feature sets a group
 CLEAR = 0.6  # stability below which groups are said to blur
 FEWEST = 60  # customers below which no groups are sought
 CHUNK = 100_000
-JOIN = "; "
+JOIN, WORDS = "; ", 2
 
 
 @dataclass(frozen=True)
@@ -163,18 +163,37 @@ def _agreement(X: np.ndarray, k: int, seed: int) -> dict[str, Any]:
 
 
 def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
-    """The largest number of groups whose interval reaches the agreement of the most stable number."""
-    best = max(row["agreement"] for row in stability)
-    return max(row["k"] for row in stability if row["high"] >= best)
+    """The largest number of groups whose interval reaches the agreement of the best; where all blur, the best alone.
+
+    >>> rows = [{"k": 2, "agreement": 0.9, "high": 0.95}, {"k": 3, "agreement": 0.8, "high": 0.91}]
+    >>> _most_stable(rows), _most_stable([{**row, "agreement": row["agreement"] / 2} for row in rows])
+    (3, 2)
+    """
+    best = max(stability, key=lambda row: row["agreement"])
+    if best["agreement"] < CLEAR:
+        return int(best["k"])
+    return max(row["k"] for row in stability if row["high"] >= best["agreement"])
 
 
 def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of the groups: what lies farthest from the middle of all, as many features as tell the names apart."""
-    for words in range(2, len(scales) + 1):
-        names = [_name(scales, centre, phrases, words) for centre in centres]
-        if len({frozenset(name.split(JOIN)) for name in names}) == len(names):
-            return tuple(names)
-    return tuple(f"{name} ({place})" for place, name in enumerate(names, start=1))
+    """Names of the groups: what lies farthest from the middle of all, with more words only where two are alike."""
+    words = np.full(len(centres), WORDS)
+    names = [_name(scales, centre, phrases, WORDS) for centre in centres]
+    for _ in range(WORDS, len(scales)):
+        words += _shared(names)
+        names = [_name(scales, centre, phrases, n) for centre, n in zip(centres, words, strict=True)]
+    alike = _shared(names)
+    return tuple(f"{name} ({n})" if same else name for n, (name, same) in enumerate(zip(names, alike, strict=True), 1))
+
+
+def _shared(names: Sequence[str]) -> np.ndarray:
+    """Whether each name (k,) says the same as another, in whatever order.
+
+    >>> _shared(["a; b", "c", "b; a"]).tolist()
+    [True, False, True]
+    """
+    said = [frozenset(name.split(JOIN)) for name in names]
+    return np.array([said.count(own) > 1 for own in said])
 
 
 def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str], words: int) -> str:

@@ -13,13 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import Row
 from training.bundle import Margin, ModelBundle
-from training.levels import FEWEST_CUSTOMERS
 
 SLICE = 8192  # rows worked on at once, where what lies between would fill the memory
 # Nodes of the quadrature, up to this length of the path: the error stays below 1e-12 of the number.
@@ -133,30 +130,6 @@ def _chosen(
     return found
 
 
-def drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
-    """What drives a number over all customers, strongest first: mean size of each contribution, and its direction.
-
-    Returns:
-        feature, phrase, family, strength (mean absolute contribution) and direction (rank correlation of the
-        feature with its contribution, in [-1, 1]; positive: more of it raises the number). A feature of levels has
-        the direction 0, and says which level raises the number most (`highest`) and least (`lowest`).
-    """
-    strength = np.abs(part.values).mean(axis=0)
-    rows = []
-    for place in np.argsort(-strength, kind="stable"):
-        feature = catalog[place]
-        rows.append(
-            {
-                "feature": feature.name,
-                "phrase": feature.phrase,
-                "family": feature.family,
-                "strength": float(strength[place]),
-                **_way(feature, features[feature.name], part.values[:, place]),
-            }
-        )
-    return [row for row in rows if row["strength"] > 0]
-
-
 class _Row(dict[str, Any]):
     """One customer's features, read from the columns only when a reading asks for them."""
 
@@ -222,22 +195,3 @@ def _by_nodes(
         by_spend += value
         by_gate -= value * (1 - back)
     return by_gate, by_spend
-
-
-def _way(feature: Feature, column: pa.ChunkedArray, contribution: np.ndarray) -> dict[str, Any]:
-    """Which way a feature moves a number; levels that few customers have are not named."""
-    if feature.dtype != "string":
-        return {"direction": _direction(column.to_numpy().astype(float), contribution)}
-    rows = pa.table({"level": column, "share": contribution}).filter(column.is_valid())
-    means = rows.group_by("level", use_threads=False).aggregate([("share", "mean"), ("share", "count")])
-    common = means.filter(pc.greater_equal(means["share_count"], FEWEST_CUSTOMERS))
-    names = common.sort_by([("share_mean", "descending"), ("level", "ascending")])["level"].to_pylist()
-    return {"direction": 0.0, **({"highest": names[0], "lowest": names[-1]} if len(names) > 1 else {})}
-
-
-def _direction(column: np.ndarray, contribution: np.ndarray) -> float:
-    known = ~np.isnan(column)
-    a, b = column[known], contribution[known]
-    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -1,29 +1,39 @@
-"""The compiled loops of serving.treeshap: paths merged by feature, leaves in groups, tables and sums.
+"""The compiled loops of serving.treeshap over rows: bins, tables and sums.
 
 Everything here is plain arithmetic in a fixed order, without fast-math: NaN is a bin like any other.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 LARGEST = 8192  # states of a group that has a table: 64 KiB for each of its features
-DEAR = 1000.0
 STRIP = 128  # rows that a group without a table is computed for at once
-TOGETHER = 64  # leaves of a group at most: one bit each
 ZERO = float(np.float32(1e-35))  # LightGBM takes smaller numbers for 0
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """The function in machine code, kept for the next process where a folder can be written."""
+    """The function in machine code, kept for the next process where there is a folder to write to."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found no folder to write to: compile in each process
+    except RuntimeError:  # numba found none
+        _warn()
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+@lru_cache(maxsize=1)
+def _warn() -> None:
+    """Says once that every process has to compile."""
+    logging.getLogger(__name__).warning(
+        "the compiled code of explanations cannot be kept, so each process compiles it again, which takes some ten "
+        "seconds: let NUMBA_CACHE_DIR name a folder that can be written"
+    )
 
 
 Array = np.ndarray
@@ -79,267 +89,6 @@ def bin_column(column: Array, breaks: Array, out: Array) -> None:
             half = size >> 1
             low, size = (low + half + 1, size - half - 1) if breaks[low + half] < x else (low, half)
         out[row] = low
-
-
-@compiled
-def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_left: Array, sides: Array) -> bool:
-    """Whether a bin of a node's column goes left there; the last of `bins` bins is that of NaN."""
-    if place == bins - 1:
-        return nan_left[node]
-    if side[node] >= 0:
-        return sides[side[node] + place]
-    return place <= cut[node]
-
-
-@compiled
-def regions(feature: Array, left: Array, right: Array, columns: int, top: Array) -> None:
-    """Writes the topmost node (nodes,) of the region of each node: a region is connected, its leaves make a group.
-
-    From the bottom up, a node joins the regions of its children where that makes looking at the tables cheaper.
-    """
-    nodes = len(feature)
-    above = np.zeros((nodes, columns), np.bool_)
-    for node in range(nodes):
-        for side in range(2):
-            child = right[node] if side else left[node]
-            for column in range(columns if child >= 0 else 0):
-                above[child, column] = above[node, column] or column == feature[node]
-    counts = np.zeros((nodes, columns), np.int64)
-    leaves, cost = np.zeros(nodes, np.int64), np.zeros(nodes)
-    joins = np.zeros(nodes, np.int64)  # 1: that of the left child, 2: of the right one, 3: both
-    trial = np.zeros(columns, np.int64)
-    for node in range(nodes - 1, -1, -1):
-        own = int(left[node] < 0) + int(right[node] < 0)
-        best = np.inf
-        for choice in range(4):
-            if (choice & 1 and left[node] < 0) or (choice & 2 and right[node] < 0):
-                continue
-            for column in range(columns):
-                trial[column] = int(column == feature[node])
-            held, total = own, 0.0
-            for side in range(2):
-                child = right[node] if side else left[node]
-                if child >= 0 and choice >> side & 1:
-                    held += leaves[child]
-                    for column in range(columns):
-                        trial[column] += counts[child, column]
-                elif child >= 0:
-                    total += cost[child]
-            own_price = _price(trial, above, node, held, choice > 0)
-            if total + own_price < best:
-                best, cost[node] = total + own_price, own_price
-                joins[node], leaves[node] = choice, held
-                for column in range(columns):
-                    counts[node, column] = trial[column] if held > 0 else 0
-    for node in range(nodes):
-        for side in range(2):
-            child = right[node] if side else left[node]
-            if child >= 0:
-                top[child] = top[node] if joins[node] >> side & 1 else child
-
-
-@compiled
-def _price(counts: Array, above: Array, node: int, leaves: int, joined: bool) -> float:
-    """What a group costs a row, in looks; without end where it would be too large."""
-    if leaves == 0:
-        return 0.0
-    features, size = 0, 1.0
-    for column in range(len(counts)):
-        states = 1 + counts[column] + int(above[node, column])
-        if states > 1:
-            features += 1
-            size *= states
-    if joined and (size > LARGEST or leaves > TOGETHER):
-        return np.inf
-    return features * (1 + min(size, LARGEST) / DEAR)
-
-
-@compiled
-def plan_tree(
-    used: Array,
-    local: Array,
-    left: Array,
-    right: Array,
-    cover: Array,
-    cut: Array,
-    side: Array,
-    nan_left: Array,
-    sides: Array,
-    value: Array,
-    leaf_cover: Array,
-    bins: Array,
-) -> tuple[Array, ...]:
-    """One tree's part of `Groups`, with counts in the place of starts.
-
-    Args:
-        used: The columns it looks at.
-        local: Of its nodes, the place of their column in `used`.
-        left, right, cover, cut, side, nan_left: Of its nodes, as in `serving.forest.Forest`.
-        sides: Of the forest.
-        value, leaf_cover: Of its leaves.
-        bins: Of each column, how many bins it has, NaN's included.
-    """
-    nodes = len(local)
-    parent, at_left = np.full(2 * nodes + 1, -1), np.zeros(2 * nodes + 1, np.bool_)  # leaf l is at nodes + l
-    for node in range(nodes):
-        for way in range(2):
-            child = right[node] if way else left[node]
-            at = child if child >= 0 else nodes + ~child
-            parent[at], at_left[at] = node, way == 0
-    top = np.zeros(nodes, np.int64)
-    regions(local, left, right, len(used), top)
-    starts, bounds = _stretches(local, used, cut, side, nan_left, sides, bins)
-    # Leaves in the order of their groups, and the features of each leaf from the root down.
-    of, order, ordered = np.empty(nodes + 1, np.int64), np.empty(nodes + 1, np.int64), 0
-    for leaf in range(nodes + 1):
-        of[leaf] = top[parent[nodes + leaf]]
-    for node in range(nodes):
-        for leaf in range(nodes + 1):
-            if of[leaf] == node:
-                order[ordered] = leaf
-                ordered += 1
-    widest = 0
-    for f in range(len(used)):
-        widest = max(widest, starts[f + 1] - starts[f])
-    share = np.ones((nodes + 1, len(used)))
-    has = np.zeros((nodes + 1, len(used)), np.bool_)
-    keeps = np.ones((nodes + 1, len(used), widest), np.bool_)
-    for leaf in range(nodes + 1):
-        at, below = nodes + leaf, leaf_cover[leaf]
-        while parent[at] >= 0:
-            node = parent[at]
-            f = local[node]
-            has[leaf, f] = True
-            share[leaf, f] *= below / cover[node]
-            for s in range(starts[f + 1] - starts[f]):
-                goes = goes_left(node, bounds[starts[f] + s], bins[used[f]], cut, side, nan_left, sides)
-                keeps[leaf, f, s] &= goes == at_left[at]
-            at, below = node, cover[node]
-    return _grouped(used, of, order, value, share, has, keeps, starts, bounds)
-
-
-@compiled
-def _stretches(
-    local: Array, used: Array, cut: Array, side: Array, nan_left: Array, sides: Array, bins: Array
-) -> tuple[Array, Array]:
-    """Where each column's stretches of bins begin that the tree's nodes tell apart: starts (columns + 1,) and bins."""
-    starts = np.zeros(len(used) + 1, np.int64)
-    bounds = np.empty(int(bins[used].sum()), np.int64)
-    count = 0
-    for f in range(len(used)):
-        total = bins[used[f]]
-        marks = np.zeros(total + 1, np.bool_)
-        marks[0] = marks[total - 1] = True
-        for node in range(len(local)):
-            if local[node] != f:
-                continue
-            if side[node] < 0:
-                marks[cut[node] + 1] = True
-                continue
-            for place in range(1, total - 1):
-                if sides[side[node] + place] != sides[side[node] + place - 1]:
-                    marks[place] = True
-        for place in range(total):
-            if marks[place]:
-                bounds[count] = place
-                count += 1
-        starts[f + 1] = count
-    return starts, bounds
-
-
-@compiled
-def _grouped(
-    used: Array,
-    of: Array,
-    order: Array,
-    value: Array,
-    share: Array,
-    has: Array,
-    keeps: Array,
-    starts: Array,
-    bounds: Array,
-) -> tuple[Array, ...]:
-    """The tree's groups, from what is known of each of its leaves."""
-    leaves, columns = has.shape
-    most = int(has.sum())
-    wide = most * keeps.shape[2]
-    g_features, g_leaves, g_sizes = np.zeros(leaves, np.int64), np.zeros(leaves, np.int64), np.ones(leaves)
-    feature, first = np.empty(most, np.int64), np.empty(most, np.int64)
-    count, stride = np.empty(most, np.int64), np.empty(most, np.int64)
-    steps = np.zeros(most, np.int64)
-    mask = np.empty(wide, np.uint64)
-    bin_, step = np.empty(wide, np.int64), np.empty(wide, np.int64)
-    l_features = np.zeros(leaves, np.int64)
-    place, l_share = np.empty(most, np.int64), np.empty(most)
-    groups, n_gf, n_mask, n_step, n_lf = -1, 0, 0, 0, 0
-    begin = 0
-    while begin < leaves:
-        end = begin
-        while end < leaves and of[order[end]] == of[order[begin]] and end - begin < TOGETHER:
-            end += 1
-        groups += 1
-        g_leaves[groups] = end - begin
-        where = np.full(columns, -1)
-        for f in range(columns):
-            any_leaf = False
-            for i in range(begin, end):
-                any_leaf |= has[order[i], f]
-            if not any_leaf:
-                continue
-            where[f] = g_features[groups]
-            g_features[groups] += 1
-            feature[n_gf] = used[f]
-            known, last = n_mask, -1
-            for s in range(starts[f + 1] - starts[f]):
-                bits = np.uint64(0)
-                for i in range(begin, end):
-                    if keeps[order[i], f, s]:
-                        bits |= np.uint64(1) << np.uint64(i - begin)
-                state = -1
-                for m in range(known, n_mask):
-                    if mask[m] == bits:
-                        state = m - known
-                if state < 0:
-                    state = n_mask - known
-                    mask[n_mask] = bits
-                    n_mask += 1
-                if s == 0:
-                    first[n_gf] = state
-                elif state != last:
-                    bin_[n_step], step[n_step] = bounds[starts[f] + s], state - last
-                    n_step += 1
-                    steps[n_gf] += 1
-                last = state
-            count[n_gf] = n_mask - known
-            stride[n_gf] = int(min(g_sizes[groups], 65536.0))
-            g_sizes[groups] *= max(count[n_gf], 2)  # so that a leaf has no more patterns than its group states
-            n_gf += 1
-        for i in range(begin, end):
-            for f in range(columns):
-                if has[order[i], f]:
-                    place[n_lf], l_share[n_lf] = where[f], share[order[i], f]
-                    l_features[i] += 1
-                    n_lf += 1
-        begin = end
-    groups += 1
-    return (
-        g_features[:groups],
-        g_leaves[:groups],
-        g_sizes[:groups],
-        feature[:n_gf],
-        first[:n_gf],
-        count[:n_gf],
-        stride[:n_gf],
-        count[:n_gf],
-        mask[:n_mask],
-        steps[:n_gf],
-        bin_[:n_step],
-        step[:n_step],
-        value[order],
-        l_features,
-        place[:n_lf],
-        l_share[:n_lf],
-    )
 
 
 @compiled

@@ -1,291 +1,207 @@
-"""A cutoff's cohort as score tables: numbers, segments and reasons, written beside and put in place whole."""
+"""A cutoff's cohort as score tables: numbers, segments and reasons, made beside their place and put there whole.
+
+A run leaves its files in `OUTPUT/.scoring/` until the last one is written; it can die at any moment and be gone on
+with. What it makes depends on the log, the models, the config and the code, and a scored cutoff says on which: a run
+that would make the same again does nothing.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from dataclasses import dataclass
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from tqdm import tqdm
-
+from features import reuse
 from features.config import Config
-from features.errors import DataError, UsageError
-from features.files import folder_in_place
-from features.snapshots import Snapshots, from_config
+from features.files import put_in_place, writable
+from features.snapshots import Reading, reading
 from serving import segments
-from serving.explain import Contributions, contributions, drivers, reasons
-from serving.wording import task_words
-from training.bundle import BundleError
-from training.registry import Champion, champion
+from serving.batch import Job, score_all, working_folder, write_features
+from serving.journal import Run, alone, begin, checksum, discard, is_whole
+from serving.numbers import COLUMNS, REASON, Champions, champions, cohort, figures, refuse_others, score_table
+from serving.scores import MANIFEST, Scores, read, write_parts
+from serving.sinks import deliver
 
-MANIFEST = "_manifest.json"
-REASON = pa.struct(
-    [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
-)
-COLUMNS = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("cutoff", pa.timestamp("us")),
-        ("churn_probability", pa.float64()),
-        ("value", pa.float64()),
-        ("value_low", pa.float64()),
-        ("value_high", pa.float64()),
-        ("value_at_risk", pa.float64()),
-        ("lifecycle", pa.string()),
-        ("tier", pa.string()),
-        ("segment", pa.string()),
-        ("churn_reasons", pa.list_(REASON)),
-        ("value_reasons", pa.list_(REASON)),
-        ("churn_model", pa.string()),
-        ("value_model", pa.string()),
-    ]
-)
+__all__ = [
+    "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score",
+    "score_table", "write_parts",
+]  # fmt: skip
+PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
+OTHER = {
+    "models": "the champion",
+    "data_fingerprint": "the log",
+    "snapshot_fingerprint": "what features are made",
+    "serving": "[serving]",
+    "engine": "[engine] kind",
+    "segment_rules": "the rules of segments",
+    "code": "the code of regulars",
+    "versions": "the installed packages",
+    "contributions": "whether contributions are wanted",
+}
 
 
-@dataclass(frozen=True)
-class Champions:
-    """The models that score together; without money there is no value model."""
-
-    churn: Champion
-    value: Champion | None
-
-    @property
-    def fullest(self) -> Champion:
-        """The one that says most: value says churn too, by the same gate."""
-        return self.value or self.churn
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A scored cutoff.
-
-    Attributes:
-        folder: Its part files and manifest.
-        manifest: Counts, checksums, model versions, fingerprints, and what drives the numbers overall.
-    """
-
-    folder: Path
-    cutoff: date
-    manifest: dict[str, Any]
-
-    def table(self) -> pa.Table:
-        """All score rows, by customer_id."""
-        return pa.concat_tables(pq.ParquetFile(self.folder / part["file"]).read() for part in self.manifest["parts"])
-
-    def most_at_risk(self) -> str:
-        """The customer with the most value at risk (without money: the highest risk)."""
-        table = self.table()
-        by = (
-            table["value_at_risk"] if table["value_at_risk"].null_count < table.num_rows else table["churn_probability"]
-        )
-        return str(table["customer_id"][int(np.argmax(by.to_numpy()))])
-
-
-def score(config: Config, cutoff: date, with_contributions: bool = False) -> Scores:
-    """Scores every customer of a cutoff's cohort with the champions.
+def score(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
+    """Scores every customer of a cutoff's cohort with the champions of now; does nothing where nothing is new.
 
     Args:
         config: The business.
         cutoff: Features see what was known before this day.
         with_contributions: Whether every feature's contribution is written too; without it, those of an earlier run
             stay only if the numbers did.
+        resume: Goes on with a run that died, if it was of the same log, champions, config and code.
 
     Raises:
-        UsageError: There is no champion, or the cutoff lies outside the log.
+        RefusedError: Another run is scoring this cutoff into the same output.
+        UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
     models = champions(config)
-    snapshots = cohort(config, cutoff)
-    columns = figures(models, snapshots)
-    parts = _contributions(models, snapshots.rows, config.serving.chunk)
-    why = {
-        name: reasons(part, snapshots.rows, snapshots.features, config.serving.reasons) for name, part in parts.items()
+    lock = working_folder(config) / f"cutoff={cutoff}.lock"
+    with alone(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
+        log = open_log.enter_context(reading(config, cutoff))
+        refuse_others(models, log.features, log.own)
+        kinds = models.kinds if with_contributions else ()
+        job = Job(config, cutoff, models, log.features, _identity(config, cutoff, models, log), kinds)
+        scores = _finished(job)
+        if scores is None:
+            run, notes = _begun(job, resume)
+            write_features(job, run, log)
+            open_log.close()  # the engine gives its memory back before anyone is explained
+            scores = _placed(job, run, _manifest(job, score_all(job, run)), notes)
+        discard(job.folder)
+        return replace(scores, notes=(*scores.notes, *deliver(config, scores)))
+
+
+def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> dict[str, Any]:
+    """Everything that the files of a scored cutoff depend on, as JSON has it."""
+    labels = {
+        kind: {"label": m.version.label, "run_id": m.version.run_id, "digest": m.bundle.digest}
+        for kind, m in models.by_kind.items()
     }
-    made = score_table(columns, why, snapshots.rows.num_rows)
-    manifest = _manifest(config, cutoff, models, snapshots, parts)
-    folder, before = config.output / "scores" / f"cutoff={cutoff}", _parts_of(config, cutoff)
-    with folder_in_place(folder) as beside:
-        manifest["parts"] = write_parts(made, beside, config.serving.chunk)
-        (beside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    for name, part in parts.items():
-        explained = config.output / "contributions" / name / f"cutoff={cutoff}"
-        if with_contributions:
-            with folder_in_place(explained) as beside:
-                write_parts(_contribution_table(part, snapshots), beside, config.serving.chunk)
-        elif before != manifest["parts"] and explained.exists():
-            shutil.rmtree(explained)  # they add up to numbers that are no longer there
-    return Scores(folder, cutoff, manifest)
-
-
-def champions(config: Config) -> Champions:
-    """The champions of a business, which must share one gate.
-
-    Raises:
-        UsageError: There is none, or they were not trained together.
-    """
-    churn, value = champion(config, "churn"), champion(config, "value") if config.has_value else None
-    if churn is None:
-        raise UsageError(
-            f"no model {config.name}-churn is registered with the alias champion; run `regulars train` first"
-        )
-    if config.has_value and value is None:
-        raise UsageError(
-            f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
-        )
-    if value is not None and value.bundle.gate_digest != churn.bundle.gate_digest:
-        raise UsageError(
-            f"{churn.version.label} and {value.version.label} do not share one gate, so their numbers would contradict "
-            "each other; run `regulars train` to make both"
-        )
-    return Champions(churn, value)
-
-
-def cohort(config: Config, cutoff: date) -> Snapshots:
-    """Features of a cutoff's cohort.
-
-    Raises:
-        DataError: The log breaks its contract, or nobody is in the cohort.
-        UsageError: The cutoff lies outside the log.
-    """
-    snapshots = from_config(config, [cutoff], with_labels=False)
-    if not snapshots.rows.num_rows:
-        raise DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
-    return snapshots
-
-
-def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
-    """The numbers and segments (n,) of a cohort, by score column.
-
-    Raises:
-        UsageError: The models need other features than the config makes.
-    """
-    rows = snapshots.rows
-    _refuse_other_own(models, snapshots)
-    try:
-        said: dict[str, Any] = models.fullest.bundle.predict(rows)
-    except BundleError as problem:
-        raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
-    tiers = segments.tier(said["value"] + said["value_at_risk"] if models.value else segments.worth(rows))
     return {
-        "customer_id": rows["customer_id"],
-        "cutoff": rows["cutoff"],
-        **said,
-        "lifecycle": rows["lifecycle"],
-        "tier": tiers,
-        "segment": segments.segment(tiers, said["churn_probability"]),
-        "churn_model": [models.churn.version.label] * rows.num_rows,
-        "value_model": [models.value.version.label if models.value else None] * rows.num_rows,
-    }
-
-
-def _refuse_other_own(models: Champions, snapshots: Snapshots) -> None:
-    """The user's own features must be those that the models learned from, to the byte of their file."""
-    learned, now = str(models.churn.bundle.facts.get("own_features", "")), snapshots.own
-    if learned == now:
-        return
-    label = models.churn.version.label
-    if not now:
-        told = f"{label} learned from features of your own, and [features] own names no file now; name it again"
-    elif not learned:
-        told = f"{label} learned without features of your own, and [features] own names a file now; take it out"
-    else:
-        told = f"the file that [features] own names is not the one that {label} learned from; put that one back"
-    raise UsageError(f"{told}, or run `regulars train` again")
-
-
-def score_table(columns: dict[str, Any], why: dict[str, list[Any]], n: int) -> pa.Table:
-    """The figures and reasons of `n` customers in the contract's columns; what a log cannot say is null."""
-    full = {**columns, "churn_reasons": why["churn"], "value_reasons": why.get("value", [[]] * n)}
-    return pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)
-
-
-def write_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:
-    """Writes a table in part files of at most `chunk` rows; returns file, rows and sha256 of each."""
-    written = []
-    for place, start in enumerate(range(0, max(table.num_rows, 1), chunk)):
-        path = folder / f"part-{place:05d}.parquet"
-        piece = table.slice(start, chunk)
-        pq.write_table(piece, path, compression="zstd")
-        written.append(
-            {"file": path.name, "rows": piece.num_rows, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        )
-    return written
-
-
-def read(config: Config, cutoff: date | None = None) -> Scores:
-    """A scored cutoff, the newest where none is named.
-
-    Raises:
-        UsageError: It was not scored.
-    """
-    found = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
-    wanted = [path for path in found if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
-    if not wanted:
-        have = ", ".join(path.parent.name.removeprefix("cutoff=") for path in found) or "none"
-        which = f"cutoff {cutoff} is" if cutoff else "there are"
-        raise UsageError(f"{which} not scored under {config.output} (scored: {have}); run `regulars score --cutoff D`")
-    manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
-    return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)
-
-
-def _parts_of(config: Config, cutoff: date) -> list[dict[str, Any]]:
-    """The part files of an earlier run, none where there was none."""
-    path = config.output / "scores" / f"cutoff={cutoff}" / MANIFEST
-    return list(json.loads(path.read_text(encoding="utf-8"))["parts"]) if path.exists() else []
-
-
-def _contributions(models: Champions, rows: pa.Table, chunk: int) -> dict[str, Contributions]:
-    """Contributions of all rows, explained chunk by chunk."""
-    bundle, found = models.fullest.bundle, []
-    for start in tqdm(range(0, rows.num_rows, min(chunk, 500)), desc="explaining", leave=False, disable=None):
-        found.append(contributions(bundle, rows.slice(start, min(chunk, 500))))
-    return {
-        name: Contributions(
-            found[0][name].unit,
-            found[0][name].base,
-            np.concatenate([part[name].values for part in found]),
-            np.concatenate([part[name].total for part in found]),
-        )
-        for name in found[0]
-    }
-
-
-def _contribution_table(part: Contributions, snapshots: Snapshots) -> pa.Table:
-    columns = {"customer_id": snapshots.rows["customer_id"], "base": np.full(len(part.total), part.base)}
-    columns |= {name: part.values[:, place] for place, name in enumerate(snapshots.names)}
-    return pa.table({**columns, "total": part.total})
-
-
-def _manifest(
-    config: Config, cutoff: date, models: Champions, snapshots: Snapshots, parts: dict[str, Contributions]
-) -> dict[str, Any]:
-    both = {"churn": models.churn, "value": models.value}
-    return {
-        "format": 1,
         "name": config.name,
         "cutoff": str(cutoff),
-        "customers": snapshots.rows.num_rows,
-        "models": {
-            kind: {
-                "label": m.version.label,
-                "run_id": m.version.run_id,
-                "digest": m.bundle.digest,
-                "task": m.bundle.task,
-            }
-            for kind, m in both.items()
-            if m is not None
-        },
-        "interval": config.serving.interval,
+        "models": labels,
+        "data_fingerprint": log.data_fingerprint,
+        "snapshot_fingerprint": log.fingerprint,
+        "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
+        "engine": config.engine.kind,
         "segment_rules": segments.RULES_VERSION,
-        "data_fingerprint": snapshots.data_fingerprint,
-        "snapshot_fingerprint": snapshots.fingerprint,
-        "bases": {name: part.base for name, part in parts.items()},
-        "drivers": {name: drivers(part, snapshots.rows, snapshots.features)[:30] for name, part in parts.items()},
+        "code": _code(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
+
+
+@cache
+def _code() -> str:
+    """A digest of the modules that numbers and reasons come from."""
+    house = Path(__file__).parent.parent
+    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py")))
+    made_by = {module.relative_to(house).as_posix(): checksum(module) for module in modules}
+    return _digest({**made_by, "features": reuse.code()})
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scored(job: Job) -> Path:
+    return job.config.output / "scores" / f"cutoff={job.cutoff}"
+
+
+def _explained(job: Job, kind: str) -> Path:
+    return job.config.output / "contributions" / kind / f"cutoff={job.cutoff}"
+
+
+def _manifest_of(job: Job) -> dict[str, Any]:
+    """The manifest that is in place; empty where there is none, or none that can be read."""
+    try:
+        return dict(json.loads((_scored(job) / MANIFEST).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
+def _finished(job: Job) -> Scores | None:
+    """What is in place, if it is whole and just what this run would make.
+
+    Contributions that a run had no time to put there, because it died after its scores took their place, are put there.
+    """
+    manifest, folder = _manifest_of(job), _scored(job)
+    if manifest.get("run") != _digest(job.identity) or not _all_whole(folder, manifest["parts"]):
+        return None
+    for kind, parts in manifest["contributions"].items():
+        waiting, place = job.folder / "contributions" / kind, _explained(job, kind)
+        if not place.exists() and waiting.exists() and _all_whole(waiting, parts):
+            put_in_place(waiting, place)
+    for kind in job.kinds:
+        if not _all_whole(_explained(job, kind), manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])):
+            return None
+    told = f"nothing is new since cutoff {job.cutoff} was scored: the same log, champions, config and code"
+    return Scores(folder, job.cutoff, manifest, (told,), new=False)
+
+
+def _all_whole(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
+    return all(is_whole(folder, part) for part in parts)
+
+
+def _begun(job: Job, resume: bool) -> tuple[Run, tuple[str, ...]]:
+    """The run, and what is to be told of one that lay there."""
+    identity = json.loads(json.dumps({**job.identity, "contributions": list(job.kinds)}))
+    run, before = begin(job.folder, identity, resume)
+    if before is None:
+        return run, ()
+    if before == identity:
+        done = sum(step.startswith("chunk") for step in run.steps)
+        gone_on = f"went on with a run that had ended early: {done} of its parts were written"
+        return run, (gone_on if resume else "a run that had ended early was begun anew; --resume would have gone on",)
+    others = [words for key, words in OTHER.items() if before.get(key) != identity[key]]
+    return run, (f"a run that had ended early was begun anew: since then {_and(others)} changed",)
+
+
+def _and(words: Sequence[str]) -> str:
+    """Words in a row.
+
+    >>> _and(["the log", "the champion", "[serving]"])
+    'the log, the champion and [serving]'
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "something"
+
+
+def _manifest(job: Job, made: dict[str, Any]) -> dict[str, Any]:
+    models = {kind: {**job.identity["models"][kind], "task": m.bundle.task} for kind, m in job.models.by_kind.items()}
+    said = {key: value for key, value in job.identity.items() if key != "serving"}
+    told = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
+    return {**said, **told, "models": models, **made}
+
+
+def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:
+    """Puts a run's files in their places.
+
+    Contributions are in place only while the numbers are that they add up to: those of other numbers go before the
+    scores take their place, and the new ones come after.
+    """
+    before = _manifest_of(job)
+    same = before.get("parts") == manifest["parts"]
+    with writable(job.config.output):
+        for place in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+            if place.parent.name in job.kinds or not same:
+                aside = run.folder / f"old {place.parent.name}"
+                discard(aside)
+                place.rename(aside)
+        if same and not job.kinds:
+            manifest["contributions"] = before.get("contributions", {})
+        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
+    put_in_place(run.folder / "scores", _scored(job))
+    for kind in job.kinds:
+        put_in_place(run.folder / "contributions" / kind, _explained(job, kind))
+    mended = [f"{file} was not as it had been written, and was made again" for file in run.damaged]
+    return Scores(_scored(job), job.cutoff, manifest, (*notes, *mended))

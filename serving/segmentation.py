@@ -222,6 +222,7 @@ def _manifest(
 def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], learned: Clusters | None) -> list[str]:
     """What the log, or the config, does not allow to say."""
     views, moved = history.views, set(tables["transitions"]["segmentation"].to_pylist())
+    asked, used, followed = config.segments.window, history.names.window or "all the past", config.segments.history > 0
     lacks = {
         "RFM: the log has no orders, only terms of contracts": history.names.frequency is None,
         "money in RFM: the log has no amounts": history.names.frequency is not None and history.names.money is None,
@@ -231,8 +232,9 @@ def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], 
         and config.segments.clusters != (0, 0),
         "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
         "channels: there is no [contacts] table": not config.contacts,
-        "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2,
-        "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved,
+        "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
+        "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
+        f"the window {asked}: the log is shorter than that, {used} stands for it": bool(asked) and asked != used,
     }
     return [text for text, lacking in lacks.items() if lacking]
 

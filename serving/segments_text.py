@@ -21,6 +21,7 @@ TITLES = {
 STORIES = ("rfm_group", "stage", "micro_segment")  # of which cards are printed; segments.json has all
 PREFERRED, TOP = "_preferred", 3
 MOST_TIMES = 20
+WIDEST = 60  # letters of a name in a table
 LISTED = 6  # movements, kinds and pairs shown
 Row = Mapping[str, Any]
 
@@ -48,7 +49,7 @@ def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
     """Sizes and worth, then what sets each group apart and what to do."""
     money = any(row["value"] is not None for row in rows)
     left = next((row["left_cutoff"] for row in rows if row["left_cutoff"]), None)
-    wide = min(max(len(title), *(len(row["segment"]) for row in rows)), 44)
+    wide = min(max(len(title), *(len(row["segment"]) for row in rows)), WIDEST)
     head = f"{title:<{wide}}{'customers':>11}{'share':>10}{'risk':>8}"
     head += f"{'value':>14}{'at risk':>12}" if money else ""
     yield head + (f"   left after {left}" if left else "")
@@ -64,8 +65,8 @@ def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
 def _story(row: Row) -> Iterator[str]:
     if row["sets_apart"] or row["treatment"]:
         yield f"  {row['segment']}"
-    if row["sets_apart"]:
-        yield f"    apart by  {'; '.join(row['sets_apart'])}"
+    for place, text in enumerate(row["sets_apart"]):
+        yield f"    {'' if place else 'apart by':<10}{text}"
     if row["treatment"]:
         yield f"    do        {row['treatment']}"
 

@@ -27,12 +27,13 @@ from typing import Any
 import numpy as np
 
 from serving.forest import Forest, ForestError, compile_forest
-from serving.kernels import LARGEST, Groups, bin_column, explain_rows, fill_tables, plan_tree
+from serving.kernels import LARGEST, Groups, bin_column, explain_rows, fill_tables
+from serving.leafgroups import plan_tree
 
-BLOCK = 4096
-FEW = 256
-KEPT = 8
-MEMORY = 2**27
+BLOCK = 4096  # rows that go over the forest together, in one thread
+FEW = 256  # rows from which on tables are worth making
+KEPT = 8  # explainers
+MEMORY = 2**28  # bytes of the tables of one explainer at most
 
 
 @dataclass(frozen=True)

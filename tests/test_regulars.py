@@ -96,6 +96,8 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     cutoff = trained.output.split("score --cutoff ")[1].split()[0]
     scored = run("score", "--cutoff", cutoff, "--contributions")
     assert scored.exit_code == 0, _said(scored)
+    again = run("score", "--cutoff", cutoff, "--contributions", "--resume")
+    assert "nothing is new since cutoff" in again.output and "\nscored:  " in again.output
     grouped = run("segments", "--cutoff", cutoff)
     assert grouped.exit_code == 0, _said(grouped)
     assert "RFM groups" in grouped.output and "written: " in grouped.output

@@ -174,7 +174,9 @@ def _told(one: Judged) -> list[str]:
         f"  {one.verdict}",
     ]
     if one.effect.differs:
-        lines.append(f"  area over random for 1,000 customers: {_thousand(one)}; learners: {voices}")
+        what = "more returns" if one.outcome == RETURN else "more value"
+        lines.append(f"  ranking by it brings, over random, for 1,000 customers: {_thousand(one)} {what} (Qini area)")
+        lines.append(f"  learners: {voices}")
     return lines
 
 

@@ -299,9 +299,6 @@ class UpliftBundle:
         return {"format": FORMAT, **asdict(replace(self, outcomes=short)), "checksums": checksums}
 
 
-ModelBundle = UpliftBundle  # the name by which the code that MLflow runs (`pyfunc_model`) looks for it
-
-
 def design(table: pa.Table, columns: Sequence[Column]) -> np.ndarray:
     """The design (n, p) of a feature table: numbers, NaN where null, and indicators of levels.
 

@@ -98,7 +98,7 @@ def _new_version(
         shutil.copy(str(uplift_bundle.__file__), saved / "bundle.py")
         logged = mlflow.pyfunc.log_model(
             name=KIND,
-            python_model=str(HERE / "pyfunc_model.py"),
+            python_model=str(HERE / "uplift_pyfunc.py"),
             artifacts={"bundle": str(saved)},
             signature=_signature(bundle, example),
             input_example=example,

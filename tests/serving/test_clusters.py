@@ -23,7 +23,7 @@ FEATURES = [
 ]
 
 
-def planted(n: int = 900, seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def planted(n: int = 450, seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Three groups: lately and often; long ago and seldom; in between and at weekends."""
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 3, n)
@@ -64,9 +64,18 @@ def test_the_same_bytes_on_any_number_of_threads(found: Clusters) -> None:
 
 def test_one_cloud_is_said_to_blur() -> None:
     rng = np.random.default_rng(3)
-    columns = {feature.name: rng.normal(0, 1, 400) for feature in FEATURES}
-    made = learn(columns, FEATURES, (4, 6), seed=7)
+    columns = {feature.name: rng.normal(0, 1, 300) for feature in FEATURES}
+    made = learn(columns, FEATURES, (5, 6), seed=7)
     assert made is not None and made.blurred
+
+
+def test_groups_that_only_differ_in_degree_are_told_apart() -> None:
+    rng = np.random.default_rng(4)
+    level = rng.integers(0, 4, 400)
+    columns = {"orders": np.exp(level + rng.normal(0, 0.05, 400)), "share": rng.normal(0, 1e-12, 400)}
+    made = learn(columns, FEATURES[1:3], (4, 4), seed=7)
+    assert made is not None and len(set(made.names)) == 4
+    assert sum(name.endswith(")") for name in made.names) >= 2
 
 
 def test_too_few_or_all_equal_customers_have_no_groups() -> None:

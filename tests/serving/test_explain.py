@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.feature import Feature
-from serving.explain import Contributions, contributions, drivers, explanation, reasons
+from serving.explain import Contributions, contributions, explanation, reasons
 from training.bundle import Longer, Margin, ModelBundle, Spread, Term
 from training.churn import ChurnClassifier
 from training.value import GainRegressor, SpendRegressor
@@ -168,11 +168,3 @@ def test_reasons_are_the_largest_one_a_family_with_the_reading() -> None:
 
 def test_no_more_reasons_than_asked_for() -> None:
     assert [len(found) for found in reasons(PART, ROWS, _catalog(), 1)] == [1, 0]
-
-
-def test_drivers_come_strongest_first_with_their_direction() -> None:
-    part = Contributions("money", 0.0, np.array([[1.0, 5.0], [2.0, -4.0], [3.0, -9.0]]), np.zeros(3))
-    rows = pa.table({"x0": [1.0, 2.0, 3.0], "x1": [1.0, 2.0, 3.0]})
-    found = drivers(part, rows, _catalog()[:2])
-    assert [(d["feature"], d["direction"]) for d in found] == [("x1", -1.0), ("x0", 1.0)]
-    assert found[0]["strength"] == pytest.approx(6.0)

@@ -15,7 +15,7 @@ import pytest
 
 from features.config import Config, parse
 from features.errors import DataError, UsageError
-from serving import score as room
+from serving import batch, numbers
 from serving.score import COLUMNS, Scores, champions, read, score
 from tests.shop import make_shop
 from training.train import Trained, train
@@ -125,9 +125,10 @@ def test_nothing_is_half_written(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stopped")
 
-    monkeypatch.setattr(room, "write_parts", fail)
+    monkeypatch.setattr(batch, "_write", fail)
     with pytest.raises(RuntimeError):
-        score(config, trained.newest)
+        score(_changed(config, serving={"reasons": 1}), trained.newest)
+    assert read(config, trained.newest).table().equals(whole.table())
     assert (whole.folder / "part-00000.parquet").read_bytes() == before
     assert [path.name for path in whole.folder.parent.iterdir()] == [whole.folder.name]
 
@@ -146,10 +147,10 @@ def test_no_champion_says_to_train(make_config) -> None:  # type: ignore[no-unty
 def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trained, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
-    both = {kind: room.champion(shop, kind) for kind in ("churn", "value")}
+    both = {kind: numbers.champion(shop, kind) for kind in ("churn", "value")}
     assert both["churn"] is not None
     other = replace(both["churn"], bundle=replace(both["churn"].bundle, slope=2.0))
-    monkeypatch.setattr(room, "champion", lambda config, kind: {**both, "churn": other}[kind])
+    monkeypatch.setattr(numbers, "champion", lambda config, kind: {**both, "churn": other}[kind])
     with pytest.raises(UsageError, match="do not share one gate"):
         champions(shop)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving import treeshap
+from serving import kernels, treeshap
 from serving.forest import ForestError
 from serving.treeshap import Explainer, explainer
 
@@ -69,7 +69,7 @@ MODELS = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), parameters=st.fixed_dictionaries(MODELS))
 def test_it_is_what_lightgbm_says(seed: int, parameters: dict[str, Any]) -> None:
     model, X = _model(seed, **parameters), _rows(seed + 1)
@@ -190,3 +190,24 @@ def test_threads_are_those_of_omp(asked: str, threads: int, monkeypatch: pytest.
 def test_without_a_word_all_processors_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert treeshap.processors() >= 1
+
+
+def test_code_that_cannot_be_kept_is_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def njit(cache: bool = False, **_: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(kernels.numba, "njit", njit)
+    kernels._warn.cache_clear()
+    assert [kernels.compiled(len)([1, 2]), kernels.compiled(max)([1, 2])] == [2, 2]
+    assert [record.message for record in caplog.records if "NUMBA_CACHE_DIR" in record.message] == [
+        caplog.records[0].message
+    ]
+
+
+def test_compiled_code_is_kept() -> None:
+    _fresh(_model(0)).values(_columns(_rows(0)))
+    assert all(f.stats.cache_path for f in (kernels.explain_rows, kernels.fill_tables, kernels.bin_column))

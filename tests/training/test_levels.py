@@ -15,7 +15,8 @@ import pytest
 from features.config import Config
 from features.feature import Feature, column
 from features.snapshots import Snapshots, from_config
-from serving.explain import contributions, drivers, explanation, reasons
+from serving.drivers import drivers
+from serving.explain import contributions, explanation, reasons
 from training import aliases, boosted, record, registry
 from training.bundle import BundleError, ModelBundle, encode
 from training.churn import ChurnClassifier

@@ -1,0 +1,287 @@
+"""A nightly job that dies, finds no room, or finds other things than yesterday: nothing is lost or half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from features.config import Config, parse
+from features.errors import DataError, RefusedError, UsageError
+from serving import batch
+from serving import score as room
+from serving.journal import alone
+from serving.numbers import Champions
+from serving.score import score
+from tests.serving.killing import PLACING
+from training.bundle import ModelBundle
+from training.train import Trained
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 50
+
+
+@pytest.fixture(scope="module")
+def business(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The trained shop in a folder of its own, scored in chunks of 60."""
+    folder = tmp_path_factory.mktemp("faults")
+    for name in ("log.parquet", "regulars.toml"):
+        shutil.copy(shop.folder / name, folder / name)
+    values = shop.model_dump(mode="json", exclude={"folder"})
+    values["tracking"]["uri"] = f"sqlite:///{shop.folder / 'mlflow.db'}"
+    values["serving"]["chunk"] = 60
+    return parse(values, folder / "regulars.toml")
+
+
+@pytest.fixture(scope="module")
+def models(business: Config) -> Champions:
+    """The champions, read once."""
+    return room.champions(business)
+
+
+@pytest.fixture
+def config(business: Config, models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The business with an output of its own, which shares the built features."""
+    monkeypatch.setattr(room, "champions", lambda config: models)
+    return _changed(business, serving={"output": str(tmp_path / "output")}, features={"cache": "built"})
+
+
+def _changed(config: Config, **sections: dict[str, Any]) -> Config:
+    values = config.model_dump(mode="json", exclude={"folder"})
+    for section, keys in sections.items():
+        values[section] = {**values[section], **keys}
+    return parse(values, config.folder / "regulars.toml")
+
+
+@contextmanager
+def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) -> Iterator[None]:
+    """The run ends in this chunk."""
+    explain = batch._explain
+
+    def dies(*arguments: Any) -> dict[str, Any]:
+        if arguments[4] == chunk:
+            raise problem
+        return explain(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(type(problem)):
+        patch.setattr(batch, "_explain", dies)
+        yield
+
+
+@contextmanager
+def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The numbers of the chunks that are explained."""
+    explain, done = batch._explain, []
+
+    def counts(*arguments: Any) -> dict[str, Any]:
+        done.append(arguments[4])
+        return explain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_explain", counts)
+        yield done
+
+
+@pytest.fixture
+def died(config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A config whose run died in its third chunk."""
+    with _dying(monkeypatch, 2, KeyboardInterrupt()):
+        score(config, trained.newest)
+    return config
+
+
+def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: Trained) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    path = business.folder / "killed.toml"
+    text = (business.folder / "regulars.toml").read_text()
+    path.write_text(f'{text}\n[tracking]\nuri = "{business.tracking.uri}"\n')
+    command = [sys.executable, "-m", "tests.serving.killing", str(path), str(trained.newest), str(KILLS), "11"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["killed"] == KILLS + PLACING and said["ended"] > 2
+
+
+def test_what_is_done_is_not_done_again(
+    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with _dying(monkeypatch, 2, KeyboardInterrupt()):
+        score(config, trained.newest)
+    with _counting(monkeypatch) as done:
+        resumed = score(config, trained.newest, resume=True)
+    assert done[0] == 2 and resumed.notes == ("went on with a run that had ended early: 2 of its parts were written",)
+    with _counting(monkeypatch) as done:
+        again = score(config, trained.newest)
+    assert done == [] and not again.new and "nothing is new" in again.notes[0]
+    assert again.manifest == resumed.manifest
+    with _counting(monkeypatch) as done:
+        assert score(config, trained.newest, with_contributions=True).new
+        assert not score(config, trained.newest, with_contributions=True).new
+
+
+def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Trained) -> None:
+    assert score(died, trained.newest).notes == (
+        "a run that had ended early was begun anew; --resume would have gone on",
+    )
+
+
+def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: Trained) -> None:
+    lock = batch.working_folder(config) / f"cutoff={trained.newest}.lock"
+    ready, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with alone(lock, "scoring"):
+            os.write(writes, b"x")
+            signal.pause()
+    os.read(ready, 1)
+    try:
+        with pytest.raises(RefusedError, match=rf"scoring cutoff .* is being done by another run \(process {pid}\)"):
+            score(config, trained.newest)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert lock.exists() and score(config, trained.newest).new and not lock.parent.exists()
+
+
+def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
+    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, full = batch.Run.finish, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fails(run: batch.Run, step: str, *arguments: Any, **facts: Any) -> dict[str, Any]:
+        if step == "chunk 2":
+            raise full
+        return finish(run, step, *arguments, **facts)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(UsageError, match="No space left on device; make room; .*resume"),
+    ):
+        patch.setattr(batch.Run, "finish", fails)
+        score(config, trained.newest)
+    with _counting(monkeypatch) as done:
+        assert score(config, trained.newest, resume=True).new
+    assert done[0] == 2
+
+
+def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: Trained) -> None:
+    whole = score(config, trained.newest)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises((UsageError, DataError)) as told:
+            score(_changed(config, serving={"reasons": 1}), trained.newest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, previous)
+    assert "File too large" in str(told.value)
+    assert room.read(config, trained.newest).table().equals(whole.table())
+
+
+def test_a_damaged_part_of_an_unfinished_run_is_made_again(
+    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = batch.working_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-9])
+    with _counting(monkeypatch) as done:
+        scores = score(died, trained.newest, resume=True)
+    assert done[:2] == [0, 2]
+    assert "scores/part-00000.parquet was not as it had been written, and was made again" in scores.notes
+    assert scores.table().num_rows == scores.manifest["customers"]
+
+
+def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: Trained) -> None:
+    scores = score(config, trained.newest)
+    part = scores.folder / "part-00001.parquet"
+    whole = part.read_bytes()
+    part.write_bytes(whole[:100])
+    with pytest.raises(DataError, match=r"part-00001.parquet is not the file that was written.*run `regulars score"):
+        room.read(config, trained.newest).table()
+    assert score(config, trained.newest).new and part.read_bytes() == whole
+
+
+def test_a_truncated_model_file_is_refused(models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = models.churn.bundle.save(tmp_path / "bundle")
+    trees = folder / "gate-0.txt"
+    trees.write_text(trees.read_text()[:-200])
+    with pytest.raises(ValueError, match="gate-0.txt is not the file that was written: its checksum differs"):
+        ModelBundle.load(folder)
+
+
+def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
+    config: Config, trained: Trained, models: Champions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = replace(models.churn.version, version="2")
+    other = replace(models, churn=replace(models.churn, version=version))
+    explain = batch._explain
+
+    def replaced(*arguments: Any) -> dict[str, Any]:
+        monkeypatch.setattr(room, "champions", lambda config: other)
+        if arguments[4] == 2:
+            raise KeyboardInterrupt
+        return explain(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_explain", replaced)
+        with pytest.raises(KeyboardInterrupt):
+            score(config, trained.newest)
+    monkeypatch.setattr(room, "champions", lambda config: other)
+    scores = score(config, trained.newest, resume=True)
+    assert scores.notes == ("a run that had ended early was begun anew: since then the champion changed",)
+    assert set(scores.table()["churn_model"].to_pylist()) == {"shop-churn/2"}
+
+
+def _rewritten(config: Config, change: Callable[[pa.Table], pa.Table], **sections: dict[str, Any]) -> Config:
+    """The config over a log of its own, changed."""
+    name = f"log-{abs(hash(change))}.parquet"
+    pq.write_table(change(pq.read_table(config.folder / "log.parquet")), config.folder / name)
+    return _changed(config, events={"source": name}, **sections)
+
+
+def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
+    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renamed(log: pa.Table) -> pa.Table:
+        place = log.schema.get_field_index("channel")
+        levels = pc.if_else(pc.equal(log["channel"], "app"), "never seen before", log["channel"])
+        return log.set_column(place, "channel", levels)
+
+    scores = score(_rewritten(died, renamed), trained.newest, resume=True)
+    changed = "the log and what features are made changed"
+    assert scores.notes == (f"a run that had ended early was begun anew: since then {changed}",)
+    assert scores.table()["churn_probability"].null_count == 0
+
+
+def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(config: Config, trained: Trained) -> None:
+    whole = score(config, trained.newest)
+    with pytest.raises(UsageError, match="no column 'channel'"):
+        score(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
+    with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
+        score(_changed(config, events={"kinds": []}), trained.newest)
+    assert room.read(config, trained.newest).table().equals(whole.table())
+    assert not batch.working_folder(config).exists()
+
+
+def test_an_unwritable_output_is_refused_before_anything_is_read(
+    config: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "reading", lambda *_: pytest.fail("the log was read"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
+        score(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)
