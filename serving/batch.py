@@ -167,8 +167,9 @@ def _explain(
         streams = {kind: stack.enter_context(_stream(job, run, kind, name)) for kind in job.kinds}
         for start, stop in _stretches(*bounds, BLOCK):
             block = rows.stretch(start, stop)
-            found = contributions(job.models.fullest.bundle, block)
-            tables.append(_score_table(job, block, found, standing, start))
+            said = {number: values[start:stop] for number, values in standing.said.items()}
+            found = contributions(job.models.fullest.bundle, block, said)
+            tables.append(_score_table(job, block, found, said, standing.tier[start:stop]))
             inside = standing.inside(start, stop)
             tallies.append({k: tally(part, block, job.features, job.levels, inside) for k, part in found.items()})
             bases = {kind: (part.unit, part.base) for kind, part in found.items()}
@@ -183,12 +184,11 @@ def _explain(
 
 
 def _score_table(
-    job: Job, block: pa.Table, found: dict[str, Contributions], standing: Standing, start: int
+    job: Job, block: pa.Table, found: dict[str, Contributions], said: dict[str, np.ndarray], tier: np.ndarray
 ) -> pa.Table:
-    n, count = block.num_rows, job.config.serving.reasons
+    count = job.config.serving.reasons
     why = {kind: reasons(found[kind], block, job.features, count) for kind in job.models.by_kind}
-    said = {name: values[start : start + n] for name, values in standing.said.items()}
-    return score_table(in_columns(job.models, block, said, standing.tier[start : start + n]), why, n)
+    return score_table(in_columns(job.models, block, said, tier), why, block.num_rows)
 
 
 def _contribution_table(part: Contributions, block: pa.Table, features: Sequence[Feature]) -> pa.Table:
