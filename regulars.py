@@ -286,7 +286,8 @@ def measure(path: str, plan: str, other_log: bool) -> None:
 
     measured = run(load(path), plan, other_log)
     click.echo(describe(measured))
-    _closing(f"{measured.plan.folder}: measured.json, measured.parquet", "regulars train", path)
+    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+    _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_alarm(measured)
 
 

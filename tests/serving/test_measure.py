@@ -196,11 +196,20 @@ def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) ->
     stray = [{"id": who, "at": at(1), "what": "mail", "cost": 5.0} for who in held[:3]]
     idle = [row["customer_id"] for row in clean.table if not row["would_have"]][:2]
     stray += [{"id": who, "at": at(1), "what": "call", "cost": 1.0} for who in (*idle, "late")]
+    sent = {row["id"] for row in clean.contacts}
+    missed = [row["customer_id"] for row in clean.table if row["action"] == "call" and row["customer_id"] not in sent]
+    stray += [{"id": missed[0], "at": at(1), "what": what, "cost": 50.0} for what in ("sms", "none")]
+    stray += [{"id": missed[1], "at": at(1), "what": "mail", "cost": 0.25}]
     write(tmp_path, "contacts", [*clean.contacts, *stray])
     found = measure(clean.config, NAME)
+    reached, before_reached = found.facts["exposure"]["call"], before.facts["exposure"]["call"]
+    assert (reached["another"], reached["not_of_the_plan"]) == (1, 1)
+    assert reached["nothing"] == before_reached["nothing"] - 2 and reached["got"] == before_reached["got"]
     assert found.facts["effects"] == before.facts["effects"]
     assert found.facts["contamination"]["contacted"] == 3
-    assert found.facts["cost"]["held_out"] == 15.0 and found.facts["cost"]["treated"] == before.facts["cost"]["treated"]
+    assert found.facts["cost"]["held_out"] == 15.0 and found.facts["cost"]["treated"] == pytest.approx(
+        before.facts["cost"]["treated"] + 0.25
+    )
     said = describe(found)
     assert f"CONTAMINATION: of {len(held)} held out, 3 (" in said
     assert "2 customers for whom nothing was planned were contacted too" in said
