@@ -15,6 +15,7 @@ from features.planned import COLUMNS, MANIFEST, measured_plans, plans_as_contact
 from serving.measure import measure
 from tests.campaigns import Ended, make_ended, within
 from tests.scored import CUTOFF
+from training.overlap import standardised_differences
 from training.uplift import trial_of
 
 TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 60}}}
@@ -65,6 +66,8 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
     assert trial.actions == ("call", "mail") and trial.source == "measured"
     mail = np.array([row["round"].endswith("mail") for row in found.rows.to_pylist()])
     assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()
+    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (trial, trial.rows(mail)))
+    np.testing.assert_allclose(uneven, alone)  # those held out from a call are no control of a mail
     assert trial.received[trial.arm == 0] == pytest.approx(0.3) and trial.received[trial.arm > 0] == pytest.approx(0.7)
 
 
