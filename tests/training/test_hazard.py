@@ -24,8 +24,7 @@ def sample(ages: list[float], churned: list[float], value: list[float]) -> Sampl
         "value": np.array(value),
         "dates": np.zeros(n),
     }
-    names = Sample.__dataclass_fields__
-    return Sample(**{name: fields[name] for name in names})
+    return Sample(**fields)
 
 
 def test_an_age_has_the_share_of_its_step_drawn_towards_that_of_all() -> None:

@@ -269,7 +269,9 @@ def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) ->
 def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
-    kept = record.keep(learned, rows, config, ("value",), "the card", pd.DataFrame())
+    assert learned.value is not None
+    named = {kind: replace(getattr(learned, kind), name="plans") for kind in ("churn", "value", "judge")}
+    kept = record.keep(replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame())
     aliases.crown(config, {v.kind: v.version for v in registry.log(kept, config)})
     return config
 

@@ -112,8 +112,9 @@ def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(
     known = set(log["customer"].to_pylist())
     assert len(known) == 250 and {len(customer) for customer in known} == {13}
     assert not known & set(re.findall(r"customer-\d{4}", text))
-    orders = set(re.findall(r"(?<![\w.+-])\d+-\d+(?![\w.-])", text)) & set(log["order"].to_pylist())
-    assert not orders
+    long = {order for order in log["order"].to_pylist() if len(order) > 6}  # shorter ones stand in any picture's bytes
+    assert len(long) > 1_000
+    assert not long & set(re.findall(r"(?<![\w.+-])\d+-\d+(?![\w.-])", text))
 
 
 def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
