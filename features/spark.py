@@ -7,6 +7,7 @@ Rows reach this process only where a caller asks for them with `arrow`. Importin
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import tempfile
 import warnings
@@ -73,7 +74,7 @@ class SparkEngine:
         self._local = tempfile.TemporaryDirectory(
             prefix="regulars-", dir=scratch_of(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
         )
-        self._numbers, self._sent = itertools.count(1), False
+        self._numbers, self._sent = itertools.count(1), set[str]()
         self._started: SparkSession | None = None
         try:
             given = running()
@@ -184,7 +185,7 @@ class SparkEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self._send_features()
+        self.send("features")
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in schema])
         work = partial(mapped, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
         try:
@@ -198,7 +199,7 @@ class SparkEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self._send_features()
+        self.send("features")
         read, sources = wanted(rows, plan)
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
         bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
@@ -284,15 +285,22 @@ class SparkEngine:
             self._started.stop()
         self._local.cleanup()
 
-    def _send_features(self) -> None:
-        """Gives the workers this package, which need not be installed where they run."""
-        if not self._sent:
-            package = Path(self._local.name) / "features.zip"
-            with ZipFile(package, "w") as parts:
-                for module in sorted(Path(__file__).parent.glob("*.py")):
-                    parts.write(module, f"features/{module.name}")
-            self.session.sparkContext.addPyFile(str(package))
-            self._sent = True
+    def send(self, *rooms: str) -> None:
+        """Gives the workers these packages of ours, which need not be installed where they run.
+
+        Workers on this machine read `training` and `serving` where they lie, so that machine code compiled from them is
+        kept for the next run; others get all as archives.
+        """
+        context, house = self.session.sparkContext, Path(__file__).parent.parent
+        if str(context.master).startswith("local"):
+            paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
+            if str(house) not in paths:
+                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(house), *paths)))
+            rooms = tuple(room for room in rooms if room == "features")
+        for room in rooms:
+            if room not in self._sent:
+                context.addPyFile(str(archive(house / room, Path(self._local.name))))
+                self._sent.add(room)
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """An expression as a DataFrame; a naive timestamp of Ibis is one without a zone in Spark, too."""
@@ -310,6 +318,15 @@ class SparkEngine:
         kinds = {field.name: _kind(field.dataType) for field in frame.schema}
         table = ops.DatabaseTable(name, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())
         return table.to_expr()
+
+
+def archive(package: Path, folder: Path) -> Path:
+    """A package's modules as an archive in a folder, from which they can be imported."""
+    target = folder / f"{package.name}.zip"
+    with ZipFile(target, "w") as parts:
+        for module in sorted(package.glob("*.py")):
+            parts.write(module, f"{package.name}/{module.name}")
+    return target
 
 
 def _kind(kind: pt.DataType) -> dt.DataType:
