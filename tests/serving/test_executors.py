@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,11 @@ import pytest
 
 from features.config import Config, parse
 from features.engine import Engine
+from features.errors import DataError
+from features.snapshots import Reading
 from serving import score as room
+from serving.batch import FEATURES, Job
+from serving.journal import Run
 from serving.numbers import Champions, champions
 from serving.score import Scores, score
 from tests.features.test_parity import disagreements
@@ -23,6 +30,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.us
 CHUNK = 40
 FIGURES = ("strength", "direction")
 HOUSE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A copy of the features that Spark built, and the log that they come from."""
+
+    features: Path
+    log: list[Reading] = field(default_factory=list)
+
+    @contextmanager
+    def reading(self, config: Config, cutoff: date) -> Iterator[Reading]:
+        """Stands for `snapshots.reading`."""
+        yield replace(self.log[0], write=lambda target: shutil.copytree(self.features, target))
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +103,27 @@ def written(config: Config, day: object) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def both(configs: dict[str, Config], models: Champions, trained: Trained, spark: Engine) -> dict[str, Scores]:
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """What the run on Spark read and built, so that others need not do it again."""
+    return Kept(tmp_path_factory.mktemp("kept") / "features")
+
+
+@pytest.fixture(scope="module")
+def both(
+    configs: dict[str, Config], models: Champions, trained: Trained, spark: Engine, kept: Kept
+) -> dict[str, Scores]:
     """The newest cutoff scored on each engine, with contributions."""
+    write = room.write_features
+
+    def keeps(job: Job, run: Run, log: Reading) -> None:
+        write(job, run, log)
+        if job.config.engine.kind == "spark":
+            shutil.copytree(run.folder / FEATURES, kept.features)
+            kept.log.append(log)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "champions", lambda config: models)
+        patch.setattr(room, "write_features", keeps)
         return {kind: score(config, trained.newest, with_contributions=True) for kind, config in configs.items()}
 
 
@@ -128,10 +165,12 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     both: dict[str, Scores],
     trained: Trained,
     tmp_path: Path,
+    kept: Kept,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from serving import executors
 
+    monkeypatch.setattr(room, "reading", kept.reading)
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
@@ -154,3 +193,27 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     assert written(again, day) == written(config, day)
     assert resumed.manifest["run"] == both["spark"].manifest["run"]
     assert not (tmp_path / ".scoring").exists()
+
+
+def test_what_a_worker_cannot_do_is_one_line(
+    configs: dict[str, Config],
+    both: dict[str, Scores],
+    trained: Trained,
+    tmp_path: Path,
+    kept: Kept,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from serving import executors
+
+    config, parcel = configs["spark"], executors._parcel
+
+    def tampered(*arguments: Any) -> Any:
+        sent = parcel(*arguments)
+        return replace(sent, digest="another", texts={**sent.texts, "gate-0.txt": sent.texts["gate-0.txt"] + "\n"})
+
+    monkeypatch.setattr(room, "reading", kept.reading)
+    monkeypatch.setattr(executors, "_parcel", tampered)
+    again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
+    with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:
+        score(again, trained.newest)
+    assert "\n" not in str(problem.value)
