@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyspark.sql.functions as F
+from pyspark import Broadcast
+from pyspark.sql import DataFrame
 
 from features.errors import DataError, UsageError
 from features.spark import SparkEngine
+from features.spark_files import path_of
 from features.spark_session import PROBLEMS
 from serving import worker
 from serving.batch import Job, writing
 from serving.chunks import Standing, stretches
 from serving.journal import Run, discard
 from serving.stored import Stored
-
-from pyspark import Broadcast  # isort: skip (features.spark silences what importing it warns of)
-import pyspark.sql.functions as F  # isort: skip
-from pyspark.sql import DataFrame  # isort: skip
 
 ROOMS = ("features", "training", "serving")
 WAVE = 4  # chunks that are explained before any is written down, for each task that can run at once
@@ -120,8 +120,7 @@ class OnSpark:
         read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
         begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
         place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
-        paths = [f"file://{file.resolve()}" for file in read]
-        frame = self.engine.session.read.parquet(*paths).withColumn(worker.PLACE, place.cast("bigint"))
+        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(worker.PLACE, place.cast("bigint"))
         at = F.col(_quoted(worker.PLACE))
         return frame.filter((at >= start) & (at < stop))
 

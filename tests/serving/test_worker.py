@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.spark_files import archive
 from serving import worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,9 +35,6 @@ def test_blocks_do_not_depend_on_batches(lengths: tuple[int, ...], monkeypatch: 
 
 @pytest.mark.slow
 def test_what_is_sent_to_other_machines_is_enough(tmp_path: Path) -> None:
-    pytest.importorskip("pyspark", reason="PySpark is not installed")
-    from features.spark import archive
-
     sent = [str(archive(ROOT / room, tmp_path)) for room in ("features", "training", "serving")]
     program = (
         f"import sys; sys.path[:0] = {sent!r}\n"
