@@ -275,6 +275,23 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 
 
 @cli.command()
+@click.argument("plan")
+@click.option("--other-log", is_flag=True, help="Also where the log before the plan is not the one planned from.")
+@click.pass_obj
+def measure(path: str, plan: str, other_log: bool) -> None:
+    """Say what PLAN changed: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
+    from serving.measure import measure as run
+    from serving.measure import refuse_alarm
+    from serving.measure_words import describe
+
+    measured = run(load(path), plan, other_log)
+    click.echo(describe(measured))
+    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+    _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    refuse_alarm(measured)
+
+
+@cli.command()
 @click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
 @click.pass_obj
 def report(path: str, cutoff: date | None) -> None:

@@ -62,6 +62,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_learn_from(self) -> Config:
+        if self.training.learn_from == "untouched" and self.contacts is None:
+            raise ValueError(
+                "[training] learn_from = 'untouched' leaves out who was contacted, but no [contacts] tells who that is"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_plan(self) -> Config:
         plan = self.plan
         if plan and plan.asks_contacts and self.contacts is None:

@@ -235,6 +235,9 @@ class TrainingConfig(Section):
     seed: int = Field(7, description="the only source of randomness")
     timeout: int = Field(0, ge=0, description="seconds of tuning for each model; 0: no limit (a limit ends same-bytes)")
     bootstrap: int = Field(300, ge=50, description="resamples of customers behind every interval")
+    learn_from: Literal["all", "untouched"] = Field(
+        "all", description="'untouched': customers with a contact within the label's interval are left out"
+    )
     promote: PromoteConfig = PromoteConfig()
     fairness: tuple[str, ...] = Field(
         (), description="columns of [customers] by which the judged models are measured; personal ones may be named"

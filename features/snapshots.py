@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ class Snapshots:
         end: First day about which the log says nothing: the newest cutoff that can be scored.
         reused: How many cutoffs were read from the shelf; their bits are those of a build from nothing.
         own: The digest of the file of the user's own features; empty where there is none.
+        touched: How many rows were left out because of contacts within their labels' interval.
     """
 
     rows: pa.Table
@@ -65,6 +66,7 @@ class Snapshots:
     end: date
     reused: int = 0
     own: str = ""
+    touched: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -169,6 +171,8 @@ def plan(
 def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
     """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's shelf.
 
+    Of snapshots with labels, [training] learn_from = 'untouched' keeps those rows that no contact touched.
+
     Args:
         config: The business.
         cutoffs: When; by default every mature cutoff that can be learned from.
@@ -180,7 +184,43 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
     """
     with opened(config, cutoffs) as (engine, tables, wanted, own):
         shelf = open_shelf(config)
-        return build(tables, config.task.task(), wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
+        task = config.task.task()
+        made = build(tables, task, wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
+        if with_labels and config.training.learn_from == "untouched":
+            return without_touched(made, touched(tables, task, made.cutoffs, engine))
+        return made
+
+
+def touched(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
+    """Customers and cutoffs with a contact in the interval of any of their labels; the control is none.
+
+    Returns:
+        customer_id and cutoff (a timestamp), each once.
+    """
+    rows = tables.sides["contacts"].rows
+    longest = max([task.horizon, *task.longer.values()])
+    moments = engine.load("touched_cutoffs", cutoff_rows(cutoffs))
+    told = _timed(ahead(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest))
+    return engine.arrow(told.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
+
+
+def without_touched(made: Snapshots, contacted: pa.Table) -> Snapshots:
+    """Snapshots without the rows of some customers and cutoffs; a fingerprint of their own.
+
+    Raises:
+        DataError: Nobody is left at any cutoff.
+    """
+    keys = made.rows.select(KEYS).to_pandas()
+    contacted_keys = contacted.to_pandas().assign(touched=True)
+    contacted_keys["cutoff"] = contacted_keys.cutoff.astype(keys.cutoff.dtype)
+    kept = keys.merge(contacted_keys, on=list(KEYS), how="left", sort=False).touched.isna().to_numpy()
+    if len(kept) and not kept.any():
+        raise DataError(
+            "[training] learn_from = 'untouched': every customer was contacted within the label's interval, at every "
+            "cutoff; hold some out, or learn from 'all'"
+        )
+    fingerprint = hashlib.sha256(f"{made.fingerprint} untouched".encode()).hexdigest()[:16]
+    return replace(made, rows=made.rows.filter(pa.array(kept)), fingerprint=fingerprint, touched=int((~kept).sum()))
 
 
 def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
@@ -290,6 +330,24 @@ def _after(
         return joined
     terms = whole_terms(tables.sides["subscriptions"].rows)
     return join(joined, _timed(cover(unfolding(terms, moments, horizon), horizon, has.price_days)))
+
+
+def outcomes(
+    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
+) -> ibis.Table:
+    """Rows (customer_id, cutoff, ...) with churned and value over [cutoff, cutoff + horizon), mature or not.
+
+    Args:
+        rows: Customers and cutoffs (timestamps).
+        orders: From `order_days`, stored.
+        tables: The contract.
+        task: What churn is.
+        moments: One row a cutoff.
+        horizon: Of what came; its end must not lie beyond that of the log.
+    """
+    joined, has_amount = _after(rows, orders, tables, task, moments, horizon), tables.contract.has_amount
+    churned, value = churn_of(joined, task.contractual), money_of(joined, has_amount, task.contractual)
+    return joined.select(*rows.columns, churned=churned, value=value)
 
 
 def _timed(rows: ibis.Table) -> ibis.Table:

@@ -17,6 +17,7 @@ from features.intake import load
 from features.past import aged, cutoff_rows, newest, order_days, visible
 from features.sections import Contacts, Customers
 from features.sides import CONTACTS, read_side
+from features.tables import Tables
 from features.task import Window
 
 
@@ -52,24 +53,63 @@ def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -
     return Contacted(found["customer_id"], found["days_since"], found["recent"])
 
 
-def spend_spread(config: Config, cutoff: date, window: Window) -> float | None:
-    """How much the net spend of those who bought in [cutoff - window, cutoff) varies: variance over squared mean.
+@dataclass(frozen=True)
+class LogBefore:
+    """What a plan keeps of the log before its cutoff.
 
-    None where fewer than two customers bought, or they brought nothing together.
+    Attributes:
+        spread: How much the net spend of those who bought lately varies: variance over squared mean; None where fewer
+            than two bought, or they brought nothing together.
+        day: The cutoff, or where the log ends before it, its end: what happened from it on may be added later.
+        marks: See `marks_before`; of the log before that day.
+    """
+
+    spread: float | None
+    day: date
+    marks: dict[str, int]
+
+
+def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
+    """The spread of spend in [cutoff - window, cutoff), and the marks by which the log is known again.
 
     Raises:
         DataError: The log cannot be read.
     """
     with open_engine(config.engine, config.folder) as engine:
-        orders = _before(engine.store("standing_orders", order_days(load(config, engine))), cutoff, engine)
-        recent = orders.filter(orders.age <= window.days)
-        bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
-        each = (
-            recent.mutate(bought=bought)
-            .group_by("customer_id")
-            .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
+        tables = load(config, engine)
+        spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
+        day = min(cutoff, tables.end)
+        return LogBefore(spread, day, marks_before(tables, day, engine))
+
+
+def marks_before(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
+    """What tells a log's past from another's, on any engine: its events known before a day, counted and summed.
+
+    Returns:
+        events, customers, ticks (of net amount) and age_days (of all events together).
+    """
+    past = _before(tables.events, day, engine)
+    found = engine.arrow(
+        past.aggregate(
+            events=past.count(),
+            customers=past.customer_id.nunique(),
+            ticks=past.amount.sum().fill_null(0).cast("int64"),
+            age_days=past.age.sum().fill_null(0).cast("int64"),
         )
-        found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
+    )
+    return {name: int(found[name][0].as_py()) for name in found.column_names}
+
+
+def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine) -> float | None:
+    orders = _before(rows, cutoff, engine)
+    recent = orders.filter(orders.age <= window.days)
+    bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
+    each = (
+        recent.mutate(bought=bought)
+        .group_by("customer_id")
+        .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
+    )
+    found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
     spend = found["spend"].to_numpy() / TICKS
     mean = float(spend.mean()) if len(spend) else 0.0
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None

@@ -23,6 +23,7 @@ from features.errors import DataError, RefusedError, UsageError, sample
 from features.labels import churn_of, labels, money_of
 from features.own import read as read_own
 from features.past import following, order_days
+from features.planned import NOTHING, measured_plans, plans_as_contacts
 from features.reuse import shelf
 from features.schema import require, within_reach
 from features.sections import Contacts
@@ -31,7 +32,6 @@ from features.tables import Tables
 from features.task import Task, Window
 
 IMPOSSIBLE = "impossible propensity"  # as intake calls the rows that it sets aside
-NOTHING = "none"  # the control's name where the log has none
 KEYS = ["customer_id", "cutoff"]
 
 
@@ -40,8 +40,9 @@ class Trials:
     """One row a customer and round whose outcome is known, by cutoff and customer.
 
     Attributes:
-        rows: customer_id, cutoff (the round), action, propensity (NaN where unknown), returned (1: a purchase within
-            the horizon), value (net amount in it; NaN without money), and the features as known before the cutoff.
+        rows: customer_id, cutoff (the first day of the round), round (in which propensities sum to one), action,
+            propensity (NaN where unknown), returned (1: a purchase within the horizon), value (net amount in it; NaN
+            without money), and the features as known before the cutoff.
         names: The feature columns.
         control: The name of the arm in which nothing was done.
         rounds: Their cutoffs.
@@ -51,6 +52,7 @@ class Trials:
         data_fingerprint: Of the data.
         own: Digest of the user's own features.
         end: First day about which nothing is known.
+        plans: The measured plans by whose lot the arms were drawn; empty where the contacts tell their propensities.
     """
 
     rows: pa.Table
@@ -63,6 +65,7 @@ class Trials:
     data_fingerprint: str
     own: str
     end: date
+    plans: tuple[str, ...] = ()
 
 
 def from_config(config: Config) -> Trials:
@@ -79,7 +82,8 @@ def from_config(config: Config) -> Trials:
         tables = within_reach(intake.load(config, engine), task)
         require(tables, task, engine)
         refuse_outside_propensity(tables, config)
-        given, left_out = _contacts(tables, section, config, engine)
+        plans = drawing_plans(config)
+        given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
         given = _mature(given, _arms(given, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in given.cutoff})
         built = snapshots.build(
@@ -91,7 +95,7 @@ def from_config(config: Config) -> Trials:
     rows = _joined(units, came, built)
     return Trials(
         rows, tuple(built.names), section.control or NOTHING, tuple(rounds), left_out, task, built.fingerprint,
-        built.data_fingerprint, built.own, built.end,
+        built.data_fingerprint, built.own, built.end, plans,
     )  # fmt: skip
 
 
@@ -109,19 +113,26 @@ def refuse_unfit(config: Config) -> Contacts:
         )
     if config.only_terms:
         raise UsageError("[events] is not given: the effect of actions is on purchases, and terms alone show none")
-    if not section.propensity and not accepted:
+    if not section.propensity and not accepted and not measured_plans(config):
         raise RefusedError(
             "[contacts] propensity is not set, so nothing says that contacts were drawn at random: whoever was chosen "
             "for an action may differ from the others in what comes anyway. Name the column of the probability of each "
-            "contact's action, or accept an estimate from what can be seen, marked as such wherever it shows: "
-            "[uplift] observational = true"
+            "contact's action, or measure a plan (`regulars measure`), whose holdout is such a draw, or accept an "
+            "estimate from what can be seen, marked as such wherever it shows: [uplift] observational = true"
         )
-    if not section.control and not accepted:
+    if not section.control and not accepted and section.propensity:
         raise UsageError(
             "[contacts] control is not set: an effect is the difference to customers to whom nothing was done; write "
             "them into the contacts, as a plan's holdout is, and name their action in control"
         )
     return section
+
+
+def drawing_plans(config: Config) -> tuple[str, ...]:
+    """The measured plans that say how contacts were drawn, where the contacts do not; else none."""
+    if config.uplift.observational or (config.contacts and config.contacts.propensity):
+        return ()
+    return tuple(f"{plan.cutoff}/{plan.campaign}" for plan in measured_plans(config))
 
 
 def refuse_outside_propensity(tables: Tables, config: Config) -> None:
@@ -152,6 +163,17 @@ def rounds_of(days: Sequence[date], length: Window) -> dict[date, date]:
     return found
 
 
+def _planned(config: Config) -> tuple[pd.DataFrame, dict[str, int]]:
+    """What measured plans meant for each customer (cutoff, day, action, propensity, round), and how many do not count.
+
+    Who was in several plans of one cutoff counts in none: what came cannot be told apart.
+    """
+    given = plans_as_contacts(config).to_pandas()
+    given["cutoff"] = pd.to_datetime(given.day)
+    several = given.duplicated(KEYS, keep=False)
+    return given[~several], {"in several plans of one cutoff": int(several.sum())}
+
+
 def _contacts(tables: Tables, section: Contacts, config: Config, engine: Engine) -> tuple[pd.DataFrame, dict[str, int]]:
     """Each customer's first contact of a round (cutoff, day, action, propensity), and how many do not count."""
     e, c = tables.events, tables.sides["contacts"].rows
@@ -170,7 +192,8 @@ def _contacts(tables: Tables, section: Contacts, config: Config, engine: Engine)
     left_out["several actions at one moment"] = int(several.sum())
     once = firsts[~several].drop_duplicates(KEYS)
     left_out["after the first of the round"] = len(given) - len(once) - int(several.sum())
-    return once[[*KEYS, "day", "action", "propensity"]], left_out
+    once = once.assign(round=once.cutoff.dt.strftime("%Y-%m-%d"))
+    return once[[*KEYS, "day", "action", "propensity", "round"]], left_out
 
 
 def _strangers(given: pd.DataFrame, config: Config, section: Contacts) -> Iterator[tuple[str, int]]:
@@ -249,6 +272,7 @@ def _units(
         raise DataError("no contact is of an active customer ([task] active_within): no effect can be learned")
     units["day"] = units.day.where(units.day.notna(), units.cutoff.dt.date)
     units["action"] = units.action.fillna(control)
+    units["round"] = units["round"].fillna(units.cutoff.dt.strftime("%Y-%m-%d"))
     return units.sort_values("place", kind="stable").reset_index(drop=True)
 
 
@@ -278,6 +302,7 @@ def _joined(units: pd.DataFrame, came: pd.DataFrame, built: Snapshots) -> pa.Tab
     told = units.merge(came, on=KEYS, how="left", sort=False)
     features = built.rows.take(pa.array(told.place.to_numpy()))
     columns = {
+        "round": pa.array(told["round"], pa.string()),
         "action": pa.array(told.action, pa.string()),
         "propensity": told.propensity.to_numpy(float),
         "returned": told.returned.to_numpy(float),

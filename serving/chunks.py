@@ -101,7 +101,7 @@ def write_chunk(
         }
         for block in blocks:
             known = standing.part(start, start + block.num_rows)
-            found = contributions(scorer.bundle, block)
+            found = contributions(scorer.bundle, block, known.said)
             tables.append(_scores(scorer, block, found, known))
             levels = scorer.bundle.levels
             tallies.append({k: tally(p, block, scorer.features, levels, known.sampled) for k, p in found.items()})

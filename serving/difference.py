@@ -42,14 +42,19 @@ class Effect:
     treated: int
     held: int
 
-    def anytime(self, level: float = LEVEL) -> tuple[float, float]:
-        """An interval that holds at every look at once, for those who look before the end.
+    def anytime(self, level: float = LEVEL, planned: int | None = None) -> tuple[float, float]:
+        """An interval that holds at every look at once, for those who look while customers still come in.
 
         An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics 52,
-        2024, theorem 2.2), narrowest about now: it is wider than [low, high], and may be read as often as one likes.
+        2024, theorem 2.2). Where the customers stay the same and their outcomes come in, it is three standard errors
+        wide on either side at each look, which is enough for twenty looks (Bonferroni).
+
+        Args:
+            level: Probability that it holds.
+            planned: Number of customers at which it is narrowest, the same at every look; None: those there are now.
         """
         n, alpha = self.treated + self.held, 1 - level
-        rho = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / n
+        rho = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / (planned or n)
         reach = self.error * np.sqrt(2 * (n * rho + 1) / (n * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
         return float(self.effect - reach), float(self.effect + reach)
 

@@ -7,7 +7,7 @@ Values of Non-Atomic Games, 1974), so base plus contributions is the shipped num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,9 @@ class Contributions:
     total: np.ndarray
 
 
-def contributions(bundle: ModelBundle, features: Any) -> dict[str, Contributions]:
+def contributions(
+    bundle: ModelBundle, features: Any, shipped: Mapping[str, np.ndarray] | None = None
+) -> dict[str, Contributions]:
     """Contributions to 'churn' (probability) and, for a value model, to 'value' (money).
 
     Where the model says the value over longer horizons too, they follow under the names of their columns, such as
@@ -49,9 +51,11 @@ def contributions(bundle: ModelBundle, features: Any) -> dict[str, Contributions
     Args:
         bundle: A churn or a value model.
         features: A feature table (n rows), in Arrow or pandas.
+        shipped: What the model said of the same rows, where that is known already.
     """
     X = bundle.columns(features)
-    shipped = bundle.predict(features)
+    if shipped is None:
+        shipped = bundle.predict(features)
     gate, gate_base = _margins(bundle, bundle.gate, X)
     z0, phi_z = float(bundle.churn_log_odds(np.array(gate_base))), bundle.slope * gate
     z = z0 + phi_z.sum(axis=1)
@@ -68,7 +72,7 @@ def contributions(bundle: ModelBundle, features: Any) -> dict[str, Contributions
 
 
 def _over_longer(
-    bundle: ModelBundle, X: pa.Table, shipped: dict[str, np.ndarray], value: Contributions
+    bundle: ModelBundle, X: pa.Table, shipped: Mapping[str, np.ndarray], value: Contributions
 ) -> dict[str, Contributions]:
     """To the value over longer horizons: the contributions to the one before, and those to what each adds to it."""
     found: dict[str, Contributions] = {}

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config import Config
-from features.errors import DataError, UsageError
+from features.errors import DataError, RefusedError, UsageError
 from features.files import folder_in_place
+from features.planned import MANIFEST, MEASURED, TABLE
 from features.planning import PlanConfig
-from features.standing import spend_spread
+from features.standing import log_before
 from serving.allocate import Allocation, Point, allocate, curve, options
 from serving.experiment import design
 from serving.plan_facts import manifest_of
@@ -30,7 +31,7 @@ from serving.plan_inputs import MONEY, Inputs, gather
 from serving.plan_table import plan_table, write_csv
 from serving.prices import Options
 
-MANIFEST, TABLE, CSV, CURVE, CURVE_JSON = "manifest.json", "plan.parquet", "plan.csv", "curve.parquet", "curve.json"
+CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,11 @@ def plan(config: Config, cutoff: date, budget: float | None = None, campaign: st
 
     Raises:
         UsageError: There is no [plan], the cutoff is not scored, or a rule names what is not there.
-        RefusedError: The limits cannot hold together.
+        RefusedError: The limits cannot hold together, or the campaign's plan was measured already.
         DataError: Nobody is eligible, or a table cannot be read.
     """
     rules = _rules(config, budget, campaign)
+    _refuse_measured(config.output / "plans" / f"cutoff={cutoff}" / rules.campaign)
     inputs = gather(config, rules, cutoff)
     problem = _problem(inputs, rules)
     found = allocate(problem, inputs.segments, list(rules.actions))
@@ -98,7 +100,9 @@ def plan(config: Config, cutoff: date, budget: float | None = None, campaign: st
         inputs.effects, inputs.who,
     )  # fmt: skip
     manifest = manifest_of(config, rules, inputs, found)
-    spread = _spread(config, cutoff) if inputs.objective == MONEY else None
+    log = log_before(config, cutoff, config.task.horizon)
+    manifest["past"] = {"before": str(log.day), **log.marks}
+    spread = _spread(config, log.spread) if inputs.objective == MONEY else None
     manifest["design"] = design(table, list(rules.actions), rules.holdout, spread)
     with folder_in_place(folder) as beside:
         _write(beside, table, points, manifest)
@@ -154,9 +158,18 @@ def _rules(config: Config, budget: float | None, campaign: str | None) -> PlanCo
     return rules
 
 
-def _spread(config: Config, cutoff: date) -> float | None:
+def _refuse_measured(folder: Path) -> None:
+    """What was carried out and measured is not planned anew: who was meant to get what would be lost."""
+    if (folder / MEASURED).exists():
+        raise RefusedError(
+            f"{folder}: was measured already, and a new plan would take the place of who was meant to get what; name "
+            f"another campaign (--campaign), or remove {MEASURED} there to plan anew"
+        )
+
+
+def _spread(config: Config, found: float | None) -> float | None:
     """Relative variance of spend: of buyers in the last horizon; of contracts none, as a price is known beforehand."""
-    return spend_spread(config, cutoff, config.task.horizon) if config.events.amount else 0.0
+    return found if config.events.amount else 0.0
 
 
 def _problem(inputs: Inputs, rules: PlanConfig) -> Options:

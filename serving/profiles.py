@@ -13,7 +13,9 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import say
+from serving.scores import total
 from serving.shares import wilson
+from training.bundle import Spread
 from training.levels import FEWEST_CUSTOMERS
 
 SHOWN = 3
@@ -50,11 +52,21 @@ TREATMENTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Worth:
-    """What the score table says of customers: risk, and value and value at risk (n,) or None without money."""
+    """What the score table says of customers: risk, and value and value at risk (n,) or None without money.
+
+    `spread` is what comes around the values.
+    """
 
     churn: np.ndarray
     value: np.ndarray | None
     value_at_risk: np.ndarray | None
+    spread: Spread | None = None
+
+    def total(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+        """Low and high of the sum of the values where `inside` (n,) holds."""
+        if self.value is None or self.value_at_risk is None:
+            return None, None
+        return total(self.churn[inside], self.value[inside], self.value_at_risk[inside], self.spread)
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Outcome:
 
 
 def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None) -> list[dict[str, Any]]:
-    """Size, share, risk, value and value at risk of each group, and how many of it left after an earlier cutoff.
+    """Size, share, risk, value with its interval and value at risk of each group, and how many left after a cutoff.
 
     Args:
         codes: Group of each customer (n,).
@@ -89,8 +101,8 @@ def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None)
         }
         for g in range(size)
     ]
-    for row, left in zip(found, _left(outcome, size), strict=True):
-        row |= left
+    for g, (row, left) in enumerate(zip(found, _left(outcome, size), strict=True)):
+        row |= dict(zip(("value_low", "value_high"), worth.total(codes == g), strict=True)) | left
     return found
 
 

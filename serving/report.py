@@ -28,12 +28,14 @@ from features.task import Window
 from serving import charts, segments
 from serving.judged import judge
 from serving.score import Scores, read
+from serving.scores import total as sum_of
 from serving.wording import Forms, Words, share, words
 from training.evaluate import Evaluation
 from training.registry import evaluation_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED, DRIVERS, DEPENDS = 50, 10, 0.2
+WHAT = {"churn": "risk of leaving", "value": "value"}
 NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment"]
 
 
@@ -92,10 +94,14 @@ def page(scores: Scores, evaluation: Evaluation | None, audit: dict[str, Any] | 
         words=when["words"],
         contractual=when["contractual"],
         only_terms=bool(audit and audit.get("contracts") and audit["contracts"]["only_terms"]),
-        top=_top(table, weight, listed),
+        top=_top(table, weight, listed, scores),
         spread=_spread(table["churn_probability"].to_numpy()),
         judged=judge(evaluation, form),
-        drivers=[_driver_chart(kind, rows, form) for kind, rows in scores.manifest["drivers"].items() if rows],
+        drivers=[
+            _driver_chart(kind, rows, form)
+            for kind, rows in scores.manifest["drivers"].items()
+            if rows and kind in WHAT
+        ],
         groups=_groups(table, when["words"]),
         listed=listed,
         audit=audit,
@@ -179,16 +185,19 @@ def _when(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _top(table: pd.DataFrame, weight: np.ndarray, listed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _top(table: pd.DataFrame, weight: np.ndarray, listed: Sequence[dict[str, Any]], scores: Scores) -> dict[str, Any]:
     """The figures on top; `half` is how many customers hold half of what is at risk."""
     running, risk = np.cumsum(np.sort(weight)[::-1]), table["churn_probability"]
     at_risk = risk >= segments.AT_RISK
     total = float(weight.sum())
+    low, high = sum_of(risk.to_numpy(), table["value"].to_numpy(), table["value_at_risk"].to_numpy(), scores.spread)
     return {
         "customers": len(table),
         "at_risk": int(at_risk.sum()),
         "leaving": float(risk.sum()),
         "value": float(table["value"].sum()),
+        "value_low": low,
+        "value_high": high,
         "value_at_risk": float(table["value_at_risk"].sum()),
         "of_them": float(table["value_at_risk"][at_risk].sum()),
         "half": int(np.searchsorted(running, total / 2) + 1),
@@ -214,8 +223,7 @@ def _driver_chart(kind: str, rows: Sequence[dict[str, Any]], form: Forms) -> dic
     chosen = list(strongest.values())[:DRIVERS]
     bars = [_bar(row, kind, form) for row in chosen]
     told = "; ".join(f"{bar.label}: {bar.note}" for bar in bars)
-    what = {"churn": "risk of leaving", "value": "value"}[kind]
-    svg = charts.bars(kind, f"Strongest drivers of {what}, strongest first. {told}.", bars)
+    svg = charts.bars(kind, f"Strongest drivers of {WHAT[kind]}, strongest first. {told}.", bars)
     return {"kind": kind, "svg": Markup(svg)}  # noqa: S704 (escaped where it was made)
 
 

@@ -12,7 +12,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from functools import cache
 from importlib.metadata import version
@@ -194,7 +194,8 @@ def _manifest(job: Job, made: dict[str, Any]) -> dict[str, Any]:
     models = {kind: {**job.identity["models"][kind], "task": m.bundle.task} for kind, m in job.models.by_kind.items()}
     said = {key: value for key, value in job.identity.items() if key != "serving"}
     told = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
-    return {**said, **told, "models": models, **made}
+    spread = job.models.fullest.bundle.spread
+    return {**said, **told, "models": models, "spread": None if spread is None else asdict(spread), **made}
 
 
 def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.config import Config
 from features.errors import DataError, UsageError
 from serving.journal import checksum, is_whole
+from training.bundle import Spread, spread_from
 
 MANIFEST = "_manifest.json"
 COMPRESSION = "zstd"
@@ -54,6 +55,11 @@ class Scores:
         )
         return str(table["customer_id"][int(np.argmax(by.to_numpy()))])
 
+    @property
+    def spread(self) -> Spread | None:
+        """What comes around the values; None without money."""
+        return spread_from(self.manifest.get("spread"))
+
     def part(self, part: Mapping[str, Any]) -> pa.Table:
         """The rows of one of the manifest's parts.
 
@@ -66,6 +72,18 @@ class Scores:
                 f"score --cutoff {self.cutoff}` to make it again"
             )
         return pq.ParquetFile(self.folder / part["file"]).read()
+
+
+def total(
+    churn: np.ndarray, value: np.ndarray | None, value_at_risk: np.ndarray | None, spread: Spread | None
+) -> tuple[float, float] | tuple[None, None]:
+    """Low and high of the sum of what some scored customers (n,) bring; none without money.
+
+    It holds with the probability of the intervals; chance partly cancels out in it, the level's error does not.
+    """
+    if value is None or value_at_risk is None or spread is None or not len(value):
+        return None, None
+    return spread.total(1 - churn, value + value_at_risk)
 
 
 def write_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:

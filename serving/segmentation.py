@@ -49,6 +49,7 @@ from serving.history import History, gather
 from serving.movement import transitions
 from serving.score import Scores, read
 from serving.shares import wilson
+from training.bundle import Spread
 
 FORMAT = 1
 
@@ -84,7 +85,7 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
     found = [*live, *of_scores(scored)]
     tables = {
         "customers": _customers(history, now, live, scored),
-        "segments": _cards(config, history, found, scored, now),
+        "segments": _cards(config, history, found, scored, now, scores.spread),
         "transitions": transitions([*standings(history, live), *scored_standings(config, scores, scored)]),
         "stage_changes": _stage_changes(history, live),
         "kinds": history.views.kinds,
@@ -134,9 +135,12 @@ def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scor
     return pa.table(columns)
 
 
-def _cards(config: Config, history: History, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray) -> pa.Table:
+def _cards(
+    config: Config, history: History, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
+    spread: Spread | None,
+) -> pa.Table:  # fmt: skip
     churn = np.asarray(scored["churn_probability"].to_numpy(), float)
-    worth = profiles.Worth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]))
+    worth = profiles.Worth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((each for each in found if each.name == "rfm_group"), None)
@@ -258,6 +262,8 @@ CARDS = pa.schema(
         ("churn_probability", pa.float64()),
         ("value", pa.float64()),
         ("value_mean", pa.float64()),
+        ("value_low", pa.float64()),
+        ("value_high", pa.float64()),
         ("value_at_risk", pa.float64()),
         ("left_cutoff", pa.string()),
         ("left_of", pa.int64()),

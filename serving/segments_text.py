@@ -51,12 +51,14 @@ def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
     left = next((row["left_cutoff"] for row in rows if row["left_cutoff"]), None)
     wide = min(max(len(title), *(len(row["segment"]) for row in rows)), WIDEST)
     head = f"{title:<{wide}}{'customers':>11}{'share':>10}{'risk':>8}"
-    head += f"{'value':>14}{'at risk':>12}" if money else ""
+    head += f"{'value':>14}{'(interval)':>24}{'at risk':>12}" if money else ""
     yield head + (f"   left after {left}" if left else "")
     for row in rows:
         text = f"{_short(row['segment'], wide):<{wide}}{row['customers']:>11,}{share(row['share']):>10}"
         text += f"{share(row['churn_probability']):>8}"
-        text += f"{form.money(row['value']):>14}{form.money(row['value_at_risk']):>12}" if money else ""
+        if money:
+            ends = [form.money(row[name]) for name in ("value_low", "value_high") if row[name] is not None]
+            text += f"{form.money(row['value']):>14}{' to '.join(ends):>24}{form.money(row['value_at_risk']):>12}"
         yield text + (f"   {_left(row)}" if left else "")
     for row in rows if rows[0]["segmentation"] in STORIES else ():
         yield from _story(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -53,7 +54,8 @@ def make_scored(
     place = config.output / "scores" / f"cutoff={CUTOFF}"
     place.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, place / "part-00000.parquet")
-    parts = [{"file": "part-00000.parquet", "rows": customers, "sha256": "x"}]
+    digest = hashlib.sha256((place / "part-00000.parquet").read_bytes()).hexdigest()
+    parts = [{"file": "part-00000.parquet", "rows": customers, "sha256": digest}]
     manifest = {"cutoff": str(CUTOFF), "customers": customers, "parts": parts, "data_fingerprint": "d", "models": {}}
     (place / MANIFEST).write_text(json.dumps(manifest))
     return config

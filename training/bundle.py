@@ -338,7 +338,7 @@ class ModelBundle:
             if checksum != _checksum(texts[part]):
                 raise BundleError(f"{folder / part} is not the file that was written: its checksum differs")
         margins = {name: _margin_from(index.pop(name), name, texts) for name in MARGINS}
-        spread = _spread_from(index.pop("spread"))
+        spread = spread_from(index.pop("spread"))
         longer = tuple(_longer_from(step, texts) for step in index.pop("longer"))
         index["features"] = tuple(index["features"])
         index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
@@ -393,15 +393,17 @@ def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str])
 
 
 def _longer_from(step: dict[str, Any], texts: dict[str, str]) -> Longer:
-    spread = _spread_from(step["spread"])
+    spread = spread_from(step["spread"])
     if spread is None:
         raise BundleError(f"{step['column']} has no spread")
     return Longer(step["column"], _margin_from(step["gain"], step["column"], texts), step["log_level"], spread)
 
 
-def _spread_from(index: dict[str, Any] | None) -> Spread | None:
+def spread_from(index: dict[str, Any] | None) -> Spread | None:
+    """A spread from what JSON holds of it; None from None."""
     if index is None:
         return None
+    index = dict(index)
     ratios = tuple(tuple(row) for row in index.pop("ratios"))
     plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in index.items()}
     return Spread(**plain, ratios=ratios)

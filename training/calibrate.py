@@ -16,6 +16,7 @@ from scipy.special import expit
 DRIFT = 0.10  # usual scatter (standard deviation) of the shift that one cutoff shows, where they cannot tell themselves
 BELIEF = 0.10  # of the lasting shift behind them, before any was seen
 AGEING = 0.20  # by which the lasting shift wanders from one horizon to the next
+SEASON = 0.70  # share of the variance between cutoffs that comes back a year later
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,28 @@ class Shift:
     error: float
 
 
-def steady(found: Sequence[float], errors: Sequence[float], ages: Sequence[float]) -> Shift:
-    """The lasting shift behind those seen at several cutoffs.
+def steady(
+    found: Sequence[float], errors: Sequence[float], ages: Sequence[float], season: Sequence[bool] = ()
+) -> Shift:
+    """What the shifts seen at several cutoffs say of the next one's.
 
     A random-effects mean (DerSimonian and Laird, Controlled Clinical Trials 7, 1986) with a prior: shifts scatter from
     cutoff to cutoff by about DRIFT, the lasting one is 0 give or take BELIEF, and it wanders, so older ones say less.
-    No shift counts as one more cutoff, so what one cutoff alone shows is more likely scatter the larger it is.
+    No shift counts as one more cutoff, so what one cutoff alone shows is more likely scatter the larger it is. Where
+    cutoffs disagree, most of it is their seasons', and one of the next cutoff's season shows its share of that, too
+    (best linear prediction: Henderson, Biometrics 31, 1975).
 
     Args:
         found: Shifts (c,).
         errors: Their standard errors (c,), by chance alone.
         ages: How many horizons (c,) each lies further back than the newest one could.
+        season: Which (c,) have the season of the next cutoff; none by default.
 
     >>> steady([0.2], [0.01], [0]).shift < steady([0.2, 0.2], [0.01, 0.01], [0, 1]).shift < 0.2
     True
     >>> abs(steady([0.3, -0.3], [0.01, 0.01], [0, 0]).shift) < 0.05
+    True
+    >>> steady([0.3, -0.3], [0.01, 0.01], [0, 0], [True, False]).shift > 0.15
     True
     """
     if not found:
@@ -66,12 +74,17 @@ def steady(found: Sequence[float], errors: Sequence[float], ages: Sequence[float
     about = float(weight @ seen / (weight.sum() + 1 / DRIFT**2))
     apart = float(np.maximum((seen - about) ** 2 - noise, 0).sum()) + about**2
     between = (DRIFT**2 + apart) / (len(seen) + 1)
-    sure = 1 / (noise + between)
-    total = float(sure.sum()) + 1 / BELIEF**2
-    return Shift(float(sure @ seen) / total, float(np.sqrt(between + 1 / total)))
+    alike = np.array(season or [False] * len(seen), float)
+    shared = BELIEF**2 + SEASON * between * alike
+    seasons = SEASON * between * (np.outer(alike, alike) + np.diag(1 - alike))
+    within = BELIEF**2 + seasons + np.diag(noise + (1 - SEASON) * between)
+    told = np.linalg.solve(within, shared)
+    return Shift(float(told @ seen), float(np.sqrt(BELIEF**2 + between - told @ shared)))
 
 
-def fit_platt(margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], ages: Sequence[float]) -> Platt:
+def fit_platt(
+    margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], ages: Sequence[float], season: Sequence[bool] = ()
+) -> Platt:
     """Slope and intercept that later cutoffs show together; see `steady`.
 
     One cutoff alone cannot tell its season from a lasting shift, so it gives a slope but no shift.
@@ -79,18 +92,21 @@ def fit_platt(margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], age
     Args:
         margins: Log-odds of a model that did not learn from these rows, (n,) of each cutoff, the newest first.
         outcomes: 0 or 1, (n,) of each.
-        ages: Of the cutoffs; see `steady`.
+        ages: Of the cutoffs, and
+        season: which have the next one's; see `steady`.
     """
     if not margins:
         return Platt()
     each = [_logistic(margin, outcome) for margin, outcome in zip(margins, outcomes, strict=True)]
     slope = steady([b[1] - 1 for b, _ in each], [e[1] for _, e in each], ages).shift
     lifts, errors = [b[0] for b, _ in each], [e[0] for _, e in each]
-    lift = steady(lifts, errors, ages).shift if len(each) > 1 else 0.0
+    lift = steady(lifts, errors, ages, season).shift if len(each) > 1 else 0.0
     return Platt(1 + slope, lift - slope * float(margins[0].mean()))
 
 
-def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], ages: Sequence[float]) -> Shift:
+def fit_level(
+    predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], ages: Sequence[float], season: Sequence[bool] = ()
+) -> Shift:
     """The log of total came over total expected that later cutoffs show together; see `steady`.
 
     One cutoff alone cannot tell its season from a lasting shift: it only says how far totals may be off.
@@ -98,12 +114,14 @@ def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], age
     Args:
         predicted: Expected values, (n,) of each cutoff.
         actual: What came, not below 0, (n,) of each.
-        ages: Of the cutoffs; see `steady`.
+        ages: Of the cutoffs, and
+        season: which have the next one's; see `steady`.
     """
-    told = [(p, a, age) for p, a, age in zip(predicted, actual, ages, strict=True) if p.sum() > 0 and a.sum() > 0]
-    found = [float(np.log(a.sum() / p.sum())) for p, a, _ in told]
-    errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, _ in told]
-    together = steady(found, errors, [age for *_, age in told])
+    cutoffs = zip(predicted, actual, ages, season or [False] * len(predicted), strict=True)
+    told = [(p, a, age, alike) for p, a, age, alike in cutoffs if p.sum() > 0 and a.sum() > 0]
+    found = [float(np.log(a.sum() / p.sum())) for p, a, *_ in told]
+    errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, *_ in told]
+    together = steady(found, errors, [age for *_, age, _ in told], [alike for *_, alike in told])
     return together if len(told) > 1 else Shift(0.0, float(np.hypot(together.error, together.shift)))
 
 

@@ -45,7 +45,7 @@ class Learned:
         judged: what the judge said of them, for plots.
         tuned: By 'churn' and 'spend'; empty where the log was too short.
         split: How the cutoffs were used.
-        notes: What was asked for and could not be done, in words.
+        notes: Who was left out, and what was asked for and could not be done, in words.
     """
 
     churn: ModelBundle
@@ -95,7 +95,19 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
         judged=judged,
         tuned=tuned,
         split=plan,
-        notes=(*notes, *unjudged),
+        notes=(*untouched_note(snapshots), *notes, *unjudged),
+    )
+
+
+def untouched_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Who was left out for having been contacted, in words; empty where nobody was."""
+    left = snapshots.touched
+    if not left:
+        return ()
+    total = left + snapshots.rows.num_rows
+    return (
+        f"learned from, and judged on, customers whom no contact touched within the label's interval ([training] "
+        f"learn_from = 'untouched'): {left:,} of {total:,} rows ({left / total:.1%}) are left out",
     )
 
 

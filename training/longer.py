@@ -23,7 +23,7 @@ from training.intervals import fit_spread
 from training.levels import encoded, learn_levels
 from training.prior import gain_prior
 from training.recipe import PRIOR_HALF, TREES_HALF, hear_plainly, with_trees
-from training.split import FEWEST, Fold, Sample, ages, folds_within, halves, recency, take, unfit
+from training.split import FEWEST, Fold, Sample, ages, folds_within, halves, in_season, recency, take, unfit
 from training.stack import combined, stack_money
 from training.value import GainRegressor
 
@@ -34,6 +34,7 @@ class Gained:
 
     Attributes:
         age: See `split.ages`.
+        season: See `split.in_season`.
         value: Expected over the horizon before (n,).
         gain: Logs of the expected gain (n, k) by member.
         came: Value over the longer horizon (n,), not below 0.
@@ -41,6 +42,7 @@ class Gained:
     """
 
     age: float
+    season: bool
     value: np.ndarray
     gain: np.ndarray
     came: np.ndarray
@@ -122,7 +124,7 @@ def _step(
     if heard:
         weights = stack_money([h.gain for h in heard], [np.maximum(h.more, 0) for h in heard])
         said = [np.exp(h.gain @ weights) for h in heard]
-        level = fit_level(said, [h.more for h in heard], [h.age for h in heard])
+        level = fit_level(said, [h.more for h in heard], [h.age for h in heard], [h.season for h in heard])
     else:
         heard = _apart(snapshots, config, usable, columns, horizon)
     value = [h.value + np.exp(h.gain @ weights + level.shift) for h in heard]
@@ -149,10 +151,12 @@ def _heard(
     """What models of earlier cutoffs say of later ones among those that can be used."""
     folds = folds_within(usable, horizon)
     heard = []
-    for fold, age in zip(folds, ages(folds, usable, horizon), strict=True):
+    when = (folds, usable, horizon)
+    for fold, age, season in zip(folds, ages(*when), in_season(*when), strict=True):
         train, truth = take(snapshots, fold.train), take(snapshots, [fold.test])
         if _tell(train, truth, columns):
-            heard.append(_gained(train, truth, fold, age, snapshots, config, columns, horizon))
+            told = _gained(train, truth, fold, snapshots, config, columns, horizon)
+            heard.append(replace(told, age=age, season=season))
     return heard
 
 
@@ -170,11 +174,11 @@ def _apart(
     rows = take(snapshots, usable)
     parts = [(a, b) for a, b in halves(rows) if _tell(a, b, columns)] or [(rows, rows)]
     fold = Fold((), max(usable))
-    return [_gained(a, b, fold, 0.0, snapshots, config, columns, horizon) for a, b in parts]
+    return [_gained(a, b, fold, snapshots, config, columns, horizon) for a, b in parts]
 
 
 def _gained(
-    train: Sample, truth: Sample, fold: Fold, age: float, snapshots: Snapshots, config: Config, columns: Sequence[str],
+    train: Sample, truth: Sample, fold: Fold, snapshots: Snapshots, config: Config, columns: Sequence[str],
     horizon: Window,
 ) -> Gained:  # fmt: skip
     """What models of some rows, members weighing alike, say of others over the horizons of some columns."""
@@ -186,4 +190,4 @@ def _gained(
         value = value + (np.exp(gain.mean(axis=1)) if gain.size else 0.0)
         gain = np.column_stack([m.of(X) for m in _members(rows, before, column, horizon, levels, config)])
     came = values_of(truth, columns[-1])
-    return Gained(age, value, gain, came, came - values_of(truth, columns[-2]))
+    return Gained(0.0, False, value, gain, came, came - values_of(truth, columns[-2]))

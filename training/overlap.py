@@ -81,11 +81,13 @@ def overlap(trial: Trial, *, estimated: bool = False, outside: float = 0.0) -> O
 def standardised_differences(trial: Trial, a: int, weight: np.ndarray) -> np.ndarray:
     """Weighted mean of each column for an action less that of the control, in their pooled standard deviations (p,).
 
-    Austin, Statistics in Medicine 28, 2009. Unknown values are left out; 0 where a column does not vary.
+    Only rounds that offered both are compared. Austin, Statistics in Medicine 28, 2009. Unknown values are left out; 0
+    where a column does not vary.
     """
     means, variances = [], []
     for arm in (a, 0):
-        x, here = trial.design[trial.arm == arm], trial.arm == arm
+        here = (trial.arm == arm) & trial.offers(a)
+        x = trial.design[here]
         known = np.isfinite(x)
         w = weight[here][:, None] * known
         total = np.maximum(w.sum(axis=0), 1e-12)

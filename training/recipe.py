@@ -24,7 +24,7 @@ from training.churn import ChurnClassifier
 from training.intervals import fit_spread
 from training.levels import encoded, learn_levels
 from training.prior import churn_loss, churn_prior, spend_prior
-from training.split import Fold, Sample, ages, folds_within, halves, recency, take, unfit
+from training.split import Fold, Sample, ages, folds_within, halves, in_season, recency, take, unfit
 from training.stack import combined, stack, stack_money
 from training.value import SpendRegressor, positive
 
@@ -50,6 +50,7 @@ class Heard:
     Attributes:
         fold: Which cutoffs.
         age: See `split.ages`.
+        season: Whether it has the season of the cutoff that comes next; see `split.in_season`.
         truth: The later cutoff's customers (n,).
         gate: Log-odds of churn (n, k) by member.
         spend: Logs of spend (n, k) by member; (n, 0) without money.
@@ -57,6 +58,7 @@ class Heard:
 
     fold: Fold
     age: float
+    season: bool
     truth: Sample
     gate: np.ndarray
     spend: np.ndarray
@@ -121,8 +123,9 @@ def ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramete
 
 def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters) -> Shipped:
     folds = folds_within(cutoffs, snapshots.task.horizon)
-    told = zip(folds, ages(folds, cutoffs, snapshots.task.horizon), strict=True)
-    heard = tuple(h for fold, age in told if (h := hear(snapshots, config, fold, age, parameters)))
+    when = (folds, cutoffs, snapshots.task.horizon)
+    told = zip(folds, ages(*when), in_season(*when), strict=True)
+    heard = tuple(h for fold, age, same in told if (h := hear(snapshots, config, fold, age, same, parameters)))
     members = learn_members(take(snapshots, cutoffs), snapshots, config, parameters)
     calibration = calibrate(heard, members, config.serving.interval)
     if not heard and members.spend:
@@ -140,7 +143,9 @@ def _ship(snapshots: Snapshots, config: Config, cutoffs: Sequence[date], paramet
     return Shipped(made[0], made[1] if members.spend else None, heard, members)
 
 
-def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameters: Parameters) -> Heard | None:
+def hear(
+    snapshots: Snapshots, config: Config, fold: Fold, age: float, season: bool, parameters: Parameters
+) -> Heard | None:
     """What members that learned from a fold's cutoffs say of its later one.
 
     None where that can say nothing: it takes customers of either fate before and at it, and some who spent.
@@ -148,14 +153,14 @@ def hear(snapshots: Snapshots, config: Config, fold: Fold, age: float, parameter
     train, truth = take(snapshots, fold.train), take(snapshots, [fold.test])
     if unfit(train, truth, has_money(snapshots)):
         return None
-    return _said(learn_members(train, snapshots, config, parameters), fold, age, truth)
+    return _said(learn_members(train, snapshots, config, parameters), fold, age, season, truth)
 
 
-def _said(members: Members, fold: Fold, age: float, truth: Sample) -> Heard:
+def _said(members: Members, fold: Fold, age: float, season: bool, truth: Sample) -> Heard:
     X = encoded(truth, members.levels).features
     gate = np.column_stack([margin.of(X) for margin in members.gate])
     spend = np.column_stack([margin.of(X) for margin in members.spend]) if members.spend else np.empty((len(truth), 0))
-    return Heard(fold, age, truth, gate, spend)
+    return Heard(fold, age, season, truth, gate, spend)
 
 
 def learn_members(text: Sample, snapshots: Snapshots, config: Config, parameters: Parameters) -> Members:
@@ -181,9 +186,9 @@ def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibr
     if not heard:
         equal = [tuple(1 / len(of) for _ in of) for of in (members.gate, members.spend)]
         return Calibration(equal[0], equal[1], Platt(), 0.0, None)
-    churned, back_by = [h.truth.churned for h in heard], [h.age for h in heard]
+    churned, when = [h.truth.churned for h in heard], ([h.age for h in heard], [h.season for h in heard])
     gate = stack([h.gate for h in heard], churned, churn_loss)
-    platt = fit_platt([h.gate @ gate for h in heard], churned, back_by)
+    platt = fit_platt([h.gate @ gate for h in heard], churned, *when)
     if not members.spend:
         return Calibration(tuple(gate), (), platt, 0.0, None)
     plain = Calibration(tuple(gate), tuple(1 / len(members.spend) for _ in members.spend), platt, 0.0, None)
@@ -191,7 +196,7 @@ def calibrate(heard: Sequence[Heard], members: Members, inside: float) -> Calibr
     spend = stack_money([b + h.spend for b, h in zip(back, heard, strict=True)], [h.truth.spend for h in heard])
     plain = replace(plain, spend=tuple(spend))
     value = [(1 - plain.churn_of(h)) * plain.spend_of(h) for h in heard]
-    level = fit_level(value, [h.truth.spend for h in heard], back_by)
+    level = fit_level(value, [h.truth.spend for h in heard], *when)
     levelled = replace(plain, log_level=level.shift)
     return replace(levelled, spread=_spread(levelled, heard, inside, level.error))
 
@@ -209,14 +214,14 @@ def _spread_apart(snapshots: Snapshots, config: Config, cutoffs: Sequence[date],
     if any(unfit(a, b, money=True) for a, b in parts):
         parts = ((rows, rows),)
     learned = [(learn_members(a, snapshots, config, parameters), b) for a, b in parts]
-    heard = [_said(members, Fold((), max(cutoffs)), 0.0, others) for members, others in learned]
+    heard = [_said(members, Fold((), max(cutoffs)), 0.0, False, others) for members, others in learned]
     return _spread(calibrate((), learned[0][0], config.serving.interval), heard, config.serving.interval, NO_FOLD.error)
 
 
 def hear_plainly(train: Sample, truth: Sample, fold: Fold, snapshots: Snapshots, config: Config) -> np.ndarray:
     """Value (n,) of some rows by models of others: members weigh alike, and nothing is calibrated."""
     members = learn_members(train, snapshots, config, {})
-    value = calibrate((), members, config.serving.interval).predict(_said(members, fold, 0.0, truth)).value
+    value = calibrate((), members, config.serving.interval).predict(_said(members, fold, 0.0, False, truth)).value
     if value is None:
         raise ValueError("the log has no money")
     return value

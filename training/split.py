@@ -152,6 +152,20 @@ def ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> lis
     return [days / horizon.days if days > NEAR.days else 0.0 for days in back]
 
 
+def in_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
+    """Whether each fold's later cutoff lies whole years before the cutoff that comes next, so has the same season.
+
+    >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
+    >>> in_season(folds, [date(2024, 2, 1)], Window(60))
+    [False, True, False]
+    """
+    following = max(cutoffs) + horizon.delta
+    apart = [(following - fold.test).days for fold in folds]
+    return [
+        days + NEAR.days >= YEAR.days and abs((days + NEAR.days) % YEAR.days - NEAR.days) <= NEAR.days for days in apart
+    ]
+
+
 def recency(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
     """Weights (n,) of rows by the days of their cutoffs (n,): halved for every `half` horizons before the newest."""
     return 0.5 ** ((dates.max() - dates) / (half * horizon.days))

@@ -213,6 +213,11 @@ def _logged(models: Mapping[str, Champion], kept: Record, config: Config) -> Eva
         return None
     found, ours = registry.params_of(config, *runs), kept.facts["params"]
     same = ("data_fingerprint", "task.horizon", "task.churn", "task.active_within")
-    if not found or any(found.get(key) != ours.get(key) for key in same):
+    if not found or any(found.get(key) != ours.get(key) for key in same) or _rows_of(found) != _rows_of(ours):
         return None
     return registry.evaluation_of(config, *runs)
+
+
+def _rows_of(params: Mapping[str, Any]) -> str:
+    """Whom a training learned from; those of before the choice: all."""
+    return str(params.get("learn_from", "all"))

@@ -104,7 +104,7 @@ def trial_of(found: Trials, config: Config) -> Trial:
         control=found.control,
         propensity=None if accepted else rows["propensity"].to_numpy(),
         customers=rows["customer_id"].to_numpy(zero_copy_only=False),
-        rounds=rows["cutoff"].to_numpy().astype("datetime64[D]").astype(str),
+        rounds=rows["round"].to_numpy(zero_copy_only=False),
         actions=config.uplift.actions,
         source="observational" if accepted else "measured",
     )
@@ -133,6 +133,8 @@ def describe(trained: Trained) -> str:
 def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.DataFrame) -> str:
     """The same, from its parts."""
     lines = [WARNING, ""] if made.bundle.source == "observational" else []
+    if plans := made.bundle.facts.get("plans"):
+        lines += [f"learned from the holdouts of measured plans, by who was meant to get what: {', '.join(plans)}", ""]
     lines.append(arms.to_string(index=False, float_format=lambda v: f"{v:,.4g}"))
     aside = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     lines += [f"contacts that do not count: {aside}"] if aside else []
@@ -204,6 +206,7 @@ def _facts(found: Trials, trial: Trial, config: Config) -> dict[str, object]:
         "data_fingerprint": found.data_fingerprint,
         "own_features": found.own,
         "rounds": [str(day) for day in found.rounds],
+        "plans": list(found.plans),
         "control": found.control,
         "customers": len(np.unique(trial.units)),
         "rows": len(trial),

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from features.config import Config
 from features.duck import DuckDBEngine
-from features.errors import UsageError
-from features.snapshots import Snapshots, build, from_config
+from features.errors import DataError, UsageError
+from features.snapshots import Snapshots, build, from_config, without_touched
 from features.tables import Tables
 from features.task import Task, Window
 from tests.features import oracle
@@ -376,3 +376,51 @@ def test_a_window_longer_than_the_log_has_null_features(make_config: Callable[..
         if feature in beyond:
             assert feature.read(dict.fromkeys(made.names)) == "the log is shorter than 365 days"
     assert made.rows["orders_count_90d"].null_count == 0
+
+
+def _contacted(tmp_path: Path, make_config: Callable[..., Config], **training: str) -> Config:
+    """Twelve customers who buy every ten days for a year, and contacts on some days."""
+    first = datetime(2024, 1, 1, tzinfo=UTC)
+    events = [
+        {"customer": f"c{who}", "time": first + timedelta(days=10 * turn + who), "amount": 5.0}
+        for who in range(12)
+        for turn in range(30)
+    ]
+    pq.write_table(pa.Table.from_pylist(events), tmp_path / "log.parquet")
+    told = [("c1", 150, "mail"), ("c2", 200, "none"), ("c3", 230, "call"), ("c3", 231, "mail"), ("c4", 90, "mail")]
+    contacts = [{"who": who, "at": first + timedelta(days=day), "what": what} for who, day, what in told]
+    pq.write_table(pa.Table.from_pylist(contacts), tmp_path / "contacts.parquet")
+    section = {"source": "contacts.parquet", "customer": "who", "time": "at", "action": "what", "control": "none"}
+    task = {"horizon": "30d", "every": "30d", "windows": ["30d"], "value_horizons": ["60d"]}
+    return make_config({"contacts": section, "task": task, "training": training}, amount="amount")
+
+
+def test_the_untouched_are_those_without_a_contact_within_any_label(
+    tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    whole = from_config(_contacted(tmp_path, make_config))
+    config = _contacted(tmp_path, make_config, learn_from="untouched")
+    found = from_config(config)
+    days = {"c1": [150], "c3": [230, 231], "c4": [90]}
+    first = date(2024, 1, 1)
+
+    def free(row: dict[str, Any]) -> bool:
+        since = [(first + timedelta(days=d) - row["cutoff"].date()).days for d in days.get(row["customer_id"], [])]
+        return not any(0 <= day < 60 for day in since)
+
+    expected = [row for row in whole.rows.to_pylist() if free(row)]
+    assert found.rows.to_pylist() == expected
+    assert found.touched == whole.rows.num_rows - len(expected) == 6 and not whole.touched
+    assert found.fingerprint != whole.fingerprint and found.data_fingerprint == whole.data_fingerprint
+    scored = from_config(config, [whole.cutoffs[-1]], with_labels=False)
+    assert scored.rows.num_rows == 12 and not scored.touched
+
+
+def test_without_anybody_untouched_there_is_nothing_to_learn_from(
+    tmp_path: Path, make_config: Callable[..., Config]
+) -> None:
+    whole = from_config(_contacted(tmp_path, make_config))
+    with pytest.raises(DataError, match="every customer was contacted within the label's interval"):
+        without_touched(whole, whole.rows.select(["customer_id", "cutoff"]))
+    with pytest.raises(UsageError, match="learn_from = 'untouched' leaves out who was contacted, but no"):
+        make_config({"training": {"learn_from": "untouched"}})

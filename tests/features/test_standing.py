@@ -12,7 +12,7 @@ import pytest
 
 from features.config import Config
 from features.errors import UsageError
-from features.standing import attributes, contacted, spend_spread
+from features.standing import attributes, contacted, log_before
 from features.task import Window
 
 CUTOFF = date(2024, 3, 1)
@@ -94,5 +94,7 @@ def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
     table = pa.Table.from_pylist([dict(zip(("customer", "order", "time", "amount"), r, strict=True)) for r in rows])
     pq.write_table(table, tmp_path / "log.parquet")
     config = make_config(amount="amount", order="order")
-    assert spend_spread(config, CUTOFF, Window(30)) == pytest.approx(450.0 / 30.0**2)  # 15 and 45
-    assert spend_spread(config, date(2024, 2, 15), Window(2)) is None
+    found = log_before(config, CUTOFF, Window(30))
+    assert found.spread == pytest.approx(450.0 / 30.0**2)  # 15 and 45
+    assert found.marks == {"events": 6, "customers": 4, "ticks": 9_570_000, "age_days": 20 + 10 + 5 + 1 + 19 + 31}
+    assert log_before(config, date(2024, 2, 15), Window(2)).spread is None

@@ -73,7 +73,7 @@ def test_looking_every_day_raises_false_alarms_but_not_those_of_the_anytime_inte
     for _ in range(TRIALS):
         outcome, treated = rng.normal(size=600), rng.random(600) < 0.5
         looks = [plain(outcome[:n], treated[:n]) for n in range(60, 601, 60)]
-        ends = [e.anytime() for e in looks]
+        ends = [e.anytime(planned=600) for e in looks]
         alarms += [any(e.low > 0 or e.high < 0 for e in looks), any(low > 0 or high < 0 for low, high in ends)]
     assert alarms[0] / TRIALS > 0.12
     assert alarms[1] / TRIALS < 0.05

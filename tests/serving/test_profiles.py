@@ -10,6 +10,7 @@ from features.feature import Feature, column
 from features.sections import SEGMENTS, STAGES, TIERS
 from serving.profiles import TREATMENTS, Outcome, Worth, apart, figures, treatment
 from serving.shares import wilson
+from training.bundle import Spread
 
 ORDERS = Feature("orders", column("orders"), "frequency", "orders so far", "{value}", "orders")
 DAYS = Feature("days", column("days"), "frequency", "days with an order", "{value}", "days")
@@ -68,3 +69,22 @@ def test_every_group_has_a_treatment_and_the_config_goes_first() -> None:
     assert treatment("champions", {"champions": "call"}) == "call"
     assert treatment("high: orders", {}, mostly="loyal") == TREATMENTS["loyal"]
     assert treatment("of my own", {}) == ""
+
+
+def test_a_groups_total_has_an_interval_that_holds_and_is_narrower_for_more_customers() -> None:
+    rng = np.random.default_rng(3)
+    churn, spend = rng.beta(2, 2, 4_000), rng.gamma(2, 50, 4_000) + 1
+    chances = tuple(np.linspace(0, 1, 101))
+    spread = Spread(0.8, 0.8, chances, (0.0,), (tuple(-np.log1p(-np.minimum(chances, 0.999))),), (2.0,), 0.0)
+    worth = Worth(churn, (1 - churn) * spend, churn * spend, spread)
+    codes = (np.arange(4_000) >= 200).astype(int)
+    small, large = figures(codes, 2, worth, None)
+    came = (rng.random((300, 4_000)) > churn) * spend * rng.exponential(size=(300, 4_000))
+    for row, inside in ((small, codes == 0), (large, codes == 1)):
+        totals = came[:, inside].sum(axis=1)
+        held = np.mean((totals >= row["value_low"]) & (totals <= row["value_high"]))
+        assert held == pytest.approx(0.8, abs=0.07)
+    assert (large["value_high"] - large["value_low"]) / large["value"] < 0.4 * (
+        small["value_high"] - small["value_low"]
+    ) / small["value"]
+    assert figures(codes, 2, Worth(churn, None, None), None)[0]["value_low"] is None

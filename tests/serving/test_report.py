@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,7 @@ from features.errors import UsageError
 from serving import report
 from serving.score import COLUMNS, MANIFEST, write_parts
 from serving.wording import Forms
+from training.bundle import Spread
 from training.evaluate import Evaluation
 
 CUTOFF = date(2024, 3, 1)
@@ -30,6 +32,7 @@ NASTY = [
     "Ünïcode 客户",
     "{{ 7*7 }}",
 ]
+SPREAD = Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.4,), 0.05)
 NUMBERS = ["number-customers", "number-at-risk", "number-value", "number-trust", "number-first"]
 FEATURES = {"recency_days": "days since the last order", "orders_count_90d": "orders in the last 90 days"}
 
@@ -101,6 +104,7 @@ def manifest(money: bool) -> dict[str, Any]:
         "name": "test",
         "cutoff": str(CUTOFF),
         "interval": 0.8,
+        "spread": asdict(SPREAD) if money else None,
         "segment_rules": 1,
         "data_fingerprint": "abc",
         "models": {k: {"label": f"test-{k}/1", "run_id": "run", "digest": "d", "task": task} for k in kinds},
@@ -187,6 +191,11 @@ def test_the_page_is_written_under_reports_with_its_five_numbers(scored: Callabl
     assert "customer lifetime value, LTV, over the horizon of 90 days" in page.text
     assert "9.1 of 10" in page.text
     assert "2024-05-29" in page.text, "the last day of the horizon"
+    told = re.search(r"in the 90 days, ([\d,.]+) to ([\d,.]+) with a probability of 80%; if nobody left", page.text)
+    assert told
+    low, high = (float(end.replace(",", "")) for end in told.groups())
+    table = report.read(config, CUTOFF).table()
+    assert low < sum(table["value"].to_pylist()) < high
 
 
 def test_the_page_needs_nothing_from_elsewhere(scored: Callable[..., Config]) -> None:

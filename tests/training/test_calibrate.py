@@ -79,3 +79,22 @@ def test_one_cutoff_alone_gives_a_slope_but_no_shift() -> None:
     off = fit_level([np.full(1000, 10.0)], [np.full(1000, 20.0)], [0.0])
     assert off.shift == 0.0
     assert off.error > fit_level([np.full(1000, 10.0)], [np.full(1000, 10.0)], [0.0]).error
+
+
+def test_where_cutoffs_disagree_the_one_of_the_same_season_is_believed() -> None:
+    """Years with seasons: predicted by all cutoffs alike, and by knowing which one has the season of the next."""
+    rng, missed = np.random.default_rng(4), {False: 0.0, True: 0.0}
+    for _ in range(300):
+        season = rng.normal(0, 0.25, 4)
+        found = [season[place] + rng.normal(0, 0.05) for place in (3, 2, 1, 0)]
+        for known in missed:
+            shift = steady(found, [0.02] * 4, [0.0, 1.0, 2.0, 0.0], [False, False, False, known]).shift
+            missed[known] += (shift - season[0]) ** 2 / 300
+    assert missed[True] < 0.3 * missed[False]
+
+
+def test_where_cutoffs_agree_the_season_changes_little() -> None:
+    found = [0.1, 0.11, 0.1, 0.09]
+    with_season, without = (steady(found, [0.02] * 4, [0.0] * 4, [False] * 3 + [known]) for known in (True, False))
+    assert with_season.shift == pytest.approx(without.shift, abs=0.02)
+    assert with_season.error < without.error

@@ -13,7 +13,7 @@ from features.config import Config
 from features.errors import DataError
 from features.snapshots import Snapshots, from_config
 from tests.shop import make_shop
-from training.learn import Learned, learn
+from training.learn import Learned, learn, untouched_note
 from training.split import folds_within
 from training.train import describe
 
@@ -137,3 +137,10 @@ def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> No
 
 def test_the_cutoffs_are_dates(learned: Learned) -> None:
     assert all(type(cutoff) is date for cutoff in learned.split.everything)
+
+
+def test_who_was_left_out_for_a_contact_is_said(learned: Learned, rows: Snapshots) -> None:
+    assert untouched_note(rows) == ()
+    (note,) = untouched_note(replace(rows, touched=rows.rows.num_rows))
+    assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
+    assert f"note: {note}" in describe(replace(learned, notes=(note,)))

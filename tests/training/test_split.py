@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots import Snapshots
 from features.task import Cohort, Task, Window
-from training.split import split, take
+from training.split import Fold, in_season, split, take
 
 FIRST = date(2024, 1, 1)
 
@@ -80,3 +80,11 @@ def test_take_gives_the_rows_of_its_cutoffs() -> None:
 def test_take_refuses_labels_that_are_not_mature() -> None:
     with pytest.raises(ValueError, match="not mature"):
         take(_snapshots([0, 1, None]), [date(2024, 2, 1)])
+
+
+def test_whole_years_before_the_next_cutoff_have_its_season() -> None:
+    following, horizon = date(2024, 6, 1), Window(90)
+    days = [365, 730, 365 - 20, 365 + 20, 365 + 21, 365 - 21, 90, 0, 15]
+    folds = [Fold((), following - timedelta(d)) for d in days]
+    found = in_season(folds, [following - horizon.delta], horizon)
+    assert dict(zip(days, found, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))
