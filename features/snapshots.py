@@ -97,6 +97,7 @@ class Reading:
         fingerprint: As that of `Snapshots`, and so are `data_fingerprint` and `own`.
         write: Builds the rows of `Snapshots` without labels into Parquet at a path where nothing is: one file with
             DuckDB, a folder of parts with Spark. Collects nothing.
+        engine: Where the log was read.
     """
 
     features: tuple[Feature, ...]
@@ -104,6 +105,7 @@ class Reading:
     data_fingerprint: str
     own: str
     write: Callable[[Path], None]
+    engine: Engine
 
 
 def build(
@@ -261,7 +263,7 @@ def reading(config: Config, cutoff: date) -> Iterator[Reading]:
             engine.write(planned.rows, target)
 
         fingerprint = _fingerprint(tables, task, features, own.digest)
-        yield Reading(features, fingerprint, tables.fingerprint, own.digest, write)
+        yield Reading(features, fingerprint, tables.fingerprint, own.digest, write, engine)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ Rows reach this process only where a caller asks for them with `arrow`. Importin
 from __future__ import annotations
 
 import itertools
-import re
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from uuid import uuid4
-from zipfile import ZipFile
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -27,12 +26,12 @@ import pyarrow as pa
 from features.config import EngineConfig
 from features.engine import first_line, quoted_name, scratch_of
 from features.errors import DataError, UsageError
-from features.inputs import find_files, kind_of
 from features.layouts import java_pattern
 from features.mapped import mapped, windowed
 from features.panes import wanted
 from features.source import Source
 from features.spans import Plan
+from features.spark_files import archive, elsewhere, paths
 from features.spark_session import PROBLEMS, SQL_SETTINGS, running, start
 
 with warnings.catch_warnings():
@@ -43,7 +42,6 @@ with warnings.catch_warnings():
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.pandas.types import from_arrow_type
 
-PLACES = ("abfs", "abfss", "dbfs", "file", "gs", "hdfs", "oss", "s3", "s3a", "viewfs", "wasb", "wasbs")
 AROUND = r"^[\x09-\x0d ]+|[\x09-\x0d ]+$"
 HASHES = ("count(*)", "bit_xor(h)", "sum(pmod(h, 1000000007))")
 
@@ -69,11 +67,11 @@ class SparkEngine:
     writes_folders = True
 
     def __init__(self, config: EngineConfig, folder: Path):
-        local = "" if _elsewhere(config.scratch) else config.scratch
+        local = "" if elsewhere(config.scratch) else config.scratch
         self._local = tempfile.TemporaryDirectory(
             prefix="regulars-", dir=scratch_of(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
         )
-        self._numbers, self._sent = itertools.count(1), False
+        self._numbers, self._sent = itertools.count(1), set[str]()
         self._started: SparkSession | None = None
         try:
             given = running()
@@ -94,7 +92,7 @@ class SparkEngine:
         Raises:
             UsageError: Spark runs on several machines and the scratch folder is on this one.
         """
-        if _elsewhere(config.scratch):
+        if elsewhere(config.scratch):
             return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
         if not config.scratch and not str(self.session.sparkContext.master).startswith("local"):
             raise UsageError(
@@ -132,7 +130,7 @@ class SparkEngine:
             place = (folder / Path(source).expanduser()).resolve()
             if place.is_dir():
                 reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
-            return self._view(f"read_{next(self._numbers)}", reader.parquet(*_paths(source, folder)))
+            return self._view(f"read_{next(self._numbers)}", reader.parquet(*paths(source, folder)))
         except PROBLEMS as problem:
             hint = "; write its times as microseconds" if "NANOS" in str(problem) else ""
             raise DataError(f"{source}: cannot be read as parquet: {first_line(problem)}{hint}") from None
@@ -184,7 +182,7 @@ class SparkEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self._send_features()
+        self.send("features")
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in schema])
         work = partial(mapped, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
         try:
@@ -198,7 +196,7 @@ class SparkEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self._send_features()
+        self.send("features")
         read, sources = wanted(rows, plan)
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
         bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
@@ -276,7 +274,7 @@ class SparkEngine:
 
     def close(self) -> None:
         """Removes the stages, and ends Spark where this engine started it."""
-        if hasattr(self, "_stages") and _elsewhere(self._stages):
+        if hasattr(self, "_stages") and elsewhere(self._stages):
             java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
             place = java.org.apache.hadoop.fs.Path(self._stages)
             place.getFileSystem(self.session._jsc.hadoopConfiguration()).delete(place, True)
@@ -284,15 +282,22 @@ class SparkEngine:
             self._started.stop()
         self._local.cleanup()
 
-    def _send_features(self) -> None:
-        """Gives the workers this package, which need not be installed where they run."""
-        if not self._sent:
-            package = Path(self._local.name) / "features.zip"
-            with ZipFile(package, "w") as parts:
-                for module in sorted(Path(__file__).parent.glob("*.py")):
-                    parts.write(module, f"features/{module.name}")
-            self.session.sparkContext.addPyFile(str(package))
-            self._sent = True
+    def send(self, *rooms: str) -> None:
+        """Gives the workers these packages of ours, which need not be installed where they run.
+
+        Workers on this machine read `training` and `serving` where they lie, so that machine code compiled from them is
+        kept for the next run; others get all as archives.
+        """
+        context, house = self.session.sparkContext, Path(__file__).parent.parent
+        if str(context.master).startswith("local"):
+            paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
+            if str(house) not in paths:
+                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(house), *paths)))
+            rooms = tuple(room for room in rooms if room == "features")
+        for room in rooms:
+            if room not in self._sent:
+                context.addPyFile(str(archive(house / room, Path(self._local.name))))
+                self._sent.add(room)
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """An expression as a DataFrame; a naive timestamp of Ibis is one without a zone in Spark, too."""
@@ -322,36 +327,3 @@ def _naive(frame: DataFrame, columns: Sequence[str]) -> DataFrame:
 
 def _column(name: str) -> Column:
     return F.col(quoted_name(name, "`"))
-
-
-def _elsewhere(place: str) -> bool:
-    """Whether a place is written as one that Spark reaches by itself, such as s3a://bucket/folder or dbfs:/tmp."""
-    return place.partition(":")[0] in PLACES and ":/" in place
-
-
-def _paths(source: str, folder: Path) -> list[str]:
-    """What Spark is to read.
-
-    Raises:
-        DataError: There are no files, or they are not Parquet.
-        UsageError: The source is a database.
-    """
-    if _elsewhere(source):
-        return [source]
-    if "://" in source:
-        raise UsageError(
-            f'[events] source: with [engine] kind = "spark", {source.partition(":")[0]}:// is not read; '
-            f"expected Parquet: files, a folder or a glob, here or at {', '.join(PLACES)}"
-        )
-    files = find_files(source, folder)
-    if kind_of(files, source) != "parquet":
-        raise DataError(
-            f'{source}: [engine] kind = "spark" reads Parquet only, found {files[0].name}; convert it once '
-            f"(duckdb -c \"COPY (FROM '{files[0].name}') TO 'log.parquet'\"), or set kind = \"duckdb\""
-        )
-    return [_file(file) for file in files]
-
-
-def _file(path: Path) -> str:
-    """A path here as Spark reads it, which takes brackets and the like for globs unless they are escaped."""
-    return "file://" + re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path.resolve()))

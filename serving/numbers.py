@@ -1,13 +1,12 @@
-"""What the champions say of customers: their numbers, tier and segment, in the columns of the score table."""
+"""The champions, and what they say of a cohort: numbers, tier and segment, in the columns of the score table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from features.config import Config
@@ -15,32 +14,10 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.snapshots import Snapshots, from_config
 from serving import segments
+from serving.columns import in_columns, worth
 from serving.wording import task_words
 from training.bundle import BundleError
 from training.registry import Champion, champion
-
-REASON = pa.struct(
-    [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
-)
-COLUMNS = pa.schema(
-    [
-        ("customer_id", pa.string()),
-        ("cutoff", pa.timestamp("us")),
-        ("churn_probability", pa.float64()),
-        ("value", pa.float64()),
-        ("value_low", pa.float64()),
-        ("value_high", pa.float64()),
-        ("value_at_risk", pa.float64()),
-        ("lifecycle", pa.string()),
-        ("tier", pa.string()),
-        ("segment", pa.string()),
-        ("churn_reasons", pa.list_(REASON)),
-        ("value_reasons", pa.list_(REASON)),
-        ("churn_model", pa.string()),
-        ("value_model", pa.string()),
-    ]
-)
-FURTHER = COLUMNS.names.index("value_at_risk") + 1  # where other numbers that a model says have their place
 
 
 @dataclass(frozen=True)
@@ -65,6 +42,11 @@ class Champions:
     def by_kind(self) -> dict[str, Champion]:
         """Those that there are, by 'churn' and 'value'."""
         return {kind: m for kind, m in (("churn", self.churn), ("value", self.value)) if m is not None}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """As the score table names those that there are, by 'churn' and 'value'."""
+        return {kind: m.version.label for kind, m in self.by_kind.items()}
 
 
 def champions(config: Config) -> Champions:
@@ -117,37 +99,7 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     refuse_others(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
     said = models.fullest.bundle.predict(rows)
-    return in_columns(models, rows, said, segments.tier(worth(models, rows, said)))
-
-
-def worth(models: Champions, rows: pa.Table, said: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What ranks customers (n,) for their tier, from their features and what the models said of them."""
-    return said["value"] + said["value_at_risk"] if models.value else segments.worth(rows)
-
-
-def in_columns(models: Champions, rows: pa.Table, said: Mapping[str, np.ndarray], tiers: np.ndarray) -> dict[str, Any]:
-    """The score columns (n,) but for the reasons, from features, numbers said and tiers of n customers."""
-    return {
-        "customer_id": rows["customer_id"],
-        "cutoff": rows["cutoff"],
-        **said,
-        "lifecycle": rows["lifecycle"],
-        "tier": tiers,
-        "segment": segments.segment(tiers, said["churn_probability"]),
-        "churn_model": [models.churn.version.label] * rows.num_rows,
-        "value_model": [models.value.version.label if models.value else None] * rows.num_rows,
-    }
-
-
-def score_table(columns: Mapping[str, Any], why: Mapping[str, list[Any]], n: int) -> pa.Table:
-    """The figures and reasons of `n` customers in the contract's columns; what a log cannot say is null.
-
-    Further numbers that a model says stand after `value_at_risk`, in its order.
-    """
-    full = {**columns, "churn_reasons": why["churn"], "value_reasons": why.get("value", [[]] * n)}
-    further = [pa.field(name, pa.float64()) for name in columns if name not in COLUMNS.names]
-    schema = pa.schema([*list(COLUMNS)[:FURTHER], *further, *list(COLUMNS)[FURTHER:]])
-    return pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in schema}, schema=schema)
+    return in_columns(models.labels, rows, said, segments.tier(worth(rows, said)))
 
 
 def refuse_others(models: Champions, features: Sequence[Feature], own: str) -> None:

@@ -17,18 +17,23 @@ from datetime import date
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from features import reuse
 from features.config import Config
+from features.engine import Engine
 from features.files import put_in_place, writable
 from features.snapshots import Reading, reading
 from serving import segments
-from serving.batch import Job, score_all, working_folder, write_features
+from serving.batch import Here, Job, Passes, score_all, working_folder, write_features
+from serving.columns import COLUMNS, REASON, score_table
 from serving.journal import Run, alone, begin, checksum, discard, is_whole
-from serving.numbers import COLUMNS, REASON, Champions, champions, cohort, figures, refuse_others, score_table
+from serving.numbers import Champions, champions, cohort, figures, refuse_others
 from serving.scores import MANIFEST, Scores, read, write_parts
 from serving.sinks import deliver
+
+if TYPE_CHECKING:
+    from features.spark import SparkEngine
 
 __all__ = [
     "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score",
@@ -74,10 +79,20 @@ def score(config: Config, cutoff: date, with_contributions: bool = False, resume
         if scores is None:
             run, notes = _begun(job, resume)
             write_features(job, run, log)
-            open_log.close()  # the engine gives its memory back before anyone is explained
-            scores = _placed(job, run, _manifest(job, score_all(job, run)), notes)
+            if config.engine.kind != "spark":
+                open_log.close()  # the engine gives its memory back before anyone is explained
+            scores = _placed(job, run, _manifest(job, score_all(job, run, _passes(log.engine, config))), notes)
         discard(job.folder)
         return replace(scores, notes=(*scores.notes, *deliver(config, scores)))
+
+
+def _passes(engine: Engine, config: Config) -> Passes:
+    """Where the passes run: where the engine does."""
+    if config.engine.kind != "spark":
+        return Here()
+    from serving.executors import OnSpark  # PySpark is not everywhere
+
+    return OnSpark(cast("SparkEngine", engine))
 
 
 def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> dict[str, Any]:

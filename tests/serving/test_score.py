@@ -15,7 +15,7 @@ import pytest
 
 from features.config import Config, parse
 from features.errors import DataError, UsageError
-from serving import batch, numbers
+from serving import chunks, numbers
 from serving.score import COLUMNS, Scores, champions, read, score
 from tests.shop import make_shop
 from training.train import Trained, train
@@ -125,7 +125,7 @@ def test_nothing_is_half_written(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stopped")
 
-    monkeypatch.setattr(batch, "_write", fail)
+    monkeypatch.setattr(chunks, "_write", fail)
     with pytest.raises(RuntimeError):
         score(_changed(config, serving={"reasons": 1}), trained.newest)
     assert read(config, trained.newest).table().equals(whole.table())

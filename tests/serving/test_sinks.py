@@ -16,7 +16,7 @@ import pytest
 from features.config import Config
 from features.errors import DataError, UsageError
 from serving import sinks
-from serving.numbers import COLUMNS
+from serving.columns import COLUMNS
 from serving.scores import Scores, write_parts
 from tests.postgres import CANARY, Postgres
 
