@@ -121,16 +121,24 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
 
 
 @cli.command()
-@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.argument("which", type=click.Choice(["all", "churn", "value", "uplift"]), default="all")
 @click.option("--compare", is_flag=True, help="Also print champion against challenger, and the verdict of each gate.")
 @click.option("--log", "kept", metavar="FOLDER", help="Log a training that was kept when MLflow did not answer.")
 @click.option("--resume", is_flag=True, help="Go on with a tuning of the same data that was interrupted.")
 @click.pass_obj
 def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) -> None:
-    """Tune, calibrate, judge and register the churn and value models; champions where the gates let them."""
+    """Tune, calibrate, judge and register the churn and value models; champions where the gates let them.
+
+    `uplift` learns what each action of [contacts] changes, and for whom, instead.
+    """
     from training import promote
     from training import train as room
 
+    if which == "uplift":
+        if compare or kept or resume:
+            raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
+        _train_uplift(path)
+        return
     if kept:
         settled = room.log_later(load(path), Path(kept))
     else:
@@ -147,8 +155,20 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         raise RefusedError(room.refusal(settled))
 
 
+def _train_uplift(path: str) -> None:
+    """Learns the effect of actions, and says what was found."""
+    from training import uplift as room
+
+    trained = room.train(load(path))
+    click.echo(room.describe(trained))
+    then = f"regulars uplift --cutoff {trained.newest}" if trained.promoted else "regulars promote uplift"
+    _closing(room.outcome(trained), then, path)
+    if not trained.promoted:
+        raise RefusedError(room.refusal(trained))
+
+
 @cli.command("promote")
-@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.argument("which", type=click.Choice(["all", "churn", "value", "uplift"]), default="all")
 @click.pass_obj
 def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
@@ -158,7 +178,7 @@ def promote_by_hand(path: str, which: str) -> None:
 
 
 @cli.command()
-@click.argument("which", type=click.Choice(["all", "churn", "value"]), default="all")
+@click.argument("which", type=click.Choice(["all", "churn", "value", "uplift"]), default="all")
 @click.pass_obj
 def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
@@ -210,6 +230,17 @@ def segments(path: str, cutoff: date | None) -> None:
     made = segment_customers(load(path), cutoff)
     click.echo(describe(made))
     _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), required=True, help="For the cohort as known before this day.")
+@click.pass_obj
+def uplift(path: str, cutoff: date) -> None:
+    """Say what each action would change for every customer of a cutoff's cohort."""
+    from serving import effects
+
+    found = effects.write(load(path), cutoff)
+    _closing(f"{found.file}: {effects.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command()

@@ -27,6 +27,7 @@ from features.sections import (
     TaskConfig,
     TrackingConfig,
     TrainingConfig,
+    UpliftConfig,
 )
 
 LATER = ("monitor",)
@@ -46,6 +47,7 @@ class Config(Section):
     task: TaskConfig = TaskConfig()
     engine: EngineConfig = EngineConfig()
     training: TrainingConfig = TrainingConfig()
+    uplift: UpliftConfig = UpliftConfig()
     tracking: TrackingConfig = TrackingConfig()
     serving: ServingConfig = ServingConfig()
     plan: PlanConfig | None = None

@@ -109,6 +109,22 @@ def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     return rows.join(moments, inside)
 
 
+def following(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:
+    """Rows of contacted customers that happened in [day, day + horizon) of the contact's own day.
+
+    Args:
+        rows: customer_id, day and others.
+        contacts: customer_id, cutoff and contact_day.
+        horizon: How far ahead.
+
+    Returns:
+        The rows with the contact's `cutoff`.
+    """
+    soon = (rows.day >= contacts.contact_day) & (rows.day < contacts.contact_day + ibis.interval(days=horizon.days))
+    joined = rows.join(contacts, [rows.customer_id == contacts.customer_id, soon])
+    return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
+
+
 def unfolding(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Terms joined to every cutoff before whose horizon's end they begin and before which no end of theirs was known.
 

@@ -241,6 +241,17 @@ class TrainingConfig(Section):
     )
 
 
+class UpliftConfig(Section):
+    """[uplift]: how the effect of actions is learned from [contacts]."""
+
+    actions: tuple[str, ...] = Field((), description="the actions, besides the control; empty: those of the contacts")
+    round: Duration = Field(Window(7), description="contacts less than so long after a round's first day belong to it")
+    observational: bool = Field(
+        False, description="learn also from contacts that were not drawn at random: marked as such everywhere"
+    )
+    folds: int = Field(5, ge=2, le=20, description="folds of customers; each is judged by what the others taught")
+
+
 class TrackingConfig(Section):
     """[tracking]: where MLflow keeps runs and models."""
 

@@ -20,8 +20,10 @@ from features.intake import load
 from features.java import find_java
 from features.tables import Tables
 from features.task import Cohort, Task, Window
+from tests.experiments import make_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
+from training import uplift
 from training.train import Trained, train
 
 Rows = Sequence[Mapping[str, Any]]
@@ -129,3 +131,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def trained(shop: Config) -> Trained:
     """The shop with its champions registered in MLflow."""
     return train(shop)
+
+
+@pytest.fixture(scope="session")
+def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
+    """The config of a simulated business with randomised contacts, in a folder of its own and in the shop's MLflow."""
+    return make_business(tmp_path_factory.mktemp("business"), f"sqlite:///{shop.folder / 'mlflow.db'}")
+
+
+@pytest.fixture(scope="session")
+def learned_effects(business: Config) -> uplift.Trained:
+    """The business with its uplift champion registered in MLflow."""
+    return uplift.train(business)

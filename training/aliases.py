@@ -1,4 +1,4 @@
-"""The aliases champion and challenger, moved together, and what was champion before.
+"""The aliases champion and challenger, moved together, and what was champion before; an uplift model moves alone.
 
 A churn and a value model that score together share one gate, so the aliases of both move together: every change of
 champions is a state such as `{"churn": "3", "value": "2"}`, and the states before are kept as a tag of both models.
@@ -19,7 +19,8 @@ from training.tracking import UNKNOWN, answering, connect, quiet
 
 ALIAS, CHALLENGER = "champion", "challenger"
 GATE, HISTORY = "regulars.gate", "regulars.champions"
-KINDS = ("churn", "value")
+KINDS = ("churn", "value")  # these score together
+ALONE = ("uplift",)  # this moves by itself
 LONGEST_HISTORY = 100
 State = dict[str, str]
 
@@ -39,14 +40,14 @@ def crown(config: Config, versions: State) -> Moved:
         RefusedError: Another model's champion, which stays, would have another gate than theirs.
         UsageError: The store does not answer.
     """
-    client = connect(config)
+    client, kinds = connect(config), _kinds(*versions)
     with quiet(), answering():
-        now, past = _state(client, config), _history(client, config)
+        now, past = _state(client, config, kinds=kinds), _history(client, config, kinds)
         if now and past[-1:] != [now]:  # the alias was set by another hand than ours
             past = [*past, now]
         then = {**now, **versions}
-        _move(client, config, then, past)
-        for kind, number in _state(client, config, CHALLENGER).items():
+        _move(client, config, then, past, kinds)
+        for kind, number in _state(client, config, CHALLENGER, kinds).items():
             if versions.get(kind) == number:
                 client.delete_registered_model_alias(f"{config.name}-{kind}", CHALLENGER)
     return Moved(_labels(config, now), _labels(config, then))
@@ -57,7 +58,7 @@ def promote(config: Config, which: str = "all") -> Moved:
 
     Args:
         config: The business.
-        which: 'churn', 'value', or 'all' that have a challenger.
+        which: 'churn', 'value', 'all' of these that have a challenger, or 'uplift'.
 
     Raises:
         RefusedError: The champions would not share one gate.
@@ -65,7 +66,7 @@ def promote(config: Config, which: str = "all") -> Moved:
     """
     client = connect(config)
     with quiet(), answering():
-        found = _state(client, config, CHALLENGER)
+        found = _state(client, config, CHALLENGER, _kinds(which))
     wanted = {kind: number for kind, number in found.items() if which in ("all", kind)}
     if not wanted:
         raise UsageError(
@@ -80,16 +81,16 @@ def rollback(config: Config, which: str = "all") -> Moved:
 
     Args:
         config: The business.
-        which: 'all', or 'churn' or 'value' alone where the other has the same gate.
+        which: 'all', or 'churn' or 'value' alone where the other has the same gate; or 'uplift'.
 
     Raises:
         RefusedError: The champions would not share one gate.
         UsageError: There is nothing to go back to, or the store does not answer.
     """
-    client = connect(config)
+    client, kinds = connect(config), _kinds(which)
     with quiet(), answering():
-        now = _state(client, config)
-        history = [state for state in _history(client, config) if _is_there(client, config, state)]
+        now = _state(client, config, kinds=kinds)
+        history = [state for state in _history(client, config, kinds) if _is_there(client, config, state)]
         place = _before(history, now, which)
         if place is None:
             what = ", ".join(_labels(config, now).values()) or "no model"
@@ -98,7 +99,7 @@ def rollback(config: Config, which: str = "all") -> Moved:
                 f"was before it; `regulars promote` makes a challenger champion"
             )
         then = history[place] if which == "all" else {**now, which: history[place][which]}
-        _move(client, config, then, history[:place])
+        _move(client, config, then, history[:place], kinds)
     return Moved(_labels(config, now), _labels(config, then))
 
 
@@ -111,11 +112,16 @@ def _before(history: list[State], now: State, which: str) -> int | None:
     return None
 
 
-def _move(client: MlflowClient, config: Config, then: State, past: list[State]) -> None:
+def _kinds(*named: str) -> tuple[str, ...]:
+    """The kinds that move together with those named."""
+    return ALONE if set(named) & set(ALONE) else KINDS
+
+
+def _move(client: MlflowClient, config: Config, then: State, past: list[State], kinds: tuple[str, ...]) -> None:
     """Sets the aliases to a state, and writes down the states before it on every model that there is."""
     _refuse_two_gates(client, config, then)
     history = json.dumps([*past, then][-LONGEST_HISTORY:])
-    for kind in KINDS:
+    for kind in kinds:
         name = f"{config.name}-{kind}"
         if not client.search_registered_models(f"name = '{name}'"):
             continue
@@ -137,9 +143,9 @@ def _refuse_two_gates(client: MlflowClient, config: Config, then: State) -> None
         )
 
 
-def _state(client: MlflowClient, config: Config, alias: str = ALIAS) -> State:
+def _state(client: MlflowClient, config: Config, alias: str = ALIAS, kinds: tuple[str, ...] = KINDS) -> State:
     """The numbers of the versions that have an alias, by kind."""
-    found = {kind: aliased(client, f"{config.name}-{kind}", alias) for kind in KINDS}
+    found = {kind: aliased(client, f"{config.name}-{kind}", alias) for kind in kinds}
     return {kind: str(v.version) for kind, v in found.items() if v is not None}
 
 
@@ -147,10 +153,10 @@ def _labels(config: Config, state: State) -> State:
     return {kind: f"{config.name}-{kind}/{number}" for kind, number in state.items()}
 
 
-def _history(client: MlflowClient, config: Config) -> list[State]:
-    """The states of champions, oldest first; the longer of what the two models say."""
+def _history(client: MlflowClient, config: Config, kinds: tuple[str, ...]) -> list[State]:
+    """The states of champions, oldest first; the longest of what the models say."""
     texts = []
-    for kind in KINDS:
+    for kind in kinds:
         found = client.search_registered_models(f"name = '{config.name}-{kind}'")
         texts += [json.loads(model.tags.get(HISTORY, "[]")) for model in found]
     return max(texts, key=len, default=[])

@@ -151,7 +151,7 @@ def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairne
     for name, figure in _plots(learned):
         figure.savefig(folder / "plots" / f"{name}.png")
     (folder / CARD).write_text(card, encoding="utf-8")
-    (folder / "config.json").write_text(_json(_open_config(config)), encoding="utf-8")
+    (folder / "config.json").write_text(_json(open_config(config)), encoding="utf-8")
     found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
     (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
     (folder / "environment.json").write_text(_json(environment()), encoding="utf-8")
@@ -262,7 +262,7 @@ def _open(text: str) -> str:
     return re.sub(r"://.*@", "://", text).split("?")[0] if "://" in text else text
 
 
-def _open_config(config: Config) -> dict[str, Any]:
+def open_config(config: Config) -> dict[str, Any]:
     """The config as JSON, with no login and no option in any URL."""
 
     def opened(key: str, value: Any) -> Any:
