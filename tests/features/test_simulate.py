@@ -288,10 +288,10 @@ def test_nobody_dies_without_a_hazard(tmp_path: Path) -> None:
 
 def one_customer(rate: float, hazard: float, response: float) -> Population:
     one = {name: np.array([0]) for name in ("channel", "category")}
-    life = {"birth": np.array([0.0]), "death": np.array([np.inf])}
+    life = {"birth": np.array([0.0]), "life": np.array([np.inf]), "death": np.array([np.inf])}
     return Population(
         **life, **one, rate=np.array([rate]), hazard=np.array([hazard]), mean_amount=np.array([1.0]),
-        response=np.array([[response]]),
+        response=np.array([[response]]), hazard_response=np.zeros((1, 1)),
     )  # fmt: skip
 
 
