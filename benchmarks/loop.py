@@ -18,10 +18,10 @@ little in the app; a voucher works in the store, hardly on the web, and drives a
   is shown, picked with hindsight.
 - ours: three rounds of experiment with the whole budget, then a fifth of the budget for the experiment, the rest
   planned (`serving.allocate`) by effects learned anew in each round (`training.effects`) from the randomised part of
-  the rounds whose 60 days have passed. Features are a subset of the catalog's, computed in NumPy to be quick.
+  the rounds whose 30 days have passed. Features are a subset of the catalog's, computed in NumPy to be quick.
 - oracle: knows what each action is expected to bring for each customer up to the end, and plans by that.
 
-    python benchmarks/loop.py [--seeds 20] [--customers 10000]
+    python benchmarks/loop.py [--seeds 20] [--customers 20000]
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ COSTS = np.array([action.cost for action in SHOP.actions])
 FIRST, ROUNDS, AFTER = 12, 12, 90  # months before the first round, rounds, days after the last
 BUDGET = 0.1  # money a round, for each customer whom the whole period sees
 MARGIN = 0.3
-ACTIVE, HORIZON = 365, 60  # days: who counts as a customer, and how long an effect is looked at
+FITTED = 3_000  # customers to whom BG/NBD is fitted
+ACTIVE, HORIZON = 365, 30  # days: who counts as a customer, and how long an effect is looked at
 PILOT, EXPLORE = 3, 0.2  # rounds of experiment alone, and its share of the budget afterwards
-ARMS = 4  # an experiment's customers for each one with either action: half of them are its control
+RELEARN = (3, 4, 5, 7, 9)  # rounds in which effects are learned anew
+MIX = (1, 1, 2)  # in the experiment: with a letter, with a voucher, with nothing
 SAVE_FIRST = (
     "cannot lose", "at risk", "need attention", "about to sleep", "hibernating", "loyal", "champions",
     "potential loyalists", "promising", "new", "lost",
@@ -92,11 +94,13 @@ class Ours:
     world: World
     seed: int
     tried: list[tuple[int, Seen, np.ndarray]] = field(default_factory=list)
+    model: list[UpliftBundle] = field(default_factory=list)
 
     def decide(self, stretch: int, orders: Orders, given: np.ndarray) -> np.ndarray:
         """An experiment with a part of the budget, a plan by what was learned with the rest."""
         day, rng = stretch * SHOP.contact_every, np.random.default_rng([self.seed, stretch])
         seen, budget = look(self.world, orders, given, day), budget_of(self.world)
+        seen.columns.update(foreseen(seen.columns))
         pilot = stretch < FIRST + PILOT
         chosen = self._experiment(seen, stretch, budget if pilot else EXPLORE * budget, rng)
         if not pilot:
@@ -109,10 +113,10 @@ class Ours:
 
     def _experiment(self, seen: Seen, stretch: int, budget: float, rng: np.random.Generator) -> np.ndarray:
         """The arm (n,) of those in the experiment, -1 for its control; -2 for those who are not in it."""
-        each = min(int(budget / COSTS.sum()), len(seen.who) // ARMS)
+        each = min(int(budget / (COSTS @ MIX[:-1])), len(seen.who) // sum(MIX))
         chosen = np.full(len(seen.who), -2)
-        places = rng.permutation(len(seen.who))[: ARMS * each]
-        chosen[places] = np.repeat([0, 1, -1, -1], each)
+        places = rng.permutation(len(seen.who))[: sum(MIX) * each]
+        chosen[places] = np.repeat([0, 1, -1], np.array(MIX) * each)
         part = np.sort(places)
         subset = Seen(seen.who[part], {name: values[part] for name, values in seen.columns.items()})
         self.tried.append((stretch, subset, chosen[part]))
@@ -120,22 +124,23 @@ class Ours:
 
     def _effects(self, seen: Seen, orders: Orders, day: int) -> np.ndarray:
         """The effect (n, actions) on value, as believed after all experiments whose outcome is known."""
-        bundle = self.learn(orders, day)
-        said = bundle.effects(pa.table(seen.columns))["value"]
+        if day // SHOP.contact_every - FIRST in RELEARN or not self.model:
+            self.model = [self.learn(orders, day)]
+        said = self.model[-1].effects(pa.table(seen.columns))["value"]
         return np.column_stack([said[action.name][0] for action in SHOP.actions])
 
     def learn(self, orders: Orders, day: int) -> UpliftBundle:
         """The uplift model of the experiments that are a horizon old on a day."""
         known = [entry for entry in self.tried if entry[0] * SHOP.contact_every + HORIZON <= day]
         names = np.array([*(action.name for action in SHOP.actions), "none"])
-        value = [_value(orders, stretch * SHOP.contact_every, len(given_by(self.world)))[s.who] for stretch, s, _ in known]
+        value = [_value(orders, stretch * SHOP.contact_every)[seen.who] for stretch, seen, _ in known]
         arms = np.concatenate([arm for *_, arm in known])
         trial = make_trial(
             pa.concat_tables([pa.table(seen.columns) for _, seen, _ in known]),
             names[arms],
             {"value": np.concatenate(value)},
             control="none",
-            propensity=np.where(arms < 0, 0.5, 0.25),
+            propensity=np.array(MIX)[arms] / sum(MIX),
             customers=np.concatenate([seen.who for _, seen, _ in known]),
             rounds=np.repeat([stretch for stretch, *_ in known], [len(arm) for *_, arm in known]),
             actions=[action.name for action in SHOP.actions],
@@ -162,16 +167,19 @@ def look(world: World, orders: Orders, given: np.ndarray, day: int) -> Seen:
     columns["order_amount_mean"] = total(orders.amount) / count[who]
     for place, name in enumerate(SHOP.channels):
         columns[f"channel_share_{name}"] = total(orders.channel == place) / count[who]
+        columns[f"channel_amount_90d_{name}"] = total(orders.amount * ((orders.channel == place) & (age <= 90)))
     past = given[who, : day // SHOP.contact_every]
     columns["contacts_count_90d"] = (past[:, -3:] >= 0).sum(axis=1).astype(float)
-    return Seen(who, {**columns, **_expected(columns)})
+    return Seen(who, columns)
 
 
-def _expected(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What BG/NBD and Gamma-Gamma, fitted to these customers, expect of the next 90 days."""
+def foreseen(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What BG/NBD and Gamma-Gamma, fitted to some of these customers, expect of the next 90 days of all."""
     count, age = columns["orders_count"], columns["first_order_days"]
     rhythm = (count - 1, age - columns["last_order_days"], age)
-    model, spend = fit_bgnbd(*rhythm), fit_gamma_gamma(count, columns["order_amount_mean"])
+    some = slice(None, None, -(-len(count) // FITTED))
+    model = fit_bgnbd(*(values[some] for values in rhythm))
+    spend = fit_gamma_gamma(count[some], columns["order_amount_mean"][some])
     money = spend.expected_spend(count, columns["order_amount_mean"])
     rate = (count - 1 + model.r) / (age + model.alpha * model.time_unit_days)  # a day, while alive
     returns = model.returns(*rhythm, 90)
@@ -184,15 +192,10 @@ def _expected(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _value(orders: Orders, day: int, n: int) -> np.ndarray:
-    """Money (n,) of each customer in [day, day + HORIZON)."""
+def _value(orders: Orders, day: int) -> np.ndarray:
+    """Money of each customer, by place, in [day, day + HORIZON)."""
     came = (orders.moment >= day) & (orders.moment < day + HORIZON)
-    return np.bincount(orders.who[came], orders.amount[came], minlength=n)
-
-
-def given_by(world: World) -> np.ndarray:
-    """Customers of a world, by place."""
-    return world.population.birth
+    return np.bincount(orders.who, orders.amount * came)
 
 
 def budget_of(world: World) -> float:
@@ -238,8 +241,8 @@ def tiers(names: Sequence[str]) -> Callable[[Seen, np.random.Generator], np.ndar
 
 
 RANKS: dict[str, Callable[[Seen, np.random.Generator], np.ndarray]] = {
-    "highest risk": lambda seen, rng: 1 - seen["expected_return"],
-    "highest value at risk": lambda seen, rng: seen["value_at_risk"],
+    "highest risk": lambda seen, rng: 1 - foreseen(seen.columns)["expected_return"],
+    "highest value at risk": lambda seen, rng: foreseen(seen.columns)["value_at_risk"],
     "RFM, those to be saved first": tiers(SAVE_FIRST),
     "RFM, the best first": tiers(BEST_FIRST),
 }
@@ -293,7 +296,7 @@ def table(rows: pd.DataFrame) -> str:
         "|:---|---:|---:|---:|---:|",
     ]
     for name in sorted(shown, key=lambda name: rows[name].mean()):
-        share = _told(100 * rows[name] / rows["oracle"], "%")
+        share = _told(100 * rows[name] / rows["oracle"].mean(), "%")
         more = "" if name == "ours" else _told(rows["ours"] - rows[name])
         lines.append(f"| {name} | {_told(rows[name])} | {share} | {more} | {rows[f'contacts:{name}'].mean():,.0f} |")
     return "\n".join(lines)
@@ -314,7 +317,7 @@ def main(arguments: Sequence[str]) -> int:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--customers", type=int, default=10_000)
+    parser.add_argument("--customers", type=int, default=20_000)
     asked = parser.parse_args(arguments)
     found = []
     for seed in range(asked.seeds):

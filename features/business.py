@@ -5,8 +5,9 @@ A customer is born at a uniform moment of the period with a first order, orders 
 
     rate x calendar[d] x (1 + response to the action received less than the action's days ago)
 
-and dies with its hazard, which an action may change for the same days: that lasts. All of it is constant within a day, so orders are drawn exactly, by thinning a Poisson process, and what is
-expected next has a closed form. Only times (whole seconds) and money (cents, one at least) are rounded.
+and dies with its hazard, which an action may change for the same days, and that lasts. All of it is constant within a
+day, so orders are drawn exactly, by thinning a Poisson process, and what is expected next has a closed form. Only times
+(whole seconds) and money (cents, one at least) are rounded.
 """
 
 from __future__ import annotations

@@ -322,6 +322,23 @@ def test_orders_of_two_periods_are_those_of_both(tmp_path: Path) -> None:
     assert sum(len(who) for who, _ in parts) == pytest.approx(len(whole[0]), rel=0.05)
 
 
+def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
+    harm = act(days=30, lifts=(0, 0, 0), hazards=(4, 0, 0))
+    simulate(tmp_path / "shop", 4_000, days=300, seed=2, settings=Settings(actions=harm, contact_share=1.0))
+    ask = asker(tmp_path / "shop")
+    assert ask("SELECT channel, avg(hazard_response_mail) FROM truth GROUP BY 1 ORDER BY 1") == [
+        ("app", 0), ("store", 0), ("web", pytest.approx(4, abs=0.1)),
+    ]  # fmt: skip
+    died = dict(
+        ask(
+            "SELECT t.channel = 'web' AND action = 'mail', sum((lifetime_end < time + INTERVAL 30 DAY)::INT) / sum("
+            "hazard) FROM contacts JOIN truth AS t USING (customer_id) WHERE lifetime_end IS NULL OR lifetime_end > "
+            "time GROUP BY 1"
+        )
+    )
+    assert died[True] / died[False] == pytest.approx(5 * 0.85, rel=0.15)  # some of those in danger are dead by then
+
+
 # The same again
 
 
