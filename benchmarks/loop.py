@@ -17,8 +17,9 @@ little in the app; a voucher works in the store, hardly on the web, and drives a
   Risk and RFM do not say which action: each is run with letters, vouchers, and either by lot, and the best of the three
   is shown, picked with hindsight.
 - ours: three rounds of experiment with the whole budget, then a fifth of the budget for the experiment, the rest
-  planned (`serving.allocate`) by effects learned anew in each round (`training.effects`) from the randomised part of
-  the rounds whose 30 days have passed. Features are a subset of the catalog's, computed in NumPy to be quick.
+  planned (`serving.allocate`) by effects learned anew in rounds 4, 6 and 9 (`training.effects`) from the randomised
+  part of the rounds whose 30 days have passed. Features are a subset of the catalog's with the money of each channel,
+  computed in NumPy to be quick. All this was settled on worlds of seeds 101 to 103, which are not among those shown.
 - oracle: knows what each action is expected to bring for each customer up to the end, and plans by that.
 
     python benchmarks/loop.py [--seeds 20] [--customers 20000]
@@ -60,10 +61,10 @@ COSTS = np.array([action.cost for action in SHOP.actions])
 FIRST, ROUNDS, AFTER = 12, 12, 90  # months before the first round, rounds, days after the last
 BUDGET = 0.1  # money a round, for each customer whom the whole period sees
 MARGIN = 0.3
-FITTED = 3_000  # customers to whom BG/NBD is fitted
+FITTED = 2_000  # customers to whom BG/NBD is fitted
 ACTIVE, HORIZON = 365, 30  # days: who counts as a customer, and how long an effect is looked at
 PILOT, EXPLORE = 3, 0.2  # rounds of experiment alone, and its share of the budget afterwards
-RELEARN = (3, 4, 5, 7, 9)  # rounds in which effects are learned anew
+RELEARN = (3, 5, 8)  # rounds in which effects are learned anew
 MIX = (1, 1, 2)  # in the experiment: with a letter, with a voucher, with nothing
 SAVE_FIRST = (
     "cannot lose", "at risk", "need attention", "about to sleep", "hibernating", "loyal", "champions",
@@ -277,7 +278,7 @@ def gains(seed: int, customers: int, rounds: int = ROUNDS, only: Sequence[str] =
     days = (FIRST + rounds) * SHOP.contact_every + AFTER
     world = draw_world(customers, Business(date(2023, 1, 1), days, SHOP, seed))
     first, found = FIRST * SHOP.contact_every, {}
-    nothing = profit(lived(world, world.untouched, days), world.untouched, first)
+    nothing = profit(lived(world, world.untouched), world.untouched, first)
     for name, decide in policies(world, seed).items():
         if only and name not in only:
             continue
@@ -296,7 +297,7 @@ def table(rows: pd.DataFrame) -> str:
         "|:---|---:|---:|---:|---:|",
     ]
     for name in sorted(shown, key=lambda name: rows[name].mean()):
-        share = _told(100 * rows[name] / rows["oracle"].mean(), "%")
+        share = _told(100 * rows[name] / rows["oracle"], "%")
         more = "" if name == "ours" else _told(rows["ours"] - rows[name])
         lines.append(f"| {name} | {_told(rows[name])} | {share} | {more} | {rows[f'contacts:{name}'].mean():,.0f} |")
     return "\n".join(lines)

@@ -202,13 +202,17 @@ def _responses(
 
 def after_contacts(population: Population, business: Business, given: np.ndarray) -> Population:
     """The customers with the moments at which they die if they are contacted so; `given` as in `draw_orders`."""
-    if not population.hazard_response.any():
+    contacted = np.flatnonzero((given >= 0).any(axis=0))
+    if not population.hazard_response.any() or not len(contacted):
         return population
     hazard, birth, every = population.hazard, population.birth, business.settings.contact_every
+    stretches = range(int(contacted[0]), int(contacted[-1]) + 1)
     left = np.divide(population.life, hazard, out=np.full(len(hazard), np.inf), where=hazard > 0)
-    death, who = np.full(len(hazard), np.inf), np.arange(len(hazard))
+    left -= np.maximum(stretches.start * every - birth, 0)
+    death, who = np.where(left < 0, population.death, np.inf), np.arange(len(hazard))
     lasts = np.array([a.days for a in business.settings.actions])
-    for stretch, action in enumerate(given.T):
+    for stretch in stretches:
+        action = given[:, stretch]
         start, end = np.full(len(hazard), stretch * every), np.full(len(hazard), (stretch + 1) * every)
         over = start + np.where(action >= 0, lasts[action], 0)
         changed = 1 + np.where(action >= 0, population.hazard_response[who, action], 0.0)
@@ -218,7 +222,7 @@ def after_contacts(population: Population, business: Business, given: np.ndarray
             dies = np.isinf(death) & (left < aged)
             death[dies] = alive_from[dies] + left[dies] / factor[dies]
             left = np.where(dies, np.inf, left - aged)
-    rest = np.maximum(birth, given.shape[1] * every) + left
+    rest = np.where(np.isinf(death), np.maximum(birth, stretches.stop * every) + left, np.inf)
     return replace(population, death=np.minimum(death, rest))
 
 
@@ -291,6 +295,13 @@ def expected_orders(population: Population, business: Business, given: np.ndarra
     survival = np.exp(-population.hazard[:, None] * before) * whole
     intensity = business.calendar[day] * _factor(population.response, business, given, who, day)
     return np.where(population.death > days[0], population.rate * (intensity * survival).sum(axis=1), 0.0)
+
+
+def survival(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
+    """The probability of each customer who is alive at `from` to be alive at `to`; `given` as in `draw_orders`."""
+    day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
+    factor = _factor(population.hazard_response, business, given, who, day)
+    return np.asarray(np.exp(-population.hazard * np.broadcast_to(factor, (len(given), day.size)).sum(axis=1)))
 
 
 def _factor(

@@ -6,8 +6,9 @@ settle which of it comes true, so that worlds of one seed differ by what was dec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from features.business import (
     draw_population,
     expected_orders,
     lognormal,
+    survival,
     takes,
 )
 
@@ -44,6 +46,13 @@ class World:
     amount: np.ndarray
     channel: np.ndarray
 
+    @cached_property
+    def by_stretch(self) -> tuple[np.ndarray, np.ndarray]:
+        """The places of the chances, stretch by stretch, and where each stretch begins among them."""
+        stretch = (self.chances.moment // self.business.settings.contact_every).astype(int)
+        places = np.argsort(stretch, kind="stable")
+        return places, np.searchsorted(stretch[places], np.arange(self.untouched.shape[1] + 1))
+
     @property
     def untouched(self) -> np.ndarray:
         """Decisions by which nobody is ever contacted (customers, stretches), to be filled in."""
@@ -53,7 +62,7 @@ class World:
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders by customer and moment: the customer's place, days from the start, money, and the channel's place."""
+    """Orders by stretch, customer and moment: the customer's place, days from the start, money, the channel's place."""
 
     who: np.ndarray
     moment: np.ndarray
@@ -82,20 +91,22 @@ def draw_world(customers: int, business: Business) -> World:
     )
 
 
-def lived(world: World, given: np.ndarray, until: int) -> Orders:
-    """The orders before a day, where customers are contacted so.
+def lived(world: World, given: np.ndarray, stretches: range | None = None) -> Orders:
+    """The orders of some stretches, where customers are contacted so.
 
     Args:
         world: All that may happen.
         given: The action of each customer in each stretch, as its place in `Settings.actions`, -1 for none;
-            what begins on that day or later changes nothing.
-        until: A day, counted from the start.
+            what begins after the stretches changes nothing in them.
+        stretches: Which, one after the other; None: all.
     """
-    chances, business = world.chances, world.business
-    people = after_contacts(world.population, business, given)
-    came = takes(chances, world.population, business, given)
-    came &= (chances.moment < until) & (chances.moment <= people.death[chances.who])
-    return Orders(chances.who[came], chances.moment[came], world.amount[came], world.channel[came])
+    places, begins = world.by_stretch
+    wanted = range(len(begins) - 1) if stretches is None else stretches
+    some = places[begins[wanted.start] : begins[wanted.stop]]
+    chances = Chances(world.chances.who[some], world.chances.moment[some], world.chances.threshold[some])
+    death = after_contacts(world.population, world.business, given).death
+    came = takes(chances, world.population, world.business, given) & (chances.moment <= death[chances.who])
+    return Orders(chances.who[came], chances.moment[came], world.amount[some[came]], world.channel[some[came]])
 
 
 def true_gains(world: World, given: np.ndarray, stretch: int) -> np.ndarray:
@@ -109,10 +120,14 @@ def true_gains(world: World, given: np.ndarray, stretch: int) -> np.ndarray:
     here = (people.birth < day) & (people.death > day)
     some, decided = _some(people, here), given[here]
 
+    every, immortal = business.settings.contact_every, replace(some, death=np.full(here.sum(), np.inf))
+    later = expected_orders(immortal, business, decided, (day + every, business.days))  # of who lives to see it
+
     def expected(action: int) -> np.ndarray:
         instead = decided.copy()
         instead[:, stretch] = action
-        return expected_orders(some, business, instead, (day, business.days)) * some.mean_amount
+        now = expected_orders(some, business, instead, (day, day + every))
+        return (now + survival(some, business, instead, (day, day + every)) * later) * some.mean_amount
 
     found = np.zeros((len(here), len(business.settings.actions)))
     nothing = expected(-1)
@@ -131,10 +146,16 @@ def live(
         decide: From a stretch, the orders before it and the decisions so far to the action (customers,) of each.
     """
     given = world.untouched
+    parts = [lived(world, given, range(rounds.start))]
     for stretch in rounds:
-        before = lived(world, given, stretch * world.business.settings.contact_every)
-        given[:, stretch] = decide(stretch, before, given.copy())
-    return given, lived(world, given, world.business.days)
+        given[:, stretch] = decide(stretch, _together(parts), given.copy())
+        parts.append(lived(world, given, range(stretch, stretch + 1)))
+    parts.append(lived(world, given, range(rounds.stop, given.shape[1])))
+    return given, _together(parts)
+
+
+def _together(parts: Sequence[Orders]) -> Orders:
+    return Orders(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Orders)))
 
 
 def _some(population: Population, here: np.ndarray) -> Population:

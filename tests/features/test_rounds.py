@@ -1,4 +1,4 @@
-"""What is decided in a round changes what comes after it, for those it is decided about, and as much as the world says."""
+"""What is decided in a round changes what comes after it, for those it is decided about, as much as the world says."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_a_decision_changes_nothing_before_it_and_nobody_else(world: World) -> N
     given = world.untouched
     given[::2, 3] = 1
     given[1::4, 3] = 0
-    before, after = lived(world, world.untouched, 180), lived(world, given, 180)
-    assert pairs(lived(world, given, 90)) == pairs(lived(world, world.untouched, 90))
+    before, after = lived(world, world.untouched), lived(world, given)
+    assert pairs(lived(world, given, range(3))) == pairs(lived(world, world.untouched, range(3)))
     others = pairs(before) - pairs(after), pairs(after) - pairs(before)
     assert {who % 2 for who, *_ in others[0]} == {0} and {who % 4 for who, *_ in others[1]} == {1}
     assert min(moment for found in others for _, moment, _ in found) >= 90
@@ -87,7 +87,7 @@ def test_a_decision_changes_nothing_before_it_and_nobody_else(world: World) -> N
 
 def test_customers_order_as_often_as_they_are_expected_to(world: World) -> None:
     nothing = world.untouched
-    orders = lived(world, nothing, 180)
+    orders = lived(world, nothing)
     later = np.bincount(orders.who[orders.moment >= 60], minlength=4_000)
     some = world.population.birth < 60
     assert later[some].sum() == pytest.approx(
@@ -102,7 +102,7 @@ def test_true_gains_are_what_comes_of_an_action_on_average(action: int) -> None:
     gains = true_gains(world, world.untouched, 2)[:, action]
     born = world.population.birth < 60
     assert not gains[~born].any() and not gains[world.population.death < 60].any()
-    with_it, without = lived(world, all_get(world, action, 2), 180), lived(world, world.untouched, 180)
+    with_it, without = lived(world, all_get(world, action, 2)), lived(world, world.untouched)
     came = (with_it.amount * born[with_it.who]).sum() - (without.amount * born[without.who]).sum()
     assert came == pytest.approx(gains.sum(), rel=0.1)
     assert (gains[born] >= 0).all() if action == 0 else (gains[born] <= 0).all()
@@ -118,10 +118,10 @@ def test_rounds_see_only_what_was_before_them(world: World) -> None:
     given, orders = live(world, range(2, 4), decide)
     assert [last < day and untouched == -1 for (last, untouched), day in zip(seen, (60, 90), strict=True)] == [True] * 2
     assert given[:, 2:5].tolist() == [[0, 1, -1]] * 4_000
-    assert pairs(orders) == pairs(lived(world, given, 180))
+    assert pairs(orders) == pairs(lived(world, given))
 
 
 def test_the_same_seed_gives_the_same_world() -> None:
     one, same, other = (draw_world(200, Business(date(2023, 1, 1), 60, SHOP, seed)) for seed in (8, 8, 9))
-    assert pairs(lived(one, one.untouched, 60)) == pairs(lived(same, same.untouched, 60))
-    assert pairs(lived(one, one.untouched, 60)) != pairs(lived(other, other.untouched, 60))
+    assert pairs(lived(one, one.untouched)) == pairs(lived(same, same.untouched))
+    assert pairs(lived(one, one.untouched)) != pairs(lived(other, other.untouched))
