@@ -10,10 +10,12 @@ The value of a policy is that of its choices beside no mails at all, by doubly r
 evaluation and learning, 2011), and by inverse propensity alone. Intervals, and those of differences, are of a paired
 bootstrap of customers: the policies stay as they are.
 
-- ours: each customer the e-mail with the larger effect on visits (`training.effects`); the largest effects are mailed.
-- RFM tier, predicted response: rank by RFM group (`features/rfm.py`, the best first; the data have no frequency, so
-  that money counts twice) or by the predicted visits; all get the e-mail that did more on average in the half that
-  taught. Ours with that e-mail alone is shown too: what choosing whom brings by itself.
+Three campaigns: of either e-mail alone, and of both, where ours chooses for each customer the e-mail with the larger
+effect on visits (`training.effects`), and the others send the one that did more on average in the half that taught.
+
+- ours: mails where the effect on visits is largest.
+- RFM tier: by RFM group (`features/rfm.py`, the best first; without frequency in the data, money counts twice).
+- predicted response: by the visits that are predicted, over all arms.
 
     python benchmarks/offpolicy.py [--data DIR] [--share 0.3] [--divisions 3]
 """
@@ -23,6 +25,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +44,11 @@ BEST_FIRST = (
     "champions", "loyal", "cannot lose", "potential loyalists", "at risk", "need attention", "promising", "new",
     "about to sleep", "hibernating", "lost",
 )  # fmt: skip
-OURS, ONE = "ours", "ours, one e-mail for all"
-POLICIES = (OURS, ONE, "RFM tier", "predicted response")
+OURS = "ours"
+POLICIES = (OURS, "RFM tier", "predicted response")
+CAMPAIGNS = (*EMAILS, "both")
 RESAMPLES = 1_000
+Policy = tuple[str, str]  # the campaign, and by what is chosen
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,19 +71,22 @@ def main(arguments: Sequence[str]) -> int:
     found = [judged(trial, rows, asked.share, division) for division in range(asked.divisions)]
     mails = round(asked.share * len(rows))
     print(f"{len(rows):,} customers, {mails:,} mails each, {asked.divisions} divisions into halves")
-    for outcome in OUTCOMES:
-        robust, plain = (
-            {name: np.mean([one[outcome, name][way] for one in found], axis=0) for name in POLICIES} for way in (0, 1)
-        )
-        print(f"\n{table(robust, plain, outcome)}")
+    for campaign in CAMPAIGNS:
+        for outcome in OUTCOMES:
+            robust, plain = (
+                {name: np.mean([one[outcome, (campaign, name)][way] for one in found], axis=0) for name in POLICIES}
+                for way in (0, 1)
+            )
+            print(f"\n{campaign}\n\n{table(robust, plain, outcome)}")
     return 0
 
 
-def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dict[tuple[str, str], np.ndarray]:
+def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dict[tuple[str, Policy], np.ndarray]:
     """By outcome and policy what each customer's choice is worth, (2, n): doubly robust and by inverse propensity."""
     order = np.random.default_rng(division).permutation(len(trial))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
-    found = {(outcome, name): np.zeros((2, len(trial))) for outcome in OUTCOMES for name in POLICIES}
+    every = [(outcome, policy) for outcome in OUTCOMES for policy in product(CAMPAIGNS, POLICIES)]
+    found = {one: np.zeros((2, len(trial))) for one in every}
     for taught, judges in (halves, halves[::-1]):
         known = trial.rows(taught)
         choices = chosen(known, trial.design[judges], rows.iloc[judges], round(share * len(judges)), division)
@@ -88,12 +96,12 @@ def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dic
             here, came = np.eye(1 + len(EMAILS))[trial.arm[judges]], trial.outcomes[outcome][judges][:, None]
             for way, base in enumerate((means, np.zeros_like(means))):
                 score = base + here * (came - base) / trial.propensity[judges]
-                for name, arm in choices.items():
-                    found[outcome, name][way, judges] = score[np.arange(len(judges)), arm] - score[:, 0]
+                for policy, arm in choices.items():
+                    found[outcome, policy][way, judges] = score[np.arange(len(judges)), arm] - score[:, 0]
     return found
 
 
-def chosen(known: Trial, design: np.ndarray, rows: pd.DataFrame, mails: int, seed: int) -> dict[str, np.ndarray]:
+def chosen(known: Trial, design: np.ndarray, rows: pd.DataFrame, mails: int, seed: int) -> dict[Policy, np.ndarray]:
     """The arm (n,) that each policy chooses for the judging half: 0 for none."""
     visits = Trial(
         known.design, known.columns, known.arm, known.propensity, known.units, {"visit": known.outcomes["visit"]},
@@ -107,14 +115,15 @@ def chosen(known: Trial, design: np.ndarray, rows: pd.DataFrame, mails: int, see
     response = learned.means(learned.said(design), 1 + len(EMAILS)).mean(axis=1)
     r, m = scores(rows.recency.to_numpy(float), least_is_best=True), scores(rows.history.to_numpy(float))
     tier = np.array([BEST_FIRST.index(name) for name in RULES])[groups(RULES, r, m, m)]
-    one = np.full(len(design), 1 + better)
-    ranks = {
-        OURS: (effects.max(axis=1), 1 + effects.argmax(axis=1)),
-        ONE: (effects[:, better], one),
-        "RFM tier": (-tier + rows.history.to_numpy() / (rows.history.max() + 1), one),
-        "predicted response": (response, one),
-    }
-    return {name: first(rank, mails, arm) for name, (rank, arm) in ranks.items()}
+    simple = -tier + rows.history.to_numpy() / (rows.history.max() + 1), response
+    found: dict[Policy, np.ndarray] = {}
+    for campaign, email in zip(CAMPAIGNS, (0, 1, better), strict=True):
+        each = np.full(len(design), 1 + email)
+        best = effects.max(axis=1), 1 + effects.argmax(axis=1)
+        rank, arm = best if campaign == "both" else (effects[:, email], each)
+        found[campaign, OURS] = first(rank, mails, arm)
+        found |= {(campaign, n): first(r, mails, each) for n, r in zip(POLICIES[1:], simple, strict=True)}
+    return found
 
 
 def first(rank: np.ndarray, number: int, arm: np.ndarray) -> np.ndarray:

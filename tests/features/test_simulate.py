@@ -322,6 +322,16 @@ def test_orders_of_two_periods_are_those_of_both(tmp_path: Path) -> None:
     assert sum(len(who) for who, _ in parts) == pytest.approx(len(whole[0]), rel=0.05)
 
 
+def test_who_orders_often_responds_less_where_responses_saturate() -> None:
+    plain, less = (
+        draw_population(500, b, b.rng(0, POPULATION))
+        for b in (Business(START, 90, Settings(saturation=by), seed=1) for by in (0, 2))
+    )
+    often = np.maximum(plain.rate / 0.03, 1)
+    assert (often > 1.5).any() and np.array_equal(plain.rate, less.rate)
+    assert less.response == pytest.approx(plain.response / often[:, None] ** 2)
+
+
 def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
     harm = act(days=30, lifts=(0, 0, 0), hazards=(4, 0, 0))
     simulate(tmp_path / "shop", 4_000, days=300, seed=2, settings=Settings(actions=harm, contact_share=1.0))
@@ -437,6 +447,9 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, Any],
         (lambda: Settings(actions=act(days=31)), "within contact_every"),
         (lambda: Settings(actions=act(lifts=(0.1,))), "one lift a channel"),
         (lambda: Settings(actions=act(lifts=(-0.9, 0, 0))), "no lift below -1"),
+        (lambda: Settings(actions=act(hazards=(0.1,))), "one change of the hazard a channel, or none"),
+        (lambda: Settings(actions=act(hazards=(-0.9, 0, 0))), "no change of the hazard below -1"),
+        (lambda: Settings(saturation=-1), "saturation"),
         (lambda: act(propensity=1), "propensity"),
         (lambda: act(name="a mail"), "name"),
     ],
