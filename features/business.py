@@ -5,13 +5,14 @@ A customer is born at a uniform moment of the period with a first order, orders 
 
     rate x calendar[d] x (1 + response to the action received less than the action's days ago)
 
-All of it is constant within a day, so orders are drawn exactly, by thinning a Poisson process, and what is
-expected next has a closed form. Only times (whole seconds) and money (cents, one at least) are rounded.
+and dies with its hazard, which an action may change for the same days, and that lasts. All of it is constant within a
+day, so orders are drawn exactly, by thinning a Poisson process, and what is expected next has a closed form. Only times
+(whole seconds) and money (cents, one at least) are rounded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Annotated
@@ -43,6 +44,10 @@ class Action:
         tuple[float, ...],
         Field(description="mean change of the rate by preferred channel: 0.5 half as much again, -0.2 a fifth less"),
     ]
+    hazards: Annotated[
+        tuple[float, ...],
+        Field(description="mean change of the hazard by preferred channel: -0.5 halves it, 1 doubles it; empty: none"),
+    ] = ()
 
 
 @checked_dataclass(frozen=True)
@@ -84,6 +89,9 @@ class Settings:
     contact_every: Annotated[int, Field(ge=1, description="days between rounds, and before the first; at 00:00")] = 30
     contact_share: Annotated[Share, Field(description="probability that one seen before takes part in a round")] = 0.25
     response_spread: Annotated[Share, Field(description="response is the lift times a uniform in 1 +- this")] = 0.3
+    saturation: Annotated[
+        From0, Field(description="who orders k times as often as the mean (k > 1) responds less, by k to this power")
+    ] = 0.0
 
     def __post_init__(self) -> None:
         arms = [CONTROL, *(a.name for a in self.actions)]
@@ -95,9 +103,16 @@ class Settings:
             "propensities below 1 in all": sum(a.propensity for a in self.actions) < 1,
             "days of an action within contact_every": all(a.days <= self.contact_every for a in self.actions),
             "one lift a channel": all(len(a.lifts) == len(self.channels) for a in self.actions),
-            "no lift below -1, spread included": all(
-                lift * (1 + self.response_spread) >= -1 for a in self.actions for lift in a.lifts
+            "one change of the hazard a channel, or none": all(
+                len(a.hazards) in (0, len(self.channels)) for a in self.actions
             ),
+            **{
+                f"no {what} below -1, spread included": all(c * (1 + self.response_spread) >= -1 for c in changes)
+                for what, changes in (
+                    ("lift", [lift for a in self.actions for lift in a.lifts]),
+                    ("change of the hazard", [change for a in self.actions for change in a.hazards]),
+                )
+            },
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError(f"expected {'; '.join(broken)}")
@@ -108,13 +123,15 @@ class Population:
     """What some customers are like, one entry a customer; moments in days from the start."""
 
     birth: np.ndarray  # moment of the first order
-    death: np.ndarray  # moment, infinite where the hazard is 0
+    life: np.ndarray  # the hazard, summed up since birth, at which they die
+    death: np.ndarray  # moment, infinite where the hazard is 0; see `after_contacts`
     rate: np.ndarray  # orders a day, before calendar and contacts
-    hazard: np.ndarray  # a day
+    hazard: np.ndarray  # a day, before contacts
     mean_amount: np.ndarray  # money of an order
     channel: np.ndarray  # the preferred one, as its place in Settings.channels
     category: np.ndarray  # likewise
     response: np.ndarray  # change of the rate by each action, (customers, actions)
+    hazard_response: np.ndarray  # likewise of the hazard
 
 
 @dataclass(frozen=True)
@@ -151,22 +168,62 @@ class Business:
 
 
 def draw_population(number: int, business: Business, rng: np.random.Generator) -> Population:
-    """Draws customers who are born within the period."""
+    """Draws customers who are born within the period; nobody contacts them."""
     settings = business.settings
     hazard = rng.gamma(settings.hazard_shape, settings.hazard_mean / settings.hazard_shape, number)
     birth, life = rng.random(number) * business.days, rng.standard_exponential(number)
     channel = rng.integers(len(settings.channels), size=number)
-    lifts = np.array([a.lifts for a in settings.actions]).reshape(-1, len(settings.channels))
+    rate = rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number)
+    amount = settings.amount_mean * lognormal(settings.amount_sigma, number, rng)
+    category = rng.integers(len(settings.categories), size=number)
+    response = _responses([a.lifts for a in settings.actions], channel, settings, rng)
     return Population(
         birth=birth,
+        life=life,
         death=birth + np.divide(life, hazard, out=np.full(number, np.inf), where=hazard > 0),
-        rate=rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number),
+        rate=rate,
         hazard=hazard,
-        mean_amount=settings.amount_mean * lognormal(settings.amount_sigma, number, rng),
+        mean_amount=amount,
         channel=channel,
-        category=rng.integers(len(settings.categories), size=number),
-        response=lifts.T[channel] * (1 + settings.response_spread * rng.uniform(-1, 1, (number, len(lifts)))),
+        category=category,
+        response=response * np.maximum(rate / settings.rate_mean, 1.0)[:, None] ** -settings.saturation,
+        hazard_response=_responses([a.hazards for a in settings.actions], channel, settings, rng),
     )
+
+
+def _responses(
+    changes: list[tuple[float, ...]], channel: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> np.ndarray:
+    """Each customer's change by each action, (customers, actions): that of its channel, times its own factor."""
+    channels = len(settings.channels)
+    means = np.array([change or (0.0,) * channels for change in changes]).reshape(-1, channels)
+    return means.T[channel] * (1 + settings.response_spread * rng.uniform(-1, 1, (len(channel), len(means))))
+
+
+def after_contacts(population: Population, business: Business, given: np.ndarray) -> Population:
+    """The customers with the moments at which they die if they are contacted so; `given` as in `draw_orders`."""
+    contacted = np.flatnonzero((given >= 0).any(axis=0))
+    if not population.hazard_response.any() or not len(contacted):
+        return population
+    hazard, birth, every = population.hazard, population.birth, business.settings.contact_every
+    stretches = range(int(contacted[0]), int(contacted[-1]) + 1)
+    left = np.divide(population.life, hazard, out=np.full(len(hazard), np.inf), where=hazard > 0)
+    left -= np.maximum(stretches.start * every - birth, 0)
+    death, who = np.where(left < 0, population.death, np.inf), np.arange(len(hazard))
+    lasts = np.array([a.days for a in business.settings.actions])
+    for stretch in stretches:
+        action = given[:, stretch]
+        start, end = np.full(len(hazard), stretch * every), np.full(len(hazard), (stretch + 1) * every)
+        over = start + np.where(action >= 0, lasts[action], 0)
+        changed = 1 + np.where(action >= 0, population.hazard_response[who, action], 0.0)
+        for begins, ends, factor in ((start, over, changed), (over, end, np.ones(len(hazard)))):
+            alive_from = np.clip(birth, begins, ends)
+            aged = factor * (ends - alive_from)
+            dies = np.isinf(death) & (left < aged)
+            death[dies] = alive_from[dies] + left[dies] / factor[dies]
+            left = np.where(dies, np.inf, left - aged)
+    rest = np.where(np.isinf(death), np.maximum(birth, stretches.stop * every) + left, np.inf)
+    return replace(population, death=np.minimum(death, rest))
 
 
 def draw_orders(
@@ -185,42 +242,78 @@ def draw_orders(
     Returns:
         The customer (its place) and the moment of each order, sorted by both.
     """
-    begin, end = np.maximum(population.birth, days[0]), np.minimum(population.death, days[1])
-    span, calendar = np.maximum(end - begin, 0), business.calendar
-    most = calendar.max() * (1 + np.max(population.response, axis=1, initial=0))
-    who = np.repeat(np.arange(len(span)), rng.poisson(population.rate * most * span))
-    moment = begin[who] + span[who] * rng.random(len(who))
-    day = np.minimum(moment.astype(int), days[1] - 1)
-    kept = rng.random(len(who)) * most[who] < calendar[day] * _boost(population, business, given, who, day)
+    chances = draw_chances(population, business, days, rng)
+    kept = takes(chances, population, business, given)
     born = np.flatnonzero((population.birth >= days[0]) & (population.birth < days[1]))
-    who, moment = np.concatenate([born, who[kept]]), np.concatenate([population.birth[born], moment[kept]])
+    who = np.concatenate([born, chances.who[kept]])
+    moment = np.concatenate([population.birth[born], chances.moment[kept]])
     order = np.lexsort((moment, who))
     return who[order], moment[order]
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Moments at which customers order if their intensity is above a threshold: orders, once contacts are known."""
+
+    who: np.ndarray  # the customer's place
+    moment: np.ndarray
+    threshold: np.ndarray  # as a factor of the rate
+
+
+def draw_chances(
+    population: Population, business: Business, days: tuple[int, int], rng: np.random.Generator
+) -> Chances:
+    """Draws the chances of orders of the living in days [from, to), as many as any contacts can need."""
+    begin, end = np.maximum(population.birth, days[0]), np.minimum(population.death, days[1])
+    span = np.maximum(end - begin, 0)
+    most = business.calendar.max() * (1 + np.max(population.response, axis=1, initial=0))
+    who = np.repeat(np.arange(len(span)), rng.poisson(population.rate * most * span))
+    moment = np.minimum(begin[who] + span[who] * rng.random(len(who)), np.nextafter(days[1], 0))
+    return Chances(who, moment, rng.random(len(who)) * most[who])
+
+
+def takes(chances: Chances, population: Population, business: Business, given: np.ndarray) -> np.ndarray:
+    """Which chances become orders, where customers are contacted so; `given` as in `draw_orders`."""
+    day = chances.moment.astype(int)
+    boost = _factor(population.response, business, given, chances.who, day)
+    return np.asarray(chances.threshold < business.calendar[day] * boost)
 
 
 def expected_orders(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
     """Expected orders of each customer in days [from, to), for those alive at `from`; 0 for the dead.
 
     The integral of rate x calendar x boost x survival, day by day: the first three are constant within a day, over
-    which survival exp(-hazard t) integrates to exp(-hazard d) (1 - exp(-hazard)) / hazard. `given` as in `draw_orders`.
+    which survival exp(-hazard t) integrates to exp(-hazard d) (1 - exp(-hazard)) / hazard, d being the days before,
+    each weighed by what contacts make of the hazard. `given` as in `draw_orders`.
     """
-    hazard, day, who = population.hazard[:, None], np.arange(*days)[None, :], np.arange(len(given))[:, None]
+    day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
+    hazard, before = population.hazard[:, None], day - days[0]
+    if population.hazard_response.any():
+        factor = _factor(population.hazard_response, business, given, who, day)
+        before, hazard = np.cumsum(factor, axis=1) - factor, hazard * factor
     whole = np.divide(-np.expm1(-hazard), hazard, out=np.ones(hazard.shape), where=hazard > 0)
-    survival = np.exp(-hazard * (day - days[0])) * whole
-    intensity = business.calendar[day] * _boost(population, business, given, who, day)
+    survival = np.exp(-population.hazard[:, None] * before) * whole
+    intensity = business.calendar[day] * _factor(population.response, business, given, who, day)
     return np.where(population.death > days[0], population.rate * (intensity * survival).sum(axis=1), 0.0)
 
 
-def _boost(
-    population: Population, business: Business, given: np.ndarray, who: np.ndarray, day: np.ndarray
+def survival(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
+    """The probability of each customer who is alive at `from` to be alive at `to`; `given` as in `draw_orders`."""
+    day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
+    factor = _factor(population.hazard_response, business, given, who, day)
+    return np.asarray(np.exp(-population.hazard * np.broadcast_to(factor, (len(given), day.size)).sum(axis=1)))
+
+
+def _factor(
+    response: np.ndarray, business: Business, given: np.ndarray, who: np.ndarray, day: np.ndarray
 ) -> np.ndarray:
-    """The factor of the rate that the last contact leaves on a day; `who` and `day` broadcast."""
+    """The factor that the last contact leaves on a day, by the responses to each action; `who` and `day` broadcast."""
     if not business.settings.actions:
         return np.ones(1)
     stretch, since = np.divmod(day, business.settings.contact_every)
     action = given[who, stretch]
     lasts = np.array([a.days for a in business.settings.actions])
-    return 1 + np.where((action >= 0) & (since < lasts[action]), population.response[who, action], 0.0)
+    return 1 + np.where((action >= 0) & (since < lasts[action]), response[who, action], 0.0)
 
 
 def lognormal(sigma: float, number: int, rng: np.random.Generator) -> np.ndarray:

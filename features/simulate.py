@@ -24,6 +24,7 @@ from features.business import (
     Business,
     Population,
     Settings,
+    after_contacts,
     draw_orders,
     draw_population,
     expected_orders,
@@ -159,6 +160,7 @@ def _block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
     ids = pc.binary_join_element_wise("c", pc.utf8_lpad(_text(np.arange(BLOCK) + block * BLOCK), 9, "0"), "")
     arms = _draw_arms(population, business, business.rng(block, CONTACTS))
     given = np.where(arms < len(settings.actions), arms, -1)
+    population = after_contacts(population, business, given)
     who, moment = draw_orders(population, business, given, (0, business.days), business.rng(block, ORDERS))
     tables = {
         "events": _lines(population, ids, who, moment, business, business.rng(block, LINES)),
@@ -249,6 +251,11 @@ def _truth(population: Population, ids: pa.Array, given: np.ndarray, business: B
             "channel": pa.array(settings.channels).take(pa.array(population.channel)),
             "category": pa.array(settings.categories).take(pa.array(population.category)),
             **{f"response_{a.name}": population.response[:, i] for i, a in enumerate(settings.actions)},
+            **{
+                f"hazard_response_{a.name}": population.hazard_response[:, i]
+                for i, a in enumerate(settings.actions)
+                if a.hazards
+            },
             f"expected_orders_{HORIZON}d": orders,
             f"expected_value_{HORIZON}d": orders * population.mean_amount * (1 - settings.refund_share),
         }

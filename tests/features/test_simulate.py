@@ -288,10 +288,10 @@ def test_nobody_dies_without_a_hazard(tmp_path: Path) -> None:
 
 def one_customer(rate: float, hazard: float, response: float) -> Population:
     one = {name: np.array([0]) for name in ("channel", "category")}
-    life = {"birth": np.array([0.0]), "death": np.array([np.inf])}
+    life = {"birth": np.array([0.0]), "life": np.array([np.inf]), "death": np.array([np.inf])}
     return Population(
         **life, **one, rate=np.array([rate]), hazard=np.array([hazard]), mean_amount=np.array([1.0]),
-        response=np.array([[response]]),
+        response=np.array([[response]]), hazard_response=np.zeros((1, 1)),
     )  # fmt: skip
 
 
@@ -320,6 +320,33 @@ def test_orders_of_two_periods_are_those_of_both(tmp_path: Path) -> None:
     assert parts[0][1].max() < 120 <= parts[1][1].min()
     assert set(np.concatenate([who for who, _ in parts])) == set(range(3_000))
     assert sum(len(who) for who, _ in parts) == pytest.approx(len(whole[0]), rel=0.05)
+
+
+def test_who_orders_often_responds_less_where_responses_saturate() -> None:
+    plain, less = (
+        draw_population(500, b, b.rng(0, POPULATION))
+        for b in (Business(START, 90, Settings(saturation=by), seed=1) for by in (0, 2))
+    )
+    often = np.maximum(plain.rate / 0.03, 1)
+    assert (often > 1.5).any() and np.array_equal(plain.rate, less.rate)
+    assert less.response == pytest.approx(plain.response / often[:, None] ** 2)
+
+
+def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
+    harm = act(days=30, lifts=(0, 0, 0), hazards=(4, 0, 0))
+    simulate(tmp_path / "shop", 4_000, days=300, seed=2, settings=Settings(actions=harm, contact_share=1.0))
+    ask = asker(tmp_path / "shop")
+    assert ask("SELECT channel, avg(hazard_response_mail) FROM truth GROUP BY 1 ORDER BY 1") == [
+        ("app", 0), ("store", 0), ("web", pytest.approx(4, abs=0.1)),
+    ]  # fmt: skip
+    died = dict(
+        ask(
+            "SELECT t.channel = 'web' AND action = 'mail', sum((lifetime_end < time + INTERVAL 30 DAY)::INT) / sum("
+            "hazard) FROM contacts JOIN truth AS t USING (customer_id) WHERE lifetime_end IS NULL OR lifetime_end > "
+            "time GROUP BY 1"
+        )
+    )
+    assert died[True] / died[False] == pytest.approx(5 * 0.85, rel=0.15)  # some of those in danger are dead by then
 
 
 # The same again
@@ -420,6 +447,9 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, Any],
         (lambda: Settings(actions=act(days=31)), "within contact_every"),
         (lambda: Settings(actions=act(lifts=(0.1,))), "one lift a channel"),
         (lambda: Settings(actions=act(lifts=(-0.9, 0, 0))), "no lift below -1"),
+        (lambda: Settings(actions=act(hazards=(0.1,))), "one change of the hazard a channel, or none"),
+        (lambda: Settings(actions=act(hazards=(-0.9, 0, 0))), "no change of the hazard below -1"),
+        (lambda: Settings(saturation=-1), "saturation"),
         (lambda: act(propensity=1), "propensity"),
         (lambda: act(name="a mail"), "name"),
     ],
