@@ -19,7 +19,7 @@ little in the app; a voucher works in the store, hardly on the web, and drives a
 - ours: three rounds of experiment with the whole budget, then a fifth of the budget for the experiment, the rest
   planned (`serving.allocate`) by effects learned anew in rounds 4, 6 and 9 (`training.effects`) from the randomised
   part of the rounds whose 30 days have passed. Features are a subset of the catalog's with the money of each channel,
-  computed in NumPy to be quick. All this was settled on worlds of seeds 101 to 103, which are not among those shown.
+  computed in NumPy to be quick. All this was settled on worlds of seeds 100 to 103, which are not among those shown.
 - oracle: knows what each action is expected to bring for each customer up to the end, and plans by that.
 
     python benchmarks/loop.py [--seeds 20] [--customers 20000]
