@@ -195,7 +195,8 @@ def _manifest(job: Job, made: dict[str, Any]) -> dict[str, Any]:
     said = {key: value for key, value in job.identity.items() if key != "serving"}
     told = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
     spread = job.models.fullest.bundle.spread
-    return {**said, **told, "models": models, "spread": None if spread is None else asdict(spread), **made}
+    kept = None if spread is None else json.loads(json.dumps(asdict(spread)))
+    return {**said, **told, "models": models, "spread": kept, **made}
 
 
 def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:
