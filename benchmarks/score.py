@@ -111,7 +111,7 @@ def measure(path: Path) -> dict[str, Any]:
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
     room.score_all = _marked(room.score_all, phase)
-    batch._numbers = _timed(batch._numbers, seconds, "numbers")
+    batch.Here.numbers = _timed(batch.Here.numbers, seconds, "numbers")  # type: ignore[method-assign]
     batch._explain = _timed(batch._explain, seconds, "reasons")
     watch.start()
     begun = time.perf_counter()
