@@ -38,6 +38,7 @@ class Config(Section):
 
     config_version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the registered models")
+    language: Literal["en", "zh"] = Field("en", description="of reasons, report, page and alerts")
     events: Events
     activities: dict[str, Activity] = {}
     customers: Customers | None = None
