@@ -29,7 +29,7 @@ APART = 0.4  # scaled distance from the middle from which a feature sets a group
 CLEAR = 0.6  # stability below which groups are said to blur
 FEWEST = 60  # customers below which no groups are sought
 CHUNK = 100_000
-JOIN, WORDS = "; ", 2
+WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -186,19 +186,19 @@ def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, s
     words = np.full(len(centres), WORDS)
     names = [_name(scales, centre, phrases, WORDS, tr) for centre in centres]
     for _ in range(WORDS, len(scales)):
-        words += _shared(names)
+        words += _shared(names, tr("; "))
         names = [_name(scales, centre, phrases, n, tr) for centre, n in zip(centres, words, strict=True)]
-    alike = _shared(names)
+    alike = _shared(names, tr("; "))
     return tuple(f"{name} ({n})" if same else name for n, (name, same) in enumerate(zip(names, alike, strict=True), 1))
 
 
-def _shared(names: Sequence[str]) -> np.ndarray:
-    """Whether each name (k,) says the same as another, in whatever order.
+def _shared(names: Sequence[str], joint: str) -> np.ndarray:
+    """Whether each name (k,) says the same as another, in whatever order of what the joint joins.
 
-    >>> _shared(["a; b", "c", "b; a"]).tolist()
+    >>> _shared(["a; b", "c", "b; a"], "; ").tolist()
     [True, False, True]
     """
-    said = [frozenset(name.split(JOIN)) for name in names]
+    said = [frozenset(name.split(joint)) for name in names]
     return np.array([said.count(own) > 1 for own in said])
 
 
@@ -207,4 +207,4 @@ def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str
     chosen = [place for place in order if abs(centre[place]) >= APART]
     ends = (tr("low: {phrase}"), tr("high: {phrase}"))
     told = [ends[int(centre[place] > 0)].format(phrase=phrases[scales[place].name]) for place in chosen]
-    return JOIN.join(told) or tr("in the middle in everything")
+    return tr("; ").join(told) or tr("in the middle in everything")
