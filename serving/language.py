@@ -79,7 +79,7 @@ def installed() -> list[str]:
 def _messages(code: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted((LOCALE / code).glob("*.po")):
-        found |= _read(path)
+        found |= _read(path) if path.name != PHRASES else {}
     return found
 
 

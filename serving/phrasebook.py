@@ -128,10 +128,11 @@ def phrased(features: Sequence[Feature], phrase: Phrase) -> tuple[Feature, ...]:
 
 
 def _slots(regex: re.Pattern[str], text: str) -> dict[str, str] | None:
-    """What the slots hold where a pattern matches, and an activity is one by its name; else None."""
+    """What the slots hold where a pattern matches, and names are names; else None."""
     if (found := regex.fullmatch(text)) is None:
         return None
     slots = found.groupdict()
     if MANY in slots:
         slots["kind"] = singular(slots.pop(MANY))
-    return None if QUANTITIES & set(slots.get("activity", "").split()) else slots
+    prose = QUANTITIES & set(slots.get("activity", "").split())
+    return None if prose or any("the" in held.split() for held in slots.values()) else slots

@@ -159,6 +159,7 @@ def test_english_is_the_catalog_to_the_letter() -> None:
         "baskets of tea bought with a friend",
         "average tea basket in the last 90 days",
         "share of visits so far",
+        "days since the last order above 50",
         "=1+1 {not a template",
         "",
     ],
