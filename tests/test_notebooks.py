@@ -59,6 +59,7 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.xdist_group("notebooks")
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_runs_from_top_to_bottom(name: str, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))  # the code beside them, from wherever the tests are started
     monkeypatch.setenv("REGULARS_SHORT", "1")
     monkeypatch.setenv("REGULARS_DEMO", str(demo_folder))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
