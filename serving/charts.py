@@ -25,7 +25,8 @@ from serving.glyphs import StandIns, folded, stand_ins
 INK, ACCENT, FAINT = "#010203", "#010204", "#010205"
 ROLES = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--line)"}
 WIDTH = 7.4
-LABEL, NOTE = 40, 34  # columns of a line
+LABEL, NOTE = 36, 38  # columns of a line
+FITS = 80  # figures in a row, over all columns
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -105,7 +106,7 @@ def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
             axes.barh(place, row.size, 0.62, facecolor=face, edgecolor=ACCENT, linewidth=1.2, hatch=hatch)
             axes.text(row.size + longest * 0.02, place, write(folded(row.note, NOTE)), va="center")
         axes.set_yticks(range(len(rows)), [write(folded(row.label, LABEL)) for row in rows])
-        axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, longest * 1.95), xticks=[])
+        axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, longest * 2.15), xticks=[])
         _bare(axes)
         return _svg(figure, name, alt, write)
 
@@ -113,13 +114,15 @@ def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
 def columns(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
     """A histogram: counts over labelled steps; those from `solid_from` on are solid, the others open."""
     write = stand_ins([axis, *labels])
+    longest = max(len(f"{count:,}") for count in counts)
+    size = min(9.0, 9.0 * FITS / (len(counts) * longest))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
         axes = figure.subplots()
         for place, count in enumerate(counts):
             face = ACCENT if place >= solid_from else "none"
             axes.bar(place, count, 0.84, facecolor=face, edgecolor=ACCENT, linewidth=1.2)
-            axes.text(place, count + max(counts) * 0.02, f"{count:,}", ha="center", va="bottom")
+            axes.text(place, count + max(counts) * 0.02, f"{count:,}", ha="center", va="bottom", fontsize=size)
         axes.set_xticks(range(len(labels)), [write(label) for label in labels])
         axes.set(ylim=(0, max(counts) * 1.14 or 1), yticks=[], xlabel=write(axis))
         _bare(axes)

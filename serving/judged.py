@@ -149,7 +149,10 @@ def judge(evaluation: Evaluation | None, form: Forms) -> dict[str, Any] | None:
         "order": _order(ours, form),
         "said_and_came": _said_and_came(tenths, form),
         "earlier": _by(metrics[(metrics.segment == "all") & (metrics.model == OURS)], "cutoff"),
-        "groups": _by(last[(last.segment != "all") & (last.model == OURS)], "segment"),
+        "groups": [
+            (_kind(name, form), customers, figures)
+            for name, customers, figures in _by(last[(last.segment != "all") & (last.model == OURS)], "segment")
+        ],
         "shown": [m for m in METRICS if m.name in TABLED and m in known],
     }
 
@@ -166,6 +169,11 @@ def _by(metrics: pd.DataFrame, column: str) -> list[tuple[str, int, dict[str, An
     for name, rows in metrics.groupby(column, sort=True):
         found.append((str(name), int(rows.customers.max()), {r["metric"]: r for r in rows.to_dict("records")}))
     return found[::-1]
+
+
+def _kind(name: str, form: Forms) -> str:
+    """A kind of customer, such as 'lifecycle: slipping', each half of it in the language where it is known."""
+    return form.tr(": ").join(form.tr(part) for part in name.split(": ", 1))
 
 
 def _picture(found: dict[tuple[str, str], dict[str, Any]], models: Sequence[str], form: Forms) -> str:

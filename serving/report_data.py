@@ -8,10 +8,23 @@ from typing import Any
 from markupsafe import Markup
 
 from serving import charts
+from serving.language import N_
 from serving.report_found import Found
 from serving.report_words import Said
 
-MONTHS, MOVED = 24, 8
+MONTHS, MOVED = 12, 8
+REASONS = (  # why a row is set aside, in the words of `features.intake`
+    N_("missing customer"),
+    N_("missing time"),
+    N_("unreadable time"),
+    N_("unreadable known_at"),
+    N_("on or after until"),
+    N_("missing amount"),
+    N_("unreadable amount"),
+    N_("infinite amount"),
+    N_("amount beyond 1e12"),
+    N_("repeated event id"),
+)
 Facts = Mapping[str, Any]
 
 
@@ -39,7 +52,7 @@ def _lines(said: Said, audit: Facts) -> Iterator[str]:
     tr, form = said.tr, said.form
     yield _rows(said, audit)
     for row in audit["set_aside"]:
-        text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=tr(row["reason"]))
+        text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=said.name(row["reason"]))
         ids = ", ".join(row["customers"])
         yield tr("{text} (customers such as {ids}).", text=text, ids=ids) if ids else f"{text}."
     if not audit["set_aside"]:
@@ -130,7 +143,7 @@ def _watched(said: Said, row: Facts) -> dict[str, Any]:
     ends = [row.get("low"), row.get("high")]
     known = all(isinstance(end, int | float) for end in ends)
     return {
-        "name": said.tr(str(row["name"])),
+        "name": said.name(str(row["name"])),
         "value": _number(row.get("value")),
         "usual": said.tr("{low} to {high}", low=_number(ends[0]), high=_number(ends[1])) if known else "–",
         "ok": bool(row.get("ok")),

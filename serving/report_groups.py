@@ -68,6 +68,7 @@ class Group:
     range: str
     value_at_risk: str
     left: str
+    left_range: str
     empty: bool
 
 
@@ -133,7 +134,7 @@ def _of_cards(said: Said, made: Segmented, name: str) -> dict[str, Any]:
     left = next((str(row["left_cutoff"]) for row in rows if row.get("left_cutoff")), "")
     return {
         "by": said.tr(TITLES[name]),
-        "rows": [_group(said, row, said.tr(row["rule"] or "")) for row in rows],
+        "rows": [_group(said, row, said.name(row["rule"] or "")) for row in rows],
         "ranges": any(row.get("value_low") is not None for row in rows),
         "left": said.tr("Left within {days} days of {day}", days=said.days, day=left) if left else "",
     }
@@ -143,7 +144,7 @@ def _group(said: Said, row: Row, meant: str) -> Group:
     form, some = said.form, bool(row["customers"])
     low, high, left = row.get("value_low"), row.get("value_high"), row.get("left_share")
     return Group(
-        name=said.tr(str(row["segment"])),
+        name=said.name(str(row["segment"])),
         meaning=meant,
         customers=f"{row['customers']:,.0f}",
         share=form.share(row["share"]) if some else "0%",
@@ -151,9 +152,9 @@ def _group(said: Said, row: Row, meant: str) -> Group:
         value=form.money(row["value"]) if some and said.money else "–",
         range=form.span(low, high) if some and said.money and low is not None and high is not None else "",
         value_at_risk=form.money(row["value_at_risk"]) if some and said.money else "–",
-        left="–" if left is None else said.tr(
-            "{share} of {n} ({low} to {high})",
-            share=form.share(left), n=f"{row['left_of']:,}", low=f"{row['left_low']:.0%}", high=f"{row['left_high']:.0%}",
+        left="–" if left is None else said.tr("{share} of {n}", share=form.share(left), n=f"{row['left_of']:,}"),
+        left_range="" if left is None else said.tr(
+            "{low} to {high}", low=form.share(row["left_low"]), high=form.share(row["left_high"])
         ),
         empty=not some,
     )  # fmt: skip
@@ -209,7 +210,7 @@ def _moves(said: Said, moves: Sequence[Row]) -> list[str]:
     return [
         said.tr(
             "{n} from {start} to {end} ({share} of those who were there)",
-            n=f"{row['customers']:,}", start=said.tr(row["from_segment"]), end=said.tr(row["to_segment"]),
+            n=f"{row['customers']:,}", start=said.name(row["from_segment"]), end=said.name(row["to_segment"]),
             share=said.form.share(row["share"]),
         )
         for row in top
@@ -223,4 +224,4 @@ def _cards(said: Said, made: Segmented, name: str) -> Iterator[dict[str, Any]]:
         apart, todo = list(row.get("sets_apart") or []), row.get("treatment") or ""
         if apart or todo:
             many = said.tr.many("{n} customer", "{n} customers", int(row["customers"]))
-            yield {"name": said.tr(row["segment"]), "customers": many, "apart": apart, "todo": said.tr(todo)}
+            yield {"name": said.name(row["segment"]), "customers": many, "apart": apart, "todo": said.tr(todo)}

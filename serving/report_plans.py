@@ -101,7 +101,7 @@ def _power(said: Said, facts: Facts) -> Iterator[str]:
 
 
 def _action(said: Said, name: str, each: Facts, form: Forms) -> dict[str, str]:
-    source = said.tr(each["source"])
+    source = said.name(each["source"])
     if each["save_rate"] is not None:
         rate = form.of(each["save_rate"], "share")
         source = said.tr("{source}: keeps {rate} of those who would leave", source=source, rate=rate)

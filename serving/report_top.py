@@ -130,8 +130,7 @@ def _trust(said: Said, judged: Mapping[str, Any] | None) -> Number:
         return Number("number-trust", title, tr("not known"), text, "trust")
     text = judged["order"]
     if error := ours.get("total_error"):
-        reach = form.share(max(abs(error["low"]), abs(error["high"])))
-        text = tr("{order}, and the total value came within {reach}", order=text, reach=reach)
+        text = _total(said, text, error)
     if tenth := judged["riskiest"]:
         figure = tr("{left} of 10", left=tenth["left"])
         text = tr(
@@ -148,9 +147,20 @@ def _trust(said: Said, judged: Mapping[str, Any] | None) -> Number:
     return Number("number-trust", title, figure, text, "trust")
 
 
+def _total(said: Said, order: str, error: Mapping[str, float]) -> str:
+    """The order, and how far the predicted total was off: by how much where its interval tells a side."""
+    tr, off = said.tr, said.form.share(abs(error["value"]))
+    if error["high"] < 0:
+        return tr("{order}, but the total value predicted was {off} too low", order=order, off=off)
+    if error["low"] > 0:
+        return tr("{order}, but the total value predicted was {off} too high", order=order, off=off)
+    reach = said.form.share(max(abs(error["low"]), abs(error["high"])))
+    return tr("{order}, and the total value predicted was right to within {reach}", order=order, reach=reach)
+
+
 def _next(said: Said, steps: Sequence[Step]) -> Number:
     first = steps[0]
-    return Number("number-next", said.tr("What to do next"), first.figure, f"{first.title}: {first.text}", first.link)
+    return Number("number-next", said.tr("What to do next"), first.figure, first.title + said.tr(": ") + first.text, first.link)
 
 
 def next_steps(said: Said, found: Found, table: pd.DataFrame) -> list[Step]:

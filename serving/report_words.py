@@ -40,6 +40,10 @@ class Said:
     days: int
     interval: float
 
+    def name(self, name: str) -> str:
+        """A name of a group, an action or a reason, in the language where it is one of ours."""
+        return self.tr(name)
+
     def severity(self, name: str) -> str:
         """How grave an alert is, as a sign and a word."""
         return f"{MARKS.get(name, '●')} {self.tr(SEVERITIES.get(name, name))}"
