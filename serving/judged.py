@@ -79,10 +79,7 @@ METRICS = (
         ),
     ),
     Metric(
-        "mae",
-        "money",
-        N_("Error for one customer"),
-        N_("mean gap between predicted and actual value; 0 is perfect"),
+        "mae", "money", N_("Error for one customer"), N_("mean gap between predicted and actual value; 0 is perfect")
     ),
 )
 PICTURED = ("auc", "brier", "gini", "mae")
@@ -92,9 +89,7 @@ RULES = {
     N_("past mean rate"): N_("everybody goes on as before, at their own average pace"),
     N_("logistic regression on RFM"): N_("a standard formula on recency, frequency and money"),
     N_("tenure hazard"): N_("how often contracts of the same age were cancelled, and nothing else"),
-    N_("BG/NBD and Gamma-Gamma"): N_(
-        "a probability model of buying until one leaves, from each customer's own rhythm"
-    ),
+    N_("BG/NBD and Gamma-Gamma"): N_("a probability model of buying until one leaves, from each customer's own rhythm"),
     N_("plain LightGBM"): N_("decision trees on everything known of a customer, as they come"),
 }
 VERDICTS = {
@@ -198,7 +193,9 @@ def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
     """The ten groups by predicted risk at a cutoff, the lowest first; empty where they were not logged."""
     whole = groups[groups["segment"] == "all"] if "segment" in groups else groups  # runs of 0.1 had no segments there
     found = whole[(whole["cutoff"].astype(str) == cutoff) & (whole["number"] == "churn")]
-    return [{"low": row["actual"], "high": row["actual"], **row} for row in found.sort_values("group").to_dict("records")]
+    return [
+        {"low": row["actual"], "high": row["actual"], **row} for row in found.sort_values("group").to_dict("records")
+    ]
 
 
 def _riskiest(tenths: Sequence[dict[str, Any]]) -> dict[str, str] | None:
@@ -220,11 +217,14 @@ def _plain(ours: dict[str, Any], tenths: Sequence[dict[str, Any]], form: Forms) 
         yield tr("Who leaves: {order}.", order=order)
     if tenths:
         said, came = (sum(row[name] * row["customers"] for row in tenths) for name in ("predicted", "actual"))
-        yield tr("How many: about {said} were expected to leave, {came} left.", said=f"{said:,.0f}", came=f"{came:,.0f}")
+        yield tr(
+            "How many: about {said} were expected to leave, {came} left.", said=f"{said:,.0f}", came=f"{came:,.0f}"
+        )
         right = sum(row["low"] <= row["predicted"] <= row["high"] for row in tenths)
         if all(row["low"] < row["high"] for row in tenths if 0 < row["actual"] < 1):
             yield tr(
-                "How risky: in {right} of {all} groups by risk, what we expected lies within the interval of what came.",
+                "How risky: in {right} of {all} groups by risk, what we expected lies within the interval of what "
+                "came.",
                 right=right, all=len(tenths),
             )  # fmt: skip
     if error := ours.get("total_error"):

@@ -84,7 +84,8 @@ def _rows(said: Said, audit: Facts) -> str:
     slots |= {"first": audit["first"], "last": audit["last"]}
     if not contracts:
         return tr(
-            "{rows_read} rows read, {rows} used: {customers} customers, {orders} orders, from {first} to {last}.", **slots
+            "{rows_read} rows read, {rows} used: {customers} customers, {orders} orders, from {first} to {last}.",
+            **slots,
         )
     slots["terms"] = f"{contracts['terms']:,}"
     if _only_terms(audit):
@@ -107,8 +108,8 @@ def _only_terms(audit: Facts) -> bool:
 def _outcomes(said: Said, audit: Facts) -> Iterator[str]:
     for row in audit["contracts"]["outcomes"] if audit["contracts"] else ():
         yield said.tr(
-            "At {cutoff}: {customers} customers in force, of whom {cancelled} cancelled within {days} days; {competing} "
-            "ended otherwise, which is no churn.",
+            "At {cutoff}: {customers} customers in force, of whom {cancelled} cancelled within {days} days; "
+            "{competing} ended otherwise, which is no churn.",
             cutoff=row["cutoff"], customers=f"{row['customers']:,}", cancelled=f"{row['cancelled']:,}",
             competing=f"{row['competing']:,}", days=said.days,
         )  # fmt: skip

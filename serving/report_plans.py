@@ -256,7 +256,8 @@ def _notes(said: Said, each: PastPlan) -> Iterator[str]:
     tr, facts, name = said.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
     if not facts["mature"]:
         yield tr(
-            "{name}: immature, {days} of {all} days have passed; the intervals are wide enough for those who look early.",
+            "{name}: immature, {days} of {all} days have passed; the intervals are wide enough for those who look "
+            "early.",
             name=name, days=facts.get("days", "?"), all=facts.get("horizon_days", "?"),
         )  # fmt: skip
     mixed = facts.get("contamination", {})
@@ -265,7 +266,9 @@ def _notes(said: Said, each: PastPlan) -> Iterator[str]:
             "{name}: {n} of {all} held out were contacted all the same, which makes the effects look smaller.",
             name=name, n=f"{mixed['contacted']:,}", all=f"{mixed['held_out']:,}",
         )  # fmt: skip
-    missed = {action: row for action, row in facts.get("exposure", {}).items() if row.get("meant") and row["share"] < 0.5}
+    missed = {
+        action: row for action, row in facts.get("exposure", {}).items() if row.get("meant") and row["share"] < 0.5
+    }
     for action, row in missed.items():
         yield tr(
             "{name}: only {got} of {meant} customers meant to get {action} really got it, which makes the effects look "
@@ -277,15 +280,14 @@ def _notes(said: Said, each: PastPlan) -> Iterator[str]:
 def _picture(said: Said, measured: Sequence[PastPlan]) -> Markup | str:
     """The effect of each plan on return and on value, with its interval and a line at none."""
     tr, panels, told = said.tr, [], []
-    titles = {
-        RETURN: tr("Customers who stayed thanks to it, in points of 100"),
-        VALUE: tr("More value a customer"),
-    }
+    titles = {RETURN: tr("Customers who stayed thanks to it, in points of 100"), VALUE: tr("More value a customer")}
     for outcome, title in titles.items():
         dots = [dot for each in measured if (dot := _dot(each, outcome)) is not None]
         if dots:
             panels.append(charts.Panel(title, tr("right of the line: it helped"), False, dots, zero=True))
-            told.append(f"{title}: " + ", ".join(f"{d.label} {d.value:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in dots))
+            told.append(
+                f"{title}: " + ", ".join(f"{d.label} {d.value:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in dots)
+            )
     if not panels:
         return ""
     return Markup(charts.dots("effects", "; ".join(told), panels))  # noqa: S704 (escaped where it was made)
@@ -296,7 +298,11 @@ def _dot(each: PastPlan, outcome: str) -> charts.Dot | None:
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
     low, high = ends_of(facts["mature"])
     for row in facts["effects"]:
-        if all(row[key] == value for key, value in wanted.items()) and row["effect"] is not None and row[low] is not None:
+        if (
+            all(row[key] == value for key, value in wanted.items())
+            and row["effect"] is not None
+            and row[low] is not None
+        ):
             scale = 100 if outcome == RETURN else 1
             ends = (row["effect"] * scale, row[low] * scale, row[high] * scale)
             return charts.Dot(f"{each.cutoff} {each.campaign}", *ends, ours=True)

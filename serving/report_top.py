@@ -123,7 +123,7 @@ def _value(said: Said, top: Totals) -> Number:
 
 
 def _trust(said: Said, judged: Mapping[str, Any] | None) -> Number:
-    tr, form, title = said.tr, said.form, said.tr("How far to trust this")
+    tr, title = said.tr, said.tr("How far to trust this")
     ours = judged["ours"] if judged else {}
     if not judged or "auc" not in ours:
         text = tr("because no test of this model on customers it had not seen is at hand.")
@@ -160,7 +160,8 @@ def _total(said: Said, order: str, error: Mapping[str, float]) -> str:
 
 def _next(said: Said, steps: Sequence[Step]) -> Number:
     first = steps[0]
-    return Number("number-next", said.tr("What to do next"), first.figure, first.title + said.tr(": ") + first.text, first.link)
+    text = first.title + said.tr(": ") + first.text
+    return Number("number-next", said.tr("What to do next"), first.figure, text, first.link)
 
 
 def next_steps(said: Said, found: Found, table: pd.DataFrame) -> list[Step]:
@@ -256,5 +257,3 @@ def spread(said: Said, risk: np.ndarray) -> Markup:
         tr("risk of leaving"),
     )
     return Markup(svg)  # noqa: S704 (escaped where it was made)
-
-

@@ -1,4 +1,4 @@
-"""What a page is about, for every one of its parts: its language, how numbers are written, and what leaving is called."""
+"""How a page speaks, for all of its parts: its language, how numbers are written, what leaving is called."""
 
 from __future__ import annotations
 

@@ -108,7 +108,9 @@ INACTIVE = Words(
     bring=N_("spend"),
     value=N_("the net amount a customer is expected to spend in it, refunds taken off"),
     started=N_("order"),
-    lifecycle=N_("New, active, slipping or dormant: how long a customer has been silent, measured by their own rhythm."),
+    lifecycle=N_(
+        "New, active, slipping or dormant: how long a customer has been silent, measured by their own rhythm."
+    ),
     rank=N_("orders a month"),
     rule=N_("who has been silent longest leaves first"),
 )
