@@ -201,7 +201,7 @@ def _told(said: Said, moves: Sequence[Row]) -> str:
         return ""
     text = tr("{share} of {n} customers stayed where they were.", share=said.form.share(stayed / count), n=f"{count:,}")
     largest = _moves(said, moves)
-    return tr("{text} The largest movements: {moves}.", text=text, moves="; ".join(largest)) if largest else text
+    return tr("{text} The largest movements: {moves}.", text=text, moves=tr("; ").join(largest)) if largest else text
 
 
 def _moves(said: Said, moves: Sequence[Row]) -> list[str]:
