@@ -70,4 +70,4 @@ def _todo(said: Said, found: Found, row: Mapping[str, Any], planned: Mapping[str
         return tr("{action} (expected gain {gain})", action=planned["action"], gain=size)
     if planned["would_have"] is not None:
         return tr("held out, leave alone (would have {action})", action=planned["would_have"])
-    return tr("nothing: {why}", why=tr(str(planned["assignment"]).removeprefix("nothing: ")))
+    return said.name(planned["assignment"])

@@ -493,7 +493,7 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
         "30 of them get an action, for 60.00 of a budget of 60.00", "90.00 (50.00 to 130.00 with a probability of 80%",
         "assumed: keeps 10.0% of those who would leave", "Expected gain (assumed)",
         "<i>mail</i> (expected gain +3.00, assumed)",
-        "held out, leave alone (would have <i>mail</i>)", "nothing: left out: <u>asked</u>",
+        "held out, leave alone (would have <i>mail</i>)", "left out: <u>asked</u>",
         "customers get an offer by the plan 'spring': give its plan.csv to the campaign tool",
         "can be measured from 2024-05-30 on",
     ):  # fmt: skip
