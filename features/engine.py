@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, cast
 
 import ibis
+import ibis.expr.datatypes as dt
 import pyarrow as pa
 
 from features.config import EngineConfig
 from features.errors import UsageError
-from features.source import Source
+from features.source import Source, require_personal
 from features.spans import Plan
 
 
@@ -70,6 +71,9 @@ class Engine(Protocol):
     def contents(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
         """A text as `content` gives for the rows of each day in a column."""
 
+    def keyed(self, text: ibis.Value, key: bytes) -> ibis.Value:
+        """Texts as their keyed hashes (`features.keyed`); the key stands in no SQL, so in no plan, log or message."""
+
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
 
@@ -78,6 +82,28 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Gives back everything the engine took."""
+
+
+def without(table: ibis.Table, names: Sequence[str]) -> ibis.Table:
+    """A table without those of some columns that it has."""
+    return table.drop(*(name for name in names if name in table.columns))
+
+
+def file_rows(engine: Engine, source: Source, folder: Path, ids: Sequence[str]) -> ibis.Table:
+    """The rows of a section's files, its query done; what is personal is gone before the query, and after it.
+
+    Raises:
+        DataError: Nothing is there, or it cannot be read.
+        UsageError: A personal column is not there, or the query is not understood.
+    """
+    raw = engine.read(source.source, folder, ids)
+    table = without(raw, source.personal)
+    names = set(raw.columns)
+    if source.query:
+        asked = engine.query(table, source.query, source.section)
+        table, names = without(asked, source.personal), names | set(asked.columns)
+    require_personal(source, names)
+    return table
 
 
 @contextmanager
@@ -117,6 +143,16 @@ def scratch_of(config: EngineConfig, folder: Path) -> Path | None:
     if not scratch.is_dir():
         raise UsageError(f"[engine] scratch: {config.scratch!r} is not a folder")
     return scratch
+
+
+def text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
+    """A function from text to text that an engine has under a name."""
+
+    @ibis.udf.scalar.builtin(name=name, signature=((dt.string,), dt.string))
+    def called(text):  # type: ignore[no-untyped-def]
+        """Text to text."""
+
+    return cast(Callable[[ibis.Value], ibis.Value], called)
 
 
 def quoted_name(text: str, mark: str = '"') -> str:

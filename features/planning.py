@@ -46,6 +46,15 @@ class Exclusion(Section):
         return [_text(value) for value in self.values]
 
 
+def unnamed(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """An exclusion's values as they may be kept: the number of its customers in the place of their ids.
+
+    >>> unnamed({"why": "staff", "customers": ("C-1", "C-2")})
+    {'why': 'staff', 'customers': 2}
+    """
+    return {**rule, "customers": len(rule["customers"])}
+
+
 class PlanConfig(Section):
     """[plan]: who gets which action, within what."""
 

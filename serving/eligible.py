@@ -117,7 +117,8 @@ def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Tabl
             column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
             listed = rule.texts()
         else:
-            column, listed = scores["customer_id"], _ids(config, rule) if rule.ids else list(rule.customers)
+            column, listed = scores["customer_id"], _ids(config, rule) if rule.ids else rule.customers
+            listed = [ours(config, customer) for customer in listed]
         met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, met.to_numpy(), rule.actions
 

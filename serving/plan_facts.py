@@ -56,7 +56,7 @@ def manifest_of(config: Config, rules: PlanConfig, inputs: Inputs, found: Alloca
         },
         "effects_sha256": inputs.effects.digest or None,
         "scores": {key: inputs.scores.manifest.get(key) for key in ("models", "data_fingerprint", "parts")},
-        "rules": rules.model_dump(mode="json"),
+        "rules": {**told, "exclude": [unnamed(rule) for rule in told["exclude"]]},
     }
 
 
