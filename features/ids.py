@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,13 @@ def ours(config: Config, customer: str) -> str:
     Raises:
         UsageError: As `named`.
     """
+    return all_ours(config, [customer])[0]
+
+
+def all_ours(config: Config, customers: Iterable[str]) -> list[str]:
+    """The same of many."""
     key = _names(config).key
-    return hashed(customer, key) if key else customer
+    return [hashed(customer, key) if key else customer for customer in customers]
 
 
 def identity(config: Config) -> dict[str, str] | None:
@@ -119,12 +125,12 @@ def forgotten(config: Config) -> Forgotten:
         raise _unreadable(config.output / LIST) from None
 
 
-def forget(config: Config, name: str) -> None:
-    """Puts a customer, by the name that is kept here, on the list of the forgotten."""
+def listing(config: Config, name: str) -> str:
+    """The list of the forgotten (`LIST`) with one customer more, by the name that is kept here, as text."""
     before = forgotten(config)
     salt = before.salt or os.urandom(16).hex()  # a secret of the file, not a draw: it decides no result
     customers = sorted({*before.customers, hashed(name, salt.encode())})
-    write_whole(config.output / LIST, json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n")
+    return json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n"
 
 
 def _names(config: Config) -> _Names:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from features import reuse
+from features import ids, reuse
 from features.config import Config
 from features.engine import Engine
 from features.files import put_in_place, writable
@@ -47,6 +47,7 @@ OTHER = {
     "serving": "[serving]",
     "engine": "[engine] kind",
     "segment_rules": "the rules of segments",
+    "ids": "how ids are hashed",
     "code": "the code of regulars",
     "versions": "the installed packages",
     "contributions": "whether contributions are wanted",
@@ -110,6 +111,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
         "engine": config.engine.kind,
         "segment_rules": segments.RULES_VERSION,
+        "ids": ids.identity(config),
         "code": _code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }

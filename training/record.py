@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from features.config import Config
 from features.errors import UsageError
 from features.files import folder_in_place
+from features.planning import unnamed
 from features.sections import TableSection
 from features.snapshots import Snapshots
 from training.bundle import BundleError, ModelBundle

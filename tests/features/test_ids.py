@@ -18,7 +18,7 @@ from features.config import Config, parse
 from features.duck import DuckDBEngine
 from features.engine import Engine
 from features.errors import UsageError
-from features.ids import KEPT, LIST, forget, identity, ours
+from features.ids import KEPT, LIST, identity, listing, ours
 from features.intake import load
 from features.keyed import hashed
 from features.schema import check
@@ -52,6 +52,12 @@ def tables_of(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
         pq.write_table(table, folder / f"{name}.parquet")
     events = {"source": "log.parquet", "customer": "id", "time": "at", "amount": "amount"}
     return parse({"config_version": 1, "name": "t", "events": events, **sections}, folder / "regulars.toml")
+
+
+def put_on_list(config: Config, name: str) -> None:
+    """As `regulars forget` does."""
+    config.output.mkdir(exist_ok=True)
+    (config.output / LIST).write_text(listing(config, name))
 
 
 def everyone(config: Config, engine: Engine) -> dict[str, set[str]]:
@@ -180,7 +186,7 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
     hashes: bool, config: Config, engine: DuckDBEngine
 ) -> None:
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": hashes})})
-    forget(config, ours(config, "17850"))
+    put_on_list(config, ours(config, "17850"))
     tables = load(config, engine)
     (gone, *_) = (aside for aside in tables.set_aside if aside.reason == "forgotten")
     assert (gone.rows, gone.customers) == (2, ())
@@ -190,7 +196,7 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
 
 
 def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: DuckDBEngine) -> None:
-    forget(config, "17850")
+    put_on_list(config, "17850")
     (config.output / LIST).write_text("{}")
     with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
         load(config, engine)
