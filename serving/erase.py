@@ -206,8 +206,7 @@ def _parquet(found: Erasing, file: Path) -> None:
             codec = parts.metadata.row_group(hit).column(0).compression.lower()
             with pq.ParquetWriter(found.beside(file), parts.schema_arrow, compression=codec) as writer:
                 for g in groups:
-                    table = parts.read_row_group(g)
-                    writer.write_table(_without(table, theirs[g]) if gone[g] else table)
+                    writer.write_table(_without(parts.read_row_group(g), theirs[g]))
             rows = parts.metadata.num_rows
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{file} cannot be read ({problem}); remove it, and make it again") from None
@@ -221,7 +220,7 @@ def _is_theirs(ids: pa.ChunkedArray, names: frozenset[str]) -> pa.ChunkedArray:
 
 
 def _without(table: pa.Table, theirs: pa.ChunkedArray) -> pa.Table:
-    """The other rows; a column of levels is coded anew, as its list of levels would still hold the customer's."""
+    """The other rows; columns of levels are coded anew, as their lists of levels may hold the customer's."""
     kept = table.filter(pc.invert(theirs))
     for place, level in enumerate(kept.schema):
         if pa.types.is_dictionary(level.type):
@@ -365,7 +364,8 @@ def _count(manifest: dict[str, Any], rows: list[Row]) -> None:
     if row is None or not isinstance(told, dict):
         return
     was = {"scored": True, "eligible": row["eligible"], "held_out": row["holdout"], "with_action": bool(row["action"])}
-    manifest["customers"] = {name: count - bool(was.get(name)) for name, count in told.items()}
+    for counts in (told, manifest.get("segments", {}).get(row["segment"], {})):
+        counts |= {name: counts[name] - held for name, held in was.items() if name in counts}
     kind = "customers" if row["action"] else "held_out"
     if action := manifest.get("actions", {}).get(row["would_have"]):
         action[kind] -= 1
