@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -17,6 +18,9 @@ from features.config import EngineConfig
 from features.errors import UsageError
 from features.source import Source, require_personal
 from features.spans import Plan
+
+CONVERTING = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
+VALUE = r"""'[^']*'|"[^"]*\""""
 
 
 class Engine(Protocol):
@@ -161,5 +165,10 @@ def quoted_name(text: str, mark: str = '"') -> str:
 
 
 def first_line(problem: Exception) -> str:
-    """The first line of an error's message."""
-    return str(problem).strip().splitlines()[0]
+    """The first line of an error's message; where a value could not be converted, without the value.
+
+    >>> first_line(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\\nLINE 1: ..."))
+    'Conversion Error: Could not convert string (a value) to INT64'
+    """
+    line = str(problem).strip().splitlines()[0]
+    return re.sub(VALUE, "(a value)", line) if any(sign in line for sign in CONVERTING) else line

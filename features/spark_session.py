@@ -88,6 +88,7 @@ def settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",
+        "spark.hadoop.fs.permissions.umask-mode": "077",  # stages on a shared file system are the user's alone
         "spark.sql.warehouse.dir": f"file://{scratch}/warehouse",
     }
     if config.memory:
