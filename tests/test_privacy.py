@@ -23,7 +23,7 @@ from tests.shop import make_shop
 
 pytestmark = pytest.mark.slow
 CUTOFF, KEY = date(2023, 10, 20), "a-key-of-32-characters-or-a-bit-more"
-CANARY, WHO = "canary", "customer-"
+CANARY, WHO, STAFF = "canary", "customer-", "customer-0001"
 SECTIONS = """
 [customers]
 source = "people.parquet"
@@ -57,7 +57,7 @@ cost = 0.1
 save_rate = 0.3
 [[plan.exclude]]
 why = "staff"
-customers = ["customer-0003"]
+customers = ["customer-0001"]
 [segments]
 clusters = [0, 0]
 history = 0
@@ -199,6 +199,13 @@ def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived
     assert [path for path in open_ones if path.suffix != ".py"] == []  # MLflow copies our code with its mode
     assert {path.relative_to(lived.config.folder).parts[0] for path in open_ones} <= {"mlartifacts"}
     assert (lived.config.folder / "log.parquet").stat().st_mode & 0o044
+
+
+def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
+    made = plan.read(lived.config, CUTOFF)
+    row = next(row for row in made.table().to_pylist() if row["customer_id"] == ours(lived.config, STAFF))
+    assert row["assignment"] == "left out: staff"
+    assert made.manifest["rules"]["exclude"][0]["customers"] == 1
 
 
 def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
