@@ -25,9 +25,10 @@ from features.errors import DataError
 from features.files import writable
 from features.ids import KEPT, LIST
 from serving.journal import checksum
+from serving.mentions import ID, mended, mended_line, named_in
 
 STAGING, READY = ".forgetting", "ready.json"
-ID, MANIFESTS = "customer_id", ("_manifest.json", "manifest.json")
+MANIFESTS = ("_manifest.json", "manifest.json")
 LEFT_OVER = re.compile(r"\..+-[a-z0-9_]{8}")  # of a process that was killed (features.files)
 WORKING = ".scoring"
 CACHED = "removed: built again when needed"
@@ -283,12 +284,12 @@ def _document(found: Erasing, file: Path, text: str, correct: Callable[[Path, Ro
     """A document, or the lines of one, with what is to be changed in it; the very text where nothing is."""
     if file.suffix == ".jsonl":
         lines = text.splitlines(keepends=True)
-        return "".join(_line(found, line) for line in lines)
+        return "".join(mended_line(line, found.names, found.digests) for line in lines)
     try:
         value = json.loads(text)
     except ValueError:
         raise DataError(f"{file} is not JSON as regulars wrote it; remove it, and make it again") from None
-    new = _mended(found, value)
+    new = mended(value, found.names, found.digests)
     if file.name in MANIFESTS and file.parent in found.lost and isinstance(new, dict):
         _count(new, found.lost[file.parent])
     if isinstance(new, dict):
@@ -296,63 +297,6 @@ def _document(found: Erasing, file: Path, text: str, correct: Callable[[Path, Ro
     if new == json.loads(text):
         return text
     return json.dumps(new, indent=1, ensure_ascii=text.isascii()) + "\n"
-
-
-def _line(found: Erasing, line: str) -> str:
-    try:
-        value = json.loads(line)
-    except ValueError:  # the last one, cut off by the death of its run
-        return "" if named_in(line, found.names) else line
-    new = _mended(found, value)
-    return line if new == value else json.dumps(new, ensure_ascii=line.isascii()) + "\n"
-
-
-def _mended(found: Erasing, value: Any) -> Any:
-    """A value of JSON without the customer, and with the new checksums and rows of files that change."""
-    if isinstance(value, dict):
-        new = {
-            _text(str(key), found): _mended(found, inner) for key, inner in value.items() if str(key) not in found.names
-        }
-        _, rows = found.digests.get(str(value.get("sha256")), ("", None))
-        return {**new, "rows": rows} if rows is not None and "rows" in new else new
-    if isinstance(value, list):
-        return [_mended(found, one) for one in value if not _is_of(one, found.names)]
-    if isinstance(value, str):
-        return found.digests.get(value, (None,))[0] or _text(value, found)
-    return value
-
-
-def _is_of(value: Any, names: frozenset[str]) -> bool:
-    """Whether an element of a list is the customer's: the id, or a row of theirs."""
-    if isinstance(value, dict):
-        return any(str(value.get(key)) in names for key in (ID, "customer"))
-    return isinstance(value, str) and value in names
-
-
-def _text(text: str, found: Erasing) -> str:
-    """A text with the customer's name taken out."""
-    if text in found.names:
-        return ""
-    for name in found.names:
-        text = re.sub(_pattern(name), "(forgotten)", text) if name in text else text
-    return text
-
-
-def named_in(text: str, names: frozenset[str], alone: bool = False) -> bool:
-    """Whether a text names a customer, as a word of its own; a number, or `alone`, only in quotes or a cell's all.
-
-    >>> named_in("customers such as 'C-7', 'C-8'", frozenset({"C-8"})), named_in("C-88", frozenset({"C-8"}))
-    (True, False)
-    >>> named_in("12 customers", frozenset({"12"})), named_in("<td>12</td>", frozenset({"12"}))
-    (False, True)
-    """
-    return any(name in text and re.search(_pattern(name, alone), text) for name in names)
-
-
-def _pattern(name: str, alone: bool = False) -> str:
-    if alone or name.isdigit():
-        return rf"(?<=['\">]){re.escape(name)}(?=['\"<])"
-    return rf"(?<![\w-]){re.escape(name)}(?![\w-])"
 
 
 def _count(manifest: dict[str, Any], rows: list[Row]) -> None:
