@@ -57,9 +57,10 @@ def explain_customer(
 
 
 def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    place = pc.index(ids, ours(config, customer)).as_py()
-    if place >= 0:
-        return int(place)
+    for name in (ours(config, customer), customer):  # one who reads a report with hashed ids has nothing but the hash
+        place = pc.index(ids, name).as_py()
+        if place >= 0:
+            return int(place)
     near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise UsageError(

@@ -7,6 +7,7 @@ the name is kept (`ids.LIST`), and rows of it are set aside wherever tables are 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from serving.sinks import forget_rows
 from training.learned_from import LearnedFrom, learned_from
 
 PLANS, MANIFEST = "plans", "manifest.json"
-Marks = Mapping[date, Mapping[str, int]]
+HASHED = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,10 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
         RefusedError: A scoring run, or another removal, is at work in the output.
         UsageError: The output cannot be written to, or there is no key for hashed ids.
     """
-    name = ours(config, customer)
     with _alone(config):
         before = finish(config.output)
         versions, notes = _versions(config)
-        member, more = _member(config, name, versions)
+        name, member, more = _who(config, customer, versions)
         listed = forgotten(config).has(name)
         found = find(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
         rows = forget_rows(config, found.names, False) if config.serving.database else None
@@ -155,6 +155,17 @@ def _versions(config: Config) -> tuple[list[LearnedFrom], list[str]]:
         return learned_from(config), []
     except UsageError as problem:
         return [], [f"which models learned from the customer is not known: {problem}"]
+
+
+def _who(config: Config, customer: str, versions: list[LearnedFrom]) -> tuple[str, Membership | None, list[str]]:
+    """The name under which the customer is kept, and what `_member` says; the hash itself may be given, off a page."""
+    name = ours(config, customer)
+    member, notes = _member(config, name, versions)
+    if config.privacy.hash_ids and HASHED.fullmatch(customer) and not (member and member.rows):
+        other, also = _member(config, customer, versions)
+        if other and other.rows:
+            return customer, other, also
+    return name, member, notes
 
 
 def _member(config: Config, name: str, versions: list[LearnedFrom]) -> tuple[Membership | None, list[str]]:
