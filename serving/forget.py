@@ -67,7 +67,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
 
     Raises:
         DataError: Nothing of ours, and no table, knows the customer; a file cannot be read; or the database does not
-            answer, after all files are done.
+            answer.
         RefusedError: A scoring run, or another removal, is at work in the output.
         UsageError: The output cannot be written to, or there is no key for hashed ids.
     """
@@ -78,7 +78,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
         listed = forgotten(config).has(name)
         found = find(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
         rows = forget_rows(config, found.names, False) if config.serving.database else None
-        if not (found.known or before or rows or listed or (member and member.rows)):
+        if not (found.known or rows or listed or (member and member.rows)):
             discard(found)
             raise _unknown(config, customer)
         if not really:
