@@ -72,8 +72,8 @@ def totals(table: pd.DataFrame, weight: np.ndarray, found: Found) -> Totals:
 
 
 def numbers(said: Said, top: Totals, judged: Mapping[str, Any] | None, steps: Sequence[Step]) -> list[Number]:
-    """The five numbers; without money the two of value are left out."""
-    money = [_at_risk(said, top), _value(said, top)] if said.money else []
+    """The five numbers; without money, whom to look at first stands for the two of value."""
+    money = [_at_risk(said, top), _value(said, top)] if said.money else [_first(said, top)]
     return [_customers(said, top), *money, _trust(said, judged), _next(said, steps)]
 
 
@@ -99,6 +99,12 @@ def _at_risk(said: Said, top: Totals) -> Number:
         share=form.share(top.half / top.customers),
     )
     return Number("number-at-risk", tr("Value at risk"), form.money(top.value_at_risk), text, "list")
+
+
+def _first(said: Said, top: Totals) -> Number:
+    tr, part = said.tr, said.form.share(top.half / top.customers)
+    text = tr("customers ({share} of all) make up half of the departures expected.", share=part)
+    return Number("number-first", tr("Whom to look at first"), f"{top.half:,}", text, "list")
 
 
 def _value(said: Said, top: Totals) -> Number:

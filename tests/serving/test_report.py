@@ -295,7 +295,7 @@ def test_the_list_holds_fifty_by_value_at_risk_with_reasons(scored: Callable[...
 def test_without_money_there_is_no_word_of_it(scored: Callable[..., Config]) -> None:
     page = Tags(read(scored(money=False)))
     ids = [a["id"] for a in page.named("li") if (a.get("id") or "").startswith("number-")]
-    assert ids == ["number-customers", "number-trust", "number-next"]
+    assert ids == ["number-customers", "number-first", "number-trust", "number-next"]
     for word in ("value at risk", "Value at risk", "LTV", "currency", "nan", "None", "Expected value"):
         assert word not in page.text, word
     assert "The 50 customers with the highest risk" in page.text
