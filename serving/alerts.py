@@ -94,7 +94,7 @@ def raised(findings: Sequence[Finding], state: State, cutoff: date, tr: Language
                 id=_id(finding.key, finding.severity, since),
                 severity=finding.severity,
                 title=plain(finding.title),
-                text=plain(tr("{text} Since {since}.", text=finding.text, since=since)),
+                text=plain(tr("{text} Open since {since}.", text=finding.text, since=since)),
                 since=since,
                 action=finding.action,
                 todo=tr(TODO[finding.action], cutoff=str(cutoff)),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,18 +82,22 @@ class Log:
     gathered: Gathered
 
     def came(self, scores: Scores) -> pa.Table:
-        """What came of a scored cutoff's customers: customer_id, churned and value within the horizon, by customer."""
-        ids = [scores.part(part).column("customer_id") for part in scores.manifest["parts"]]
-        rows = pa.table(
-            {"customer_id": pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())}
+        """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
+        ids = pa.chunked_array(
+            [chunk for part in scores.manifest["parts"] for chunk in scores.part(part)["customer_id"].chunks],
+            pa.string(),
         )
-        keyed = self.engine.load("scored_customers", rows)
+        places = pa.array(np.arange(len(ids)))
+        keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
         moments = self.engine.load("scored_cutoff", cutoff_rows([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
         task = self.config.task.task()
-        orders = self.engine.store("scored_orders", order_days(self.tables))
-        found = outcomes(who, orders, self.tables, task, moments, task.horizon)
-        return self.engine.arrow(found.select("customer_id", "churned", "value").order_by("customer_id"))
+        found = outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
+
+    @cached_property
+    def _orders(self) -> ibis.Table:
+        return self.engine.store("scored_orders", order_days(self.tables))
 
 
 @contextmanager
@@ -132,10 +138,10 @@ def references(config: Config, cutoff: date, tables: Tables, scored: Sequence[da
 def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
     """The newest of some cutoffs before another, those as long before them, and the one of the same season.
 
-    >>> months = [date(2024, 1, 1) + Window(30).delta * n for n in range(-8, 5)]
+    >>> months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(6, 17)]
     >>> found = chosen(months, date(2024, 7, 1), True)
     >>> [str(c) for c in found.newest], [str(c) for c in found.earlier], str(found.season)
-    (['2024-03-31', '2024-04-30'], ['2024-01-31', '2024-03-01'], 'None')
+    (['2024-04-01', '2024-05-01'], ['2024-02-01', '2024-03-01'], '2023-07-01')
     """
     before = sorted(c for c in known if c < cutoff)
     newest = tuple(before[-NEWEST:])
@@ -162,7 +168,7 @@ def _learned(config: Config) -> list[date]:
     return sorted(date.fromisoformat(c) for c in found.bundle.facts.get("cutoffs", [])) if found else []
 
 
-def _sampled(rows, cutoffs: Sequence[date], seed: int, engine: Engine):  # type: ignore[no-untyped-def]
+def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
     """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
     keys = engine.arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
     days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)

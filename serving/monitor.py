@@ -26,6 +26,9 @@ from serving.group_levels import levels
 from serving.journal import alone
 from serving.language import Language, language
 from serving.moved import drifts, unknown
+from serving.outbox import put, send
+from serving.performance import Judged, calibration, judge
+from serving.performance import findings as of_performance
 from serving.pulse import Check, look, record
 from serving.scores import MANIFEST, Scores, read
 
@@ -58,6 +61,7 @@ class _Found:
 
     data: list[Check] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
+    performance: list[Judged] = field(default_factory=list)
     segments: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -87,8 +91,10 @@ def monitor(config: Config, cutoff: date | None = None) -> Monitored:
             (beside / FILE).write_text(text, encoding="utf-8")
         if newest:
             keep(folder, new, scores.cutoff)
+            put(config, folder, new, scores.cutoff)
             write_state(folder, state_after(found.findings, state, scores.cutoff))
-    return Monitored(scores.cutoff, tuple(alerts), new, facts, target)
+        undelivered = send(config, folder, tr)
+    return Monitored(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
 
 
 def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
@@ -102,11 +108,12 @@ def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
             _look_at_data(found, config, log.gathered, tr)
             found.drift = drifts(config, log.gathered, scores, earlier, tr)
             found.notes += unknown(log.gathered, found.drift, tr)
+            found.performance = judge(config, log, scores, earlier)
     except DataError as problem:
         logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
         found.findings.append(unusable(isinstance(problem, EmptyError), tr))
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
-    found.findings += of_drift(found.drift, drivers, tr)
+    found.findings += [*of_drift(found.drift, drivers, tr), *of_performance(found.performance, config.monitor, tr)]
     return found
 
 
@@ -161,8 +168,8 @@ def _facts(config: Config, scores: Scores, found: _Found, alerts: Sequence[Alert
         "models": {kind: model["label"] for kind, model in scores.manifest["models"].items()},
         "data": [check.to_dict() for check in found.data],
         "drift": [drift.to_dict() for drift in found.drift],
-        "performance": [],
-        "calibration": [],
+        "performance": [judged.to_dict() for judged in found.performance],
+        "calibration": calibration(found.performance),
         "segments": found.segments,
         "alerts": [alert.to_dict() for alert in alerts],
         "notes": found.notes,
