@@ -108,10 +108,11 @@ def _id(key: str, severity: str, since: str) -> str:
     return hashlib.sha256(f"{key}\n{severity}\n{since}".encode()).hexdigest()[:12]
 
 
-def state_after(findings: Sequence[Finding], state: State, cutoff: date) -> State:
-    """What is open once a cutoff is told of."""
-    held = {f.key: {"severity": f.severity, "since": state.since(f, cutoff)} for f in findings}
-    return State(str(cutoff), dict(sorted(held.items())))
+def state_after(findings: Sequence[Finding], state: State, cutoff: date, unseen: tuple[str, ...] = ()) -> State:
+    """What is open once a cutoff is told of; what could not be looked at (its key begins so) stays as it was."""
+    kept = {key: held for key, held in state.open.items() if key.startswith(unseen)}
+    found = {f.key: {"severity": f.severity, "since": state.since(f, cutoff)} for f in findings}
+    return State(str(cutoff), dict(sorted({**kept, **found}.items())))
 
 
 def read_state(folder: Path) -> State:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -67,6 +68,13 @@ class _Found:
     notes: list[str] = field(default_factory=list)
     log: dict[str, Any] | None = None
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """How the keys begin of what could not be looked at: an alert of it is neither found nor over."""
+        if self.log is None:
+            return ("data:", "drift:", "performance:", "estimate:")
+        return () if self.drift else ("drift:",)
+
 
 def monitor(config: Config, cutoff: date | None = None) -> Monitored:
     """Looks at a scored cutoff, the newest where none is named; writes what it found and tells of new alerts.
@@ -92,7 +100,7 @@ def monitor(config: Config, cutoff: date | None = None) -> Monitored:
         if newest:
             keep(folder, new, scores.cutoff)
             put(config, folder, new, scores.cutoff)
-            write_state(folder, state_after(found.findings, state, scores.cutoff))
+            write_state(folder, state_after(found.findings, state, scores.cutoff, found.unseen))
         undelivered = send(config, folder, tr)
     return Monitored(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
 
@@ -104,15 +112,17 @@ def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
     found = _Found(segments=levels(scores, before))
     found.findings += of_segments(found.segments, config.monitor, before.cutoff if before else None, tr)
     record_before = _before(config, scores.cutoff)
-    try:
-        with reading(config, scores, earlier) as log:
-            _look_at_data(found, config, log.gathered, record_before, tr)
-            found.drift = drifts(config, log.gathered, scores, earlier, tr)
-            found.notes += unknown(log.gathered, found.drift, tr)
-            found.performance = judge(config, log, scores, earlier)
-    except DataError as problem:
-        logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
-        found.findings.append(unusable(isinstance(problem, EmptyError), tr))
+    with ExitStack() as open_log:
+        try:
+            log = open_log.enter_context(reading(config, scores, earlier))
+        except DataError as problem:
+            logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
+            found.findings.append(unusable(isinstance(problem, EmptyError), tr))
+            return found
+        _look_at_data(found, config, log.gathered, record_before, tr)
+        found.drift = drifts(config, log.gathered, scores, earlier, tr)
+        found.notes += unknown(log.gathered, found.drift, tr)
+        found.performance = judge(config, log, scores, earlier)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
     found.findings += [*of_drift(found.drift, drivers, tr), *of_performance(found.performance, config.monitor, tr)]
     return found

@@ -36,6 +36,15 @@ def test_an_alert_stays_the_same_while_it_is_open_and_is_another_one_later() -> 
     assert again[0].id != first[0].id and again[0].since == "2024-01-04"
 
 
+def test_what_could_not_be_looked_at_stays_open() -> None:
+    moved = Finding("drift:features", "warning", "t", "x.", "retrain")
+    first, state = night(State(), NIGHTS[0], moved)
+    state = state_after([FINDING], state, NIGHTS[1], ("drift:",))
+    again, _ = night(state, NIGHTS[2], moved)
+    assert again == first and again[0].id in state.ids
+    assert "drift:features" not in state_after([FINDING], state, NIGHTS[1], ()).open
+
+
 def test_one_that_became_graver_is_another() -> None:
     mild = Finding(FINDING.key, "warning", "t", "x.", "data")
     first, state = night(State(), NIGHTS[0], mild)
