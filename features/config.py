@@ -20,6 +20,7 @@ from features.sections import (
     EngineConfig,
     Events,
     FeaturesConfig,
+    PrivacyConfig,
     Section,
     SegmentsConfig,
     ServingConfig,
@@ -53,6 +54,7 @@ class Config(Section):
     plan: PlanConfig | None = None
     segments: SegmentsConfig = SegmentsConfig()
     monitor: MonitorConfig = MonitorConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")

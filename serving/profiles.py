@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import say
+from serving.language import ENGLISH, N_, Language
 from serving.scores import total
 from serving.shares import wilson
 from training.bundle import Spread
@@ -23,29 +24,29 @@ APART = 0.1  # how far from even odds a segment's customers must lie above or be
 FEWEST_TOLD = 10  # customers of a segment in the sample below which nothing is said to set it apart
 TREATMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "champions": "reward them and ask for reviews and referrals; no discounts, they buy anyway",
-        "loyal": "offer more of what they like and a place in the loyalty programme",
-        "potential loyalists": "recommend what goes with their purchases; invite them to the loyalty programme",
-        "new": "welcome them, help with the first steps, and invite a second order soon",
-        "promising": "make the brand known and give a small reason to come back",
-        "need attention": "a limited offer on what they bought before, while they are still near",
-        "about to sleep": "remind them of what is new and popular before the habit is gone",
-        "at risk": "a personal message with a reason to return; ask what went wrong",
-        "cannot lose": "call or write personally and win them back: they were among the best",
-        "hibernating": "a cheap reminder at most; spend no more than their value at risk bears",
-        "lost": "no spending beyond a cheap attempt to win them back",
-        "growing": "keep what works; offer more variety and larger sizes",
-        "mature": "keep them content; no discounts without a reason",
-        "declining": "find out why the pace fell, and act before they fall silent",
-        "dormant": "one attempt to wake them with their favourites, then let go",
-        "high": "the best service, and first in line when budgets are short",
-        "middle": "room to grow: recommend and bundle",
-        "low": "automated and cheap contacts only",
-        "save first": "act now: they are worth it, and likelier to leave than to stay",
-        "let go": "no spending: likely to leave, and little is at stake",
-        "keep": "keep them content; no discounts, they are likely to stay",
-        "grow": "recommend and bundle to raise what they spend",
-        "maintain": "automated contacts only",
+        "champions": N_("reward them and ask for reviews and referrals; no discounts, they buy anyway"),
+        "loyal": N_("offer more of what they like and a place in the loyalty programme"),
+        "potential loyalists": N_("recommend what goes with their purchases; invite them to the loyalty programme"),
+        "new": N_("welcome them, help with the first steps, and invite a second order soon"),
+        "promising": N_("make the brand known and give a small reason to come back"),
+        "need attention": N_("a limited offer on what they bought before, while they are still near"),
+        "about to sleep": N_("remind them of what is new and popular before the habit is gone"),
+        "at risk": N_("a personal message with a reason to return; ask what went wrong"),
+        "cannot lose": N_("call or write personally and win them back: they were among the best"),
+        "hibernating": N_("a cheap reminder at most; spend no more than their value at risk bears"),
+        "lost": N_("no spending beyond a cheap attempt to win them back"),
+        "growing": N_("keep what works; offer more variety and larger sizes"),
+        "mature": N_("keep them content; no discounts without a reason"),
+        "declining": N_("find out why the pace fell, and act before they fall silent"),
+        "dormant": N_("one attempt to wake them with their favourites, then let go"),
+        "high": N_("the best service, and first in line when budgets are short"),
+        "middle": N_("room to grow: recommend and bundle"),
+        "low": N_("automated and cheap contacts only"),
+        "save first": N_("act now: they are worth it, and likelier to leave than to stay"),
+        "let go": N_("no spending: likely to leave, and little is at stake"),
+        "keep": N_("keep them content; no discounts, they are likely to stay"),
+        "grow": N_("recommend and bundle to raise what they spend"),
+        "maintain": N_("automated contacts only"),
     }
 )
 
@@ -124,7 +125,9 @@ def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, (outcome.cutoff, int(of[g]), *share), strict=True))
 
 
-def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature]) -> list[list[str]]:
+def apart(
+    codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature], tr: Language = ENGLISH
+) -> list[list[str]]:
     """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
 
     A number sets a group apart by how likely one of the group has more of it than one of the others (ties count half);
@@ -136,13 +139,14 @@ def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Featu
         size: How many groups.
         rows: Their features (n rows).
         features: Those that are looked at.
+        tr: The language that it is said in.
     """
     found: list[list[tuple[float, str, str]]] = [[] for _ in range(size)]
     for feature in features:
         if feature.unit == "level":
-            told = _levels(codes, size, rows[feature.name], feature)
+            told = _levels(codes, size, rows[feature.name], feature, tr)
         else:
-            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature)
+            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature, tr)
         for group, strength, text in told:
             found[group].append((strength, feature.family, text))
     return [_clearest(some) for some in found]
@@ -155,7 +159,9 @@ def _clearest(found: list[tuple[float, str, str]]) -> list[str]:
     return list(best.values())[:SHOWN]
 
 
-def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> Iterator[tuple[int, float, str]]:
+def _numbers(
+    codes: np.ndarray, size: int, x: np.ndarray, feature: Feature, tr: Language
+) -> Iterator[tuple[int, float, str]]:
     known = ~np.isnan(x)
     x, groups = x[known], codes[known]
     if not len(x):
@@ -168,9 +174,10 @@ def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> I
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middles(x[inside], x[~inside])
-        said, beside = spoken(own, feature.unit), spoken(rest, feature.unit)
+        said, beside = spoken(own, feature.unit, tr), spoken(rest, feature.unit, tr)
         if abs(more) >= APART and said != beside:
-            yield group, abs(more), f"{feature.phrase}: {said} against {beside}"
+            told = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=said, others=beside)
+            yield group, abs(more), told
 
 
 def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
@@ -180,7 +187,7 @@ def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
 
 
 def _levels(
-    codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature
+    codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature, tr: Language
 ) -> Iterator[tuple[int, float, str]]:
     coded = column.combine_chunks().dictionary_encode()
     names = coded.dictionary.to_pylist()
@@ -198,17 +205,22 @@ def _levels(
         ahead = np.where(often, own - rest, -1.0)
         best = max(range(len(names)), key=lambda level: (ahead[level], names[level]))
         if ahead[best] / 2 >= APART:
-            told = f"{feature.phrase} is {names[best]}: {own[best]:.0%} against {rest[best]:.0%}"
+            told = tr(
+                "{phrase} is {level}: {own} against {others}",
+                phrase=feature.phrase, level=names[best], own=f"{own[best]:.0%}", others=f"{rest[best]:.0%}",
+            )  # fmt: skip
             yield group, float(ahead[best] / 2), told
 
 
-def spoken(number: float, unit: str) -> str:
+def spoken(number: float, unit: str, tr: Language = ENGLISH) -> str:
     """A number of a unit for a card.
 
     >>> spoken(2.5, "orders"), spoken(12.0, "days"), spoken(0.256, "share"), spoken(3.0, "count")
     ('2.5', '12 days', '26%', '3')
     """
-    if unit in ("money", "share", "days"):
+    if unit == "days":
+        return tr.many("{n} day", "{n} days", round(number))
+    if unit in ("money", "share"):
         return say(number, unit)
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
 
