@@ -163,3 +163,14 @@ def test_the_simulators_effects_are_recovered(simulated: Callable) -> None:
     ours = np.array(["email", "voucher"])[np.argmax([said["email"], said["voucher"]], axis=0)]
     clear = np.abs(truth["email"] - truth["voucher"]) > 5
     assert (best == ours)[clear].mean() > 0.75
+
+
+@pytest.mark.slow
+def test_an_effect_that_is_the_same_for_all_seldom_seems_to_differ() -> None:
+    found = []
+    for seed in range(24):
+        made = experiment(400, seed=1_000 + seed, varied=0.0, average=0.1).trial()
+        visits = replace(made, outcomes={"return": made.outcomes["return"]})
+        found.append(estimate(visits, seed=seed, folds=4, resamples=2).judged[0].p_value)
+    assert sum(p < 0.05 for p in found) <= 2
+    assert 5 <= sum(p < 0.5 for p in found) <= 18
