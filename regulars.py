@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import warnings
@@ -289,6 +290,28 @@ def measure(path: str, plan: str, other_log: bool) -> None:
     then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
     _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_alarm(measured)
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
+@click.pass_obj
+def monitor(path: str, cutoff: date | None) -> None:
+    """Look whether all is as it was: data, drift, performance, segments; exit 1 while any alert is open.
+
+    New alerts go to stdout, one JSON object a line, and wherever [monitor] delivers them; the summary goes to stderr.
+    """
+    from serving.monitor import monitor as run
+    from serving.monitor_words import describe
+
+    found = run(load(path), cutoff)
+    for alert in found.new:
+        click.echo(json.dumps(alert.to_dict(), ensure_ascii=False))
+    click.echo(describe(found), err=True)
+    click.echo(f"\nwritten: {found.folder / 'monitor.json'}", err=True)
+    for problem in found.undelivered:
+        click.echo(f"NOT DELIVERED: {problem}", err=True)
+    if found.alerts:
+        raise RefusedError(f"{len(found.alerts)} alert(s) open, {len(found.new)} of them new")
 
 
 @cli.command()

@@ -65,6 +65,7 @@ class Night:
         trained: What was trained this night, if anything was.
         alerts: Those that stand.
         tried: Plans that could not be measured, and why.
+        wrong: What the check found wrong, without anybody's id; empty where nothing is.
     """
 
     config: Config
@@ -75,6 +76,7 @@ class Night:
     trained: dict[str, Any] | None = None
     alerts: list[dict[str, Any]] = field(default_factory=list)
     tried: dict[str, str] = field(default_factory=dict)
+    wrong: str = ""
 
     @property
     def newest(self) -> bool:

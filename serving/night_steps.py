@@ -17,9 +17,12 @@ from features.planned import MEASURED
 from features.task import Window
 from serving import effects, report, segmentation
 from serving import measure as measuring
+from serving import monitor as monitoring
 from serving import plan as planning
 from serving import score as scoring
+from serving.alerts import Finding
 from serving.journal import discard
+from serving.language import language
 from serving.night import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome, digest_of, inputs_of, unnamed
 from training import registry, uplift_registry
 from training import train as training
@@ -94,15 +97,13 @@ def uplift(night: Night) -> Outcome:
 
 def monitor(night: Night) -> Outcome:
     """Looks for what moved and has alerts delivered; where this cutoff was not scored, beside the newest that was."""
-    from serving.monitor import monitor as look
-
     scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{scoring.MANIFEST}")]
     known = [day for day in scored if day <= night.cutoff]
     if not known:
         return Outcome(SKIPPED, "nothing is scored yet")
     place = night.config.output / "monitor"
     before = digest_of(place)
-    found = look(night.config, max(known))
+    found = monitoring.monitor(night.config, max(known), _arrival(night))
     night.alerts = [one.to_dict() for one in found.alerts]
     told = [f"{len(found.alerts)} alerts stand, {len(found.new)} of them new" if found.alerts else "no alert"]
     told += [f"beside the scores of {max(known)}"] if max(known) < night.cutoff else []
@@ -138,7 +139,9 @@ def plan(night: Night) -> Outcome:
     campaign = f"{rules.campaign}-{night.cutoff}"
     if (config.output / "plans" / f"cutoff={night.cutoff}" / campaign / PLANNED).exists():
         standing = planning.read(config, night.cutoff, campaign)
-        return Outcome(UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew")
+        return Outcome(
+            UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
+        )
     first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.others)])
     due = config.run.plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
@@ -181,6 +184,15 @@ def write_report(night: Night) -> Outcome:
         return Outcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=digest_of(place))
     report.write(night.config, night.cutoff)
     return Outcome(DONE, str(place.relative_to(output)), inputs=inputs, files=digest_of(place))
+
+
+def _arrival(night: Night) -> list[Finding]:
+    """What the check found wrong with the log, to be told with the alerts."""
+    if not night.wrong:
+        return []
+    tr = language(night.config.language)
+    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.wrong)
+    return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
 
 
 def _train(night: Night, why: str, asked: str = "") -> Outcome:

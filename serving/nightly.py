@@ -182,6 +182,7 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
             which = max([which, *known])
         checked = _checked(log, before, audit.breaches, wrong, digest_of(place) == held)
     night = _night(config, which, None if checked.stops else log, nights)
+    night.wrong = unnamed(checked.note) if checked.stops else ""
     unread = [f"{path} cannot be read: what that night left is looked at anew" for path in damaged]
     return night, replace(checked, note="; ".join([checked.note, *unread]))
 
