@@ -9,6 +9,7 @@ the index must also pass a size that matters; and nothing alarms that changed as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-GROUPS, FEWEST_EACH, MOST_LEVELS = 10, 20, 30
+GROUPS, FEWEST_EACH = 10, 20  # of numbers, and customers in each
+MOST_LEVELS, FEWEST_OF_LEVEL = 30, 5
 GRID = (np.arange(200) + 0.5) / 200
 NULL = "\x00"  # stands for what is missing among levels
 
@@ -87,7 +89,7 @@ def compare(sides: Sides, chance: float, matters: float) -> dict[str, Any]:
     now, before = sides.now, np.concatenate(sides.newest)
     levels, n = now.dtype == object, len(sides.now)
     m = len(before) // len(sides.newest)  # the cutoffs share customers: together they tell no more than one
-    groups = _level_groups(before, min(n, m)) if levels else _edges(before, min(n, m))
+    groups = _level_groups(now, before, min(n, m)) if levels else _edges(before, min(n, m))
     count = _count_levels if levels else _count_numbers
     here, each = count(now, groups), [count(b, groups) for b in sides.newest]
     there, index = np.sum(each, axis=0), psi(here, np.sum(each, axis=0))
@@ -182,12 +184,12 @@ def _count_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.append(inside, len(values) - len(told))
 
 
-def _level_groups(before: np.ndarray, customers: int) -> np.ndarray:
-    """The levels that are common enough to be counted apart."""
-    names, counts = np.unique([_text(level) for level in before.tolist()], return_counts=True)
-    common = names[counts / counts.sum() * customers >= FEWEST_EACH / 4] if len(names) else names
-    order = {name: count for name, count in zip(names.tolist(), counts.tolist(), strict=True)}
-    return np.array(sorted(common, key=lambda name: -order[name])[:MOST_LEVELS], object)
+def _level_groups(now: np.ndarray, before: np.ndarray, customers: int) -> np.ndarray:
+    """The levels to be counted apart: common in both together, so that neither side's chance chooses them."""
+    counts = Counter(map(_text, np.concatenate([now, before]).tolist()))
+    fewest = FEWEST_OF_LEVEL * (len(now) + len(before)) / max(customers, 1)
+    common = [level for level, count in counts.items() if count >= fewest]
+    return np.array(sorted(common, key=lambda level: (-counts[level], level))[:MOST_LEVELS], object)
 
 
 def _count_levels(values: np.ndarray, levels: np.ndarray) -> np.ndarray:

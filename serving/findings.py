@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features.watching import MonitorConfig
+from features.watching import EVERYONE, MonitorConfig
 from serving.alerts import Finding
 from serving.drift import Drift, moved_weight
 from serving.language import Language
@@ -100,7 +100,8 @@ def of_segments(
 ) -> Iterator[Finding]:
     """Groups of customers beyond the thresholds of the config."""
     for row in rows:
-        name, said = row["segment"], tr(row["segment"])
+        name = row["segment"]
+        said = tr("all customers") if name == EVERYONE else tr(name)
         highest, least = rules.churn.get(name), rules.value.get(name)
         if highest is not None and row["churn"] > highest:
             told = tr(

@@ -109,9 +109,10 @@ def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
     before = read(config, earlier[-1]) if earlier else None
     found = _Found(segments=levels(scores, before))
     found.findings += of_segments(found.segments, config.monitor, before.cutoff if before else None, tr)
+    record_before = _before(config, scores.cutoff)
     try:
         with reading(config, scores, earlier) as log:
-            _look_at_data(found, config, log.gathered, tr)
+            _look_at_data(found, config, log.gathered, record_before, tr)
             found.drift = drifts(config, log.gathered, scores, earlier, tr)
             found.notes += unknown(log.gathered, found.drift, tr)
             found.performance = judge(config, log, scores, earlier)
@@ -133,9 +134,11 @@ def _day(folder: Path) -> date:
     return date.fromisoformat(folder.name.removeprefix("cutoff="))
 
 
-def _look_at_data(found: _Found, config: Config, gathered: Gathered, tr: Language) -> None:
+def _look_at_data(
+    found: _Found, config: Config, gathered: Gathered, before: dict[str, Any] | None, tr: Language
+) -> None:
     vitals = gathered.vitals
-    found.data = look(vitals, config.monitor, _before(config, vitals.cutoff), tr)
+    found.data = look(vitals, config.monitor, before, tr)
     found.log = record(vitals)
     found.findings += of_data(found.data, tr)
     if not gathered.features:

@@ -219,7 +219,8 @@ def letter(mail: MailConfig, message: Message, tr: Language) -> EmailMessage:
     made["From"], made["To"] = mail.sender, ", ".join(mail.to)
     made["Date"] = formatdate()
     made["Message-ID"] = f"<{message.key}@{mail.sender.rsplit('@', 1)[1]}>"
-    made.set_content(_text(message, tr) + "\n")
+    text = _text(message, tr) + "\n"
+    made.set_content(text, cte=None if text.isascii() else "base64")  # not every server takes eight bits
     return made
 
 

@@ -175,7 +175,7 @@ def _count(
     name: str, phrase: str, counts: np.ndarray, stride: int, rules: MonitorConfig, tr: Language, **slots: str
 ) -> Check:
     value = float(counts[0]) if len(counts) else 0.0
-    said = tr(PHRASES[phrase], **slots)
+    said = _said(phrase, tr, **slots)
     span = usual(counts, stride, rules.deviations) if len(counts) else None
     if span is None:
         return Check(name, said, value, None, None, True, tr("too little history yet to say what is usual"))
@@ -187,7 +187,7 @@ def _count(
 
 def _silent(days: np.ndarray, tr: Language) -> Check:
     """Days without an event up to the cutoff, against the longest such run within half a year before."""
-    phrase = tr(PHRASES["silent_days"])
+    phrase = _said("silent_days", tr)
     busy = np.flatnonzero(days > 0)
     if len(busy) < 2 * WEEK:
         note = tr("too little history yet to say what is usual")
@@ -210,7 +210,7 @@ def _shares(vitals: Vitals, rules: MonitorConfig, tr: Language) -> Iterator[Chec
 def _share(
     name: str, phrase: str, weekly: Weekly, least: float, rules: MonitorConfig, tr: Language, **slots: str
 ) -> Check:
-    said = tr(PHRASES[phrase], **slots)
+    said = _said(phrase, tr, **slots)
     value = float(weekly.shares[0]) if len(weekly.rows) and weekly.rows[0] else 0.0
     span = usual_share(weekly, least, rules.deviations)
     if span is None:
@@ -219,7 +219,7 @@ def _share(
     most = 0.4 if phrase == "repeated" else 1.0  # a log delivered twice repeats itself in every week
     high = min(span[1], most)
     empty = not weekly.rows[0]  # a week without rows is told by their number
-    return Check(name, said, value, low, high, empty or low <= value <= high, "", True)
+    return Check(name, said, value, low, high, bool(empty or low <= value <= high), "", True)
 
 
 def _since(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> Iterator[Check]:
@@ -229,19 +229,23 @@ def _since(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | Non
         share = aside / read if read else 0.0
         note = tr("the first cutoff that is monitored: all rows count as new")
         yield Check(
-            "set_aside", tr(PHRASES["set_aside"]), share, 0.0, rules.set_aside, share <= rules.set_aside, note, True
+            "set_aside", _said("set_aside", tr), share, 0.0, rules.set_aside, share <= rules.set_aside, note, True
         )
         return
     new, usually = read - before["rows_read"], _aside(before["set_aside"]) / max(before["rows_read"], 1)
     share = (aside - _aside(before["set_aside"])) / new if new > 0 else aside / max(read, 1)
     high = usually + rules.set_aside
-    yield Check("set_aside", tr(PHRASES["set_aside"]), max(share, 0.0), 0.0, high, share <= high, "", True)
+    yield Check("set_aside", _said("set_aside", tr), max(share, 0.0), 0.0, high, share <= high, "", True)
     least = SHRUNK * before["rows_read"]
-    yield Check("rows_read", tr(PHRASES["rows_read"]), float(read), least, None, read >= least)
+    yield Check("rows_read", _said("rows_read", tr), float(read), least, None, read >= least)
     came = float(vitals.days["events"][: before["days"]].sum())
     same = vitals.fingerprint == before["fingerprint"] and not came
     note = tr("the log is the one of the cutoff before: the same file was delivered again") if same else ""
-    yield Check("new_rows", tr(PHRASES["new_rows"]), came, 0.0, None, not same, note)
+    yield Check("new_rows", _said("new_rows", tr), came, 0.0, None, not same, note)
+
+
+def _said(phrase: str, tr: Language, **slots: str) -> str:
+    return tr(PHRASES[phrase], **slots)
 
 
 def _aside(reasons: Mapping[str, int]) -> int:
