@@ -110,9 +110,9 @@ def summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
 
 
 def log_before(nights: Sequence[Mapping[str, Any]]) -> Arrived | None:
-    """How the log had arrived at the newest night that could trust it."""
-    told = [night["log"] for night in nights if night.get("log")]
-    return remembered(told[-1]) if told else None
+    """How the log had arrived at the last run that could trust it."""
+    told = [night for night in nights if night.get("log")]
+    return remembered(max(told, key=lambda one: (one["started"], one["cutoff"]))["log"]) if told else None
 
 
 def write(config: Config, told: Mapping[str, Any]) -> Path:

@@ -119,7 +119,7 @@ def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str],
     records: dict[str, dict[str, Any]] = {}
 
     def keep(finished: bool) -> Summary:
-        timing = {"started": began.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 1)}
+        timing = {"started": began.isoformat(timespec="milliseconds"), "seconds": round(time.monotonic() - clock, 1)}
         told = _told(night, records, timing, finished)
         return Summary(write(config, told), told)
 

@@ -19,19 +19,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from features.arrival import Arrived
-from features.config import Config, load
+from features.config import Config, load, parse
 from features.errors import DataError, RefusedError, UsageError
+from regulars import cli
 from serving import night_steps, nightly
 from serving.journal import alone, checksum
 from serving.night import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome
 from tests.campaigns import EARLIER, make_ended, write
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
+from training.registry import champion
 from training.train import Trained
 
 SECTIONS = """
+[segments]
+history = 1
+clusters = [0, 0]
 [plan]
 margin = 0.5
 budget = 40
@@ -42,6 +48,18 @@ save_rate = 0.1
 plan_every = "2d"
 """
 CUSTOMERS = 120
+TOY = """
+config_version = 1
+name = "test"
+[events]
+source = "log.parquet"
+customer = "customer"
+time = "time"
+[task]
+horizon = "2d"
+every = "2d"
+windows = ["2d"]
+"""
 FIRST = DAYS - 4  # the first night: days of the log that came by then
 KILLED = """
 import os, signal
@@ -202,7 +220,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         decision = SimpleNamespace(promoted=asked.verdict, reasons=reasons, note="")
         return SimpleNamespace(versions=[SimpleNamespace(label="shop-churn/2")], decision=decision)
 
-    def champion(config: Config, kind: str) -> Any:
+    def standing(config: Config, kind: str) -> Any:
         if asked.knew is None:
             return None
         cutoff = asked.knew - timedelta(days=30)
@@ -210,7 +228,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return SimpleNamespace(bundle=bundle)
 
     monkeypatch.setattr(night_steps.training, "train", train)
-    monkeypatch.setattr(night_steps.registry, "champion", champion)
+    monkeypatch.setattr(night_steps.registry, "champion", standing)
     return asked
 
 
@@ -346,6 +364,16 @@ def test_a_log_that_came_twice_or_empty_stops_the_chain_but_for_the_monitor(toy:
     assert toy().code == 0
 
 
+def test_a_shorter_log_is_taken_once_it_is_said_to_be_right(toy: Any) -> None:
+    toy.deliver(30)
+    assert toy().code == 0
+    toy.deliver(12)
+    assert toy().code == 3
+    taken = toy(accept=True)
+    assert taken.code == 0 and taken.told["cutoff"] == "2024-03-13"
+    assert toy().code == 0
+
+
 def test_an_empty_log_on_the_first_night_is_the_error_of_the_check(toy: Any) -> None:
     toy.deliver(0)
     with pytest.raises(DataError):
@@ -363,6 +391,36 @@ def test_a_summary_that_cannot_be_read_is_made_anew(toy: Any) -> None:
     again = toy()
     assert "cannot be read" in again.told["steps"][0]["note"]
     assert json.loads(file.read_text(encoding="utf-8"))["finished"]
+
+
+def test_the_command_ends_with_the_worst_of_the_steps_and_is_quiet_where_all_is_well(toy: Any) -> None:
+    path = toy.config.folder / "regulars.toml"
+    path.write_text(TOY, encoding="utf-8")
+    toy({})
+    well = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
+    assert (well.exit_code, well.output) == (0, "")
+    assert "10 unchanged: nothing is new" in CliRunner().invoke(cli, ["-c", str(path), "run"]).output
+    toy({"uplift": UsageError("no such thing"), "monitor": Outcome(UNCHANGED, "2 alerts", code=1)})
+    bad = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
+    assert bad.exit_code == 2
+    for words in ("no such thing", "exit 2", "runs/2024-03-11.json", "run --cutoff 2024-03-11"):
+        assert words in bad.output
+
+
+@pytest.mark.slow
+def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list[Any], nights: Nights) -> None:
+    values = nights.config.model_dump(mode="json", exclude={"folder"})
+    values["training"] |= {"trials": 0, "promote": {"champion": "better"}}
+    config = parse(values, nights.config.folder / "regulars.toml")
+    cutoff = nights.deliver(DAYS) + timedelta(days=7)
+    before = {kind: champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
+    log = Arrived(1, 0, START.date(), cutoff, cutoff, "f")
+    this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
+    outcome = night_steps.retrain(this)
+    assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
+    assert "asked for 'better'" in outcome.note
+    assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
+    assert {kind: champion(config, kind).version.label for kind in before} == before  # type: ignore[union-attr]
 
 
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
