@@ -38,15 +38,15 @@ class Vitals:
     """What a log is like just before a cutoff, and before that.
 
     Attributes:
-        days: Rows a day by table: 'events', and each 'activities.NAME' (d,).
+        days: Rows by the day on which they became known, by table: 'events', and each 'activities.NAME' (d,).
         missing: By column of the events: rows without a value.
-        repeated: Rows equal to another in every column, but for the first of them.
+        repeated: Rows equal to another in every column of the contract, whenever known, but for the first of them.
         new: By kind: rows with a value that no earlier week had.
         late: By the week in which rows became known: those known on a later day than they happened; None where the log
             does not tell.
         rows_read: Of the whole source, and `set_aside`: rows set aside by reason.
         dropped: Rows that were dropped because they repeat another.
-        last: Day of the last event known before the cutoff.
+        last: Day before the cutoff on which an event became known last.
         fingerprint: Of the whole log.
     """
 
@@ -96,8 +96,15 @@ def take(tables: Tables, cutoff: date, engine: Engine, with_known: bool = False)
 
 
 def _daily(known: ibis.Table, engine: Engine) -> np.ndarray:
-    counted = engine.arrow(known.group_by("age").aggregate(rows=known.count()))
-    return _placed(counted, "age", "rows", start=1)
+    """Rows by the day on which they became known: the newest days would else lack what is still to come."""
+    told = known.mutate(known_since=_known_since(known))
+    counted = engine.arrow(told.group_by("known_since").aggregate(rows=told.count()))
+    return _placed(counted, "known_since", "rows", start=1)
+
+
+def _known_since(known: ibis.Table) -> ibis.Value:
+    """Days from the one on which a row became known to the cutoff, from 1 on."""
+    return known.cutoff.delta(known.seen, unit="day").cast("int64")
 
 
 def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Weekly]:
@@ -112,7 +119,7 @@ def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, We
 
 
 def _repeated(recent: ibis.Table, tables: Tables, engine: Engine) -> Weekly:
-    columns = [*tables.events.columns, "week"]
+    columns = [*(name for name in tables.events.columns if name != "seen"), "week"]
     each = recent.group_by(columns).aggregate(times=recent.count())
     counted = each.group_by("week").aggregate(rows=each.times.sum(), again=(each.times - 1).sum())
     return _weekly(engine.arrow(counted), "again")
@@ -133,8 +140,7 @@ def _new(known: ibis.Table, kind: str, engine: Engine) -> Weekly:
 
 
 def _late(known: ibis.Table, engine: Engine) -> Weekly:
-    told = known.cutoff.delta(known.seen, unit="day").cast("int64")
-    weekly = known.mutate(week=((told - 1) / WEEK).floor().cast("int64"))
+    weekly = known.mutate(week=((_known_since(known) - 1) / WEEK).floor().cast("int64"))
     weekly = weekly.filter(weekly.week < WEEKS)
     counted = weekly.group_by("week").aggregate(rows=weekly.count(), late=(weekly.seen > weekly.day).sum())
     return _weekly(engine.arrow(counted), "late")

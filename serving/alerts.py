@@ -19,7 +19,7 @@ from features.errors import DataError
 from features.files import write_whole
 from serving.language import N_, Language
 
-SEVERITIES = ("info", "warning", "critical")
+SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # the gravest last
 TODO = {
     "retrain": N_("Train anew: `regulars train --compare` lets a challenger take over only if it does better."),
     "recalibrate": N_("Train anew to recalibrate: `regulars train`; until then read the numbers with this error."),
@@ -101,7 +101,7 @@ def raised(findings: Sequence[Finding], state: State, cutoff: date, tr: Language
                 segment=finding.segment,
             )
         )
-    return sorted(made, key=lambda alert: (-SEVERITIES.index(alert.severity), alert.title, alert.id))
+    return sorted(made, key=lambda alert: (-list(SEVERITIES).index(alert.severity), alert.title, alert.id))
 
 
 def _id(key: str, severity: str, since: str) -> str:

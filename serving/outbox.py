@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from features.config import Config
 from features.files import write_whole
 from features.watching import MailConfig, MonitorConfig, refuse_bad_url
-from serving.alerts import Alert, plain
+from serving.alerts import SEVERITIES, Alert, plain
 from serving.language import Language
 
 WEBHOOK, MAIL = "webhook", "mail"
@@ -106,6 +106,7 @@ def _read(path: Path) -> Message:
         message = Message(held["channel"], held["name"], held["cutoff"], tuple(dict(alert) for alert in held["alerts"]))
         texts = [alert[part] for alert in message.alerts for part in ("id", "severity", "title", "text", "todo")]
         whole = message.channel in (WEBHOOK, MAIL) and all(isinstance(text, str) for text in texts)
+        whole = whole and all(alert["severity"] in SEVERITIES for alert in message.alerts)
     except (OSError, ValueError, KeyError, TypeError):
         whole = False
     if not whole:
@@ -229,7 +230,7 @@ def _text(message: Message, tr: Language) -> str:
     for alert in message.alerts:
         lines += [
             "",
-            f"{alert['severity'].upper()}: {plain(alert['title'])}",
+            f"{tr(SEVERITIES[alert['severity']]).upper()}: {plain(alert['title'])}",
             plain(alert["text"]),
             plain(alert["todo"]),
         ]

@@ -24,7 +24,8 @@ YEAR = {1: 52, WEEK: 364}  # places back to the same season, by the stride of a 
 FLOOR, UNKNOWN = 0.05, 0.25  # least scatter of a log ratio, and the one where too few earlier ones tell it
 MAD = 1.4826  # of a median absolute deviation: the standard deviation of a normal
 INTENDED = ("on or after until", "repeated event id")  # rows that the config itself sets aside
-SHRUNK = 0.9
+SHRUNK = 0.9  # of the rows before: a log with fewer lost some
+TWICE = 0.49  # of rows: a log delivered twice repeats half of its rows, in every week
 PHRASES = {
     "events_day": N_("events on the last day"),
     "events_week": N_("events in the last 7 days"),
@@ -216,7 +217,7 @@ def _share(
     if span is None:
         return Check(name, said, value, None, None, True, tr("too little history yet to say what is usual"), True)
     low = span[0] if phrase in ("missing", "late_share") else 0.0
-    most = 0.4 if phrase == "repeated" else 1.0  # a log delivered twice repeats itself in every week
+    most = TWICE if phrase == "repeated" else 1.0
     high = min(span[1], most)
     empty = not weekly.rows[0]  # a week without rows is told by their number
     return Check(name, said, value, low, high, bool(empty or low <= value <= high), "", True)

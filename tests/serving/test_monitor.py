@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,12 @@ from click.testing import CliRunner
 
 from features.config import Config
 from features.errors import DataError, UsageError
+from features.watching import MonitorConfig
 from regulars import cli
 from serving import gathered, outbox
 from serving.monitor import Monitored, monitor
 from serving.monitor_words import describe
-from tests.nights import CUTOFF, make_nights, rows, score, write_log
+from tests.nights import CUTOFF, make_nights, rows, score
 from tests.receivers import web
 
 PAST = [CUTOFF - timedelta(days) for days in (62, 31)]
@@ -36,31 +38,34 @@ class _Champion:
     bundle: _Bundle
 
 
-@pytest.fixture(autouse=True)
-def _learned(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _learned() -> Iterator[None]:
     """A champion that learned from a few cutoffs; MLflow is not asked."""
     cutoffs = [str(CUTOFF - timedelta(days)) for days in (90, 60, 30)]
-    monkeypatch.setattr(gathered, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
-    monkeypatch.setattr(outbox, "PAUSES", (0.0,))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gathered, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
+        patched.setattr(outbox, "PAUSES", (0.0,))
+        yield
 
 
 @pytest.fixture(scope="module")
-def steady(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A business in which nothing changes, scored three times; tests may only add what they take away."""
+def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitored]:
+    """A business in which nothing changes, scored three times and monitored at the last."""
     config = make_nights(tmp_path_factory.mktemp("steady"))
     for cutoff in (*PAST, CUTOFF):
         score(config, cutoff)
-    return config
+    return config, monitor(config)
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, steady: Config) -> Callable[..., Config]:
-    """A copy of the steady business with another log, or other sections; features of the past are found again."""
+def fresh(tmp_path: Path, steady: tuple[Config, Monitored]) -> Callable[..., Config]:
+    """The steady business anew, with another log or other sections; built features that still hold are there."""
 
     def make(log: Any = None, **sections: Any) -> Config:
-        config = make_nights(tmp_path, {"features": {"cache": str(steady.output / "snapshots")}, **sections}, log)
+        config = make_nights(tmp_path, sections, log)
         for cutoff in (*PAST, CUTOFF):
             score(config, cutoff)
+        shutil.copytree(steady[0].output / "snapshots", config.output / "snapshots", dirs_exist_ok=True)
         return config
 
     return make
@@ -74,8 +79,8 @@ def unusual(found: Monitored) -> set[str]:
     return {check["name"] for check in found.facts["data"] if not check["ok"]}
 
 
-def test_where_nothing_changed_nothing_is_told(steady: Config) -> None:
-    found = monitor(steady)
+def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, Monitored]) -> None:
+    _, found = steady
     assert found.alerts == () and found.new == () and found.undelivered == ()
     facts = json.loads((found.folder / "monitor.json").read_text())
     assert KEYS <= set(facts) and facts == found.facts
@@ -101,24 +106,29 @@ def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatc
     assert "note: " in describe(found)
 
 
-def test_a_drift_is_told_once_closed_and_told_again(fresh: Callable[..., Config]) -> None:
-    moved = [{**row, "amount": row["amount"] * 3} if n > 2200 else row for n, row in enumerate(rows())]
+def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config]) -> None:
     with web() as server:
-        config = fresh(moved, monitor={"webhook": f"http://127.0.0.1:{server.port}"})
-        first = monitor(config)
+        sections = {"webhook": f"http://127.0.0.1:{server.port}"}
+        calm = fresh(monitor=sections)
+        wary = calm.model_copy(update={"monitor": MonitorConfig(**sections, churn={"all": 0.01})})
+        first = monitor(wary)
         text = (first.folder / "monitor.json").read_bytes()
-        second = monitor(config)
-        assert (second.folder / "monitor.json").read_bytes() == text
-        assert "amount_sum_30d" in {row["name"] for row in first.facts["drift"] if row["moved"]}
+        second = monitor(wary)
         assert len(first.new) == len(first.alerts) == 1 and second.new == () and second.alerts == first.alerts
-        assert (first.alerts[0].action, first.alerts[0].severity) == ("retrain", "critical")
-        write_log(config, rows())
-        assert monitor(config).alerts == ()
-        write_log(config, moved)
-        again = monitor(config)
-        assert len(again.new) == 1 and again.new[0].since == str(CUTOFF)
-    told = [json.loads(line) for line in (config.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
-    assert [alert["id"] for alert in told] == [first.alerts[0].id] and len(server.got) == 2
+        assert (second.folder / "monitor.json").read_bytes() == text
+        assert monitor(calm).alerts == ()
+        assert len(monitor(wary).new) == 1
+    told = [json.loads(line) for line in (calm.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
+    assert [alert["id"] for alert in told] == [first.alerts[0].id]
+    assert [got["alerts"][0]["id"] for got in server.got] == [first.alerts[0].id] * 2
+
+
+def test_a_drift_of_what_drives_the_model(fresh: Callable[..., Config]) -> None:
+    log = rows()
+    found = monitor(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
+    assert "amount_sum_30d" in {row["name"] for row in found.facts["drift"] if row["moved"]}
+    (alert,) = (alert for alert in found.alerts if alert.action == "retrain")
+    assert alert.severity == "critical" and "net spend in the last 30 days: higher by" in alert.text
 
 
 def test_yesterday_missing(fresh: Callable[..., Config]) -> None:
@@ -180,22 +190,33 @@ def test_scores_that_moved(fresh: Callable[..., Config]) -> None:
 
 
 def test_the_command_prints_lines_of_json_and_exits_1(fresh: Callable[..., Config]) -> None:
-    config = fresh(monitor={"churn": {"all": 0.01}})
-    text = (
-        'config_version = 1\nname = "nights"\n[events]\nsource = "log.parquet"\ncustomer = "customer"\ntime = "time"\n'
-    )
-    text += 'amount = "amount"\norder = "order"\nkinds = ["channel"]\n[task]\nhorizon = "30d"\nevery = "30d"\n'
-    text += f'windows = ["30d"]\n[features]\ncache = "{config.features.cache}"\n'
+    config = fresh()
+    text = """config_version = 1
+name = "nights"
+[events]
+source = "log.parquet"
+customer = "customer"
+time = "time"
+amount = "amount"
+order = "order"
+kinds = ["channel"]
+[task]
+horizon = "30d"
+every = "30d"
+windows = ["30d"]
+"""
     path = config.folder / "regulars.toml"
+    path.write_text(text)
+    path.write_text(text + "[monitor.churn]\nall = 0.01\n[monitor]\nwebhook = 'http://127.0.0.1:9/x'\n")
+    first = CliRunner().invoke(cli, ["-c", str(path), "monitor"])
     path.write_text(text)
     calm = CliRunner().invoke(cli, ["-c", str(path), "monitor"])
     assert calm.exit_code == 0 and calm.stdout == "" and "alerts         none" in calm.stderr
-    path.write_text(text + "[monitor.churn]\nall = 0.01\n[monitor]\nwebhook = 'http://127.0.0.1:9/x'\n")
-    first, second = (CliRunner().invoke(cli, ["-c", str(path), "monitor"]) for _ in range(2))
     (line,) = first.stdout.splitlines()
     assert json.loads(line)["action"] == "contact" and first.exit_code == 1
     assert "NOT DELIVERED: webhook: 127.0.0.1:9 is not reached" in first.stderr and "secret-" not in first.output
-    assert second.stdout == "" and second.exit_code == 1 and "1 alert(s) open, 0 of them new" in second.stderr
+    assert "1 alert(s) open, 1 of them new" in first.stderr
+    assert "[monitor] webhook is no longer there" in calm.stderr
 
 
 def test_what_was_not_scored_cannot_be_monitored(tmp_path: Path) -> None:
