@@ -326,6 +326,23 @@ def report(path: str, cutoff: date | None) -> None:
     _closing(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
 
 
+@cli.command("run")
+@click.option("--cutoff", type=_Day(), help="By default the day after the last whole one that the log knows.")
+@click.option("--accept", is_flag=True, help="Take the log as it is, where it looks cut off, late or twice.")
+@click.option("--quiet", is_flag=True, help="Say nothing where all is well.")
+@click.pass_obj
+def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None:
+    """Do what a night needs: check, score, segments, plan and training when due, monitor, report."""
+    from serving import nightly
+
+    lines: list[str] = []
+    summary = nightly.run(load(path), cutoff, accept, lines.append if quiet else click.echo)
+    if not quiet or summary.code:
+        click.echo("\n".join([*lines, nightly.describe(summary)]))
+        _closing(str(summary.file), nightly.advice(summary), path, "summary")
+    click.get_current_context().exit(summary.code)
+
+
 @cli.command()
 @click.argument("customer")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is said.")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from features.errors import UsageError
 from features.planning import PlanConfig
 from features.rfm import told_by
+from features.running import RunConfig
 from features.sections import (
     Activity,
     Contacts,
@@ -55,6 +56,7 @@ class Config(Section):
     segments: SegmentsConfig = SegmentsConfig()
     monitor: MonitorConfig = MonitorConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    run: RunConfig = RunConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -79,6 +81,13 @@ class Config(Section):
             raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
         if plan and self.contacts and self.contacts.control in plan.actions:
             raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
+        return self
+
+    @model_validator(mode="after")
+    def _check_run(self) -> Config:
+        if self.run.plans and (self.plan is None or self.plan.budget is None):
+            lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
+            raise ValueError(f"[run] says when a plan is due (plan_every, plan_on), but {lacks}")
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from features import schema
 from features.config import Config, load
 from features.errors import UsageError
 from features.files import file_in_place, write_whole
-from serving import report
+from serving import monitor_words, plan_words, report
+from serving.monitor import monitor
+from serving.plan import plan
 from serving.score import score
+from serving.segmentation import segment_customers
 from training.train import describe, refusal, train
 
 CONFIG = """\
@@ -43,7 +47,25 @@ seed   = 7
 
 [serving]
 output = "output"
+
+[plan]
+budget = 100
+margin = 0.25              # of each unit of value, so much is profit
+
+[plan.actions.coupon]
+cost      = 0.1
+save_rate = 0.1            # assumed: nobody measured it here; `regulars measure` does, once contacts are in
+
+[plan.actions.call]
+cost      = 2
+capacity  = 40
+save_rate = 0.3
+
+[run]                      # of `regulars run`, the nightly chain
+plan_every    = "28d"
+retrain_every = "28d"
 """
+EARLIER, QUICK = 2, 1  # dates before the newest one that are scored too
 
 JOIN = """
 SELECT t.*, p.department, p.brand, p.product_category
@@ -54,7 +76,7 @@ ORDER BY transaction_timestamp, basket_id, product_id
 
 
 def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> tuple[Path, str]:
-    """Makes a folder with data and config, then checks, trains, scores, explains and reports.
+    """Makes a folder with data and config, then goes the whole loop: from the check to the report.
 
     Args:
         out: The folder to make; what is already in it is kept and written over.
@@ -69,20 +91,37 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
         UsageError: The data package is not installed.
     """
     config = prepare(out, trials=2 if quick else trials, share=10 if quick else 1)
-    say(f"1/4 check: what is in the data\n{_indent(schema.describe(_checked(config)))}")
-    say("\n2/4 train: tune, calibrate and judge the churn and value models")
+    say(f"1/7 check: what is in the data\n{_indent(schema.describe(_checked(config)))}")
+    say("\n2/7 train: tune, calibrate and judge the churn and value models")
     trained = train(config)
     say(_indent(describe(trained.learned)))
     if not trained.decision.promoted:
         say(_indent(refusal(trained)))
     elif trained.decision.note:
         say(_indent(f"note: {trained.decision.note}"))
-    say(f"\n3/4 score: everyone who shopped in the year before {trained.newest}")
-    scores = score(config, trained.newest, with_contributions=True)
-    say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
-    say("\n4/4 report")
+    most = _served(config, trained.newest, QUICK if quick else EARLIER, say)
+    say("\n7/7 report")
     page = report.write(config, trained.newest)
-    return page, f"regulars explain {scores.most_at_risk()} --cutoff {trained.newest}"
+    say("    the same to look through, with every customer: regulars app")
+    return page, f"regulars explain {most} --cutoff {trained.newest}"
+
+
+def _served(config: Config, newest: date, before: int, say: Callable[[str], None]) -> str:
+    """Scores `before` dates more, segments, plans and monitors, telling of each; returns who has most at risk."""
+    say(f"\n3/7 score: everyone who shopped in the year before {newest}")
+    earlier = [newest - place * config.task.horizon.delta for place in range(before, 0, -1)]
+    for cutoff in earlier:
+        score(config, cutoff)
+    scores = score(config, newest, with_contributions=True)
+    say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
+    say(f"    {', '.join(map(str, earlier))} too, to see who moves: the models know what came then, so it is no proof")
+    made = segment_customers(config, newest)
+    say(f"\n4/7 segments: {made.tables['segments'].num_rows} of them, and who moved between them: {made.folder}")
+    say("\n5/7 plan: who gets which action, with effects that the config assumes")
+    say(_indent(plan_words.describe(plan(config, newest))))
+    say("\n6/7 monitor: whether the log, the features and the scores are as usual")
+    say(_indent(monitor_words.describe(monitor(config, newest))))
+    return scores.most_at_risk()
 
 
 def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:

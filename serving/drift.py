@@ -97,9 +97,9 @@ def compare(sides: Sides, chance: float, matters: float) -> dict[str, Any]:
     if sides.earlier:
         usually.append(psi(there, np.sum([count(b, groups) for b in sides.earlier], axis=0)))
     bound = max(noise(int(((here + there) > 0).sum()), n, m, chance), *usually, 0.0)
-    passed = index > bound and index > matters
+    passed = bool(index > bound and index > matters)
     year = None if sides.season is None else psi(here, count(sides.season, groups))
-    as_then = passed and year is not None and not (year > bound and year > matters)
+    as_then = passed and year is not None and bool(year <= bound or year <= matters)
     distance, change = (jensen_shannon(here, there), None) if levels else wasserstein(now, before)
     return {
         "psi": index,

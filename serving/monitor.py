@@ -76,8 +76,13 @@ class _Found:
         return () if self.drift else ("drift:",)
 
 
-def monitor(config: Config, cutoff: date | None = None) -> Monitored:
+def monitor(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> Monitored:
     """Looks at a scored cutoff, the newest where none is named; writes what it found and tells of new alerts.
+
+    Args:
+        config: The business.
+        cutoff: A scored one.
+        known: What is wrong already, such as how the log arrived: told with the rest.
 
     Raises:
         UsageError: The cutoff was not scored, or the output cannot be written to.
@@ -89,6 +94,7 @@ def monitor(config: Config, cutoff: date | None = None) -> Monitored:
     with alone(folder / ".lock", f"monitoring {config.output}"):
         tr, state = language(config.language), read_state(folder)
         found = _looked(config, scores, tr)
+        found.findings += known
         alerts = raised(found.findings, state, scores.cutoff, tr)
         newest = str(scores.cutoff) >= state.cutoff
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)

@@ -65,7 +65,8 @@ class Check:
 
     def to_dict(self) -> dict[str, Any]:
         """As monitor.json has it."""
-        return {name: getattr(self, name) for name in ("name", "phrase", "value", "low", "high", "ok", "note", "share")}
+        said = {name: getattr(self, name) for name in ("name", "phrase", "value", "low", "high", "note", "share")}
+        return {**said, "ok": bool(self.ok)}
 
 
 def look(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> list[Check]:
