@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -185,3 +186,17 @@ def columns(page: str, heading: str) -> list[str]:
 )
 def test_the_columns_told_are_those_written(heading: str, written: list[str]) -> None:
     assert columns((DOCS / "outputs.md").read_text(encoding="utf-8"), heading) == written
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_configs_shown_are_toml_and_fences_are_closed(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert text.count("```") % 2 == 0
+    for language, block in blocks(DOCS / page):
+        if language == "toml":
+            tomllib.loads(block)
+
+
+def test_every_command_is_told_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"regulars {name}" not in readme] == []
