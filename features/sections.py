@@ -32,7 +32,10 @@ class Section(BaseModel):
 
 
 class TableSection(Section):
-    """A table that is read: where it is, whose rows they are, and how its times are written."""
+    """A table that is read: where it is, whose rows they are, and how its times are written.
+
+    A row is invisible before it became known.
+    """
 
     source: str = Field(
         description="file, glob or folder (Parquet, CSV, CSV.gz), relative to the config, or the URL of a database: "
@@ -55,7 +58,7 @@ class TableSection(Section):
     timezone: str = Field(
         "", description="zone of times that carry none, such as 'Europe/London'; empty: UTC, as all is afterwards"
     )
-    known_at: str = Field("", description="column of when a row became known: it is invisible before; empty: at once")
+    known_at: str = Field("", description="column of when a row became known; empty: at once")
     max_unreadable: float = Field(
         0.05, ge=0, le=1, description="share of rows whose time or amount may be unreadable before the table is refused"
     )
