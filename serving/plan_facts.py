@@ -25,6 +25,7 @@ def manifest_of(config: Config, rules: PlanConfig, inputs: Inputs, found: Alloca
     return {
         "format": FORMAT,
         "name": config.name,
+        "language": config.language,
         "campaign": rules.campaign,
         "cutoff": str(inputs.scores.cutoff),
         "horizon_days": config.task.horizon.days,

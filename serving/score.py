@@ -45,6 +45,7 @@ OTHER = {
     "data_fingerprint": "the log",
     "snapshot_fingerprint": "what features are made",
     "serving": "[serving]",
+    "language": "the language",
     "engine": "[engine] kind",
     "segment_rules": "the rules of segments",
     "code": "the code of regulars",
@@ -108,6 +109,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "data_fingerprint": log.data_fingerprint,
         "snapshot_fingerprint": log.fingerprint,
         "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
+        "language": config.language,
         "engine": config.engine.kind,
         "segment_rules": segments.RULES_VERSION,
         "code": _code(),
@@ -119,7 +121,8 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
 def _code() -> str:
     """A digest of the modules that numbers and reasons come from."""
     house = Path(__file__).parent.parent
-    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py")))
+    wording = house.glob("serving/locale/*/phrases.po")
+    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py"), *wording))
     made_by = {module.relative_to(house).as_posix(): checksum(module) for module in modules}
     return _digest({**made_by, "features": reuse.code()})
 
