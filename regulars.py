@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import warnings
@@ -303,6 +304,21 @@ def report(path: str, cutoff: date | None) -> None:
 
 
 @cli.command()
+@click.argument("customer")
+@click.option("--yes", is_flag=True, help="Do it; without this only what would be done is said.")
+@click.pass_obj
+def forget(path: str, customer: str, yes: bool) -> None:
+    """Remove CUSTOMER from every output, and list the models that learned from them."""
+    from serving.forget import describe, forget_customer
+
+    forgot = forget_customer(load(path), customer, yes)
+    click.echo(describe(forgot))
+    if not yes:
+        raise RefusedError("nothing was removed yet: the above is what would be; run it again with --yes")
+    _closing(f"{len(forgot.places):,} files changed or removed", "regulars report", path, "done")
+
+
+@cli.command()
 @click.option("--customers", type=int, required=True, help="How many.")
 @click.option("--out", required=True, help="A new or empty folder.")
 @click.option("--days", default=730, show_default=True, help="How long the log is.")
@@ -336,7 +352,8 @@ def _typed() -> str:
 
 
 def _settle() -> None:
-    """Keeps libraries' chatter away from people; errors of ours are messages, never tracebacks."""
+    """Makes what is written private to the user, and keeps libraries' chatter away from people."""
+    os.umask(0o077)
     for module in ("lightgbm", "mlflow", "optuna", "pydantic", "pyspark", "sklearn"):
         warnings.filterwarnings("ignore", module=rf"{module}(\.|$).*")
 

@@ -20,6 +20,7 @@ from features.sections import (
     EngineConfig,
     Events,
     FeaturesConfig,
+    PrivacyConfig,
     Section,
     SegmentsConfig,
     ServingConfig,
@@ -55,6 +56,7 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     plan: PlanConfig | None = None
     segments: SegmentsConfig = SegmentsConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ from features.contract import contract, slug
 from features.customers import with_customers
 from features.engine import Engine
 from features.errors import DataError, UsageError
+from features.ids import named
 from features.sections import Events
 from features.sides import read_sides
 from features.tables import Tables
@@ -62,7 +63,7 @@ def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
     refuse_mixed_zones(source, events, engine)
-    rows = _normalise(source, events, engine)
+    rows = named(_normalise(source, events, engine), config, engine)
     stored = engine.store("intake", rows)
     steps.update()
     if events.id:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from features import reuse
+from features import ids, reuse
 from features.config import Config
 from features.engine import Engine
 from features.files import put_in_place, writable
@@ -48,6 +48,7 @@ OTHER = {
     "language": "the language",
     "engine": "[engine] kind",
     "segment_rules": "the rules of segments",
+    "ids": "how ids are hashed",
     "code": "the code of regulars",
     "versions": "the installed packages",
     "contributions": "whether contributions are wanted",
@@ -112,6 +113,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "language": config.language,
         "engine": config.engine.kind,
         "segment_rules": segments.RULES_VERSION,
+        "ids": ids.identity(config),
         "code": _code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
