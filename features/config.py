@@ -37,8 +37,10 @@ from features.watching import MonitorConfig
 class Config(Section):
     """A whole `regulars.toml`, with the folder it was read from (paths in it are relative to that folder)."""
 
-    config_version: Literal[1]
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the registered models")
+    config_version: Literal[1] = Field(description="of the file's form; 1 is the only one so far")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the business; models become NAME-churn and NAME-value"
+    )
     language: Literal["en", "zh"] = Field("en", description="of reasons, report, page and alerts")
     events: Events
     activities: dict[str, Activity] = {}

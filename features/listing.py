@@ -42,9 +42,10 @@ of them, from one kind (`category`), one activity (`visits`, with the measure `m
 subscriptions and three attributes. More kinds and activities bring
 more; a log without a column has none of the features made of it.
 
-`W` stands for each window, `V` and `U` for the next longer ones. *Null* says when a value is null (empty: never): sums
-and counts over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page is
-written by `python -m features.listing docs/features.md`; a test keeps it true.
+`W` stands for each window, `V` and `U` for the next longer ones. *Window* is the longest that a feature looks at, of
+all that there are of it (`each`: every window; empty: the whole past). *Null* says when a value is null (empty: never):
+sums and counts over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page
+is written by `python -m features.listing docs/features.md`; a test keeps it true.
 """
 
 
@@ -53,16 +54,22 @@ def markdown() -> str:
     task = TaskConfig().task()
     features = catalog(task, FULL)
     lines = [HEAD.format(windows=", ".join(map(str, task.windows)), count=len(features))]
-    rows: dict[str, dict[str, tuple[str, ...]]] = {}
+    families: dict[str, dict[str, list[Feature]]] = {}
     for feature in features:
-        name, phrase, null = (_general(text, feature, task.windows) for text in _texts(feature))
-        rows.setdefault(feature.family, {}).setdefault(
-            name, (f"`{name}`", phrase, feature.unit, null, "yes" if feature.actionable else "")
-        )
-    for family, members in rows.items():
-        lines += [f"\n## {family[:1].upper() + family[1:]}\n", "| column | what it is | unit | null | acts |"]
-        lines += ["|---|---|---|---|---|", *(f"| {' | '.join(cells)} |" for cells in members.values())]
+        name = _general(feature.name, feature, task.windows)
+        families.setdefault(feature.family, {}).setdefault(name, []).append(feature)
+    for family, members in families.items():
+        lines += [f"\n## {family[:1].upper() + family[1:]}\n", "| column | what it is | window | unit | null | acts |"]
+        lines += ["|---|---|---|---|---|---|", *(_row(alike, task.windows) for alike in members.values())]
     return "\n".join(lines) + "\n"
+
+
+def _row(alike: Sequence[Feature], windows: Sequence[Window]) -> str:
+    """One line for features that differ in their windows only."""
+    first, seen = alike[0], [feature.window for feature in alike if feature.window]
+    name, phrase, null = (_general(text, first, windows) for text in _texts(first))
+    over = "each" if seen == list(windows) else ", ".join(map(str, seen))
+    return f"| `{name}` | {phrase} | {over} | {first.unit} | {null} | {'yes' if first.actionable else ''} |"
 
 
 def _texts(feature: Feature) -> tuple[str, str, str]:

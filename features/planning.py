@@ -16,7 +16,7 @@ class PlanAction(Section):
     """[plan.actions.NAME]: one thing that may be done to a customer."""
 
     cost: float = Field(ge=0, allow_inf_nan=False, description="money that it costs for one customer")
-    capacity: int | None = Field(None, ge=0, description="most customers who can have it; without it, any number")
+    capacity: int | None = Field(None, ge=0, description="most customers who can have it; empty: any number")
     save_rate: float | None = Field(
         None, ge=0, le=1, description="share of leavers whom it keeps: assumed, where no effect was measured"
     )
@@ -26,7 +26,9 @@ class Exclusion(Section):
     """[[plan.exclude]]: who is left out: by a column's values, or by a list of ids."""
 
     why: str = Field(min_length=1, max_length=60, description="the reason, as the plan names it")
-    column: str = Field("", description="segment, tier or lifecycle of the scores, or an attribute of [customers]")
+    column: str = Field(
+        "", description="segment, tier or lifecycle of the scores, or an attribute of [customers] as it stood"
+    )
     values: tuple[bool | int | float | str, ...] = Field((), description="values of the column that are left out")
     ids: str = Field("", description="CSV or Parquet file with a column customer_id, relative to the config")
     customers: tuple[str, ...] = Field((), description="ids")
@@ -62,12 +64,20 @@ class PlanConfig(Section):
     """[plan]: who gets which action, within what."""
 
     actions: dict[str, PlanAction] = Field(min_length=1, description="what may be done, by name")
-    campaign: str = Field("retention", pattern=NAME, description="names the plan; its holdout stays the same")
-    budget: float | None = Field(None, ge=0, allow_inf_nan=False, description="money; --budget goes first")
-    margin: float | None = Field(None, gt=0, le=1, description="share of value that is profit")
+    campaign: str = Field(
+        "retention", pattern=NAME, description="names the plan (--campaign goes first); its holdout stays the same"
+    )
+    budget: float | None = Field(None, ge=0, allow_inf_nan=False, description="most money; --budget goes first")
+    margin: float | None = Field(
+        None, gt=0, le=1, description="share of value that is profit; needed where there is money"
+    )
     holdout: float = Field(0.1, ge=0, lt=1, description="share of the eligible who get nothing, to measure by")
-    seed: int = Field(7, description="with the campaign's name and an id: who is held out")
-    contacted_within: Duration | None = Field(None, description="who was contacted so recently is left out")
+    seed: int = Field(
+        7, description="who is held out is drawn from it, the campaign's name and the customer's id alone"
+    )
+    contacted_within: Duration | None = Field(
+        None, description="who was contacted so recently before the cutoff is left out, such as '30d'"
+    )
     contacts_at_most: int | None = Field(None, ge=0, description="who had more contacts in contacts_window is left out")
     contacts_window: Duration | None = Field(None, description="where contacts_at_most counts, before the cutoff")
     exclude: tuple[Exclusion, ...] = Field((), description="who is left out")

@@ -32,15 +32,32 @@ class Section(BaseModel):
 
 
 class TableSection(Section):
-    """A table that is read: where it is, whose rows they are, and how its times are written."""
+    """A table that is read: where it is, whose rows they are, and how its times are written.
 
-    source: str = Field(description="file, glob or folder (Parquet, CSV, CSV.gz), or the URL of a database")
-    table: str = Field("", description="table or view of the database, such as 'orders' or 'sales.orders'")
-    query: str = Field("", description="SQL over `source`, run before anything else reads the columns")
+    A row is invisible before it became known.
+    """
+
+    source: str = Field(
+        description="file, glob or folder (Parquet, CSV, CSV.gz), relative to the config, or the URL of a database: "
+        "'postgresql://user@host:5432/dbname', 'duckdb:///FILE', 'sqlite:///FILE'"
+    )
+    table: str = Field(
+        "", description="table or view of a database, such as 'orders' or 'sales.orders'; empty: query names the tables"
+    )
+    query: str = Field(
+        "", description="SQL over `source`, run before anything else reads the columns; of a database in its SQL, there"
+    )
     password_env: str = Field("", description="environment variable with the password; empty: PGPASSWORD, ~/.pgpass")
-    customer: str = Field(description="column of the customer's id")
-    time_format: str = Field("", description="how text times are written, such as '%d/%m/%Y %H:%M'; empty: ISO 8601")
-    timezone: str = Field("", description="zone of times that carry none, such as 'Europe/London'; empty: UTC")
+    customer: str = Field(
+        description="column of the customer's id; ids of any type are text in what is written (17850.0 is 17850)"
+    )
+    time_format: str = Field(
+        "",
+        description="how text times are written, such as '%d/%m/%Y %H:%M'; empty: ISO 8601, whole numbers as YYYYMMDD",
+    )
+    timezone: str = Field(
+        "", description="zone of times that carry none, such as 'Europe/London'; empty: UTC, as all is afterwards"
+    )
     known_at: str = Field("", description="column of when a row became known; empty: at once")
     personal: tuple[str, ...] = Field((), description="columns that are never read: names, addresses")
     max_unreadable: float = Field(
@@ -91,10 +108,16 @@ class Events(TableSection):
     order: str = Field("", description="column of the order's id; empty: events of one moment are one order")
     quantity: str = Field("", description="column of the number of units")
     discount: str = Field("", description="column of the money taken off the price (0 or more)")
-    kinds: tuple[str, ...] = Field((), description="columns that say what, where or how")
+    kinds: tuple[str, ...] = Field((), description="columns that say what, where or how: variety, novelty, favourites")
     id: str = Field("", description="column of an event id; rows that repeat it are dropped but for the first")
-    duplicates: Literal["keep", "drop"] = Field("keep", description="what happens to rows equal in every column")
-    until: str = Field("", description="a date: rows at or after it are set aside (mistyped years, a partial day)")
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="what happens to rows equal in every column: they are often real"
+    )
+    until: str = Field(
+        "",
+        description="a date: rows at or after it are set aside (mistyped years, a partial day), and the log counts as "
+        "complete up to it",
+    )
 
 
 class Activity(TableSection):
@@ -106,10 +129,16 @@ class Activity(TableSection):
 
 
 class Customers(TableSection):
-    """[customers]: what is known of each customer beside the events."""
+    """[customers]: what is known of each customer beside the events.
 
-    attributes: tuple[str, ...] = Field((), description="columns: numbers, dates (their age in days) or text (levels)")
-    since: str = Field("", description="column of the day on which the customer signed up")
+    With `known_at` a customer may have several rows, and at a cutoff the newest that was known before it holds. Without
+    it only the attributes named in `constant` are used: the others are as of today, and left out.
+    """
+
+    attributes: tuple[str, ...] = Field(
+        (), description="columns: numbers, dates (their age in days; null while to come), yes or no, or text (levels)"
+    )
+    since: str = Field("", description="column of the day on which the customer signed up; unknown before it")
     constant: tuple[str, ...] = Field((), description="attributes that never change, so that today's are those of then")
 
     @model_validator(mode="after")
@@ -126,20 +155,35 @@ class Contacts(TableSection):
     time: str = Field(description="column of the time of the contact")
     action: str = Field(description="column of what was done")
     cost: str = Field("", description="column of the money that it cost")
-    propensity: str = Field("", description="column of the probability of the action, known when it was randomised")
-    control: str = Field("", description="the value of `action` that means: nothing was done")
+    propensity: str = Field(
+        "", description="column of the probability of the action, above 0 and at most 1, known when it was randomised"
+    )
+    control: str = Field(
+        "", description="the value of `action` that means: nothing was done; such rows are held out, not received"
+    )
 
 
 class Subscriptions(TableSection):
     """[subscriptions]: terms of a contract, one row a term."""
 
     start: str = Field(description="column of the first day of the term")
-    end: str = Field("", description="column of the day on which it ended; empty or null: it runs")
+    end: str = Field(
+        "",
+        description="column of the day on which it ended, the first without cover; empty or null: it runs; one that "
+        "lies ahead of a cutoff is not known then",
+    )
     end_known_at: str = Field("", description="column of when the end became known; empty: with the row, on its day")
     reason: str = Field("", description="column of why it ended")
-    cancelled: tuple[str, ...] = Field((), description="the values of `reason` that are churn; other ends are not")
+    cancelled: tuple[str, ...] = Field(
+        (),
+        description="the values of `reason` that are churn; other ends are not; without them every end that is not "
+        "renewed is",
+    )
     price: str = Field("", description="column of the money of the term")
-    price_every: Duration | None = Field(None, description="how long one price pays for, such as '30d'")
+    price_every: Duration | None = Field(
+        None,
+        description="how long one price pays for, such as '30d': the value of contracts where events have no amount",
+    )
     until: str = Field("", description="without [events]: a date up to which the terms are complete")
 
     @model_validator(mode="after")
@@ -165,12 +209,14 @@ class Subscriptions(TableSection):
 class TaskConfig(Section):
     """[task]: what is predicted and from which windows."""
 
-    horizon: Duration = Field(Window(90), description="the label sees this long after a cutoff")
+    horizon: Duration = Field(Window(90), description="churn and value are of so long a time after a cutoff")
     churn: Literal["inactive", "cancelled"] = Field(
         "inactive", description="'inactive': no purchase within the horizon; 'cancelled': the contract is"
     )
-    active_within: Duration = Field(Window(365), description="the cohort: a purchase within this long before a cutoff")
-    every: Duration = Field(Window(30), description="spacing of training cutoffs")
+    active_within: Duration = Field(
+        Window(365), description="who counts as a customer: a purchase within this long before a cutoff"
+    )
+    every: Duration = Field(Window(30), description="spacing of the cutoffs to learn from")
     value_horizons: tuple[Duration, ...] = Field(
         (), description="longer horizons over which value is predicted too, such as ['180d', '365d']"
     )
@@ -193,7 +239,10 @@ class FeaturesConfig(Section):
     """[features]: features of your own."""
 
     own: str = Field("", description="Python file that declares more features, relative to the config")
-    cache: str = Field("", description="folder of built features for the next build; empty: in the output; 'off': none")
+    cache: str = Field(
+        "",
+        description="folder, private to you, of built features for later builds; empty: OUTPUT/snapshots; 'off': none",
+    )
 
 
 class EngineConfig(Section):
@@ -223,7 +272,9 @@ class PromoteConfig(Section):
         "deviance", description="the metric that decides on the value model"
     )
     champion: Standing = Field("ahead", description="where a challenger must stand against the champion")
-    gain: float = Field(0.0, ge=-1, le=1, description="by how much, as a share of the champion's figure")
+    gain: float = Field(
+        0.0, ge=-1, le=1, description="by how much it must beat the champion, as a share of its figure: 0.01 is 1%"
+    )
     ladder: Standing = Field("ahead", description="where it must stand against the best simple rule of the ladder")
     first: Standing = Field("any", description="the same, of the first model, which has no champion to beat")
 
@@ -236,18 +287,24 @@ class TrainingConfig(Section):
     timeout: int = Field(0, ge=0, description="seconds of tuning for each model; 0: no limit (a limit ends same-bytes)")
     bootstrap: int = Field(300, ge=50, description="resamples of customers behind every interval")
     learn_from: Literal["all", "untouched"] = Field(
-        "all", description="'untouched': customers with a contact within the label's interval are left out"
+        "all", description="'untouched': churn and value learn without customers contacted within the label's interval"
     )
     promote: PromoteConfig = PromoteConfig()
     fairness: tuple[str, ...] = Field(
-        (), description="columns of [customers] by which the judged models are measured; personal ones may be named"
+        (),
+        description="columns of [customers] by which the judged models are measured for the model card; personal ones "
+        "may be named: they are read for this alone, and no model sees them",
     )
 
 
 class UpliftConfig(Section):
     """[uplift]: how the effect of actions is learned from [contacts]."""
 
-    actions: tuple[str, ...] = Field((), description="the actions, besides the control; empty: those of the contacts")
+    actions: tuple[str, ...] = Field(
+        (),
+        description="the actions, besides the control; empty: those of the contacts; one in them that is not listed is "
+        "an error",
+    )
     round: Duration = Field(Window(7), description="contacts less than so long after a round's first day belong to it")
     observational: bool = Field(
         False, description="learn also from contacts that were not drawn at random: marked as such everywhere"
@@ -283,8 +340,12 @@ class ServingConfig(Section):
     reasons: int = Field(3, ge=1, le=20, description="reasons given for each number")
     interval: float = Field(0.8, gt=0, lt=1, description="probability inside value_low to value_high")
     chunk: int = Field(100_000, ge=1, description="customers in one part file, and at work at a time")
-    csv: bool = Field(False, description="whether scores are written as CSV too, for spreadsheets")
-    database: str = Field("", description="URL of a PostgreSQL that gets the scores too; empty: none")
+    csv: bool = Field(
+        False, description="whether scores are written as OUTPUT/csv/cutoff=D/scores.csv too, for spreadsheets"
+    )
+    database: str = Field(
+        "", description="URL of a PostgreSQL that gets the scores too: 'postgresql://user@host:5432/dbname'"
+    )
     table: str = Field("regulars_scores", description="its table, such as 'sales.scores'; made where there is none")
     password_env: str = Field("", description="environment variable with the password; empty: PGPASSWORD, ~/.pgpass")
 
@@ -318,15 +379,26 @@ SEGMENTS = ("save first", "let go", "keep", "grow", "maintain")
 class SegmentsConfig(Section):
     """[segments]: into which groups customers fall, and by which rules."""
 
-    version: str = Field(BUILT_IN, min_length=1, max_length=40, description="names these rules in what is written")
-    rfm: dict[str, Rules] = Field(dict(RULES), description="groups by scores, such as 'r 4-5, fm 2-3'")
+    version: str = Field(
+        BUILT_IN,
+        min_length=1,
+        max_length=40,
+        description="names these rules in what is written; rules of your own need one of their own",
+    )
+    rfm: dict[str, Rules] = Field(
+        dict(RULES), description="groups, each one rule by scores or a list of them, such as 'r 4-5, fm 2-3'"
+    )
     treatments: dict[str, str] = Field({}, description="by the name of a group: what to do with its customers")
-    window: Duration | None = Field(None, description="of frequency and money, one of the task's; empty: the longest")
+    window: Duration | None = Field(
+        None, description="of frequency, money, preferences and pairs, one of the task's; empty: the longest"
+    )
     history: int = Field(4, ge=0, le=60, description="earlier dates that movement is followed over")
     every: Duration | None = Field(None, description="spacing of these dates; empty: the horizon")
-    confidence: float = Field(0.9, gt=0.5, lt=1, description="that a pace changed, to call a customer growing")
+    confidence: float = Field(0.9, gt=0.5, lt=1, description="that a pace changed, to call one growing or declining")
     clusters: tuple[int, int] = Field((3, 8), description="fewest and most micro-segments; [0, 0]: none")
-    kinds: tuple[str, ...] | None = Field(None, description="kinds of [events] that are looked at; without it, all")
+    kinds: tuple[str, ...] | None = Field(
+        None, description="kinds of [events] whose preferences, lives and pairs are looked at; without it, all"
+    )
     preference_orders: int = Field(3, ge=1, description="orders with a value before it is preferred")
     preference_share: float = Field(0.5, gt=0, le=1, description="share of orders with a value before it is preferred")
     support: float = Field(0.01, gt=0, lt=1, description="least share of baskets in which a pair is looked at")
