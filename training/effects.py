@@ -5,7 +5,7 @@ how much larger the effect is, found by those scores, for one spread more of wha
 doubly robust loss by its square. The learners together, weighed by the evidence for each, speak unless one alone is
 better by more than a standard error. Whether effects differ at all is tested by their best linear predictor
 (Chernozhukov, Demirer, Duflo and Fernandez-Val, Generic machine learning inference on heterogeneous treatment effects,
-2018), where weighing and choosing of each fold is done by the others. Each pair of folds so speaks twice, once each way,
+2018), where weighing and choosing of each fold is done by the others. Each pair of folds speaks twice, once each way,
 and nearly the same: standard errors of a gain are therefore those of half as many pairs (`TWICE`). Without evidence the
 average speaks for all.
 """
