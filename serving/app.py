@@ -8,7 +8,9 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from importlib import import_module
 from importlib.util import find_spec
+from threading import Thread
 from urllib.parse import urlencode
 
 from features.config import Config
@@ -52,10 +54,16 @@ def serve(
             app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="off",
             timeout_graceful_shutdown=ENDING, ws="none",
         )  # fmt: skip
+        Thread(target=_warm, daemon=True).start()
         try:
             uvicorn.Server(settings).run(sockets=[door])
         except KeyboardInterrupt:
             say("ended")
+
+
+def _warm() -> None:
+    """Imports what takes seconds before somebody clicks on what needs it."""
+    import_module("serving.web.asking")
 
 
 def refuse_without_extra() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.planned import MEASURED
-from serving.estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, ends_of
 from serving.language import N_, Language
 from serving.web.pictures import span
 from serving.web.planning import plans
@@ -14,6 +13,9 @@ from serving.web.store import NotHere, Site, manifest
 from serving.wording import Forms
 
 RETURN, VALUE = "return", "value"
+# As `serving.estimates` has them, which takes seconds to import.
+ALL, ADJUSTED, EACH_ACTION, EACH_SEGMENT = "all", "adjusted", "action", "segment"
+ENDS = {True: ("low", "high"), False: ("anytime_low", "anytime_high")}  # while immature, those that hold at every look
 TITLES = {RETURN: N_("Effect on return, in points of 100"), VALUE: N_("Effect on value, money a customer")}
 VERDICTS = {
     1: N_("it brought more than nothing would have"),
@@ -53,7 +55,7 @@ def _experiment(name: str, facts: Mapping[str, Any], tr: Language) -> dict[str, 
 
 def _outcome(kind: str, rows: list[dict[str, Any]], facts: Mapping[str, Any], tr: Language) -> dict[str, Any] | None:
     """One outcome: the whole, each action and each segment, on one scale; None where it was not measured."""
-    low, high = ends_of(facts["mature"])
+    low, high = ENDS[bool(facts["mature"])]
     shown = [row for row in rows if row["outcome"] == kind and row["family"] in (ALL, EACH_ACTION, EACH_SEGMENT)]
     known = [row for row in shown if row["effect"] is not None]
     if not shown:

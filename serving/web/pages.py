@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from features.task import Window
 from serving.language import N_
-from serving.web import asking, customers, downloads, flows, measured, overview, person, planning, watch
+from serving.web import customers, downloads, flows, measured, overview, person, planning, watch
 from serving.web.cards import inline
 from serving.web.customers import PAGE
 from serving.web.security import Guard
@@ -215,11 +215,15 @@ def _customer(site: Site, request: Request) -> Response:
 
 
 def _history(site: Site, request: Request) -> Response:
+    from serving.web import asking  # with MLflow, which takes seconds to import
+
     context, who = _context(site, request), _who(site, request)
     return _page(site, request, "history.html.j2", context=context, **asking.history(site, context.at, who))
 
 
 def _what_if(site: Site, request: Request) -> Response:
+    from serving.web import asking
+
     context, who = _context(site, request), _who(site, request)
     below = _level(site, request.query_params.get("below", ""))
     found = asking.differently(site, context.at, who, below)

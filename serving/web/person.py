@@ -10,10 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.catalog import catalog
-from features.contract import contract
 from features.errors import RegularsError
-from features.feature import Feature
 from serving.web import customers
 from serving.web.pictures import Line, bar, lines, plain
 from serving.web.store import ROWS, NotHere, Scored, Site, cutoffs, forms, has_money, scored
@@ -178,10 +175,13 @@ def _phrases(site: Site, at: Scored, kind: str) -> dict[str, str]:
     """The phrase of every feature: those of the catalog, and those that the manifest names."""
 
     def read() -> dict[str, str]:
+        from features.catalog import catalog  # Ibis takes a second to import, and no other page needs it
+        from features.contract import contract
+
         try:
-            features: tuple[Feature, ...] = catalog(site.config.task.task(), contract(site.config, has_clock=True))
+            features = catalog(site.config.task.task(), contract(site.config, has_clock=True))
         except RegularsError:
-            features = ()  # a config that changed since: the manifest still names the strongest
+            return {}  # a config that changed since: the manifest still names the strongest
         return {f.name: f.phrase for f in features}
 
     named = {row["feature"]: row["phrase"] for row in at.manifest.get("drivers", {}).get(kind, [])}

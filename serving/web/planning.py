@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 
 from features.planned import MANIFEST, TABLE
-from serving.plan import CURVE_JSON
-from serving.plan_inputs import MONEY
 from serving.web.pictures import curve, plain
 from serving.web.store import ROWS, NotHere, Site, manifest
 from serving.wording import Forms
 
 PAGE, SLACK = 50, 1e-9
+CURVE_JSON, MONEY = "curve.json", "margin"  # as `serving.plan` has them, which takes seconds to import
 ORDER = "CASE WHEN cost > 0 THEN expected_gain / cost ELSE 'infinity'::DOUBLE END DESC, customer_id"
 LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, value, source, reasons"
 
