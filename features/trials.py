@@ -200,20 +200,17 @@ def _strangers(given: pd.DataFrame, config: Config, section: Contacts) -> Iterat
     """Contacts of whom nothing is known: counted and, where they are many, refused."""
     unknown = given["first"].isna()
     early = ~unknown & (given["first"] >= given.day)
-    for rows, what, why in (
-        (unknown, "of unknown customers", "the events do not know"),
-        (early, "before the customer's first event", "had no event yet"),
+    for rows, what, why, ask in (
+        (unknown, "of unknown customers", "whom the events do not know", "are the ids those of [events]"),
+        (early, "before the customer's first event", "who had no event yet", "is the log of [events] whole"),
     ):
         count = int(rows.sum())
         if count > section.max_unreadable * len(given):
             some = sample(sorted(given.customer_id[rows].unique())[:3])
             raise DataError(
-                f"{count:,} of {len(given):,} contacts are of customers whom {why} (such as {some}), above "
-                f"[contacts] max_unreadable = {section.max_unreadable:g}: are the ids those of [events], and the times "
-                "those of the contacts?"
-                if rows is unknown
-                else f"{count:,} of {len(given):,} contacts are of customers who {why} (such as {some}), above "
-                f"[contacts] max_unreadable = {section.max_unreadable:g}: is the log of [events] whole?"
+                f"{count:,} of {len(given):,} contacts are of customers {why} (such as {some}), above [contacts] "
+                f"max_unreadable = {section.max_unreadable:g}: {ask}? If it is, raise max_unreadable: they are left "
+                "out and counted, since nothing was known of them before the contact"
             )
         yield what, count
 

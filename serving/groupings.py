@@ -16,6 +16,7 @@ from features.sections import SEGMENTS, STAGES, TIERS
 from serving import clusters, rfm, segments, stages
 from serving.clusters import Clusters
 from serving.history import History
+from serving.language import N_
 from serving.movement import Standing
 from serving.score import MANIFEST, Scores, read
 
@@ -59,7 +60,7 @@ def of_features(config: Config, history: History, learned: Clusters | None) -> l
     found.append(Grouping("stage", STAGES, _stage_codes(config, history), stages.RULES))
     if learned is not None:
         columns = {scale.name: history.column(scale.name) for scale in learned.scales}
-        told = ["nearest centre"] * len(learned.names)
+        told = [N_("nearest centre")] * len(learned.names)
         found.append(Grouping("micro_segment", learned.names, learned.assign(columns), told))
     return found
 

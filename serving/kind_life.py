@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import t as student
 
+from serving.language import N_
+
 PERIODS, FEWEST_PERIODS = 12, 4
 FEWEST_CUSTOMERS = 20  # over all periods, below which nothing is said
 FALSE_SHARE = 0.1
 LEVEL = 0.95
-RISING, MATURE, FADING, UNKNOWN = "rising", "mature", "fading", "too early to tell"
+RISING, MATURE, FADING, UNKNOWN = N_("rising"), N_("mature"), N_("fading"), N_("too early to tell")
 SCHEMA = pa.schema(
     [
         ("kind", pa.string()),

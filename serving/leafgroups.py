@@ -220,49 +220,31 @@ def _grouped(
     leaves, columns = has.shape
     most = int(has.sum())
     wide = most * keeps.shape[2]
-    g_features, g_leaves, g_sizes = np.zeros(leaves, np.int64), np.zeros(leaves, np.int64), np.ones(leaves)
-    feature, first = np.empty(most, np.int64), np.empty(most, np.int64)
-    count, stride = np.empty(most, np.int64), np.empty(most, np.int64)
-    steps = np.zeros(most, np.int64)
-    mask = np.empty(wide + 1, np.uint64)
+    ends = _ends(of, order)
+    groups = len(ends)
+    g_features, g_leaves, g_sizes = np.zeros(groups, np.int64), np.zeros(groups, np.int64), np.ones(groups)
+    feature, count, stride = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    mask, steps = np.empty(wide + 1, np.uint64), np.zeros(most, np.int64)
     bin_, step = np.empty(wide, np.int64), np.empty(wide, np.int64)
-    l_features = np.zeros(leaves, np.int64)
-    place, l_share = np.empty(most, np.int64), np.empty(most)
-    groups, n_gf, n_mask, n_step, n_lf = -1, 0, 0, 0, 0
-    begin = 0
-    while begin < leaves:
-        end = begin
-        while end < leaves and of[order[end]] == of[order[begin]] and end - begin < TOGETHER:
-            end += 1
-        groups += 1
-        g_leaves[groups] = end - begin
-        where = np.full(columns, -1)
+    state, where = np.empty(keeps.shape[2], np.int64), np.empty(columns, np.int64)
+    l_features, place, l_share = np.zeros(leaves, np.int64), np.empty(most, np.int64), np.empty(most)
+    n_gf, n_mask, n_step, n_lf, begin = 0, 0, 0, 0, 0
+    for group in range(groups):
+        end = ends[group]
+        g_leaves[group] = end - begin
         for f in range(columns):
-            any_leaf = False
-            for i in range(begin, end):
-                any_leaf |= has[order[i], f]
-            if not any_leaf:
+            if not _any_leaf(has, order, begin, end, f):
                 continue
-            where[f] = g_features[groups]
-            g_features[groups] += 1
+            where[f] = g_features[group]
+            g_features[group] += 1
             feature[n_gf] = used[f]
-            known, last = n_mask, -1
-            for s in range(starts[f + 1] - starts[f]):
-                mask[n_mask] = _kept(keeps, order, begin, end, f, s)
-                at = known
-                while mask[at] != mask[n_mask]:
-                    at += 1
-                n_mask += int(at == n_mask)
-                if s == 0:
-                    first[n_gf] = 0
-                elif at - known != last:
-                    bin_[n_step], step[n_step] = bounds[starts[f] + s], at - known - last
-                    n_step += 1
-                    steps[n_gf] += 1
-                last = at - known
-            count[n_gf] = n_mask - known
-            stride[n_gf] = int(min(g_sizes[groups], 65536.0))
-            g_sizes[groups] *= max(count[n_gf], 2)  # so that a leaf has no more patterns than its group states
+            length, known = starts[f + 1] - starts[f], n_mask
+            n_mask = _states(keeps, order, begin, end, f, length, mask, known, state)
+            before = n_step
+            n_step = _steps(state, length, bounds, starts[f], bin_, step, before)
+            steps[n_gf], count[n_gf] = n_step - before, n_mask - known
+            stride[n_gf] = int(min(g_sizes[group], 65536.0))
+            g_sizes[group] *= max(count[n_gf], 2)  # so that a leaf has no more patterns than its group states
             n_gf += 1
         for i in range(begin, end):
             for f in range(columns):
@@ -271,13 +253,12 @@ def _grouped(
                     l_features[i] += 1
                     n_lf += 1
         begin = end
-    groups += 1
     return (
-        g_features[:groups],
-        g_leaves[:groups],
-        g_sizes[:groups],
+        g_features,
+        g_leaves,
+        g_sizes,
         feature[:n_gf],
-        first[:n_gf],
+        np.zeros(n_gf, np.int64),
         count[:n_gf],
         stride[:n_gf],
         count[:n_gf],
@@ -290,6 +271,56 @@ def _grouped(
         place[:n_lf],
         l_share[:n_lf],
     )
+
+
+@compiled
+def _ends(of: Array, order: Array) -> Array:
+    """Where each group of leaves ends: neighbours of one set of features, as many as fit into a mask."""
+    ends = np.empty(len(order), np.int64)
+    count = begin = 0
+    for i in range(1, len(order) + 1):
+        if i == len(order) or of[order[i]] != of[order[begin]] or i - begin == TOGETHER:
+            ends[count] = begin = i
+            count += 1
+    return ends[:count]
+
+
+@compiled
+def _any_leaf(has: Array, order: Array, begin: int, end: int, f: int) -> bool:
+    """Whether the path of any leaf from `begin` to `end` asks a column."""
+    for i in range(begin, end):
+        if has[order[i], f]:
+            return True
+    return False
+
+
+@compiled
+def _states(
+    keeps: Array, order: Array, begin: int, end: int, f: int, length: int, mask: Array, known: int, state: Array
+) -> int:
+    """Fills in the state of each of a column's stretches, and adds the masks of new states from `known` on; their end.
+
+    Stretches by which the same leaves are kept are in one state, numbered from 0 in the order of their coming.
+    """
+    used = known
+    for s in range(length):
+        mask[used] = _kept(keeps, order, begin, end, f, s)
+        at = known
+        while mask[at] != mask[used]:
+            at += 1
+        used += int(at == used)
+        state[s] = at - known
+    return used
+
+
+@compiled
+def _steps(state: Array, length: int, bounds: Array, start: int, bin_: Array, step: Array, count: int) -> int:
+    """Adds, from `count` on, the bins at which a column's state changes, and by how much; returns their end."""
+    for s in range(1, length):
+        if state[s] != state[s - 1]:
+            bin_[count], step[count] = bounds[start + s], state[s] - state[s - 1]
+            count += 1
+    return count
 
 
 @compiled

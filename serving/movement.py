@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from serving.language import N_
 from serving.shares import wilson
 from serving.stages import ABSENT
 
-NOT_YET, GONE = "not yet a customer", "no longer a customer"
+NOT_YET, GONE = N_("not yet a customer"), N_("no longer a customer")
 SCHEMA = pa.schema(
     [
         ("segmentation", pa.string()),

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from features.config import Config
 from features.errors import DataError, UsageError, sample
 from features.planning import PlanConfig
+from serving.language import N_
 
-ASSUMED = "assumed"
+ASSUMED = N_("assumed")
 COLUMNS = ("customer_id", "action", "effect_return", "effect_value", "effect_value_error", "source")
 
 

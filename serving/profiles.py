@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import say
+from serving.language import N_
 from serving.scores import total
 from serving.shares import wilson
 from training.bundle import Spread
@@ -23,29 +24,29 @@ APART = 0.1  # how far from even odds a segment's customers must lie above or be
 FEWEST_TOLD = 10  # customers of a segment in the sample below which nothing is said to set it apart
 TREATMENTS: Mapping[str, str] = MappingProxyType(
     {
-        "champions": "reward them and ask for reviews and referrals; no discounts, they buy anyway",
-        "loyal": "offer more of what they like and a place in the loyalty programme",
-        "potential loyalists": "recommend what goes with their purchases; invite them to the loyalty programme",
-        "new": "welcome them, help with the first steps, and invite a second order soon",
-        "promising": "make the brand known and give a small reason to come back",
-        "need attention": "a limited offer on what they bought before, while they are still near",
-        "about to sleep": "remind them of what is new and popular before the habit is gone",
-        "at risk": "a personal message with a reason to return; ask what went wrong",
-        "cannot lose": "call or write personally and win them back: they were among the best",
-        "hibernating": "a cheap reminder at most; spend no more than their value at risk bears",
-        "lost": "no spending beyond a cheap attempt to win them back",
-        "growing": "keep what works; offer more variety and larger sizes",
-        "mature": "keep them content; no discounts without a reason",
-        "declining": "find out why the pace fell, and act before they fall silent",
-        "dormant": "one attempt to wake them with their favourites, then let go",
-        "high": "the best service, and first in line when budgets are short",
-        "middle": "room to grow: recommend and bundle",
-        "low": "automated and cheap contacts only",
-        "save first": "act now: they are worth it, and likelier to leave than to stay",
-        "let go": "no spending: likely to leave, and little is at stake",
-        "keep": "keep them content; no discounts, they are likely to stay",
-        "grow": "recommend and bundle to raise what they spend",
-        "maintain": "automated contacts only",
+        "champions": N_("reward them and ask for reviews and referrals; no discounts, they buy anyway"),
+        "loyal": N_("offer more of what they like and a place in the loyalty programme"),
+        "potential loyalists": N_("recommend what goes with their purchases; invite them to the loyalty programme"),
+        "new": N_("welcome them, help with the first steps, and invite a second order soon"),
+        "promising": N_("make the brand known and give a small reason to come back"),
+        "need attention": N_("a limited offer on what they bought before, while they are still near"),
+        "about to sleep": N_("remind them of what is new and popular before the habit is gone"),
+        "at risk": N_("a personal message with a reason to return; ask what went wrong"),
+        "cannot lose": N_("call or write personally and win them back: they were among the best"),
+        "hibernating": N_("a cheap reminder at most; spend no more than their value at risk bears"),
+        "lost": N_("no spending beyond a cheap attempt to win them back"),
+        "growing": N_("keep what works; offer more variety and larger sizes"),
+        "mature": N_("keep them content; no discounts without a reason"),
+        "declining": N_("find out why the pace fell, and act before they fall silent"),
+        "dormant": N_("one attempt to wake them with their favourites, then let go"),
+        "high": N_("the best service, and first in line when budgets are short"),
+        "middle": N_("room to grow: recommend and bundle"),
+        "low": N_("automated and cheap contacts only"),
+        "save first": N_("act now: they are worth it, and likelier to leave than to stay"),
+        "let go": N_("no spending: likely to leave, and little is at stake"),
+        "keep": N_("keep them content; no discounts, they are likely to stay"),
+        "grow": N_("recommend and bundle to raise what they spend"),
+        "maintain": N_("automated contacts only"),
     }
 )
 

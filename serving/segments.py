@@ -12,18 +12,20 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from serving.language import N_
+
 RULES_VERSION = 1
 HIGH_SHARE, MIDDLE_SHARE = 0.2, 0.5
 AT_RISK = 0.5
 RULES = {  # in words
-    "high": "the first fifth by worth if they stay",
-    "middle": "the next three tenths",
-    "low": "the rest",
-    "save first": "likelier to leave than to stay, tier high or middle",
-    "let go": "likelier to leave than to stay, tier low",
-    "keep": "likelier to stay, tier high",
-    "grow": "likelier to stay, tier middle",
-    "maintain": "likelier to stay, tier low",
+    "high": N_("the first fifth by worth if they stay"),
+    "middle": N_("the next three tenths"),
+    "low": N_("the rest"),
+    "save first": N_("likelier to leave than to stay, tier high or middle"),
+    "let go": N_("likelier to leave than to stay, tier low"),
+    "keep": N_("likelier to stay, tier high"),
+    "grow": N_("likelier to stay, tier middle"),
+    "maintain": N_("likelier to stay, tier low"),
 }
 WORTH = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
 

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from features.sections import STAGES
+from serving.language import N_
 from serving.movement import NOT_YET
 from serving.segmentation import Segmentation
 from serving.wording import Forms, share
 
 TITLES = {
-    "rfm_group": "RFM groups",
-    "stage": "lifecycle",
-    "micro_segment": "micro-segments",
-    "tier": "value tiers",
-    "segment": "segments by risk and tier",
+    "rfm_group": N_("RFM groups"),
+    "stage": N_("lifecycle"),
+    "micro_segment": N_("micro-segments"),
+    "tier": N_("value tiers"),
+    "segment": N_("segments by risk and tier"),
 }
 STORIES = ("rfm_group", "stage", "micro_segment")  # of which cards are printed; segments.json has all
 PREFERRED, TOP = "_preferred", 3

@@ -17,17 +17,18 @@ import pyarrow as pa
 from scipy.stats import norm
 
 from features.sections import STAGES
+from serving.language import N_
 
 VERSION = 1
 NEW, GROWING, MATURE, DECLINING, DORMANT, LOST = range(len(STAGES))
 ABSENT = -1
 RULES = (  # of each stage, in words
-    "a first order within one horizon",
-    "clearly more orders in the last window than in the one before",
-    "as many orders as before",
-    "clearly fewer orders than before, or silent for over 1.5 times the usual gap",
-    "silent for over 3 times the usual gap (and a horizon)",
-    "was a customer at an earlier cutoff, and is no more",
+    N_("a first order within one horizon"),
+    N_("clearly more orders in the last window than in the one before"),
+    N_("as many orders as before"),
+    N_("clearly fewer orders than before, or silent for over 1.5 times the usual gap"),
+    N_("silent for over 3 times the usual gap (and a horizon)"),
+    N_("was a customer at an earlier cutoff, and is no more"),
 )
 
 

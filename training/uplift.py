@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -14,13 +15,14 @@ from features import trials
 from features.config import Config
 from features.files import folder_in_place
 from features.trials import Trials
-from training import aliases, tracking, uplift_registry
+from training import aliases, tracking, uplift_ahead, uplift_registry
 from training.code import environment
 from training.effects import Estimated, Judged, estimate, figures
 from training.overlap import Overlap, overlap, with_propensities
 from training.record import open_config
 from training.registry import Registered
 from training.trial import Trial, make_trial
+from training.uplift_ahead import Lead
 
 RETURN, VALUE = "return", "value"
 UNITS = {RETURN: (100.0, " points"), VALUE: (1.0, "")}
@@ -39,6 +41,7 @@ class Trained:
         overlap: How alike the arms were.
         left_out: How many contacts did not count, by the reason.
         arms: Customers of each arm, counted once each round, and the mean of each outcome.
+        leads: How it did on later rounds, and beside the champion before it.
         version: As registered.
         reasons: Why it is not champion; empty where it is.
         folder: Its figures and texts.
@@ -49,6 +52,7 @@ class Trained:
     overlap: Overlap
     left_out: dict[str, int]
     arms: pd.DataFrame
+    leads: tuple[Lead, ...]
     version: Registered
     reasons: tuple[str, ...]
     folder: Path
@@ -82,13 +86,16 @@ def train(config: Config) -> Trained:
         trial, seed=seed, folds=folds, resamples=config.training.bootstrap, name=config.name, proportional=(VALUE,)
     )
     made = replace(made, bundle=replace(made.bundle, task=_task(found), facts=_facts(found, trial, config)))
-    folder = _keep(made, alike, found, trial, config)
-    version = uplift_registry.log(made.bundle, folder, _figures(made), found.rows, config)
-    reasons = tuple(refusals(made))
+    leads = _leads(made, found, trial, config)
+    folder = _keep(made, alike, leads, found, trial, config)
+    version = uplift_registry.log(
+        made.bundle, folder, _figures(made) | _ahead(leads, made.bundle.actions), found.rows, config
+    )
+    reasons = (*refusals(made), *behind(leads))
     if not reasons and not version.champion:
         aliases.crown(config, {"uplift": version.version})
         version = replace(version, champion=True)
-    return Trained(made, alike, dict(found.left_out), _arms(trial), version, reasons, folder, found.end)
+    return Trained(made, alike, dict(found.left_out), _arms(trial), leads, version, reasons, folder, found.end)
 
 
 def trial_of(found: Trials, config: Config) -> Trial:
@@ -125,12 +132,17 @@ def refusals(made: Estimated) -> list[str]:
     return found
 
 
+def behind(leads: Sequence[Lead]) -> list[str]:
+    """Where the model is clearly farther from what came than another that could be had."""
+    return [f"{one.action}, {one.outcome}: {one.describe()}" for one in leads if one.worse]
+
+
 def describe(trained: Trained) -> str:
     """What was found, as text for a terminal."""
-    return report(trained.estimated, trained.overlap, trained.left_out, trained.arms)
+    return report(trained.estimated, trained.overlap, trained.left_out, trained.arms, trained.leads)
 
 
-def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.DataFrame) -> str:
+def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.DataFrame, leads: Sequence[Lead]) -> str:
     """The same, from its parts."""
     lines = [WARNING, ""] if made.bundle.source == "observational" else []
     if plans := made.bundle.facts.get("plans"):
@@ -141,6 +153,8 @@ def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.D
     lines += ["", alike.describe()]
     for one in made.judged:
         lines += ["", *_told(one)]
+        mine = [lead for lead in leads if (lead.outcome, lead.action) == (one.outcome, one.action)]
+        lines += [f"  {_way(lead)}: {lead.describe()}" for lead in mine]
     return "\n".join(lines)
 
 
@@ -156,9 +170,13 @@ def refusal(trained: Trained) -> str:
     """Why the model is not champion, and how to make it so by hand."""
     reasons = "\n".join(f"  - {reason}" for reason in trained.reasons)
     return (
-        f"{trained.version.label} stays challenger, because it is worse than no model:\n{reasons}\n"
+        f"{trained.version.label} stays challenger: it is worse than no model, or than the one before:\n{reasons}\n"
         "make it champion all the same: `regulars promote uplift`"
     )
+
+
+def _way(lead: Lead) -> str:
+    return "learned from earlier rounds alone" if lead.against == uplift_ahead.AVERAGE else "beside the champion"
 
 
 def _told(one: Judged) -> list[str]:
@@ -183,6 +201,35 @@ def _told(one: Judged) -> list[str]:
 def _thousand(one: Judged) -> str:
     found = one.qini
     return f"{found.value * 1000:,.4g} ({found.low * 1000:,.4g} to {found.high * 1000:,.4g})"
+
+
+def _leads(made: Estimated, found: Trials, trial: Trial, config: Config) -> tuple[Lead, ...]:
+    """Forward in time, and beside the champion, where there is one that foresees the same."""
+    cutoffs = found.rows["cutoff"].to_numpy().astype("datetime64[D]")
+    leads = uplift_ahead.forward(
+        trial, cutoffs, made.judged, found.task.horizon.days,
+        seed=config.training.seed, folds=config.uplift.folds, money=VALUE,
+    )  # fmt: skip
+    before = uplift_registry.champion(config)
+    if before is None or not uplift_ahead.comparable(before[0], made):
+        return leads
+    bundle, version = before
+    return (
+        *leads,
+        *uplift_ahead.against_champion(
+            trial, found.rows, cutoffs, made.judged, bundle, f"the champion {version.label}"
+        ),
+    )
+
+
+def _ahead(leads: Sequence[Lead], actions: Sequence[str]) -> dict[str, float]:
+    """Leads by name, as MLflow takes them."""
+    found: dict[str, float] = {}
+    for one in leads:
+        other = "average" if one.against == uplift_ahead.AVERAGE else "champion"
+        key = f"{one.outcome}.{actions.index(one.action) + 1}.ahead_of_{other}"
+        found |= {key: one.lead.value, f"{key}_low": one.lead.low, f"{key}_high": one.lead.high}
+    return found
 
 
 def _arms(trial: Trial) -> pd.DataFrame:
@@ -225,7 +272,7 @@ def _figures(made: Estimated) -> dict[str, float]:
     return found
 
 
-def _keep(made: Estimated, alike: Overlap, found: Trials, trial: Trial, config: Config) -> Path:
+def _keep(made: Estimated, alike: Overlap, leads: Sequence[Lead], found: Trials, trial: Trial, config: Config) -> Path:
     """Writes the model's text and its figures into OUTPUT/uplift/learned; returns the folder."""
     folder = config.output / "uplift" / "learned"
     with folder_in_place(folder) as beside:
@@ -237,7 +284,7 @@ def _keep(made: Estimated, alike: Overlap, found: Trials, trial: Trial, config: 
             tables = [getattr(one, name).assign(outcome=one.outcome, action=one.action) for one in made.judged]
             pd.concat(tables).to_csv(run / f"{name}.csv", index=False)
         alike.balance.to_csv(run / "balance.csv", index=False)
-        text = report(made, alike, dict(found.left_out), _arms(trial))
+        text = report(made, alike, dict(found.left_out), _arms(trial), leads)
         (run / "uplift.txt").write_text(text + "\n", encoding="utf-8")
         for name, values in (("config", open_config(config)), ("environment", environment())):
             text = json.dumps(values, indent=1, sort_keys=True, default=str)

@@ -10,11 +10,16 @@ import pytest
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+from features.rfm import RULES
+from features.sections import SEGMENTS, STAGES, TIERS
 from serving.language import LOCALE, installed, language
 
 ROOM = LOCALE.parent
 KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
 OTHERS = sorted(set(installed()) - {"en"})
+LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.lifecycle`
+OF_A_COLUMN = ("measured", "observational", "new within a horizon", "established", "unknown")
+NAMES = {*STAGES, *TIERS, *SEGMENTS, *RULES, *LIFECYCLE, *OF_A_COLUMN}  # said from columns of tables, not from the code
 
 
 def extracted() -> dict[str, str]:
@@ -55,9 +60,15 @@ def test_every_message_is_translated_with_the_same_slots(code: str) -> None:
 
 @pytest.mark.parametrize("code", OTHERS)
 def test_no_translation_is_of_a_message_that_nobody_says(code: str) -> None:
-    said = extracted()
+    said = extracted().keys() | NAMES
     left = {message for message in translations(code, skip=("phrases.po", "common.po")) if message not in said}
     assert not left, sorted(left)
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_name_of_a_column_is_translated(code: str) -> None:
+    tr = language(code)
+    assert {name for name in NAMES if tr(name) == name} == set()
 
 
 def test_a_message_without_a_translation_is_said_in_english() -> None:
