@@ -121,5 +121,6 @@ def _group(site: Site, at: Scored, name: str) -> dict[str, Any]:
     places = {known: place for place, known in enumerate(ORDER[name])}
     rows.sort(key=lambda row: (places.get(row["name"], len(places)), row["name"]))
     for row in rows:
-        row["meaning"] = site.tr(MEANINGS[row["name"]]) if row["name"] in MEANINGS else ""
+        meaning = MEANINGS.get(row["name"])
+        row["meaning"] = site.tr(meaning) if meaning else ""
     return {"by": name, "title": site.tr(TITLES[name]), "rows": rows}
