@@ -44,13 +44,22 @@ View = Callable[[Site, Request], Response]
 
 @dataclass(frozen=True)
 class Context:
-    """What the templates of a cutoff's pages share: the cutoff, how money is written, and whether there is any."""
+    """What the templates of a cutoff's pages share.
+
+    Attributes:
+        at: The cutoff.
+        form: How money is written, and `money` whether there is any.
+        days: Of the horizon.
+        words: What leaving is called.
+        interval: The probability with which ranges hold.
+    """
 
     at: Scored
     form: Any
     money: bool
     days: int
     words: Any
+    interval: float
 
 
 def application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
@@ -152,7 +161,14 @@ def _context(site: Site, request: Request) -> Context:
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days
     said = words(str(task.get("churn", given.churn)), days, active)
-    return Context(at, forms(site, at), has_money(site, at), days, said)
+    return Context(
+        at,
+        forms(site, at),
+        has_money(site, at),
+        days,
+        said,
+        float(at.manifest.get("interval", site.config.serving.interval)),
+    )
 
 
 def _overview(site: Site, request: Request) -> Response:

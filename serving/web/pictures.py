@@ -8,6 +8,7 @@ forbid them. What colour says is said by shape, place or words too; every pictur
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -44,7 +45,8 @@ class Flow:
 
 def shared(draw: Callable[[], str]) -> Markup:
     """A chart of the report, with its styles as attributes; drawn by one thread at a time."""
-    with _DRAWING:
+    with _DRAWING, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a page's letters are the browser's
         svg = draw()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' style="([^"]*)"', lambda found: _attributes(found[1]), svg)
