@@ -113,7 +113,7 @@ def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, meth
     path, _, query = address.partition("?")
     given = {"host": "localhost", **(headers or {})}
     scope: dict[str, Any] = {
-        "type": "http", "http_version": "1.1", "method": method, "path": unquote(path), "raw_path": path.encode(),
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": method, "path": unquote(path), "raw_path": path.encode(),
         "query_string": query.encode(), "root_path": "", "scheme": "http", "server": ("localhost", 80),
         "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
     }  # fmt: skip

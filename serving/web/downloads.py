@@ -6,6 +6,7 @@ workbook is made at a time: of a million customers it takes a minute or two.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -41,7 +42,7 @@ def csv(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[bytes]:
 
 
 def xlsx(site: Site, at: Scored, asked: Wanted, money: bool, customers: int) -> Path:
-    """The list as a workbook in a private temporary file, which the caller removes.
+    """The list as a workbook in a private temporary folder of its own, which the caller discards.
 
     Raises:
         NotHere: It has more rows than a sheet of Excel holds.
@@ -52,14 +53,20 @@ def xlsx(site: Site, at: Scored, asked: Wanted, money: bool, customers: int) -> 
             n=f"{customers:,}", most=f"{EXCEL_ROWS:,}",
         )  # fmt: skip
         raise NotHere(said, status=413)
-    with _ONE_WORKBOOK, tempfile.NamedTemporaryFile(prefix="regulars-", suffix=".xlsx", delete=False) as file:
-        place = Path(file.name)
-        try:
-            _write(place, _batches(site, at, asked, money), [name for name in COLUMNS if name in at.columns])
-        except BaseException:
-            place.unlink(missing_ok=True)
-            raise
-    return place
+    folder = Path(tempfile.mkdtemp(prefix="regulars-"))
+    try:
+        with _ONE_WORKBOOK:
+            names = [name for name in COLUMNS if name in at.columns]
+            _write(folder / "customers.xlsx", _batches(site, at, asked, money), names)
+    except BaseException:
+        discard(folder / "customers.xlsx")
+        raise
+    return folder / "customers.xlsx"
+
+
+def discard(place: Path) -> None:
+    """Removes a workbook with the folder that was made for it."""
+    shutil.rmtree(place.parent)
 
 
 def _batches(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[pa.RecordBatch]:
@@ -86,7 +93,9 @@ def _write(place: Path, batches: Iterator[pa.RecordBatch], names: Sequence[str])
         "strings_to_urls": False,
         "strings_to_numbers": False,
     }
-    book = xlsxwriter.Workbook(str(place), {**options, "default_date_format": "yyyy-mm-dd"})
+    book = xlsxwriter.Workbook(
+        str(place), {**options, "default_date_format": "yyyy-mm-dd", "tmpdir": str(place.parent)}
+    )
     sheet = book.add_worksheet("customers")
     sheet.freeze_panes(1, 1)
     sheet.set_column(0, 0, 18)

@@ -210,7 +210,7 @@ def _xlsx(site: Site, request: Request) -> Response:
         return Response(media_type=XLSX, headers=_saved(context.at, "xlsx"))
     place = downloads.xlsx(site, context.at, asked, context.money, total)
     return FileResponse(
-        place, media_type=XLSX, headers=_saved(context.at, "xlsx"), background=BackgroundTask(place.unlink)
+        place, media_type=XLSX, headers=_saved(context.at, "xlsx"), background=BackgroundTask(downloads.discard, place)
     )
 
 
