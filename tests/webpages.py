@@ -62,14 +62,25 @@ MODELS = {
     kind: {"label": f"shop-{kind}/1", "digest": "d1", "run_id": "r1", "task": TASK} for kind in ("churn", "value")
 }
 DRIVERS = [
-    {"feature": "recency_days", "phrase": "days since the last order", "family": "silence", "strength": 0.1,
-     "direction": 0.9},
+    {
+        "feature": "recency_days",
+        "phrase": "days since the last order",
+        "family": "silence",
+        "strength": 0.1,
+        "direction": 0.9,
+    },
     {"feature": "orders", "phrase": "orders <so far>", "family": "orders", "strength": 0.05, "direction": -0.8},
-]  # fmt: skip
+]
 ALERT = {
-    "id": "a1", "severity": "critical", "title": "Risk moved <i>", "text": "the mean risk rose", "since": "2024-02-01",
-    "action": "retrain", "todo": "train again", "segment": "keep",
-}  # fmt: skip
+    "id": "a1",
+    "severity": "critical",
+    "title": "Risk moved <i>",
+    "text": "the mean risk rose",
+    "since": "2024-02-01",
+    "action": "retrain",
+    "todo": "train again",
+    "segment": "keep",
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,7 @@ class Answer:
 
 
 def make_pages(folder: Path) -> Config:
-    """A business of 300 customers: two scored cutoffs, groups, effects, a plan that was measured, monitoring, a card."""
+    """A business of 300 customers: two scored cutoffs, groups, effects, a measured plan, monitoring, a card."""
     config = make_ended(folder).config
     (folder / "regulars.toml").write_text(TOML.format(language="en"), encoding="utf-8")
     measure(config, str(CUTOFF))
@@ -113,10 +124,18 @@ def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, meth
     path, _, query = address.partition("?")
     given = {"host": "localhost", **(headers or {})}
     scope: dict[str, Any] = {
-        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": method, "path": unquote(path), "raw_path": path.encode(),
-        "query_string": query.encode(), "root_path": "", "scheme": "http", "server": ("localhost", 80),
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "scheme": "http",
+        "server": ("localhost", 80),
         "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
-    }  # fmt: skip
+    }
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -154,10 +173,16 @@ def _score(output: Path, day: date, shift: float) -> None:
     half = len(rows) // 2
     parts = [_written(place, n, pa.Table.from_pylist(r, schema)) for n, r in enumerate((rows[:half], rows[half:]))]
     told: dict[str, Any] = {
-        "cutoff": str(day), "customers": len(rows), "parts": parts, "data_fingerprint": "d", "interval": 0.8,
-        "bases": {"churn": 0.5, "value": 10.0}, "models": MODELS, "run": f"run {day}",
+        "cutoff": str(day),
+        "customers": len(rows),
+        "parts": parts,
+        "data_fingerprint": "d",
+        "interval": 0.8,
+        "bases": {"churn": 0.5, "value": 10.0},
+        "models": MODELS,
+        "run": f"run {day}",
         "drivers": {"churn": DRIVERS, "value": DRIVERS},
-    }  # fmt: skip
+    }
     if day == CUTOFF:
         told["contributions"] = {"churn": _contributions(output, day, (rows[:half], rows[half:]))}
     (place / "_manifest.json").write_text(json.dumps(told), encoding="utf-8")
@@ -170,11 +195,14 @@ def _contributions(output: Path, day: date, halves: Any) -> list[dict[str, Any]]
     for number, rows in enumerate(halves):
         made = [
             {
-                "customer_id": row["customer_id"], "base": 0.5, "recency_days": row["churn_probability"] - 0.49,
-                "orders": -0.01, "total": row["churn_probability"],
+                "customer_id": row["customer_id"],
+                "base": 0.5,
+                "recency_days": row["churn_probability"] - 0.49,
+                "orders": -0.01,
+                "total": row["churn_probability"],
             }
             for row in rows
-        ]  # fmt: skip
+        ]
         told.append(_written(place, number, pa.Table.from_pylist(made)))
     return told
 
@@ -192,28 +220,53 @@ def _beside(output: Path) -> None:
     ids = pq.read_table(output / "plans" / f"cutoff={CUTOFF}" / "retention" / "plan.parquet")["customer_id"].to_pylist()
     groups = [
         {
-            "customer_id": name, "r": 1 + n % 5, "f": 1, "m": None, "rfm_group": ("champions", "lost")[n % 2],
-            "stage": "mature", "micro_segment": "m", "stage_since": CUTOFF, "category_preferred": "toys",
+            "customer_id": name,
+            "r": 1 + n % 5,
+            "f": 1,
+            "m": None,
+            "rfm_group": ("champions", "lost")[n % 2],
+            "stage": "mature",
+            "micro_segment": "m",
+            "stage_since": CUTOFF,
+            "category_preferred": "toys",
             "category_preferred_share": 0.8,
         }
         for n, name in enumerate(ids)
-    ]  # fmt: skip
+    ]
     pq.write_table(pa.Table.from_pylist(groups), place / "customers.parquet")
     card = {
-        "segmentation": "rfm_group", "customers": 150, "share": 0.5, "churn_probability": 0.4, "value": 100.0,
-        "value_low": 90.0, "value_high": 110.0, "value_at_risk": 20.0, "left_share": 0.2, "left_low": 0.1,
-        "left_high": 0.3, "rule": "r 5", "sets_apart": ["orders: 9 against 2"], "treatment": "thank them",
-    }  # fmt: skip
+        "segmentation": "rfm_group",
+        "customers": 150,
+        "share": 0.5,
+        "churn_probability": 0.4,
+        "value": 100.0,
+        "value_low": 90.0,
+        "value_high": 110.0,
+        "value_at_risk": 20.0,
+        "left_share": 0.2,
+        "left_low": 0.1,
+        "left_high": 0.3,
+        "rule": "r 5",
+        "sets_apart": ["orders: 9 against 2"],
+        "treatment": "thank them",
+    }
     cards = [{**card, "segment": "champions"}, {**card, "segment": "lost", "sets_apart": None}]
     pq.write_table(pa.Table.from_pylist(cards), place / "segments.parquet")
     moves = [("champions", "champions", 100), ("champions", "lost", 50), ("lost", "champions", 30)]
     told = [
         {
-            "segmentation": "rfm_group", "from_cutoff": EARLIER, "to_cutoff": CUTOFF, "from_segment": a,
-            "to_segment": b, "customers": n, "share": n / 150, "share_low": 0.1, "share_high": 0.9,
+            "segmentation": "rfm_group",
+            "from_cutoff": EARLIER,
+            "to_cutoff": CUTOFF,
+            "from_segment": a,
+            "to_segment": b,
+            "customers": n,
+            "share": n / 150,
+            "share_low": 0.1,
+            "share_high": 0.9,
         }
         for a, b, n in moves
-    ]  # fmt: skip
+    ]
     pq.write_table(pa.Table.from_pylist(told, movement.SCHEMA), place / "transitions.parquet")
     rule = {
         "customer_id": ids[10],
@@ -242,11 +295,21 @@ def _watched(output: Path) -> None:
     place.mkdir(parents=True)
     figures = {"metric": "auc", "segment": None, "estimated": 0.8, "estimated_low": 0.7, "estimated_high": 0.9}
     found = {
-        "cutoff": str(CUTOFF), "language": "en", "alerts": [{**ALERT, "severity": "info", "title": "later"}, ALERT],
+        "cutoff": str(CUTOFF),
+        "language": "en",
+        "alerts": [{**ALERT, "severity": "info", "title": "later"}, ALERT],
         "data": [{"name": "rows", "value": 1000, "low": 900, "high": None, "ok": True, "note": ""}],
         "drift": [
-            {"what": "feature", "name": "recency_days", "phrase": "days since the last order", "psi": 0.3,
-             "noise": 0.05, "distance": 0.1, "reference": "2024-01-01", "moved": True}
+            {
+                "what": "feature",
+                "name": "recency_days",
+                "phrase": "days since the last order",
+                "psi": 0.3,
+                "noise": 0.05,
+                "distance": 0.1,
+                "reference": "2024-01-01",
+                "moved": True,
+            }
         ],
         "performance": [
             {**figures, "cutoff": str(EARLIER), "realised": 0.82, "realised_low": 0.8, "realised_high": 0.84},
@@ -256,7 +319,7 @@ def _watched(output: Path) -> None:
         "segments": [
             {"segment": "keep", "customers": 100, "churn": 0.3, "value": 9.0, "churn_before": 0.2, "value_before": 8.0}
         ],
-    }  # fmt: skip
+    }
     (place / "monitor.json").write_text(json.dumps(found), encoding="utf-8")
     (output / "runs").mkdir()
     steps = [{"name": "check", "state": "done", "seconds": 1.0, "note": ""}, {"name": "score", "state": "failed"}]

@@ -73,7 +73,7 @@ def application(site: Site, hosts: Collection[str], wide: bool = False, token: s
     """
     views: dict[str, View] = {
         "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
-        "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/history": _history,
+        "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/reasons": _reasons, "/customer/history": _history,
         "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/experiments": _experiments,
         "/monitoring": _monitoring, "/models": _models,
     }  # fmt: skip
@@ -228,6 +228,11 @@ def _who(site: Site, request: Request) -> str:
 def _customer(site: Site, request: Request) -> Response:
     context, who = _context(site, request), _who(site, request)
     return _page(site, request, "customer.html.j2", context=context, **person.person(site, context.at, who))
+
+
+def _reasons(site: Site, request: Request) -> Response:
+    context, who = _context(site, request), _who(site, request)
+    return _page(site, request, "reasons.html.j2", context=context, waterfalls=person.reasons(site, context.at, who))
 
 
 def _history(site: Site, request: Request) -> Response:

@@ -45,13 +45,26 @@ def person(site: Site, at: Scored, customer: str) -> dict[str, Any]:
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
-        "waterfalls": list(_waterfalls(site, at, row, form, money)),
+        "waterfalls": list(_waterfalls(site, at, row, False)),
+        "whole": bool(at.manifest.get("contributions")),
         "past": _past(site, customer, form, money),
         "groups": _beside(site, at, "segments", "customers.parquet", customer),
         "next": _beside(site, at, "segments", "next_kind.parquet", customer),
         "effects": _beside(site, at, "uplift", "effects.parquet", customer),
         "plans": _plans(site, at, customer),
     }
+
+
+def reasons(site: Site, at: Scored, customer: str) -> list[dict[str, Any]]:
+    """The waterfalls with every feature's contribution, where they were written: of 200 columns, a moment's work.
+
+    Raises:
+        NotHere: The customer is not in the cohort of the cutoff.
+    """
+    row = customers.found(site, at, customer)
+    if row is None:
+        raise _absent(site, at, customer)
+    return list(_waterfalls(site, at, row, True))
 
 
 def _absent(site: Site, at: Scored, customer: str) -> NotHere:
@@ -112,23 +125,26 @@ def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"days": int(name[6:-1]), "value": row[name], "low": row.get(f"{name}_low"), "high": row.get(f"{name}_high")}
 
 
-def _waterfalls(site: Site, at: Scored, row: Mapping[str, Any], form: Forms, money: bool) -> Iterator[dict[str, Any]]:
+def _waterfalls(site: Site, at: Scored, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
     """From the base over the strongest reasons and all the rest to the shipped number; of risk, and of value."""
+    form = forms(site, at)
     kinds = [("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", share)]
-    if money:
+    if has_money(site, at):
         kinds.append(("value", "value", lambda v: form.money(v, "+"), form.money))
     for kind, column, change, number in kinds:
         base, total = at.manifest.get("bases", {}).get(kind), row[column]
         if base is None or total is None:
             continue
-        reasons, whole = _reasons(site, at, row, kind)
-        yield {"kind": kind, "steps": _steps(site, base, total, reasons, change, number), "whole": whole}
+        told, whole = _reasons(site, at, row, kind, every)
+        yield {"kind": kind, "steps": _steps(site, base, total, told, change, number), "whole": whole}
 
 
-def _reasons(site: Site, at: Scored, row: Mapping[str, Any], kind: str) -> tuple[list[tuple[str, str, float]], bool]:
+def _reasons(
+    site: Site, at: Scored, row: Mapping[str, Any], kind: str, whole: bool
+) -> tuple[list[tuple[str, str, float]], bool]:
     """Readings, phrases and contributions, the strongest first; and whether every feature's were at hand."""
     told = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
-    every = _contributions(site, at, str(row["customer_id"]), kind)
+    every = _contributions(site, at, str(row["customer_id"]), kind) if whole else None
     if every is None:
         return [(r["reading"], site.tr.phrase(r["phrase"]), r["contribution"]) for r in told.values()], False
     phrases = _phrases(site, at, kind)

@@ -26,7 +26,7 @@ from serving import app as room
 from tests.browser import chromium, needs_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "a-token-that-is-long-enough"
+TOKEN = "a-token-that-is-long-enough"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
         page.click("#list tbody a >> nth=0")
         assert first in page.inner_text("h1")
         page.wait_for_selector("#history ~ div svg")
+        page.wait_for_selector("text=orders <so far>")
         assert "this customer" in page.inner_text("#why-churn")
 
         page.click("nav >> text=Plan")
@@ -166,7 +167,8 @@ def test_a_port_in_use_is_one_message(webpages: Config) -> None:
         )
     assert found.exit_code == 2
     assert found.output.strip() == (
-        f"regulars: port {port} is in use already, perhaps by another `regulars app`; give another with --port, 0 for any"
+        f"regulars: port {port} is in use already, perhaps by another `regulars app`; "
+        "give another with --port, 0 for any"
     )
 
 
@@ -182,7 +184,7 @@ def test_opened_wider_it_makes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert room.token_of(wide=False) == ""
     made = room.token_of(wide=True)
     assert len(made) >= 40 and made != room.token_of(wide=True)
-    assert f"?token={made}" in room.addresses("0.0.0.0", 80, made)[0]
+    assert f"?token={made}" in room.addresses("0.0.0.0", 80, made)[0]  # noqa: S104
     monkeypatch.setenv(room.TOKEN, "short")
     with pytest.raises(UsageError, match="has 5 characters"):
         room.token_of(wide=True)

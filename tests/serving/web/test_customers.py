@@ -28,8 +28,11 @@ CASES: list[tuple[str, Callable[[Any], bool]]] = [
     ("value_from=5&value_to=20", lambda row: 5 <= row["value"] <= 20),
     ("q=C01", lambda row: "c01" in row["customer_id"]),
     ("q=c%251", lambda row: False),
-    ("segment=keep&risk_from=50&q=1", lambda row: row["segment"] == "keep" and row["churn_probability"] >= 0.5 and "1" in row["customer_id"]),
-]  # fmt: skip
+    (
+        "segment=keep&risk_from=50&q=1",
+        lambda row: row["segment"] == "keep" and row["churn_probability"] >= 0.5 and "1" in row["customer_id"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("query", "holds"), CASES)
@@ -49,8 +52,13 @@ def test_filters(app: Any, webpages: Config, query: str, holds: Callable[[Any], 
 
 @pytest.mark.parametrize(
     ("query", "key", "down"),
-    [("", "risk", True), ("sort=value", "value", True), ("sort=value&up=1", "value", False), ("sort=customer_id", "customer_id", False)],
-)  # fmt: skip
+    [
+        ("", "risk", True),
+        ("sort=value", "value", True),
+        ("sort=value&up=1", "value", False),
+        ("sort=customer_id", "customer_id", False),
+    ],
+)
 def test_sorting_and_paging_go_through_everybody_once(
     app: Any, webpages: Config, query: str, key: str, down: bool
 ) -> None:

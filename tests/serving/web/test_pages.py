@@ -12,10 +12,21 @@ from features.config import Config
 from tests.webpages import HOSTILE, app_of, fetch, in_language, numbers
 
 PAGES = (
-    "/", "/segments", "/segments?by=rfm_group&group=lost", "/customers", "/customer?id=c010", "/plan",
-    "/plan/at?budget=20", "/experiments", "/monitoring", "/models", "/customer/history?id=c010",
-    "/?cutoff=2024-02-01", "/customers?by=rfm_group&group=champions",
-)  # fmt: skip
+    "/",
+    "/segments",
+    "/segments?by=rfm_group&group=lost",
+    "/customers",
+    "/customer?id=c010",
+    "/plan",
+    "/plan/at?budget=20",
+    "/experiments",
+    "/monitoring",
+    "/models",
+    "/customer/history?id=c010",
+    "/customer/reasons?id=c010",
+    "/?cutoff=2024-02-01",
+    "/customers?by=rfm_group&group=champions",
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +92,16 @@ def test_a_customer_of_another_cutoff_is_found_there(app: Any) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "/customers?risk_from=x", "/customers?sort=customer_id;DROP", "/customers?by=x&group=y", "/customers?risk_to=nan",
-        "/customer/what-if?id=c010&below=200", "/plan?budget=-1", "/plan?budget=inf", "/segments?by=../x",
+        "/customers?risk_from=x",
+        "/customers?sort=customer_id;DROP",
+        "/customers?by=x&group=y",
+        "/customers?risk_to=nan",
+        "/customer/what-if?id=c010&below=200",
+        "/plan?budget=-1",
+        "/plan?budget=inf",
+        "/segments?by=../x",
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_asked_is_said(app: Any, address: str) -> None:
     answer = fetch(app, address)
     assert answer.status == 400 and 'id="missing"' in answer.text
