@@ -129,15 +129,14 @@ def reasons(n: int, rng: np.random.Generator) -> pa.Array:
 
 def contributions(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
     """Those of every feature to risk and value at the newest cutoff."""
-    for kind in ("churn", "value"):
-        folder = output / "contributions" / kind / f"cutoff={CUTOFFS[-1]}"
-        folder.mkdir(parents=True)
-        for number, start in enumerate(range(0, len(ids), CHUNK)):
-            some = ids.slice(start, CHUNK)
-            columns = {f"f{i}": rng.normal(0, 0.01, len(some)) for i in range(FEATURES)}
-            pq.write_table(
-                pa.table({"customer_id": some, **columns}), folder / f"part-{number:05d}.parquet", compression="zstd"
-            )
+    folder = output / "contributions" / "churn" / f"cutoff={CUTOFFS[-1]}"
+    folder.mkdir(parents=True)
+    for number, start in enumerate(range(0, len(ids), CHUNK)):
+        some = ids.slice(start, CHUNK)
+        columns = {f"f{i}": rng.normal(0, 0.01, len(some)) for i in range(FEATURES)}
+        table = pa.table({"customer_id": some, **columns})
+        pq.write_table(table, folder / f"part-{number:05d}.parquet", compression="zstd")
+    (output / "contributions" / "value").symlink_to(folder.parent)
 
 
 def groups(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:

@@ -117,12 +117,10 @@ def lines(alt: str, days: Sequence[date], drawn: Sequence[Line], say: Callable[[
 
     across = _days(days)
     body = _grid(ticks, down, say)
-    every = max(-(-len(days) // 8), 1)
+    every = max(-(-len(days) // 6), 1)
     for number, day in enumerate(days):
         if (len(days) - 1 - number) % every == 0:
-            body.append(
-                _text(across(day), base + 18, str(day), "tick", "end" if number and day == days[-1] else "middle")
-            )
+            body.append(_text(across(day), base + 18, str(day), "tick", "middle"))
     for line in drawn:
         body += _one_line(line, days, across, down)
     return _svg(body, height, alt)
