@@ -7,14 +7,18 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Thread
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from features.config import Config
 from features.errors import UsageError
+
+if TYPE_CHECKING:
+    from serving.web.store import Site
 
 NEEDED = ("starlette", "uvicorn", "xlsxwriter")
 TOKEN = "REGULARS_TOKEN"  # noqa: S105 (the variable's name)
@@ -54,15 +58,20 @@ def serve(
             app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="off",
             timeout_graceful_shutdown=ENDING, ws="none",
         )  # fmt: skip
-        Thread(target=_warm, daemon=True).start()
+        Thread(target=_warm, args=(site,), daemon=True).start()
         try:
             uvicorn.Server(settings).run(sockets=[door])
         except KeyboardInterrupt:
             say("ended")
 
 
-def _warm() -> None:
-    """Imports what takes seconds before somebody clicks on what needs it."""
+def _warm(site: Site) -> None:
+    """Counts and draws the first page, and imports what takes seconds, before somebody asks for it."""
+    from serving.web.overview import overview
+    from serving.web.store import NotHere, scored
+
+    with suppress(NotHere):  # the page itself says so
+        overview(site, scored(site))
     import_module("serving.web.asking")
 
 

@@ -31,9 +31,12 @@ MEANINGS = {
     "grow": N_("likelier to stay, tier middle"),
     "maintain": N_("likelier to stay, tier low"),
 }
-SUMS = (
-    "count(*) AS customers, coalesce(sum(churn_probability), 0) AS leaving, avg(churn_probability) AS risk, "
-    "coalesce(sum(value), 0) AS value, coalesce(sum(value_at_risk), 0) AS value_at_risk"
+ADDED = ("customers", "at_risk", "leaving", "value", "value_at_risk")
+CELLS = (
+    "SELECT segment, tier, lifecycle, least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers, "
+    "count(*) FILTER (churn_probability >= ?) AS at_risk, sum(churn_probability) AS leaving, "
+    "coalesce(sum(value), 0) AS value, coalesce(sum(value_at_risk), 0) AS value_at_risk "
+    f"FROM {ROWS} GROUP BY ALL ORDER BY ALL"
 )
 
 
@@ -44,15 +47,21 @@ def overview(site: Site, at: Scored) -> dict[str, Any]:
 
 def _overview(site: Site, at: Scored) -> dict[str, Any]:
     form, money = forms(site, at), has_money(site, at)
-    sql = f"SELECT {SUMS}, count(*) FILTER (churn_probability >= ?) AS at_risk FROM {ROWS}"
-    top = site.one(sql, [segments.AT_RISK, at.files])
+    cells = site.ask(CELLS, [segments.AT_RISK, at.files]).to_pylist()  # one scan; there are some hundred of them
+    top = _sum(cells)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
         "top": top,
-        "spread": _spread(site, at),
+        "spread": _spread(site, cells),
         "drivers": _drivers(at, form, site.tr),
-        "groups": [_group(site, at, name) for name in NAMED],
+        "groups": [_group(site, cells, name) for name in NAMED],
     }
+
+
+def _sum(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts and sums of some cells, and their mean risk."""
+    found: dict[str, Any] = {name: sum(cell[name] for cell in cells) for name in ADDED}
+    return {**found, "risk": found["leaving"] / max(found["customers"], 1)}
 
 
 def _interval(site: Site, at: Scored) -> tuple[float, float] | tuple[None, None]:
@@ -62,11 +71,9 @@ def _interval(site: Site, at: Scored) -> tuple[float, float] | tuple[None, None]
     return total(churn, value, at_risk, spread_from(at.manifest.get("spread")))
 
 
-def _spread(site: Site, at: Scored) -> Markup:
+def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
     """Customers by tenths of risk."""
-    sql = f"SELECT least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers FROM {ROWS} GROUP BY 1"
-    found = {row["step"]: row["customers"] for row in site.ask(sql, [at.files]).to_pylist()}
-    counts = [found.get(step, 0) for step in range(10)]
+    counts = [sum(cell["customers"] for cell in cells if cell["step"] == step) for step in range(10)]
     labels = [f"{low}–{low + 10}%" for low in range(0, 100, 10)]
     told = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
     alt = site.tr("Customers by risk of leaving. {told}.", told=told)
@@ -114,13 +121,13 @@ def _bar(row: Mapping[str, Any], kind: str, form: Forms, tr: Language) -> charts
     return charts.Bar(phrase, size, note, "solid" if way > 0 else "hatched")
 
 
-def _group(site: Site, at: Scored, name: str) -> dict[str, Any]:
+def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     """Sizes and sums of what a column of the scores tells apart, in the order of the rules."""
-    sql = f"SELECT {name} AS name, {SUMS} FROM {ROWS} GROUP BY 1"
-    rows = [row for row in site.ask(sql, [at.files]).to_pylist() if row["name"] is not None]
     places = {known: place for place, known in enumerate(ORDER[name])}
-    rows.sort(key=lambda row: (places.get(row["name"], len(places)), row["name"]))
-    for row in rows:
-        meaning = MEANINGS.get(row["name"])
-        row["meaning"] = site.tr(meaning) if meaning else ""
+    there = {cell[name] for cell in cells} - {None}
+    rows = []
+    for group in sorted(there, key=lambda known: (places.get(known, len(places)), known)):
+        meaning = MEANINGS.get(group)
+        told = {"name": group, "meaning": site.tr(meaning) if meaning else ""}
+        rows.append({**told, **_sum([cell for cell in cells if cell[name] == group])})
     return {"by": name, "title": site.tr(TITLES[name]), "rows": rows}
