@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
 import warnings
@@ -294,6 +296,28 @@ def measure(path: str, plan: str, other_log: bool) -> None:
 @cli.command()
 @click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
 @click.pass_obj
+def monitor(path: str, cutoff: date | None) -> None:
+    """Look whether all is as it was: data, drift, performance, segments; exit 1 while any alert is open.
+
+    New alerts go to stdout, one JSON object a line, and wherever [monitor] delivers them; the summary goes to stderr.
+    """
+    from serving.monitor import monitor as run
+    from serving.monitor_words import describe
+
+    found = run(load(path), cutoff)
+    for alert in found.new:
+        click.echo(json.dumps(alert.to_dict(), ensure_ascii=False))
+    click.echo(describe(found), err=True)
+    click.echo(f"\nwritten: {found.folder / 'monitor.json'}", err=True)
+    for problem in found.undelivered:
+        click.echo(f"NOT DELIVERED: {problem}", err=True)
+    if found.alerts:
+        raise RefusedError(f"{len(found.alerts)} alert(s) open, {len(found.new)} of them new")
+
+
+@cli.command()
+@click.option("--cutoff", type=_Day(), help="A scored cutoff; the newest where not given.")
+@click.pass_obj
 def report(path: str, cutoff: date | None) -> None:
     """Write the page for analysts."""
     from serving.report import write
@@ -312,6 +336,21 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     from serving.app import serve
 
     serve(load(path), host, port, also, click.echo)
+
+
+@cli.command()
+@click.argument("customer")
+@click.option("--yes", is_flag=True, help="Do it; without this only what would be done is said.")
+@click.pass_obj
+def forget(path: str, customer: str, yes: bool) -> None:
+    """Remove CUSTOMER from every output, and list the models that learned from them."""
+    from serving.forget import describe, forget_customer
+
+    forgot = forget_customer(load(path), customer, yes)
+    click.echo(describe(forgot))
+    if not yes:
+        raise RefusedError("nothing was removed yet: the above is what would be; run it again with --yes")
+    _closing(f"{len(forgot.places):,} files changed or removed", "regulars report", path, "done")
 
 
 @cli.command()
@@ -348,7 +387,8 @@ def _typed() -> str:
 
 
 def _settle() -> None:
-    """Keeps libraries' chatter away from people; errors of ours are messages, never tracebacks."""
+    """Makes what is written private to the user, and keeps libraries' chatter away from people."""
+    os.umask(0o077)
     for module in ("lightgbm", "mlflow", "optuna", "pydantic", "pyspark", "sklearn"):
         warnings.filterwarnings("ignore", module=rf"{module}(\.|$).*")
 

@@ -20,6 +20,7 @@ from features.sections import (
     EngineConfig,
     Events,
     FeaturesConfig,
+    PrivacyConfig,
     Section,
     SegmentsConfig,
     ServingConfig,
@@ -29,8 +30,7 @@ from features.sections import (
     TrainingConfig,
     UpliftConfig,
 )
-
-LATER = ("monitor",)
+from features.watching import MonitorConfig
 
 
 class Config(Section):
@@ -53,6 +53,8 @@ class Config(Section):
     serving: ServingConfig = ServingConfig()
     plan: PlanConfig | None = None
     segments: SegmentsConfig = SegmentsConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -171,11 +173,6 @@ def parse(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
         UsageError: A section or key is unknown, missing or has a wrong value; all of them are listed.
     """
     path = Path(path)
-    later = [key for key in LATER if key in values]
-    if later:
-        raise UsageError(
-            f"{path}: [{later[0]}] is not read by this version of regulars; remove it (nothing is ignored silently)"
-        )
     try:
         config = Config.model_validate({**values, "folder": path.resolve().parent})
     except ValidationError as problem:

@@ -6,7 +6,6 @@ those that never change are read. Personal columns are dropped before anything i
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from features.config import Config
 from features.contract import Attribute, slug
 from features.engine import Engine
 from features.errors import DataError, UsageError, sample
+from features.ids import FORGOTTEN, named
 from features.labels import is_label
 from features.sections import Customers
 from features.tables import SetAside, Side, Tables
@@ -60,7 +60,8 @@ def with_customers(tables: Tables, config: Config, engine: Engine) -> Tables:
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
     rows_read = engine.count(source)
-    stored = engine.store("customers_read", _normalise(source, section, attributes, engine))
+    rows = named(_normalise(source, section, attributes, engine), config, engine)
+    stored = engine.store("customers_read", rows)
     aside = (*set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
@@ -165,37 +166,14 @@ def _told(attribute: Facts) -> str:
 
 
 def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
-    """The source without its personal columns, before and after the query."""
-    if section.rows(SIDE).database:  # only the columns that the section names are read, and these are not personal
-        source = engine.rows(section.rows(SIDE), config.folder, section.roles(), section.ids())
-        return _checked(source, section, engine)
-    raw = engine.read(section.source, config.folder, (section.customer,))
-    source, names = _without(raw, section.personal), set(raw.columns)
-    if section.query:
-        asked = engine.query(source, section.query, SIDE)
-        source, names = _without(asked, section.personal), names | set(asked.columns)
-    for name in section.personal:
-        if name not in names:
-            near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(
-                f"[customers] personal: the source has no column {name!r}; {hint}it has {', '.join(raw.columns)}"
-            )
-    return _checked(source, section, engine)
-
-
-def _checked(source: ibis.Table, section: Customers, engine: Engine) -> ibis.Table:
-    """The source, once it is known to have rows and what the section names."""
+    """The source without its personal columns, once it is known to have rows and what the section names."""
+    source = engine.rows(section.rows(SIDE), config.folder, section.roles(), section.ids())
     need_columns(source, section, SIDE)
     if not engine.count(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     for role in (role for role in ("since", "known_at") if getattr(section, role)):
         refuse_mixed_zones(source, section, engine, role, SIDE)
     return source
-
-
-def _without(table: ibis.Table, personal: tuple[str, ...]) -> ibis.Table:
-    return table.drop(*(name for name in personal if name in table.columns))
 
 
 def _as_of_today(section: Customers) -> tuple[str, ...]:
@@ -290,7 +268,7 @@ def _malformed(engine: Engine) -> tuple[SetAside, ...]:
 def _refuse_unreadable(aside: tuple[SetAside, ...], section: Customers, rows_read: int) -> None:
     """Stops where too many rows are set aside: what is left would not stand for the whole."""
     for one in aside:
-        if one.rows > section.max_unreadable * rows_read:
+        if one.reason != FORGOTTEN and one.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(one.customers)})" if one.customers else ""
             raise DataError(
                 f"{section.source}: {one.rows:,} of {rows_read:,} rows of [customers] cannot be used: {one.reason}{ids}"

@@ -20,7 +20,7 @@ from adbc_driver_sqlite import dbapi as sqlite
 
 from features import postgres
 from features.errors import DataError, UsageError
-from features.source import Source, require_columns, require_table
+from features.source import Source, require_columns, require_personal, require_table
 
 ATTACHED = "regulars_source"
 BATCH = 100_000
@@ -66,7 +66,10 @@ def read(
         rows = _rows(source, session)
         found = session.columns(rows)
         require_columns(source.section, columns, found)
-        wanted = {name: found[name] for name in found if not columns or name in columns.values()}
+        if not source.query:
+            require_personal(source, found)
+        named = set(columns.values()) or found.keys() - set(source.personal)
+        wanted = {name: found[name] for name in found if name in named}
         yield from session.batches(rows, wanted, ids)
 
 

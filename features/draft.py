@@ -150,6 +150,7 @@ def _events(source: str, columns: list[Column]) -> tuple[dict[str, Any], list[st
     lines += _kinds([c for c in left if c.name not in (values.get("amount"), values.get("quantity"))], values)
     numbered = next((c.name for c in left if re.search(EVENT, c.words)), "")
     lines.append(f"# id = {_quote(numbered)}  # does a column number the rows? Repeats are then dropped")
+    lines.append(_personal(columns, values))
     return values, lines
 
 
@@ -197,6 +198,16 @@ def _kinds(columns: list[Column], values: dict[str, Any]) -> Iterator[str]:
     aside = f"; left out as personal, free text or constant: {_names(left)}" if left else ""
     yield f"kinds = [{_names(found[:5])}]  # what, where or how: text or codes that repeat{others}{aside}"
     yield '# known_at = ""  # does a column say when a row became known? Rows are then hidden until that day'
+
+
+def _personal(columns: list[Column], values: dict[str, Any]) -> str:
+    """Columns that are named like what is personal and play no role."""
+    taken = {*values["kinds"], *(value for value in values.values() if isinstance(value, str))}
+    found = [c for c in columns if c.has(PERSONAL) and c.name not in taken]
+    if not found:
+        return "# personal = []  # are there names, addresses, birthdays? They are then never read, not even by query"
+    values["personal"] = [c.name for c in found]
+    return f"personal = [{_names(found)}]  # named like what is personal: never read, not even by query"
 
 
 def _task(tables: Tables, engine: Engine) -> list[str]:

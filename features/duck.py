@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 
 from features import databases
 from features.config import EngineConfig
-from features.engine import first_line, quoted_name, scratch_of
+from features.engine import file_rows, first_line, quoted_name, scratch_of, text_function
 from features.errors import DataError, UsageError
 from features.inputs import find_files, kind_of, refuse_other_encodings
+from features.keyed import with_key
 from features.panes import by_window
 from features.source import Source
 from features.spans import Plan
@@ -49,7 +51,7 @@ class DuckDBEngine:
 
     def __init__(self, config: EngineConfig, folder: Path):
         self._scratch = tempfile.TemporaryDirectory(prefix="regulars-", dir=scratch_of(config, folder))
-        self.connection = ibis.duckdb.connect()
+        self.connection, self._numbers = ibis.duckdb.connect(), itertools.count(1)
         settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory}
         for key, value in settings.items():
             if value:
@@ -73,8 +75,7 @@ class DuckDBEngine:
             UsageError: The table or a column is not there, or the query is not understood.
         """
         if not source.database:
-            table = self.read(source.source, folder, ids)
-            return self.query(table, source.query, source.section) if source.query else table
+            return file_rows(self, source, folder, ids)
         name = f"read {source.section}"
         self.connection.drop_table(name, force=True)
         with closing(databases.read(source, folder, columns, ids, self.connection.con)) as batches:
@@ -258,6 +259,12 @@ class DuckDBEngine:
             self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
         except duckdb.Error as problem:
             raise _failed(f"while writing {target.name}", problem) from None
+
+    def keyed(self, text: ibis.Value, key: bytes) -> ibis.Value:
+        """Texts as their keyed hashes (`features.keyed`); the key stands in no SQL, so in no plan, log or message."""
+        name = f"keyed_{next(self._numbers)}"
+        self.connection.con.create_function(name, with_key(key), ["VARCHAR"], "VARCHAR", type="arrow")
+        return text_function(name)(text)
 
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, cast
 
 import ibis
+import ibis.expr.datatypes as dt
 import pyarrow as pa
 
 from features.config import EngineConfig
 from features.errors import UsageError
-from features.source import Source
+from features.source import Source, require_personal
 from features.spans import Plan
+
+CONVERTING = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
+VALUE = r"""'[^']*'|"[^"]*\""""
 
 
 class Engine(Protocol):
@@ -70,6 +75,9 @@ class Engine(Protocol):
     def contents(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
         """A text as `content` gives for the rows of each day in a column."""
 
+    def keyed(self, text: ibis.Value, key: bytes) -> ibis.Value:
+        """Texts as their keyed hashes (`features.keyed`); the key stands in no SQL, so in no plan, log or message."""
+
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
 
@@ -78,6 +86,28 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Gives back everything the engine took."""
+
+
+def without(table: ibis.Table, names: Sequence[str]) -> ibis.Table:
+    """A table without those of some columns that it has."""
+    return table.drop(*(name for name in names if name in table.columns))
+
+
+def file_rows(engine: Engine, source: Source, folder: Path, ids: Sequence[str]) -> ibis.Table:
+    """The rows of a section's files, its query done; what is personal is gone before the query, and after it.
+
+    Raises:
+        DataError: Nothing is there, or it cannot be read.
+        UsageError: A personal column is not there, or the query is not understood.
+    """
+    raw = engine.read(source.source, folder, ids)
+    table = without(raw, source.personal)
+    names = set(raw.columns)
+    if source.query:
+        asked = engine.query(table, source.query, source.section)
+        table, names = without(asked, source.personal), names | set(asked.columns)
+    require_personal(source, names)
+    return table
 
 
 @contextmanager
@@ -119,11 +149,26 @@ def scratch_of(config: EngineConfig, folder: Path) -> Path | None:
     return scratch
 
 
+def text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
+    """A function from text to text that an engine has under a name."""
+
+    @ibis.udf.scalar.builtin(name=name, signature=((dt.string,), dt.string))
+    def called(text):  # type: ignore[no-untyped-def]
+        """Text to text."""
+
+    return cast(Callable[[ibis.Value], ibis.Value], called)
+
+
 def quoted_name(text: str, mark: str = '"') -> str:
     """A name quoted for SQL."""
     return mark + text.replace(mark, mark * 2) + mark
 
 
 def first_line(problem: Exception) -> str:
-    """The first line of an error's message."""
-    return str(problem).strip().splitlines()[0]
+    """The first line of an error's message; where a value could not be converted, without the value.
+
+    >>> first_line(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\\nLINE 1: ..."))
+    'Conversion Error: Could not convert string (a value) to INT64'
+    """
+    line = str(problem).strip().splitlines()[0]
+    return re.sub(VALUE, "(a value)", line) if any(sign in line for sign in CONVERTING) else line

@@ -29,6 +29,10 @@ class DataError(RegularsError):
     exit_code = 3
 
 
+class EmptyError(DataError):
+    """There is no row to read (exit 3)."""
+
+
 def sample(values: Sequence[object], limit: int = 5) -> str:
     """The first few values as text for a message.
 

@@ -7,7 +7,7 @@ import glob
 import gzip
 from pathlib import Path
 
-from features.errors import DataError
+from features.errors import DataError, EmptyError
 
 KINDS_OF_FILE = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
 
@@ -43,7 +43,7 @@ def kind_of(files: list[Path], source: str) -> str:
         )
     empty = [f.name for f in files if f.stat().st_size == 0]
     if empty:
-        raise DataError(f"{source}: {empty[0]} is empty (0 bytes); expected a table with a header and rows")
+        raise EmptyError(f"{source}: {empty[0]} is empty (0 bytes); expected a table with a header and rows")
     return kinds.pop()
 
 

@@ -31,7 +31,8 @@ from features.config import Config
 from features.contract import contract, slug
 from features.customers import with_customers
 from features.engine import Engine
-from features.errors import DataError, UsageError
+from features.errors import DataError, EmptyError, UsageError
+from features.ids import named
 from features.sections import Events
 from features.sides import read_sides
 from features.tables import Tables
@@ -58,11 +59,11 @@ def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
     steps.update()
     rows_read = engine.count(source)
     if not rows_read:
-        raise DataError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
+        raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
     refuse_mixed_zones(source, events, engine)
-    rows = _normalise(source, events, engine)
+    rows = named(_normalise(source, events, engine), config, engine)
     stored = engine.store("intake", rows)
     steps.update()
     if events.id:

@@ -26,8 +26,17 @@ def fill(template: str, value: Any, row: Row) -> str:
             named = value if name == "value" else row[name]
             if named is None or named != named:
                 return ""
-            parts.append(named if isinstance(named, str) else say(float(named), spec))
+            parts.append(level(named, spec) if isinstance(named, str) else say(float(named), spec))
     return "".join(parts)
+
+
+def level(name: str, spec: str = "") -> str:
+    """A level in words: 'new=first orders' names it; one that is not named is said as it is.
+
+    >>> level("new", "new=first orders|active=regular"), level("gold", "level")
+    ('first orders', 'gold')
+    """
+    return dict(pair.split("=", 1) for pair in spec.split("|") if "=" in pair).get(name, name)
 
 
 def tell(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = "") -> str:
@@ -44,16 +53,17 @@ def tell(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = ""
 def say(number: float, unit: str) -> str:
     """A number in words: money with two digits, shares in per cent, '#order' with its plural, a sign as a word.
 
-    'plain' leaves the number as it is.
+    'plain' leaves the number as it is. A sign's word follows the number, or has it where its '*' stands.
 
     >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
     ('1,234.50', '26%', '1 day', '2 orders', '2.3')
-    >>> say(-2, "more|fewer|#order"), say(0.5, "above|below|number")
-    ('2 orders fewer', '0.5 above')
+    >>> say(-2, "more|fewer|#order"), say(0.5, "above|below|number"), say(-2, "up by *|down by *|#order")
+    ('2 orders fewer', '0.5 above', 'down by 2 orders')
     """
     if "|" in unit:
         above, below, size = unit.split("|")
-        return f"{say(abs(number), size)} {below if number < 0 else above}"
+        word, told = below if number < 0 else above, say(abs(number), size)
+        return word.replace("*", told) if "*" in word else f"{told} {word}"
     if unit == "money":
         return f"{number:,.2f}"
     if unit == "share":

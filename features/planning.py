@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from features.sections import Duration, Section
@@ -44,6 +47,15 @@ class Exclusion(Section):
         ['no', '3', '2.5', 'no']
         """
         return [_text(value) for value in self.values]
+
+
+def unnamed(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """An exclusion's values as they may be kept: the number of its customers in the place of their ids.
+
+    >>> unnamed({"why": "staff", "customers": ("C-1", "C-2")})
+    {'why': 'staff', 'customers': 2}
+    """
+    return {**rule, "customers": len(rule["customers"])}
 
 
 class PlanConfig(Section):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from features.rfm import BUILT_IN, RULES, group_of, nearest
-from features.source import Source
+from features.source import VARIABLE, Source
 from features.task import Cohort, Task, Window
 
 # Keys of a section that name one column, and those that name several.
@@ -42,13 +42,14 @@ class TableSection(Section):
     time_format: str = Field("", description="how text times are written, such as '%d/%m/%Y %H:%M'; empty: ISO 8601")
     timezone: str = Field("", description="zone of times that carry none, such as 'Europe/London'; empty: UTC")
     known_at: str = Field("", description="column of when a row became known; empty: at once")
+    personal: tuple[str, ...] = Field((), description="columns that are never read: names, addresses")
     max_unreadable: float = Field(
         0.05, ge=0, le=1, description="share of rows whose time or amount may be unreadable before the table is refused"
     )
 
     def rows(self, section: str) -> Source:
         """Where the section's rows are; `section` is its name in messages."""
-        return Source(section, self.source, self.table, self.query, self.password_env)
+        return Source(section, self.source, self.table, self.query, self.password_env, self.personal)
 
     def roles(self) -> dict[str, str]:
         """The columns that the section names, by the role that each plays; optional ones left empty are left out."""
@@ -75,6 +76,9 @@ class TableSection(Section):
             named = getattr(self, key)
             if len(set(named)) != len(named):
                 raise ValueError(f"{key} names a column twice: {', '.join(named)}")
+        both = sorted(set(self.personal) & set(self.roles().values()))
+        if both:
+            raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
         self.rows("").check()
         return self
 
@@ -107,16 +111,12 @@ class Customers(TableSection):
     attributes: tuple[str, ...] = Field((), description="columns: numbers, dates (their age in days) or text (levels)")
     since: str = Field("", description="column of the day on which the customer signed up")
     constant: tuple[str, ...] = Field((), description="attributes that never change, so that today's are those of then")
-    personal: tuple[str, ...] = Field((), description="columns that are never read: names, addresses")
 
     @model_validator(mode="after")
     def _check(self) -> Customers:
         unknown = [name for name in self.constant if name not in self.attributes]
         if unknown:
             raise ValueError(f"constant names {', '.join(unknown)}, which attributes does not")
-        both = sorted(set(self.personal) & {*self.attributes, self.since, self.customer, self.known_at})
-        if both:
-            raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
         return self
 
 
@@ -260,6 +260,20 @@ class TrackingConfig(Section):
 
     uri: str = Field("", description="MLflow tracking URI; empty: MLFLOW_TRACKING_URI, else mlflow.db by the config")
     experiment: str = Field("", description="MLflow experiment; empty: the name")
+
+
+class PrivacyConfig(Section):
+    """[privacy]: how customers are named in all that is kept."""
+
+    hash_ids: bool = Field(False, description="keep a keyed hash (HMAC-SHA256, 128 bits) in the place of each id")
+    key_env: str = Field("REGULARS_ID_KEY", description="environment variable with the key, 32 characters or more")
+    key_file: str = Field("", description="file with the key instead, readable by you alone")
+
+    @model_validator(mode="after")
+    def _check(self) -> PrivacyConfig:
+        if not VARIABLE.fullmatch(self.key_env):  # what it holds is not repeated: it may be the key in the wrong place
+            raise ValueError("key_env must be the name of an environment variable, such as REGULARS_ID_KEY")
+        return self
 
 
 class ServingConfig(Section):

@@ -30,6 +30,7 @@ from features.config import Config
 from features.contract import slug
 from features.engine import Engine
 from features.errors import DataError, UsageError
+from features.ids import named
 from features.sections import Activity, Contacts, Subscriptions, TableSection
 from features.tables import SetAside, Side
 
@@ -135,7 +136,7 @@ def read_side(key: str, place: str, section: TableSection, form: Form, config: C
     for role in reading.named(*form.times, "known_at", "end_known_at"):
         refuse_mixed_zones(reading.source, section, engine, role, place)
     rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
-    stored = engine.store(f"{stage}_read", form.normalise(reading))
+    stored = engine.store(f"{stage}_read", named(form.normalise(reading), config, engine))
     aside = _counted(stored, reading, form, rows_read)
     good = stored.filter(stored.reason.isnull()).drop("reason")
     kept = engine.store(stage, form.finish(good) if form.finish else good)

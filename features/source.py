@@ -33,6 +33,7 @@ class Source:
         table: A table or view of the database, `schema.name` where its schema is not searched.
         query: SQL over `source`; for a database in its own dialect, run there.
         password_env: The environment variable that holds the password; empty: PGPASSWORD, as libpq has it.
+        personal: Columns that are never read; of files, not by the query either.
     """
 
     section: str
@@ -40,6 +41,7 @@ class Source:
     table: str = ""
     query: str = ""
     password_env: str = ""
+    personal: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:
@@ -127,6 +129,17 @@ def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[st
             raise UsageError(
                 f"[{section}] {role}: the source has no column {column!r}; "
                 f"{nearest(column, columns)}it has {', '.join(columns)}"
+            )
+
+
+def require_personal(source: Source, columns: Iterable[str]) -> None:
+    """Raises UsageError for a personal column that is nowhere: mistyped, it would be read."""
+    columns = sorted(set(columns))
+    for name in source.personal:
+        if name not in columns:
+            raise UsageError(
+                f"[{source.section}] personal: the source has no column {name!r}; "
+                f"{nearest(name, columns)}it has {', '.join(columns)}"
             )
 
 

@@ -24,8 +24,9 @@ import ibis.expr.operations as ops
 import pyarrow as pa
 
 from features.config import EngineConfig
-from features.engine import first_line, quoted_name, scratch_of
+from features.engine import file_rows, first_line, quoted_name, scratch_of, text_function
 from features.errors import DataError, UsageError
+from features.keyed import with_key
 from features.layouts import java_pattern
 from features.mapped import mapped, windowed
 from features.panes import wanted
@@ -110,8 +111,7 @@ class SparkEngine:
             DataError: Nothing is there, it is not Parquet, or it cannot be read.
             UsageError: It is a database, or the query is not understood.
         """
-        table = self.read(source.source, folder, ids)
-        return self.query(table, source.query, source.section) if source.query else table
+        return file_rows(self, source, folder, ids)
 
     def read(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
         """The table behind a Parquet file, glob or folder; a place such as s3a:// or hdfs:// is left to Spark.
@@ -235,6 +235,13 @@ class SparkEngine:
         """The rows of a stored table with a hash of each; Spark's own passes over nulls, so they are told apart."""
         columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
         return self.session.table(quoted_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
+
+    def keyed(self, text: ibis.Value, key: bytes) -> ibis.Value:
+        """Texts as their keyed hashes (`features.keyed`); the key stands in no SQL, so in no plan, log or message."""
+        self.send("features")
+        name = f"keyed_{next(self._numbers)}"
+        self.session.udf.register(name, F.arrow_udf(with_key(key), pt.StringType(), functionType=F.ArrowUDFType.SCALAR))
+        return text_function(name)(text)
 
     def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC.

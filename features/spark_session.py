@@ -17,9 +17,12 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
+    from pyspark.logger import PySparkLogger
     from pyspark.sql import SparkSession
     from pyspark.sql.utils import is_remote
 
+for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+    PySparkLogger.getLogger(name).disabled = True  # they write every error to stderr, with the values that caused it
 PROBLEMS = (PySparkException, Py4JError)
 MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
 MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
@@ -88,6 +91,7 @@ def settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",
+        "spark.hadoop.fs.permissions.umask-mode": "077",  # stages on a shared file system are the user's alone
         "spark.sql.warehouse.dir": f"file://{scratch}/warehouse",
     }
     if config.memory:

@@ -13,6 +13,7 @@ from features.columns import TICKS, as_identifier
 from features.config import Config
 from features.customers import rows_and_known
 from features.engine import Engine, open_engine
+from features.ids import named
 from features.intake import load
 from features.past import aged, cutoff_rows, newest, order_days, visible
 from features.sections import Contacts, Customers
@@ -131,6 +132,7 @@ def attributes(config: Config, section: Customers, cutoff: date, names: Sequence
         customer = as_identifier(source[section.customer])
         texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}
         rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts)
+        rows = named(rows, config, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
         last = newest(_before(usable, cutoff, engine), usable.columns)
         found = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))

@@ -28,7 +28,9 @@ from serving import segments
 from serving.chunks import BLOCK, Scorer, Standing, load, save, stretches, tally_name, write_chunk
 from serving.drivers import LIST, Levels, sampled, strongest, together
 from serving.journal import Run, discard
+from serving.language import language
 from serving.numbers import Champions, nobody
+from serving.phrasebook import phrased
 from serving.stored import Stored, parts, stored
 
 FEATURES, STANDING = "features.parquet", "standing.npz"
@@ -63,9 +65,10 @@ class Job:
 
     @property
     def scorer(self) -> Scorer:
-        """What a chunk is explained by."""
+        """What a chunk is explained by: reasons are said in the config's language, drivers in English."""
         count = self.config.serving.reasons
-        return Scorer(self.models.fullest.bundle, self.features, self.models.labels, count, self.kinds)
+        features = phrased(self.features, language(self.config.language).phrase)
+        return Scorer(self.models.fullest.bundle, features, self.models.labels, count, self.kinds)
 
 
 class Passes(Protocol):

@@ -18,6 +18,7 @@ from features.contract import ActivityColumns, Contract
 from features.imagined import EVENTS
 from features.phrases import say
 from features.task import Task
+from serving.language import ENGLISH, Language
 
 DAYS = (30, 14, 7, 1)  # before the cutoff: where an order is imagined
 LATELY = 7  # days before the cutoff: where anything else is imagined
@@ -68,6 +69,7 @@ class _Given:
     task: Task
     cutoff: date
     usual: Usual
+    tr: Language
 
     @property
     def customer(self) -> str:
@@ -87,7 +89,9 @@ class _Given:
         return {**self.past, name: pa.Table.from_pylist(list(rows), schema=self.past[name].schema)}
 
 
-def changes(past: Past, contract: Contract, task: Task, cutoff: date, usual: Usual) -> list[Change]:
+def changes(
+    past: Past, contract: Contract, task: Task, cutoff: date, usual: Usual, tr: Language = ENGLISH
+) -> list[Change]:
     """All changes that can be tried on a customer, the smallest first.
 
     Args:
@@ -96,8 +100,9 @@ def changes(past: Past, contract: Contract, task: Task, cutoff: date, usual: Usu
         task: Its windows bound what is taken away.
         cutoff: When.
         usual: What is usual in the log.
+        tr: The language of the words.
     """
-    given = _Given(past, contract, task, cutoff, usual)
+    given = _Given(past, contract, task, cutoff, usual, tr)
     makers: list[Callable[[_Given], Iterator[Change]]] = [_contacted, _left_alone, _activities]
     if not contract.only_terms:
         makers += [_moved, _larger, _discounted, _ordered]
@@ -113,7 +118,7 @@ def _contacted(given: _Given) -> Iterator[Change]:
     at: Row = {"customer_id": given.customer, "day": day, "seen": day, "time": _noon(day)}
     for action, cost in given.usual.actions:
         told = {**at, "action": action, "held_out": False, "cost": cost}
-        words = f"a contact ({action}) {LATELY} days before"
+        words = given.tr("a contact ({action}) {days} days before", action=action, days=LATELY)
         yield Change(f"contact {action}", 1, words, given.with_rows(CONTACTS, [*rows, told]))
 
 
@@ -124,11 +129,12 @@ def _left_alone(given: _Given) -> Iterator[Change]:
         return
     last = max(done, key=_when)
     without = given.with_rows(CONTACTS, [row for row in rows if row is not last])
-    yield Change("no contact", 1, f"without their last contact ({last['action']})", without)
+    words = given.tr("without their last contact ({action})", action=last["action"])
+    yield Change("no contact", 1, words, without)
     shortest = given.task.windows[0].days
     kept = [row for row in rows if row["held_out"] or row["day"] < given.on(shortest)]
     if len(kept) < len(rows) - 1:
-        words = f"without any contact in the last {shortest} days"
+        words = given.tr("without any contact in the last {days} days", days=shortest)
         yield Change("no contact", 2, words, given.with_rows(CONTACTS, kept))
 
 
@@ -145,7 +151,10 @@ def _more(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[Ch
     name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
     for step, days in ((1, (LATELY,)), (2, (LATELY, 4, 1))):
         more = given.with_rows(name, [*rows, *(_again(last, given.on(d)) for d in days)])
-        told = f"{len(days)} more of the {words}, like their last, in the last {LATELY} days"
+        told = given.tr(
+            "{count} more of the {activity}, like their last, in the last {days} days",
+            count=len(days), activity=words, days=LATELY,
+        )  # fmt: skip
         yield Change(f"more {words}", step, told, more)
 
 
@@ -153,12 +162,13 @@ def _fewer(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[C
     """Without the last activity, and without those of each window."""
     name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
     without = [row for row in rows if row is not last]
-    yield Change(f"fewer {words}", 1, f"without the last of their {words}", given.with_rows(name, without))
+    told = given.tr("without the last of their {activity}", activity=words)
+    yield Change(f"fewer {words}", 1, told, given.with_rows(name, without))
     for step, window in enumerate(given.task.windows, start=2):
         kept = [row for row in rows if row["day"] < given.on(window.days)]
         if len(kept) < len(without):
             without = kept
-            told = f"without any of their {words} in the last {window.days} days"
+            told = given.tr("without any of their {activity} in the last {days} days", activity=words, days=window.days)
             yield Change(f"fewer {words}", step, told, given.with_rows(name, kept))
 
 
@@ -173,7 +183,10 @@ def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterato
         if level != last["measure"]:
             other = [{**row, "measure": level} if row is last else row for row in rows]
             now, then = (say(ticks / TICKS, "number") for ticks in (last["measure"], level))
-            told = f"{what} of the last of their {_words(table)} {then} instead of {now}"
+            told = given.tr(
+                "{measure} of the last of their {activity} {then} instead of {now}",
+                measure=what, activity=_words(table), then=then, now=now,
+            )  # fmt: skip
             yield Change(f"{what} of {_words(table)}", 1, told, given.with_rows(name, other))
 
 
@@ -186,7 +199,8 @@ def _moved(given: _Given) -> Iterator[Change]:
     silence = (given.cutoff - _day(last)).days
     for step, days in enumerate((d for d in DAYS if d < silence), start=1):
         rows = [_again(row, given.on(days)) if row in last else row for row in given.list(EVENTS)]
-        told = f"their last order {say(days, 'days')} before instead of {say(silence, 'days')}"
+        then, now = (given.tr.many("{n} day", "{n} days", n) for n in (days, silence))
+        told = given.tr("their last order {then} before instead of {now}", then=then, now=now)
         yield Change("last order later", step, told, given.with_rows(EVENTS, rows))
 
 
@@ -196,7 +210,9 @@ def _larger(given: _Given) -> Iterator[Change]:
     for step, times in enumerate(LARGER if orders else (), start=1):
         last = orders[-1]
         scaled = [{**row, **_scaled(row, times)} if row in last else row for row in given.list(EVENTS)]
-        told = f"their last order {times:g} times as large ({_money(_sum(last) * times)})"
+        told = given.tr(
+            "their last order {times} times as large ({money})", times=f"{times:g}", money=_money(_sum(last) * times)
+        )
         yield Change("larger order", step, told, given.with_rows(EVENTS, scaled))
 
 
@@ -206,7 +222,9 @@ def _discounted(given: _Given) -> Iterator[Change]:
     for step, off in enumerate(OFF[:2] if orders else (), start=1):
         last = orders[-1]
         rows = [{**row, **_off(row, off)} if row in last else row for row in given.list(EVENTS)]
-        told = f"{off:.0%} more taken off their last order ({_money(_sum(last) * off)})"
+        told = given.tr(
+            "{share} more taken off their last order ({money})", share=f"{off:.0%}", money=_money(_sum(last) * off)
+        )
         yield Change("discount", step, told, given.with_rows(EVENTS, rows))
 
 
@@ -215,17 +233,21 @@ def _ordered(given: _Given) -> Iterator[Change]:
     orders = _purchases(given)
     if not orders:
         return
-    usual = _usual(orders)
+    usual, tr = _usual(orders), given.tr
     silence = (given.cutoff - _day(orders[-1])).days
     plans = [(d,) for d in DAYS if d <= silence] + [days for days in SEVERAL if days[0] <= silence]
-    of = f" ({_money(_sum(usual))})" if given.contract.has_amount else ""
+    of = tr(" ({money})", money=_money(_sum(usual))) if given.contract.has_amount else ""
     for step, days in enumerate(plans, start=2):
         more = [
             {**_again(row, given.on(d)), "order_id": f"imagined {d}"} for d in days for row in usual
         ]  # a name that an order of the log has would join the two
-        when = " and ".join(str(d) for d in days) + (" day" if days == (1,) else " days")
-        count = "one more order" if len(days) == 1 else f"{len(days)} more orders"
-        told = f"{count} like their usual one{of}, {when} before"
+        several = tr("{days} days", days=tr(" and ").join(map(str, days)))
+        when = tr.many("{n} day", "{n} days", days[0]) if len(days) == 1 else several
+        told = tr.many(
+            "one more order like their usual one{of}, {when} before",
+            "{n} more orders like their usual one{of}, {when} before",
+            len(days), of=of, when=when,
+        )  # fmt: skip
         yield Change("more orders", step, told, given.with_rows(EVENTS, [*given.list(EVENTS), *more]))
 
 
@@ -237,7 +259,10 @@ def _cheaper(given: _Given) -> Iterator[Change]:
     for step, off in enumerate(OFF if priced else (), start=1):
         other = [{**row, "price": round(row["price"] * (1 - off))} if row in priced else row for row in rows]
         now = sum(row["price"] for row in priced)
-        told = f"the running term for {_money(now * (1 - off))} instead of {_money(now)} ({off:.0%} less)"
+        told = given.tr(
+            "the running term for {then} instead of {now} ({share} less)",
+            then=_money(now * (1 - off)), now=_money(now), share=f"{off:.0%}",
+        )  # fmt: skip
         yield Change("cheaper term", step, told, given.with_rows(TERMS, other))
 
 
@@ -250,7 +275,7 @@ def _renewed(given: _Given) -> Iterator[Change]:
     last = max(running, key=lambda row: (row["day"], row["term"]))
     ended = {**last, "part": "end", "day": day, "seen": day, "price": None, "cause": None, "cancelled": False}
     begun = {**last, "term": max(row["term"] for row in rows) + 1, "day": day, "seen": day}
-    told = f"the running term renewed {LATELY} days before"
+    told = given.tr("the running term renewed {days} days before", days=LATELY)
     yield Change("renewal", 2, told, given.with_rows(TERMS, [*rows, ended, begun]))
 
 

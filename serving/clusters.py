@@ -20,6 +20,7 @@ from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from features.feature import Feature
+from serving.language import ENGLISH, Language
 
 LEARNED, HALVED, HALVES = 20_000, 4_000, 10  # customers learned from, those of them that are halved, and how often
 LOGGED = ("days", "orders", "money", "count")
@@ -28,7 +29,7 @@ APART = 0.4  # scaled distance from the middle from which a feature sets a group
 CLEAR = 0.6  # stability below which groups are said to blur
 FEWEST = 60  # customers below which no groups are sought
 CHUNK = 100_000
-JOIN, WORDS = "; ", 2
+WORDS = 2
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,11 @@ class Clusters:
 
 
 def learn(
-    columns: Mapping[str, np.ndarray], features: Sequence[Feature], between: tuple[int, int], seed: int
+    columns: Mapping[str, np.ndarray],
+    features: Sequence[Feature],
+    between: tuple[int, int],
+    seed: int,
+    tr: Language = ENGLISH,
 ) -> Clusters | None:
     """Groups of alike customers; None where there are too few customers or features to tell any apart.
 
@@ -94,6 +99,7 @@ def learn(
         features: What they are.
         between: Fewest and most groups.
         seed: Of the sample and of all starts.
+        tr: The language of the groups' names.
     """
     rng = np.random.default_rng(seed)
     n = len(next(iter(columns.values()), ()))
@@ -112,7 +118,7 @@ def learn(
         centres = KMeans(k, n_init=10, random_state=seed).fit(X).cluster_centers_
     centres = centres[np.lexsort(centres.T[::-1])].round(9)
     phrases = {feature.name: feature.phrase for feature in features}
-    return Clusters(scales, centres, _names(scales, centres, phrases), tuple(stability))
+    return Clusters(scales, centres, _names(scales, centres, phrases, tr), tuple(stability))
 
 
 def coordinates(scales: Sequence[Scale], columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -175,32 +181,30 @@ def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
     return max(row["k"] for row in stability if row["high"] >= best["agreement"])
 
 
-def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, str]) -> tuple[str, ...]:
+def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, str], tr: Language) -> tuple[str, ...]:
     """Names of the groups: what lies farthest from the middle of all, with more words only where two are alike."""
     words = np.full(len(centres), WORDS)
-    names = [_name(scales, centre, phrases, WORDS) for centre in centres]
+    names = [_name(scales, centre, phrases, WORDS, tr) for centre in centres]
     for _ in range(WORDS, len(scales)):
-        words += _shared(names)
-        names = [_name(scales, centre, phrases, n) for centre, n in zip(centres, words, strict=True)]
-    alike = _shared(names)
+        words += _shared(names, tr("; "))
+        names = [_name(scales, centre, phrases, n, tr) for centre, n in zip(centres, words, strict=True)]
+    alike = _shared(names, tr("; "))
     return tuple(f"{name} ({n})" if same else name for n, (name, same) in enumerate(zip(names, alike, strict=True), 1))
 
 
-def _shared(names: Sequence[str]) -> np.ndarray:
-    """Whether each name (k,) says the same as another, in whatever order.
+def _shared(names: Sequence[str], joint: str) -> np.ndarray:
+    """Whether each name (k,) says the same as another, in whatever order of what the joint joins.
 
-    >>> _shared(["a; b", "c", "b; a"]).tolist()
+    >>> _shared(["a; b", "c", "b; a"], "; ").tolist()
     [True, False, True]
     """
-    said = [frozenset(name.split(JOIN)) for name in names]
+    said = [frozenset(name.split(joint)) for name in names]
     return np.array([said.count(own) > 1 for own in said])
 
 
-def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str], words: int) -> str:
+def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str], words: int, tr: Language) -> str:
     order = np.argsort(-np.abs(centre), kind="stable")[:words]
-    told = [
-        f"{'high' if centre[place] > 0 else 'low'}: {phrases[scales[place].name]}"
-        for place in order
-        if abs(centre[place]) >= APART
-    ]
-    return JOIN.join(told) or "in the middle in everything"
+    chosen = [place for place in order if abs(centre[place]) >= APART]
+    ends = (tr("low: {phrase}"), tr("high: {phrase}"))
+    told = [ends[int(centre[place] > 0)].format(phrase=phrases[scales[place].name]) for place in chosen]
+    return tr("; ").join(told) or tr("in the middle in everything")

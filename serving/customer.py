@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from features.config import Config
 from features.errors import UsageError
+from features.ids import ours
 from features.phrases import say
 from serving.explain import Contributions, contributions, reasons
 from serving.score import champions, cohort, figures
@@ -56,10 +57,11 @@ def explain_customer(
 
 
 def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    place = pc.index(ids, customer).as_py()
-    if place >= 0:
-        return int(place)
-    near = get_close_matches(customer, ids.to_pylist(), n=3)
+    for name in (ours(config, customer), customer):  # one who reads a report with hashed ids has nothing but the hash
+        place = pc.index(ids, name).as_py()
+        if place >= 0:
+            return int(place)
+    near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise UsageError(
         f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from features.config import Config
 from features.errors import UsageError
+from features.ids import all_ours
 from features.planning import Exclusion, PlanConfig
 from features.standing import attributes, contacted
 from features.task import Window
@@ -117,7 +118,7 @@ def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Tabl
             column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
             listed = rule.texts()
         else:
-            column, listed = scores["customer_id"], _ids(config, rule) if rule.ids else list(rule.customers)
+            column, listed = scores["customer_id"], all_ours(config, _ids(config, rule) if rule.ids else rule.customers)
         met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, met.to_numpy(), rule.actions
 

@@ -92,13 +92,24 @@ def _sinhc(x: np.ndarray) -> np.ndarray:
     return np.where(near, 1 + x**2 / 6, np.sinh(x) / np.where(near, 1.0, x))
 
 
-def explanation(part: Contributions, features: Any, names: Sequence[str]) -> Any:
-    """The contributions as a `shap.Explanation`, for shap's own plots; text stays text."""
+def explanation(
+    part: Contributions, features: Any, names: Sequence[str], phrases: Sequence[str] = (), scale: float = 1.0
+) -> Any:
+    """The contributions as a `shap.Explanation`, for shap's own plots; text stays text.
+
+    Args:
+        part: Of n customers.
+        features: Their features (n rows).
+        names: The columns (p) of the contributions.
+        phrases: What the plots call them (p); by default by their columns.
+        scale: Of the contributions and the base: 100 makes points of a probability.
+    """
     import shap
 
     data = np.column_stack([features[name].to_numpy() for name in names])
-    base = np.full(len(part.total), part.base)
-    return shap.Explanation(values=part.values, base_values=base, data=data, feature_names=list(names))
+    base = np.full(len(part.total), scale * part.base)
+    shown = list(phrases or names)
+    return shap.Explanation(values=scale * part.values, base_values=base, data=data, feature_names=shown)
 
 
 def reasons(

@@ -16,7 +16,7 @@ from features.sections import SEGMENTS, STAGES, TIERS
 from serving import clusters, rfm, segments, stages
 from serving.clusters import Clusters
 from serving.history import History
-from serving.language import N_
+from serving.language import Language, language
 from serving.movement import Standing
 from serving.score import MANIFEST, Scores, read
 
@@ -47,20 +47,21 @@ def learned_clusters(config: Config, history: History, now: np.ndarray) -> Clust
     by_name = {feature.name: feature for feature in history.features}
     features = [by_name[name] for name in history.names.alike if name in by_name]
     columns = {feature.name: history.column(feature.name)[now] for feature in features}
-    return clusters.learn(columns, features, config.segments.clusters, config.training.seed)
+    seed, tr = config.training.seed, language(config.language)
+    return clusters.learn(columns, features, config.segments.clusters, seed, tr)
 
 
 def of_features(config: Config, history: History, learned: Clusters | None) -> list[Grouping]:
     """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
-    found = []
+    found, tr = [], language(config.language)
     if history.names.recency and history.names.frequency:
         rules = config.segments.rfm
         codes = rfm.groups(rules, *rfm_scores(history))
-        found.append(Grouping("rfm_group", list(rules), codes, [" or ".join(texts) for texts in rules.values()]))
-    found.append(Grouping("stage", STAGES, _stage_codes(config, history), stages.RULES))
+        found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
+    found.append(Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in stages.RULES]))
     if learned is not None:
         columns = {scale.name: history.column(scale.name) for scale in learned.scales}
-        told = [N_("nearest centre")] * len(learned.names)
+        told = [tr("nearest centre")] * len(learned.names)
         found.append(Grouping("micro_segment", learned.names, learned.assign(columns), told))
     return found
 
@@ -102,9 +103,9 @@ def scored_rows(scores: Scores) -> pa.Table:
     return pa.concat_tables(parts).sort_by("customer_id")
 
 
-def of_scores(scored: pa.Table) -> list[Grouping]:
+def of_scores(scored: pa.Table, tr: Language) -> list[Grouping]:
     return [
-        Grouping(name, groups, _codes(scored[name], groups), [segments.RULES[group] for group in groups])
+        Grouping(name, groups, _codes(scored[name], groups), [tr(segments.RULES[group]) for group in groups])
         for name, groups in GROUP_OF.items()
     ]
 

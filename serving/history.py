@@ -22,6 +22,8 @@ from features.snapshots import KEYS, opened, plan
 from features.tables import Tables
 from features.task import Task, Window
 from serving import affinity, kind_life
+from serving.language import language
+from serving.phrasebook import phrased
 from serving.stages import ABSENT
 
 DERIVED = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
@@ -99,7 +101,7 @@ class History:
         rows: One row a customer and cutoff, by both: the columns of `names`, and churned (null where not known yet).
         names: What the columns are for.
         sample: All features of some customers of the last cutoff, by customer.
-        features: The catalog.
+        features: The catalog, told in the config's language.
         views: What is sold, and how customers are reached.
         fingerprint: Of the data.
     """
@@ -170,7 +172,8 @@ def gather(config: Config, cutoff: date) -> History:
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
         sample = engine.arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
-        return History(tuple(cutoffs), rows, names, sample, tuple(told), views, tables.fingerprint)
+        features = phrased(told, language(config.language).phrase)
+        return History(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
 
 
 def _plain(feature: Feature, window: Window | None) -> bool:

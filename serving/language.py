@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from babel.messages.pofile import read_po
+from serving.phrasebook import Phrasebook
 
 LOCALE = Path(__file__).parent / "locale"
+PHRASES = "phrases.po"  # of features, with slots of their own
 
 
 def N_(text: str) -> str:  # noqa: N802 (gettext's name for it)
@@ -30,6 +31,7 @@ class Language:
     def __init__(self, code: str) -> None:
         self.code = code
         self._messages = _messages(code)
+        self._phrases = Phrasebook(_read(LOCALE / code / PHRASES) if code != "en" else {}, self)
 
     def __call__(self, message: str, **slots: object) -> str:
         """A message in this language, its slots filled; without a translation, in English.
@@ -49,8 +51,17 @@ class Language:
         return self(one if n == 1 and self.code == "en" else other, n=f"{n:,}", **slots)
 
     def phrase(self, text: str) -> str:
-        """The phrase or the template of a reading of a feature, of the catalog or of your own, in this language."""
-        return self._messages.get(text, text)
+        """The phrase or the template of a reading of a feature in this language; one of your own as you wrote it.
+
+        What is in this language already stays as it is, so it does no harm to ask twice.
+
+        >>> tr = Language("zh")
+        >>> tr.phrase("orders in the last 90 days"), tr.phrase("different product categories so far")
+        ('近 90 天订单数', '累计购买的不同 product category 数')
+        >>> tr.phrase("share of baskets with tea in the last 90 days")
+        'share of baskets with tea in the last 90 days'
+        """
+        return self._phrases.say(text)
 
 
 @lru_cache
@@ -68,7 +79,17 @@ def installed() -> list[str]:
 def _messages(code: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted((LOCALE / code).glob("*.po")):
-        with path.open("rb") as file:
-            catalog: Any = read_po(file, locale=code)
-        found |= {message.id: message.string for message in catalog if message.id and message.string}
+        found |= _read(path) if path.name != PHRASES else {}
     return found
+
+
+def _read(path: Path) -> dict[str, str]:
+    """The translations of a file that are there."""
+    from babel.messages.pofile import read_po  # Spark's workers mark messages, and say none
+
+    with path.open("rb") as file:
+        catalog: Any = read_po(file, locale=path.parent.name)
+    return {message.id: message.string for message in catalog if message.id and message.string}
+
+
+ENGLISH = language("en")

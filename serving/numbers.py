@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,8 @@ from features.feature import Feature
 from features.snapshots import Snapshots, from_config
 from serving import segments
 from serving.columns import in_columns, worth
+from serving.language import language
+from serving.phrasebook import phrased
 from serving.wording import task_words
 from training.bundle import BundleError
 from training.registry import Champion, champion
@@ -73,7 +75,7 @@ def champions(config: Config) -> Champions:
 
 
 def cohort(config: Config, cutoff: date) -> Snapshots:
-    """Features of a cutoff's cohort.
+    """Features of a cutoff's cohort, told in the config's language.
 
     Raises:
         DataError: The log breaks its contract, or nobody is in the cohort.
@@ -82,7 +84,7 @@ def cohort(config: Config, cutoff: date) -> Snapshots:
     snapshots = from_config(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise nobody(config, cutoff)
-    return snapshots
+    return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))
 
 
 def nobody(config: Config, cutoff: date) -> DataError:

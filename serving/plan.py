@@ -26,6 +26,7 @@ from features.planning import PlanConfig
 from features.standing import log_before
 from serving.allocate import Allocation, Point, allocate, curve, options
 from serving.experiment import design
+from serving.language import language
 from serving.plan_facts import manifest_of
 from serving.plan_inputs import MONEY, Inputs, gather
 from serving.plan_table import plan_table, write_csv
@@ -97,7 +98,7 @@ def plan(config: Config, cutoff: date, budget: float | None = None, campaign: st
     folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
     table = plan_table(
         inputs.table, list(rules.actions), found.choice, inputs.held, rules.holdout, inputs.gains, inputs.costs,
-        inputs.effects, inputs.who,
+        inputs.effects, inputs.who, language(config.language),
     )  # fmt: skip
     manifest = manifest_of(config, rules, inputs, found)
     log = log_before(config, cutoff, config.task.horizon)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from features.config import Config
-from features.planning import PlanConfig
+from features.planning import PlanConfig, unnamed
 from serving.allocate import Allocation
 from serving.plan_inputs import MONEY, Inputs
 
@@ -22,9 +22,11 @@ def manifest_of(config: Config, rules: PlanConfig, inputs: Inputs, found: Alloca
     The same scores, effects, rules and seed make the same manifest: it holds no time and no place.
     """
     names, done = list(rules.actions), (found.choice < len(rules.actions)) & ~inputs.held
+    told = rules.model_dump(mode="json")
     return {
         "format": FORMAT,
         "name": config.name,
+        "language": config.language,
         "campaign": rules.campaign,
         "cutoff": str(inputs.scores.cutoff),
         "horizon_days": config.task.horizon.days,
@@ -56,7 +58,7 @@ def manifest_of(config: Config, rules: PlanConfig, inputs: Inputs, found: Alloca
         },
         "effects_sha256": inputs.effects.digest or None,
         "scores": {key: inputs.scores.manifest.get(key) for key in ("models", "data_fingerprint", "parts")},
-        "rules": rules.model_dump(mode="json"),
+        "rules": {**told, "exclude": [unnamed(rule) for rule in told["exclude"]]},
     }
 
 

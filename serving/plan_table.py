@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from serving.eligible import Eligible
+from serving.language import ENGLISH, Language
 from serving.plan_effects import Effects
 
 COLUMNS = pa.schema(
@@ -51,6 +52,7 @@ def plan_table(
     costs: np.ndarray,
     effects: Effects,
     who: Eligible,
+    tr: Language = ENGLISH,
 ) -> pa.Table:
     """One row for each scored customer, in their order.
 
@@ -64,6 +66,7 @@ def plan_table(
         costs: (a,) of the actions.
         effects: Of the actions.
         who: Who is eligible.
+        tr: The language of the words; names of segments, actions and sources are the same in all.
     """
     n, a = len(chosen), len(names)
     some, row = chosen < a, np.arange(n)
@@ -84,8 +87,8 @@ def plan_table(
         "effect_value_error": _where(some, effects.error[row, place]),
         "source": pa.array(effects.sources, pa.string()).take(pa.array(place, mask=~some)),
         **{name: scores[name] for name in ("churn_probability", "value", "value_at_risk")},
-        "assignment": _in_words(names, chosen, held, gains, who),
-        "reasons": _sentences(scores["churn_reasons"]),
+        "assignment": _in_words(names, chosen, held, gains, who, tr),
+        "reasons": _sentences(scores["churn_reasons"], tr("; ")),
     }
     return pa.table({field.name: wanted[field.name] for field in COLUMNS}, schema=COLUMNS)
 
@@ -109,25 +112,29 @@ def defused(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.match_substring_regex(column, RUNS), marked, column)
 
 
-def _in_words(names: list[str], chosen: np.ndarray, held: np.ndarray, gains: np.ndarray, who: Eligible) -> pa.Array:
+def _in_words(
+    names: list[str], chosen: np.ndarray, held: np.ndarray, gains: np.ndarray, who: Eligible, tr: Language
+) -> pa.Array:
     """What is done to each customer, and if nothing, why."""
     a = len(names)
-    words = [f"gets {name}" for name in names]
-    words += [f"held out: gets nothing, so that the effect can be measured (would have {name})" for name in names]
-    nothing = ["nothing: no action pays", "nothing: what pays does not fit within the limits"]
-    words += [*nothing, "held out; would have nothing either", *(f"left out: {reason}" for reason in who.reasons)]
+    words = [tr("gets {action}", action=name) for name in names]
+    held_out = tr("held out: gets nothing, so that the effect can be measured (would have {action})")
+    words += [held_out.format(action=name) for name in names]
+    words += [tr("nothing: no action pays"), tr("nothing: what pays does not fit within the limits")]
+    words += [tr("held out; would have nothing either")]
+    words += [tr("left out: {reason}", reason=tr.phrase(reason)) for reason in who.reasons]
     pays = (gains > 0).any(axis=1)
     code = np.where(chosen < a, chosen + a * held, np.where(held, 2 * a + 2, 2 * a + pays))
     return pa.array(words).take(pa.array(np.where(who.why >= 0, 2 * a + 3 + who.why, code)))
 
 
-def _sentences(reasons: pa.ChunkedArray) -> pa.Array:
+def _sentences(reasons: pa.ChunkedArray, joint: str) -> pa.Array:
     """The readings of each list of reasons in one line."""
     lists = reasons.combine_chunks()
     readings = pc.struct_field(lists.flatten(), "reading")
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-    return pc.binary_join(pa.ListArray.from_arrays(offsets, readings), "; ")
+    return pc.binary_join(pa.ListArray.from_arrays(offsets, readings), joint)
 
 
 def _where(some: np.ndarray, values: np.ndarray) -> pa.Array:

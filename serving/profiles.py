@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import say
-from serving.language import N_
+from serving.language import ENGLISH, N_, Language
 from serving.scores import total
 from serving.shares import wilson
 from training.bundle import Spread
@@ -125,7 +125,9 @@ def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, (outcome.cutoff, int(of[g]), *share), strict=True))
 
 
-def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature]) -> list[list[str]]:
+def apart(
+    codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature], tr: Language = ENGLISH
+) -> list[list[str]]:
     """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
 
     A number sets a group apart by how likely one of the group has more of it than one of the others (ties count half);
@@ -137,13 +139,14 @@ def apart(codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Featu
         size: How many groups.
         rows: Their features (n rows).
         features: Those that are looked at.
+        tr: The language that it is said in.
     """
     found: list[list[tuple[float, str, str]]] = [[] for _ in range(size)]
     for feature in features:
         if feature.unit == "level":
-            told = _levels(codes, size, rows[feature.name], feature)
+            told = _levels(codes, size, rows[feature.name], feature, tr)
         else:
-            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature)
+            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature, tr)
         for group, strength, text in told:
             found[group].append((strength, feature.family, text))
     return [_clearest(some) for some in found]
@@ -156,7 +159,9 @@ def _clearest(found: list[tuple[float, str, str]]) -> list[str]:
     return list(best.values())[:SHOWN]
 
 
-def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> Iterator[tuple[int, float, str]]:
+def _numbers(
+    codes: np.ndarray, size: int, x: np.ndarray, feature: Feature, tr: Language
+) -> Iterator[tuple[int, float, str]]:
     known = ~np.isnan(x)
     x, groups = x[known], codes[known]
     if not len(x):
@@ -169,9 +174,10 @@ def _numbers(codes: np.ndarray, size: int, x: np.ndarray, feature: Feature) -> I
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middles(x[inside], x[~inside])
-        said, beside = spoken(own, feature.unit), spoken(rest, feature.unit)
+        said, beside = spoken(own, feature.unit, tr), spoken(rest, feature.unit, tr)
         if abs(more) >= APART and said != beside:
-            yield group, abs(more), f"{feature.phrase}: {said} against {beside}"
+            told = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=said, others=beside)
+            yield group, abs(more), told
 
 
 def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
@@ -181,7 +187,7 @@ def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
 
 
 def _levels(
-    codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature
+    codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature, tr: Language
 ) -> Iterator[tuple[int, float, str]]:
     coded = column.combine_chunks().dictionary_encode()
     names = coded.dictionary.to_pylist()
@@ -199,17 +205,22 @@ def _levels(
         ahead = np.where(often, own - rest, -1.0)
         best = max(range(len(names)), key=lambda level: (ahead[level], names[level]))
         if ahead[best] / 2 >= APART:
-            told = f"{feature.phrase} is {names[best]}: {own[best]:.0%} against {rest[best]:.0%}"
+            told = tr(
+                "{phrase} is {level}: {own} against {others}",
+                phrase=feature.phrase, level=names[best], own=f"{own[best]:.0%}", others=f"{rest[best]:.0%}",
+            )  # fmt: skip
             yield group, float(ahead[best] / 2), told
 
 
-def spoken(number: float, unit: str) -> str:
+def spoken(number: float, unit: str, tr: Language = ENGLISH) -> str:
     """A number of a unit for a card.
 
     >>> spoken(2.5, "orders"), spoken(12.0, "days"), spoken(0.256, "share"), spoken(3.0, "count")
     ('2.5', '12 days', '26%', '3')
     """
-    if unit in ("money", "share", "days"):
+    if unit == "days":
+        return tr.many("{n} day", "{n} days", round(number))
+    if unit in ("money", "share"):
         return say(number, unit)
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
 

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from features import reuse
+from features import ids, reuse
 from features.config import Config
 from features.engine import Engine
 from features.files import put_in_place, writable
@@ -45,8 +45,10 @@ OTHER = {
     "data_fingerprint": "the log",
     "snapshot_fingerprint": "what features are made",
     "serving": "[serving]",
+    "language": "the language",
     "engine": "[engine] kind",
     "segment_rules": "the rules of segments",
+    "ids": "how ids are hashed",
     "code": "the code of regulars",
     "versions": "the installed packages",
     "contributions": "whether contributions are wanted",
@@ -108,8 +110,10 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "data_fingerprint": log.data_fingerprint,
         "snapshot_fingerprint": log.fingerprint,
         "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
+        "language": config.language,
         "engine": config.engine.kind,
         "segment_rules": segments.RULES_VERSION,
+        "ids": ids.identity(config),
         "code": _code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
@@ -119,7 +123,8 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
 def _code() -> str:
     """A digest of the modules that numbers and reasons come from."""
     house = Path(__file__).parent.parent
-    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py")))
+    wording = house.glob("serving/locale/*/phrases.po")
+    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py"), *wording))
     made_by = {module.relative_to(house).as_posix(): checksum(module) for module in modules}
     return _digest({**made_by, "features": reuse.code()})
 

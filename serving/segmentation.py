@@ -46,6 +46,7 @@ from serving.groupings import (
     standings,
 )
 from serving.history import History, gather
+from serving.language import language
 from serving.movement import transitions
 from serving.score import Scores, read
 from serving.shares import wilson
@@ -82,7 +83,7 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
     _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     learned = learned_clusters(config, history, now)
     live = of_features(config, history, learned)
-    found = [*live, *of_scores(scored)]
+    found = [*live, *of_scores(scored, language(config.language))]
     tables = {
         "customers": _customers(history, now, live, scored),
         "segments": _cards(config, history, found, scored, now, scores.spread),
@@ -144,17 +145,17 @@ def _cards(
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((each for each in found if each.name == "rfm_group"), None)
-    rows = []
+    rows, tr = [], language(config.language)
     for each in found:
         codes = each.codes[now] if len(each.codes) == history.rows.num_rows else each.codes
         figures = profiles.figures(codes, len(each.groups), worth, _outcome(history, each))
-        told = profiles.apart(codes[sampled], len(each.groups), history.sample, history.features)
+        told = profiles.apart(codes[sampled], len(each.groups), history.sample, history.features, tr)
         for place, (group, rule) in enumerate(zip(each.groups, each.rules, strict=True)):
             mostly = _mostly(by_rfm, now, codes == place) if each.name == "micro_segment" else ""
             words = {
                 "rule": rule,
                 "sets_apart": told[place],
-                "treatment": profiles.treatment(group, config.segments.treatments, mostly),
+                "treatment": tr(profiles.treatment(group, config.segments.treatments, mostly)),
             }
             rows.append({"segmentation": each.name, "segment": group, **figures[place], **words})
     return pa.Table.from_pylist(rows, CARDS)
@@ -208,6 +209,7 @@ def _manifest(
     return {
         "format": FORMAT,
         "name": config.name,
+        "language": config.language,
         "cutoff": str(scores.cutoff),
         "cutoffs": [str(day) for day in history.cutoffs],
         "customers": tables["customers"].num_rows,

@@ -7,7 +7,7 @@ same, nothing is written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,6 +118,32 @@ def write_table(config: Config, scores: Scores) -> bool:
         cursor.execute(f"INSERT INTO {name} ({columns}, run) SELECT {taken}, '{run}' FROM {INCOMING}")  # noqa: S608
         cursor.execute(f"DROP TABLE {INCOMING}")
     return True
+
+
+def forget_rows(config: Config, names: Collection[str], really: bool) -> int:
+    """Deletes a customer's rows from the table of PostgreSQL, of all cutoffs; returns how many there are, or were.
+
+    Args:
+        config: Names the table.
+        names: Of the customer.
+        really: Whether to delete, and not only to count.
+
+    Raises:
+        DataError: The database refuses, or is not reached.
+    """
+    target = config.serving.target()
+    name = ".".join(quoted_name(part) for part in target.table.split(".", 1))
+    rows = 0
+    with _explained(target), postgres.writing(target.source, target.password()) as cursor:
+        cursor.execute(f"SELECT to_regclass({_text(name)}) IS NULL")
+        if cursor.fetchone() == (True,):
+            return 0
+        for one in names:
+            cursor.execute(f"SELECT count(*) FROM {name} WHERE customer_id = {_text(one)}")  # noqa: S608 (quoted)
+            rows += int((cursor.fetchone() or (0,))[0])
+            if really:
+                cursor.execute(f"DELETE FROM {name} WHERE customer_id = {_text(one)}")  # noqa: S608 (quoted)
+    return rows
 
 
 def _is_there(folder: Path, run: str) -> bool:

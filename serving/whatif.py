@@ -23,12 +23,14 @@ from features.feature import Feature
 from features.imagined import Stage
 from serving.changes import CONTACTS, Change, Usual, changes
 from serving.explain import contributions
+from serving.language import N_, language
+from serving.phrasebook import phrased
 from training.bundle import ModelBundle
 
 ACTIONS = 5  # the commonest are tried
 READINGS = 3  # told of each answer
 SLIGHT = 5e-4  # an effect below it, in probability, is not told
-CAUTION = (
+CAUTION = N_(
     "This is what the model expects of a customer with such a past, having seen others. It is no promise: what goes "
     "with staying need not be its cause, and to bring it about may keep nobody. A holdout tells what an action does."
 )
@@ -99,13 +101,14 @@ def what_if(
     Raises:
         DataError: The log breaks its contract.
     """
-    risk = float(bundle.predict(row)["churn_probability"][0])
+    risk, tr = float(bundle.predict(row)["churn_probability"][0]), language(config.language)
     if risk < below:
         return WhatIf(risk, below)
+    catalog = phrased(catalog, tr.phrase)
     customer = row["customer_id"][0].as_py()
     with imagined.stage(config, cutoff) as at:
         past = imagined.rows_of(at, customer)
-        tried = changes(past, at.tables.contract, at.task, cutoff, usual(at))
+        tried = changes(past, at.tables.contract, at.task, cutoff, usual(at), tr)
         found = imagined.features_of(at, customer, [past, *(change.rows for change in tried)])
     rows, held = holding(found, row)
     risks = bundle.predict(rows)["churn_probability"][1:]

@@ -150,7 +150,7 @@ class Spread:
         Two things make it uncertain: chance, customer by customer, and the level, which moves all of them together.
         """
         value = back * spend
-        chance = back * spend**2 * self._blend(np.array(self.squares)[:, None], value)[0] - value**2
+        chance = back * spend**2 * self._blend(np.array(self.squares)[:, None], value) - value**2
         sum_, z = float(value.sum()), NormalDist().inv_cdf((1 + self.inside) / 2)
         error = z * float(np.sqrt(np.maximum(chance, 0).sum() + (self.level_error * sum_) ** 2))
         return max(0.0, sum_ - error), sum_ + error

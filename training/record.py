@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from features.config import Config
 from features.errors import UsageError
 from features.files import folder_in_place
+from features.planning import unnamed
 from features.sections import TableSection
 from features.snapshots import Snapshots
 from training.bundle import BundleError, ModelBundle
@@ -264,9 +265,11 @@ def _open(text: str) -> str:
 
 
 def open_config(config: Config) -> dict[str, Any]:
-    """The config as JSON, with no login and no option in any URL."""
+    """The config as JSON, with no login and no option in any URL, and no customer's id."""
 
     def opened(key: str, value: Any) -> Any:
+        if key == "exclude":
+            return [unnamed(rule) for rule in value]
         if isinstance(value, dict):
             return {name: opened(name, inner) for name, inner in value.items()}
         return _open(value) if key in ("source", "uri") else value

@@ -195,7 +195,7 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
 def _carry(folder: Path, wording: dict[str, Any]) -> None:
     """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
     for module in CODE:
-        shutil.copy(str(module.__file__), folder)
+        shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
     (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
     (folder / FILES).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from training.record import open_config
 from training.registry import Registered
 from training.trial import Trial, make_trial
 from training.uplift_ahead import Lead
+from training.uplift_metrics import Interval
 
 RETURN, VALUE = "return", "value"
 UNITS = {RETURN: (100.0, " points"), VALUE: (1.0, "")}
@@ -152,7 +153,7 @@ def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.D
     lines += [f"contacts that do not count: {aside}"] if aside else []
     lines += ["", alike.describe()]
     for one in made.judged:
-        lines += ["", *_told(one)]
+        lines += ["", *_told(one, made.bundle.source)]
         mine = [lead for lead in leads if (lead.outcome, lead.action) == (one.outcome, one.action)]
         lines += [f"  {_way(lead)}: {lead.describe()}" for lead in mine]
     return "\n".join(lines)
@@ -179,7 +180,8 @@ def _way(lead: Lead) -> str:
     return "learned from earlier rounds alone" if lead.against == uplift_ahead.AVERAGE else "beside the champion"
 
 
-def _told(one: Judged) -> list[str]:
+def _told(one: Judged, source: str) -> list[str]:
+    """One effect in words; areas of doubly robust scores where no draw makes the arms alike, else Qini's."""
     scale, unit = UNITS[one.outcome]
     average, gain = one.average, one.gain
     best = one.learners.iloc[:-1].sort_values("weight", ascending=False, kind="stable")
@@ -193,14 +195,14 @@ def _told(one: Judged) -> list[str]:
     ]
     if one.effect.differs:
         what = "more returns" if one.outcome == RETURN else "more value"
-        lines.append(f"  ranking by it brings, over random, for 1,000 customers: {_thousand(one)} {what} (Qini area)")
+        area, name = (one.area, "doubly robust area") if source == "observational" else (one.qini, "Qini area")
+        lines.append(f"  ranking by it brings, over random, for 1,000 customers: {_thousand(area)} {what} ({name})")
         lines.append(f"  learners: {voices}")
     return lines
 
 
-def _thousand(one: Judged) -> str:
-    found = one.qini
-    return f"{found.value * 1000:,.4g} ({found.low * 1000:,.4g} to {found.high * 1000:,.4g})"
+def _thousand(area: Interval) -> str:
+    return f"{area.value * 1000:,.4g} ({area.low * 1000:,.4g} to {area.high * 1000:,.4g})"
 
 
 def _leads(made: Estimated, found: Trials, trial: Trial, config: Config) -> tuple[Lead, ...]:

@@ -19,6 +19,7 @@ from training.trial import Trial
 from training.uplift_bundle import UpliftBundle
 from training.uplift_metrics import Interval, clustered_error
 
+FOLDS = 3  # of customers in the early part at most: it is learned once more only to be judged
 LEAST = 0.2  # share of entries that a later part holds at least
 EVEN = 0.05  # standard errors below which two are called alike
 AVERAGE = "the average effect for all"
@@ -79,7 +80,7 @@ def forward(
     if split is None:
         return ()
     early, late = np.asarray(cutoffs + np.timedelta64(horizon, "D") <= split), cutoffs >= split
-    learned = estimate(trial.rows(early), seed=seed, folds=folds, resamples=2, proportional=(money,)).bundle
+    learned = estimate(trial.rows(early), seed=seed, folds=min(folds, FOLDS), resamples=2, proportional=(money,)).bundle
     found = []
     for one, here in _offered(trial, judged):
         effect = learned.outcomes[one.outcome].effects[one.action]

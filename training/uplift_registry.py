@@ -95,7 +95,7 @@ def _new_version(
 ) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         saved = bundle.save(Path(scratch) / "bundle")
-        shutil.copy(str(uplift_bundle.__file__), saved / "bundle.py")
+        shutil.copyfile(str(uplift_bundle.__file__), saved / "bundle.py")
         logged = mlflow.pyfunc.log_model(
             name=KIND,
             python_model=str(HERE / "uplift_pyfunc.py"),

@@ -22,7 +22,7 @@
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     rows.slice().sort(function (a, b) {
       var x = key(a, place), y = key(b, place);
-      var order = typeof x === "number" ? x - y : x.localeCompare(y, "en", {numeric: true});
+      var order = typeof x === "number" ? x - y : x.localeCompare(y, document.documentElement.lang, {numeric: true});
       return up ? order : -order;
     }).forEach(function (row) { body.appendChild(row); });
   }
@@ -51,6 +51,7 @@
       row.hidden = wanted !== "" && row.textContent.toLowerCase().indexOf(wanted) < 0;
       shown += row.hidden ? 0 : 1;
     });
-    said.textContent = wanted === "" ? "" : shown + " of " + rows.length + " shown";
+    said.textContent = wanted === "" ? "" :
+      said.getAttribute("data-said").replace("{shown}", shown).replace("{all}", rows.length);
   });
 }());

@@ -115,7 +115,7 @@ def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], kn
             site.tr.phrase(row["to_segment"]),
             row["customers"],
             f"{site.tr.phrase(row['from_segment'])} → {site.tr.phrase(row['to_segment'])}: {row['customers']:,}"
-            f" ({share(row['share'])})",
+            f" ({share(row['share'], site.tr)})",
         )
         for row in rows
     ]

@@ -115,7 +115,7 @@ def environment(site: Site) -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     made.globals.update(tr=site.tr, say=site.tr.phrase, menu=MENU, address=address, name=site.config.name)
-    made.filters.update(count="{:,.0f}".format, share=share, number=number, inline=inline)
+    made.filters.update(count="{:,.0f}".format, share=partial(share, tr=site.tr), number=number, inline=inline)
     return made
 
 
@@ -160,7 +160,7 @@ def _context(site: Site, request: Request) -> Context:
     given = site.config.task
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days
-    said = words(str(task.get("churn", given.churn)), days, active)
+    said = words(str(task.get("churn", given.churn)), days, active, site.tr)
     return Context(
         at,
         forms(site, at),

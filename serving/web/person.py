@@ -105,7 +105,7 @@ def _past(site: Site, customer: str, form: Forms, money: bool) -> dict[str, Any]
     told = _everywhere(site, customer, customers.SHOWN)
     when = [day for day, _ in told]
     risk = [row["churn_probability"] for _, row in told]
-    said = ", ".join(f"{day}: {share(value)}" for day, value in zip(when, risk, strict=True))
+    said = ", ".join(f"{day}: {share(value, site.tr)}" for day, value in zip(when, risk, strict=True))
     alt = site.tr("Risk of leaving at each cutoff. {told}.", told=said)
     found: dict[str, Any] = {"rows": told, "risk": lines(alt, when, [Line("risk", risk)], lambda v: f"{v:.0%}", 1.0)}
     if money:
@@ -128,7 +128,9 @@ def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 def _waterfalls(site: Site, at: Scored, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
     """From the base over the strongest reasons and all the rest to the shipped number; of risk, and of value."""
     form = forms(site, at)
-    kinds = [("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", share)]
+    kinds: list[tuple[str, str, Say, Say]] = [
+        ("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", lambda v: share(v, site.tr))
+    ]
     if has_money(site, at):
         kinds.append(("value", "value", lambda v: form.money(v, "+"), form.money))
     for kind, column, change, number in kinds:

@@ -100,11 +100,6 @@ def test_a_wrong_value_names_its_place(sections: dict[str, Any], place: str) -> 
     assert place in refused(**sections)
 
 
-@pytest.mark.parametrize("section", ["monitor"])
-def test_sections_of_later_versions_are_not_ignored(section: str) -> None:
-    assert f"[{section}] is not read by this version" in refused(**{section: {}})
-
-
 def test_the_folder_is_not_a_key() -> None:
     assert "unknown key 'folder'" in refused(folder="elsewhere")
 

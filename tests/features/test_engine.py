@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
+import duckdb
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.config import EngineConfig
 from features.duck import DuckDBEngine
-from features.engine import open_engine
+from features.engine import Engine, open_engine
 from features.errors import DataError, UsageError
 from features.inputs import find_files
+from features.source import Source
 
 moment = datetime.fromisoformat
 
@@ -125,3 +129,40 @@ def test_a_scratch_folder_that_fills_is_told_with_what_to_do(tmp_path: Path) -> 
             engine.store("big", numbers.mutate(text=numbers.n.cast("string") + "-of-some-length").order_by("text"))
         assert "big" not in engine.connection.list_tables()
         assert engine.count(engine.load("small", pa.table({"n": [1]}))) == 1
+
+
+PERSONAL = ("email", "shouted")
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("spark")
+def test_personal_columns_are_gone_before_the_query_and_after_it(each_engine: Engine, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "email": ["canary"], "n": [1]}), tmp_path / "log.parquet")
+    asked = Source("events", "log.parquet", query="SELECT *, upper(id) AS shouted FROM source", personal=PERSONAL)
+    assert each_engine.rows(asked, tmp_path).columns == ("id", "n")
+    assert each_engine.rows(replace(asked, query="", personal=("email",)), tmp_path).columns == ("id", "n")
+    with pytest.raises(UsageError, match=r"\[events\] query is not understood"):
+        each_engine.rows(replace(asked, query="SELECT email AS x FROM source"), tmp_path)
+    missing = r"\[events\] personal: the source has no column 'mail'; did you mean 'email'"
+    with pytest.raises(UsageError, match=missing):
+        each_engine.rows(replace(asked, query="", personal=("mail",)), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("spark")
+def test_a_value_that_cannot_be_converted_is_not_repeated(
+    each_engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    table = each_engine.load("texts", pa.table({"t": ["canary"]}))
+    with pytest.raises(DataError, match=r"while building numbers: .*\(a value\)") as problem:
+        each_engine.store("numbers", table.select(n=table.t.cast("int64")))
+    assert "canary" not in str(problem.value) + "".join(capfd.readouterr())
+
+
+def test_of_a_database_personal_columns_are_not_read_even_where_all_are(engine: Engine, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "shop.duckdb")) as base:
+        base.execute("CREATE TABLE log AS SELECT 1 AS id, 'canary' AS email")
+    source = Source("events", "duckdb:///shop.duckdb", "log", personal=("email",))
+    assert engine.rows(source, tmp_path).columns == ("id",)
+    with pytest.raises(UsageError, match="personal: the source has no column 'mail'; did you mean 'email'"):
+        engine.rows(replace(source, personal=("mail",)), tmp_path)

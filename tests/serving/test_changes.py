@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from features.contract import ActivityColumns, Contract
 from features.task import Cohort, Task, Window
 from serving.changes import Usual, changes
+from serving.language import language
 
 CUTOFF = date(2024, 3, 1)
 TASK = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
@@ -143,3 +145,14 @@ def test_a_running_term_gets_cheaper_or_is_renewed_and_one_that_ended_is_not() -
 def test_starts_of_terms_are_no_orders(contract: Contract, kinds: set[str]) -> None:
     rows = {"events": past(events=order(1, "a", 10))["events"]}
     assert set(by_kind(rows, contract)) - {"larger order"} == kinds
+
+
+def test_changes_are_said_in_another_language_with_the_same_numbers() -> None:
+    english = changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
+    chinese = changes(FULL, CONTRACT, TASK, CUTOFF, USUAL, language("zh"))
+    assert [change.kind for change in chinese] == [change.kind for change in english]
+    for before, after in zip(english, chinese, strict=True):
+        left = set(re.findall(r"[A-Za-z]+", after.words)) - {"email", "visits", "minutes"}
+        assert re.search(r"[\u4e00-\u9fff]", after.words) and not left, after.words
+        found = [set(re.findall(r"[\d.,]*\d", text)) for text in (before.words, after.words)]
+        assert found[0] <= found[1], (before.words, after.words)

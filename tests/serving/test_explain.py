@@ -143,6 +143,10 @@ def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:
     assert isinstance(found, shap.Explanation)
     np.testing.assert_allclose(found.base_values + found.values.sum(axis=1), part.total)
     assert found.feature_names == list(bundle.features)
+    named = explanation(part, features, bundle.features, phrases=["a", "b", "c", "d", "e"], scale=100)
+    np.testing.assert_allclose(named.base_values + named.values.sum(axis=1), 100 * part.total)
+    assert named.feature_names == ["a", "b", "c", "d", "e"]
+    np.testing.assert_array_equal(named.data, found.data)
 
 
 def _catalog() -> list[Feature]:

@@ -244,6 +244,22 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert "left out: 2 staff" in said and "not mail: 30 no consent" not in said
 
 
+def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
+    rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
+    english = plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
+    before, facts = english.table(), english.manifest
+    made = plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
+    words = ["assignment", "reasons"]
+    assert made.table().drop_columns(words).equals(before.drop_columns(words))
+    assert {k: v for k, v in made.manifest.items() if k not in ("language", "files")} == {
+        k: v for k, v in facts.items() if k not in ("language", "files")
+    }
+    said = dict(zip(before["assignment"].to_pylist(), made.table()["assignment"].to_pylist(), strict=True))
+    assert said["gets mail"] == "触达：mail" and said["left out: opted out"] == "已排除：opted out"
+    assert len(set(said.values())) == len(said) == 7
+    assert made.table()["reasons"][0].as_py() == "last order 9 days ago；last order 9 days ago"
+
+
 @pytest.mark.parametrize(
     ("rules", "words"),
     [

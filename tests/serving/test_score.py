@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from serving import chunks, numbers
 from serving.score import COLUMNS, Scores, champions, read, score
 from tests.shop import make_shop
 from training.train import Trained, train
+
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,23 @@ def test_numbers_do_not_depend_on_the_chunk(scores: Scores, shop: Config, tmp_pa
     small = score(_changed(shop, serving={"output": str(tmp_path), "chunk": 37}), scores.cutoff)
     assert len(small.manifest["parts"]) > 1
     assert small.table().equals(scores.table())
+
+
+def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, shop: Config, tmp_path: Path) -> None:
+    config = _changed(shop, serving={"output": str(tmp_path)})
+    shutil.copytree(scores.folder, tmp_path / "scores" / scores.folder.name)
+    assert not score(config, scores.cutoff).new
+    made = score(config.model_copy(update={"language": "zh"}), scores.cutoff)
+    assert made.new and (scores.manifest["language"], made.manifest["language"]) == ("en", "zh")
+    assert made.manifest["drivers"] == scores.manifest["drivers"]
+    words = ["churn_reasons", "value_reasons"]
+    assert made.table().drop_columns(words).equals(scores.table().drop_columns(words))
+    for column in words:
+        for before, after in zip(scores.table()[column].to_pylist(), made.table()[column].to_pylist(), strict=True):
+            assert [r["feature"] for r in after] == [r["feature"] for r in before]
+            for old, new in zip(before, after, strict=True):
+                assert re.search(r"[\u4e00-\u9fff]", new["phrase"]) and re.search(r"[\u4e00-\u9fff]", new["reading"])
+                assert sorted(NUMBER.findall(new["reading"])) == sorted(NUMBER.findall(old["reading"]))
 
 
 def test_contributions_never_outlive_their_numbers(shop: Config, trained: Trained, tmp_path: Path) -> None:

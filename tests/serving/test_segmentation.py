@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -159,6 +161,30 @@ def test_the_terminal_tells_it_all(made: Segmentation) -> None:
     assert "customer-0" not in text
     assert "left out" not in text
     assert max(map(len, text.splitlines())) < 200
+
+
+def test_cards_are_written_in_another_language_and_codes_stay(
+    config: Config, made: Segmentation, tmp_path: Path
+) -> None:
+    shutil.copytree(config.folder, tmp_path / "zh")
+    path = tmp_path / "zh" / "regulars.toml"
+    path.write_text('language = "zh"\n' + path.read_text())
+    chinese = segment_customers(load(path))
+    left = "micro_segment"
+    assert chinese.tables["customers"].drop_columns(left).equals(made.tables["customers"].drop_columns(left))
+    pairs = zip(made.tables["segments"].to_pylist(), chinese.tables["segments"].to_pylist(), strict=True)
+    words = {"rule", "sets_apart", "treatment"}
+    for before, after in pairs:
+        codes = words | {"segment"} if before["segmentation"] == left else words
+        assert {k: v for k, v in after.items() if k not in codes} == {k: v for k, v in before.items() if k not in codes}
+        told = [
+            after["treatment"],
+            *after["sets_apart"],
+            after["segment"] if "segment" in codes else after["treatment"],
+        ]
+        assert not re.findall("[A-Za-z]{2,}", re.sub("channel|UTC", "", " ".join(told))), told
+        assert len(after["sets_apart"]) == len(before["sets_apart"])
+    assert chinese.manifest["left_out"] == made.manifest["left_out"]
 
 
 def _small(folder: Path, money: bool = True, kinds: str = 'kinds = ["channel"]') -> Config:

@@ -125,6 +125,16 @@ def test_what_the_database_refuses_is_one_message_without_a_password_or_a_row(
     assert "wrong-canary" not in str(refused.value) and CANARY not in str(refused.value)
 
 
+def test_a_customers_rows_go_from_all_cutoffs_and_nobody_elses(target: tuple[Config, str], tmp_path: Path) -> None:
+    config, _ = target
+    assert sinks.forget_rows(config, {"x"}, really=True) == 0  # there is no table yet
+    for day in (1, 2):
+        sinks.write_table(config, scores(tmp_path / str(day), "r", date(2024, 3, day), ["O'Neil", "O", "x", "y", "z"]))
+    counts = [sinks.forget_rows(config, {"O'Neil", "hash"}, really) for really in (False, False, True, True)]
+    assert counts == [2, 2, 2, 0]
+    assert [sinks.forget_rows(config, {who}, really=False) for who in ("O", "x")] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("serving", "why"),
     [

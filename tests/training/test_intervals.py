@@ -93,6 +93,16 @@ def test_totals_hold_what_they_promise(spread: Spread) -> None:
     assert np.mean(held) == pytest.approx(0.8, abs=0.09)
 
 
+def test_a_total_does_not_depend_on_the_order_of_customers() -> None:
+    """Where ratios scatter more around small values, as they do, each customer counts by their own scatter."""
+    spread = Spread(0.8, 0.8, (0.0, 1.0), (0.0, 5.0), ((0.0, 2.0), (0.0, 2.0)), (3.0, 1.1), 0.0)
+    back, spend = np.array([0.5, 0.9]), np.array([2.0, np.exp(5.0) / 0.9])
+    low, high = spread.total(back, spend)
+    variance = 0.5 * 2.0**2 * 3.0 - 1.0 + spend[1] ** 2 * 0.9 * 1.1 - np.exp(5.0) ** 2
+    assert (high - low) / 2 == pytest.approx(norm.ppf(0.9) * np.sqrt(variance))
+    assert spread.total(back[::-1], spend[::-1]) == pytest.approx((low, high))
+
+
 def test_a_level_that_wanders_makes_totals_unsure(spread: Spread) -> None:
     back, spend, actual = _customers(5_000, 7)
     wandering = _fitted(back, spend, actual, inside=0.8, level_error=0.2)

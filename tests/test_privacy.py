@@ -1,0 +1,236 @@
+"""The whole loop over tables with canaries in every personal column, and ids hashed: none is left, none printed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import mlflow
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from features.config import Config, load
+from features.ids import ours
+from regulars import cli
+from serving import plan, scores
+from tests.shop import make_shop
+
+pytestmark = pytest.mark.slow
+CUTOFF, KEY = date(2023, 10, 20), "a-key-of-32-characters-or-a-bit-more"
+CANARY, WHO, STAFF = "canary", "customer-", "customer-0001"
+SECTIONS = """
+[customers]
+source = "people.parquet"
+customer = "id"
+attributes = ["plan"]
+constant = ["plan"]
+personal = ["email", "born"]
+[contacts]
+source = "contacts.parquet"
+customer = "id"
+time = "at"
+action = "what"
+cost = "cost"
+personal = ["to"]
+[activities.visits]
+source = "visits.parquet"
+customer = "id"
+time = "at"
+personal = ["phone"]
+[subscriptions]
+source = "terms.parquet"
+customer = "id"
+start = "at"
+personal = ["iban"]
+[plan]
+margin = 0.5
+holdout = 0.3
+curve = 2
+[plan.actions.mail]
+cost = 0.1
+save_rate = 0.3
+[[plan.exclude]]
+why = "staff"
+customers = ["customer-0001"]
+[segments]
+clusters = [0, 0]
+history = 0
+[serving]
+csv = true
+[privacy]
+hash_ids = true
+"""
+
+
+@dataclass(frozen=True)
+class Lived:
+    """What is left of the loop.
+
+    Attributes:
+        config: The business.
+        before: Files that the user had before.
+        printed: All that was said.
+        draft: The config that `init` guessed.
+    """
+
+    config: Config
+    before: frozenset[Path]
+    printed: str
+    draft: str
+
+
+def prepare(folder: Path) -> Config:
+    """A shop with a canary in each table, two in some, and a config that names them as personal."""
+    make_shop(folder, customers=150)
+    log = pq.read_table(folder / "log.parquet")
+    mails = pa.array([f"{CANARY}-{i}@example.com" for i in range(log.num_rows)])
+    pq.write_table(log.append_column("email", mails), folder / "log.parquet")
+    ids, at = log["customer"].unique().to_pylist(), datetime(2023, 5, 1)
+    secrets = {"people": ("email", "born"), "contacts": ("to",), "visits": ("phone",), "terms": ("iban",)}
+    for name, columns in secrets.items():
+        known = {"id": ids, "at": [at] * len(ids), "what": ["other"] * len(ids), "cost": [0.0] * len(ids)}
+        known |= {column: [f"{CANARY}-{name}-{i}" for i in range(len(ids))] for column in columns}
+        pq.write_table(
+            pa.table({**known, "plan": ["gold", "basic"] * (len(ids) // 2) + ["gold"] * (len(ids) % 2)}),
+            folder / f"{name}.parquet",
+        )
+    path = folder / "regulars.toml"
+    text = (
+        path.read_text()
+        .replace("trials = 2", "trials = 0")
+        .replace('kinds = ["channel"]', 'kinds = ["channel"]\npersonal = ["email"]')
+    )
+    path.write_text(text + SECTIONS)
+    return load(path)
+
+
+def contacted(config: Config) -> None:
+    """Sends what the plan says."""
+    known = {ours(config, who): who for who in pq.read_table(config.folder / "people.parquet")["id"].to_pylist()}
+    meant = [row for row in plan.read(config, CUTOFF).table().to_pylist() if row["action"]]
+    at = datetime(2023, 10, 20) + timedelta(hours=3)
+    sent = [{"id": known[row["customer_id"]], "at": at, "what": "mail", "cost": 0.1, "to": CANARY} for row in meant]
+    pq.write_table(pa.Table.from_pylist(sent), config.folder / "contacts.parquet")
+
+
+def scored(config: Config) -> str:
+    """One of those who were scored, by the id of the user's tables."""
+    known = set(scores.read(config).table()["customer_id"].to_pylist())
+    return next(who for who in (f"{WHO}{i:04d}" for i in range(150)) if ours(config, who) in known)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    """The loop, command by command, by a user whose files others may read unless we see to it."""
+    folder = tmp_path_factory.mktemp("private")
+    config = prepare(folder)
+    (folder / "tmp").mkdir()
+    before = frozenset(folder.rglob("*"))
+    printed: list[str] = []
+    mask = os.umask(0o022)
+
+    def run(*words: str, code: int = 0, path: str = "regulars.toml") -> None:
+        os.umask(0o022)
+        done = CliRunner().invoke(cli, ["-c", str(folder / path), *words])
+        assert done.exit_code == code, done.output
+        printed.append(done.output)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGULARS_ID_KEY", KEY)
+        patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        run("init", str(folder / "log.parquet"), path="drafted.toml")
+        run("check")
+        run("train")
+        run("score", "--cutoff", str(CUTOFF), "--contributions")
+        run("segments")
+        run("plan", "--cutoff", str(CUTOFF), "--budget", "5")
+        contacted(config)
+        run("measure", str(CUTOFF))
+        run("report")
+        who = scored(config)
+        run("explain", who, "--cutoff", str(CUTOFF), "--no-what-if")
+        said = printed.pop().replace(f"customer {who} at", "")  # what the user typed
+        printed.append(said)
+        yield Lived(config, before, "".join(printed), (folder / "drafted.toml").read_text())
+    mlflow.end_run()
+    os.umask(mask)
+
+
+def left(lived: Lived) -> list[Path]:
+    """Files and folders that the loop made."""
+    return sorted(set(lived.config.folder.rglob("*")) - lived.before)
+
+
+def holds(file: Path, text: str) -> bool:
+    """Whether a file has a text in its bytes, or in its rows."""
+    rows = str(pq.read_table(file).to_pydict()) if file.suffix == ".parquet" else ""
+    return text.encode() in file.read_bytes() or text in rows or text in file.name
+
+
+def test_no_canary_no_id_and_no_key_is_left_on_disk(lived: Lived) -> None:
+    files = [path for path in left(lived) if path.is_file()]
+    kinds = {file.suffix for file in files}
+    assert {".parquet", ".csv", ".json", ".html", ".db", ".md", ".txt", ".toml"} <= kinds
+    assert [file for file in files for text in (CANARY, WHO, KEY) if holds(file, text)] == []
+    assert holds(lived.config.folder / "log.parquet", CANARY)
+
+
+def test_no_canary_no_id_and_no_key_was_printed(lived: Lived) -> None:
+    assert "probability of" in lived.printed and "usable of" in lived.printed
+    assert [text for text in (CANARY, WHO, KEY) if text in lived.printed] == []
+
+
+def test_the_draft_keeps_personal_columns_out(lived: Lived) -> None:
+    assert 'personal = ["email"]' in lived.draft and '"email"' not in lived.draft.split("personal")[0].replace(
+        'left out as personal, free text or constant: "email"', ""
+    )
+
+
+def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived: Lived) -> None:
+    made = left(lived)
+    assert {"mlflow.db", "scores", "mlartifacts", "plan.csv"} <= {path.name for path in made}
+    open_ones = [path for path in made if path.stat().st_mode & 0o077]
+    assert [path for path in open_ones if path.suffix != ".py"] == []  # MLflow copies our code with its mode
+    assert {path.relative_to(lived.config.folder).parts[0] for path in open_ones} <= {"mlartifacts"}
+    assert (lived.config.folder / "log.parquet").stat().st_mode & 0o044
+
+
+def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
+    made = plan.read(lived.config, CUTOFF)
+    row = next(row for row in made.table().to_pylist() if row["customer_id"] == ours(lived.config, STAFF))
+    assert row["assignment"] == "left out: staff"
+    assert made.manifest["rules"]["exclude"][0]["customers"] == 1
+
+
+def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
+    found = scores.read(lived.config)
+    assert set(found.manifest["ids"]) == {"method", "key_check"}
+    built = sorted((lived.config.output / "snapshots").glob("*.parquet"))
+    columns = set(pq.read_schema(built[-1]).names)
+    assert "plan" in columns
+    assert [c for c in columns for word in ("email", "born", "phone", "iban") if word in c] == []
+
+
+def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> None:
+    config = lived.config
+    who = scored(config)
+    words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
+    looked = CliRunner().invoke(cli, words)
+    assert looked.exit_code == 1 and "run it again with --yes" in looked.output
+    customers = scores.read(config).manifest["customers"]
+    done = CliRunner().invoke(cli, [*words, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "shop-churn/1 (champion): learned from the customer: " in done.output
+    assert "in visits" not in done.output and "1 in activities.visits" in done.output
+    name = ours(config, who)
+    assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
+    assert scores.read(config).manifest["customers"] == scores.read(config).table().num_rows == customers - 1
+    again = CliRunner().invoke(cli, ["-c", words[1], "score", "--cutoff", str(CUTOFF)])
+    assert again.exit_code == 0, again.output
+    assert name not in scores.read(config).table()["customer_id"].to_pylist()
