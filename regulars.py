@@ -344,6 +344,18 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 
 
 @cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; wider asks for a token.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 takes a free one.")
+@click.option("--allow-host", "also", multiple=True, metavar="NAME", help="Another name of the page, as of a proxy.")
+@click.pass_obj
+def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
+    """Show the output folder as web pages, read-only, on this machine."""
+    from serving.app import serve
+
+    serve(load(path), host, port, also, click.echo)
+
+
+@cli.command()
 @click.argument("customer")
 @click.option("--yes", is_flag=True, help="Do it; without this only what would be done is said.")
 @click.pass_obj

@@ -176,3 +176,23 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
         duplicates_dropped=rows_read - kept,
         fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
     )
+
+
+def of_customer(config: Config, engine: Engine, customer: str) -> ibis.Table:
+    """The usable rows of one customer, in the columns of `Tables.events`; nothing is kept of the others.
+
+    An event id that another customer's row bears too is not told apart: `load`, which sees all rows, keeps the first.
+
+    Raises:
+        DataError: There is nothing to read.
+        UsageError: A column that is not there, or a query or format that is not understood.
+    """
+    events = config.events
+    whole = events.duplicates == "drop" and not events.id
+    source = engine.rows(events.rows("events"), config.folder, {} if whole else events.roles(), events.ids())
+    need_columns(source, events, "events")
+    rows = _normalise(source.distinct() if whole else source, events, engine)
+    mine = rows.filter(rows.customer_id == customer)
+    if events.id:
+        mine = _first_of_each_id(engine.store("intake_of_one", mine))
+    return mine.filter(mine.reason.isnull()).drop("reason")

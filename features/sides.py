@@ -285,3 +285,20 @@ def _parts(terms: ibis.Table) -> ibis.Table:
 ACTIVITY = Form(_activity, ("time",), ("measure",))
 CONTACTS = Form(_contact, ("time",), ("cost", "propensity"))
 SUBSCRIPTIONS = Form(_term, ("start", "end"), ("price",), _parts)
+
+
+def of_customer(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
+    """The usable rows of one customer in one table beside the events, by its key as in `read_sides`.
+
+    Raises:
+        DataError: There is nothing to read.
+        UsageError: A column that is not there, or a query that is not understood.
+    """
+    place, section, form = _wanted(config)[key]
+    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    need_columns(source, section, place)
+    rows = form.normalise(Reading(place, section, source, engine))
+    mine = engine.store(
+        "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason")
+    )
+    return form.finish(mine) if form.finish else mine

@@ -65,7 +65,7 @@ def write_csv(scores: Scores, folder: Path) -> bool:
         file = beside / CSV
         with writable(folder):
             for number, part in enumerate(scores.manifest["parts"]):
-                _append_csv(_as_text(scores.part(part)), file, header=number == 0)
+                _append_csv(as_text(scores.part(part)), file, header=number == 0)
             said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": checksum(file)}
             (beside / MANIFEST).write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
@@ -160,7 +160,7 @@ def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
         pa_csv.write_csv(table, stream, pa_csv.WriteOptions(include_header=header))
 
 
-def _as_text(table: pa.Table) -> pa.Table:
+def as_text(table: pa.Table) -> pa.Table:
     """Score rows for a spreadsheet: the cutoff as a day, reasons as sentences, text defused, numbers as they are."""
     columns = {}
     for field in table.schema:

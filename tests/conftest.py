@@ -143,3 +143,12 @@ def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
 def learned_effects(business: Config) -> uplift.Trained:
     """The business with its uplift champion registered in MLflow."""
     return uplift.train(business)
+
+
+@pytest.fixture(scope="session")
+def webpages(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The config of a business whose output folder holds all that the web page shows; read-only for tests."""
+    pytest.importorskip("starlette", reason="the page needs the extra: pip install -e '.[app]'")
+    from tests.webpages import make_pages
+
+    return make_pages(tmp_path_factory.mktemp("webpages"))

@@ -118,10 +118,10 @@ def test_checker_lets_the_rest_pass(source: str, path: str) -> None:
     assert breaches(source, path) == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", [*ROOMS, "serving/web"])
 def test_tests_mirror_the_room(room: str) -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")}
-    assert tested - {path.stem for path in (ROOT / room).glob("*.py")} <= EXTRA_TESTS[room]
+    assert tested - {path.stem for path in (ROOT / room).glob("*.py")} <= EXTRA_TESTS.get(room, set())
 
 
 def test_ci_runs_the_readme_command() -> None:
@@ -160,3 +160,14 @@ def test_mlproject_names_only_what_regulars_knows(name: str) -> None:
     assert {word for word in words if word.startswith("-")} <= options
     assert set(re.findall(r"{(\w+)}", entry["command"])) == set(entry["parameters"])
     assert isinstance(regulars.cli, click.Group)
+
+
+def test_every_package_is_installed_with_what_its_pages_are_made_of() -> None:
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {
+        path.parent.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
+    }
+    assert {name.replace(".", "/") for name in setup["packages"]} == packages
+    taken = {path for pattern in setup["package-data"]["serving"] for path in (ROOT / "serving").glob(pattern)}
+    pages = {path for path in (ROOT / "serving" / "templates").rglob("*") if path.is_file()}
+    assert pages <= taken

@@ -26,7 +26,7 @@ def extracted() -> dict[str, str]:
     """Every message of the room's code and templates, and where it is said first."""
     found: dict[str, str] = {}
     for method, pattern in (("python", "*.py"), ("jinja2.ext:babel_extract", "templates/**/*.j2")):
-        for path in sorted(ROOM.glob(pattern)):
+        for path in sorted(ROOM.rglob(pattern)):
             for line, said, *_ in extract_from_file(method, path, keywords=KEYWORDS):
                 for message in [said] if isinstance(said, str) else said:
                     found.setdefault(message, f"{path.relative_to(ROOM)}:{line}")

@@ -1,0 +1,128 @@
+"""The filtered list as files: CSV as it is made, and a workbook that Excel reads; both from batches, never whole.
+
+Text that a spreadsheet would run as a formula has an apostrophe before it in CSV; in a workbook text is text. One
+workbook is made at a time: of a million customers it takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from duckdb import Error as DuckDBError
+
+from serving.sinks import FORMS, as_text, reason_text
+from serving.web.customers import SHOWN, Wanted, order, where
+from serving.web.store import ROWS, NotHere, Scored, Site
+
+BATCH = 20_000
+EXCEL_ROWS = 1_048_576  # with the header
+LONGEST = 32_767  # characters of a cell
+COLUMNS = (*SHOWN[:1], "cutoff", *SHOWN[1:], "churn_reasons", "value_reasons")
+_ONE_WORKBOOK = Lock()
+
+
+def csv(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[bytes]:
+    """The list as CSV (UTF-8, RFC 4180) in pieces, in its order."""
+    header = True
+    for batch in _batches(site, at, asked, money):
+        out = BytesIO()
+        pa_csv.write_csv(as_text(pa.table(batch)), out, pa_csv.WriteOptions(include_header=header))
+        header = False
+        yield out.getvalue()
+
+
+def xlsx(site: Site, at: Scored, asked: Wanted, money: bool, customers: int) -> Path:
+    """The list as a workbook in a private temporary folder of its own, which the caller discards.
+
+    Raises:
+        NotHere: It has more rows than a sheet of Excel holds.
+    """
+    if customers >= EXCEL_ROWS:
+        said = site.tr(
+            "The list has {n} customers, and a sheet of Excel holds {most} rows. Narrow the list, or take the CSV.",
+            n=f"{customers:,}", most=f"{EXCEL_ROWS:,}",
+        )  # fmt: skip
+        raise NotHere(said, status=413)
+    folder = Path(tempfile.mkdtemp(prefix="regulars-"))
+    try:
+        with _ONE_WORKBOOK:
+            names = [name for name in COLUMNS if name in at.columns]
+            _write(folder / "customers.xlsx", _batches(site, at, asked, money), names)
+    except BaseException:
+        discard(folder / "customers.xlsx")
+        raise
+    return folder / "customers.xlsx"
+
+
+def discard(place: Path) -> None:
+    """Removes a workbook with the folder that was made for it."""
+    shutil.rmtree(place.parent)
+
+
+def _batches(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of a list, BATCH at a time; none of them where there are none."""
+    test, params = where(site, at, asked)
+    columns = ", ".join(name for name in COLUMNS if name in at.columns)
+    sql = f"SELECT {columns} FROM {ROWS} {test} {order(asked, money)}"
+    try:
+        with site.connection.cursor() as cursor:
+            found = cursor.sql(sql, params=[at.files, *params])
+            yield pa.RecordBatch.from_pylist([], found.limit(0).fetch_arrow_table().schema)
+            yield from found.fetch_record_batch(BATCH)
+    except DuckDBError:
+        said = site.tr("A file of the output folder cannot be read: it is being written now, or is not whole.")
+        raise NotHere(said, f"regulars score --cutoff {at.cutoff}", 503) from None
+
+
+def _write(place: Path, batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> None:
+    import xlsxwriter
+
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    book = xlsxwriter.Workbook(
+        str(place), {**options, "default_date_format": "yyyy-mm-dd", "tmpdir": str(place.parent)}
+    )
+    sheet = book.add_worksheet("customers")
+    sheet.freeze_panes(1, 1)
+    sheet.set_column(0, 0, 18)
+    sheet.write_row(0, 0, names, book.add_format({"bold": True}))
+    number = 1
+    for batch in batches:
+        columns = [_plain(name, batch.column(name)) for name in batch.schema.names]
+        for row in zip(*columns, strict=True):
+            for place_in_row, value in enumerate(row):
+                _cell(sheet, number, place_in_row, value)
+            number += 1
+    book.close()
+
+
+def _plain(name: str, column: pa.Array) -> list[Any]:
+    """A column as values for cells; reasons as sentences."""
+    if pa.types.is_list(column.type):
+        return list(reason_text(pa.chunked_array([column]), *FORMS[name]).to_pylist())
+    return list(column.to_pylist())
+
+
+def _cell(sheet: Any, row: int, column: int, value: Any) -> None:
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return
+    if isinstance(value, str):
+        sheet.write_string(row, column, value[:LONGEST])
+    elif isinstance(value, datetime | date):
+        sheet.write_datetime(row, column, value)
+    else:
+        sheet.write_number(row, column, value)
