@@ -71,8 +71,8 @@ def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
     link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
     return {
         **row,
-        "name": site.tr.phrase(row["segment"]),
-        "sets_apart": [site.tr.phrase(text) for text in row["sets_apart"] or []],
+        "name": site.say(row["segment"]),
+        "sets_apart": [site.say(text) for text in row["sets_apart"] or []],
         "link": link,
     }
 
@@ -107,14 +107,14 @@ def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], kn
         for row in rows:
             sizes[row[column]] = sizes.get(row[column], 0) + row["customers"]
         ordered = sorted(sizes, key=lambda name: (places.get(name, len(places)), name))
-        return [(site.tr.phrase(name), sizes[name]) for name in ordered]
+        return [(site.say(name), sizes[name]) for name in ordered]
 
     moved = [
         Flow(
-            site.tr.phrase(row["from_segment"]),
-            site.tr.phrase(row["to_segment"]),
+            site.say(row["from_segment"]),
+            site.say(row["to_segment"]),
             row["customers"],
-            f"{site.tr.phrase(row['from_segment'])} → {site.tr.phrase(row['to_segment'])}: {row['customers']:,}"
+            f"{site.say(row['from_segment'])} → {site.say(row['to_segment'])}: {row['customers']:,}"
             f" ({share(row['share'], site.tr)})",
         )
         for row in rows

@@ -74,7 +74,8 @@ def _row(
     row: Mapping[str, Any], at: tuple[str, str], scale: float, ends: tuple[float, float], form: Forms, kind: str,
     tr: Language,
 ) -> dict[str, Any]:  # fmt: skip
-    names = {ALL: tr("all"), EACH_ACTION: row["action"], EACH_SEGMENT: tr.phrase(row["segment"])}
+    segment = row["segment"]
+    names = {ALL: tr("all"), EACH_ACTION: row["action"], EACH_SEGMENT: tr(segment)}
     told = {"name": names[row["family"]], "family": row["family"], "treated": row["treated"], "held": row["held"]}
     if row["effect"] is None:
         return {**told, "effect": tr("too few to tell"), "range": "", "cell": ""}

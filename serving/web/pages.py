@@ -114,7 +114,7 @@ def environment(site: Site) -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(tr=site.tr, say=site.tr.phrase, menu=MENU, address=address, name=site.config.name)
+    made.globals.update(tr=site.tr, say=site.say, menu=MENU, address=address, name=site.config.name)
     made.filters.update(count="{:,.0f}".format, share=partial(share, tr=site.tr), number=number, inline=inline)
     return made
 

@@ -69,7 +69,7 @@ def plain(number: float) -> str:
     >>> plain(2500.0), plain(0.5), plain(-0.0)
     ('2,500', '0.5', '0')
     """
-    return f"{number + 0.0:,.6g}".replace("-", "−")
+    return f"{number + 0.0:,.10g}".replace("-", "−")
 
 
 def steps(low: float, high: float, wanted: int = TICKS) -> list[float]:

@@ -134,6 +134,11 @@ class Site:
             said = self.tr("A file of the output folder cannot be read: it is being written now, or is not whole.")
             raise NotHere(said, "regulars score --cutoff D", 503) from None
 
+    def say(self, text: str) -> str:
+        """A name of a group, or a phrase of a feature, in the language of the page; others as they are."""
+        named = self.tr(text)
+        return named if named != text else self.tr.phrase(text)
+
     def one(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
         """The only row that a question gives."""
         return dict(self.ask(sql, params).to_pylist()[0])

@@ -57,6 +57,13 @@ def test_a_page_speaks_chinese(webpages: Config, address: str) -> None:
     assert not re.search(r">\s*(Customers|Segment|Cutoff|Show|Expected value|Risk|Overview|Alerts)\s*<", text)
 
 
+def test_names_of_groups_and_phrases_are_said_in_chinese(webpages: Config) -> None:
+    app = app_of(in_language(webpages, "zh"))
+    assert "优先挽留" in fetch(app, "/").text and "距上次下单天数" in fetch(app, "/").text
+    assert "冠军客户" in fetch(app, "/segments?by=rfm_group").text
+    assert "优先挽留" in fetch(app, "/experiments").text
+
+
 def test_numbers_on_the_first_page_are_those_of_the_scores(app: Any, webpages: Config) -> None:
     known = numbers(webpages)
     text = fetch(app, "/").text

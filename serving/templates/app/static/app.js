@@ -4,9 +4,11 @@
 
   function fill(place, address) {
     place.setAttribute("aria-busy", "true");
+    place.dataset.asked = address;
     return fetch(address, {headers: {"X-Part": "1"}, credentials: "same-origin"})
       .then(function (answer) { return answer.text(); })
       .then(function (text) {
+        if (place.dataset.asked !== address) { return; }  // an older answer that came late
         var made = new DOMParser().parseFromString(text, "text/html");
         place.replaceChildren.apply(place, Array.from(made.body.childNodes));
         place.removeAttribute("aria-busy");
