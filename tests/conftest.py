@@ -30,6 +30,14 @@ Rows = Sequence[Mapping[str, Any]]
 ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 
+@pytest.fixture(autouse=True)
+def files_as_others_make_them() -> Iterator[None]:
+    """The front door makes files private for its whole process; what one test opened, the next finds as it was."""
+    os.umask(0o022)
+    yield
+    os.umask(0o022)
+
+
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[DuckDBEngine]:
     """An engine for one test."""

@@ -128,12 +128,12 @@ def scored(config: Config) -> str:
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     """The loop, command by command, by a user whose files others may read unless we see to it."""
+    mask = os.umask(0o022)
     folder = tmp_path_factory.mktemp("private")
     config = prepare(folder)
     (folder / "tmp").mkdir()
     before = frozenset(folder.rglob("*"))
     printed: list[str] = []
-    mask = os.umask(0o022)
 
     def run(*words: str, code: int = 0, path: str = "regulars.toml") -> None:
         os.umask(0o022)
