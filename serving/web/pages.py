@@ -130,14 +130,16 @@ def address(path: str, **params: Any) -> str:
 
 
 def number(value: object) -> str:
-    """A number with three digits, another value as it is, and a dash for none.
+    """A number with three digits or all before the point, another value as it is, and a dash for none.
 
     >>> number(0.12345), number(1234.5), number("many"), number(None)
-    ('0.123', '1,230', 'many', '–')
+    ('0.123', '1,234', 'many', '–')
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{float(f'{value:.3g}'):,.10g}"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _page(site: Site, request: Request, template: str, status: int = 200, /, **given: Any) -> Response:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
+from serving.language import N_
 from serving.web.cards import rendered
 from serving.web.pictures import Line, lines
 from serving.web.store import NotHere, Scored, Site, cutoffs, days, manifest, scored
 
 FILE, RUNS, PAST = "monitor.json", 14, 36
+METRICS = {
+    "auc": N_("AUC: how well the order by risk held (0.5 is chance, 1 is perfect)"),
+    "brier": N_("Brier score: mean squared error of the risk (lower is better)"),
+    "churn": N_("Share of customers that leaves"),
+    "value": N_("Value of all customers together"),
+}
 LISTS = ("data", "drift", "performance", "calibration", "segments", "alerts")
 
 
@@ -47,8 +55,23 @@ def monitoring(site: Site, asked: str) -> dict[str, Any]:
         "alerts": _by_gravity(found["alerts"]),
         "day": day,
         "days": there,
+        "performance": [{**row, "metric": metric_name(site, row.get("metric"))} for row in found["performance"]],
         "pictures": _pictures(site, found),
     }
+
+
+def metric_name(site: Site, metric: object) -> str:
+    """A metric of the monitor as the page says it; one that it does not know, as it is."""
+    return site.tr(METRICS[str(metric)]) if metric in METRICS else str(metric)
+
+
+def tick(metric: object, number: float) -> str:
+    """A number of a metric, as its axis says it.
+
+    >>> tick("auc", 0.8512), tick("churn", 0.5), tick("value", 152522.4)
+    ('0.851', '50%', '152,522')
+    """
+    return {"churn": f"{number:.0%}", "value": f"{number:,.0f}"}.get(str(metric), f"{number:.3g}")
 
 
 def _monitored(site: Site, day: date) -> dict[str, Any] | None:
@@ -73,12 +96,13 @@ def _pictures(site: Site, found: Mapping[str, Any]) -> list[dict[str, Any]]:
         mine = sorted((row for row in rows if row.get("metric") == metric), key=lambda row: str(row["cutoff"]))
         when = [date.fromisoformat(str(row["cutoff"])) for row in mine]
         drawn = [_line(mine, "estimated", False), _line(mine, "realised", True)]
+        say, name = partial(tick, metric), metric_name(site, metric)
         told = "; ".join(
-            f"{row['cutoff']}: {_said(row.get('estimated'))} / {_said(row.get('realised'))}" for row in mine
+            f"{row['cutoff']}: {_said(row.get('estimated'), say)} / {_said(row.get('realised'), say)}" for row in mine
         )
-        alt = site.tr("{metric} at each cutoff, estimated / realised. {told}.", metric=metric, told=told)
+        alt = site.tr("{metric} at each cutoff, estimated / realised. {told}.", metric=name, told=told)
         if any(value is not None for line in drawn for value in line.values):
-            made.append({"metric": metric, "svg": lines(alt, when, drawn, lambda v: f"{v:,.3g}")})
+            made.append({"metric": name, "svg": lines(alt, when, drawn, say)})
     return made
 
 
@@ -91,9 +115,9 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and value == value else None
 
 
-def _said(value: object) -> str:
+def _said(value: object, say: Callable[[float], str]) -> str:
     number = _number(value)
-    return "–" if number is None else f"{number:,.3g}"
+    return "–" if number is None else say(number)
 
 
 def runs(site: Site) -> list[dict[str, Any]]:
