@@ -30,6 +30,15 @@ Rows = Sequence[Mapping[str, Any]]
 ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on Spark stay on one process, so that it starts once."""
+    for item in items:
+        chosen = getattr(item, "callspec", None)
+        if "spark" in getattr(item, "fixturenames", ()) or (chosen and "spark" in chosen.params.values()):
+            item.add_marker(pytest.mark.xdist_group("spark"))
+
+
 @pytest.fixture(autouse=True)
 def files_as_others_make_them() -> Iterator[None]:
     """The front door makes files private for its whole process; what one test opened, the next finds as it was."""
