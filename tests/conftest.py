@@ -35,7 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on Spark stay on one process, so that it starts once."""
     for item in items:
         chosen = getattr(item, "callspec", None)
-        if "spark" in getattr(item, "fixturenames", ()) or (chosen and "spark" in chosen.params.values()):
+        names = [value for value in chosen.params.values() if isinstance(value, str)] if chosen else []
+        if "spark" in (*getattr(item, "fixturenames", ()), *names):
             item.add_marker(pytest.mark.xdist_group("spark"))
 
 
