@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 
 import duckdb
 from tqdm import tqdm
@@ -102,7 +103,7 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
     most = _served(config, trained.newest, QUICK if quick else EARLIER, say)
     say("\n7/7 report")
     page = report.write(config, trained.newest)
-    say("    the same to look through, with every customer: regulars app")
+    say(f"    the same to look through, with every customer: regulars -c {quote(str(out / 'regulars.toml'))} app")
     return page, f"regulars explain {most} --cutoff {trained.newest}"
 
 
