@@ -125,6 +125,7 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
 
         page.click("nav >> text=Plan")
         whole, before = page.inner_text("#in"), page.get_attribute("#marker", "cx")
+        page.wait_for_selector("#budget", state="visible")  # the script shows it once it listens to it
         page.focus("#budget")
         page.keyboard.press("Home")
         page.keyboard.press("ArrowRight")
