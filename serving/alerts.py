@@ -20,7 +20,7 @@ from features.files import write_whole
 from serving.language import N_, Language
 
 SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # the gravest last
-TODO = {
+ADVICE = {
     "retrain": N_("Train anew: `regulars train --compare` lets a challenger take over only if it does better."),
     "recalibrate": N_("Train anew to recalibrate: `regulars train`; until then read the numbers with this error."),
     "data": N_("Look at the data before anybody acts on these scores: `regulars check` tells what arrived."),
@@ -97,7 +97,7 @@ def raised(findings: Sequence[Finding], state: State, cutoff: date, tr: Language
                 text=plain(tr("{text} Open since {since}.", text=finding.text, since=since)),
                 since=since,
                 action=finding.action,
-                todo=tr(TODO[finding.action], cutoff=str(cutoff)),
+                todo=tr(ADVICE[finding.action], cutoff=str(cutoff)),
                 segment=finding.segment,
             )
         )
