@@ -22,6 +22,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from features.code_digest import code_digest
 from features.config import Config
 from features.contract import Contract
 from features.engine import Engine
@@ -34,6 +35,7 @@ from features.task import Task
 OFF = "off"
 MOST_PARTS = 100  # the least recently used ones beyond it go
 NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_([0-9a-f]{32})_([0-9a-f]{32})\.parquet")
+BUILDER = "features.snapshots"
 MAKERS = ("duckdb", "ibis-framework", "numpy", "pyarrow", "scipy", "sqlglot")
 
 
@@ -128,9 +130,8 @@ def keys(
 
 @cache
 def code() -> str:
-    """A digest of the modules of this room and of the versions of what they run on."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    return _digest({m.name: _digest_of(m) for m in modules} | {name: version(name) for name in MAKERS})
+    """A digest of the modules that build features and of the versions of what they run on."""
+    return _digest({"modules": code_digest(BUILDER)} | {name: version(name) for name in MAKERS})
 
 
 def _timeless(name: str, contract: Contract) -> bool:

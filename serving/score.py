@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from features import ids, reuse
+from features.code_digest import code_digest
 from features.config import Config
 from features.engine import Engine
 from features.files import put_in_place, writable
@@ -28,6 +29,7 @@ from serving import segments
 from serving.batch import Here, Job, Passes, score_all, working_folder, write_features
 from serving.columns import COLUMNS, REASON, score_table
 from serving.journal import Run, alone, begin, checksum, discard, is_whole
+from serving.language import LOCALE, PHRASES
 from serving.numbers import Champions, champions, cohort, figures, refuse_others
 from serving.scores import MANIFEST, Scores, read, write_parts
 from serving.sinks import deliver
@@ -122,11 +124,8 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
 @cache
 def _code() -> str:
     """A digest of the modules that numbers and reasons come from."""
-    house = Path(__file__).parent.parent
-    wording = house.glob("serving/locale/*/phrases.po")
-    modules = sorted((*house.glob("serving/*.py"), *house.glob("training/*.py"), *wording))
-    made_by = {module.relative_to(house).as_posix(): checksum(module) for module in modules}
-    return _digest({**made_by, "features": reuse.code()})
+    wording = {path.parent.name: checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
+    return _digest({"modules": code_digest(__name__), "wording": wording, "features": reuse.code()})
 
 
 def _digest(content: Any) -> str:

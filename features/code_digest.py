@@ -1,0 +1,78 @@
+"""The code that a result depends on: the modules that its entry modules import, followed through our packages.
+
+A result that is kept (features of a cutoff, scores) carries this digest, so it is made anew when code that it depends
+on changes, and only then: a new word in the report rescores nobody.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+HOUSE = Path(__file__).resolve().parent.parent
+ROOMS = ("features", "training", "serving")
+
+
+@cache
+def code_digest(*entries: str, house: Path = HOUSE) -> str:
+    """A digest of the modules that `entries` depend on, by relative path and content.
+
+    Args:
+        entries: Module names, such as 'features.snapshots'.
+        house: The folder that holds the rooms.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        ModuleNotFoundError: An entry is no module of ours.
+    """
+    total = hashlib.sha256()
+    for path in sorted(dependencies(entries, house)):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(house).as_posix()} {content}\n".encode())
+    return total.hexdigest()[:32]
+
+
+def dependencies(entries: Iterable[str], house: Path = HOUSE) -> set[Path]:
+    """The files of the entry modules and of all modules of ours that they import, directly or through others.
+
+    Imports inside functions count, too. The `__init__` of each package on the way is included.
+
+    Raises:
+        ModuleNotFoundError: An entry is no module of ours.
+    """
+    pending, files = list(entries), set[Path]()
+    for entry in pending:
+        if not _files(entry, house):
+            raise ModuleNotFoundError(f"{entry} is no module in {house}")
+    while pending:
+        for path in _files(pending.pop(), house):
+            if path not in files:
+                files.add(path)
+                pending.extend(_imported(path))
+    return files
+
+
+def _files(module: str, house: Path) -> list[Path]:
+    """The file of a module and the `__init__` of its packages; nothing for what is no module of ours."""
+    parts = module.split(".")
+    if parts[0] not in ROOMS:
+        return []
+    place = house.joinpath(*parts)
+    candidates = [*(house.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))]
+    candidates.append(place.with_suffix(".py"))
+    return [path for path in candidates if path.is_file()] if any(map(Path.is_file, candidates[-2:])) else []
+
+
+def _imported(path: Path) -> Iterator[str]:
+    """The names that a file imports, modules and what could be one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,78 @@
+"""What is fresh stays as long as the code that it depends on, and no longer."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from features.code_digest import HOUSE, ROOMS, code_digest, dependencies
+
+SCORES, FEATURES = "serving.score", "features.snapshots"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the rooms' Python files."""
+    house = tmp_path_factory.mktemp("house")
+    for room in ROOMS:
+        shutil.copytree(HOUSE / room, house / room, ignore=lambda _, names: {n for n in names if n == "__pycache__"})
+    return house
+
+
+@pytest.mark.parametrize(
+    ("path", "rebuilt", "rescored"),
+    [
+        ("features/trends.py", True, True),  # a family of features
+        ("features/duck.py", True, True),  # an engine
+        ("features/past.py", True, True),  # point in time
+        ("features/simulate.py", False, False),
+        ("training/calibrate.py", False, True),  # a part of the model
+        ("serving/kernels.py", False, True),  # reasons
+        ("serving/report_words.py", False, False),
+        ("serving/web/pages.py", False, False),
+        ("serving/alerts.py", False, False),
+    ],
+)
+def test_a_touched_module_rebuilds_what_depends_on_it(copy: Path, path: str, rebuilt: bool, rescored: bool) -> None:
+    code_digest.cache_clear()
+    before = code_digest(FEATURES, house=copy), code_digest(SCORES, house=copy)
+    file = copy / path
+    content = file.read_text(encoding="utf-8")
+    file.write_text(content + "\n# touched\n", encoding="utf-8")
+    code_digest.cache_clear()
+    after = code_digest(FEATURES, house=copy), code_digest(SCORES, house=copy)
+    file.write_text(content, encoding="utf-8")
+    assert (before[0] != after[0], before[1] != after[1]) == (rebuilt, rescored)
+
+
+def test_a_moved_module_counts_as_changed(tmp_path: Path) -> None:
+    for name, imports in (("one", "import features.low.part"), ("two", "from features.high import part")):
+        package = tmp_path / name / "features" / ("low" if name == "one" else "high")
+        package.mkdir(parents=True)
+        (package / "part.py").write_text("X = 1\n")
+        (package / "__init__.py").write_text("")
+        (tmp_path / name / "features" / "__init__.py").write_text("")
+        (tmp_path / name / "features" / "entry.py").write_text(f"def f():\n    {imports}\n")
+    one, two = (code_digest("features.entry", house=tmp_path / name) for name in ("one", "two"))
+    assert one != two
+
+
+def test_imports_inside_functions_and_packages_are_followed(tmp_path: Path) -> None:
+    package = tmp_path / "features" / "deep"
+    package.mkdir(parents=True)
+    for folder in (tmp_path / "features", package):
+        (folder / "__init__.py").write_text("")
+    (package / "leaf.py").write_text("import json\n")
+    (tmp_path / "features" / "entry.py").write_text("def f():\n    from features.deep import leaf\n")
+    (tmp_path / "features" / "other.py").write_text("")
+    places = {path.relative_to(tmp_path).as_posix() for path in dependencies(["features.entry"], tmp_path)}
+    assert places == {
+        "features/__init__.py", "features/entry.py", "features/deep/__init__.py", "features/deep/leaf.py",
+    }  # fmt: skip
+
+
+def test_an_entry_that_is_no_module_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match="features.nowhere"):
+        code_digest("features.nowhere", house=tmp_path)
