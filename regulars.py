@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from features.config import load
+from features.config.load import load
 from features.errors import RefusedError, RegularsError, UsageError
 
 
@@ -73,8 +73,8 @@ def demo(out: str, trials: int, quick: bool) -> None:
 @click.pass_obj
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
-    from features.draft import draft
-    from features.source import refuse_url
+    from features.intake.guess_config import draft
+    from features.sources.source import refuse_url
 
     refuse_url(file)
     target = Path(path)
@@ -91,7 +91,7 @@ def init(path: str, file: str) -> None:
 @click.pass_obj
 def check(path: str, leaks: bool) -> None:
     """Audit the data: what is there, what was set aside and why, what must be mended."""
-    from features import schema
+    from features.audit import audit as schema
 
     config = load(path)
     report, target = schema.check(config)
@@ -100,7 +100,7 @@ def check(path: str, leaks: bool) -> None:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
     if leaks:
-        from features import leaks as room
+        from features.snapshots import leakage as room
 
         trials, proof = room.check(config)
         click.echo(f"\n{room.describe(trials)}")
@@ -115,7 +115,7 @@ def check(path: str, leaks: bool) -> None:
 @click.pass_obj
 def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
     """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
-    from features.snapshots import build_file
+    from features.snapshots.build import build_file
 
     rows, columns, reused = build_file(load(path), list(cutoffs), Path(out))
     unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
@@ -133,8 +133,8 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
 
     `uplift` learns what each action of [contacts] changes, and for whom, instead.
     """
-    from training import promote
     from training import train as room
+    from training.registry import promotion_gates as promote
 
     if which == "uplift":
         if compare or kept or resume:
@@ -159,7 +159,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
 
 def _train_uplift(path: str) -> None:
     """Learns the effect of actions, and says what was found."""
-    from training import uplift as room
+    from training.uplift import train as room
 
     trained = room.train(load(path))
     click.echo(room.describe(trained))
@@ -174,7 +174,7 @@ def _train_uplift(path: str) -> None:
 @click.pass_obj
 def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
-    from training.aliases import promote
+    from training.registry.aliases import promote
 
     _moved(promote(load(path), which), path)
 
@@ -184,7 +184,7 @@ def promote_by_hand(path: str, which: str) -> None:
 @click.pass_obj
 def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
-    from training.aliases import rollback as run
+    from training.registry.aliases import rollback as run
 
     _moved(run(load(path), which), path)
 
@@ -195,8 +195,8 @@ def rollback(path: str, which: str) -> None:
 @click.pass_obj
 def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
     """Judge the models at past cutoffs beside the ladder of simpler ones."""
-    from training import backtest as rolled
-    from training import curve as grown
+    from training.backtesting import backtest as rolled
+    from training.backtesting import learning_curve as grown
 
     config = load(path)
     if learning_curve:
@@ -216,7 +216,7 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @click.pass_obj
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; nothing is done where nothing is new."""
-    from serving.score import score as run
+    from serving.scoring.run import score as run
 
     scores = run(load(path), cutoff, contributions, resume)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
@@ -229,8 +229,8 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
 @click.pass_obj
 def segments(path: str, cutoff: date | None) -> None:
     """Group the customers of a scored cutoff: RFM, lifecycle, tiers, micro-segments, and what they buy together."""
-    from serving.segmentation import segment_customers
-    from serving.segments_text import describe
+    from serving.segmentation.run import segment_customers
+    from serving.segmentation.text import describe
 
     made = segment_customers(load(path), cutoff)
     click.echo(describe(made))
@@ -242,7 +242,7 @@ def segments(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def uplift(path: str, cutoff: date) -> None:
     """Say what each action would change for every customer of a cutoff's cohort."""
-    from serving import effects
+    from serving.planning import uplift_scores as effects
 
     found = effects.write(load(path), cutoff)
     _closing(f"{found.file}: {effects.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
@@ -256,7 +256,7 @@ def uplift(path: str, cutoff: date) -> None:
 @click.pass_obj
 def explain(path: str, customer: str, cutoff: date, below: float | None, short: bool) -> None:
     """Show one customer's numbers, the reasons for them, and what would have to be otherwise."""
-    from serving.customer import explain_customer
+    from serving.customer_report import explain_customer
 
     click.echo(explain_customer(load(path), customer, cutoff, below, not short))
 
@@ -268,8 +268,8 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.pass_obj
 def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
     """Choose one action or none for each customer within a budget, with a holdout."""
-    from serving.plan import plan as run
-    from serving.plan_words import describe
+    from serving.planning.plan import plan as run
+    from serving.planning.text import describe
 
     made = run(load(path), cutoff, budget, campaign)
     click.echo(describe(made))
@@ -282,9 +282,9 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 @click.pass_obj
 def measure(path: str, plan: str, other_log: bool) -> None:
     """Say what PLAN changed: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
-    from serving.measure import measure as run
-    from serving.measure import refuse_alarm
-    from serving.measure_words import describe
+    from serving.measurement.measure import measure as run
+    from serving.measurement.measure import refuse_alarm
+    from serving.measurement.text import describe
 
     measured = run(load(path), plan, other_log)
     click.echo(describe(measured))
@@ -301,8 +301,8 @@ def monitor(path: str, cutoff: date | None) -> None:
 
     New alerts go to stdout, one JSON object a line, and wherever [monitor] delivers them; the summary goes to stderr.
     """
-    from serving.monitor import monitor as run
-    from serving.monitor_words import describe
+    from serving.monitoring.monitor import monitor as run
+    from serving.monitoring.text import describe
 
     found = run(load(path), cutoff)
     for alert in found.new:
@@ -320,7 +320,7 @@ def monitor(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def report(path: str, cutoff: date | None) -> None:
     """Write the page for analysts."""
-    from serving.report import write
+    from serving.report.page import write
 
     target = write(load(path), cutoff)
     _closing(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
@@ -333,7 +333,7 @@ def report(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None:
     """Do what a night needs: check, score, segments, plan and training when due, monitor, report."""
-    from serving import nightly
+    from serving.nightly import chain as nightly
 
     lines: list[str] = []
     summary = nightly.run(load(path), cutoff, accept, lines.append if quiet else click.echo)
@@ -350,7 +350,7 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 @click.pass_obj
 def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     """Show the output folder as web pages, read-only, on this machine."""
-    from serving.app import serve
+    from serving.web.app import serve
 
     serve(load(path), host, port, also, click.echo)
 
@@ -361,7 +361,7 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
 @click.pass_obj
 def forget(path: str, customer: str, yes: bool) -> None:
     """Remove CUSTOMER from every output, and list the models that learned from them."""
-    from serving.forget import describe, forget_customer
+    from serving.privacy.forget import describe, forget_customer
 
     forgot = forget_customer(load(path), customer, yes)
     click.echo(describe(forgot))
@@ -378,7 +378,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--seed", default=7, show_default=True, help="The only source of randomness.")
 def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
     """Write a simulated business, with the truth beside it."""
-    from features.simulate import simulate as run
+    from features.simulation.simulate import simulate as run
 
     made = run(Path(out), customers, days=days, start=start, seed=seed)
     written = f"{made.folder}: {made.events:,} events and {made.contacts:,} contacts of {made.customers:,} customers"

@@ -21,16 +21,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features import intake, schema
-from features.config import Config, TrainingConfig, load
-from features.engine import open_engine
+from features.audit import audit as schema
+from features.config.load import Config, TrainingConfig, load
+from features.engines.open import open_engine
 from features.errors import UsageError
-from features.snapshots import Snapshots, build
+from features.intake import read_log as intake
+from features.snapshots.build import Snapshots, build
 from serving.demo import prepare
-from training.baselines import LADDER, Prediction
-from training.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
-from training.learn import Learned, learn
-from training.split import Sample, take
+from training.data.prediction import Prediction
+from training.data.time_split import Sample, take
+from training.evaluation.baselines import LADDER
+from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
+from training.fit import Learned, learn
 
 HERE = Path(__file__).resolve().parent
 WHERE = {

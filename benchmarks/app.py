@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from features.config import Config, parse  # noqa: E402
-from serving.scores import write_parts  # noqa: E402
-from serving.segments import segment, tier  # noqa: E402
+from features.config.load import Config, parse  # noqa: E402
+from serving.scoring.score_tables import write_parts  # noqa: E402
+from serving.scoring.value_tiers import segment, tier  # noqa: E402
 from tests.webpages import MODELS, app_of, fetch  # noqa: E402
 
 CUTOFFS = (date(2024, 10, 1), date(2024, 11, 1), date(2024, 12, 1))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.btyd import BGNBD, fit_bgnbd, fit_gamma_gamma
+from features.catalog.btyd_model import BGNBD, fit_bgnbd, fit_gamma_gamma
 
 HERE = Path(__file__).resolve().parent
 FILE = "cdnow_sample.csv.gz"

@@ -20,10 +20,10 @@ import duckdb
 import ibis
 import pyarrow as pa
 
-from features.config import EngineConfig
-from features.duck import DuckDBEngine
-from features.engine import open_engine
-from features.source import Source
+from features.config.load import EngineConfig
+from features.engines.duckdb import DuckDBEngine
+from features.engines.open import open_engine
+from features.sources.source import Source
 from tests.postgres import Postgres, find_programs, serve
 
 COLUMNS = ("customer", "time", "amount", "order", "kind")

@@ -30,17 +30,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from features.feature import Feature  # noqa: E402
-from serving import explain  # noqa: E402
-from serving.treeshap import explainer, processors  # noqa: E402
-from training.bundle import Margin, ModelBundle, Spread  # noqa: E402
-from training.churn import ChurnClassifier  # noqa: E402
-from training.value import SpendRegressor  # noqa: E402
+from serving.explanation import contributions as explain  # noqa: E402
+from serving.explanation.treeshap import explainer, processors  # noqa: E402
+from training.artifact.bundle import Margin, ModelBundle, Spread  # noqa: E402
+from training.models.churn import ChurnClassifier  # noqa: E402
+from training.models.spend import SpendRegressor  # noqa: E402
 
 FEATURES = 60
 LEARNED = 30_000
 CLOSE = 1e-6
 FIRST = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\nbegin = time.perf_counter()\n" + (
-    "from serving.treeshap import explainer\n"
+    "from serving.explanation.treeshap import explainer\n"
     "found = explainer((open(sys.argv[2]).read(),), (1.0,), int(sys.argv[3]))\n"
     "found.values([np.zeros(1000)] * int(sys.argv[3]))\nfound.values([np.zeros(9)] * int(sys.argv[3]))\n"
     "print(time.perf_counter() - begin)\n"

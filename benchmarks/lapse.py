@@ -35,16 +35,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
-from features import intake, schema
-from features.config import Config, TrainingConfig, load
-from features.engine import open_engine
+from features.audit import audit as schema
+from features.config.load import Config, TrainingConfig, load
+from features.engines.open import open_engine
 from features.errors import UsageError
-from features.snapshots import build
-from training.baselines import Prediction
-from training.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
-from training.hazard import AGE, tenure_hazard
-from training.learn import learn
-from training.split import Sample, take
+from features.intake import read_log as intake
+from features.snapshots.build import build
+from training.data.prediction import Prediction
+from training.data.time_split import Sample, take
+from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
+from training.evaluation.tenure_hazard import AGE, tenure_hazard
+from training.fit import learn
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = date(2009, 5, 11)

@@ -1,6 +1,7 @@
 """Whether the loop pays: a simulated shop of known effects, twelve monthly rounds, the same budget for every policy.
 
-Each seed draws one world (`features/rounds.py`): who is born when, how often each would order, how long each lives, and
+Each seed draws one world (`benchmarks/simulated_rounds.py`): who is born when, how often each would order, how long
+each lives, and
 what each of two actions changes in that. Every policy lives through a copy of it from the same first year on, in which
 nobody is contacted, and decides each month whom to contact from the orders that it saw in its own copy. Profit is the
 margin on all orders from the first round to 90 days after the last, less the cost of contacts.
@@ -11,13 +12,16 @@ little in the app; a voucher works in the store, hardly on the web, and drives a
 (lost causes), frequent buyers respond less (sure things). What is lost to a contact that harms stays lost.
 
 - random: whom and what by lot.
-- highest risk, highest value at risk: by BG/NBD and Gamma-Gamma fitted in each round (`features/btyd.py`), whose
+- highest risk, highest value at risk: by BG/NBD and Gamma-Gamma fitted in each round
+(`features/catalog/btyd_model.py`), whose
   assumptions nearly are this world's.
-- RFM: the groups of `features/rfm.py` in the order of a textbook, those to be saved first or the best first.
+- RFM: the groups of `features/config/rfm_rules.py` in the order of a textbook, those to be saved first or the best
+first.
   Risk and RFM do not say which action: each is run with letters, vouchers, and either by lot, and the best of the three
   is shown, picked with hindsight.
 - ours: three rounds of experiment with the whole budget, then a fifth of the budget for the experiment, the rest
-  planned (`serving.allocate`) by effects learned anew in rounds 4, 6 and 9 (`training.effects`) from the randomised
+  planned (`serving.optimizer.allocate`) by effects learned anew in rounds 4, 6 and 9 (`training.uplift.effects`) from
+  the randomised
   part of the rounds whose 30 days have passed. Features are a subset of the catalog's with the money of each channel,
   computed in NumPy to be quick. All this was settled on worlds of seeds 100 to 103, which are not among those shown.
 - oracle: knows what each action is expected to bring for each customer up to the end, and plans by that.
@@ -39,15 +43,15 @@ import pandas as pd
 import pyarrow as pa
 from scipy import stats
 
-from features.btyd import fit_bgnbd, fit_gamma_gamma
-from features.business import Action, Business, Settings
-from features.rfm import RULES
-from features.rounds import Orders, World, draw_world, live, lived, true_gains
-from serving.allocate import allocate, options
-from serving.rfm import groups, scores
-from training.effects import estimate
-from training.trial import make_trial
-from training.uplift_bundle import UpliftBundle
+from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, true_gains
+from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
+from features.config.rfm_rules import RULES
+from features.simulation.business import Action, Business, Settings
+from serving.optimizer.allocate import allocate, options
+from serving.segmentation.rfm import groups, scores
+from training.uplift.bundle import UpliftBundle
+from training.uplift.effects import estimate
+from training.uplift.experiment import make_trial
 
 SHOP = Settings(
     actions=(

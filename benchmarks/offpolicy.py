@@ -11,10 +11,12 @@ evaluation and learning, 2011), and by inverse propensity alone. Intervals, and 
 bootstrap of customers: the policies stay as they are.
 
 Three campaigns: of either e-mail alone, and of both, where ours chooses for each customer the e-mail with the larger
-effect on visits (`training.effects`), and the others send the one that did more on average in the half that taught.
+effect on visits (`training.uplift.effects`), and the others send the one that did more on average in the half that
+taught.
 
 - ours: mails where the effect on visits is largest.
-- RFM tier: by RFM group (`features/rfm.py`, the best first; without frequency in the data, money counts twice).
+- RFM tier: by RFM group (`features/config/rfm_rules.py`, the best first; without frequency in the data, money counts
+twice).
 - predicted response: by the visits that are predicted, over all arms.
 
     python benchmarks/offpolicy.py [--data DIR] [--share 0.3] [--divisions 3]
@@ -32,11 +34,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.rfm import RULES
-from serving.rfm import groups, scores
-from training.effects import estimate
-from training.learners import learn
-from training.trial import Trial, make_trial
+from features.config.rfm_rules import RULES
+from serving.segmentation.rfm import groups, scores
+from training.uplift.effects import estimate
+from training.uplift.experiment import Trial, make_trial
+from training.uplift.meta_learners import learn
 
 FEATURES = ["recency", "history", "history_segment", "mens", "womens", "zip_code", "newbie", "channel"]
 CONTROL, EMAILS, OUTCOMES = "No E-Mail", ("Womens E-Mail", "Mens E-Mail"), ("visit", "spend")

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, vstack
 
-from serving.allocate import allocate, curve, options
-from serving.prices import Options
+from serving.optimizer.allocate import allocate, curve, options
+from serving.optimizer.dual_prices import Options
 
 COSTS = np.array([0.2, 0.5, 1.0, 3.0, 8.0])
 MARGIN, HELD = 0.4, 0.1

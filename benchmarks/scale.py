@@ -22,8 +22,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.business import Settings
-from features.simulate import simulate
+from features.simulation.business import Settings
+from features.simulation.simulate import simulate
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -78,8 +78,8 @@ def measure(config: Path) -> dict[str, Any]:
     """Builds every feature of the last day into a Parquet file, in this process."""
     import pyarrow.parquet as pq
 
-    from features.config import load
-    from features.snapshots import build_file
+    from features.config.load import load
+    from features.snapshots.build import build_file
 
     loaded = load(config)
     loaded = loaded.model_copy(update={"features": loaded.features.model_copy(update={"cache": "off"})})

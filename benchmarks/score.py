@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.simulate import simulate
+from features.simulation.simulate import simulate
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -103,9 +103,9 @@ def one(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
 
 def measure(path: Path) -> dict[str, Any]:
     """Scores the last day with contributions, in this process."""
-    from features.config import load
-    from serving import batch
-    from serving import score as room
+    from features.config.load import load
+    from serving.scoring import passes as batch
+    from serving.scoring import run as room
 
     config, seconds = load(path), {"engine": 0.0, "numbers": 0.0, "reasons": 0.0}
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}

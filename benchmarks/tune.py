@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 from scipy.special import expit
 
-from training.boosted import Boosted
-from training.churn import ChurnClassifier
-from training.split import Sample
+from training.data.time_split import Sample
+from training.models.churn import ChurnClassifier
+from training.models.lightgbm_base import Boosted
+from training.models.spend import SpendRegressor
 from training.tune import Labelled, tune
-from training.value import SpendRegressor
 
 CUTOFFS, FOLDS, SEED = 5, 3, 7
 

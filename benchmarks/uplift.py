@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from training.effects import Judged, estimate
-from training.learners import LEARNERS, learn
-from training.trial import Trial, make_trial
-from training.uplift_metrics import arms, qini_area
+from training.uplift.effects import Judged, estimate
+from training.uplift.experiment import Trial, make_trial
+from training.uplift.meta_learners import LEARNERS, learn
+from training.uplift.metrics import arms, qini_area
 
 FEATURES = ["recency", "history", "history_segment", "mens", "womens", "zip_code", "newbie", "channel"]
 CONTROL, EMAILS = "No E-Mail", ("Womens E-Mail", "Mens E-Mail")

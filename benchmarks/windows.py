@@ -214,8 +214,8 @@ def ours() -> Run:
     import ibis
     import ibis.backends.duckdb  # or Ibis would import it on the clock
 
-    from features.panes import by_window
-    from features.spans import Measure, Plan, Span
+    from features.engines.window_aggregate import by_window
+    from features.engines.window_spec import Measure, Plan, Span
     from features.task import Window
 
     measures = (

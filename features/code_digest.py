@@ -21,7 +21,7 @@ def code_digest(*entries: str, house: Path = HOUSE) -> str:
     """A digest of the modules that `entries` depend on, by relative path and content.
 
     Args:
-        entries: Module names, such as 'features.snapshots'.
+        entries: Module names, such as 'features.snapshots.build'.
         house: The folder that holds the rooms.
 
     Returns:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import ibis
 
-from features.columns import TICKS
+from features.money import TICKS
 from features.phrases import Row, tell
 from features.task import Window
 

@@ -141,3 +141,12 @@ class Task:
             found.append(cutoff)
             cutoff -= self.every.delta
         return found[::-1]
+
+
+def is_label(name: str) -> bool:
+    """Whether a column of this name holds a label, or what models say of one: no feature may be called so.
+
+    >>> [name for name in ("churned", "value", "value_365d", "value_365d_low", "value_added") if is_label(name)]
+    ['churned', 'value', 'value_365d', 'value_365d_low']
+    """
+    return re.fullmatch(r"churned|value(_\d+d)?(_low|_high)?", name) is not None

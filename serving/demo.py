@@ -11,15 +11,17 @@ from shlex import quote
 import duckdb
 from tqdm import tqdm
 
-from features import schema
-from features.config import Config, load
+from features.atomic_files import file_in_place, write_whole
+from features.audit import audit as schema
+from features.config.load import Config, load
 from features.errors import UsageError
-from features.files import file_in_place, write_whole
-from serving import monitor_words, plan_words, report
-from serving.monitor import monitor
-from serving.plan import plan
-from serving.score import score
-from serving.segmentation import segment_customers
+from serving.monitoring import text as monitor_words
+from serving.monitoring.monitor import monitor
+from serving.planning import text as plan_words
+from serving.planning.plan import plan
+from serving.report import page as report
+from serving.scoring.run import score
+from serving.segmentation.run import segment_customers
 from training.train import describe, refusal, train
 
 CONFIG = """\

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config
-from serving.plan import Plan, plan
+from features.config.load import Config
+from serving.planning.plan import Plan, plan
 from tests.scored import CUTOFF, make_scored
 
 HORIZON = 30

@@ -12,19 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config import Config, EngineConfig, parse
-from features.duck import DuckDBEngine
-from features.engine import Engine, open_engine
+from features.config.load import Config, EngineConfig, parse
+from features.engines.base import Engine
+from features.engines.duckdb import DuckDBEngine
+from features.engines.java import find_java
+from features.engines.open import open_engine
 from features.errors import UsageError
-from features.intake import load
-from features.java import find_java
-from features.tables import Tables
+from features.intake.read_log import load
+from features.intake.tables import Tables
 from features.task import Cohort, Task, Window
 from tests.experiments import make_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
-from training import uplift
 from training.train import Trained, train
+from training.uplift import train as uplift
 
 Rows = Sequence[Mapping[str, Any]]
 ROLES = ("amount", "order", "quantity", "discount", "known_at")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from features.business import Action, Settings
-from features.config import Config, load
-from features.simulate import simulate
-from training.trial import Trial, make_trial
+from features.config.load import Config, load
+from features.simulation.business import Action, Settings
+from features.simulation.simulate import simulate
+from training.uplift.experiment import Trial, make_trial
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config, parse
-from serving.columns import COLUMNS
-from serving.scores import MANIFEST
+from features.config.load import Config, parse
+from serving.scoring.columns import COLUMNS
+from serving.scoring.score_tables import MANIFEST
 
 START, DAYS, CUSTOMERS, A_DAY = datetime(2024, 1, 1), 200, 120, 12
 CUTOFF = date(2024, 7, 19)  # the day after the last one of the log

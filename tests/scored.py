@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config, parse
-from serving.score import COLUMNS, MANIFEST, REASON
+from features.config.load import Config, parse
+from serving.scoring.run import COLUMNS, MANIFEST, REASON
 
 CUTOFF = date(2024, 3, 1)
 SEGMENTS = ("save first", "keep", "let go")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config, load
+from features.config.load import Config, load
 
 START, DAYS = datetime(2023, 1, 1), 330
 

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from features import leaks
-from features.config import Config
+from features.config.load import Config
+from features.snapshots import leakage as leaks
 from regulars import cli
-from serving.score import read
+from serving.scoring.run import read
 from tests.contracts import make_contracts
-from training import registry
+from training.registry import models as registry
 
 CUTOFF = date(2023, 12, 22)
 BUYING = re.compile(r"purchas|no order|orders\b|bought|buy", re.IGNORECASE)

@@ -15,15 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.config import Config, load
+from features.audit.audit import check
+from features.config.load import Config, load
 from features.errors import UsageError
-from features.schema import check
-from features.snapshots import from_config
-from serving import report
-from serving.customer import explain_customer
-from serving.score import Scores, score
+from features.snapshots.build import from_config
+from serving.customer_report import explain_customer
+from serving.report import page as report
+from serving.scoring.run import Scores, score
 from tests.shop import make_shop
-from training import registry
+from training.registry import models as registry
 from training.train import Trained, train
 
 CUTOFF = date(2023, 11, 20)

@@ -17,8 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from regulars import cli
-from serving import affinity, effects, history, kind_life, measure, movement, plan_table, segmentation
-from serving import columns as score_columns
+from serving.measurement import measure
+from serving.planning import table as plan_table
+from serving.planning import uplift_scores as effects
+from serving.scoring import columns as score_columns
+from serving.segmentation import affinity, history
+from serving.segmentation import product_lifecycle as kind_life
+from serving.segmentation import run as segmentation
+from serving.segmentation import transitions as movement
 from tests.browser import chromium, needs_chromium
 
 ROOT = Path(__file__).resolve().parent.parent

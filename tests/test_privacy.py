@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from features.config import Config, load
-from features.ids import ours
+from features.config.load import Config, load
+from features.intake.customer_ids import ours
 from regulars import cli
-from serving import plan, scores
+from serving.planning import plan
+from serving.scoring import score_tables as scores
 from tests.shop import make_shop
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import regulars
-from features.config import Config
+from features.config.load import Config
 from tests.scored import CUTOFF, make_scored
 from tests.shop import CONFIG, make_shop
 from training.train import Trained

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config, load
-from serving import movement
-from serving.measure import measure
-from serving.web.pages import application
+from features.config.load import Config, load
+from serving.measurement.measure import measure
+from serving.segmentation import transitions as movement
+from serving.web.parts.output_reader import open_site
+from serving.web.routes import application
 from serving.web.security import LOCAL
-from serving.web.store import open_site
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
 

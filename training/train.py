@@ -9,21 +9,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features import snapshots
-from features.config import Config
+from features.atomic_files import write_whole
+from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.files import write_whole
-from training import aliases, compare, longer_judged, promote, record, registry, tracking
-from training.card import card
-from training.compare import Rivals
-from training.evaluate import BETTER_HIGH, OURS, Evaluation
-from training.fairness import fairness, groups_at
-from training.learn import Learned, learn
-from training.metrics import TITLES
-from training.promote import Decision
-from training.record import Record
-from training.registry import Champion, Registered
-from training.split import Sample, take
+from features.snapshots import build as snapshots
+from training.data.time_split import Sample, take
+from training.evaluation import longer_horizons as longer_judged
+from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
+from training.evaluation.fairness import fairness, groups_at
+from training.evaluation.metrics import TITLES
+from training.fit import Learned, learn
+from training.registry import aliases
+from training.registry import champion_challenger as compare
+from training.registry import mlflow_tracking as tracking
+from training.registry import models as registry
+from training.registry import promotion_gates as promote
+from training.registry import run_record as record
+from training.registry.champion_challenger import Rivals
+from training.registry.model_card import card
+from training.registry.models import Champion, Registered
+from training.registry.promotion_gates import Decision
+from training.registry.run_record import Record
 from training.tune import Tuned
 
 SHOWN = {name: title for name, title in compare.TITLES.items() if name != "log_loss"}
@@ -68,7 +74,7 @@ def train(config: Config, which: str = "all", *, resume: bool = False) -> Traine
     registry.connect(config)
     known = groups_at(config, rows.cutoffs[-1])
     learned = learn(rows, config, resume=resume)
-    groups = fairness(learned, known, config)
+    groups = fairness(learned.out_of_time, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
     kept = record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
     settled = _settle(kept, learned.truth, config)

@@ -22,9 +22,9 @@ from optuna.trial import TrialState
 from tqdm import tqdm
 
 from features.errors import UsageError
-from training.boosted import FIXED, Boosted
-from training.prior import churn_loss, spend_loss
-from training.split import Sample
+from training.data.time_split import Sample
+from training.models.lightgbm_base import FIXED, Boosted
+from training.models.linear_prior import churn_loss, spend_loss
 
 MOST_TREES = 600
 PATIENCE = 30

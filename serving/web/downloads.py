@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from duckdb import Error as DuckDBError
 
-from serving.sinks import FORMS, as_text, reason_text
-from serving.web.customers import SHOWN, Wanted, order, where
-from serving.web.store import ROWS, NotHere, Scored, Site
+from serving.scoring.sinks import FORMS, as_text, reason_text
+from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
+from serving.web.views.customers import SHOWN, Wanted, order, where
 
 BATCH = 20_000
 EXCEL_ROWS = 1_048_576  # with the header

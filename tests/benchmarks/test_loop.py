@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import loop
-from features.business import Business
-from features.rounds import World, draw_world, live, lived
+from benchmarks.simulated_rounds import World, draw_world, live, lived
+from features.simulation.business import Business
 
 CUSTOMERS = 2_500  # enough for the 50 customers in each arm that learning asks for
 

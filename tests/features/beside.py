@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config import Config
-from features.duck import DuckDBEngine
-from features.intake import load
-from features.snapshots import build
+from features.config.load import Config
+from features.engines.duckdb import DuckDBEngine
+from features.intake.read_log import load
+from features.snapshots.build import build
 from features.task import Cohort, Task, Window
 
 Row = dict[str, Any]

@@ -1,6 +1,7 @@
 """What BG/NBD and Gamma-Gamma expect of each customer, one at a time, from the days with a purchase and their spend.
 
-The models themselves are those of `features.btyd`, whose own tests hold them to published figures; what goes into them
+The models themselves are those of `features.catalog.btyd_model`, whose own tests hold them to published figures; what
+goes into them
 is worked out here.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
 
-from features.btyd import fit_bgnbd, fit_gamma_gamma
+from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 
 Days = Mapping[str, Mapping[date, Fraction]]
 

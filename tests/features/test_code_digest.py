@@ -9,7 +9,7 @@ import pytest
 
 from features.code_digest import HOUSE, ROOMS, code_digest, dependencies
 
-SCORES, FEATURES = "serving.score", "features.snapshots"
+SCORES, FEATURES = "serving.scoring.run", "features.snapshots.build"
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +24,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("path", "rebuilt", "rescored"),
     [
-        ("features/trends.py", True, True),  # a family of features
-        ("features/duck.py", True, True),  # an engine
-        ("features/past.py", True, True),  # point in time
-        ("features/simulate.py", False, False),
-        ("training/calibrate.py", False, True),  # a part of the model
-        ("serving/kernels.py", False, True),  # reasons
-        ("serving/report_words.py", False, False),
-        ("serving/web/pages.py", False, False),
-        ("serving/alerts.py", False, False),
+        ("features/catalog/trends.py", True, True),  # a family of features
+        ("features/engines/duckdb.py", True, True),  # an engine
+        ("features/point_in_time/history.py", True, True),  # point in time
+        ("features/simulation/simulate.py", False, False),
+        ("training/models/calibration.py", False, True),  # a part of the model
+        ("serving/explanation/treeshap_kernels.py", False, True),  # reasons
+        ("serving/report/text.py", False, False),
+        ("serving/web/routes.py", False, False),
+        ("serving/monitoring/alerts.py", False, False),
     ],
 )
 def test_a_touched_module_rebuilds_what_depends_on_it(copy: Path, path: str, rebuilt: bool, rescored: bool) -> None:

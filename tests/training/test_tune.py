@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from features.errors import UsageError
-from training.churn import ChurnClassifier
-from training.split import Sample
+from training.data.time_split import Sample
+from training.models.churn import ChurnClassifier
 from training.tune import MOST_TREES, Labelled, Study, later_loss, tune
 
 

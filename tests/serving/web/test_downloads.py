@@ -11,10 +11,10 @@ from typing import Any
 import openpyxl
 import pytest
 
-from features.config import Config
+from features.config.load import Config
 from serving.web import downloads
-from serving.web.customers import Wanted
-from serving.web.store import open_site, scored
+from serving.web.parts.output_reader import open_site, scored
+from serving.web.views.customers import Wanted
 from tests.webpages import HOSTILE, app_of, fetch, numbers
 
 

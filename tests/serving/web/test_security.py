@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from features.config import Config
+from features.config.load import Config
 from serving.web.security import HEADERS, names_of
 from tests.webpages import app_of, fetch
 

@@ -1,0 +1,1 @@
+"""The data audit: what `regulars check` reports."""

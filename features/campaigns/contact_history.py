@@ -1,0 +1,129 @@
+"""How customers stand before a cutoff, for rules about whom to contact: earlier contacts, and attributes as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import ibis
+import pyarrow as pa
+
+from features.config.load import Config
+from features.config.sections import Contacts, Customers
+from features.engines.base import Engine
+from features.engines.open import open_engine
+from features.intake.column_types import as_identifier
+from features.intake.customer_ids import named
+from features.intake.customer_table import rows_and_known
+from features.intake.read_log import load
+from features.intake.side_tables import CONTACTS, read_side
+from features.money import TICKS
+from features.point_in_time.history import known_before, marks_before, newest, order_days
+from features.task import Window
+
+
+@dataclass(frozen=True)
+class Contacted:
+    """Contacts received before a cutoff, of customers who had any.
+
+    Attributes:
+        customers: Their ids.
+        days_since: Days from the last contact to the cutoff, 1 or more.
+        recent: Contacts in [cutoff - window, cutoff).
+    """
+
+    customers: pa.ChunkedArray
+    days_since: pa.ChunkedArray
+    recent: pa.ChunkedArray
+
+
+def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -> Contacted:
+    """Who was contacted before a cutoff, the control not counted; `section` is the config's [contacts].
+
+    Raises:
+        DataError: The table cannot be read.
+        UsageError: A column is not there.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        rows = read_side("contacts", "contacts", section, CONTACTS, config, engine).rows
+        told = known_before(rows.filter(~rows.held_out), cutoff, engine)
+        each = told.group_by("customer_id").aggregate(
+            days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
+        )
+        found = engine.arrow(each.order_by("customer_id"))
+    return Contacted(found["customer_id"], found["days_since"], found["recent"])
+
+
+@dataclass(frozen=True)
+class LogBefore:
+    """What a plan keeps of the log before its cutoff.
+
+    Attributes:
+        spread: How much the net spend of those who bought lately varies: variance over squared mean; None where fewer
+            than two bought, or they brought nothing together.
+        day: The cutoff, or where the log ends before it, its end: what happened from it on may be added later.
+        marks: See `marks_before`; of the log before that day.
+    """
+
+    spread: float | None
+    day: date
+    marks: dict[str, int]
+
+
+def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
+    """The spread of spend in [cutoff - window, cutoff), and the marks by which the log is known again.
+
+    Raises:
+        DataError: The log cannot be read.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        tables = load(config, engine)
+        spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
+        day = min(cutoff, tables.end)
+        return LogBefore(spread, day, marks_before(tables, day, engine))
+
+
+def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine) -> float | None:
+    orders = known_before(rows, cutoff, engine)
+    recent = orders.filter(orders.age <= window.days)
+    bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
+    each = (
+        recent.mutate(bought=bought)
+        .group_by("customer_id")
+        .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
+    )
+    found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
+    spend = found["spend"].to_numpy() / TICKS
+    mean = float(spend.mean()) if len(spend) else 0.0
+    return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
+
+
+def attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
+    """Columns of the customer table (`section` is the config's) as text, as known before a cutoff.
+
+    Returns:
+        customer_id and one column for each of the names. Where the table does not say when a row became known, they
+        are as of today, which is what a rule about whom to contact asks for.
+
+    Raises:
+        DataError: The table cannot be read.
+        UsageError: A column is not there.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        source, known = rows_and_known(section, config, engine)
+        customer = as_identifier(source[section.customer])
+        texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}
+        rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts)
+        rows = named(rows, config, engine)
+        usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
+        last = newest(known_before(usable, cutoff, engine), usable.columns)
+        found = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))
+    return found.rename_columns(["customer_id", *names])
+
+
+def _text(column: ibis.Value) -> ibis.Value:
+    """A column as text: yes or no, and whole numbers without a point."""
+    if column.type().is_boolean():
+        return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
+    return as_identifier(column)

@@ -1,0 +1,1 @@
+"""Every feature, one module a family, each with the phrase that explains it."""

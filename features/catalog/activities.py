@@ -1,0 +1,225 @@
+"""Features of the activities beside the orders: visits, service tickets, survey scores.
+
+Of every `[activities.NAME]` table: how recent, how many, how much and how it is changing. Satisfaction speaks before
+money does. Measures are named 'NAME:...', which no feature is, so that tables do not get in each other's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import ibis
+
+from features.config.data_contract import ActivityColumns
+from features.engines.window_spec import Measure, Plan
+from features.engines.window_totals import EPOCH
+from features.feature import Compute, Feature, column, count, money, rate
+from features.phrases import plural
+from features.point_in_time.history import KEYS, Past
+from features.point_in_time.measures import window_spans
+from features.task import Window
+
+
+def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
+    """Counts, days and sums of the measure, by window; one row a customer with any activity."""
+    rows, name = _rows(past, activity), activity.name
+    wanted = [
+        Measure(f"{name}:count", lambda r: r.day.notnull(), "count"),
+        Measure(f"{name}:latest", lambda r: r.day, "max"),
+    ]
+    if activity.measure:
+        wanted += [
+            Measure(f"{name}:total", lambda r: r.measure),
+            Measure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
+        ]
+    plan = Plan(past.cutoffs, window_spans(past.task.windows), tuple(wanted), distinct={f"{name}:days": "day"})
+    made = past.engine.windowed(rows, plan, f"windows of {name}")
+    since_1970 = made.cutoff.delta(ibis.literal(EPOCH), unit="day")
+    return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})
+
+
+def last(past: Past, activity: ActivityColumns) -> ibis.Table:
+    """The last measure by its time; of several at one moment the largest."""
+    rows = _rows(past, activity)
+    measured = rows.filter(rows.measure.notnull()).select("customer_id", "day", "seen", "time", "measure")
+    found = _latest(past.visible(_latest(measured, ("customer_id", "day", "seen"))), KEYS)
+    return found.select(*KEYS, **{f"{activity.name}:last": found.measure})
+
+
+def variety(past: Past, activity: ActivityColumns, kind: str) -> ibis.Table:
+    """Values of a kind: one row a (customer, cutoff, value), then how many in each window, and the share of the first.
+
+    A value counts in a window when its youngest activity is inside.
+    """
+    rows = _rows(past, activity)
+    known = rows.filter(rows[f"kind_{kind}"].notnull())
+    lines = known.group_by("customer_id", "day", "seen", value=known[f"kind_{kind}"]).aggregate(lines=known.count())
+    seen, stem = past.visible(lines), f"{activity.name}:{kind}"
+    values = seen.group_by(*KEYS, "value").aggregate(
+        youngest=past.pane(seen.age.min()), lines=seen.lines.sum().cast("int64")
+    )
+    inside = {f"{stem}:{w}": (values.youngest <= i).sum().cast("int64") for i, w in enumerate(past.task.windows)}
+    return values.group_by(KEYS).aggregate(
+        **inside, **{f"{stem}:ever": values.count(), f"{stem}:top": values.lines.max() / values.lines.sum()}
+    )
+
+
+def features(activity: ActivityColumns, windows: Sequence[Window]) -> Iterator[Feature]:
+    """Recency, counts, days and trends of an activity and, where it has one, its measure."""
+    words = _words(activity.name)
+    yield Feature(
+        f"{activity.name}_recency_days",
+        column(f"{activity.name}:age_ever"),
+        words,
+        f"days since the last of the {words}",
+        f"{words}: the last {{value:days}} ago",
+        "days",
+        unread=f"no {words} so far",
+        actionable=True,
+    )
+    for w in (*windows, None):
+        yield from _counts(activity, w)
+        if activity.measure:
+            yield from _level(activity, w)
+    for short, long in zip(windows[:-1], windows[1:], strict=True):
+        yield from _trends(activity, short, long)
+
+
+def last_value(activity: ActivityColumns) -> Iterator[Feature]:
+    """The last measure of an activity."""
+    what = f"{_words(activity.measure)} of the {_words(activity.name)}"
+    yield Feature(
+        f"{activity.name}_last",
+        lambda m: money(m[f"{activity.name}:last"]),
+        f"{what} (level)",
+        f"last {what}",
+        f"last {what}: {{value:number}}",
+        "count",
+        unread=f"no {what} known",
+        actionable=True,
+    )
+
+
+def kinds(activity: ActivityColumns, kind: str, windows: Sequence[Window]) -> Iterator[Feature]:
+    """Variety and the most frequent value of a kind of an activity."""
+    words, noun, stem = _words(activity.name), _words(kind).removesuffix(" id"), f"{activity.name}_{kind}"
+    for w in (*windows, None):
+        label = _label(w)
+        yield Feature(
+            f"{stem}_distinct_{w or 'ever'}",
+            count(f"{activity.name}:{kind}:{w or 'ever'}"),
+            f"{noun} of {words}",
+            f"different {plural(noun)} of the {words} {label}",
+            f"{words}: {{value:#different {noun}}} {label}",
+            "count",
+            w,
+            at_zero=f"no {words} with any {noun} {label}",
+        )
+    yield Feature(
+        f"{stem}_top_share_ever",
+        column(f"{activity.name}:{kind}:top"),
+        f"{noun} of {words}",
+        f"share of the most frequent {noun} of the {words}",
+        f"{{value:share}} of the {words} of the most frequent {noun}",
+        "share",
+        unread=f"no {noun} of {words} known",
+    )
+
+
+def _counts(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
+    words, label, tail = _words(activity.name), _label(w), w or "ever"
+    for stem, measure, unit, phrase, reading in (
+        ("count", "count", "count", f"{words} {label}", f"{words}: {{value:count}} {label}"),
+        ("active_days", "days", "days", f"days with {words} {label}", f"{words} on {{value:days}} {label}"),
+    ):
+        yield Feature(
+            f"{activity.name}_{stem}_{tail}",
+            count(f"{activity.name}:{measure}_{tail}"),
+            words,
+            phrase,
+            reading,
+            unit,
+            w,
+            at_zero=f"no {words} {label}",
+            actionable=True,
+        )
+
+
+def _level(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
+    """Sum and mean of the measure."""
+    what, label = f"{_words(activity.measure)} of the {_words(activity.name)}", _label(w)
+    yield Feature(
+        f"{activity.name}_sum_{w or 'ever'}",
+        lambda m: money(m[f"{activity.name}:total_{w or 'ever'}"].fill_null(0)),
+        f"{what} (sum)",
+        f"sum of the {what} {label}",
+        f"{what}: {{value:number}} in all {label}",
+        "count",
+        w,
+        actionable=True,
+    )
+    yield Feature(
+        f"{activity.name}_mean_{w or 'ever'}",
+        _mean(activity, str(w or "ever")),
+        f"{what} (level)",
+        f"average {what} {label}",
+        f"{what}: {{value:number}} on average {label}",
+        "count",
+        w,
+        unread=f"no {what} {label}",
+        actionable=True,
+    )
+
+
+def _trends(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
+    """The pace, and the mean of the measure, in a short window against the next longer one."""
+    name, words, last_days = activity.name, _words(activity.name), f"in the last {long.days} days"
+    yield Feature(
+        f"{name}_trend_{short}_{long}",
+        lambda m: rate(m, f"{name}:count", short) / rate(m, f"{name}:count", long).nullif(0),
+        f"{words} trend",
+        f"pace of the {words} in the last {short.days} days against the last {long.days}",
+        f"{words} at {{value:number}} times the pace of the last {long.days} days",
+        "ratio",
+        long,
+        unread=f"no {words} {last_days}",
+        at_zero=f"no {words} in the last {short.days} days",
+        actionable=True,
+    )
+    if activity.measure:
+        what = f"{_words(activity.measure)} of the {words}"
+        yield Feature(
+            f"{name}_mean_change_{short}_{long}",
+            lambda m: _mean(activity, str(short))(m) - _mean(activity, str(long))(m),
+            f"{words} trend",
+            f"average {what} in the last {short.days} days less that of the last {long.days}",
+            f"{what}: {{value:number}} from its average {last_days}",
+            "count",
+            long,
+            unread=f"no {what} in the last {short.days} days",
+            at_zero=f"{what} as usual {last_days}",
+            actionable=True,
+        )
+
+
+def _mean(activity: ActivityColumns, tail: str) -> Compute:
+    return lambda m: money(m[f"{activity.name}:total_{tail}"]) / m[f"{activity.name}:valued_{tail}"].nullif(0)
+
+
+def _rows(past: Past, activity: ActivityColumns) -> ibis.Table:
+    return past.tables.sides[f"activities.{activity.name}"].rows
+
+
+def _latest(rows: ibis.Table, group: Sequence[str]) -> ibis.Table:
+    """The row with the largest time, then measure, of each group."""
+    order = ibis.window(group_by=list(group), order_by=[rows.time.desc(), rows.measure.desc()])
+    placed = rows.mutate(place=ibis.row_number().over(order))
+    return placed.filter(placed.place == 0).drop("place")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _label(w: Window | None) -> str:
+    return f"in the last {w.days} days" if w else "so far"

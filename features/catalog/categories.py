@@ -1,0 +1,143 @@
+"""Variety, concentration, novelty, drift and the favourite of a kind: what, where or how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import ibis
+
+from features.feature import Feature, count
+from features.phrases import plural
+from features.point_in_time.history import KEYS, Past
+from features.task import Window
+
+ROUNDING = 1e-12  # a drift below it is what rounding leaves of none
+
+
+def measures(past: Past, kind: str) -> ibis.Table:
+    """One row a (customer, cutoff, value) with its lines in every window, then counts, sums and products of those.
+
+    A value counts as different in a window when its youngest line is inside, and as new when its oldest is. All
+    numbers are whole, so no sum depends on the order of rows; of equal favourites the last in the alphabet is taken.
+    """
+    values, windows = _values(past, kind), past.task.windows
+    lines = {str(w): values[f"lines_{w}"] for w in windows} | {"ever": values.lines}
+    found = {f"{kind}_distinct_{tail}": (n > 0).sum() for tail, n in lines.items()}
+    found |= {f"{kind}_new_{w}": (values.oldest <= place).sum() for place, w in enumerate(windows)}
+    found |= {f"{kind}_lines_{tail}": n.sum() for tail, n in lines.items()}
+    found |= {f"{kind}_top_{tail}": n.max() for tail, n in lines.items()}
+    found |= {f"{kind}_squares_{tail}": (n * n).sum() for tail, n in lines.items()}
+    for w in windows:
+        before = values.lines - lines[str(w)]
+        found[f"{kind}_squares_before_{w}"] = (before * before).sum()
+        found[f"{kind}_product_{w}"] = (before * lines[str(w)]).sum()
+    favourite = values.value.argmax(ibis.struct({"lines": values.lines, "value": values.value}))
+    sums = {name: value.cast("int64") for name, value in found.items()}
+    return values.group_by(KEYS).aggregate(**sums, **{f"{kind}_favourite": favourite})
+
+
+def _values(past: Past, kind: str) -> ibis.Table:
+    """What each customer bought of a kind: lines so far and in every window, and the pane of the oldest."""
+    e, windows = past.tables.events, past.task.windows
+    paid = e.filter(e[f"kind_{kind}"].notnull() & (e.amount > 0 if past.tables.contract.has_amount else True))
+    aged = past.visible(paid.select("customer_id", "day", "seen", value=paid[f"kind_{kind}"]))
+    sums = {f"lines_{w}": (aged.age <= w.days).cast("int32").sum().cast("int64") for w in windows}
+    return aged.group_by(*KEYS, "value").aggregate(oldest=past.pane(aged.age.max()), lines=aged.count(), **sums)
+
+
+def features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
+    """How many, how new, how concentrated and how changed, in every window and so far."""
+    noun = slug.replace("_", " ").removesuffix(" id")
+    spans = [(str(w), f"in the last {w.days} days", w) for w in windows]
+    for tail, label, w in (*spans, ("ever", "so far", None)):
+        yield _distinct(slug, noun, tail, label, w)
+        yield _top_share(slug, noun, tail, label, w)
+    for tail, label, w in spans:
+        yield _new_share(slug, noun, tail, label, w)
+        yield _drift(slug, noun, tail, label, w)
+    yield Feature(
+        f"{slug}_concentration_ever",
+        lambda m: m[f"{slug}_squares_ever"] / _square(m[f"{slug}_lines_ever"]),
+        f"variety of {plural(noun)}",
+        f"concentration on few {plural(noun)} so far",
+        f"{plural(noun)} so far as concentrated as {{value:share}} (one only would be 100%)",
+        "share",
+        unread=f"no {noun} known",
+    )
+    yield Feature(
+        f"{slug}_favourite_ever",
+        lambda m: m[f"{slug}_favourite"],
+        f"favourite {noun}",
+        f"favourite {noun} so far",
+        f"mostly {{value:level}} as {noun}",
+        "level",
+        unread=f"no {noun} known",
+    )
+
+
+def _distinct(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+    return Feature(
+        f"{slug}_distinct_{tail}",
+        count(f"{slug}_distinct_{tail}"),
+        f"variety of {plural(noun)}",
+        f"different {plural(noun)} {label}",
+        f"{{value:#different {noun}}} {label}",
+        "count",
+        w,
+        at_zero=f"no order with a {noun} {label}",
+    )
+
+
+def _top_share(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+    return Feature(
+        f"{slug}_top_share_{tail}",
+        lambda m: m[f"{slug}_top_{tail}"] / m[f"{slug}_lines_{tail}"].nullif(0),
+        f"variety of {plural(noun)}",
+        f"share of the most frequent {noun} {label}",
+        f"{{value:share}} of lines {label} from one {noun}",
+        "share",
+        w,
+        unread=f"no order with a {noun} {label}",
+    )
+
+
+def _new_share(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
+    many = plural(noun)
+    return Feature(
+        f"{slug}_new_share_{tail}",
+        lambda m: m[f"{slug}_new_{tail}"] / m[f"{slug}_distinct_{tail}"].nullif(0),
+        f"novelty of {many}",
+        f"share of {many} tried for the first time {label}",
+        f"{{value:share}} of {many} {label} were new to the customer",
+        "share",
+        w,
+        unread=f"no order with a {noun} {label}",
+        at_zero=f"no new {noun} {label}",
+    )
+
+
+def _drift(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
+    """One less the cosine between counts of lines by value in the window and before it: 0 same mix, 1 none shared."""
+    many = plural(noun)
+
+    def compute(m: ibis.Table) -> ibis.Value:
+        sizes = m[f"{slug}_squares_{tail}"].cast("float64") * m[f"{slug}_squares_before_{tail}"]
+        drift = 1 - m[f"{slug}_product_{tail}"] / sizes.nullif(0).sqrt()
+        return (drift < ROUNDING).ifelse(0.0, drift)
+
+    return Feature(
+        f"{slug}_drift_{tail}",
+        compute,
+        f"drift of {many}",
+        f"change of the mix of {many} {label} against before",
+        f"mix of {many} {label} changed by {{value:share}} against before",
+        "share",
+        w,
+        unread=f"no order with a {noun} {label}, or none before",
+        at_zero=f"the same mix of {many} {label} as before",
+    )
+
+
+def _square(n: ibis.Value) -> ibis.Value:
+    whole = n.cast("float64")
+    return whole * whole

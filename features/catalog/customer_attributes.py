@@ -1,0 +1,86 @@
+"""Features of the customer table: its attributes as they stood at a cutoff, and how long ago the customer signed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ibis
+
+from features.config.data_contract import Attribute, Contract
+from features.feature import Feature, column
+from features.intake.customer_table import SIDE, SINCE, held
+from features.point_in_time.history import KEYS, Past, days_since
+
+SIGNED_UP = "signup:age"
+
+
+def measures(past: Past) -> ibis.Table:
+    """The attributes as they stood, dates as days before the cutoff: null where they were still to come."""
+    contract, rows = past.tables.contract, past.newest(past.tables.sides[SIDE].rows)
+    values = {held(a.name): _as_it_stood(rows, a) for a in contract.attributes}
+    signed_up = {SIGNED_UP: days_since(rows, SINCE)} if contract.has_since else {}
+    return rows.select(*KEYS, **values, **signed_up)
+
+
+def features(contract: Contract) -> Iterator[Feature]:
+    """One feature an attribute, in the config's order, then those of signing up."""
+    for attribute in contract.attributes:
+        yield _FORMS[attribute.sort](attribute.name)
+    if contract.has_since:
+        yield from _signing_up()
+
+
+def _as_it_stood(rows: ibis.Table, attribute: Attribute) -> ibis.Value:
+    name = held(attribute.name)
+    return days_since(rows, name) if attribute.sort == "date" else rows[name]
+
+
+def _number(slug: str) -> Feature:
+    return _feature(slug, slug, "{noun} {value}", "plain", "count")
+
+
+def _level(slug: str) -> Feature:
+    return _feature(slug, slug, "{noun} {value}", "", "level")
+
+
+def _date(slug: str) -> Feature:
+    return _feature(slug, f"days since {slug}", "{noun} {value} ago", "days", "days")
+
+
+def _feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feature:
+    noun = slug.replace("_", " ")
+    value = f"{{value:{form}}}" if form else "{value}"
+    return Feature(
+        slug,
+        column(held(slug)),
+        f"customer's {noun}",
+        phrase.replace("_", " "),
+        reading.format(noun=noun, value=value),
+        unit,
+        unread=f"{noun} not known",
+    )
+
+
+_FORMS = {"number": _number, "date": _date, "level": _level}
+
+
+def _signing_up() -> Iterator[Feature]:
+    yield Feature(
+        "signup_age_days",
+        column(SIGNED_UP),
+        "signing up",
+        "days since signing up",
+        "signed up {value:days} ago",
+        "days",
+        unread="day of signing up not known",
+    )
+    yield Feature(
+        "signup_to_first_order_days",
+        lambda m: (m[SIGNED_UP] < m.tenure).ifelse(ibis.literal(0, "int64"), m[SIGNED_UP] - m.tenure),
+        "signing up",
+        "days from signing up to the first order",
+        "first order {value:days} after signing up",
+        "days",
+        unread="day of signing up not known",
+        at_zero="first order no later than the day of signing up",
+    )

@@ -1,0 +1,238 @@
+"""The catalog: every behavioural feature of a task on a log, with its window and the phrase a marketer understands.
+
+All of them are made of rows that were already known at a cutoff, with their `age` in days before it (1: the day
+before); none can look ahead. Sums and counts over nothing are 0; means, extremes and ages are null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import ibis
+
+from features.catalog import activities, contacts, lifecycle, prices, subscriptions, trends
+from features.catalog import btyd as expected
+from features.catalog import categories as kinds
+from features.catalog import cohort_ranks as peers
+from features.catalog import customer_attributes as attributes
+from features.catalog import lifetime as whole_past
+from features.catalog import recency as rhythm
+from features.catalog import seasonality as habits
+from features.catalog.windows import money_in, orders_in
+from features.config.data_contract import ActivityColumns, Contract
+from features.errors import UsageError
+from features.feature import Feature
+from features.point_in_time.history import Past
+from features.point_in_time.measures import (
+    DAY_MEASURES,
+    YEAR,
+    by_window,
+    earlier_spans,
+    order_measures,
+    purchase_measures,
+    window_spans,
+)
+from features.task import Task
+
+
+@dataclass(frozen=True)
+class Family:
+    """Features that are made of the same measures.
+
+    Attributes:
+        name: Of the stored stage.
+        features: What is made of the measures (of these and of those of the families before).
+        measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
+        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers, with
+            each other or with `others`.
+        compares: Whether its measures are what customers are compared by.
+        section: The section of the config that it comes from.
+    """
+
+    name: str
+    features: tuple[Feature, ...]
+    measures: Callable[[Past], ibis.Table] | None = None
+    among: Callable[..., ibis.Table] | None = None
+    section: str = "events"
+    compares: bool = False
+
+
+def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    """All features of a task on a log, in a fixed order; names are unique."""
+    return tuple(feature for family in families(task, contract) for feature in family.features)
+
+
+def families(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of a task on a log; the first gives every customer with a purchase, or with a term, a row.
+
+    Raises:
+        UsageError: Two sections would give features of the same name.
+    """
+    of_events = _of_contracts(task, contract) if task.contractual else _of_events(task, contract)
+    found = (*of_events, *_of_sides(task, contract), *_of_customers(contract))
+    _refuse_same_names(found)
+    return tuple(_within_reach(family, contract) for family in found)
+
+
+def _within_reach(family: Family, contract: Contract) -> Family:
+    """The family, its features null where their window is longer than the whole log."""
+    features = tuple(
+        replace(f, compute=partial(_null, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
+        if f.window and f.window.days in contract.beyond
+        else f
+        for f in family.features
+    )
+    return replace(family, features=features)
+
+
+def _null(m: ibis.Table, dtype: str) -> ibis.Value:
+    return ibis.null(dtype)
+
+
+def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
+    return (
+        Family("rhythm", _rhythm(), rhythm.measures, compares=True),
+        Family("lifecycle", tuple(lifecycle.features(task.horizon))),
+        Family("sums", _orders(task, contract), _sums, compares=True),
+        Family("active_days", (), _active_days),
+        Family("ever", _ever(task, contract), whole_past.measures),
+        Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),
+        Family("earlier", _trends(task, contract), _earlier),
+        _peers(task, contract),
+        Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
+        *(
+            Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
+            for slug in contract.kinds
+        ),
+    )
+
+
+def _of_contracts(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of a contractual business: the terms first, which every customer has, then what the events add.
+
+    BG/NBD stays out: it foresees who falls silent, where a contract says when it ends. Events that are nothing but the
+    starts of the terms add nothing.
+    """
+    terms = _subscriptions(contract)
+    if contract.only_terms:
+        columns, alone = subscriptions.standing(task.horizon), partial(subscriptions.measures, alone=True)
+        return (replace(terms, features=(*columns, *terms.features), measures=alone),)
+    return (terms, *(_may_lack(f) for f in _of_events(task, contract) if f.name != "expected"))
+
+
+def _may_lack(family: Family) -> Family:
+    """The family for customers who may not have any event."""
+    never = "no order so far"
+    features = tuple(f if f.unread else replace(f, unread=never) for f in family.features)
+    return replace(family, features=features)
+
+
+def _subscriptions(contract: Contract) -> Family:
+    columns = tuple(subscriptions.features(contract.has_end, contract.has_price))
+    return Family("subscriptions", columns, subscriptions.measures, section="subscriptions")
+
+
+def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
+    """The families of the tables beside the events."""
+    found = [
+        family for place, table in enumerate(contract.activities) for family in _activity(task, table, f"side{place}")
+    ]
+    if contract.has_contacts:
+        columns = tuple(contacts.features(task.windows, contract.has_cost, contract.has_control))
+        found += [
+            Family("contacts", columns, contacts.measures, section="contacts"),
+            Family("contacts_actions", tuple(contacts.variety()), contacts.actions, section="contacts"),
+            Family("contacts_answers", tuple(contacts.answered()), contacts.answers, section="contacts"),
+        ]
+    if contract.has_subscriptions and not task.contractual:
+        found.append(_subscriptions(contract))
+    return tuple(found)
+
+
+def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ...]:
+    """The families of a table of activities, stored under names that begin with `name`."""
+    section, columns = f"activities.{table.name}", tuple(activities.features(table, task.windows))
+    found = [Family(name, columns, partial(activities.measures, activity=table), section=section)]
+    if table.measure:
+        last = partial(activities.last, activity=table)
+        found.append(Family(f"{name}_last", tuple(activities.last_value(table)), last, section=section))
+    for place, kind in enumerate(table.kinds):
+        variety = partial(activities.variety, activity=table, kind=kind)
+        columns = tuple(activities.kinds(table, kind, task.windows))
+        found.append(Family(f"{name}_kind{place}", columns, variety, section=section))
+    return tuple(found)
+
+
+def _of_customers(contract: Contract) -> tuple[Family, ...]:
+    found = tuple(attributes.features(contract))
+    return (Family("customer_attributes", found, attributes.measures, section="customers"),) if found else ()
+
+
+def _refuse_same_names(found: Sequence[Family]) -> None:
+    """Stops where two sections, or two columns of one, would give features of the same name."""
+    first: dict[str, tuple[str, Feature]] = {}
+    for family in found:
+        for feature in family.features:
+            if feature.name in first:
+                section, other = first[feature.name]
+                raise UsageError(
+                    f"[{section}] and [{family.section}] would both give a feature {feature.name!r} "
+                    f"({other.phrase!r} and {feature.phrase!r}); rename the section or the column (a query can)"
+                )
+            first[feature.name] = family.section, feature
+
+
+def _rhythm() -> tuple[Feature, ...]:
+    return (*rhythm.recency(), *rhythm.gaps(), *rhythm.regularity(), *rhythm.silence())
+
+
+def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*whole_past.features(contract.has_amount)]
+    for w in task.windows:
+        found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
+    if contract.has_amount:
+        found += prices.units(task.windows) if contract.has_quantity else ()
+        found += prices.discounts(task.windows) if contract.has_discount else ()
+    return tuple(found)
+
+
+def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found = [*habits.weekdays(), *(habits.hours() if contract.has_clock else ())]
+    if task.horizon.days < YEAR:
+        found += habits.season_habit(task.horizon)
+    for w in task.windows:
+        found += trends.fading(w, contract.has_amount)
+    return tuple(found)
+
+
+def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
+    found: list[Feature] = []
+    for short, long in pairwise(task.windows):
+        found += trends.pace(short, long, contract.has_amount)
+    for w in task.windows:
+        found += trends.changes(w, contract.has_amount)
+    for short, (mid, long) in zip(task.windows, pairwise(task.windows[1:]), strict=False):
+        found += trends.acceleration(short, mid, long, contract.has_amount)
+    return tuple(found)
+
+
+def _peers(task: Task, contract: Contract) -> Family:
+    longest, has_amount = task.windows[-1], contract.has_amount
+    among = partial(peers.measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(peers.features(longest, has_amount)), among=among)
+
+
+def _sums(past: Past) -> ibis.Table:
+    return by_window(past.visible_orders, order_measures(past.tables.contract), window_spans(past.task.windows))
+
+
+def _active_days(past: Past) -> ibis.Table:
+    return by_window(past.days, DAY_MEASURES, window_spans(past.task.windows))
+
+
+def _earlier(past: Past) -> ibis.Table:
+    bought = past.visible_orders.filter(past.visible_orders.purchase)
+    return by_window(bought, purchase_measures(past.tables.contract), earlier_spans(past.task.windows))

@@ -1,0 +1,162 @@
+"""Features of the whole past: what a customer did since the first order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ibis
+
+from features.catalog.seasonality import habit_sums
+from features.catalog.trends import fading_sums
+from features.catalog.windows import refund_share
+from features.feature import Feature, money, spread
+from features.point_in_time.history import KEYS, Past
+
+LARGE = 2  # times the mean order of all customers
+
+
+def measures(past: Past) -> ibis.Table:
+    """What is summed over the whole past only; one row a customer with any order."""
+    task, has = past.task, past.tables.contract
+    orders = _with_large(past) if has.has_amount else past.visible_orders
+    sums = habit_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
+    if has.has_amount:
+        sums["large_orders"] = orders.count(where=orders.purchase & orders.large)
+        sums["refund_last"] = orders.age.min(where=orders.refund > 0)
+    return orders.group_by(KEYS).aggregate(**{name: total.cast("int64") for name, total in sums.items()})
+
+
+def _with_large(past: Past) -> ibis.Table:
+    """Orders marked as large against the mean purchase of all customers at the cutoff."""
+    every = past.everyone.visible_orders
+    usual = every.group_by("cutoff").aggregate(
+        usual=every.amount.sum(where=every.purchase) / every.count(where=every.purchase)
+    )
+    joined = past.visible_orders.join(usual, "cutoff")
+    return joined.mutate(large=joined.amount >= LARGE * joined.usual)
+
+
+def features(has_amount: bool) -> Iterator[Feature]:
+    """Frequency, baskets and, where there is money, spend, order size, the last order and refunds."""
+    yield Feature(
+        "orders_count_ever", lambda m: m.orders_ever, "frequency", "orders so far", "{value:#order} so far", "orders"
+    )
+    yield Feature(
+        "orders_rate_ever",
+        lambda m: m.orders_ever * 30 / ibis.greatest(m.tenure, 30),
+        "frequency",
+        "orders a month since the first",
+        "{value:number} orders a month since the first",
+        "orders",
+    )
+    yield Feature(
+        "items_per_order_ever",
+        lambda m: m.items_ever / m.orders_ever,
+        "basket",
+        "lines in an order",
+        "{value:number} lines in an order on average",
+        "count",
+    )
+    if has_amount:
+        for family in (_totals, _order_sizes, _last_order, _refunds):
+            yield from family()
+
+
+def _totals() -> Iterator[Feature]:
+    yield Feature(
+        "amount_sum_ever",
+        lambda m: money(m.amount_ever),
+        "money",
+        "net spend so far",
+        "spent {value:money} so far",
+        "money",
+    )
+    yield Feature(
+        "amount_rate_ever",
+        lambda m: money(m.amount_ever) * 30 / ibis.greatest(m.tenure, 30),
+        "money",
+        "net spend a month since the first order",
+        "spent {value:money} a month since the first order",
+        "money",
+    )
+
+
+def _order_sizes() -> Iterator[Feature]:
+    yield Feature(
+        "order_amount_mean_ever",
+        lambda m: money(m.spend_ever) / m.orders_ever,
+        "order size",
+        "average order amount",
+        "an average order of {value:money}",
+        "money",
+    )
+    yield Feature(
+        "order_amount_max_ever",
+        lambda m: money(m.order_amount_max_ever),
+        "order size",
+        "largest order",
+        "largest order {value:money}",
+        "money",
+    )
+    yield Feature(
+        "order_amount_spread_ever",
+        lambda m: spread(m.orders_ever, m.spend_ever, m.spend_squares_ever),
+        "order size",
+        "how much order amounts vary",
+        "order amounts vary by {value:share} of their mean",
+        "ratio",
+        unread="fewer than two orders",
+    )
+    yield Feature(
+        "large_orders_share_ever",
+        lambda m: m.large_orders / m.orders_ever,
+        "order size",
+        f"share of orders of at least {LARGE} times the average order of all customers",
+        f"{{value:share}} of orders were at least {LARGE} times the average order of all customers",
+        "share",
+        at_zero="no large order so far",
+    )
+
+
+def _last_order() -> Iterator[Feature]:
+    mean = "an average order of {order_amount_mean_ever:money}"
+    yield Feature(
+        "amount_last",
+        lambda m: money(m.last_spend),
+        "last order",
+        "amount bought on the last day of ordering",
+        "last bought for {value:money}, " + mean,
+        "money",
+    )
+    yield Feature(
+        "amount_last_ratio",
+        lambda m: m.last_spend / (m.spend_ever / m.active_days_ever),
+        "last order",
+        "last purchase against the usual one",
+        "the last purchase was {value:number} times the usual one",
+        "ratio",
+    )
+
+
+def _refunds() -> Iterator[Feature]:
+    yield Feature(
+        "refunds_count_ever", lambda m: m.refunds_ever, "refunds", "refunds so far", "{value:#refund} so far", "count"
+    )
+    yield Feature(
+        "refund_share_ever",
+        refund_share("ever"),
+        "refunds",
+        "share of spend refunded so far",
+        "{value:share} of spend refunded so far",
+        "share",
+        at_zero="no refund so far",
+    )
+    yield Feature(
+        "refund_last_days",
+        lambda m: m.refund_last,
+        "refunds",
+        "days since the last order with a refund",
+        "last refund on an order of {value:days} ago",
+        "days",
+        unread="no refund so far",
+    )

@@ -1,0 +1,196 @@
+"""Recency, tenure and the gaps between days with a purchase: the customer's own rhythm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ibis
+
+from features.feature import Feature, column, root
+from features.point_in_time.history import KEYS, Past
+from features.point_in_time.measures import MONTH
+
+LATELY = 3  # gaps
+NATS = 10**10  # a nat is kept in whole parts of this size, so that sums do not depend on the order of rows
+FEW, THREE, FIVE = (f"fewer than {number} days with an order" for number in ("two", "three", "five"))
+
+
+def measures(past: Past) -> ibis.Table:
+    """Recency, tenure and the gaps between days with a purchase; one row a customer with any purchase."""
+    days = _ranked(past.days)
+    last = days.place == 0
+    sums = days.group_by(KEYS).aggregate(
+        recency=days.age.min(),
+        tenure=days.age.max(),
+        last_spend=days.spend.max(where=last),
+        gaps=days.gap.count(),
+        gap_sum=days.gap.sum().cast("int64"),
+        gap_squares=(days.gap * days.gap).sum().cast("int64"),
+        gap_low=days.gap.max(where=days.rank == (days.gaps - 1) // 2),
+        gap_high=days.gap.max(where=days.rank == days.gaps // 2),
+        gap_last=days.gap.max(where=last),
+        gap_max=days.gap.max(),
+        gap_lately=days.gap.sum(where=days.place < LATELY).cast("int64"),
+        gaps_as_long=days.gap.count(where=days.gap >= days.silence),
+        gap_nats=_nats(days.gap).sum().fill_null(0).cast("int64"),
+        months=days.count(where=days.gap.isnull() | (_month(days.age) != _month(days.age + days.gap))),
+    )
+    mean = sums.gap_sum / sums.gaps.nullif(0)
+    variance = (sums.gap_squares - sums.gap_sum * mean) / (sums.gaps - 1).nullif(0)
+    return sums.mutate(
+        gap_mean=mean,
+        gap_std=root(variance),
+        gap_median=(sums.gap_low + sums.gap_high) / 2,
+        clumpiness=_clumpiness(sums),
+    )
+
+
+def _ranked(days: ibis.Table) -> ibis.Table:
+    """Days with the rank of their gap from 0, how many gaps there are, and the current silence."""
+    own = ibis.window(group_by=KEYS)
+    return days.mutate(
+        rank=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=days.gap)),
+        gaps=days.gap.count().over(own),
+        silence=days.age.min().over(own),
+    )
+
+
+def _month(age: ibis.Value) -> ibis.Value:
+    """Which stretch of 30 days before the cutoff an age lies in, from 0."""
+    return (age - 1) // MONTH
+
+
+def _nats(days: ibis.Value) -> ibis.Value:
+    """x ln x in whole parts of a nat."""
+    return (days * days.cast("float64").ln() * NATS).round().cast("int64")
+
+
+def _clumpiness(sums: ibis.Table) -> ibis.Value:
+    """One minus the entropy of the shares that the gaps and the current silence have of the tenure, over its maximum.
+
+    0: days with an order lie evenly; 1: all at once. Zhang, Bradlow and Small (2015), 'Predicting customer value using
+    clumpiness: from RFM to RFMC', Marketing Science 34(2); as the shares add up to 1, one sum of x ln x will do.
+    """
+    parts = (sums.gap_nats + _nats(sums.recency)) / NATS
+    entropy = sums.tenure.cast("float64").ln() - parts / sums.tenure
+    share = 1 - entropy / (sums.gaps + 1).cast("float64").ln().nullif(0)
+    return (share < 0).ifelse(0.0, share)
+
+
+def recency() -> Iterator[Feature]:
+    """How long ago the last and the first order were."""
+    yield Feature(
+        "recency_days",
+        lambda m: m.recency,
+        "silence",
+        "days since the last order",
+        "last order {value:days} ago",
+        "days",
+        actionable=True,
+    )
+    yield Feature(
+        "tenure_days", lambda m: m.tenure, "tenure", "days since the first order", "customer for {value:days}", "days"
+    )
+
+
+def gaps() -> Iterator[Feature]:
+    """The rhythm of days with an order."""
+    for name, measure, phrase, reading in (
+        ("gap_mean_days", "gap_mean", "usual days between orders", "orders every {value:days} on average"),
+        ("gap_median_days", "gap_median", "typical days between orders", "typically {value:days} between orders"),
+        ("gap_last_days", "gap_last", "days between the last two orders", "{value:days} between the last two orders"),
+        ("gap_longest_days", "gap_max", "longest pause between orders", "longest pause so far {value:days}"),
+    ):
+        yield Feature(name, column(measure), "gaps", phrase, reading, "days", unread=FEW)
+
+
+def regularity() -> Iterator[Feature]:
+    """How even the rhythm is, and whether it changed."""
+    for name, compute, phrase, reading, unit, unread in (
+        (
+            "gap_spread",
+            lambda m: m.gap_std / m.gap_mean,
+            "irregularity of the ordering rhythm",
+            "uneven rhythm: gaps between orders spread by {value:share} around their mean",
+            "ratio",
+            THREE,
+        ),
+        (
+            "gap_clumpiness",
+            column("clumpiness"),
+            "how much orders come in bursts (0 evenly, 1 all at once)",
+            "orders come in bursts: {value:share} of the way from evenly to all at once",
+            "share",
+            FEW,
+        ),
+        (
+            "gap_last_ratio",
+            lambda m: m.gap_last / m.gap_mean,
+            "last pause against the usual one",
+            "the last pause was {value:number} times the usual one",
+            "ratio",
+            FEW,
+        ),
+        (
+            "gap_recent_ratio",
+            lambda m: (m.gaps > LATELY).ifelse(m.gap_lately / LATELY / m.gap_mean, ibis.null("float64")),
+            "last three pauses against the usual one",
+            "the last three pauses were {value:number} times the usual one",
+            "ratio",
+            FIVE,
+        ),
+        (
+            "active_months_share_ever",
+            lambda m: m.months / (_month(m.tenure) + 1),
+            "share of months (30 days) since the first order that had one",
+            "an order in {value:share} of the months since the first",
+            "share",
+            "",
+        ),
+    ):
+        yield Feature(name, compute, "regularity", phrase, reading, unit, unread=unread)
+
+
+def silence() -> Iterator[Feature]:
+    """How unusual the current silence is for the customer."""
+    for name, compute, phrase, reading, unit in (
+        (
+            "overdue_ratio",
+            lambda m: m.recency / m.gap_mean,
+            "current silence against the customer's own rhythm",
+            "last order {recency_days:days} ago, usually every {gap_mean_days:days}",
+            "ratio",
+        ),
+        (
+            "overdue_longest_ratio",
+            lambda m: m.recency / m.gap_max,
+            "current silence against the customer's longest pause",
+            "last order {recency_days:days} ago, longest pause before {gap_longest_days:days}",
+            "ratio",
+        ),
+        (
+            "silence_probability",
+            _silence_probability,
+            "how likely a silence this long is under the customer's own gaps",
+            "a silence of {recency_days:days} has a chance of {value:share} by the customer's own gaps",
+            "share",
+        ),
+        (
+            "next_order_due_days",
+            lambda m: m.gap_mean - m.recency,
+            "days until the next order is due by the customer's own rhythm (below 0: overdue)",
+            "{value:left until|past|days} the day when the next order was due, {gap_mean_days:days} after the last",
+            "days",
+        ),
+    ):
+        yield Feature(name, compute, "silence", phrase, reading, unit, unread=FEW, actionable=True)
+
+
+def _silence_probability(m: ibis.Table) -> ibis.Value:
+    """(1 + gaps at least as long as the silence) / (1 + gaps): the rank of the silence among the customer's gaps.
+
+    The silence is counted as one of them, which keeps it above 0 and honest for few gaps: Phipson and Smyth (2010),
+    'Permutation p-values should never be zero', Statistical Applications in Genetics and Molecular Biology 9(1).
+    """
+    known = m.gaps.nullif(0)
+    return (1 + m.gaps_as_long) / (1 + known)

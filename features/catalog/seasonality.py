@@ -1,0 +1,154 @@
+"""When a customer orders: the weekday, the hour, the season."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ibis
+
+from features.config.data_contract import Contract
+from features.feature import Feature, column, money
+from features.point_in_time.history import KEYS, Past
+from features.point_in_time.measures import WEEK, YEAR
+from features.task import Window
+
+SATURDAY = 5
+BANDS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # from which hour (UTC) on; each has six
+BAND_HOURS = 6
+
+
+def habit_sums(orders: ibis.Table, horizon: Window, contract: Contract) -> dict[str, ibis.Value]:
+    """Purchases by weekday, by hour and in the stretch of the calendar that the horizon will cover."""
+    weekday, ahead = orders.day.day_of_week.index(), (YEAR - orders.age % YEAR) % YEAR
+    found = {f"orders_weekday_{k}": orders.count(where=orders.purchase & (weekday == k)) for k in range(WEEK)}
+    found["orders_in_season"] = orders.count(where=orders.purchase & (ahead < horizon.days))
+    if contract.has_clock:
+        found["hours"] = orders.hour.sum(where=orders.purchase)
+        for band, start in BANDS.items():
+            inside = (orders.hour >= start) & (orders.hour < start + BAND_HOURS)
+            found[f"orders_{band}"] = orders.count(where=orders.purchase & inside)
+    return found
+
+
+def weekdays() -> Iterator[Feature]:
+    """The days of the week on which a customer orders."""
+    for name, compute, phrase, reading in (
+        ("weekend_share_ever", _weekend, "share of orders at weekends", "{value:share} of orders at weekends"),
+        (
+            "favourite_weekday_share_ever",
+            lambda m: ibis.greatest(*_by_weekday(m)),
+            "share of orders on the favourite weekday",
+            "{value:share} of orders on the favourite weekday",
+        ),
+        (
+            "last_weekday_share_ever",
+            _as_last,
+            "share of orders on the weekday of the last one",
+            "{value:share} of orders on the weekday of the last one",
+        ),
+    ):
+        yield Feature(
+            name,
+            lambda m, compute=compute: compute(m) / m.orders_ever,  # type: ignore[misc]
+            "habit",
+            phrase,
+            reading,
+            "share",
+        )
+
+
+def _by_weekday(m: ibis.Table) -> list[ibis.Value]:
+    return [m[f"orders_weekday_{k}"] for k in range(WEEK)]
+
+
+def _weekend(m: ibis.Table) -> ibis.Value:
+    saturday, sunday = _by_weekday(m)[SATURDAY:]
+    return saturday + sunday
+
+
+def _as_last(m: ibis.Table) -> ibis.Value:
+    """Orders on the weekday of the last day with one, which lies `recency` days before the cutoff."""
+    weekday = (m.cutoff.day_of_week.index() - m.recency % WEEK + WEEK) % WEEK
+    return ibis.cases(*((weekday == k, orders) for k, orders in enumerate(_by_weekday(m))))
+
+
+def hours() -> Iterator[Feature]:
+    """The hours at which a customer orders."""
+    yield Feature(
+        "hour_mean_ever",
+        lambda m: m.hours / m.orders_ever,
+        "habit",
+        "usual hour of ordering (UTC)",
+        "orders around {value:number} o'clock (UTC)",
+        "count",
+    )
+    for band, start in BANDS.items():
+        when = f"{band} ({start} to {start + BAND_HOURS} o'clock UTC)"
+        yield Feature(
+            f"{band}_share_ever",
+            lambda m, band=band: m[f"orders_{band}"] / m.orders_ever,  # type: ignore[misc]
+            "hour",
+            f"share of orders in the {when}",
+            f"{{value:share}} of orders in the {when}",
+            "share",
+        )
+
+
+def season_habit(horizon: Window) -> Iterator[Feature]:
+    """How much of what a customer orders falls in the stretch of the calendar to come."""
+    place = f"in the {horizon.days} days after this date in earlier years"
+    yield Feature(
+        "season_share_ever",
+        lambda m: (m.tenure >= YEAR).ifelse(m.orders_in_season / m.orders_ever, ibis.null("float64")),
+        "season",
+        f"share of orders {place}",
+        f"{{value:share}} of orders {place}",
+        "share",
+        unread="customer for less than a year",
+        at_zero=f"no order {place}",
+    )
+
+
+def year_ago(past: Past) -> ibis.Table:
+    """Orders and net amount in [cutoff - 365 days, + horizon), and `reach`: how far back the log was known, in days.
+
+    The first two are null where it was not known that far back.
+    """
+    visible, every = past.visible_orders, past.everyone.visible_orders
+    oldest = every.group_by("cutoff").aggregate(reach=every.age.max())
+    inside = (visible.age <= YEAR) & (visible.age > YEAR - past.task.horizon.days)
+    sums = visible.group_by(KEYS).aggregate(
+        season_orders=(visible.purchase & inside).sum().cast("int64"),
+        season_amount=inside.ifelse(visible.amount, 0).sum().cast("int64"),
+    )
+    sums = sums.join(oldest, "cutoff")
+    reaches = sums.reach >= YEAR
+    season = {c: reaches.ifelse(sums[c], ibis.null("int64")) for c in ("season_orders", "season_amount")}
+    return sums.select(*KEYS, "reach", **season)
+
+
+def season(horizon: Window, has_amount: bool) -> Iterator[Feature]:
+    """The same stretch of the calendar a year ago."""
+    place = f"in the {horizon.days} days after this date a year ago"
+    unread = "the log does not reach back a year"
+    yield Feature(
+        "orders_count_year_ago",
+        column("season_orders"),
+        "season",
+        f"orders {place}",
+        "{value:#order} " + place,
+        "orders",
+        Window(YEAR),
+        unread,
+    )
+    if has_amount:
+        yield Feature(
+            "amount_sum_year_ago",
+            lambda m: money(m.season_amount),
+            "season",
+            f"net spend {place}",
+            "spent {value:money} " + place,
+            "money",
+            Window(YEAR),
+            unread,
+        )

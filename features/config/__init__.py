@@ -1,0 +1,1 @@
+"""One TOML file as frozen, checked models, and the page that documents every key."""

@@ -1,0 +1,228 @@
+"""One TOML file into frozen models; an unknown or misspelt key is an error that names the nearest key."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from features.config.monitor import MonitorConfig
+from features.config.nightly import RunConfig
+from features.config.plan import PlanConfig
+from features.config.rfm_rules import told_by
+from features.config.sections import (
+    Activity,
+    Contacts,
+    Customers,
+    EngineConfig,
+    Events,
+    FeaturesConfig,
+    PrivacyConfig,
+    Section,
+    SegmentsConfig,
+    ServingConfig,
+    Subscriptions,
+    TaskConfig,
+    TrackingConfig,
+    TrainingConfig,
+    UpliftConfig,
+)
+from features.errors import UsageError
+
+
+class Config(Section):
+    """A whole `regulars.toml`, with the folder it was read from (paths in it are relative to that folder)."""
+
+    config_version: Literal[1] = Field(description="of the file's form; 1 is the only one so far")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the business; models become NAME-churn and NAME-value"
+    )
+    language: Literal["en", "zh"] = Field("en", description="of reasons, report, page and alerts")
+    events: Events
+    activities: dict[str, Activity] = {}
+    customers: Customers | None = None
+    contacts: Contacts | None = None
+    subscriptions: Subscriptions | None = None
+    features: FeaturesConfig = FeaturesConfig()
+    task: TaskConfig = TaskConfig()
+    engine: EngineConfig = EngineConfig()
+    training: TrainingConfig = TrainingConfig()
+    uplift: UpliftConfig = UpliftConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    serving: ServingConfig = ServingConfig()
+    plan: PlanConfig | None = None
+    segments: SegmentsConfig = SegmentsConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    run: RunConfig = RunConfig()
+    folder: Path = Field(Path(), exclude=True)
+
+    @model_validator(mode="after")
+    def _check_fairness(self) -> Config:
+        if self.training.fairness and self.customers is None:
+            named = ", ".join(self.training.fairness)
+            raise ValueError(f"[training] fairness names columns of the customer table ({named}), but no [customers]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_learn_from(self) -> Config:
+        if self.training.learn_from == "untouched" and self.contacts is None:
+            raise ValueError(
+                "[training] learn_from = 'untouched' leaves out who was contacted, but no [contacts] tells who that is"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> Config:
+        plan = self.plan
+        if plan and plan.asks_contacts and self.contacts is None:
+            raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
+        if plan and self.contacts and self.contacts.control in plan.actions:
+            raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
+        return self
+
+    @model_validator(mode="after")
+    def _check_run(self) -> Config:
+        if self.run.plans and (self.plan is None or self.plan.budget is None):
+            lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
+            raise ValueError(f"[run] says when a plan is due (plan_every, plan_on), but {lacks}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_segments(self) -> Config:
+        rules, windows = self.segments, self.task.windows
+        if rules.window and rules.window not in windows:
+            raise ValueError(f"[segments] window is {rules.window}; expected one of [task] windows: {_listed(windows)}")
+        unknown = [name for name in rules.kinds or () if name not in self.events.kinds]
+        if unknown:
+            known = _listed(self.events.kinds) or "none"
+            raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
+        groups = told_by(rules.rfm, "m")
+        if groups and not self.events.amount:
+            raise ValueError(f"[segments.rfm] {groups[0]!r} is told by m, and the log has no amounts; use r and f")
+        return self
+
+    def path(self, text: str) -> Path:
+        """A path of the config, made absolute from the config's folder."""
+        return (self.folder / Path(text).expanduser()).resolve()
+
+    @property
+    def only_terms(self) -> bool:
+        """Whether the business has nothing but the terms of its contracts: the events are their starts."""
+        terms = self.subscriptions
+        if terms is None or self.task.churn != "cancelled":
+            return False
+        return self.events.model_copy(update={"until": terms.until}) == Events.model_validate(terms.starts())
+
+    @property
+    def has_value(self) -> bool:
+        """Whether there is money to foresee: amounts of events or, for contracts, prices of so many days each."""
+        terms = self.subscriptions
+        priced = terms is not None and terms.price_every is not None and self.task.churn == "cancelled"
+        return bool(self.events.amount) or priced
+
+    @property
+    def output(self) -> Path:
+        """The folder for scores, contributions and reports."""
+        return self.path(self.serving.output)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _starts_as_events(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A contractual business may leave [events] out: the starts of its terms take their place."""
+        task, terms = values.get("task"), values.get("subscriptions")
+        if "events" in values or not (isinstance(task, dict) and task.get("churn") == "cancelled"):
+            return values
+        try:
+            return {**values, "events": Subscriptions.model_validate(terms).starts()}
+        except ValidationError:  # what is wrong is told where [subscriptions] itself is read, and not of [events] too
+            return {**values, "events": {"source": "none", "customer": "none", "time": "none"}}
+
+    @model_validator(mode="after")
+    def _check_contracts(self) -> Config:
+        terms = self.subscriptions
+        if self.task.churn == "cancelled" and (terms is None or not terms.end):
+            needed = "end = the column of the day on which a term ended" if terms else "the table of the terms"
+            raise ValueError(f"[task] churn = 'cancelled' is read from [subscriptions]: give it {needed}")
+        if terms and terms.until and not self.only_terms:
+            raise ValueError(
+                "[subscriptions] until is for a business without [events]; here they say how far the log goes: "
+                "set [events] until"
+            )
+        return self
+
+
+def load(path: str | Path) -> Config:
+    """Reads a config file.
+
+    Raises:
+        UsageError: The file is missing, not TOML, or says something that is not understood.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path}: there is no such config. `regulars init YOUR_DATA_FILE` writes one from a data file; "
+            "`regulars -c FILE` names another."
+        ) from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UsageError(f"{path}: cannot be read: {problem}") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise UsageError(f"{path}: not valid TOML: {problem}") from None
+    return parse(values, path)
+
+
+def parse(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
+    """Checks a config given as a dictionary; `path` is where it came from.
+
+    Raises:
+        UsageError: A section or key is unknown, missing or has a wrong value; all of them are listed.
+    """
+    path = Path(path)
+    try:
+        config = Config.model_validate({**values, "folder": path.resolve().parent})
+    except ValidationError as problem:
+        lines = [_explain(dict(error)) for error in problem.errors()]
+        raise UsageError("\n".join(f"{path}: {line}" for line in dict.fromkeys(lines))) from None
+    if "folder" in values:
+        raise UsageError(f"{path}: unknown key 'folder'")
+    return config
+
+
+def _listed(things: Iterable[object]) -> str:
+    return ", ".join(map(str, things))
+
+
+def _explain(error: dict[str, Any]) -> str:
+    """One line for one of pydantic's errors, in the words of the file."""
+    where = [str(part) for part in error["loc"]]
+    key, section = where[-1] if where else "", ".".join(where[:-1])
+    place = f"[{section}] {key}" if section else key
+    if error["type"] == "extra_forbidden":
+        known = sorted(_keys(where[:-1]) - {"folder"})
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+        return f"unknown key {key!r}{f' in [{section}]' if section else ''}; {hint}"
+    if error["type"] == "missing":
+        return f"{place} is missing; it is required"
+    message = error["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    found = error.get("input")
+    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) and repr(found) not in message else ""
+    return f"{place}: {message[:1].lower() + message[1:]}{shown}" if place else message
+
+
+def _keys(where: list[str]) -> set[str]:
+    """The keys of a section, or the sections and keys of the file."""
+    models: list[type[BaseModel]] = [Config]
+    for part in where:
+        annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        kinds = [kind for annotation in annotations for kind in (annotation, *get_args(annotation))]
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)] or models
+    return {key for model in models for key in model.model_fields}

@@ -1,0 +1,1 @@
+"""Where expressions run: DuckDB in this process, or Spark; and windows of time on both."""

@@ -1,0 +1,133 @@
+"""The session of Spark: the one that is already there, or one that is started as the config says."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from features.config.load import EngineConfig
+from features.engines.base import first_line
+from features.engines.java import java_home
+from features.errors import UsageError
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.logger import PySparkLogger
+    from pyspark.sql import SparkSession
+    from pyspark.sql.utils import is_remote
+
+for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+    PySparkLogger.getLogger(name).disabled = True  # they write every error to stderr, with the values that caused it
+PROBLEMS = (PySparkException, Py4JError)
+MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
+MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
+MOST_PARTITIONS = 8  # of a shuffle on one machine, where more would only be more files
+SQL_SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.inferTimestampNTZ.enabled": "true",
+}
+LOGGING = """\
+status = error
+rootLogger.level = error
+logger.shell.name = org.apache.spark.api.python.PythonGatewayServer
+logger.shell.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %p %c{1}: %m%n
+"""
+
+
+def running() -> SparkSession | None:
+    """The session that is already there: of a notebook, of a cluster's own Python, or of spark-submit.
+
+    Raises:
+        UsageError: It is one of Spark Connect, whose client cannot keep stages.
+    """
+    if is_remote():
+        raise UsageError('[engine] kind = "spark" needs a classic session of Spark, found one of Spark Connect')
+    try:
+        return SparkSession.active()
+    except PySparkException:
+        return SparkSession.builder.getOrCreate() if "PYSPARK_GATEWAY_PORT" in os.environ else None
+
+
+def start(config: EngineConfig, scratch: Path) -> SparkSession:
+    """Starts Spark as the config says.
+
+    Raises:
+        UsageError: There is no Java, or Spark does not start with these settings.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **settings(config, scratch)})
+    try:
+        with java_home(scratch):
+            return builder.getOrCreate()
+    except PROBLEMS as problem:
+        raise UsageError(f"[engine] Spark does not start: {first_line(problem)}") from None
+
+
+def settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
+    """The settings of a Spark that this engine starts."""
+    master = f"local[{config.threads}]" if config.threads and config.master == "local[*]" else config.master
+    settings = {
+        "spark.master": master,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.maxResultSize": "0",
+        "spark.hadoop.fs.permissions.umask-mode": "077",  # stages on a shared file system are the user's alone
+        "spark.sql.warehouse.dir": f"file://{scratch}/warehouse",
+    }
+    if config.memory:
+        settings["spark.driver.memory"] = _megabytes(config.memory)
+    if master.startswith("local"):
+        logging = scratch / "log4j2.properties"
+        logging.write_text(LOGGING, encoding="utf-8")
+        settings |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.local.dir": str(scratch),
+            "spark.sql.shuffle.partitions": str(min(_cores(master), MOST_PARTITIONS)),
+            "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={logging.as_uri()}",
+        }
+    return settings
+
+
+def _cores(master: str) -> int:
+    """How many threads a local master has.
+
+    >>> _cores("local"), _cores("local[3]"), _cores("local[2,4]")
+    (1, 3, 2)
+    """
+    asked = re.fullmatch(r"local\[(\d+|\*)(,\s*\d+)?\]", master)
+    if asked is None:
+        return 1
+    return os.cpu_count() or 1 if asked[1] == "*" else int(asked[1])
+
+
+def _megabytes(memory: str) -> str:
+    """A size as Java writes it.
+
+    >>> _megabytes("8GB"), _megabytes("1.5 GiB")
+    ('8192m', '1536m')
+    """
+    size = MEMORY.fullmatch(memory.strip())
+    if size is None:
+        raise UsageError(f"[engine] memory = {memory!r} is not understood; expected a size such as '8GB'")
+    return f"{max(1, int(float(size[1]) * MEGABYTES[size[2].upper()]))}m"

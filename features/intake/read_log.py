@@ -1,0 +1,197 @@
+"""Files into contract tables: UTC, duplicates, refunds, known-at; bad rows are set aside and counted, never lost.
+
+Money is kept as whole ten-thousandths (TICKS a unit): sums of integers do not depend on the order of rows,
+so the same log gives the same bits on any number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import date, timedelta
+
+import ibis
+from tqdm import tqdm
+
+from features.config.data_contract import contract, slug
+from features.config.load import Config
+from features.config.sections import Events
+from features.engines.base import Engine
+from features.errors import DataError, EmptyError, UsageError
+from features.intake.column_types import (
+    as_identifier,
+    as_moment,
+    as_number,
+    as_ticks,
+    malformed,
+    need_columns,
+    refuse_mixed_zones,
+    refuse_unreadable,
+    set_aside,
+)
+from features.intake.customer_ids import named
+from features.intake.customer_table import with_customers
+from features.intake.side_tables import read_sides
+from features.intake.subscription_terms import with_reach
+from features.intake.tables import Tables
+from features.money import GREATEST_FLOAT, LARGEST
+
+
+def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
+    """Reads [events], and the tables beside them, into the contract.
+
+    Args:
+        config: Names the source and its columns.
+        engine: Where it runs.
+        whole: Read every column of a database and not only the named ones, to compare whole rows.
+
+    Raises:
+        DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
+        UsageError: A column that is not there, or a query or format that is not understood.
+    """
+    events = config.events
+    steps = tqdm(total=3, desc="reading", leave=False, disable=None)
+    roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
+    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
+    need_columns(source, events, "events")
+    steps.update()
+    rows_read = engine.count(source)
+    if not rows_read:
+        raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
+    if events.duplicates == "drop" and not events.id:
+        source = engine.store("deduplicated", source.distinct())
+    refuse_mixed_zones(source, events, engine)
+    rows = named(_normalise(source, events, engine), config, engine)
+    stored = engine.store("intake", rows)
+    steps.update()
+    if events.id:
+        stored = engine.store("intake_once", _first_of_each_id(stored))
+    tables = _summarise(stored, source, config, engine, rows_read)
+    steps.close()
+    return _with_sides(tables, config, engine)
+
+
+def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
+    """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
+    sides = read_sides(config, engine)
+    if sides:
+        held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
+        identity = json.dumps([tables.fingerprint, held], sort_keys=True)
+        tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+    return with_reach(with_customers(tables, config, engine), engine)
+
+
+def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
+    """Every row of the source in the contract's types, with the reason it is set aside or null."""
+    customer = as_identifier(source[events.customer])
+    moment = as_moment(source[events.time], events, engine, "time")
+    known = as_moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
+    amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
+    quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
+    discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
+    order = as_identifier(source[events.order]) if events.order else ibis.null("string")
+    checks = {
+        "missing customer": customer.isnull(),
+        "missing time": source[events.time].isnull(),
+        "unreadable time": moment.isnull(),
+    }
+    if events.known_at:
+        checks["unreadable known_at"] = source[events.known_at].notnull() & known.isnull()
+    if events.until:
+        checks["on or after until"] = moment >= ibis.literal(_until(events), "timestamp")
+    if events.amount:
+        checks |= {
+            "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
+            "unreadable amount": amount.isnull(),
+            "infinite amount": amount.abs() > GREATEST_FLOAT,
+            "amount beyond 1e12": amount.abs() > LARGEST,
+        }
+    reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
+    day = moment.date()
+    return source.select(
+        customer_id=customer,
+        order_id=ibis.coalesce(order, moment.cast("string")),
+        time=moment,
+        day=day,
+        seen=ibis.greatest(day, ibis.coalesce(known, moment).date()),
+        amount=as_ticks(amount, reason),
+        quantity=as_ticks(quantity, reason),
+        discount=as_ticks(discount, reason),
+        reason=reason,
+        **({"event_id": as_identifier(source[events.id])} if events.id else {}),
+        **{f"kind_{slug(kind)}": source[kind].cast("string") for kind in events.kinds},
+    )
+
+
+def _until(events: Events) -> date:
+    try:
+        return date.fromisoformat(events.until)
+    except ValueError:
+        raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
+
+
+def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
+    """Marks all but the first of the usable rows that share an event id."""
+    everything = [stored[c] for c in stored.columns if c not in ("event_id", "seen")]
+    place = ibis.row_number().over(group_by=[stored.event_id, stored.reason], order_by=[stored.seen, *everything])
+    repeated = stored.event_id.notnull() & stored.reason.isnull() & (place > 0)
+    return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
+
+
+def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
+    events = config.events
+    aside = (*set_aside(stored, engine), *malformed(events, engine, rows_read))
+    good = stored.filter(stored.reason.isnull()).drop("reason")
+    refuse_unreadable(aside, source, events, engine, rows_read)
+    facts = engine.arrow(
+        good.aggregate(
+            rows=good.count(),
+            customers=good.customer_id.nunique(),
+            first=good.day.min(),
+            last=good.day.max(),
+            clock=(good.time != good.day.cast("timestamp")).any(),
+        )
+    ).to_pylist()[0]
+    if not facts["rows"]:
+        reasons = "; ".join(f"{a.reason}: {a.rows:,}" for a in aside)
+        raise DataError(f"{events.source}: none of {rows_read:,} rows can be used ({reasons})")
+    has_clock = bool(facts["clock"])
+    end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
+    identity = {"content": engine.content(stored), "columns": stored.columns, "end": str(end)}
+    kept = engine.count(source) if events.duplicates == "drop" and not events.id else rows_read
+    return Tables(
+        events=good,
+        source=source,
+        contract=contract(config, has_clock),
+        sides={},
+        rows_read=rows_read,
+        rows=facts["rows"],
+        customers=facts["customers"],
+        first=facts["first"],
+        last=facts["last"],
+        end=end,
+        set_aside=aside,
+        duplicates_dropped=rows_read - kept,
+        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
+    )
+
+
+def of_customer(config: Config, engine: Engine, customer: str) -> ibis.Table:
+    """The usable rows of one customer, in the columns of `Tables.events`; nothing is kept of the others.
+
+    An event id that another customer's row bears too is not told apart: `load`, which sees all rows, keeps the first.
+
+    Raises:
+        DataError: There is nothing to read.
+        UsageError: A column that is not there, or a query or format that is not understood.
+    """
+    events = config.events
+    whole = events.duplicates == "drop" and not events.id
+    source = engine.rows(events.rows("events"), config.folder, {} if whole else events.roles(), events.ids())
+    need_columns(source, events, "events")
+    rows = _normalise(source.distinct() if whole else source, events, engine)
+    mine = rows.filter(rows.customer_id == customer)
+    if events.id:
+        mine = _first_of_each_id(engine.store("intake_of_one", mine))
+    return mine.filter(mine.reason.isnull()).drop("reason")

@@ -1,0 +1,1 @@
+"""A simulated business together with the truth about it."""

@@ -1,0 +1,272 @@
+"""Customers with a known hazard, value and treatment effect, at any size.
+
+Customers are drawn in blocks of 1,000, each from its own seeds: neither the size of a chunk nor the number of customers
+changes what a customer does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from features.atomic_files import folder_in_place
+from features.errors import UsageError, sample
+from features.simulation.business import (
+    CONTROL,
+    HORIZON,
+    SECONDS,
+    Business,
+    Population,
+    Settings,
+    after_contacts,
+    draw_orders,
+    draw_population,
+    expected_orders,
+    lognormal,
+)
+
+BLOCK = 1_000  # customers drawn from one seed; the streams of a block are numbered below
+POPULATION, CONTACTS, ORDERS, LINES = range(4)
+ENTRIES = {"events", "contacts", "truth", "simulation.json", "regulars.toml"}
+CONFIG = """\
+# A simulated business: {customers:,} customers, {start} to {end}, seed {seed}. Beside this file lie truth/ (what each
+# customer is really like), simulation.json (every setting) and, if there were any, contacts/ (randomised).
+config_version = 1
+name = "simulated"
+[events]
+source = "events"
+customer = "customer_id"
+time = "time"
+amount = "amount"
+order = "order_id"
+quantity = "quantity"
+kinds = ["category", "channel"]
+until = "{end}"
+{contacts}[task]
+horizon = "{horizon}d"
+"""
+CONTACTS_CONFIG = f"""\
+[contacts]
+source = "contacts"
+customer = "customer_id"
+time = "time"
+action = "action"
+cost = "cost"
+propensity = "propensity"
+control = "{CONTROL}"
+"""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What was written: where, the days [start, end), and counts of rows."""
+
+    folder: Path
+    config: Path
+    start: date
+    end: date
+    customers: int
+    events: int
+    contacts: int
+
+
+def simulate(
+    out: Path,
+    customers: int,
+    *,
+    days: int = 730,
+    start: date = date(2023, 1, 1),
+    seed: int,
+    chunk: int = 50_000,
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
+) -> Simulated:
+    """Writes a simulated business into a folder, whole or not at all; the same seed gives the same bytes.
+
+    Args:
+        out: The folder for `events/`, `contacts/` and `truth/` (Parquet), `simulation.json` and a `regulars.toml`;
+            an earlier simulation there is replaced.
+        customers: How many.
+        days: Length of the period [start, start + days), UTC.
+        start: Its first day.
+        seed: The only source of randomness, 0 or more.
+        chunk: Customers in a part file, in whole blocks of 1,000 (rounded up); memory grows with it alone.
+        settings: What the business is like.
+
+    Raises:
+        UsageError: A number is out of range, or the folder holds something else or cannot be written.
+    """
+    for name, found, least in (("customers", customers, 1), ("days", days, 1), ("seed", seed, 0), ("chunk", chunk, 1)):
+        if found < least:
+            raise UsageError(f"{name}: expected {least} or more, found {found}")
+    try:
+        start + timedelta(days=days + HORIZON)
+    except OverflowError:
+        raise UsageError(f"days: {days} days from {start} end beyond the year 9999; give fewer") from None
+    _refuse_other(out)
+    with folder_in_place(out) as folder:
+        try:
+            rows = _write(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK))
+        except OSError as problem:
+            raise UsageError(f"{out} cannot be written: {problem.strerror or problem}") from None
+    end, contacts = start + timedelta(days=days), rows.get("contacts", 0)
+    return Simulated(out, out / "regulars.toml", start, end, customers, rows["events"], contacts)
+
+
+def _refuse_other(out: Path) -> None:
+    """Refuses to replace anything but a simulation in which nobody has worked."""
+    held = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    others = [name for name in held if "simulation.json" not in held or name not in ENTRIES]
+    if others or out.is_file():
+        raise UsageError(f"{out} {f'holds {sample(others)}' if others else 'is a file'}; give a new or empty folder")
+
+
+def _write(folder: Path, business: Business, customers: int, blocks: int) -> dict[str, int]:
+    """Writes part files of so many blocks, the settings and the config; returns rows by table."""
+    rows: dict[str, int] = {}
+    with tqdm(total=customers, desc="simulating", unit=" customers", leave=False, disable=None) as bar:
+        for part, first in enumerate(range(0, customers, blocks * BLOCK)):
+            last = min(first + blocks * BLOCK, customers)
+            drawn = []
+            for begin in range(first, last, BLOCK):
+                drawn.append(_block(business, begin // BLOCK, min(BLOCK, last - begin)))
+                bar.update(min(BLOCK, last - begin))
+            for name in drawn[0]:
+                table = pa.concat_tables([tables[name] for tables in drawn])
+                (folder / name).mkdir(exist_ok=True)
+                pq.write_table(table, folder / name / f"part-{part:05d}.parquet", compression="zstd")
+                rows[name] = rows.get(name, 0) + table.num_rows
+    asked = {"customers": customers, "days": business.days, "start": str(business.start), "seed": business.seed}
+    settings = json.dumps({**asked, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)
+    (folder / "simulation.json").write_text(settings + "\n", encoding="utf-8")
+    end = business.start + timedelta(days=business.days)
+    contacts = CONTACTS_CONFIG if "contacts" in rows else ""
+    config = CONFIG.format(**asked, end=end, horizon=HORIZON, contacts=contacts)
+    (folder / "regulars.toml").write_text(config, encoding="utf-8")
+    return rows
+
+
+def _block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
+    """The tables of the first customers of a block, all of which is drawn."""
+    settings = business.settings
+    population = draw_population(BLOCK, business, business.rng(block, POPULATION))
+    ids = pc.binary_join_element_wise("c", pc.utf8_lpad(_text(np.arange(BLOCK) + block * BLOCK), 9, "0"), "")
+    arms = _draw_arms(population, business, business.rng(block, CONTACTS))
+    given = np.where(arms < len(settings.actions), arms, -1)
+    population = after_contacts(population, business, given)
+    who, moment = draw_orders(population, business, given, (0, business.days), business.rng(block, ORDERS))
+    tables = {
+        "events": _lines(population, ids, who, moment, business, business.rng(block, LINES)),
+        "truth": _truth(population, ids, given, business),
+        **({"contacts": _contacts(arms, ids, business)} if settings.actions else {}),
+    }
+    return {name: t.filter(pc.is_in(t["customer_id"], ids[:number])) for name, t in tables.items()}
+
+
+def _draw_arms(population: Population, business: Business, rng: np.random.Generator) -> np.ndarray:
+    """Each customer's arm in each stretch: an action, the number of actions for the control, -1 where not in it."""
+    settings = business.settings
+    begins = np.arange(0, business.days + HORIZON, settings.contact_every)
+    shape = len(population.birth), len(begins)
+    part = (
+        (rng.random(shape) < settings.contact_share) & (population.birth[:, None] < begins) & (begins < business.days)
+    )
+    bounds = np.cumsum([a.propensity for a in settings.actions])
+    return np.where(part, np.searchsorted(bounds, rng.random(shape), side="right"), -1)
+
+
+def _contacts(arms: np.ndarray, ids: pa.Array, business: Business) -> pa.Table:
+    """One row for each customer and round taken part in, the control's included."""
+    who, stretch = np.nonzero(arms >= 0)
+    arm, actions = pa.array(arms[who, stretch]), business.settings.actions
+    propensities = [a.propensity for a in actions]
+    return pa.table(
+        {
+            "customer_id": ids.take(pa.array(who)),
+            "time": business.times(stretch * float(business.settings.contact_every)),
+            "action": pa.array([*(a.name for a in actions), CONTROL]).take(arm),
+            "cost": pa.array([*(a.cost for a in actions), 0.0]).take(arm),
+            "propensity": pa.array([*propensities, 1 - sum(propensities)]).take(arm),
+        }
+    )
+
+
+def _lines(
+    population: Population, ids: pa.Array, who: np.ndarray, moment: np.ndarray, business: Business,
+    rng: np.random.Generator,
+) -> pa.Table:  # fmt: skip
+    """The lines of orders and of refunds within the period, by customer and time."""
+    settings, orders = business.settings, len(who)
+    money = population.mean_amount[who] * lognormal(settings.order_sigma, orders, rng)
+    channel = _prefer(population.channel[who], settings.channels, settings, rng)
+    refund = moment + settings.refund_delay * rng.standard_exponential(orders)
+    refund[rng.random(orders) >= settings.refund_share] = np.inf
+    order = np.repeat(np.arange(orders), 1 + rng.poisson(settings.extra_lines, orders))
+    weight = rng.standard_gamma(2.0, len(order))
+    share = weight / np.bincount(order, weight, minlength=orders)[order]
+    amount, quantity = np.maximum(np.round(money[order] * share, 2), 0.01), 1 + rng.poisson(0.5, len(order))
+    category = _prefer(population.category[who[order]], settings.categories, settings, rng)
+    line = np.concatenate([np.arange(len(order)), np.flatnonzero(refund[order] < business.days)])
+    sign = np.where(np.arange(len(line)) < len(order), 1, -1)
+    when = np.where(sign > 0, moment[order[line]], refund[order[line]])
+    sort = np.lexsort((when, who[order[line]]))
+    line, sign, when = line[sort], sign[sort], when[sort]
+    rank = np.arange(orders) - np.searchsorted(who, who)  # a customer's orders are numbered from 0
+    names = pc.binary_join_element_wise(ids.take(pa.array(who)), _text(rank), "-").take(pa.array(order[line]))
+    return pa.table(
+        {
+            "customer_id": ids.take(pa.array(who[order[line]])),
+            "time": business.times(when),
+            "order_id": pc.binary_join_element_wise(names, pa.array(np.where(sign > 0, "", "-r")), ""),
+            "amount": amount[line] * sign,
+            "quantity": quantity[line] * sign,
+            "category": category.take(pa.array(line)),
+            "channel": channel.take(pa.array(order[line])),
+        }
+    )
+
+
+def _truth(population: Population, ids: pa.Array, given: np.ndarray, business: Business) -> pa.Table:
+    """What each customer is like, and is expected to do in the horizon after the end when nobody is contacted again.
+
+    Expected value is the money of the expected orders less their refunds, whenever those come.
+    """
+    settings, end = business.settings, business.days
+    orders = expected_orders(population, business, given, (end, end + HORIZON))
+    return pa.table(
+        {
+            "customer_id": ids,
+            "birth": business.times(population.birth),
+            "lifetime_end": business.times(np.where(population.death < end, population.death + 1 / SECONDS, np.nan)),
+            "rate": population.rate,
+            "hazard": population.hazard,
+            "mean_amount": population.mean_amount,
+            "channel": pa.array(settings.channels).take(pa.array(population.channel)),
+            "category": pa.array(settings.categories).take(pa.array(population.category)),
+            **{f"response_{a.name}": population.response[:, i] for i, a in enumerate(settings.actions)},
+            **{
+                f"hazard_response_{a.name}": population.hazard_response[:, i]
+                for i, a in enumerate(settings.actions)
+                if a.hazards
+            },
+            f"expected_orders_{HORIZON}d": orders,
+            f"expected_value_{HORIZON}d": orders * population.mean_amount * (1 - settings.refund_share),
+        }
+    )
+
+
+def _prefer(preferred: np.ndarray, names: tuple[str, ...], settings: Settings, rng: np.random.Generator) -> pa.Array:
+    """The name of what is preferred with probability `loyalty`, else of any, evenly."""
+    loyal, other = rng.random(len(preferred)) < settings.loyalty, rng.integers(len(names), size=len(preferred))
+    return pa.array(names).take(pa.array(np.where(loyal, preferred, other)))
+
+
+def _text(numbers: np.ndarray) -> pa.Array:
+    return pa.array(numbers).cast(pa.string())

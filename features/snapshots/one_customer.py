@@ -1,0 +1,55 @@
+"""What was known of one customer before a cutoff, read from the log without the others: for a page about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from features.config.load import Config
+from features.engines.open import open_engine
+from features.intake import read_log as intake
+from features.intake import side_tables as sides
+from features.money import TICKS
+from features.point_in_time.history import cutoff_rows, visible
+
+CONTACTS = "contacts"
+
+
+@dataclass(frozen=True)
+class Known:
+    """Orders and contacts of a customer as they were known, the newest first.
+
+    Attributes:
+        orders: day, order_id, amount (money, None where the log has none), lines.
+        contacts: day, action, held_out, cost (money, or None); empty where there is no [contacts].
+    """
+
+    orders: list[dict[str, object]]
+    contacts: list[dict[str, object]]
+
+
+def known(config: Config, customer: str, cutoff: date) -> Known:
+    """Reads a customer's orders and contacts.
+
+    Raises:
+        DataError: There is nothing to read.
+        UsageError: A column that is not there, or a query that is not understood.
+    """
+    with open_engine(config.engine, config.folder) as engine:
+        moments = engine.load("known_at", cutoff_rows([cutoff]))
+        rows = engine.store("events_of_one", visible(intake.of_customer(config, engine, customer), moments))
+        orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
+        found = _newest(engine.arrow(orders), "amount", "order_id")
+        contacts: list[dict[str, object]] = []
+        if config.contacts:
+            told = visible(sides.of_customer(CONTACTS, config, engine, customer), moments)
+            contacts = _newest(engine.arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
+    return Known(found, contacts)
+
+
+def _newest(table: pa.Table, money: str, then: str) -> list[dict[str, object]]:
+    """Rows by day, the newest first, with ticks as money."""
+    rows = table.sort_by([("day", "descending"), (then, "ascending")]).to_pylist()
+    return [{**row, money: None if row[money] is None else row[money] / TICKS} for row in rows]

@@ -1,0 +1,106 @@
+"""One customer of a cutoff, for the terminal: the numbers, what raises and lowers them, and what would."""
+
+from __future__ import annotations
+
+from datetime import date
+from difflib import get_close_matches
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.config.load import Config
+from features.errors import UsageError
+from features.intake.customer_ids import ours
+from features.phrases import say
+from serving.explanation.contributions import Contributions, contributions, reasons
+from serving.explanation.what_if import describe, what_if
+from serving.language.formats import task_words
+from serving.scoring.run import champions, cohort, figures
+
+SHOWN = 8
+TITLES = {"churn": "why this risk", "value": "why this value"}
+
+
+def explain_customer(
+    config: Config, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
+) -> str:
+    """The numbers of one customer, the reasons behind them, and what would have to be otherwise, as text.
+
+    Args:
+        config: The business.
+        customer: Who.
+        cutoff: When.
+        below: The risk that 'what if' is to come below; by default the mean of the cutoff's cohort.
+        with_what_if: Whether to ask it; it takes part of a build of the cutoff.
+
+    Raises:
+        UsageError: There is no champion, the customer is not in the cutoff's cohort, or the level is no probability.
+    """
+    if below is not None and not 0 < below < 1:
+        raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
+    models = champions(config)
+    snapshots = cohort(config, cutoff)
+    place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
+    everyone = figures(models, snapshots)
+    columns = {name: values[place] for name, values in everyone.items()}
+    row = snapshots.rows.slice(place, 1)
+    parts = contributions(models.fullest.bundle, row)
+    lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
+    for name in (name for name in TITLES if name in parts):
+        lines += ["", *_why(name, parts[name], reasons(parts[name], row, snapshots.features, SHOWN)[0])]
+    if not with_what_if:
+        return "\n".join(lines)
+    level = float(everyone["churn_probability"].mean()) if below is None else below
+    found = what_if(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
+    return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])
+
+
+def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
+    for name in (ours(config, customer), customer):  # one who reads a report with hashed ids has nothing but the hash
+        place = pc.index(ids, name).as_py()
+        if place >= 0:
+            return int(place)
+    near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
+    hint = f" Close to it: {', '.join(near)}." if near else ""
+    raise UsageError(
+        f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
+        f"{task_words(config.task).member}.{hint}"
+    )
+
+
+def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
+    horizon, chance = config.task.horizon.days, task_words(config.task).chance
+    lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
+    if "value" in columns:
+        inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"
+        lines += [
+            f"expected value over {horizon} days (LTV)   {say(columns['value'], 'money')} "
+            f"({inside} {say(columns['value_high'], 'money')})",
+            f"value at risk   {say(columns['value_at_risk'], 'money')}",
+        ]
+    for name, longer in config.task.task().longer.items():
+        if name in columns:  # a horizon that no cutoff has behind it is not in the model
+            lines.append(f"the same over {longer.days} days   {say(columns[name], 'money')}")
+    lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
+    return [f"  {line}" for line in lines]
+
+
+def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
+    """From the base over the strongest reasons and all the rest to the shipped number."""
+    total, rest = float(part.total[0]), float(part.total[0]) - part.base
+    lines = [
+        f"{TITLES[name]}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"
+    ]
+    for reason in top:
+        rest -= reason["contribution"]
+        lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")
+    return [*lines, f"  {_signed(rest, part.unit):>12}  everything else together"]
+
+
+def _amount(number: float, unit: str) -> str:
+    return f"{number:.1%}" if unit == "probability" else say(number, "money")
+
+
+def _signed(number: float, unit: str) -> str:
+    return f"{100 * number:+.1f} points" if unit == "probability" else f"{number:+,.2f}"

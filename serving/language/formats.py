@@ -1,0 +1,159 @@
+"""How numbers are written for people, money without a currency, shares, metrics; and what leaving is called."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from features.config.sections import TaskConfig
+from serving.language.messages import N_, Language, language
+
+ENGLISH = language("en")
+
+
+@dataclass(frozen=True)
+class Forms:
+    """How numbers are written; money with digits that fit a customer's mean value, and words in a language."""
+
+    mean: float
+    tr: Language = ENGLISH
+
+    def money(self, number: float, sign: str = "", fine: bool = False) -> str:
+        """Money without a currency, which the log does not tell; `fine` keeps digits for small shares of a value.
+
+        >>> Forms(150.0).money(1234.56), Forms(3.0).money(1234.56), Forms(3.0).money(3.456, "+")
+        ('1,235', '1,235', '+3.46')
+        """
+        digits = 0 if self.mean >= (2000 if fine else 20) or abs(number) >= 1000 else 2
+        return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
+
+    def of(self, number: float, form: str) -> str:
+        """A metric in its form; 'not measured' where there is none.
+
+        >>> Forms(150.0).of(0.8781, "share"), Forms(150.0).of(-0.0207, "signed"), Forms(150.0).of(0.1021, "plain")
+        ('87.8%', '−2.1%', '0.102')
+        """
+        if not np.isfinite(number):
+            return self.tr("not measured")
+        if form == "money":
+            return self.money(number)
+        return {"share": f"{number:.1%}", "signed": f"{number:+.1%}", "plain": f"{number:.3f}"}[form].replace("-", "−")
+
+    def share(self, number: float) -> str:
+        """A share in per cent, in the language."""
+        return share(number, self.tr)
+
+    def span(self, low: float, high: float, form: str = "money") -> str:
+        """An interval in words.
+
+        >>> Forms(150.0).span(10.0, 20.4), Forms(150.0).span(-0.1, 0.2, "signed")
+        ('10 to 20', '−10.0% to +20.0%')
+        """
+        return self.tr("{low} to {high}", low=self.of(low, form), high=self.of(high, form))
+
+
+@dataclass(frozen=True)
+class Words:
+    """What leaving and staying are called; `{days}` stands for the horizon's, `{active}` for those of the cohort.
+
+    Attributes:
+        leaving: What a customer who leaves does.
+        chance: Of what the probability is.
+        member: Who belongs to the cohort; `outsiders` says that nobody does.
+        definition: Of churn, in whole sentences.
+        watched: What is summed up of the past.
+        stayers: Those who stay, and `staying`: what they do.
+        bring: What customers do with their money.
+        value: What value is.
+        started: What a customer had first less than a horizon ago who is new.
+        lifecycle: What it means.
+        rank: Of customers without money.
+        rule: A simple rule as an example.
+    """
+
+    leaving: str
+    chance: str
+    member: str
+    outsiders: str
+    definition: str
+    watched: str
+    stayers: str
+    staying: str
+    bring: str
+    value: str
+    started: str
+    lifecycle: str
+    rank: str
+    rule: str
+
+    def filled(self, days: int, active: int, tr: Language = ENGLISH) -> Words:
+        """The words in a language, with the days of the horizon and of the cohort's window filled in.
+
+        >>> INACTIVE.filled(90, 365).member
+        'bought in the 365 days before'
+        """
+        return Words(**{name: tr(text, days=days, active=active) for name, text in asdict(self).items()})
+
+
+INACTIVE = Words(
+    leaving=N_("buying nothing in those {days} days"),
+    chance=N_("no purchase"),
+    member=N_("bought in the {active} days before"),
+    outsiders=N_("nobody purchased in the {active} days before it"),
+    definition=N_("No purchase in the {days} days from the cutoff. A refund or a free item alone is not a purchase."),
+    watched=N_("how recently, how often and how regularly they ordered"),
+    stayers=N_("those who return"),
+    staying=N_("returning"),
+    bring=N_("spend"),
+    value=N_("the net amount a customer is expected to spend in it, refunds taken off"),
+    started=N_("order"),
+    lifecycle=N_(
+        "New, active, slipping or dormant: how long a customer has been silent, measured by their own rhythm."
+    ),
+    rank=N_("orders a month"),
+    rule=N_("who has been silent longest leaves first"),
+)
+CANCELLED = Words(
+    leaving=N_("that the contract is cancelled in those {days} days and not renewed"),
+    chance=N_("cancelling"),
+    member=N_("had a running contract on that day"),
+    outsiders=N_("nobody had a running contract"),
+    definition=N_(
+        "The contract is cancelled in the {days} days from the cutoff and not renewed within 7 days. "
+        "One that ends in another way, by death or because it had run its course, is not churn."
+    ),
+    watched=N_("how long their contracts have run, what came before"),
+    stayers=N_("those who do not cancel"),
+    staying=N_("staying"),
+    bring=N_("pay"),
+    value=N_("the payments that are expected of a customer in it"),
+    started=N_("contract"),
+    lifecycle=N_(
+        "New: the contract began within the last {days} days. Where other events are known too, active, slipping "
+        "or dormant say how long a customer has been silent, by their own rhythm; without them all others are active."
+    ),
+    rank=N_("price, or else by how long they have been customers"),
+    rule=N_("who signed up last cancels first"),
+)
+
+
+def words(churn: str, days: int, active: int, tr: Language = ENGLISH) -> Words:
+    """The words of a task: its churn ('inactive' or 'cancelled'), and the days of its horizon and cohort."""
+    return (CANCELLED if churn == "cancelled" else INACTIVE).filled(days, active, tr)
+
+
+def task_words(task: TaskConfig) -> Words:
+    """The words of a config's task."""
+    return words(task.churn, task.horizon.days, task.active_within.days)
+
+
+def share(number: float, tr: Language = ENGLISH) -> str:
+    """A share in per cent, never rounded to none or all.
+
+    >>> share(0.256), share(0.0004), share(0.9996), share(0.0)
+    ('26%', 'under 1%', 'over 99%', '0%')
+    """
+    if 0 < number < 0.005:
+        return tr("under 1%")
+    return tr("over 99%") if 0.995 <= number < 1 else f"{number:.0%}"

@@ -1,0 +1,1 @@
+"""What an executed plan changed, with confidence intervals."""

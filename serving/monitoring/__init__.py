@@ -1,0 +1,1 @@
+"""Data quality, drift, performance and alerts for a scored cutoff."""

@@ -1,0 +1,199 @@
+"""What the monitor reads from the log, in one go: its pulse, features now and before, and what came of past scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.audit.log_profile import Vitals, take
+from features.config.load import Config
+from features.engines.base import Engine
+from features.errors import DataError, UsageError
+from features.feature import Feature
+from features.intake.tables import Tables
+from features.point_in_time.history import cutoff_rows, order_days
+from features.snapshots.build import GRACE, KEYS, opened, outcomes, plan
+from features.snapshots.cache import shelf
+from serving.scoring.score_tables import Scores
+from training.data.time_split import NEAR, YEAR
+from training.registry.models import champion
+
+SAMPLE = 20_000  # customers of a cutoff whose features are compared
+NEWEST = 2  # cutoffs to compare with
+
+
+@dataclass(frozen=True)
+class References:
+    """The cutoffs that features are compared with.
+
+    Attributes:
+        newest: The last ones learned from.
+        earlier: As long before `newest` as these are before the cutoff: what usually changes over such a time.
+        season: A year before the cutoff; None where there is none.
+        learned: Whether the champion learned from them; else they were only scored.
+    """
+
+    newest: tuple[date, ...]
+    earlier: tuple[date, ...]
+    season: date | None
+    learned: bool
+
+    @property
+    def cutoffs(self) -> list[date]:
+        """All of them, each once, ascending."""
+        return sorted({*self.newest, *self.earlier, *([self.season] if self.season else [])})
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the log says at a cutoff.
+
+    Attributes:
+        vitals: Its pulse.
+        references: What features are compared with.
+        features: The catalog; empty where the cutoff lies outside the log.
+        columns: By cutoff and feature, the values (n,) of a sample of its customers.
+        end: First day of which nothing was known: labels mature up to it.
+    """
+
+    vitals: Vitals
+    references: References
+    features: tuple[Feature, ...]
+    columns: dict[date, dict[str, np.ndarray]]
+    end: date
+
+
+@dataclass(frozen=True)
+class Log:
+    """An open log."""
+
+    config: Config
+    engine: Engine
+    tables: Tables
+    gathered: Gathered
+
+    def came(self, scores: Scores) -> pa.Table:
+        """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
+        ids = pa.chunked_array(
+            [chunk for part in scores.manifest["parts"] for chunk in scores.part(part)["customer_id"].chunks],
+            pa.string(),
+        )
+        places = pa.array(np.arange(len(ids)))
+        keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
+        moments = self.engine.load("scored_cutoff", cutoff_rows([scores.cutoff]))
+        who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
+        task = self.config.task.task()
+        found = outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
+
+    @cached_property
+    def _orders(self) -> ibis.Table:
+        return self.engine.store("scored_orders", order_days(self.tables))
+
+
+@contextmanager
+def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[Log]:
+    """A config's log, open, and what it says at a scored cutoff.
+
+    Args:
+        config: The business.
+        scores: Of the cutoff.
+        scored: Earlier cutoffs that were scored, ascending.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: The user's own features cannot be used.
+    """
+    cutoff = scores.cutoff
+    with opened(config, [cutoff]) as (engine, tables, _, own):
+        vitals = take(tables, cutoff, engine, bool(config.events.known_at))
+        end = min(tables.end, cutoff)
+        to_compare = references(config, cutoff, tables, scored)
+        found = Gathered(vitals, to_compare, (), {}, end)
+        if tables.first < cutoff <= tables.last + GRACE.delta:
+            cutoffs = [*to_compare.cutoffs, cutoff]
+            planned = plan(tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, shelf=shelf(config))
+            names = [feature.name for feature in planned.features]
+            rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
+            found = replace(found, features=planned.features, columns=_columns(rows, names))
+        yield Log(config, engine, tables, found)
+
+
+def references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> References:
+    """The cutoffs to compare with: those that the champion learned from, else those that were scored before."""
+    learned = _learned(config)
+    known = [c for c in (learned or scored) if tables.first < c < cutoff]
+    return chosen(known, cutoff, bool(learned))
+
+
+def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
+    """The newest of some cutoffs before another, those as long before them, and the one of the same season.
+
+    >>> months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(6, 17)]
+    >>> found = chosen(months, date(2024, 7, 1), True)
+    >>> [str(c) for c in found.newest], [str(c) for c in found.earlier], str(found.season)
+    (['2024-04-01', '2024-05-01'], ['2024-02-01', '2024-03-01'], '2023-07-01')
+    """
+    before = sorted(c for c in known if c < cutoff)
+    newest = tuple(before[-NEWEST:])
+    if not newest:
+        return References((), (), None, learned)
+    lag = cutoff - newest[-1]
+    earlier = {near for c in newest if (near := _near(before[: -len(newest)], c - lag)) is not None}
+    return References(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
+
+
+def _near(cutoffs: Sequence[date], wanted: date) -> date | None:
+    """The cutoff nearest to a day; None where none is near."""
+    near = min(cutoffs, key=lambda c: abs(c - wanted), default=None)
+    return near if near is not None and abs((near - wanted).days) <= NEAR.days else None
+
+
+def _learned(config: Config) -> list[date]:
+    """The cutoffs that the champion learned from; none where the store does not answer, which is said."""
+    try:
+        found = champion(config, "churn")
+    except (UsageError, DataError) as problem:
+        logging.getLogger(__name__).warning("the champion cannot be asked what it learned from: %s", problem)
+        return []
+    return sorted(date.fromisoformat(c) for c in found.bundle.facts.get("cutoffs", [])) if found else []
+
+
+def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
+    """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
+    keys = engine.arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
+    days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)
+    kept = []
+    for cutoff in cutoffs:
+        places = np.flatnonzero(pc.equal(days, pa.scalar(cutoff, pa.date32())).to_numpy())
+        kept.append(np.sort(rng.permutation(places)[:SAMPLE]))
+    taken = np.concatenate(kept)
+    if len(taken) == keys.num_rows:
+        return rows
+    wanted = engine.load("monitored_sample", keys.take(pa.array(taken)))
+    return rows.semi_join(wanted, list(KEYS))
+
+
+def _columns(rows: pa.Table, names: Sequence[str]) -> dict[date, dict[str, np.ndarray]]:
+    found: dict[date, dict[str, np.ndarray]] = {}
+    days = rows["cutoff"].cast(pa.date32())
+    for cutoff in days.unique().to_pylist():
+        part = rows.filter(pc.equal(days, pa.scalar(cutoff, pa.date32())))
+        found[cutoff] = {name: _values(part[name]) for name in names}
+    return found
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers with NaN for null, or texts with None."""
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return np.asarray(column.cast(pa.float64()).to_numpy(), float)
+    return np.array([*column.to_pylist(), None], object)[:-1]

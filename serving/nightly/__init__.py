@@ -1,0 +1,1 @@
+"""The nightly chain, step by step, with its state."""

@@ -1,0 +1,257 @@
+"""The steps of the nightly chain: each has one function of a room do its work, and says what came of it.
+
+A step that finds nothing new does nothing. What it cannot do is an error of ours, which the chain tells before it goes
+on with what does not depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from features.campaigns.measured_plans import MANIFEST as PLANNED
+from features.campaigns.measured_plans import MEASURED
+from features.errors import RegularsError
+from features.task import Window
+from serving.language.messages import language
+from serving.measurement import measure as measuring
+from serving.monitoring import monitor as monitoring
+from serving.monitoring.alerts import Finding
+from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome, digest_of, inputs_of, unnamed
+from serving.planning import plan as planning
+from serving.planning import uplift_scores as effects
+from serving.report import page as report
+from serving.scoring import run as scoring
+from serving.scoring.resumable_run import discard
+from serving.segmentation import run as segmentation
+from training import train as training
+from training.registry import models as registry
+from training.uplift import registry as uplift_registry
+
+PATIENCE = Window(7)  # a plan that cannot be measured is tried again so long after its outcomes are whole
+ON_SCHEDULE, AT_FIRST, ON_ALERT = "schedule", "first", "alert"
+SCORED = ("score", "segments", "uplift", "monitor")  # what a new champion says otherwise
+
+
+def train(night: Night) -> Outcome:
+    """Trains where there is no champion yet, or where the last training lies `[run] retrain_every` back."""
+    rules, last = night.config.run, _trained_up_to(night)
+    if night.trained and night.trained["why"] != ON_ALERT:
+        return _trained_already(night.trained)
+    if last is None:
+        if rules.train_first:
+            return _train(night, AT_FIRST)
+        return Outcome(SKIPPED, "there is no champion, and [run] train_first is off: run `regulars train`")
+    if rules.retrain_every is None:
+        return Outcome(SKIPPED, "no schedule ([run] retrain_every)")
+    due = last + rules.retrain_every.delta
+    if night.cutoff < due or not night.newest:
+        return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
+    return _train(night, ON_SCHEDULE)
+
+
+def score(night: Night) -> Outcome:
+    """Scores the cutoff's cohort, going on with a run that died; of older nights the contributions go."""
+    config, kept = night.config, night.config.run.contributions
+    nights = [str(night.cutoff), *(one["cutoff"] for one in night.others)]
+    newest = sorted(nights)[-kept:] if kept else []
+    scores = scoring.score(config, night.cutoff, str(night.cutoff) in newest, resume=True)
+    old = [
+        place
+        for one in nights
+        if one not in newest
+        for place in sorted((config.output / "contributions").glob(f"*/cutoff={one}"))
+    ]
+    for place in old:
+        discard(place)
+    labels = ", ".join(model["label"] for model in scores.manifest["models"].values())
+    told = [f"{scores.manifest['customers']:,} customers by {labels}", *(scores.notes if scores.new else ())]
+    return Outcome(DONE if scores.new or old else UNCHANGED, "; ".join(told))
+
+
+def segments(night: Night) -> Outcome:
+    """Segments the scored customers, where scores of this or an earlier cutoff, or rules, are others than before."""
+    scored = sorted((night.config.output / "scores").glob(f"cutoff=*/{scoring.MANIFEST}"))
+    inputs = inputs_of(night.config, *(digest_of(path) for path in scored if _day(path.parent) <= night.cutoff))
+    place = night.config.output / "segments" / f"cutoff={night.cutoff}"
+    if night.stands("segments", inputs, place):
+        return Outcome(UNCHANGED, "the same scores and rules", inputs=inputs, files=digest_of(place))
+    made = segmentation.segment_customers(night.config, night.cutoff)
+    count = made.tables["segments"].num_rows
+    return Outcome(DONE, f"{count} segments", inputs=inputs, files=digest_of(place))
+
+
+def uplift(night: Night) -> Outcome:
+    """Says what each action would change, where a champion for that stands."""
+    found = uplift_registry.champion(night.config)
+    if found is None:
+        return Outcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
+    bundle, version = found
+    log = night.log.fingerprint if night.log else ""
+    inputs = inputs_of(night.config, log, bundle.digest, version.label)
+    place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
+    if night.stands("uplift", inputs, place):
+        return Outcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=digest_of(place))
+    made = effects.write(night.config, night.cutoff)
+    return Outcome(DONE, effects.describe(made), inputs=inputs, files=digest_of(place))
+
+
+def monitor(night: Night) -> Outcome:
+    """Looks for what moved and has alerts delivered; where this cutoff was not scored, beside the newest that was."""
+    scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{scoring.MANIFEST}")]
+    known = [day for day in scored if day <= night.cutoff]
+    if not known:
+        return Outcome(SKIPPED, "nothing is scored yet")
+    place = night.config.output / "monitor"
+    before = digest_of(place)
+    found = monitoring.monitor(night.config, max(known), _arrival(night))
+    night.alerts = [one.to_dict() for one in found.alerts]
+    told = [f"{len(found.alerts)} alerts stand, {len(found.new)} of them new" if found.alerts else "no alert"]
+    told += [f"beside the scores of {max(known)}"] if max(known) < night.cutoff else []
+    state = UNCHANGED if digest_of(place) == before else DONE
+    return Outcome(state, "; ".join([*told, *found.undelivered]), code=1 if found.alerts else 0)
+
+
+def retrain(night: Night) -> Outcome:
+    """Trains where an alert asks for it, once a night and not within `[run] retrain_pause` of the last training."""
+    rules = night.config.run
+    if night.trained:
+        return _trained_already(night.trained)
+    asking = [one["title"] for one in night.alerts if one["action"] in rules.retrain_on]
+    if not asking:
+        return Outcome(SKIPPED, "no alert asks for it")
+    last = _trained_up_to(night)
+    if not night.newest:
+        return Outcome(SKIPPED, "the log knows later days than this one")
+    if last is not None and night.cutoff < last + rules.retrain_pause.delta:
+        return Outcome(SKIPPED, f"an alert asks for it, but models learned up to {last} ([run] retrain_pause)")
+    return _train(night, ON_ALERT, "; ".join(asking))
+
+
+def plan(night: Night) -> Outcome:
+    """Makes a plan where one is due, of a campaign that is named for the night: its holdout is drawn afresh.
+
+    A plan that was made stands, as it may be on its way to customers.
+    """
+    config, rules = night.config, night.config.plan
+    if rules is None or not config.run.plans:
+        return Outcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
+    made = sorted(_day(p.parent.parent) for p in _plans(night) if p.parent.name.startswith(f"{rules.campaign}-"))
+    campaign = f"{rules.campaign}-{night.cutoff}"
+    if (config.output / "plans" / f"cutoff={night.cutoff}" / campaign / PLANNED).exists():
+        standing = planning.read(config, night.cutoff, campaign)
+        return Outcome(
+            UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
+        )
+    first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.others)])
+    due = config.run.plan_day(made[-1] if made else None, first)
+    if night.cutoff < due or not night.newest:
+        return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
+    found = planning.plan(config, night.cutoff, None, campaign)
+    chosen = found.manifest["customers"]["with_action"]
+    return Outcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {found.spent:,.2f} is spent")
+
+
+def measure(night: Night) -> Outcome:
+    """Measures the plans whose outcomes are whole by now and were not when they were last measured."""
+    if night.config.contacts is None:
+        return Outcome(SKIPPED, "no [contacts] tells what went out")
+    told: list[str] = []
+    failed: list[RegularsError] = []
+    for place in (path.parent for path in _plans(night) if _wants_measuring(night, path.parent)):
+        name = f"{place.parent.name.removeprefix('cutoff=')}/{place.name}"
+        try:
+            found = measuring.measure(night.config, name)
+            measuring.refuse_alarm(found)
+            told.append(f"{name} is measured")
+        except RegularsError as problem:
+            failed.append(problem)
+            told.append(f"{name}: {problem}")
+            night.tried[name] = unnamed(str(problem))
+    if failed:
+        return Outcome(FAILED, "; ".join(told), code=max(problem.exit_code for problem in failed))
+    return Outcome(DONE, "; ".join(told)) if told else Outcome(SKIPPED, "no plan's outcomes are newly whole")
+
+
+def write_report(night: Night) -> Outcome:
+    """Writes the page for analysts, where anything that it tells is another than before."""
+    if not night.config.run.report:
+        return Outcome(SKIPPED, "[run] report is off")
+    output = night.config.output
+    told = [p for p in sorted(output.rglob("*.json")) if p.relative_to(output).parts[0] not in ("runs", "reports")]
+    inputs = inputs_of(night.config, night.cutoff, *(f"{path} {digest_of(path)}" for path in told))
+    place = output / "reports" / f"cutoff={night.cutoff}.html"
+    if night.stands("report", inputs, place):
+        return Outcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=digest_of(place))
+    report.write(night.config, night.cutoff)
+    return Outcome(DONE, str(place.relative_to(output)), inputs=inputs, files=digest_of(place))
+
+
+def _arrival(night: Night) -> list[Finding]:
+    """What the check found wrong with the log, to be told with the alerts."""
+    if not night.wrong:
+        return []
+    tr = language(night.config.language)
+    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.wrong)
+    return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
+
+
+def _train(night: Night, why: str, asked: str = "") -> Outcome:
+    """Has churn and value learned and judged, as `regulars train` does: the gates alone decide who is champion."""
+    made = training.train(night.config, resume=True)
+    labels, promoted = [version.label for version in made.versions], made.decision.promoted
+    night.trained = {"cutoff": str(night.cutoff), "why": why, "versions": labels, "promoted": promoted}
+    end = f"now champion{'s' if len(labels) > 1 else ''}"
+    if not promoted:
+        end = f"by the gates not champion: {'; '.join(made.decision.reasons)}"
+    note = "; ".join(filter(None, (asked, f"{' and '.join(labels)}, {end}", made.decision.note)))
+    return Outcome(DONE, note, code=0 if promoted else 1, again=SCORED if promoted and why == ON_ALERT else ())
+
+
+def _trained_already(said: dict[str, Any]) -> Outcome:
+    labels, promoted = " and ".join(said["versions"]), said["promoted"]
+    stays = "" if promoted else ", which the gates did not make champion (`regulars train --compare`)"
+    return Outcome(UNCHANGED, f"this night made {labels} already{stays}", code=0 if promoted else 1)
+
+
+def _trained_up_to(night: Night) -> date | None:
+    """Up to when the newest training of the champion, or of any night, knew the log; None without a champion."""
+    found = registry.champion(night.config, "churn")
+    if found is None:
+        return None
+    facts, horizon = found.bundle.facts, Window.parse(found.bundle.task["horizon"])
+    known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta
+    tried = [date.fromisoformat(one["trained"]["cutoff"]) for one in night.others if one.get("trained")]
+    return max([known, *(day for day in tried if day <= night.cutoff)])
+
+
+def _plans(night: Night) -> list[Path]:
+    """The manifests of all plans, by cutoff and campaign."""
+    return sorted((night.config.output / "plans").glob(f"cutoff=*/*/{PLANNED}"))
+
+
+def _day(folder: Path) -> date:
+    """The cutoff that a folder is named by."""
+    return date.fromisoformat(folder.name.removeprefix("cutoff="))
+
+
+def _wants_measuring(night: Night, folder: Path) -> bool:
+    """Whether a plan's outcomes are whole, were not measured whole, and are not given up."""
+    told = _read(folder / PLANNED)
+    matures = _day(folder.parent) + timedelta(int(told.get("horizon_days", 0)))
+    if night.log is None or night.log.complete_until < matures:
+        return False
+    if _read(folder / MEASURED).get("mature"):
+        return False
+    name = f"{folder.parent.name.removeprefix('cutoff=')}/{folder.name}"
+    return name not in night.tried or night.log.complete_until < matures + PATIENCE.delta
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file; empty where there is none, or none that can be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}

@@ -1,0 +1,1 @@
+"""The best assignment under budget, capacities and minimum shares, with a bound."""

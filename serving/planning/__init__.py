@@ -1,0 +1,1 @@
+"""Who gets which action within a budget, and who is held out."""

@@ -1,0 +1,166 @@
+"""Who may be contacted with what: earlier contacts and the exclusions of the config, each with its reason and count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from features.campaigns.contact_history import attributes, contacted
+from features.config.load import Config
+from features.config.plan import Exclusion, PlanConfig
+from features.errors import UsageError
+from features.intake.customer_ids import all_ours
+from features.task import Window
+
+NO_ACTION = "no action is open to them"
+IN_SCORES = ("segment", "tier", "lifecycle")
+DAY = Window(1)
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """Who may be contacted with what.
+
+    Attributes:
+        open_to: (n, a) whether a customer may have an action; no row of someone left out has any.
+        reasons: Why customers are left out, in words.
+        why: (n,) the place of the first reason that leaves a customer out, or -1.
+        closed: By action and reason, how many of the others may not have it.
+    """
+
+    open_to: np.ndarray
+    reasons: tuple[str, ...]
+    why: np.ndarray
+    closed: dict[str, dict[str, int]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Customers left out, by reason."""
+        found = np.bincount(self.why[self.why >= 0], minlength=len(self.reasons))
+        return {reason: int(number) for reason, number in zip(self.reasons, found, strict=True)}
+
+
+def eligible(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, known: np.ndarray) -> Eligible:
+    """Applies earlier contacts, then the exclusions in the config's order.
+
+    Args:
+        config: The business.
+        rules: Its [plan].
+        cutoff: Contacts and attributes are as known before it.
+        scores: The score table.
+        known: (n, a) whether an effect of the action on the customer is known.
+
+    Raises:
+        UsageError: A rule names a column or a file that is not there.
+        DataError: A table cannot be read.
+    """
+    names, n = list(rules.actions), scores.num_rows
+    open_to, why = known.copy(), np.full(n, -1)
+    reasons: list[str] = []
+    closed: dict[str, dict[str, int]] = {name: {} for name in names}
+    for reason, matched, actions in (
+        *_contacts(config, rules, cutoff, scores),
+        *_exclusions(config, rules, cutoff, scores),
+    ):
+        if not actions:
+            reasons.append(reason)
+            why[matched & (why < 0)] = len(reasons) - 1
+        for name in actions:
+            place = names.index(name)
+            closed[name][reason] = int((matched & open_to[:, place] & (why < 0)).sum())
+            open_to[matched, place] = False
+    reasons.append(NO_ACTION)
+    why[(why < 0) & ~open_to.any(axis=1)] = len(reasons) - 1
+    open_to[why >= 0] = False
+    return Eligible(open_to, tuple(reasons), why, closed)
+
+
+Rule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it meets (n,), and the actions (none: all)
+
+
+def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[Rule]:
+    if config.contacts is None or not rules.asks_contacts:
+        return
+    found = contacted(config, config.contacts, cutoff, rules.contacts_window or DAY)
+    place = pc.index_in(scores["customer_id"], value_set=found.customers.combine_chunks())
+    age, recent = (_taken(column, place) for column in (found.days_since, found.recent))
+    if rules.contacted_within is not None:
+        days = rules.contacted_within.days
+        yield f"contacted in the last {_days(days)}", age <= days, ()
+    if rules.contacts_at_most is not None and rules.contacts_window is not None:
+        allowed = "1 contact" if rules.contacts_at_most == 1 else f"{rules.contacts_at_most} contacts"
+        words = f"more than {allowed} in the last {_days(rules.contacts_window.days)}"
+        yield words, recent > rules.contacts_at_most, ()
+
+
+def _days(days: int) -> str:
+    return "day" if days == 1 else f"{days} days"
+
+
+def _taken(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
+    """The values at some places, nan where there is none: no comparison holds for it."""
+    return np.asarray(column.cast(pa.float64()).take(place).fill_null(np.nan).to_numpy())
+
+
+def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[Rule]:
+    wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in IN_SCORES))
+    columns = _attribute_columns(config, cutoff, scores, wanted)
+    for rule in rules.exclude:
+        if rule.column:
+            column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
+            listed = rule.texts()
+        else:
+            column, listed = scores["customer_id"], all_ours(config, _ids(config, rule) if rule.ids else rule.customers)
+        met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
+        yield rule.why, met.to_numpy(), rule.actions
+
+
+def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
+    """Attributes of the scored customers as text, by name."""
+    if not names:
+        return {}
+    section, known = config.customers, (*IN_SCORES, *(config.customers.attributes if config.customers else ()))
+    for name in names:
+        if section is None or name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UsageError(
+                f"[[plan.exclude]] column: there is no {name!r}; {hint}known are {', '.join(known)} (of the scores, "
+                "and the attributes of [customers])"
+            )
+    if section is None:
+        return {}
+    table = attributes(config, section, cutoff, names)
+    place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
+    return {name: table[name].take(place) for name in names}
+
+
+def _ids(config: Config, rule: Exclusion) -> list[str]:
+    """The ids of a file, as text."""
+    path = config.path(rule.ids)
+    where = f"[[plan.exclude]] ids: {rule.ids}"
+    if not path.is_file():
+        raise UsageError(f"{where}: there is no such file; expected CSV or Parquet with a column customer_id")
+    try:
+        if path.suffix in (".parquet", ".pq"):
+            column = pq.ParquetFile(path).read(columns=["customer_id"])["customer_id"]
+        else:
+            as_text = pyarrow.csv.ConvertOptions(
+                column_types={"customer_id": pa.string()}, include_columns=["customer_id"]
+            )
+            column = pyarrow.csv.read_csv(path, convert_options=as_text)["customer_id"]
+    except (pa.ArrowInvalid, KeyError):
+        raise UsageError(
+            f"{where}: no column customer_id can be read; expected CSV with a header, or Parquet"
+        ) from None
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.int64())
+    return [one for one in column.cast(pa.string()).to_pylist() if one]

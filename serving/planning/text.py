@@ -1,0 +1,144 @@
+"""A plan as lines for a terminal: who gets what, what it costs and gains, which limits bind, and the curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.language.formats import Forms
+from serving.planning.action_effects import ASSUMED
+from serving.planning.eligibility import NO_ACTION
+from serving.planning.inputs import MONEY
+from serving.planning.plan import Plan
+
+SHOWN, ENOUGH = 8, 0.8  # points of the curve; power
+
+
+def describe(plan: Plan) -> str:
+    """The plan in words, ending with the curve; says where effects are assumed."""
+    facts = plan.manifest
+    parts = [_who(facts), _table(facts), _outcome(facts), _assumed(facts), _design(facts), _curve(plan)]
+    return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _who(facts: Mapping[str, Any]) -> list[str]:
+    count = facts["customers"]
+    lines = [
+        f"plan {facts['campaign']!r} at {facts['cutoff']}: {count['scored']:,} customers scored, {count['eligible']:,} "
+        f"eligible, {count['held_out']:,} of them held out, {count['with_action']:,} with an action"
+    ]
+    left_out = {reason: number for reason, number in facts["left_out"].items() if number or reason != NO_ACTION}
+    lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
+    for action, closed in facts["closed"].items():
+        lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
+    if not facts["holdout"]["share"]:
+        lines.append("  NOTE: nobody is held out ([plan] holdout = 0), so the effect cannot be measured")
+    return lines
+
+
+def _table(facts: Mapping[str, Any]) -> list[str]:
+    money, form = facts["objective"] == MONEY, _form(facts)
+    head = ("action", "customers", "held out", "cost", "expected gain" if money else "expected to stay", "effect")
+    rows = [
+        (name, f"{a['customers']:,}", f"{a['held_out']:,}", form(a["cost"]), form(a["gain"]), a["source"])
+        for name, a in facts["actions"].items()
+    ]
+    wide = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    return [
+        "  ".join(
+            text.ljust(w) if place in (0, 5) else text.rjust(w)
+            for place, (text, w) in enumerate(zip(row, wide, strict=True))
+        ).rstrip()
+        for row in (head, *rows)
+    ]
+
+
+def _outcome(facts: Mapping[str, Any]) -> list[str]:
+    form, money = _form(facts), facts["objective"] == MONEY
+    what = "expected gain (margin of what is saved, less cost)" if money else "customers expected to be kept"
+    lines = [
+        f"spent {form(facts['spent'])} of {form(facts['budget'])}",
+        f"{what}: {form(facts['gain'])}; no plan within these limits reaches more than {form(facts['bound'])} "
+        f"(gap {facts['gap']:.4%})",
+    ]
+    if facts["gain_low"] is not None:
+        lines.append(
+            f"  {facts['interval']:.0%} interval from the errors of the effects: {form(facts['gain_low'])} to "
+            f"{form(facts['gain_high'])}"
+        )
+    if facts["break_even"] is not None:
+        lines.append(f"  it breaks even at {facts['break_even']:.0%} of the effects")
+    prices = facts["prices"]
+    found = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts["binding"] else []
+    for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
+        for name, price in prices[kind].items():
+            label = f"{kind} of {name}" if kind == "capacity" else f"minimum share of {name!r}"
+            found += [words.format(name, _adds(price))] if label in facts["binding"] else []
+    return [*lines, "limits that bind: " + ("; ".join(found) if found else "none: all that pays is done")]
+
+
+def _assumed(facts: Mapping[str, Any]) -> list[str]:
+    others = {a["source"] for a in facts["actions"].values()} - {"measured", ASSUMED}
+    lines = [f"{source.upper()}, not measured in a trial: the effects of some actions" for source in sorted(others)]
+    rates = {name: a["save_rate"] for name, a in facts["actions"].items() if a["save_rate"] is not None}
+    if not rates:
+        return lines
+    told = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
+    return [
+        *lines,
+        f"ASSUMED, not measured: {told} (save_rate in [plan.actions]). Gains rest on it; the holdout will tell.",
+    ]
+
+
+def _design(facts: Mapping[str, Any]) -> list[str]:
+    """What the holdout can tell."""
+    found = facts["design"]["all"]
+    if not facts["holdout"]["share"] or found["return"] is None:
+        return []
+    lines = [
+        f"what the holdout can tell ({found['held_out']:,} held out against {found['with_action']:,} with an action, "
+        f"power {facts['design']['power']:.0%} at {facts['design']['alpha']:.0%}):"
+    ]
+    if not found["held_out"]:
+        return [f"{lines[0]} nothing: nobody who would have an action is held out"]
+    share = found["return"]
+    lines.append(
+        f"  return: a difference of {share['detects']:.1%} or more; expected is {share['expected']:+.1%}"
+        + _chance(share)
+    )
+    if found["value"] is not None:
+        form, value = _form(facts), found["value"]
+        lines.append(
+            f"  value: a difference of {form(value['detects'])} a customer or more; expected is "
+            f"{form(value['expected'], '+')}" + _chance(value)
+        )
+    return lines
+
+
+def _chance(outcome: Mapping[str, Any]) -> str:
+    """The power for what is expected, and how many customers would do."""
+    needed = f"; {outcome['needed']:,} customers would do" if outcome["needed"] and outcome["power"] < ENOUGH else ""
+    return f" (power {outcome['power']:.0%}{needed})"
+
+
+def _curve(plan: Plan) -> list[str]:
+    rows, form, own = plan.curve().to_pylist(), _form(plan.manifest), plan.manifest["budget"]
+    step = max(-(-len(rows) // SHOWN), 1)
+    shown = [row for place, row in enumerate(rows) if (len(rows) - 1 - place) % step == 0 or row["budget"] == own]
+    lines = ["gain against budget" + (" (assumed)" if plan.manifest["assumed"] else "")]
+    lines.append(f"{'budget':>12}  {'gain':>12}  {'customers':>9}  next unit adds")
+    return lines + [
+        f"{form(row['budget']):>12}  {form(row['gain']):>12}  {row['customers']:>9,}  {row['price']:.3g}"
+        + ("  <- this plan" if row["budget"] == own else "")
+        for row in shown
+    ]
+
+
+def _adds(price: float) -> str:
+    return f"adds {price:,.3g}"
+
+
+def _form(facts: Mapping[str, Any]) -> Any:
+    """Money, or customers, with digits that fit a customer's mean."""
+    count = max(facts["customers"]["with_action"], 1)
+    return Forms(abs(facts["bound"]) / count).money

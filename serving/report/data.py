@@ -1,0 +1,171 @@
+"""The data behind the page: what the check found in the log, and what the monitor has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from serving.charts import figures as charts
+from serving.language.messages import N_
+from serving.report.inputs import Found
+from serving.report.text import Said
+
+MONTHS, MOVED = 12, 8
+REASONS = (  # why a row is set aside, in the words of `features.intake.read_log`
+    N_("missing customer"),
+    N_("missing time"),
+    N_("unreadable time"),
+    N_("unreadable known_at"),
+    N_("on or after until"),
+    N_("missing amount"),
+    N_("unreadable amount"),
+    N_("infinite amount"),
+    N_("amount beyond 1e12"),
+    N_("repeated event id"),
+)
+Facts = Mapping[str, Any]
+
+
+def data(said: Said, found: Found) -> dict[str, Any]:
+    """Both, or of each what is missing."""
+    audit, seen = found.audit.content, found.monitor.content
+    other = bool(audit) and audit["fingerprint"] != found.scores.manifest["data_fingerprint"]
+    return {
+        "gap": found.audit.gap,
+        "other": other,
+        "breaches": list(audit["breaches"]) if audit else [],
+        "lines": list(_lines(said, audit)) if audit else [],
+        "notes": list(audit["notes"]) if audit else [],
+        "months": _months(said, audit["months"]) if audit else "",
+        "unwatched": found.monitor.gap,
+        "alerts": [_alert(said, alert) for alert in seen["alerts"]] if seen else [],
+        "watched": [_watched(said, row) for row in seen["data"]] if seen else [],
+        "moved": list(_moved(said, seen["drift"])) if seen else [],
+        "quiet": bool(seen) and not seen["alerts"],
+    }
+
+
+def _lines(said: Said, audit: Facts) -> Iterator[str]:
+    """The check in sentences."""
+    tr, form = said.tr, said.form
+    yield _rows(said, audit)
+    for row in audit["set_aside"]:
+        text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=said.name(row["reason"]))
+        ids = ", ".join(row["customers"])
+        yield tr("{text} (customers such as {ids}).", text=text, ids=ids) if ids else f"{text}."
+    if not audit["set_aside"]:
+        yield tr("No row had to be set aside.")
+    yield tr(
+        "{kept} rows equal to another were kept, {dropped} dropped.",
+        kept=f"{audit['duplicate_rows']:,}", dropped=f"{audit['duplicates_dropped']:,}",
+    )  # fmt: skip
+    if audit["refund_rows_share"] is not None:
+        rows, money = form.share(audit["refund_rows_share"]), audit["refund_amount_share"]
+        if money is None:
+            yield tr("Refunds: {rows} of rows.", rows=rows)
+        else:
+            yield tr("Refunds: {rows} of rows, {money} of money.", rows=rows, money=form.share(money))
+    if not _only_terms(audit):
+        yield tr("{share} of the buyers have bought once only.", share=form.share(audit["one_time_buyers_share"]))
+    if audit["late_rows"]:
+        yield tr("{n} rows became known on a later day than they happened.", n=f"{audit['late_rows']:,}")
+    yield from _outcomes(said, audit)
+    for gap in audit["gaps"]:
+        yield tr("No event at all for {days} days from {day}.", days=gap["days"], day=gap["from"])
+    if not audit["gaps"]:
+        yield tr("No week without events.")
+
+
+def _rows(said: Said, audit: Facts) -> str:
+    tr, contracts = said.tr, audit["contracts"]
+    slots = {name: f"{audit[name]:,}" for name in ("rows_read", "rows", "customers", "orders")}
+    slots |= {"first": audit["first"], "last": audit["last"]}
+    if not contracts:
+        return tr(
+            "{rows_read} rows read, {rows} used: {customers} customers, {orders} orders, from {first} to {last}.",
+            **slots,
+        )
+    slots["terms"] = f"{contracts['terms']:,}"
+    if _only_terms(audit):
+        return tr(
+            "{rows_read} rows read, {rows} used: {customers} customers, {terms} terms of contracts, from {first} to "
+            "{last}.",
+            **slots,
+        )
+    return tr(
+        "{rows_read} rows read, {rows} used: {customers} customers, {terms} terms of contracts, {orders} orders, from "
+        "{first} to {last}.",
+        **slots,
+    )
+
+
+def _only_terms(audit: Facts) -> bool:
+    return bool(audit["contracts"] and audit["contracts"]["only_terms"])
+
+
+def _outcomes(said: Said, audit: Facts) -> Iterator[str]:
+    for row in audit["contracts"]["outcomes"] if audit["contracts"] else ():
+        yield said.tr(
+            "At {cutoff}: {customers} customers in force, of whom {cancelled} cancelled within {days} days; "
+            "{competing} ended otherwise, which is no churn.",
+            cutoff=row["cutoff"], customers=f"{row['customers']:,}", cancelled=f"{row['cancelled']:,}",
+            competing=f"{row['competing']:,}", days=said.days,
+        )  # fmt: skip
+
+
+def _months(said: Said, months: Sequence[Facts]) -> Markup | str:
+    """Rows of the log by month, the newest ones."""
+    shown = months[-MONTHS:]
+    if len(shown) < 2:
+        return ""
+    told = ", ".join(f"{row['month']}: {row['events']:,}" for row in shown)
+    labels = [str(row["month"])[2:] for row in shown]
+    svg = charts.columns(
+        "months", said.tr("Rows of the log by month. {told}.", told=told), labels,
+        [int(row["events"]) for row in shown], 0, said.tr("rows of the log by month (year-month)"),
+    )  # fmt: skip
+    return Markup(svg)  # noqa: S704 (escaped where it was made)
+
+
+def _alert(said: Said, alert: Facts) -> dict[str, str]:
+    return {
+        "severity": said.severity(str(alert.get("severity", "info"))),
+        "grave": str(alert.get("severity", "")),
+        "title": str(alert.get("title", "")),
+        "text": str(alert.get("text", "")),
+        "since": str(alert.get("since") or ""),
+        "todo": str(alert.get("todo", "")),
+    }
+
+
+def _watched(said: Said, row: Facts) -> dict[str, Any]:
+    ends = [row.get("low"), row.get("high")]
+    known = all(isinstance(end, int | float) for end in ends)
+    return {
+        "name": said.name(str(row["name"])),
+        "value": _number(row.get("value")),
+        "usual": said.tr("{low} to {high}", low=_number(ends[0]), high=_number(ends[1])) if known else "–",
+        "ok": bool(row.get("ok")),
+        "word": said.tr("● as usual") if row.get("ok") else said.tr("▲ unusual"),
+        "note": str(row.get("note") or ""),
+    }
+
+
+def _number(value: Any) -> str:
+    """A number as it is; other things as text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "–" if value is None else str(value)
+
+
+def _moved(said: Said, drift: Sequence[Facts]) -> Iterator[str]:
+    """What has moved more than chance does, the farthest first."""
+    moved = [row for row in drift if row.get("moved")]
+    for row in sorted(moved, key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))[:MOVED]:
+        name = said.tr.phrase(str(row.get("phrase") or row.get("name")))
+        yield said.tr(
+            "{name} has moved (stability index {psi}; chance alone reaches {noise})",
+            name=name, psi=_number(row.get("psi")), noise=_number(row.get("noise")),
+        )  # fmt: skip

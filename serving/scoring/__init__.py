@@ -1,0 +1,1 @@
+"""A cutoff's customers as score tables, in bounded memory, with resume and sinks."""

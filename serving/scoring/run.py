@@ -1,0 +1,229 @@
+"""A cutoff's cohort as score tables: numbers, segments and reasons, made beside their place and put there whole.
+
+A run leaves its files in `OUTPUT/.scoring/` until the last one is written; it can die at any moment and be gone on
+with. What it makes depends on the log, the models, the config and the code, and a scored cutoff says on which: a run
+that would make the same again does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import date
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from features.atomic_files import put_in_place, writable
+from features.code_digest import code_digest
+from features.config.load import Config
+from features.engines.base import Engine
+from features.intake import customer_ids as ids
+from features.snapshots import cache as reuse
+from features.snapshots.build import Reading, reading
+from serving.language.messages import LOCALE, PHRASES
+from serving.scoring import value_tiers as segments
+from serving.scoring.columns import COLUMNS, REASON, score_table
+from serving.scoring.passes import Here, Job, Passes, score_all, working_folder, write_features
+from serving.scoring.predictions import Champions, champions, cohort, figures, refuse_others
+from serving.scoring.resumable_run import Run, alone, begin, checksum, discard, is_whole
+from serving.scoring.score_tables import MANIFEST, Scores, read, write_parts
+from serving.scoring.sinks import deliver
+
+if TYPE_CHECKING:
+    from features.engines.spark import SparkEngine
+
+__all__ = [
+    "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score",
+    "score_table", "write_parts",
+]  # fmt: skip
+PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
+OTHER = {
+    "models": "the champion",
+    "data_fingerprint": "the log",
+    "snapshot_fingerprint": "what features are made",
+    "serving": "[serving]",
+    "language": "the language",
+    "engine": "[engine] kind",
+    "segment_rules": "the rules of segments",
+    "ids": "how ids are hashed",
+    "code": "the code of regulars",
+    "versions": "the installed packages",
+    "contributions": "whether contributions are wanted",
+}
+
+
+def score(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
+    """Scores every customer of a cutoff's cohort with the champions of now; does nothing where nothing is new.
+
+    Args:
+        config: The business.
+        cutoff: Features see what was known before this day.
+        with_contributions: Whether every feature's contribution is written too; without it, those of an earlier run
+            stay only if the numbers did.
+        resume: Goes on with a run that died, if it was of the same log, champions, config and code.
+
+    Raises:
+        RefusedError: Another run is scoring this cutoff into the same output.
+        UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
+        DataError: The log breaks its contract, or nobody is in the cohort.
+    """
+    models = champions(config)
+    lock = working_folder(config) / f"cutoff={cutoff}.lock"
+    with alone(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
+        log = open_log.enter_context(reading(config, cutoff))
+        refuse_others(models, log.features, log.own)
+        kinds = models.kinds if with_contributions else ()
+        job = Job(config, cutoff, models, log.features, _identity(config, cutoff, models, log), kinds)
+        scores = _finished(job)
+        if scores is None:
+            run, notes = _begun(job, resume)
+            write_features(job, run, log)
+            if config.engine.kind != "spark":
+                open_log.close()  # the engine gives its memory back before anyone is explained
+            scores = _placed(job, run, _manifest(job, score_all(job, run, _passes(log.engine, config))), notes)
+        discard(job.folder)
+        return replace(scores, notes=(*scores.notes, *deliver(config, scores)))
+
+
+def _passes(engine: Engine, config: Config) -> Passes:
+    """Where the passes run: where the engine does."""
+    if config.engine.kind != "spark":
+        return Here()
+    from serving.scoring.spark_executor import OnSpark  # PySpark is not everywhere
+
+    return OnSpark(cast("SparkEngine", engine))
+
+
+def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> dict[str, Any]:
+    """Everything that the files of a scored cutoff depend on, as JSON has it."""
+    labels = {
+        kind: {"label": m.version.label, "run_id": m.version.run_id, "digest": m.bundle.digest}
+        for kind, m in models.by_kind.items()
+    }
+    return {
+        "name": config.name,
+        "cutoff": str(cutoff),
+        "models": labels,
+        "data_fingerprint": log.data_fingerprint,
+        "snapshot_fingerprint": log.fingerprint,
+        "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
+        "language": config.language,
+        "engine": config.engine.kind,
+        "segment_rules": segments.RULES_VERSION,
+        "ids": ids.identity(config),
+        "code": _code(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+@cache
+def _code() -> str:
+    """A digest of the modules that numbers and reasons come from."""
+    wording = {path.parent.name: checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
+    return _digest({"modules": code_digest(__name__), "wording": wording, "features": reuse.code()})
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _scored(job: Job) -> Path:
+    return job.config.output / "scores" / f"cutoff={job.cutoff}"
+
+
+def _explained(job: Job, kind: str) -> Path:
+    return job.config.output / "contributions" / kind / f"cutoff={job.cutoff}"
+
+
+def _manifest_of(job: Job) -> dict[str, Any]:
+    """The manifest that is in place; empty where there is none, or none that can be read."""
+    try:
+        return dict(json.loads((_scored(job) / MANIFEST).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+
+
+def _finished(job: Job) -> Scores | None:
+    """What is in place, if it is whole and just what this run would make.
+
+    Contributions that a run had no time to put there, because it died after its scores took their place, are put there.
+    """
+    manifest, folder = _manifest_of(job), _scored(job)
+    if manifest.get("run") != _digest(job.identity) or not _all_whole(folder, manifest["parts"]):
+        return None
+    for kind, parts in manifest["contributions"].items():
+        waiting, place = job.folder / "contributions" / kind, _explained(job, kind)
+        if not place.exists() and waiting.exists() and _all_whole(waiting, parts):
+            put_in_place(waiting, place)
+    for kind in job.kinds:
+        if not _all_whole(_explained(job, kind), manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])):
+            return None
+    told = f"nothing is new since cutoff {job.cutoff} was scored: the same log, champions, config and code"
+    return Scores(folder, job.cutoff, manifest, (told,), new=False)
+
+
+def _all_whole(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
+    return all(is_whole(folder, part) for part in parts)
+
+
+def _begun(job: Job, resume: bool) -> tuple[Run, tuple[str, ...]]:
+    """The run, and what is to be told of one that lay there."""
+    identity = json.loads(json.dumps({**job.identity, "contributions": list(job.kinds)}))
+    run, before = begin(job.folder, identity, resume)
+    if before is None:
+        return run, ()
+    if before == identity:
+        done = sum(step.startswith("chunk") for step in run.steps)
+        gone_on = f"went on with a run that had ended early: {done} of its parts were written"
+        return run, (gone_on if resume else "a run that had ended early was begun anew; --resume would have gone on",)
+    others = [words for key, words in OTHER.items() if before.get(key) != identity[key]]
+    return run, (f"a run that had ended early was begun anew: since then {_and(others)} changed",)
+
+
+def _and(words: Sequence[str]) -> str:
+    """Words in a row.
+
+    >>> _and(["the log", "the champion", "[serving]"])
+    'the log, the champion and [serving]'
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "something"
+
+
+def _manifest(job: Job, made: dict[str, Any]) -> dict[str, Any]:
+    models = {kind: {**job.identity["models"][kind], "task": m.bundle.task} for kind, m in job.models.by_kind.items()}
+    said = {key: value for key, value in job.identity.items() if key != "serving"}
+    told = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
+    spread = job.models.fullest.bundle.spread
+    kept = None if spread is None else json.loads(json.dumps(asdict(spread)))
+    return {**said, **told, "models": models, "spread": kept, **made}
+
+
+def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:
+    """Puts a run's files in their places.
+
+    Contributions are in place only while the numbers are that they add up to: those of other numbers go before the
+    scores take their place, and the new ones come after.
+    """
+    before = _manifest_of(job)
+    same = before.get("parts") == manifest["parts"]
+    with writable(job.config.output):
+        for place in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+            if place.parent.name in job.kinds or not same:
+                aside = run.folder / f"old {place.parent.name}"
+                discard(aside)
+                place.rename(aside)
+        if same and not job.kinds:
+            manifest["contributions"] = before.get("contributions", {})
+        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
+    put_in_place(run.folder / "scores", _scored(job))
+    for kind in job.kinds:
+        put_in_place(run.folder / "contributions" / kind, _explained(job, kind))
+    mended = [f"{file} was not as it had been written, and was made again" for file in run.damaged]
+    return Scores(_scored(job), job.cutoff, manifest, (*notes, *mended))

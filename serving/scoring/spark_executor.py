@@ -1,0 +1,176 @@
+"""Both passes of a scoring run on Spark's workers, by `mapInArrow` over the features that Spark has written.
+
+The model goes out once, as text that Spark brings to each executor. Rows come back only as numbers (the first pass) and
+as the files that workers wrote (the second), which the driver moves to their place and writes down in the journal.
+Where a row stands among all follows from its file and its row there, so nothing depends on how Spark cuts and moves the
+rows. Importing this module imports PySpark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyspark.sql.functions as F
+from pyspark import Broadcast
+from pyspark.sql import DataFrame
+
+from features.engines.spark import SparkEngine
+from features.engines.spark_files import path_of
+from features.engines.spark_session import PROBLEMS
+from features.errors import DataError, UsageError
+from serving.scoring import spark_worker as worker
+from serving.scoring.chunks import Standing, stretches
+from serving.scoring.parquet_rows import Stored
+from serving.scoring.passes import Job, writing
+from serving.scoring.resumable_run import Run, discard
+
+ROOMS = ("features", "training", "serving")
+WAVE = 4  # chunks that are explained before any is written down, for each task that can run at once
+TAKEN = "by workers"  # the folder in a run's where workers leave files
+CHUNK = "row chunk"
+RAISED = re.compile(r"[\w.]+(?:Error|Exception|Interrupt): .*")
+
+
+@dataclass(frozen=True)
+class OnSpark:
+    """The passes on the workers of an engine."""
+
+    engine: SparkEngine
+
+    def numbers(self, job: Job, rows: Stored) -> dict[str, np.ndarray]:
+        """As `serving.scoring.passes.Passes` has it.
+
+        Raises:
+            DataError: A worker failed.
+        """
+        names = list(job.scorer.said(rows.stretch(0, 1)))
+        kinds = ", ".join(f"`{name}` double" for name in names)
+        parcel = self._share(_parcel(job, rows))
+        work = partial(worker.numbers, parcel=parcel)
+        frame = self._frame(rows, 0, rows.rows)
+        try:
+            made = frame.mapInArrow(work, f"`{worker.PLACE}` bigint, {kinds}").toArrow().sort_by(worker.PLACE)
+        except PROBLEMS as problem:
+            raise DataError(f"while scoring: {reason(problem)}") from None
+        parcel.destroy()
+        return {name: made[name].to_numpy() for name in names}
+
+    def explained(
+        self, job: Job, run: Run, rows: Stored, standing: Standing, missing: Sequence[int]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """As `serving.scoring.passes.Passes` has it, some chunks at a time.
+
+        Raises:
+            DataError: A worker failed.
+            UsageError: What workers write is not seen here.
+        """
+        parcel, at_once = self._share(_parcel(job, rows)), WAVE * self.engine.session.sparkContext.defaultParallelism
+        chunks = stretches(0, rows.rows, job.config.serving.chunk)
+        for first, last in stretches(0, len(missing), at_once):
+            wave = missing[first:last]
+            standings = self._share({place: standing.part(*chunks[place]) for place in wave})
+            with writing(job):
+                discard(run.folder / TAKEN)
+                (run.folder / TAKEN).mkdir(mode=0o700)
+            folder = str((run.folder / TAKEN).resolve())
+            work = partial(worker.explained, parcel=parcel, standings=standings, folder=folder)
+            for place, told in self._run(work, self._chunks(job, rows, wave)):
+                with writing(job):
+                    _take(told, run.folder)
+                    said = run.finish(f"chunk {place}", **told)
+                yield place, said
+            standings.destroy()
+        with writing(job):
+            discard(run.folder / TAKEN)
+
+    def _run(self, work: partial[Iterator[pa.RecordBatch]], frame: DataFrame) -> list[tuple[int, dict[str, Any]]]:
+        """What workers tell of each chunk, ascending."""
+        try:
+            made = frame.mapInArrow(work, "chunk bigint, told string").toArrow().sort_by("chunk")
+        except PROBLEMS as problem:
+            raise DataError(f"while explaining: {reason(problem)}") from None
+        return [(row["chunk"], json.loads(row["told"])) for row in made.to_pylist()]
+
+    def _chunks(self, job: Job, rows: Stored, wave: Sequence[int]) -> DataFrame:
+        """The rows of some chunks, each whole and in its order in one task."""
+        size = job.config.serving.chunk
+        frame = self._frame(rows, wave[0] * size, min((wave[-1] + 1) * size, rows.rows))
+        chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(worker.PLACE)) / F.lit(size)).cast("bigint"))
+        wanted = chunked.filter(F.col(_quoted(CHUNK)).isin(list(wave)))
+        return wanted.repartition(len(wave), F.col(_quoted(CHUNK))).sortWithinPartitions(_quoted(worker.PLACE))
+
+    def _frame(self, rows: Stored, start: int, stop: int) -> DataFrame:
+        """The features of the rows from `start` up to `stop` with their places."""
+        firsts: dict[Path, int] = {}
+        lasts: dict[Path, int] = {}
+        for number, (file, _) in enumerate(rows.groups):
+            firsts.setdefault(file, rows.starts[number])
+            lasts[file] = rows.starts[number + 1]
+        read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
+        begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
+        place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
+        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(worker.PLACE, place.cast("bigint"))
+        at = F.col(_quoted(worker.PLACE))
+        return frame.filter((at >= start) & (at < stop))
+
+    def _share(self, what: Any) -> Broadcast[Any]:
+        self.engine.send(*ROOMS)
+        return self.engine.session.sparkContext.broadcast(what)
+
+
+def reason(problem: Exception) -> str:
+    """What went wrong, in one line: the error that a worker raised, or else the first line of Spark's message.
+
+    >>> reason(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
+    'OSError: disk full'
+    """
+    lines = str(problem).strip().splitlines()
+    raised = [line for line in lines if RAISED.fullmatch(line)]
+    return raised[0] if raised else lines[0]
+
+
+def _parcel(job: Job, rows: Stored) -> worker.Parcel:
+    scorer, first = job.scorer, rows.groups[0][0]
+    return worker.Parcel(
+        digest=scorer.bundle.digest,
+        texts=worker.texts_of(scorer.bundle),
+        features=tuple(replace(feature, compute=itemgetter(feature.name)) for feature in scorer.features),
+        labels=scorer.labels,
+        reasons=scorer.reasons,
+        kinds=scorer.kinds,
+        columns=pq.read_schema(first).remove_metadata(),
+        chunk=job.config.serving.chunk,
+    )
+
+
+def _take(told: dict[str, Any], folder: Path) -> None:
+    """Moves what a worker wrote to its place in the run's folder.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    own = folder / TAKEN / told.pop("folder")
+    for file in told["files"]:
+        if not (own / file).is_file():
+            raise UsageError(
+                f"a worker of Spark wrote {file} into {own}, and it is not there: expected [serving] output on a disk "
+                "that every machine of the cluster mounts under the same name"
+            )
+        (folder / file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (own / file).replace(folder / file)
+    shutil.rmtree(own)
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"

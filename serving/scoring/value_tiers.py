@@ -1,0 +1,63 @@
+"""Value tier and segment of every customer of a cutoff: named rules, the same for every reader.
+
+Rules of version 1. Lifecycle: see `features.catalog.lifecycle`, which the score table takes over. Tier: by what they
+spend if
+they stay, which is value plus value at risk (without money by orders a month or, of contracts, by the price or by how
+long they have been customers), so that a customer about to leave keeps their tier: 'high' the first fifth, 'middle' the
+next three tenths, 'low' the rest. Segment: who is likelier to leave than to stay is 'save first' in the high and middle
+tiers and 'let go' in the low one; the others are 'keep', 'grow' and 'maintain'.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from serving.language.messages import N_
+
+RULES_VERSION = 1
+HIGH_SHARE, MIDDLE_SHARE = 0.2, 0.5
+AT_RISK = 0.5
+RULES = {  # in words
+    "high": N_("the first fifth by worth if they stay"),
+    "middle": N_("the next three tenths"),
+    "low": N_("the rest"),
+    "save first": N_("likelier to leave than to stay, tier high or middle"),
+    "let go": N_("likelier to leave than to stay, tier low"),
+    "keep": N_("likelier to stay, tier high"),
+    "grow": N_("likelier to stay, tier middle"),
+    "maintain": N_("likelier to stay, tier low"),
+}
+WORTH = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
+
+
+def tier(worth: np.ndarray) -> np.ndarray:
+    """Tier (n,) from what each customer is worth if they stay (n,): ranked, ties in the order of the rows.
+
+    >>> tier(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
+    ['low', 'high', 'middle', 'low', 'low']
+    """
+    rank = np.empty(len(worth))
+    rank[np.argsort(-worth, kind="stable")] = np.arange(1, len(worth) + 1) / max(len(worth), 1)
+    return np.select([rank <= HIGH_SHARE, rank <= MIDDLE_SHARE], ["high", "middle"], "low").astype(object)
+
+
+def worth(features: pa.Table) -> np.ndarray:
+    """What ranks customers (n,) where there is no money; who has none of it comes last.
+
+    >>> worth(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
+    [9.5, 0.0]
+    """
+    name = next(name for name in WORTH if name in features.column_names)
+    return np.asarray(features[name].fill_null(0.0).to_numpy())
+
+
+def segment(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:
+    """Segment (n,) from tier (n,) and probability of churn (n,).
+
+    >>> segment(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
+    ['save first', 'let go', 'grow']
+    """
+    risky = churn >= AT_RISK
+    rules = [risky & (tiers != "low"), risky, tiers == "high", tiers == "middle"]
+    return np.select(rules, ["save first", "let go", "keep", "grow"], "maintain").astype(object)

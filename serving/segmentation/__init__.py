@@ -1,0 +1,1 @@
+"""Groups of customers: RFM, lifecycle, clusters, transitions, products bought together."""

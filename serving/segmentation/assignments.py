@@ -1,0 +1,152 @@
+"""Each customer's groups by every segmentation, at the cutoff that is segmented and at earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.config.load import Config
+from features.config.sections import SEGMENTS, STAGES, TIERS
+from serving.language.messages import Language, language
+from serving.scoring import value_tiers as segments
+from serving.scoring.run import MANIFEST, Scores, read
+from serving.segmentation import clusters, rfm
+from serving.segmentation import lifecycle_stages as stages
+from serving.segmentation.clusters import Clusters
+from serving.segmentation.history import History
+from serving.segmentation.transitions import Standing
+
+SCORED = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
+GROUP_OF = {"tier": TIERS, "segment": SEGMENTS}
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One segmentation.
+
+    Attributes:
+        name: Of its column.
+        groups: The names of its groups, in the order in which they are told.
+        codes: The place of the group of every row of the history (of the last cutoff alone for what is scored).
+        rules: Of each group, in words.
+    """
+
+    name: str
+    groups: Sequence[str]
+    codes: np.ndarray
+    rules: Sequence[str]
+
+
+def learned_clusters(config: Config, history: History, now: np.ndarray) -> Clusters | None:
+    if config.segments.clusters == (0, 0):
+        return None
+    by_name = {feature.name: feature for feature in history.features}
+    features = [by_name[name] for name in history.names.alike if name in by_name]
+    columns = {feature.name: history.column(feature.name)[now] for feature in features}
+    seed, tr = config.training.seed, language(config.language)
+    return clusters.learn(columns, features, config.segments.clusters, seed, tr)
+
+
+def of_features(config: Config, history: History, learned: Clusters | None) -> list[Grouping]:
+    """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
+    found, tr = [], language(config.language)
+    if history.names.recency and history.names.frequency:
+        rules = config.segments.rfm
+        codes = rfm.groups(rules, *rfm_scores(history))
+        found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
+    found.append(Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in stages.RULES]))
+    if learned is not None:
+        columns = {scale.name: history.column(scale.name) for scale in learned.scales}
+        told = [tr("nearest centre")] * len(learned.names)
+        found.append(Grouping("micro_segment", learned.names, learned.assign(columns), told))
+    return found
+
+
+def rfm_scores(history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """R, F and M of every row, by the fifths of its own cutoff."""
+    names = history.names
+    wanted = [(names.recency, True), (names.frequency, False), (names.money, False)]
+    found = []
+    for name, least_is_best in wanted:
+        if name is None:
+            continue
+        x, made = history.column(name), np.zeros(history.rows.num_rows, int)
+        for place in range(len(history.cutoffs)):
+            rows = history.at(place)
+            made[rows] = rfm.scores(x[rows], least_is_best)
+        found.append(made)
+    return found[0], found[1], found[2] if names.money else None
+
+
+def _stage_codes(config: Config, history: History) -> np.ndarray:
+    names = history.names
+    if names.pace and names.change:
+        recent, less = history.column(names.pace), history.column(names.change)
+        z = stages.change(recent, recent - less, history.column("tenure_days"), names.pace_days)
+    else:
+        z = np.zeros(history.rows.num_rows)
+    return stages.stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
+
+
+def all_stages(history: History, live: Sequence[Grouping]) -> np.ndarray:
+    codes = next(each.codes for each in live if each.name == "stage")
+    return stages.filled(history.spread(codes), history.since())
+
+
+def scored_rows(scores: Scores) -> pa.Table:
+    """The columns of the score table that segments need, by customer."""
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED)) for part in scores.manifest["parts"]]
+    return pa.concat_tables(parts).sort_by("customer_id")
+
+
+def of_scores(scored: pa.Table, tr: Language) -> list[Grouping]:
+    return [
+        Grouping(name, groups, _codes(scored[name], groups), [tr(segments.RULES[group]) for group in groups])
+        for name, groups in GROUP_OF.items()
+    ]
+
+
+def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
+    return np.asarray(pc.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
+
+
+def standings(history: History, live: Sequence[Grouping]) -> list[Standing]:
+    here = np.arange(len(history.cutoffs)) >= history.since()[:, None]
+    return [
+        Standing(
+            each.name,
+            each.groups,
+            history.spread(each.codes),
+            here,
+            history.cutoffs,
+            **({"gone": STAGES[stages.LOST]} if each.name == "stage" else {}),
+        )
+        for each in live
+    ]
+
+
+def scored_standings(config: Config, scores: Scores, scored: pa.Table) -> list[Standing]:
+    """Tier and segment at this and at earlier scored cutoffs."""
+    days = sorted(date.fromisoformat(p.parent.name[7:]) for p in scores.folder.parent.glob(f"cutoff=*/{MANIFEST}"))
+    earlier = (
+        [day for day in days if day < scores.cutoff][-config.segments.history :] if config.segments.history else []
+    )
+    tables = [*(scored_rows(read(config, day)) for day in earlier), scored]
+    if len(tables) < 2:
+        return []
+    ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()
+    place = ids.dictionary_encode().indices.to_numpy()
+    when = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
+    found = []
+    for name, groups in GROUP_OF.items():
+        codes = np.full((place.max() + 1, len(tables)), stages.ABSENT)
+        codes[place, when] = np.concatenate([_codes(table[name], groups) for table in tables])
+        here = np.maximum.accumulate(codes != stages.ABSENT, axis=1)
+        found.append(Standing(name, groups, codes, here, [*earlier, scores.cutoff]))
+    return found

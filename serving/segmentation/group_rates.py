@@ -1,0 +1,62 @@
+"""Churn and value of groups of customers at a cutoff, beside those of the cutoff before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.config.monitor import EVERYONE, LIFECYCLE
+from features.config.sections import SEGMENTS, TIERS
+from serving.scoring.score_tables import Scores
+
+GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLE}
+
+
+def levels(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
+    """Everyone, then each segment, tier and lifecycle that has customers: how many, mean churn and mean value.
+
+    Args:
+        scores: Of the cutoff.
+        before: Of the cutoff scored before it; None where there is none.
+    """
+    now, then = _means(scores), _means(before) if before else {}
+    return [
+        {
+            "segment": name,
+            "by": by,
+            "customers": figures["customers"],
+            "churn": figures["churn"],
+            "value": figures["value"],
+            "customers_before": then.get(name, {}).get("customers"),
+            "churn_before": then.get(name, {}).get("churn"),
+            "value_before": then.get(name, {}).get("value"),
+        }
+        for name, (by, figures) in _grouped(now).items()
+    ]
+
+
+def _grouped(now: dict[str, dict[str, Any]]) -> dict[str, tuple[str, dict[str, Any]]]:
+    by = {EVERYONE: EVERYONE} | {name: column for column, names in GROUPINGS.items() for name in names}
+    return {name: (by[name], now[name]) for name in by if name in now}
+
+
+def _means(scores: Scores) -> dict[str, dict[str, Any]]:
+    columns = ["churn_probability", "value", *GROUPINGS]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest["parts"]]
+    table = pa.concat_tables(parts).to_pandas().astype({"value": float})
+    found = {EVERYONE: _mean(table)}
+    for column in GROUPINGS:
+        found |= {str(name): _mean(rows) for name, rows in table.groupby(column)}
+    return found
+
+
+def _mean(rows: pd.DataFrame) -> dict[str, Any]:
+    value = float(rows["value"].mean())
+    return {
+        "customers": len(rows),
+        "churn": float(rows["churn_probability"].mean()),
+        "value": value if value == value else None,
+    }

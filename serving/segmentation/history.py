@@ -1,0 +1,247 @@
+"""What is known of customers at a cutoff and at earlier ones, gathered from the log in one go for all segmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.campaigns import action_reach as reach
+from features.config.data_contract import slug
+from features.config.load import Config
+from features.engines.base import Engine
+from features.feature import Feature
+from features.intake.tables import Tables
+from features.point_in_time import baskets as bought
+from features.snapshots.build import KEYS, opened, plan
+from features.snapshots.cache import shelf
+from features.task import Task, Window
+from serving.language.feature_phrases import phrased
+from serving.language.messages import language
+from serving.segmentation import affinity
+from serving.segmentation import product_lifecycle as kind_life
+from serving.segmentation.lifecycle_stages import ABSENT
+
+DERIVED = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
+    "acceleration", "alive", "change", "clumpiness", "concentration", "drift", "due", "expected", "fading", "lifecycle",
+    "probability", "rank", "season", "trend", "weekday", "year",
+}  # fmt: skip
+TOLD = 20_000  # customers of whom all features are read, to say what sets segments apart
+NEXT = pa.schema(
+    [
+        ("customer_id", pa.string()),
+        ("kind", pa.string()),
+        ("next", pa.string()),
+        ("because", pa.string()),
+        ("confidence", pa.float64()),
+        ("lift", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The features that rules read; None where the log has none of them.
+
+    Attributes:
+        window: Of frequency and money; None: all the past.
+        recency, frequency, money: For RFM.
+        pace, change: Orders in a window, and these less those of the window before.
+        pace_days: The length of that window.
+        alike: What micro-segments are told by.
+    """
+
+    window: Window | None
+    recency: str | None
+    frequency: str | None
+    money: str | None
+    pace: str | None
+    change: str | None
+    pace_days: int
+    alike: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """All of them, each once."""
+        single = (self.recency, self.frequency, self.money, self.pace, self.change)
+        return list(dict.fromkeys([*(name for name in single if name), "tenure_days", "lifecycle", *self.alike]))
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is sold and how customers are reached: tables as `kind_life`, `affinity`, `bought` and `reach` make them.
+
+    Attributes:
+        preferences: By kind, of each customer who prefers something.
+        kinds: Lives of values.
+        pairs: What is bought together.
+        next_kind: By customer and kind.
+        channels: One row an action.
+        periods: Over how many periods kinds were followed.
+    """
+
+    preferences: Mapping[str, pa.Table]
+    kinds: pa.Table
+    pairs: pa.Table
+    next_kind: pa.Table
+    channels: list[dict[str, Any]]
+    periods: int
+
+
+@dataclass(frozen=True)
+class History:
+    """The cohorts of some cutoffs, the last of them the one that is segmented.
+
+    Attributes:
+        cutoffs: When, ascending.
+        rows: One row a customer and cutoff, by both: the columns of `names`, and churned (null where not known yet).
+        names: What the columns are for.
+        sample: All features of some customers of the last cutoff, by customer.
+        features: The catalog, told in the config's language.
+        views: What is sold, and how customers are reached.
+        fingerprint: Of the data.
+    """
+
+    cutoffs: tuple[date, ...]
+    rows: pa.Table
+    names: Names
+    sample: pa.Table
+    features: tuple[Feature, ...]
+    views: Views
+    fingerprint: str
+
+    @cached_property
+    def who(self) -> tuple[pa.Array, np.ndarray]:
+        """Every customer once, and each row's place among them."""
+        coded = self.rows["customer_id"].combine_chunks().dictionary_encode()
+        return coded.dictionary, coded.indices.to_numpy()
+
+    @cached_property
+    def when(self) -> np.ndarray:
+        """The place of each row's cutoff."""
+        days = self.rows["cutoff"].cast(pa.date32()).cast(pa.int32()).to_numpy()
+        return np.searchsorted(np.array(self.cutoffs, "datetime64[D]").astype(np.int32), days)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of numbers over all rows; null is NaN."""
+        return np.asarray(self.rows[name].cast(pa.float64()).to_numpy(), float)
+
+    def at(self, place: int) -> np.ndarray:
+        """The rows of a cutoff, by customer."""
+        return np.flatnonzero(self.when == place)
+
+    def spread(self, codes: np.ndarray) -> np.ndarray:
+        """A code of each row as one of each customer and cutoff (n, t), ABSENT where there is no row."""
+        customers, place = self.who
+        found = np.full((len(customers), len(self.cutoffs)), ABSENT)
+        found[place, self.when] = codes
+        return found
+
+    def since(self) -> np.ndarray:
+        """The place (n,) of the first cutoff before which each customer had ordered; an unknown tenure is none."""
+        customers, place = self.who
+        days = np.array(self.cutoffs, "datetime64[D]").astype(int)
+        begun = days[self.when] - np.nan_to_num(self.column("tenure_days"), nan=0.0)
+        first = np.full(len(customers), np.inf)
+        np.minimum.at(first, place, begun)
+        return np.searchsorted(days, first, side="right")
+
+
+def gather(config: Config, cutoff: date) -> History:
+    """Reads the log and gathers what segments are made of.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: The cutoff lies outside the log.
+    """
+    task = config.task.task()
+    with opened(config, [cutoff]) as (engine, tables, _, own):
+        cutoffs = _cutoffs(config, tables, task, cutoff)
+        planned = plan(tables, task, cutoffs, engine, own=own, shelf=shelf(config))
+        names = _names(config, tables, planned.features)
+        narrow = planned.rows.select(*KEYS, *names.columns, "churned")
+        rows = engine.arrow(narrow.order_by("cutoff", "customer_id"))
+        told = [f for f in planned.features if _plain(f, names.window)]
+        ids = rows.filter(pc.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
+        chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:TOLD])
+        sampled = engine.load("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
+        last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
+        sample = engine.arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
+        views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
+        features = phrased(told, language(config.language).phrase)
+        return History(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
+
+
+def _plain(feature: Feature, window: Window | None) -> bool:
+    """Whether a feature says what customers did in plain figures, over the window of the segments or all the past."""
+    derived = set(feature.name.split("_")) & DERIVED
+    return feature.window in (None, window) and feature.unit != "ratio" and not derived
+
+
+def _cutoffs(config: Config, tables: Tables, task: Task, cutoff: date) -> list[date]:
+    """The cutoff and the earlier ones that movement is followed over, ascending, as far as the log reaches back."""
+    step = (config.segments.every or task.horizon).delta
+    earliest = tables.first + min(task.every, task.horizon).delta
+    earlier = [cutoff - back * step for back in range(1, config.segments.history + 1)]
+    return [*sorted(c for c in earlier if c >= earliest), cutoff]
+
+
+def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names:
+    have, contract, task = {f.name for f in features}, tables.contract, config.task
+    windows = [w for w in task.windows if w.days not in contract.beyond]
+    wanted = config.segments.window
+    window = wanted if wanted in windows else windows[-1] if windows else None
+    tail = str(window) if window else "ever"
+    pace = next((w for w in windows if w.days >= task.horizon.days), windows[-1] if windows else None)
+
+    def known(name: str) -> str | None:
+        return name if name in have else None
+
+    alike = (
+        "recency_days", "tenure_days", f"orders_count_{tail}", "order_amount_mean_ever", "items_per_order_ever",
+        "discount_share_ever", *(f"{kind}_distinct_{tail}" for kind in contract.kinds[:1]),
+        *(f"{activity.name}_count_{tail}" for activity in contract.activities[:2]),
+        "subscription_age_days", "subscription_price",
+    )  # fmt: skip
+    return Names(
+        window=window,
+        recency=known("recency_days"),
+        frequency=known(f"orders_count_{tail}"),
+        money=known(f"amount_sum_{tail}"),
+        pace=known(f"orders_count_{pace}"),
+        change=known(f"orders_change_{pace}"),
+        pace_days=pace.days if pace else 0,
+        alike=tuple(name for name in alike if name in have),
+    )
+
+
+def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: pa.Table, engine: Engine) -> Views:
+    rules, window = config.segments, names.window or Window(max((cutoff - tables.first).days, 1))
+    kinds = [slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
+    step, span = config.task.every, (cutoff - tables.first).days
+    periods = min(kind_life.PERIODS, span // step.days)
+    preferences, lives, pairs, then = {}, [], [], []
+    for kind in kinds:
+        seen = bought.look(tables, cutoff, window, kind, engine)
+        preferences[kind] = bought.preferred(seen, rules.preference_orders, rules.preference_share)
+        counted = bought.periods(seen, step, periods, kind_life.FEWEST_CUSTOMERS)
+        lives.append(kind_life.lives(kind, *counted, periods))
+        pairs.append(affinity.pairs(kind, bought.together(seen, rules.support)))
+        likely = bought.next_values(seen, affinity.rules(pairs[-1]))
+        likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
+        then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
+    channels = reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    return Views(
+        preferences,
+        pa.concat_tables([kind_life.SCHEMA.empty_table(), *lives]),
+        pa.concat_tables([affinity.SCHEMA.empty_table(), *pairs]),
+        pa.concat_tables([NEXT.empty_table(), *then]),
+        channels,
+        periods,
+    )

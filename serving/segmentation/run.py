@@ -1,0 +1,298 @@
+"""`regulars segments`: every segmentation of a scored cutoff, its movement and its views, in one folder of tables.
+
+OUTPUT/segments/cutoff=D/
+  customers.parquet      one row a customer: scores and groups, stage and since when, preferences
+  segments.parquet       one row a segment: its card (segments.json: the same for other programs)
+  transitions.parquet    movement between segments from cutoff to cutoff
+  stage_changes.parquet  every customer's changes of stage, dated by the cutoff at which they were first seen
+  kinds.parquet          what is rising, mature or fading of each kind
+  pairs.parquet          what is bought together
+  next_kind.parquet      what each customer is likeliest to buy next of what they did not buy
+  channels.parquet       whom each action reached, at what cost, and how many purchases followed
+  manifest.json          the rules and their version, cutoffs, counts, and what the log could not say
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.atomic_files import folder_in_place
+from features.config.load import Config
+from features.config.sections import STAGES
+from features.errors import UsageError
+from serving.language.messages import language
+from serving.scoring import value_tiers as segments
+from serving.scoring.run import Scores, read
+from serving.segmentation import lifecycle_stages as stages
+from serving.segmentation import profiles
+from serving.segmentation.assignments import (
+    GROUP_OF,
+    Grouping,
+    all_stages,
+    learned_clusters,
+    of_features,
+    of_scores,
+    rfm_scores,
+    scored_rows,
+    scored_standings,
+    standings,
+)
+from serving.segmentation.clusters import Clusters
+from serving.segmentation.history import History, gather
+from serving.segmentation.transitions import transitions
+from serving.statistics.proportions import wilson
+from training.artifact.bundle import Spread
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        tables: By name of the file, without its ending.
+        manifest: Rules, cutoffs, counts and what was left out.
+    """
+
+    folder: Path
+    tables: Mapping[str, pa.Table]
+    manifest: Mapping[str, Any]
+
+
+def segment_customers(config: Config, cutoff: date | None = None) -> Segmentation:
+    """Segments the customers of a scored cutoff, the newest where none is named, and writes it all.
+
+    Raises:
+        UsageError: The cutoff was not scored, or the log has changed since.
+        DataError: The log breaks its contract.
+    """
+    scores = read(config, cutoff)
+    scored, history = scored_rows(scores), gather(config, scores.cutoff)
+    now = history.at(len(history.cutoffs) - 1)
+    _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
+    learned = learned_clusters(config, history, now)
+    live = of_features(config, history, learned)
+    found = [*live, *of_scores(scored, language(config.language))]
+    tables = {
+        "customers": _customers(history, now, live, scored),
+        "segments": _cards(config, history, found, scored, now, scores.spread),
+        "transitions": transitions([*standings(history, live), *scored_standings(config, scores, scored)]),
+        "stage_changes": _stage_changes(history, live),
+        "kinds": history.views.kinds,
+        "pairs": history.views.pairs,
+        "next_kind": history.views.next_kind,
+        "channels": _channels(history, len(now)),
+    }
+    manifest = _manifest(config, scores, history, tables, learned)
+    folder = config.output / "segments" / f"cutoff={scores.cutoff}"
+    _write(folder, tables, manifest)
+    return Segmentation(folder, tables, manifest)
+
+
+def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> None:
+    """The customers of now must be those that were scored."""
+    if scored["customer_id"].combine_chunks().equals(ids.combine_chunks()):
+        return
+    raise UsageError(
+        f"the log has changed since cutoff {scores.cutoff} was scored: {scored.num_rows:,} customers then, "
+        f"{len(ids):,} now, and not the same; run `regulars score --cutoff {scores.cutoff}` again"
+    )
+
+
+def _stage_changes(history: History, live: Sequence[Grouping]) -> pa.Table:
+    return stages.changes(history.who[0], all_stages(history, live), history.cutoffs)
+
+
+def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
+    """One row a customer of the cutoff: all groups, scores and preferences; what a log cannot say has no column."""
+    ids = scored["customer_id"].combine_chunks()
+    columns: dict[str, Any] = {"customer_id": ids, "cutoff": pa.array([history.cutoffs[-1]] * len(ids), pa.date32())}
+    if any(each.name == "rfm_group" for each in live):
+        for name, made in zip("rfm", rfm_scores(history), strict=True):
+            columns |= {name: pa.array(made[now], pa.int8())} if made is not None else {}
+    for each in live:
+        columns[each.name] = pa.array(np.array(each.groups, object)[each.codes[now]], pa.string())
+    since, before = stages.first_seen(all_stages(history, live))
+    rows = history.who[1][now]
+    columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
+    names = np.array([*STAGES, None], object)  # ABSENT is the last
+    columns["stage_before"] = pa.array(names[before[rows]], pa.string())
+    columns |= {name: scored[name] for name in GROUP_OF}
+    for kind, table in history.views.preferences.items():
+        place = pc.index_in(ids, table["customer_id"].combine_chunks())
+        for name, column in ((f"{kind}_preferred", "preferred"), (f"{kind}_preferred_share", "share")):
+            columns[name] = table[column].combine_chunks().take(place)
+    return pa.table(columns)
+
+
+def _cards(
+    config: Config, history: History, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
+    spread: Spread | None,
+) -> pa.Table:  # fmt: skip
+    churn = np.asarray(scored["churn_probability"].to_numpy(), float)
+    worth = profiles.Worth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
+    ids = scored["customer_id"].combine_chunks()
+    sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
+    by_rfm = next((each for each in found if each.name == "rfm_group"), None)
+    rows, tr = [], language(config.language)
+    for each in found:
+        codes = each.codes[now] if len(each.codes) == history.rows.num_rows else each.codes
+        figures = profiles.figures(codes, len(each.groups), worth, _outcome(history, each))
+        told = profiles.apart(codes[sampled], len(each.groups), history.sample, history.features, tr)
+        for place, (group, rule) in enumerate(zip(each.groups, each.rules, strict=True)):
+            mostly = _mostly(by_rfm, now, codes == place) if each.name == "micro_segment" else ""
+            words = {
+                "rule": rule,
+                "sets_apart": told[place],
+                "treatment": tr(profiles.treatment(group, config.segments.treatments, mostly)),
+            }
+            rows.append({"segmentation": each.name, "segment": group, **figures[place], **words})
+    return pa.Table.from_pylist(rows, CARDS)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
+    return None if column.null_count == len(column) else np.asarray(column.to_numpy(), float)
+
+
+def _mostly(by_rfm: Grouping | None, now: np.ndarray, inside: np.ndarray) -> str:
+    """The RFM group that most of some customers of now belong to."""
+    if by_rfm is None or not inside.any():
+        return ""
+    return by_rfm.groups[int(np.bincount(by_rfm.codes[now][inside]).argmax())]
+
+
+def _outcome(history: History, each: Grouping) -> profiles.Outcome | None:
+    """The newest earlier cutoff at which the group and what became of its customers are known."""
+    if len(each.codes) != history.rows.num_rows:
+        return None
+    churned = history.column("churned")
+    for place in reversed(range(len(history.cutoffs) - 1)):
+        rows = history.at(place)
+        if len(rows) and not np.isnan(churned[rows]).any():
+            return profiles.Outcome(str(history.cutoffs[place]), each.codes[rows], churned[rows])
+    return None
+
+
+def _channels(history: History, customers: int) -> pa.Table:
+    """The actions with their reach in the cohort, their cost and the share that a purchase followed."""
+    rows = []
+    for row in history.views.channels:
+        low, high = wilson(np.array([row["followed"]]), np.array([row["judged"]]))
+        judged, contacts = row["judged"], row["contacts"]
+        shares = {
+            "reach": row["in_cohort"] / max(customers, 1),
+            "cost_each": row["cost"] / contacts if contacts else None,
+            "followed_share": row["followed"] / judged if judged else None,
+            "followed_low": float(low[0]) if judged else None,
+            "followed_high": float(high[0]) if judged else None,
+        }
+        rows.append({**row, **shares})
+    return pa.Table.from_pylist(rows, CHANNELS)
+
+
+def _manifest(
+    config: Config, scores: Scores, history: History, tables: Mapping[str, pa.Table], learned: Clusters | None
+) -> dict[str, Any]:
+    rules = config.segments.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "language": config.language,
+        "cutoff": str(scores.cutoff),
+        "cutoffs": [str(day) for day in history.cutoffs],
+        "customers": tables["customers"].num_rows,
+        "rules": {"version": config.segments.version, "digest": digest, **rules},
+        "stage_rules": stages.VERSION,
+        "segment_rules": segments.RULES_VERSION,
+        "window": str(history.names.window or "ever"),
+        "micro_segments": learned.to_dict() if learned else None,
+        "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},
+        "models": {name: model["label"] for name, model in scores.manifest["models"].items()},
+        "data_fingerprint": history.fingerprint,
+        "left_out": _left_out(config, history, tables, learned),
+    }
+
+
+def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], learned: Clusters | None) -> list[str]:
+    """What the log, or the config, does not allow to say."""
+    views, moved = history.views, set(tables["transitions"]["segmentation"].to_pylist())
+    asked, used, followed = config.segments.window, history.names.window or "all the past", config.segments.history > 0
+    lacks = {
+        "RFM: the log has no orders, only terms of contracts": history.names.frequency is None,
+        "money in RFM: the log has no amounts": history.names.frequency is not None and history.names.money is None,
+        "value: there is no money to foresee": not config.has_value,
+        "growing and declining by pace: the log has no orders": history.names.change is None,
+        "micro-segments: too few customers, or nothing that differs between them": learned is None
+        and config.segments.clusters != (0, 0),
+        "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
+        "channels: there is no [contacts] table": not config.contacts,
+        "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
+        "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
+        f"the window {asked}: the log is shorter than that, {used} stands for it": bool(asked) and asked != used,
+    }
+    return [text for text, lacking in lacks.items() if lacking]
+
+
+def _write(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any]) -> None:
+    with folder_in_place(folder) as beside:
+        for name, table in tables.items():
+            pq.write_table(table, beside / f"{name}.parquet", compression="zstd")
+        cards = json.dumps(tables["segments"].to_pylist(), indent=1, ensure_ascii=False)
+        (beside / "segments.json").write_text(cards + "\n", encoding="utf-8")
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        (beside / "manifest.json").write_text(text + "\n", encoding="utf-8")
+
+
+CARDS = pa.schema(
+    [
+        ("segmentation", pa.string()),
+        ("segment", pa.string()),
+        ("customers", pa.int64()),
+        ("share", pa.float64()),
+        ("churn_probability", pa.float64()),
+        ("value", pa.float64()),
+        ("value_mean", pa.float64()),
+        ("value_low", pa.float64()),
+        ("value_high", pa.float64()),
+        ("value_at_risk", pa.float64()),
+        ("left_cutoff", pa.string()),
+        ("left_of", pa.int64()),
+        ("left_share", pa.float64()),
+        ("left_low", pa.float64()),
+        ("left_high", pa.float64()),
+        ("rule", pa.string()),
+        ("sets_apart", pa.list_(pa.string())),
+        ("treatment", pa.string()),
+    ]
+)
+CHANNELS = pa.schema(
+    [
+        ("action", pa.string()),
+        ("held_out", pa.bool_()),
+        ("contacts", pa.int64()),
+        ("customers", pa.int64()),
+        ("in_cohort", pa.int64()),
+        ("reach", pa.float64()),
+        ("cost", pa.float64()),
+        ("cost_each", pa.float64()),
+        ("judged", pa.int64()),
+        ("followed", pa.int64()),
+        ("followed_share", pa.float64()),
+        ("followed_low", pa.float64()),
+        ("followed_high", pa.float64()),
+    ]
+)

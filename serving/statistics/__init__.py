@@ -1,0 +1,1 @@
+"""Statistics as pure functions: shares, drift, treatment effects, expected performance."""

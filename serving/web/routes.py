@@ -1,0 +1,313 @@
+"""The pages and their addresses: each reads what is asked for, has it found, and fills a template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from features.task import Window
+from serving.language.formats import share, words
+from serving.language.messages import N_
+from serving.web import downloads
+from serving.web.parts.model_card import inline
+from serving.web.parts.output_reader import NotHere, Scored, Site, cutoffs, forms, has_money, scored, unfinished
+from serving.web.security import Guard
+from serving.web.views import customer as person
+from serving.web.views import customers, overview
+from serving.web.views import experiments as measured
+from serving.web.views import monitoring as watch
+from serving.web.views import plan as planning
+from serving.web.views import segments as flows
+from serving.web.views.customers import PAGE
+
+TEMPLATES = Path(__file__).parent / "templates"
+MENU = (
+    ("/", N_("Overview")),
+    ("/segments", N_("Segments")),
+    ("/customers", N_("Customers")),
+    ("/plan", N_("Plan")),
+    ("/experiments", N_("Experiments")),
+    ("/monitoring", N_("Monitoring")),
+    ("/models", N_("Models")),
+)
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+View = Callable[[Site, Request], Response]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the templates of a cutoff's pages share.
+
+    Attributes:
+        at: The cutoff.
+        form: How money is written, and `money` whether there is any.
+        days: Of the horizon.
+        words: What leaving is called.
+        interval: The probability with which ranges hold.
+    """
+
+    at: Scored
+    form: Any
+    money: bool
+    days: int
+    words: Any
+    interval: float
+
+
+def application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
+    """The pages behind their guard.
+
+    Args:
+        site: What they are made from.
+        hosts: By which names they may be opened.
+        wide: Whether to more than this machine.
+        token: What to show at the first visit.
+    """
+    views: dict[str, View] = {
+        "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
+        "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/reasons": _reasons, "/customer/history": _history,
+        "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/experiments": _experiments,
+        "/monitoring": _monitoring, "/models": _models,
+    }  # fmt: skip
+    routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
+    routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
+    broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
+    guard = Middleware(Guard, hosts=hosts, wide=wide, token=token)
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=broken)
+
+
+def _answer(site: Site, view: View, request: Request) -> Response:
+    """A view's answer, or the page that says what is missing for it."""
+    try:
+        return view(site, request)
+    except NotHere as missing:
+        return _missing(site, request, missing)
+
+
+def _missing(site: Site, request: Request, missing: NotHere) -> Response:
+    name = "missing_part.html.j2" if request.headers.get("x-part") else "missing.html.j2"
+    told = unfinished(site) if missing.command.startswith("regulars score") else []
+    return _page(site, request, name, missing.status, missing=missing, unfinished=told)
+
+
+def _no_page(site: Site, request: Request, problem: Exception) -> Response:
+    status = problem.status_code if isinstance(problem, HTTPException) else 404
+    return _missing(site, request, NotHere(site.tr("There is no such page."), status=status))
+
+
+def _broken(site: Site, request: Request, problem: Exception) -> Response:
+    """The page of a fault of ours; what it was stands in the terminal."""
+    return _missing(site, request, NotHere(site.tr("This page failed. The terminal says more."), status=500))
+
+
+def environment(site: Site) -> Environment:
+    """Jinja over the page's templates: everything is escaped, and a name that is not given is an error."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.globals.update(tr=site.tr, say=site.say, menu=MENU, address=address, name=site.config.name)
+    made.filters.update(count="{:,.0f}".format, share=partial(share, tr=site.tr), number=number, inline=inline)
+    return made
+
+
+def address(path: str, **params: Any) -> str:
+    """A path with what it asks for, without what is empty.
+
+    >>> address("/customer", id="a/b&c", cutoff="")
+    '/customer?id=a%2Fb%26c'
+    """
+    kept = {name: value for name, value in params.items() if value not in ("", None)}
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def number(value: object) -> str:
+    """A number with three digits or all before the point, another value as it is, and a dash for none.
+
+    >>> number(0.12345), number(1234.5), number("many"), number(None)
+    ('0.123', '1,234', 'many', '–')
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+def _page(site: Site, request: Request, template: str, status: int = 200, /, **given: Any) -> Response:
+    env = site.kept.get("templates", lambda: environment(site))
+    at = given["context"].at if "context" in given else None
+    known = cutoffs(site)
+    shared = {
+        "path": request.url.path,
+        "asked": dict(request.query_params),
+        "cutoffs": known,
+        "cutoff": at.cutoff if at else None,
+        "pinned": str(at.cutoff) if at and known and at.cutoff != known[-1] else "",
+    }
+    return HTMLResponse(env.get_template(template).render(**shared, **given), status)
+
+
+def _context(site: Site, request: Request) -> Context:
+    at = scored(site, request.query_params.get("cutoff", ""))
+    task: Mapping[str, Any] = at.manifest.get("models", {}).get("churn", {}).get("task", {})
+    given = site.config.task
+    days = Window.parse(str(task.get("horizon", given.horizon))).days
+    active = Window.parse(str(task.get("active_within", given.active_within))).days
+    said = words(str(task.get("churn", given.churn)), days, active, site.tr)
+    return Context(
+        at,
+        forms(site, at),
+        has_money(site, at),
+        days,
+        said,
+        float(at.manifest.get("interval", site.config.serving.interval)),
+    )
+
+
+def _overview(site: Site, request: Request) -> Response:
+    context = _context(site, request)
+    told = overview.overview(site, context.at)
+    found = {"alerts": watch.alerts(site), "unfinished": unfinished(site)}
+    return _page(site, request, "overview.html.j2", context=context, **told, **found)
+
+
+def _segments(site: Site, request: Request) -> Response:
+    context = _context(site, request)
+    found = flows.segmented(site, request.query_params, context.at.cutoff)
+    return _page(site, request, "segments.html.j2", context=context, **found)
+
+
+def _customers(site: Site, request: Request) -> Response:
+    context = _context(site, request)
+    asked = customers.wanted(site, request.query_params, context.money)
+    return _page(
+        site, request, "customers.html.j2",
+        context=context, want=asked, totals=customers.totals(site, context.at, asked), each=PAGE,
+        rows=customers.rows(site, context.at, asked, context.money), choices=customers.choices(site, context.at),
+        excel_rows=downloads.EXCEL_ROWS,
+    )  # fmt: skip
+
+
+def _csv(site: Site, request: Request) -> Response:
+    context = _context(site, request)
+    asked = customers.wanted(site, request.query_params, context.money)
+    pieces = downloads.csv(site, context.at, asked, context.money)
+    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_saved(context.at, "csv"))
+
+
+def _xlsx(site: Site, request: Request) -> Response:
+    context = _context(site, request)
+    asked = customers.wanted(site, request.query_params, context.money)
+    total = customers.totals(site, context.at, asked)["customers"]
+    if request.method == "HEAD":
+        return Response(media_type=XLSX, headers=_saved(context.at, "xlsx"))
+    place = downloads.xlsx(site, context.at, asked, context.money, total)
+    return FileResponse(
+        place, media_type=XLSX, headers=_saved(context.at, "xlsx"), background=BackgroundTask(downloads.discard, place)
+    )
+
+
+def _saved(at: Scored, kind: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="customers-{at.cutoff}.{kind}"'}
+
+
+def _who(site: Site, request: Request) -> str:
+    found = request.query_params.get("id", "")
+    if not found:
+        raise NotHere(site.tr("No customer is named; open one from the list."), status=400)
+    return found
+
+
+def _customer(site: Site, request: Request) -> Response:
+    context, who = _context(site, request), _who(site, request)
+    return _page(site, request, "customer.html.j2", context=context, **person.person(site, context.at, who))
+
+
+def _reasons(site: Site, request: Request) -> Response:
+    context, who = _context(site, request), _who(site, request)
+    return _page(site, request, "reasons.html.j2", context=context, waterfalls=person.reasons(site, context.at, who))
+
+
+def _history(site: Site, request: Request) -> Response:
+    from serving.web import live_queries as asking  # with MLflow, which takes seconds to import
+
+    context, who = _context(site, request), _who(site, request)
+    return _page(site, request, "history.html.j2", context=context, **asking.history(site, context.at, who))
+
+
+def _what_if(site: Site, request: Request) -> Response:
+    from serving.web import live_queries as asking
+
+    context, who = _context(site, request), _who(site, request)
+    below = _level(site, request.query_params.get("below", ""))
+    found = asking.differently(site, context.at, who, below)
+    return _page(site, request, "what_if.html.j2", context=context, **found)
+
+
+def _level(site: Site, text: str) -> float | None:
+    """A risk in per cent as a probability; None where none is given."""
+    if not text.strip():
+        return None
+    try:
+        level = float(text) / 100
+    except ValueError:
+        level = 0.0
+    if not 0 < level < 1:
+        raise NotHere(site.tr("A risk lies between 0 and 100%, not {text}.", text=text[:40]), status=400)
+    return level
+
+
+def _planned(site: Site, request: Request) -> dict[str, Any]:
+    made = planning.made(site, request.query_params.get("plan", ""))
+    found = planning.at_budget(made, planning.budget_of(site, made, request.query_params))
+    pages = max(-(-found.customers // planning.PAGE), 1)
+    text = request.query_params.get("page", "1")
+    page = min(max(int(text), 1), pages) if text.isdecimal() and len(text) < 9 else 1
+    rows = planning.listed(site, made, found, page)
+    return {"plan": made, "found": found, "rows": rows, "page": page, "pages": pages, "form": made.form}
+
+
+def _plan(site: Site, request: Request) -> Response:
+    told = _planned(site, request)
+    picture = planning.picture(site, told["plan"], told["found"])
+    return _page(site, request, "plan.html.j2", picture=picture, plans=planning.plans(site), **told)
+
+
+def _plan_at(site: Site, request: Request) -> Response:
+    return _page(site, request, "plan_at.html.j2", **_planned(site, request))
+
+
+def _experiments(site: Site, request: Request) -> Response:
+    return _page(site, request, "experiments.html.j2", found=measured.experiments(site))
+
+
+def _monitoring(site: Site, request: Request) -> Response:
+    ran = watch.runs(site)
+    try:
+        found = watch.monitoring(site, request.query_params.get("cutoff", ""))
+    except NotHere:
+        if not ran or request.query_params.get("cutoff"):
+            raise
+        found = None
+    return _page(site, request, "monitoring.html.j2", found=found, runs=ran)
+
+
+def _models(site: Site, request: Request) -> Response:
+    context = _context(site, request) if cutoffs(site) else None
+    told = watch.models(site, context.at if context else None)
+    return _page(site, request, "models.html.j2", **told)

@@ -1,0 +1,124 @@
+"""The segments page: every segmentation with its cards, and who moved where between two cutoffs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from serving.charts.live_svg import Flow, flows
+from serving.language.formats import share
+from serving.language.messages import N_
+from serving.segmentation.transitions import NOT_YET
+from serving.web.parts.output_reader import ROWS, NotHere, Site, days
+
+TITLES = {
+    "rfm_group": N_("RFM groups"),
+    "stage": N_("Lifecycle stages"),
+    "tier": N_("Value tiers"),
+    "segment": N_("Segments by risk and tier"),
+    "micro_segment": N_("Micro-segments"),
+}
+LISTED = {"rfm_group", "stage", "micro_segment"}  # others are columns of the scores
+
+
+def segmented(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
+    """The cards and movements of a cutoff's segments.
+
+    Args:
+        site: Where from.
+        params: `by`: the segmentation; `to`: the later cutoff of the movement; `from`: a group of it.
+        cutoff: A scored one; where it was not grouped, the newest before it that was.
+
+    Raises:
+        NotHere: None is grouped.
+    """
+    there = days(site.config.output / "segments", "segments.parquet")
+    usable = [day for day in there if day <= cutoff]
+    if not usable:
+        raise NotHere(
+            site.tr("The customers of {day} are not grouped yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
+        )
+    folder = site.config.output / "segments" / f"cutoff={usable[-1]}"
+    cards = _rows(site, folder / "segments.parquet")
+    names = list(dict.fromkeys(row["segmentation"] for row in cards))
+    by = params.get("by", "") or ("segment" if "segment" in names else names[0])
+    if by not in names:
+        raise NotHere(site.tr("There is no such segmentation; there are: {names}.", names=", ".join(names)), status=400)
+    moves = [row for row in _rows(site, folder / "transitions.parquet") if row["segmentation"] == by]
+    return {
+        "day": usable[-1],
+        "by": by,
+        "names": [(name, site.tr(TITLES[name]) if name in TITLES else name) for name in names],
+        "cards": [_card(site, by, row) for row in cards if row["segmentation"] == by],
+        **_movement(site, moves, params, [row["segment"] for row in cards if row["segmentation"] == by]),
+    }
+
+
+def _rows(site: Site, file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    state = file.stat()
+    return site.kept.get(
+        ("rows", str(file), state.st_mtime_ns, state.st_size),
+        lambda: site.ask(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
+    )
+
+
+def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A group as the page shows it; `link` names what lists its customers."""
+    link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
+    return {
+        **row,
+        "name": site.say(row["segment"]),
+        "sets_apart": [site.say(text) for text in row["sets_apart"] or []],
+        "link": link,
+    }
+
+
+def _movement(site: Site, moves: list[dict[str, Any]], params: Mapping[str, str], known: list[str]) -> dict[str, Any]:
+    """The movement up to one cutoff as a picture and a table, of all groups or out of and into one."""
+    steps = sorted({(row["from_cutoff"], row["to_cutoff"]) for row in moves})
+    if not steps:
+        return {"steps": [], "step": None, "picture": None, "moves": [], "group": ""}
+    chosen = next((step for step in steps if str(step[1]) == params.get("to", "")), steps[-1])
+    group = params.get("group", "")[:200]
+    rows = [row for row in moves if (row["from_cutoff"], row["to_cutoff"]) == chosen]
+    if group:
+        rows = [row for row in rows if group in (row["from_segment"], row["to_segment"])]
+    rows.sort(key=lambda row: (-row["customers"], row["from_segment"], row["to_segment"]))
+    if not rows:
+        return {"steps": steps, "step": chosen, "picture": None, "moves": [], "group": group}
+    return {
+        "steps": steps,
+        "step": chosen,
+        "group": group,
+        "moves": rows,
+        "picture": _picture(site, rows, chosen, known),
+    }
+
+
+def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], known: list[str]) -> Any:
+    places = {name: place for place, name in enumerate([*known, NOT_YET])}
+
+    def side(column: str) -> list[tuple[str, int]]:
+        sizes: dict[str, int] = {}
+        for row in rows:
+            sizes[row[column]] = sizes.get(row[column], 0) + row["customers"]
+        ordered = sorted(sizes, key=lambda name: (places.get(name, len(places)), name))
+        return [(site.say(name), sizes[name]) for name in ordered]
+
+    moved = [
+        Flow(
+            site.say(row["from_segment"]),
+            site.say(row["to_segment"]),
+            row["customers"],
+            f"{site.say(row['from_segment'])} → {site.say(row['to_segment'])}: {row['customers']:,}"
+            f" ({share(row['share'], site.tr)})",
+        )
+        for row in rows
+    ]
+    most = "; ".join(flow.note for flow in moved[:6])
+    alt = site.tr("Who moved from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
+    return flows(alt, side("from_segment"), side("to_segment"), moved)

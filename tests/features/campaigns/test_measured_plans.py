@@ -1,0 +1,103 @@
+"""Measured plans as contacts: who counts, with which probability, and effects learned from them."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.campaigns import uplift_dataset as trials
+from features.campaigns.measured_plans import COLUMNS, MANIFEST, measured_plans, plans_as_contacts
+from features.errors import DataError, RefusedError
+from serving.measurement.measure import measure
+from tests.campaigns import Ended, make_ended, within
+from tests.scored import CUTOFF
+from training.uplift.overlap import standardised_differences
+from training.uplift.train import trial_of
+
+TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 60}}}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    made = make_ended(tmp_path_factory.mktemp("planned"), rules=TWO)
+    with pytest.raises(RefusedError, match="or measure a plan"):
+        trials.from_config(made.config)
+    assert plans_as_contacts(made.config).num_rows == 0
+    measure(made.config, str(CUTOFF))
+    return made
+
+
+def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: Ended) -> None:
+    found = plans_as_contacts(ended.config)
+    expected = [
+        {
+            "customer_id": row["customer_id"],
+            "day": CUTOFF,
+            "action": "none" if row["holdout"] else row["action"],
+            "propensity": row["propensity"],  # as the plan itself says it
+            "round": f"2024-03-01 retention {row['would_have']}",
+        }
+        for row in ended.table
+        if row["would_have"]
+    ]
+    assert found.schema == COLUMNS
+    told = found.to_pylist()
+    for one, other in zip(told, sorted(expected, key=lambda r: (r["round"], r["customer_id"])), strict=True):
+        assert one.pop("propensity") == pytest.approx(other.pop("propensity"))
+        assert one == other
+    assert {row["action"] for row in told} == {"none", "mail", "call"}
+
+
+def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> None:
+    found = trials.from_config(ended.config)
+    assert found.plans == ("2024-03-01/retention",) and found.rounds == (CUTOFF,)
+    rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
+    assert len(rows) == sum(bool(row["would_have"]) for row in ended.table)
+    value = dict.fromkeys(rows, 0.0)
+    for order in ended.orders:
+        if within(order["time"]) and order["customer"] in rows:
+            value[order["customer"]] += order["amount"]
+    assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
+    trial = trial_of(found, ended.config)
+    assert trial.actions == ("call", "mail") and trial.source == "measured"
+    mail = np.array([row["round"].endswith("mail") for row in found.rows.to_pylist()])
+    assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()
+    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (trial, trial.rows(mail)))
+    np.testing.assert_allclose(uneven, alone)  # those held out from a call are no control of a mail
+    assert trial.received[trial.arm == 0] == pytest.approx(0.3) and trial.received[trial.arm > 0] == pytest.approx(0.7)
+
+
+def test_contacts_that_tell_their_propensity_go_first(ended: Ended) -> None:
+    contacts = ended.config.contacts.model_copy(update={"propensity": "cost"})
+    assert trials.drawing_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
+
+
+def test_customers_in_two_plans_of_a_cutoff_count_in_none(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
+    rows = [one, {**one, "action": "none", "round": "y mail"}, {**one, "customer_id": "b"}]
+    monkeypatch.setattr(trials, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
+    given, left_out = trials._planned(ended.config)
+    assert given.customer_id.tolist() == ["b"] and left_out == {"in several plans of one cutoff": 2}
+
+
+def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: Ended) -> None:
+    (plan,) = measured_plans(ended.config)
+    assert plan == measured_plans(ended.config)[0] and plan.share == 0.3
+    _with(plan.folder / "measured.json", '"alarm": false', '"alarm": true', lambda: measured_plans(ended.config) == [])
+    with pytest.raises(DataError, match="was changed since it was measured"):
+        _with(plan.folder / MANIFEST, '"share": 0.3', '"share": 0.5', lambda: measured_plans(ended.config))
+
+
+def _with(path: Path, old: str, new: str, look: object) -> None:
+    """Looks while a file says something else."""
+    kept = path.read_text()
+    path.write_text(kept.replace(old, new))
+    assert path.read_text() != kept
+    try:
+        assert look()
+    finally:
+        path.write_text(kept)

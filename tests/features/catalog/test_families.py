@@ -1,0 +1,175 @@
+"""Every feature has one name, a phrase, and a reading that fills from a row, or says that there is nothing to read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from string import Formatter
+
+import pytest
+
+from features.catalog.families import catalog
+from features.config.data_contract import ActivityColumns, Contract
+from features.errors import UsageError
+from features.feature import Feature
+from features.phrases import fill, say
+from features.task import Task
+
+Make = Callable[..., Task]
+EVERYTHING = Contract(
+    ("country", "stock_code"),
+    has_quantity=True,
+    activities=(ActivityColumns("visits", "minutes", ("page", "store_id")), ActivityColumns("service_tickets")),
+    has_contacts=True,
+    has_cost=True,
+    has_control=True,
+    has_subscriptions=True,
+    has_end=True,
+    has_price=True,
+)
+
+
+@pytest.fixture(params=[True, False], ids=["with everything", "with the least"])
+def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, ...]:
+    task = make_task(90, windows=(30, 90, 180, 365))
+    if request.param:
+        return catalog(task, EVERYTHING)
+    return catalog(task, Contract(has_amount=False, has_clock=False))
+
+
+def test_a_full_log_has_at_least_120_features_and_an_ordinary_one_80(make_task: Make) -> None:
+    full = Contract(has_quantity=True, has_discount=True)
+    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)), full)) >= 120
+    assert len(catalog(make_task(28, windows=(28, 84, 168)), Contract())) >= 80
+
+
+def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
+    names = [feature.name for feature in features]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("contract", "sections"),
+    [
+        (Contract(activities=(ActivityColumns("orders"),)), r"\[events\] and \[activities.orders\]"),
+        (Contract(("contacts",), activities=(ActivityColumns("contacts"),), has_contacts=True), r".*\[contacts\]"),
+        (
+            Contract(activities=(ActivityColumns("a", "", ("b_c",)), ActivityColumns("a_b", "", ("c",)))),
+            r"\[activities.a\] and \[activities.a_b\]",
+        ),
+        (Contract(activities=(ActivityColumns("a", "", ("what", "what")),)), r"\[activities.a\] and \[activities.a\]"),
+    ],
+)
+def test_features_of_the_same_name_are_refused_with_both_sections(
+    contract: Contract, sections: str, make_task: Make
+) -> None:
+    with pytest.raises(UsageError, match=sections + r" would both give a feature '\w+' \('.+' and '.+'\); rename"):
+        catalog(make_task(), contract)
+
+
+def test_names_of_activities_and_measures_do_not_get_in_each_other_s_way(make_task: Make) -> None:
+    """`gap_last`, `recency` and the like are measures of orders, and no features."""
+    names = ("gap", "recency", "tenure", "spend", "side", "side0", "contacts_answers")
+    catalog(make_task(), Contract(activities=tuple(ActivityColumns(name, "last") for name in names)))
+
+
+def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
+    bare = catalog(make_task(), Contract(has_amount=False, has_clock=False))
+    words = "amount|spend|price|refund|discount|quantity|hour|morning"
+    assert not [feature.name for feature in bare if re.search(words, feature.name)]
+    assert {feature.unit for feature in bare}.isdisjoint({"money"})
+
+
+def test_windowed_features_end_in_their_window(features: tuple[Feature, ...]) -> None:
+    for feature in features:
+        if feature.window and "year_ago" not in feature.name:
+            assert feature.name.endswith(f"_{feature.window}")
+            assert str(feature.window.days) in feature.phrase
+
+
+@pytest.mark.parametrize("number", [1.0, 2.0, 0.25, 1234567.891])
+def test_every_reading_fills_from_a_row(number: float, features: tuple[Feature, ...]) -> None:
+    row = {feature.name: f"level {number}" if feature.unit == "level" else number for feature in features}
+    for feature in features:
+        text = feature.read(row)
+        assert text not in ("", feature.unread)
+        assert not re.search(r"[{}]|nan|None", text), text
+        assert re.search(r"\d", text), text
+
+
+def test_a_level_is_read_as_it_is(features: tuple[Feature, ...]) -> None:
+    for feature in (feature for feature in features if feature.unit == "level"):
+        assert "gold {x}" in feature.read({feature.name: "gold {x}"})
+
+
+def test_zero_is_a_reading_and_not_a_null(features: tuple[Feature, ...]) -> None:
+    row = dict.fromkeys((feature.name for feature in features), 0.0)
+    for feature in (feature for feature in features if feature.unit != "level"):
+        expected = feature.at_zero or fill(feature.reading, 0.0, row)
+        assert feature.read(row) == expected != ""
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_null_is_said_in_words(nothing: float | None, features: tuple[Feature, ...]) -> None:
+    row = dict.fromkeys((feature.name for feature in features), nothing)
+    for feature in (feature for feature in features if feature.unread):
+        assert feature.read(row) == feature.unread
+        assert feature.null_rule == f"null: {feature.unread}"
+        assert not re.search(r"[{}]", feature.unread)
+
+
+def test_a_feature_that_is_never_null_reads_without_those_that_may_be(features: tuple[Feature, ...]) -> None:
+    never = {feature.name for feature in features if feature.null_rule == "never null"}
+    assert {"recency_days", "orders_count_30d"} <= never
+    for feature in (feature for feature in features if feature.name in never):
+        assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} - {"value"} <= never
+
+
+def test_readings_name_only_features_of_the_same_log(features: tuple[Feature, ...]) -> None:
+    names = {feature.name for feature in features} | {"value"}
+    for feature in features:
+        assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} <= names
+
+
+def test_phrases_tell_features_apart(features: tuple[Feature, ...]) -> None:
+    phrases = [feature.phrase for feature in features]
+    assert sorted({phrase for phrase in phrases if phrases.count(phrase) > 1}) == []
+    assert all(phrase == phrase.strip() and phrase and "{" not in phrase for phrase in phrases)
+
+
+def test_units_and_families_are_known_words(features: tuple[Feature, ...]) -> None:
+    assert {feature.unit for feature in features} <= {"orders", "days", "money", "share", "ratio", "count", "level"}
+    assert all(feature.family == feature.family.strip() != "" for feature in features)
+    assert len({feature.family for feature in features}) < len(features) / 2  # families hold several features
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "text"),
+    [
+        (1, "days", "1 day"),
+        (0, "days", "0 days"),
+        (1.4, "days", "1 day"),
+        (1.6, "days", "2 days"),
+        (1, "#order", "1 order"),
+        (1200, "#order", "1,200 orders"),
+        (0, "#refund", "0 refunds"),
+        (-1234.5, "money", "-1,234.50"),
+        (0.005, "share", "0%"),
+        (1, "share", "100%"),
+        (3, "count", "3"),
+        (2.25, "number", "2.2"),
+        (-1, "more|fewer|#order", "1 order fewer"),
+        (3, "more|fewer|#order", "3 orders more"),
+        (-2.5, "more|less|money", "2.50 less"),
+        (0, "above|below|number", "0.0 above"),
+    ],
+)
+def test_numbers_in_words(number: float, unit: str, text: str) -> None:
+    assert say(number, unit) == text
+
+
+def test_a_reading_may_name_other_features() -> None:
+    template = "last order {value:days} ago, usually every {gap_mean_days:days}"
+    assert fill(template, 74.0, {"gap_mean_days": 12.2}) == "last order 74 days ago, usually every 12 days"
+    assert fill(template, 74.0, {"gap_mean_days": None}) == ""

@@ -1,0 +1,143 @@
+"""A config is understood whole or refused with one message that says what to write instead."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.config.load import Config, load, parse
+from features.errors import DataError, RefusedError, RegularsError, UsageError
+from features.task import Window
+
+EVENTS = {"source": "log.csv", "customer": "customer", "time": "time"}
+
+
+def parsed(**sections: Any) -> Config:
+    return parse({"config_version": 1, "name": "shop", "events": EVENTS, **sections})
+
+
+def refused(**sections: Any) -> str:
+    with pytest.raises(UsageError) as problem:
+        parsed(**sections)
+    return str(problem.value)
+
+
+def test_defaults_make_a_whole_task() -> None:
+    task = parsed().task.task()
+    assert (task.horizon, task.every, task.cohort.active_within) == (Window(90), Window(30), Window(365))
+    assert [w.days for w in task.windows] == [30, 90, 180, 365]
+
+
+def test_fairness_needs_a_customer_table() -> None:
+    assert "no [customers]" in refused(training={"fairness": ["gender"]})
+
+
+def test_durations_are_read() -> None:
+    config = parsed(task={"horizon": "4w", "windows": ["7d", "2w"]})
+    assert config.task.horizon == Window(28)
+    assert config.task.windows == (Window(7), Window(14))
+
+
+@pytest.mark.parametrize(
+    ("sections", "wrong", "right"),
+    [
+        ({"events": {**EVENTS, "custmer": "x"}}, "custmer", "customer"),
+        ({"events": {**EVENTS, "time_fromat": "x"}}, "time_fromat", "time_format"),
+        ({"task": {"horizen": "90d"}}, "horizen", "horizon"),
+        ({"training": {"trails": 3}}, "trails", "trials"),
+        ({"training": {"promote": {"champoin": "any"}}}, "champoin", "champion"),
+        ({"evnts": {}}, "evnts", "events"),
+        ({"servin": {}}, "servin", "serving"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest(sections: dict[str, Any], wrong: str, right: str) -> None:
+    message = refused(**sections)
+    assert f"unknown key {wrong!r}" in message
+    assert f"did you mean {right!r}?" in message
+
+
+def test_a_key_like_no_other_lists_what_is_known() -> None:
+    message = refused(task={"xyzzy": 1})
+    assert "unknown key 'xyzzy' in [task]" in message
+    assert "active_within, churn, every, horizon, value_horizons, windows" in message
+
+
+@pytest.mark.parametrize("key", ["source", "customer", "time"])
+def test_what_is_required_is_said(key: str) -> None:
+    without = {name: value for name, value in EVENTS.items() if name != key}
+    assert f"[events] {key} is missing; it is required" in refused(events=without)
+    assert f"{key} must not be empty" in refused(events={**EVENTS, key: ""})
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    lines = refused(name="a b", task={"horizon": "soon"}, training={"trials": -1}).splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("regulars.toml: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("sections", "place"),
+    [
+        ({"task": {"horizon": "ninety days"}}, "[task] horizon"),
+        ({"task": {"horizon": 90}}, "[task] horizon"),
+        ({"task": {"windows": ["90d", "30d"]}}, "windows must be distinct and ascending"),
+        ({"task": {"churn": "cancelled"}}, "[task] churn"),
+        ({"training": {"trials": "many"}}, "[training] trials"),
+        ({"serving": {"interval": 1.5}}, "[serving] interval"),
+        ({"events": {**EVENTS, "kinds": "country"}}, "[events] kinds"),
+        ({"events": {**EVENTS, "kinds": ["a", "a"]}}, "kinds names a column twice: a"),
+        ({"events": {**EVENTS, "max_unreadable": 2}}, "[events] max_unreadable"),
+        ({"events": {**EVENTS, "duplicates": "delete"}}, "[events] duplicates"),
+        ({"name": "my shop"}, "name"),
+        ({"config_version": 2}, "config_version"),
+        ({"engine": {"kind": "polars"}}, "[engine] kind"),
+    ],
+)
+def test_a_wrong_value_names_its_place(sections: dict[str, Any], place: str) -> None:
+    assert place in refused(**sections)
+
+
+def test_the_folder_is_not_a_key() -> None:
+    assert "unknown key 'folder'" in refused(folder="elsewhere")
+
+
+def test_a_file_is_loaded_and_paths_start_from_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "regulars.toml"
+    path.write_text('config_version = 1\nname = "shop"\n[events]\nsource = "a.csv"\ncustomer = "c"\ntime = "t"\n')
+    config = load(path)
+    assert config.folder == tmp_path.resolve()
+    assert config.output == tmp_path.resolve() / "output"
+    assert config.path("a.csv") == tmp_path.resolve() / "a.csv"
+
+
+def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="regulars init YOUR_DATA_FILE"):
+        load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"name = shop", "not valid TOML"), (b'name = "caf\xe9"', "cannot be read")]
+)
+def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "regulars.toml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=says):
+        load(path)
+
+
+def test_a_folder_is_not_a_config(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_a_config_survives_its_own_text() -> None:
+    config = parsed(task={"horizon": "28d", "windows": ["28d", "84d"]})
+    assert parse(json.loads(config.model_dump_json())) == config
+
+
+def test_errors_carry_the_exit_codes_of_the_contract() -> None:
+    assert [kind.exit_code for kind in (RefusedError, UsageError, DataError)] == [1, 2, 3]
+    assert all(issubclass(kind, RegularsError) for kind in (RefusedError, UsageError, DataError))

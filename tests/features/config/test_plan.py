@@ -1,0 +1,56 @@
+"""[plan] is understood whole or refused with what to write instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from features.config.load import Config, parse
+from features.errors import UsageError
+from features.task import Window
+
+ACTIONS = {"mail": {"cost": 0.5, "save_rate": 0.1}}
+CONTACTS = {"source": "c.csv", "customer": "c", "time": "t", "action": "a", "control": "mail"}
+
+
+def _parsed(contacts: dict[str, Any] | None = None, **plan: Any) -> Config:
+    events = {"source": "log.csv", "customer": "customer", "time": "time"}
+    sections = {"contacts": contacts} if contacts else {}
+    return parse(
+        {"config_version": 1, "name": "shop", "events": events, "plan": {"actions": ACTIONS, **plan}, **sections}
+    )
+
+
+def test_a_plan_needs_little() -> None:
+    found = _parsed(contacted_within="2w", contacts={**CONTACTS, "control": "none"}).plan
+    assert found is not None
+    assert (found.campaign, found.holdout, found.contacted_within) == ("retention", 0.1, Window(14))
+    assert (found.actions["mail"].cost, found.actions["mail"].capacity) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"bugdet": 3}, r"unknown key 'bugdet' in \[plan\]; did you mean 'budget'"),
+        ({"actions": {"mail": {"cost": 1, "save_rte": 0.1}}}, "did you mean 'save_rate'"),
+        ({"actions": {"mail": {}}}, "cost is missing"),
+        ({"actions": {"mail": {"cost": -1}}}, r"\[plan.actions.mail\] cost"),
+        ({"actions": {"mail": {"cost": 1, "save_rate": 2}}}, "save_rate"),
+        ({"actions": {}}, "actions"),
+        ({"holdout": 1.0}, "holdout"),
+        ({"margin": 0}, "margin"),
+        ({"campaign": "../up"}, "campaign"),
+        ({"minimums": {"keep": 1.5}}, "'keep' has 1.5; expected a share"),
+        ({"contacts_at_most": 3}, "contacts_at_most and contacts_window go together"),
+        ({"contacted_within": "30d"}, r"counts earlier contacts .* but no \[contacts\]"),
+        ({"contacts": CONTACTS}, "names 'mail', which .contacts. calls the control"),
+        ({"exclude": [{"why": "x"}]}, "names one of column"),
+        ({"exclude": [{"why": "x", "column": "city"}]}, "column and values go together"),
+        ({"exclude": [{"why": "x", "customers": ["a"], "ids": "f.csv"}]}, "names one of column"),
+        ({"exclude": [{"why": "x", "customers": ["a"], "actions": ["sms"]}]}, "there is no action 'sms'.*has mail"),
+    ],
+)
+def test_what_is_not_understood_is_told(plan: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        _parsed(**plan)

@@ -1,0 +1,214 @@
+"""Spark's engine keeps the same promises as DuckDB's; where it cannot start, or read, it says what to do."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date, datetime
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from features.config.load import EngineConfig
+from features.engines.base import Engine
+from features.engines.open import open_engine
+from features.errors import DataError, UsageError
+from regulars import cli
+from tests.shop import make_shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]  # so that Spark starts once
+moment = datetime.fromisoformat
+
+
+def doubled(rows: pa.Table, by: int) -> pa.Table:
+    """What `map_rows` calls in these tests, in Spark's workers."""
+    return pa.table({"twice": pc.multiply(rows["n"], by), "day": rows["day"]})
+
+
+def test_a_stage_is_stored_once_and_replaced(each_engine: Engine) -> None:
+    source = each_engine.load("numbers", pa.table({"n": [1, 2, 3]}))
+    stored = each_engine.store("stage", source.mutate(n=source.n * 10))
+    again = each_engine.store("stage", stored.filter(stored.n > 10))
+    assert sorted(each_engine.arrow(again)["n"].to_pylist()) == [20, 30]
+    assert each_engine.count(again) == 2
+
+
+def test_names_of_stages_and_columns_are_quoted(each_engine: Engine) -> None:
+    table = each_engine.load("odd", pa.table({"a b": [1], 'q"u': [2], "t`k": [3], "é.商": [4]}))
+    stored = each_engine.store('kind_é "x" `y`.z', table)
+    assert each_engine.arrow(stored).to_pylist() == [{"a b": 1, 'q"u': 2, "t`k": 3, "é.商": 4}]
+    assert each_engine.content(stored)
+
+
+def test_names_that_differ_in_case_alone_are_two(spark: Engine) -> None:
+    stored = spark.store("cases", spark.load("both", pa.table({"A": [1], "a": [2]})))
+    assert spark.arrow(stored.select("a", "A")).to_pylist() == [{"a": 2, "A": 1}]
+
+
+def test_a_stage_that_fails_is_bad_data_in_one_line(each_engine: Engine) -> None:
+    table = each_engine.load("texts", pa.table({"t": ["x"]}))
+    with pytest.raises(DataError, match="while building numbers: ") as problem:
+        each_engine.store("numbers", table.select(n=table.t.cast("int64")))
+    assert "\n" not in str(problem.value)
+    with pytest.raises(DataError, match="while reading the data: "):
+        each_engine.arrow(table.select(n=table.t.cast("int64")))
+
+
+def test_content_follows_rows_and_not_their_order(each_engine: Engine) -> None:
+    def content(rows: pa.Table) -> str:
+        return each_engine.content(each_engine.store("stored", each_engine.load("rows", rows)))
+
+    numbers = [pa.table({"n": n}) for n in ([1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 3], [1, 2, 3, 4, 4])]
+    assert content(numbers[0]) == content(numbers[0].take([2, 0, 1]))
+    assert len({content(rows) for rows in numbers}) == 5
+    swapped = [
+        pa.table({"a": pa.array([a], pa.int64()), "b": pa.array([b], pa.int64())}) for a, b in ((1, None), (None, 1))
+    ]
+    assert content(swapped[0]) != content(swapped[1])
+
+
+def test_moments_keep_their_microsecond_and_their_zone(each_engine: Engine, tmp_path: Path) -> None:
+    naive = pa.array([moment("1969-12-31T23:59:59.999999"), None], pa.timestamp("us"))
+    rows = pa.table({"naive": naive, "zoned": naive.cast(pa.timestamp("us", "Europe/London"))})
+    pq.write_table(rows, tmp_path / "log.parquet")
+    read = each_engine.read("log.parquet", tmp_path)
+    assert (read.schema()["naive"].timezone, bool(read.schema()["zoned"].timezone)) == (None, True)
+    found = each_engine.arrow(each_engine.store("kept", read))
+    assert found["naive"].to_pylist() == naive.to_pylist()
+    assert found["zoned"].cast(pa.timestamp("us", "UTC")).equals(rows["zoned"].cast(pa.timestamp("us", "UTC")))
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock", "utc"),
+    [
+        ("Europe/London", "2024-07-01T00:30", "2024-06-30T23:30"),
+        ("Europe/London", "2024-10-27T01:30", "2024-10-27T01:30"),  # shown twice: the second
+        ("Europe/London", "2024-03-31T01:30", "2024-03-31T01:30"),  # never shown
+        ("Australia/Lord_Howe", "2024-04-07T01:45", "2024-04-06T15:15"),
+        ("America/Sao_Paulo", "2018-02-17T23:30", "2018-02-18T02:30"),
+        ("Asia/Kolkata", "1969-01-01T00:00", "1968-12-31T18:30"),
+    ],
+)
+def test_clocks_turn_into_utc(zone: str, clock: str, utc: str, each_engine: Engine) -> None:
+    table = each_engine.load("clocks", pa.table({"t": pa.array([moment(clock)], pa.timestamp("us"))}))
+    assert each_engine.arrow(table.select(t=each_engine.localise(table.t, zone)))["t"].to_pylist() == [moment(utc)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "read"),
+    [
+        ("%d/%m/%Y", " 31/12/2024 ", "2024-12-31"),
+        ("%d/%m/%Y", "12/31/2024", None),
+        ("%d/%m/%Y %H:%M", "1/2/2024 3:04", "2024-02-01T03:04"),
+        ("%Y%m%d%H%M", "202402290505", "2024-02-29T05:05"),
+        ("%d-%b-%y %I:%M %p", "3-JAN-69 12:05 am", "1969-01-03T00:05"),
+        ("%d-%b-%y", "3-Jan-68", "2068-01-03"),
+        ("%d de %B %Y", "3 de January 2024", "2024-01-03"),
+        ("%Y-%m-%d %H:%M:%S.%f", "2024-01-01 10:00:00.5", "2024-01-01T10:00:00.5"),
+    ],
+)
+def test_layouts_of_times_are_read_alike(layout: str, text: str, read: str | None, each_engine: Engine) -> None:
+    table = each_engine.load("texts", pa.table({"t": [text]}))
+    found = each_engine.arrow(table.select(t=each_engine.parse_time(table.t, layout)))["t"].to_pylist()
+    assert found == [read and moment(read)]
+
+
+def test_rows_go_through_python(each_engine: Engine) -> None:
+    table = each_engine.load("numbers", pa.table({"n": [1, 2, 3], "day": [date(2024, 2, 29)] * 3}))
+    schema = pa.schema([("day", pa.date32()), ("twice", pa.int64())])
+    made = each_engine.arrow(each_engine.map_rows(table, partial(doubled, by=2), schema, "made"))
+    assert made.column_names == ["day", "twice"]
+    assert sorted(made["twice"].to_pylist()) == [2, 4, 6]
+    assert set(made["day"].to_pylist()) == {date(2024, 2, 29)}
+
+
+def test_a_query_is_in_the_engine_s_own_sql(each_engine: Engine, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1, 2], "Total": [3, 4]}), tmp_path / "log.parquet")
+    read = each_engine.read("log.parquet", tmp_path)
+    found = each_engine.query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
+    assert each_engine.arrow(found).to_pylist() == [{"m": 8}]
+    with pytest.raises(UsageError, match="query is not understood") as problem:
+        each_engine.query(read, "SELECT nothing FROM source", "queried")
+    assert "\n" not in str(problem.value)
+
+
+def test_folders_globs_and_odd_names_are_read_with_their_columns_united(each_engine: Engine, tmp_path: Path) -> None:
+    for name, columns in (("a [1] {é}.parquet", {"n": [1]}), ("deep/b c.parquet", {"n": [2], "m": ["x"]})):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table(columns), tmp_path / name)
+    for source in (".", "**/*.parquet"):
+        rows = each_engine.arrow(each_engine.read(source, tmp_path)).sort_by("n")
+        assert rows.to_pylist() == [{"n": 1, "m": None}, {"n": 2, "m": "x"}]
+
+
+def test_days_in_the_names_of_folders_are_a_column(each_engine: Engine, tmp_path: Path) -> None:
+    for n, day in enumerate(("2024-02-28", "2024-02-29")):
+        (tmp_path / "log" / f"day={day}").mkdir(parents=True)
+        pq.write_table(pa.table({"n": [n]}), tmp_path / "log" / f"day={day}" / "part.parquet")
+    read = each_engine.read("log", tmp_path)
+    rows = each_engine.arrow(read.select("n", day=read.day.cast("string"))).sort_by("n")
+    assert rows.to_pylist() == [{"n": 0, "day": "2024-02-28"}, {"n": 1, "day": "2024-02-29"}]
+
+
+def test_what_spark_does_not_read_is_refused_with_a_way_out(spark: Engine, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("n\n1\n")
+    (tmp_path / "log.parquet").write_bytes(b"PAR1 no more")
+    nanos = pa.table({"t": pa.array([0], pa.timestamp("ns"))})
+    pq.write_table(nanos, tmp_path / "nanos.parquet", version="2.6")
+    for source, kind, says in (
+        ("log.csv", DataError, "reads Parquet only, found log.csv; convert it once"),
+        ("postgresql://me:secret@host/db", UsageError, "postgresql:// is not read; expected Parquet"),
+        ("log.parquet", DataError, "log.parquet: cannot be read as parquet"),
+        ("nanos.parquet", DataError, "write its times as microseconds"),
+        ("nowhere.parquet", DataError, "no such file"),
+    ):
+        with pytest.raises(kind, match=says) as problem:
+            spark.read(source, tmp_path)
+        assert "secret" not in str(problem.value) and "\n" not in str(problem.value)
+
+
+def test_rows_are_written_in_parts_and_nothing_else(spark: Engine, tmp_path: Path) -> None:
+    table = spark.load("numbers", pa.table({"n": [1, 2], "t": pa.array([0, 1], pa.timestamp("us"))}))
+    (tmp_path / "out").mkdir()
+    spark.write(table, tmp_path / "out")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".parquet"}
+    assert pq.read_table(tmp_path / "out").schema.field("t").type == pa.timestamp("us")
+
+
+def test_a_session_that_runs_already_is_shared_and_left_running(spark: Engine, tmp_path: Path) -> None:
+    table = spark.load("mine", pa.table({"n": [1]}))
+    with open_engine(EngineConfig(kind="spark", scratch="."), tmp_path) as other:
+        assert other.arrow(other.store("mine", other.load("it", pa.table({"n": [2]}))))["n"].to_pylist() == [2]
+        assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
+    assert list(tmp_path.iterdir()) == []
+    assert spark.arrow(table)["n"].to_pylist() == [1]
+
+
+def test_settings_reach_spark(tmp_path: Path) -> None:
+    pytest.importorskip("pyspark", reason="PySpark is not installed")
+    from features.engines.spark_session import settings as settings_of
+
+    settings = settings_of(EngineConfig(kind="spark", threads=3, memory="2GB"), tmp_path)
+    assert settings["spark.master"] == "local[3]"
+    assert (settings["spark.driver.memory"], settings["spark.sql.shuffle.partitions"]) == ("2048m", "3")
+    assert settings["spark.local.dir"] == str(tmp_path)
+    cluster = settings_of(EngineConfig(kind="spark", master="spark://head:7077"), tmp_path)
+    assert "spark.driver.host" not in cluster and cluster["spark.master"] == "spark://head:7077"
+    with pytest.raises(UsageError, match="memory = 'plenty' is not understood; expected a size such as '8GB'"):
+        settings_of(EngineConfig(kind="spark", memory="plenty"), tmp_path)
+
+
+def test_without_pyspark_one_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_shop(tmp_path, customers=5)
+    config = tmp_path / "regulars.toml"
+    config.write_text(config.read_text() + '[engine]\nkind = "spark"\n')
+    monkeypatch.delitem(sys.modules, "features.engines.spark", raising=False)
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    done = CliRunner().invoke(cli, ["-c", str(config), "check"])
+    assert done.exit_code == 2
+    assert "needs PySpark, which is not installed: pip install 'regulars[spark]'" in done.output
+    assert "Traceback" not in done.output and len(done.output.strip().splitlines()) == 1

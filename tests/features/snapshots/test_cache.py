@@ -1,0 +1,326 @@
+"""A build that reuses parts gives the bits of a build from nothing, and makes anew exactly what changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.features.test_snapshots import line
+
+from features.config.data_contract import Attribute
+from features.config.load import Config
+from features.engines.open import open_engine
+from features.intake.read_log import load
+from features.intake.tables import Side
+from features.snapshots import build as snapshots
+from features.snapshots import cache as reuse
+from features.snapshots import leakage as leaks
+from features.snapshots.build import build_file, from_config
+from features.task import Cohort, Task, Window
+
+CUTOFFS = [date(2024, month, 1) for month in (2, 3, 4, 5)]
+Rows = list[dict[str, Any]]
+Build = Callable[..., snapshots.Snapshots]
+
+
+def rows(first: str, last: str, seed: int = 1) -> Rows:
+    """Lines of a few customers on days from `first` to `last`; every fifth became known a month late."""
+    import random
+
+    rng = random.Random(seed)  # noqa: S311
+    days = (date.fromisoformat(last) - date.fromisoformat(first)).days
+    made = []
+    for number in range(120):
+        time = datetime.fromisoformat(first).replace(tzinfo=UTC) + timedelta(
+            rng.randint(0, days), hours=rng.randint(0, 23)
+        )
+        late = time + timedelta(30) if number % 5 == 0 else None
+        one = line(rng.choice, [f"c{number % 17}"], True)
+        made.append(one | {"time": time, "known_at": late, "order": f"{first}-{number // 2}"})
+    return made
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
+    """The cutoffs of every build from nothing, as it happens."""
+    found: list[list[date]] = []
+    honest = snapshots.make
+
+    def spy(tables: Any, task: Any, cutoffs: Any, *others: Any) -> Any:
+        found.append(list(cutoffs))
+        return honest(tables, task, cutoffs, *others)
+
+    monkeypatch.setattr(snapshots, "make", spy)
+    return found
+
+
+@pytest.fixture
+def config(make_config: Callable[..., Config]) -> Config:
+    roles = {role: role for role in ("amount", "order", "quantity", "known_at")}
+    task = {"horizon": "28d", "active_within": "120d", "windows": ["30d", "80d"]}
+    return make_config({"task": task}, kinds=["kind_what"], **roles)
+
+
+@pytest.fixture
+def grow(config: Config) -> Callable[[Rows], None]:
+    def write(log: Rows) -> None:
+        columns = ("customer", "time", "amount", "order", "quantity", "known_at", "kind_what")
+        pq.write_table(
+            pa.Table.from_pylist([{c: row[c] for c in columns} for row in log]), config.folder / "log.parquet"
+        )
+
+    return write
+
+
+def without_cache(config: Config) -> Config:
+    return config.model_copy(update={"features": config.features.model_copy(update={"cache": "off"})})
+
+
+def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
+    """Builds with the cache and from nothing, and compares all; returns how many cutoffs were reused."""
+    mine, fresh = from_config(config, cutoffs, **options), from_config(without_cache(config), cutoffs, **options)
+    assert mine.rows.schema == fresh.rows.schema
+    assert mine.rows.equals(fresh.rows) and mine.rows.num_rows > 0
+    assert leaks.differences(fresh.rows, mine.rows) == {}  # to the last bit
+    assert replace(mine, rows=fresh.rows, features=fresh.features, reused=0) == fresh
+    assert fresh.reused == 0
+    return mine.reused
+
+
+def test_a_log_that_grows_is_built_only_where_it_changed(
+    config: Config, grow: Callable[[Rows], None], made: list[list[date]]
+) -> None:
+    log = rows("2024-01-01", "2024-03-28")
+    grow(log)
+    assert agree(config, CUTOFFS[:3]) == 0
+    assert made == [CUTOFFS[:3]] * 2
+
+    made.clear()  # grown from the last cutoff on: all are reused, and the labels that matured are new
+    log += rows("2024-04-01", "2024-04-30", seed=2)
+    grow(log[::-1])
+    assert agree(config, CUTOFFS) == 3
+    assert made == [CUTOFFS[3:], CUTOFFS]
+
+    made.clear()  # a row of January that became known in mid-March
+    late = log[0] | {
+        "time": datetime(2024, 1, 9, 9, tzinfo=UTC),
+        "known_at": datetime(2024, 3, 15, tzinfo=UTC),
+        "order": "late",
+    }
+    log += [late, *rows("2024-05-01", "2024-06-30", seed=3)]
+    grow(log)
+    assert agree(config, CUTOFFS) == 2
+    assert made == [CUTOFFS[2:], CUTOFFS]
+
+    made.clear()  # an old row is corrected: everything after it is made anew
+    february = [datetime(2024, 2, day, tzinfo=UTC) for day in (3, 28)]
+    old = next(i for i, row in enumerate(log) if february[0] < row["time"] < february[1] and not row["known_at"])
+    log[old] = log[old] | {"amount": 77.25}
+    grow(log)
+    assert agree(config, CUTOFFS) == 1
+    assert made == [CUTOFFS[1:], CUTOFFS]
+
+    made.clear()
+    assert agree(config, CUTOFFS) == 4
+    assert agree(config, CUTOFFS[1:2], with_labels=False) == 1
+    assert made == [CUTOFFS, CUTOFFS[1:2]]  # none but the builds from nothing
+    assert len(parts(config)) == 4  # what was superseded is gone
+
+
+def parts(config: Config) -> list[Path]:
+    return sorted((config.output / "snapshots").iterdir())
+
+
+@pytest.fixture
+def built(config: Config, grow: Callable[[Rows], None]) -> Config:
+    """A config whose four cutoffs were built."""
+    grow(rows("2024-01-01", "2024-06-30"))
+    from_config(config, CUTOFFS)
+    return config
+
+
+def test_parts_are_private(built: Config) -> None:
+    assert stat.S_IMODE((built.output / "snapshots").stat().st_mode) == 0o700
+    assert [stat.S_IMODE(part.stat().st_mode) for part in parts(built)] == [0o600] * 4
+
+
+@pytest.mark.parametrize("harm", ["truncated", "one bit", "emptied", "another's name", "gone"])
+def test_a_harmed_part_is_made_again(built: Config, harm: str) -> None:
+    part, other = parts(built)[1:3]
+    content = part.read_bytes()
+    if harm == "another's name":
+        part.write_bytes(other.read_bytes())
+    elif harm == "gone":
+        part.unlink()
+    else:
+        middle = len(content) // 2
+        spoilt = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        part.write_bytes({"truncated": content[:-100], "one bit": spoilt, "emptied": b""}[harm])
+    assert agree(built, CUTOFFS) == 3
+    assert agree(built, CUTOFFS) == 4
+    assert parts(built)[1].read_bytes() == content
+
+
+def test_a_part_that_goes_while_it_is_read_is_made_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = reuse.Shelf.find
+
+    def vanishing(self: reuse.Shelf, cutoff: date, key: str) -> Path | None:
+        part = honest(self, cutoff, key)
+        if part and cutoff == CUTOFFS[0]:
+            part.unlink()
+        return part
+
+    monkeypatch.setattr(reuse.Shelf, "find", vanishing)
+    assert agree(built, CUTOFFS) == 3
+
+
+def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one build writes its parts another does the same, from nothing to the end."""
+    for part in parts(built):
+        part.unlink()
+    honest, others = reuse.Shelf.keep, []
+
+    def meanwhile(self: reuse.Shelf, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
+        if not others:
+            others.append(True)
+            others.append(from_config(built, CUTOFFS).reused)
+        return honest(self, cutoff, key, write)
+
+    monkeypatch.setattr(reuse.Shelf, "keep", meanwhile)
+    from_config(built, CUTOFFS)
+    assert others == [True, 0]
+    assert agree(built, CUTOFFS) == 4
+
+
+def test_what_cannot_be_kept_is_said_and_harms_nothing(built: Config, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
+    with pytest.warns(
+        UserWarning, match="were not kept for the next build: .*; give \\[features\\] cache another"
+    ) as warned:
+        rows = from_config(blocked, CUTOFFS).rows
+    assert sum("not kept" in str(warning.message) for warning in warned) == 1
+    assert rows.equals(from_config(without_cache(built), CUTOFFS).rows)
+
+
+def test_the_cache_can_be_elsewhere_or_off(config: Config, grow: Callable[[Rows], None], tmp_path: Path) -> None:
+    grow(rows("2024-01-01", "2024-06-30"))
+    from_config(without_cache(config), CUTOFFS)
+    assert not config.output.exists()
+    elsewhere = config.model_copy(update={"features": config.features.model_copy(update={"cache": "kept"})})
+    from_config(elsewhere, CUTOFFS)
+    assert not config.output.exists() and len(list((tmp_path / "kept").iterdir())) == 4
+
+
+def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_config(shop, [date(2023, 9, 1)])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the cache was used")
+
+    monkeypatch.setattr(reuse.Shelf, "find", refuse)
+    monkeypatch.setattr(reuse.Shelf, "keep", refuse)
+    assert len(leaks.prove(shop, 1)) == 2
+
+
+def test_the_least_recently_used_parts_go(built: Config) -> None:
+    shelf, stranger = reuse.shelf(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
+    stranger.write_text("not a part")
+    for age, part in enumerate(parts(built)[1:]):
+        os.utime(part, (1e9 - age, 1e9 - age))
+    assert shelf is not None
+    shelf.tidy(most=2)
+    assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-02-01", "2024-03-01"]
+    from_config(built, CUTOFFS[1:2])  # used again: now the newest
+    shelf.tidy(most=1)
+    assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-03-01"]
+
+
+def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """One change of what a key is made of."""
+    task = Task(Window(29), Cohort(Window(120)), Window(30), (Window(30), Window(90)))
+    return {
+        "task": lambda told: told | {"task": task},
+        "clock": lambda told: (
+            told | {"tables": replace(told["tables"], contract=replace(told["tables"].contract, has_clock=False))}
+        ),
+        "features": lambda told: told | {"features": told["features"][1:]},
+        "own features": lambda told: told | {"own": "other"},
+        "new table": lambda told: (
+            told | {"tables": replace(told["tables"], sides={"contacts": Side(told["tables"].events.limit(1), 1, ())})}
+        ),
+        "type": lambda told: (
+            told
+            | {
+                "tables": replace(
+                    told["tables"],
+                    events=told["tables"].events.mutate(quantity=told["tables"].events.quantity.cast("float64")),
+                )
+            }
+        ),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["task", "clock", "features", "own features", "new table", "type"])
+def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
+    with open_engine(built.engine, built.folder) as engine:
+        tables, task = load(built, engine), built.task.task()
+        told = {
+            "tables": tables,
+            "task": task,
+            "features": snapshots.catalog(task, tables.contract),
+            "cutoffs": CUTOFFS,
+            "engine": engine,
+            "own": "",
+        }
+        before, after = reuse.keys(**told), reuse.keys(**changed(name)(told))
+    assert len(set(before.values())) == 4
+    assert not set(before.values()) & set(after.values())
+
+
+def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reuse, "code", lambda: "other")
+    assert agree(built, CUTOFFS) == 0
+
+
+def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
+    with open_engine(built.engine, built.folder) as engine:
+        tables, task = load(built, engine), built.task.task()
+        found = [tuple(reuse.keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
+    assert len(set(found)) == 3
+
+
+@pytest.mark.parametrize(("constant", "same"), [(False, True), (True, False)])
+def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: bool, same: bool) -> None:
+    """Unless its rows say something of every cutoff, as attributes do that never change."""
+
+    told = {"customer_id": ["c1"], "day": [date(2024, 4, 9)], "seen": [date(2024, 4, 9)]}
+    with open_engine(built.engine, built.folder) as engine:
+        tables, task = load(built, engine), built.task.task()
+        contract = replace(tables.contract, attributes=(Attribute("x", "level", constant),))
+        one, two = (
+            reuse.keys(
+                replace(tables, contract=contract, sides={"customers": Side(rows, 1, ())}), task, (), CUTOFFS, engine
+            )
+            for rows in (engine.load(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))
+        )
+    assert [one[c] == two[c] for c in CUTOFFS] == [same, same, same, False]
+
+
+def test_the_file_is_the_same_bytes_however_it_came_about(built: Config, tmp_path: Path) -> None:
+    (*size, reused), (*_, none) = (
+        build_file(config, CUTOFFS, tmp_path / name) for config, name in ((built, "a"), (without_cache(built), "b"))
+    )
+    assert (reused, none) == (4, 0) and size == [
+        pq.read_metadata(tmp_path / "a").num_rows,
+        pq.read_metadata(tmp_path / "a").num_columns,
+    ]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

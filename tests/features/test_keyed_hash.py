@@ -1,0 +1,31 @@
+"""The keyed hash is HMAC-SHA256 as RFC 2104 defines it, computed here from its definition."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.keyed_hash import BYTES, hashed, keyed
+
+
+def by_definition(text: str, key: bytes) -> str:
+    """H((K xor opad) + H((K xor ipad) + text)), for a key of at most a block; a longer one is hashed first."""
+    block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + text.encode()).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner).hexdigest()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(), st.binary(min_size=32, max_size=80))
+def test_it_is_hmac_cut_to_128_bits(text: str, key: bytes) -> None:
+    assert hashed(text, key) == by_definition(text, key)[: 2 * BYTES]
+    assert BYTES >= 16
+
+
+def test_null_stays_null_and_a_column_is_its_texts() -> None:
+    key = b"k" * 32
+    assert keyed(pa.array(["a", None, "商"]), key).to_pylist() == [hashed("a", key), None, hashed("商", key)]
+    assert keyed(pa.array([], pa.string()), key).type == pa.string()

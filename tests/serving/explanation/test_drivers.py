@@ -1,0 +1,84 @@
+"""Drivers from pieces: exact sums, the same however customers were cut, and a direction from a fixed sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.feature import Feature
+from serving.explanation import drivers as room
+from serving.explanation.contributions import Contributions
+from serving.explanation.drivers import Tally, drivers, sampled, strongest, tally, together
+
+N = 500
+CATALOG = [
+    *(Feature(f"x{i}", lambda m: m, f"family {i}", f"phrase {i}", "{value:days}", "days") for i in range(3)),
+    Feature("plan", lambda m: m, "plan", "the plan", "{value}", "level"),
+]
+LEVELS = {"plan": ["basic", "gold", "rare"]}
+
+
+@pytest.fixture(scope="module")
+def rows() -> pa.Table:
+    rng = np.random.default_rng(1)
+    plans = rng.choice(["basic", "gold", "unknown"], N).astype(object)
+    plans[:5], plans[5:9] = "rare", None
+    numbers = {f"x{i}": rng.normal(size=N) for i in range(3)}
+    return pa.table({"customer_id": [f"c{i:04d}" for i in range(N)], **numbers, "plan": pa.array(plans, pa.string())})
+
+
+def part(rows: pa.Table, unit: str = "money") -> Contributions:
+    """The first feature raises, the second lowers, the third does nothing, and gold is worth more than basic."""
+    plan = np.array([{"gold": 1.5, "basic": -0.5, "rare": 99.0}.get(p, 0.1) for p in rows["plan"].to_pylist()])
+    raised, lowered = rows["x0"].to_numpy() ** 3, -3.0 * rows["x1"].to_numpy()
+    values = np.column_stack([raised, lowered, np.zeros(len(raised)), plan])
+    return Contributions(unit, 1.0, values, 1.0 + values.sum(axis=1))
+
+
+def in_pieces(rows: pa.Table, length: int, unit: str = "money") -> Tally:
+    whole, places = part(rows, unit), sampled(rows["customer_id"])
+    tallies = []
+    for start in range(0, rows.num_rows, length):
+        some = rows.slice(start, length)
+        piece = Contributions(unit, 1.0, whole.values[start : start + length], whole.total[start : start + length])
+        inside = places[(places >= start) & (places < start + length)] - start
+        tallies.append(tally(piece, some, CATALOG, LEVELS, inside))
+    return together(tallies)
+
+
+def test_they_are_what_plain_means_say(rows: pa.Table) -> None:
+    found = {d["feature"]: d for d in drivers(part(rows), rows, CATALOG)}
+    values = part(rows).values
+    assert list(found) == sorted(found, key=lambda name: -found[name]["strength"]) and "x2" not in found
+    assert found["x0"]["strength"] == pytest.approx(np.abs(values[:, 0]).mean(), rel=1e-6)
+    assert (found["x0"]["direction"], found["x1"]["direction"]) == (pytest.approx(1.0), pytest.approx(-1.0))
+    assert (found["plan"]["highest"], found["plan"]["lowest"], found["plan"]["direction"]) == ("gold", "basic", 0.0)
+
+
+@pytest.mark.parametrize("unit", ["money", "probability"])
+@pytest.mark.parametrize("length", [1, 7, 499])
+def test_they_do_not_depend_on_the_pieces(rows: pa.Table, length: int, unit: str) -> None:
+    once, cut = in_pieces(rows, N, unit), in_pieces(rows, length, unit)
+    assert all(np.array_equal(once[name], cut[name]) for name in once)
+    sample = rows.take(pa.array(sampled(rows["customer_id"])))
+    assert strongest(once, unit, sample, CATALOG, LEVELS) == strongest(cut, unit, sample, CATALOG, LEVELS)
+
+
+def test_sums_of_great_and_negative_amounts_are_exact(rows: pa.Table) -> None:
+    great = np.array([[2.0**40, -1.0], [2.0**40, 2.0**-20], [1.0, -(2.0**40)]])
+    found = tally(Contributions("money", 0.0, great, great.sum(axis=1)), rows, CATALOG[:2], {}, np.arange(3))
+    assert room._whole(found["strength"]) == [2**61 + 2**20, 2**60 + 2**20 + 1]
+    assert room._whole(room._halves(np.array([-(2**50) - 3]))) == [-(2**50) - 3]
+
+
+def test_a_sample_stands_for_many_customers_and_is_the_same_in_any_order(
+    rows: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customers = rows["customer_id"]
+    chosen = set(customers.take(pa.array(sampled(customers, 100))).to_pylist())
+    backwards = pa.chunked_array([customers.to_pylist()[::-1]])
+    assert len(chosen) == 100 and chosen == set(backwards.take(pa.array(sampled(backwards, 100))).to_pylist())
+    monkeypatch.setattr(room.sampled, "__defaults__", (100,))
+    found = {d["feature"]: d["direction"] for d in drivers(part(rows), rows, CATALOG)}
+    assert (found["x0"], found["x1"]) == (pytest.approx(1.0), pytest.approx(-1.0))

@@ -1,0 +1,94 @@
+"""What would have to be otherwise: the smallest changes that are enough, or that none is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.config.load import Config
+from features.snapshots import counterfactual as imagined
+from features.snapshots.build import Snapshots, from_config
+from serving.explanation.what_if import WhatIf, describe, holding, what_if
+from serving.explanation.what_if_changes import Usual, changes
+from training.train import Trained
+
+
+@pytest.fixture(scope="module")
+def cohort(shop: Config, trained: Trained) -> Snapshots:
+    """The cohort of the newest cutoff."""
+    return from_config(shop, [trained.newest], with_labels=False)
+
+
+@pytest.fixture(scope="module")
+def row(cohort: Snapshots, trained: Trained) -> pa.Table:
+    """The customer of the cohort with the highest risk."""
+    risks = trained.learned.churn.predict(cohort.rows)["churn_probability"]
+    return cohort.rows.slice(int(np.argmax(risks)), 1)
+
+
+def asked(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
+    """The question."""
+    return what_if(shop, trained.learned.churn, cohort.features, row, trained.newest, below)
+
+
+def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says_of_them(
+    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+) -> None:
+    found, customer = asked(shop, trained, cohort, row, 0.8), row["customer_id"][0].as_py()
+    assert found.risk > 0.8 and found.enough and found.held == ()
+    with imagined.stage(shop, trained.newest) as at:
+        every = changes(imagined.rows_of(at, customer), at.tables.contract, at.task, at.cutoff, Usual())
+        made = imagined.features_of(at, customer, [change.rows for change in every])
+    risks = {c.words: r for c, r in zip(every, trained.learned.churn.predict(made)["churn_probability"], strict=True)}
+    assert found.tried == len(risks)
+    answered = {answer.change.kind: answer for answer in found.enough}
+    assert len(answered) == len(found.enough)
+    for answer in found.enough:
+        assert answer.risk == risks[answer.change.words] < 0.8
+    for change in every:
+        smaller = change.kind not in answered or change.step < answered[change.kind].change.step
+        assert risks[change.words] >= 0.8 or not smaller
+    assert [a.change.step for a in found.enough] == sorted(a.change.step for a in found.enough)
+    actionable = {feature.name for feature in cohort.features if feature.actionable}
+    moved = [moved for answer in found.enough for moved in answer.moved]
+    assert moved and {m.feature for m in moved} <= actionable
+    assert all(m.before != m.after and m.effect < 0 for m in moved)
+    assert "recency_days" in {m.feature for m in moved}
+    again = asked(shop, trained, cohort, row, 0.8)
+    assert describe(again) == describe(found)
+
+
+def test_where_nothing_is_enough_it_says_so_and_what_comes_nearest(
+    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+) -> None:
+    found = asked(shop, trained, cohort, row, 0.0001)
+    assert found.enough == () and found.nearest is not None
+    assert 0.0001 < found.nearest.risk < found.risk
+    text = "\n".join(describe(found))
+    assert f"nothing on the list of {found.tried} changes would be enough" in text
+    assert f"{found.nearest.risk:.1%}  nearest: {found.nearest.change.words}" in text
+    assert "It is no promise" in text
+
+
+def test_who_is_below_already_is_told_so(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table) -> None:
+    found = asked(shop, trained, cohort, row, 0.99999)
+    assert (found.tried, found.enough, found.nearest) == (0, (), None)
+    assert describe(found, 250) == [
+        "what if: for the risk to fall below 100.0% (the mean of the 250 customers of this cutoff)",
+        f"  it is: {found.risk:.1%}; ask for less with --below",
+    ]
+
+
+def test_what_cannot_be_made_anew_for_one_customer_stays_and_is_named() -> None:
+    row = pa.table(
+        {"customer_id": ["c"], "a": [1.0], "rank": [0.4], "plan": ["x"], "none": pa.array([None], pa.float64())}
+    )
+    found = pa.table(
+        {"a": [1.0, 2.0], "rank": [0.5, 0.9], "plan": ["x", "y"], "none": pa.array([None, 1.0], pa.float64())}
+    )
+    made, held = holding(found, row)
+    assert held == ("rank",)
+    assert made["rank"].to_pylist() == [0.4, 0.4]
+    assert made.drop_columns("rank").equals(found.drop_columns("rank"))
+    assert "left as they are, as they compare customers: rank" in "\n".join(describe(WhatIf(0.5, 0.4, 3, held=held)))

@@ -1,0 +1,236 @@
+"""The monitor night by night: what it finds, tells once, and does with logs that are wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from features.config.load import Config
+from features.config.monitor import MonitorConfig
+from features.errors import DataError, UsageError
+from regulars import cli
+from serving.monitoring import delivery as outbox
+from serving.monitoring import inputs as gathered
+from serving.monitoring.monitor import Monitored, monitor
+from serving.monitoring.text import describe
+from tests.nights import CUTOFF, make_nights, rows, score
+from tests.receivers import web
+
+PAST = [CUTOFF - timedelta(days) for days in (62, 31)]
+KEYS = {"cutoff", "language", "data", "drift", "performance", "calibration", "segments", "alerts"}
+
+
+@dataclass
+class _Bundle:
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Champion:
+    bundle: _Bundle
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _learned() -> Iterator[None]:
+    """A champion that learned from a few cutoffs; MLflow is not asked."""
+    cutoffs = [str(CUTOFF - timedelta(days)) for days in (90, 60, 30)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gathered, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
+        patched.setattr(outbox, "PAUSES", (0.0,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitored]:
+    """A business in which nothing changes, scored three times and monitored at the last."""
+    config = make_nights(tmp_path_factory.mktemp("steady"))
+    for cutoff in (*PAST, CUTOFF):
+        score(config, cutoff)
+    return config, monitor(config)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, steady: tuple[Config, Monitored]) -> Callable[..., Config]:
+    """The steady business anew, with another log or other sections; built features that still hold are there."""
+
+    def make(log: Any = None, **sections: Any) -> Config:
+        config = make_nights(tmp_path, sections, log)
+        for cutoff in (*PAST, CUTOFF):
+            score(config, cutoff)
+        shutil.copytree(steady[0].output / "snapshots", config.output / "snapshots", dirs_exist_ok=True)
+        return config
+
+    return make
+
+
+def keys(found: Monitored) -> set[str]:
+    return {alert.title for alert in found.alerts}
+
+
+def unusual(found: Monitored) -> set[str]:
+    return {check["name"] for check in found.facts["data"] if not check["ok"]}
+
+
+def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, Monitored]) -> None:
+    _, found = steady
+    assert found.alerts == () and found.new == () and found.undelivered == ()
+    facts = json.loads((found.folder / "monitor.json").read_text())
+    assert KEYS <= set(facts) and facts == found.facts
+    assert {row["what"] for row in facts["drift"]} == {"feature", "score"} and len(facts["drift"]) > 50
+    assert all(row["reference"].startswith("cutoffs ") for row in facts["drift"])
+    mature = [row for row in facts["performance"] if row["realised"] is not None]
+    assert {row["cutoff"] for row in mature} == {str(c) for c in PAST}
+    assert {row["metric"] for row in mature} == {"auc", "brier", "churn"}
+    assert [row["cutoff"] for row in facts["calibration"]] == [str(c) for c in PAST]
+    assert {row["segment"] for row in facts["segments"]} == {"all", "save first", "keep", "let go", "low", "active"}
+    assert facts["segments"][0]["churn_before"] is not None
+    assert "secret-" not in (found.folder / "monitor.json").read_text()
+
+
+def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathered, "champion", lambda *_: None)
+    config = make_nights(tmp_path)
+    score(config, CUTOFF)
+    found = monitor(config)
+    assert found.alerts == () and found.facts["drift"] == [] and found.facts["calibration"] == []
+    notes = " ".join(found.facts["notes"])
+    assert "Features cannot be compared yet" in notes and "Scores cannot be compared yet" in notes
+    assert "note: " in describe(found)
+
+
+def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config]) -> None:
+    with web() as server:
+        sections = {"webhook": f"http://127.0.0.1:{server.port}"}
+        calm = fresh(monitor=sections)
+        wary = calm.model_copy(update={"monitor": MonitorConfig(**sections, churn={"all": 0.01})})
+        first = monitor(wary)
+        text = (first.folder / "monitor.json").read_bytes()
+        second = monitor(wary)
+        assert len(first.new) == len(first.alerts) == 1 and second.new == () and second.alerts == first.alerts
+        assert (second.folder / "monitor.json").read_bytes() == text
+        assert monitor(calm).alerts == ()
+        assert len(monitor(wary).new) == 1
+    told = [json.loads(line) for line in (calm.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
+    assert [alert["id"] for alert in told] == [first.alerts[0].id]
+    assert [got["alerts"][0]["id"] for got in server.got] == [first.alerts[0].id] * 2
+
+
+def test_a_drift_of_what_drives_the_model(fresh: Callable[..., Config]) -> None:
+    log = rows()
+    found = monitor(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
+    assert "amount_sum_30d" in {row["name"] for row in found.facts["drift"] if row["moved"]}
+    (alert,) = (alert for alert in found.alerts if alert.action == "retrain")
+    assert alert.severity == "critical" and "net spend in the last 30 days: higher by" in alert.text
+
+
+def test_yesterday_missing(fresh: Callable[..., Config]) -> None:
+    config = fresh([row for row in rows() if row["time"].date() < CUTOFF - timedelta(2)])
+    found = monitor(config)
+    assert "The newest days are missing from the log" in keys(found)
+    assert found.alerts[0].severity == "critical" and found.alerts[0].action == "data"
+
+
+def test_a_week_delivered_twice(fresh: Callable[..., Config]) -> None:
+    log = rows()
+    found = monitor(fresh(log + [row for row in log if row["time"].date() >= CUTOFF - timedelta(4)]))
+    assert "Rows arrived twice" in keys(found)
+
+
+def test_a_log_that_arrived_empty(fresh: Callable[..., Config]) -> None:
+    config = fresh([])
+    found = monitor(config)
+    assert keys(found) == {"The log arrived empty"} and found.facts["data"] == [] and found.facts["segments"]
+    assert "could not be looked at" in describe(found)
+    (config.folder / "log.parquet").unlink()
+    assert keys(monitor(config)) == {"The log cannot be used"}
+
+
+def test_the_same_log_for_the_next_cutoff(fresh: Callable[..., Config]) -> None:
+    config = fresh()
+    monitor(config)
+    later = CUTOFF + timedelta(9)
+    score(config, later)
+    found = monitor(config)
+    assert found.cutoff == later and unusual(found) >= {"new_rows", "silent_days"}
+    assert "The same log was delivered again" in keys(found)
+    assert "lies beyond the log" in " ".join(found.facts["notes"])
+
+
+def test_an_earlier_cutoff_raises_and_closes_nothing(fresh: Callable[..., Config]) -> None:
+    config = fresh(monitor={"churn": {"all": 0.01}})
+    first = monitor(config)
+    state = (config.output / "monitor" / "state.json").read_bytes()
+    earlier = monitor(config, PAST[1])
+    assert len(first.new) == 1 and len(earlier.alerts) == 1 and earlier.new == ()
+    assert {row["cutoff"] for row in earlier.facts["calibration"]} == {str(PAST[0])}  # labels since are not used
+    assert (config.output / "monitor" / "state.json").read_bytes() == state
+
+
+def test_more_leave_than_was_said(fresh: Callable[..., Config]) -> None:
+    log = [row for row in rows() if not (row["customer"] < "secret-060" and row["time"].date() >= PAST[1])]
+    found = monitor(fresh(log))
+    (alert,) = (alert for alert in found.alerts if alert.action == "recalibrate")
+    assert alert.title == "More customers leave than was said"
+    last = found.facts["calibration"][-1]
+    assert last["came"] > 0.4 > last["said"] and last["low"] < last["came"] < last["high"]
+
+
+def test_scores_that_moved(fresh: Callable[..., Config]) -> None:
+    config = fresh()
+    score(config, CUTOFF, churn=np.linspace(0.3, 0.9, 120))
+    assert "The scores have moved: risk of leaving" in keys(monitor(config))
+
+
+def test_the_command_prints_lines_of_json_and_exits_1(fresh: Callable[..., Config]) -> None:
+    config = fresh()
+    text = """config_version = 1
+name = "nights"
+[events]
+source = "log.parquet"
+customer = "customer"
+time = "time"
+amount = "amount"
+order = "order"
+kinds = ["channel"]
+[task]
+horizon = "30d"
+every = "30d"
+windows = ["30d"]
+"""
+    path = config.folder / "regulars.toml"
+    path.write_text(text)
+    path.write_text(text + "[monitor.churn]\nall = 0.01\n[monitor]\nwebhook = 'http://127.0.0.1:9/x'\n")
+    first = CliRunner().invoke(cli, ["-c", str(path), "monitor"])
+    path.write_text(text)
+    calm = CliRunner().invoke(cli, ["-c", str(path), "monitor"])
+    assert calm.exit_code == 0 and calm.stdout == "" and "alerts         none" in calm.stderr
+    (line,) = first.stdout.splitlines()
+    assert json.loads(line)["action"] == "contact" and first.exit_code == 1
+    assert "NOT DELIVERED: webhook: 127.0.0.1:9 is not reached" in first.stderr and "secret-" not in first.output
+    assert "1 alert(s) open, 1 of them new" in first.stderr
+    assert "[monitor] webhook is no longer there" in calm.stderr
+
+
+def test_what_was_not_scored_cannot_be_monitored(tmp_path: Path) -> None:
+    config = make_nights(tmp_path)
+    with pytest.raises(UsageError, match="regulars score"):
+        monitor(config)
+
+
+def test_a_record_that_is_not_ours_is_told(tmp_path: Path) -> None:
+    config = make_nights(tmp_path)
+    score(config, CUTOFF)
+    place = config.output / "monitor" / f"cutoff={PAST[1]}"
+    place.mkdir(parents=True)
+    (place / "monitor.json").write_text("{")
+    with pytest.raises(DataError, match="remove its folder"):
+        monitor(config)

@@ -1,0 +1,446 @@
+"""The nightly chain: night after night on a grown log, twice the same, killed and gone on with, and what stops what."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from features.audit.delivery import Arrived
+from features.config.load import Config, load, parse
+from features.errors import DataError, RefusedError, UsageError
+from regulars import cli
+from serving.nightly import chain as nightly
+from serving.nightly import steps as night_steps
+from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome
+from serving.scoring.resumable_run import alone, checksum
+from tests.campaigns import EARLIER, make_ended, write
+from tests.scored import CUTOFF
+from tests.shop import DAYS, START
+from training.registry.models import champion
+from training.train import Trained
+
+SECTIONS = """
+[segments]
+history = 1
+clusters = [0, 0]
+[plan]
+margin = 0.5
+budget = 40
+[plan.actions.mail]
+cost = 0.5
+save_rate = 0.1
+[run]
+plan_every = "2d"
+"""
+CUSTOMERS = 120
+TOY = """
+config_version = 1
+name = "test"
+[events]
+source = "log.parquet"
+customer = "customer"
+time = "time"
+[task]
+horizon = "2d"
+every = "2d"
+windows = ["2d"]
+"""
+FIRST = DAYS - 4  # the first night: days of the log that came by then
+KILLED = """
+import os, signal
+from features.config.load import load
+from serving.nightly import chain as nightly, report
+report.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+nightly.run(load("regulars.toml"))
+"""
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A shop with champions whose log comes night by night."""
+
+    config: Config
+    whole: pa.Table
+
+    def deliver(self, days: int) -> date:
+        """Leaves so many days of the log and one that may not be whole; returns the cutoff that the log tells."""
+        until = START + timedelta(days=days + 1)
+        pq.write_table(self.whole.filter(pc.less(self.whole["time"], until)), self.config.folder / "log.parquet")
+        return (START + timedelta(days=days)).date()
+
+    def left(self) -> dict[str, str]:
+        """The checksums of all that is left, but for built features, whose names hold theirs."""
+        files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
+        return {path.relative_to(self.config.output).as_posix(): checksum(path) for path in files}
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trained) -> Nights:
+    folder = tmp_path_factory.mktemp("nights")
+    shutil.copy(shop.folder / "mlflow.db", folder)
+    text = (shop.folder / "regulars.toml").read_text(encoding="utf-8")
+    (folder / "regulars.toml").write_text(text + SECTIONS, encoding="utf-8")
+    whole = pq.read_table(shop.folder / "log.parquet")
+    few = pc.less(whole["customer"], f"customer-{CUSTOMERS:04d}")  # nights are about their order, not about customers
+    return Nights(load(folder / "regulars.toml"), whole.filter(few))
+
+
+def states(summary: nightly.Summary) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in summary.told["steps"]}
+
+
+@pytest.fixture(scope="module")
+def three(nights: Nights) -> list[Any]:
+    """Three nights: the first twice, the second killed before its report and gone on with; what each left."""
+    found: list[Any] = []
+    for days in (FIRST, FIRST):
+        cutoff = nights.deliver(days)
+        found.append((nightly.run(nights.config), nights.left(), cutoff))
+    cutoff = nights.deliver(FIRST + 1)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=nights.config.folder,
+        env={**os.environ, "PYTHONPATH": str(Path(nightly.__file__).parents[2])},
+        check=False,
+        capture_output=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not json.loads((nights.config.output / "runs" / f"{cutoff}.json").read_text())["finished"]
+    found.append((nightly.run(nights.config), nights.left(), cutoff))
+    cutoff = nights.deliver(FIRST + 2)
+    found.append((nightly.run(nights.config), nights.left(), cutoff))
+    return found
+
+
+def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
+    summary, left, cutoff = three[0]
+    assert summary.code == 0, summary.told
+    expected = dict.fromkeys(("check", "score", "segments", "monitor", "plan", "report"), DONE)
+    assert states(summary) == {**dict.fromkeys(("train", "uplift", "retrain", "measure"), SKIPPED), **expected}
+    assert {f"scores/cutoff={cutoff}/_manifest.json", f"reports/cutoff={cutoff}.html", f"runs/{cutoff}.json"} <= set(
+        left
+    )
+    assert f"plans/cutoff={cutoff}/retention-{cutoff}/plan.csv" in left
+    assert summary.told["log"]["complete_until"] == str(cutoff)
+
+
+def test_the_same_night_again_does_nothing_and_leaves_every_byte(three: list[Any]) -> None:
+    (_, before, _), (again, after, _) = three[:2]
+    assert set(states(again).values()) == {UNCHANGED, SKIPPED}
+    assert not again.new and "nothing is new" in nightly.describe(again)
+    assert after == before
+
+
+def test_a_killed_night_is_gone_on_with(three: list[Any]) -> None:
+    summary, left, cutoff = three[2]
+    found = states(summary)
+    assert [found[name] for name in ("check", "score", "segments", "report")] == [UNCHANGED, UNCHANGED, UNCHANGED, DONE]
+    assert summary.told["finished"] and f"reports/cutoff={cutoff}.html" in left
+    assert not [name for name in left if ".scoring" in name or name.endswith(".lock")]
+
+
+def test_plans_are_due_every_so_often_each_with_a_holdout_of_its_own(three: list[Any], nights: Nights) -> None:
+    (first, _, one), (_, _, _), (second, _, two), (third, _, three_) = three
+    assert [states(night)["plan"] for night in (first, second, third)] == [DONE, SKIPPED, DONE]
+    held = []
+    for cutoff in (one, three_):
+        folder = nights.config.output / "plans" / f"cutoff={cutoff}" / f"retention-{cutoff}"
+        table = pq.read_table(folder / "plan.parquet")
+        held.append(set(table.filter(table["holdout"])["customer_id"].to_pylist()))
+    assert held[0] and held[1] and held[0] != held[1]
+    assert f"not due before {one + timedelta(days=2)}" in json.dumps(second.told["steps"])
+
+
+def test_contributions_are_those_of_the_newest_night_only(three: list[Any]) -> None:
+    _, left, cutoff = three[-1]
+    assert {name.split("/")[2] for name in left if name.startswith("contributions/")} == {f"cutoff={cutoff}"}
+
+
+def test_no_summary_names_a_customer(three: list[Any], nights: Nights) -> None:
+    for path in (nights.config.output / "runs").glob("*.json"):
+        assert "customer-" not in path.read_text(encoding="utf-8")
+
+
+def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: Nights) -> None:
+    _, before, cutoff = three[-1]
+    nights.deliver(FIRST - 30)
+    summary = nightly.run(nights.config)
+    nights.deliver(FIRST + 2)
+    found, after = states(summary), nights.left()
+    assert summary.code == 3 and summary.told["cutoff"] == str(cutoff)
+    assert found["check"] == FAILED and found["score"] == found["report"] == SKIPPED
+    assert "cut off" in summary.told["steps"][0]["note"]
+    assert found["monitor"] == DONE and any("did not arrive" in one["title"] for one in summary.told["alerts"])
+    for place in ("scores", "segments", "plans", "reports", "contributions"):
+        assert {n: d for n, d in after.items() if n.startswith(place)} == {
+            n: d for n, d in before.items() if n.startswith(place)
+        }
+    mended = nightly.run(nights.config)
+    assert mended.code == 0 and states(mended)["segments"] == UNCHANGED
+
+
+DAY = date(2024, 3, 10)
+STANDING = {"id": "a", "severity": "warning", "title": "4 features have moved", "todo": "train", "action": "retrain"}
+
+
+def night(config: Config, **given: Any) -> Night:
+    """A night of which only what the step asks about is there."""
+    log = Arrived(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
+    return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "others": [], **given})
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Trainings that were asked for; the next one's verdict of the gates is `trainings.verdict`."""
+
+    class Asked(list[Any]):
+        verdict = True
+        knew = date(2024, 1, 1)  # up to when the champion's training knew the log; None: there is no champion
+
+    asked = Asked()
+
+    def train(config: Config, which: str = "all", *, resume: bool = False) -> SimpleNamespace:
+        asked.append((which, resume))
+        reasons = () if asked.verdict else ("churn, Brier score: behind",)
+        decision = SimpleNamespace(promoted=asked.verdict, reasons=reasons, note="")
+        return SimpleNamespace(versions=[SimpleNamespace(label="shop-churn/2")], decision=decision)
+
+    def standing(config: Config, kind: str) -> Any:
+        if asked.knew is None:
+            return None
+        cutoff = asked.knew - timedelta(days=30)
+        bundle = SimpleNamespace(facts={"cutoffs": ["2023-06-01", str(cutoff)]}, task={"horizon": "30d"})
+        return SimpleNamespace(bundle=bundle)
+
+    monkeypatch.setattr(night_steps.training, "train", train)
+    monkeypatch.setattr(night_steps.registry, "champion", standing)
+    return asked
+
+
+def test_an_alert_has_models_trained_once_and_the_night_scored_anew(make_config: Any, trainings: Any) -> None:
+    this = night(make_config(), alerts=[STANDING])
+    first = night_steps.retrain(this)
+    assert (first.state, first.code, first.again) == (DONE, 0, night_steps.SCORED)
+    assert trainings == [("all", True)] and "4 features have moved" in first.note
+    second = night_steps.retrain(this)
+    assert (second.state, second.code, second.again, len(trainings)) == (UNCHANGED, 0, (), 1)
+
+
+def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, trainings: Any) -> None:
+    trainings.verdict = False
+    this = night(make_config(), alerts=[STANDING])
+    refused = night_steps.retrain(this)
+    assert (refused.state, refused.code, refused.again) == (DONE, 1, ())
+    assert "not champion: churn, Brier score: behind" in refused.note
+    assert night_steps.retrain(this).code == 1
+
+
+@pytest.mark.parametrize(
+    ("rules", "given", "why"),
+    [
+        ({"retrain_on": []}, {}, "no alert asks"),
+        ({}, {"alerts": [{**STANDING, "action": "data"}]}, "no alert asks"),
+        ({"retrain_pause": "10w"}, {}, "retrain_pause"),
+        ({}, {"cutoff": DAY - timedelta(days=1)}, "later days"),
+        ({}, {"others": [{"cutoff": "2024-03-07", "trained": {"cutoff": "2024-03-07"}}]}, "up to 2024-03-07"),
+    ],
+)
+def test_no_training_is_asked_for_without_reason(
+    make_config: Any, trainings: Any, rules: dict[str, Any], given: dict[str, Any], why: str
+) -> None:
+    outcome = night_steps.retrain(night(make_config({"run": rules}), **{"alerts": [STANDING], **given}))
+    assert outcome.state == SKIPPED and why in outcome.note and not trainings
+
+
+def test_training_is_due_so_long_after_the_last_whatever_came_of_it(make_config: Any, trainings: Any) -> None:
+    config = make_config({"run": {"retrain_every": "69d"}})  # the champion knew the log up to 69 days before
+    assert night_steps.train(night(make_config())).state == SKIPPED
+    assert night_steps.train(night(config, cutoff=DAY - timedelta(days=1))).state == SKIPPED
+    tried = {"cutoff": "2024-03-01", "trained": {"cutoff": "2024-03-01", "promoted": False}}
+    assert "not due before 2024-05-09" in night_steps.train(night(config, others=[tried])).note
+    assert not trainings
+    assert night_steps.train(night(config)).state == DONE
+
+
+def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: Any) -> None:
+    trainings.knew = None
+    off = night_steps.train(night(make_config({"run": {"train_first": False}})))
+    assert off.state == SKIPPED and "`regulars train`" in off.note and not trainings
+    assert night_steps.train(night(make_config())).state == DONE
+
+
+@pytest.fixture
+def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., nightly.Summary]:
+    """Runs a chain of toy steps over a log of ten rows: a step is what it returns, or raises."""
+    config = make_config({"task": {"horizon": "2d", "every": "2d", "windows": ["2d"]}})
+
+    def deliver(days: int = 10, times: int = 1) -> None:
+        rows = [{"customer": f"c{n % 3}", "time": date(2024, 3, 1) + timedelta(days=n)} for n in range(days)]
+        pq.write_table(pa.Table.from_pylist(rows * times), config.folder / "log.parquet")
+
+    def run(outcomes: dict[str, Any] | None = None, **given: Any) -> nightly.Summary:
+        def acting(name: str) -> Callable[[Night], Outcome]:
+            def act(this: Night) -> Outcome:
+                found = (outcomes or {}).get(name, Outcome(UNCHANGED))
+                if isinstance(found, Exception):
+                    raise found
+                return found(this) if callable(found) else found
+
+            return act
+
+        toys = tuple(replace(step, act=acting(step.name)) for step in nightly.STEPS)
+        monkeypatch.setattr(nightly, "STEPS", toys)
+        return nightly.run(config, **given)
+
+    run.config, run.deliver = config, deliver  # type: ignore[attr-defined]
+    deliver()
+    return run
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(toy: Any) -> None:
+    summary = toy({"score": UsageError("MLflow does not answer"), "measure": DataError("customer 'c1' is strange")})
+    found = states(summary)
+    assert {name for name, state in found.items() if state == FAILED} == {"score", "measure"}
+    assert {name for name, state in found.items() if state == SKIPPED} == {"segments", "plan", "report"}
+    assert {name for name, state in found.items() if state == UNCHANGED} == {"train", "uplift", "monitor", "retrain"}
+    assert summary.code == 3
+    assert "c1" not in summary.file.read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_a_message_and_a_fault_of_ours_is_none(toy: Any) -> None:
+    full = toy({"report": OSError(28, "No space left on device")})
+    assert full.code == 2 and "make room" in full.told["steps"][-1]["note"]
+    with pytest.raises(ZeroDivisionError):
+        toy({"report": lambda this: Outcome(str(1 / 0))})
+
+
+def test_steps_of_a_new_champion_are_done_again_and_told_once(toy: Any) -> None:
+    done: list[str] = []
+
+    def scored(this: Night) -> Outcome:
+        done.append("score")
+        return Outcome(DONE)
+
+    summary = toy({"score": scored, "retrain": Outcome(DONE, again=("score", "monitor"))})
+    assert done == ["score", "score"]
+    assert [one["name"] for one in summary.told["steps"]].count("score") == 1
+
+
+def test_the_log_says_which_night_it_is_and_a_given_day_must_be_reached(toy: Any) -> None:
+    assert toy().told["cutoff"] == "2024-03-11"
+    assert toy(cutoff=date(2024, 3, 9)).code == 0
+    late = toy(cutoff=date(2024, 3, 13))
+    assert late.code == 3 and "2 days before it are missing" in late.told["steps"][0]["note"]
+    assert toy(cutoff=date(2024, 3, 13), accept=True).code == 0
+
+
+def test_a_log_that_came_twice_or_empty_stops_the_chain_but_for_the_monitor(toy: Any) -> None:
+    toy.deliver(30)
+    assert toy().code == 0
+    toy.deliver(30, times=2)
+    twice = toy()
+    assert twice.code == 3 and "came twice" in twice.told["steps"][0]["note"]
+    assert states(twice)["monitor"] == UNCHANGED and states(twice)["score"] == SKIPPED
+    toy.deliver(0)
+    empty = toy()
+    assert empty.code == 3 and empty.told["cutoff"] == twice.told["cutoff"] == "2024-03-31"
+    assert empty.told["log"]["rows"] == 30  # of the last one that could be trusted
+    toy.deliver(30)
+    assert toy().code == 0
+
+
+def test_a_shorter_log_is_taken_once_it_is_said_to_be_right(toy: Any) -> None:
+    toy.deliver(30)
+    assert toy().code == 0
+    toy.deliver(12)
+    assert toy().code == 3
+    taken = toy(accept=True)
+    assert taken.code == 0 and taken.told["cutoff"] == "2024-03-13"
+    assert toy().code == 0
+
+
+def test_an_empty_log_on_the_first_night_is_the_error_of_the_check(toy: Any) -> None:
+    toy.deliver(0)
+    with pytest.raises(DataError):
+        toy()
+
+
+def test_two_runs_at_once_are_refused(toy: Any) -> None:
+    with alone(toy.config.output / "runs" / ".lock", "another"), pytest.raises(RefusedError, match="another run"):
+        toy()
+
+
+def test_a_summary_that_cannot_be_read_is_made_anew(toy: Any) -> None:
+    file = toy().file
+    file.write_text("{", encoding="utf-8")
+    again = toy()
+    assert "cannot be read" in again.told["steps"][0]["note"]
+    assert json.loads(file.read_text(encoding="utf-8"))["finished"]
+
+
+def test_the_command_ends_with_the_worst_of_the_steps_and_is_quiet_where_all_is_well(toy: Any) -> None:
+    path = toy.config.folder / "regulars.toml"
+    path.write_text(TOY, encoding="utf-8")
+    toy({})
+    well = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
+    assert (well.exit_code, well.output) == (0, "")
+    assert "10 unchanged: nothing is new" in CliRunner().invoke(cli, ["-c", str(path), "run"]).output
+    toy({"uplift": UsageError("no such thing"), "monitor": Outcome(UNCHANGED, "2 alerts", code=1)})
+    bad = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
+    assert bad.exit_code == 2
+    for words in ("no such thing", "exit 2", "runs/2024-03-11.json", "run --cutoff 2024-03-11"):
+        assert words in bad.output
+
+
+@pytest.mark.slow
+def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list[Any], nights: Nights) -> None:
+    values = nights.config.model_dump(mode="json", exclude={"folder"})
+    values["training"] |= {"trials": 0, "promote": {"champion": "better"}}
+    config = parse(values, nights.config.folder / "regulars.toml")
+    cutoff = nights.deliver(DAYS) + timedelta(days=7)
+    before = {kind: champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
+    log = Arrived(1, 0, START.date(), cutoff, cutoff, "f")
+    this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
+    outcome = night_steps.retrain(this)
+    assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
+    assert "asked for 'better'" in outcome.note
+    assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
+    assert {kind: champion(config, kind).version.label for kind in before} == before  # type: ignore[union-attr]
+
+
+def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
+    ended = make_ended(tmp_path, customers=150)
+    whole = CUTOFF + timedelta(days=30)
+    this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
+    early = replace(this, log=Arrived(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
+    assert night_steps.measure(early).state == SKIPPED
+    first = night_steps.measure(this)
+    assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
+    assert night_steps.measure(this).state == SKIPPED
+
+
+def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp_path: Path) -> None:
+    ended = make_ended(tmp_path, customers=150)
+    write(tmp_path, "contacts", [EARLIER])
+    whole = CUTOFF + timedelta(days=30)
+    this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
+    assert night_steps.measure(this).state == FAILED
+    assert "not carried out" in this.tried[f"{CUTOFF}/retention"]
+    late = whole + timedelta(days=7)
+    assert night_steps.measure(replace(this, log=Arrived(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED

@@ -1,0 +1,73 @@
+"""The table of effects that a plan reads: every customer and action once, equal to what the model says."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import regulars
+from features.config.load import Config
+from features.errors import UsageError
+from features.snapshots.build import from_config
+from serving.planning import uplift_scores as effects
+from training.uplift.train import Trained
+
+pytestmark = pytest.mark.xdist_group("uplift")
+CUTOFF = date(2023, 6, 20)
+
+
+@pytest.fixture(scope="module")
+def written(business: Config, learned_effects: Trained) -> effects.Effects:
+    return effects.write(business, CUTOFF)
+
+
+def test_every_customer_and_action_once(business: Config, learned_effects: Trained, written: effects.Effects) -> None:
+    table = written.table()
+    cohort = from_config(business, [CUTOFF], with_labels=False)
+    ids = cohort.rows["customer_id"].to_pylist()
+    assert written.file == business.output / "uplift" / f"cutoff={CUTOFF}" / "effects.parquet"
+    assert table.schema.names == [
+        "customer_id", "action", "effect_return", "effect_value", "effect_value_error", "source",
+    ]  # fmt: skip
+    pairs = list(zip(table["customer_id"].to_pylist(), table["action"].to_pylist(), strict=True))
+    assert pairs == [(who, action) for who in sorted(ids) for action in ("email", "voucher")]
+    assert set(table["source"].to_pylist()) == {"measured"}
+    said = learned_effects.estimated.bundle.effects(cohort.rows)
+    emails = table.filter(np.array(table["action"]) == "email")
+    order = np.argsort(ids)
+    np.testing.assert_array_equal(emails["effect_return"].to_numpy(), said["return"]["email"][0][order])
+    np.testing.assert_array_equal(emails["effect_value"].to_numpy(), said["value"]["email"][0][order])
+    np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), said["value"]["email"][1][order])
+
+
+def test_chunks_change_nothing(business: Config, learned_effects: Trained, written: effects.Effects) -> None:
+    cohort = from_config(business, [CUTOFF], with_labels=False)
+    found = effects.effects_table(learned_effects.estimated.bundle, cohort, chunk=100)
+    for name in ("effect_value", "effect_value_error"):
+        np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
+
+
+def test_a_table_that_is_not_whole_is_not_read(business: Config, written: effects.Effects) -> None:
+    assert effects.read(business, CUTOFF) == written
+    assert "email, voucher, measured, by trials-uplift/1" in effects.describe(written)
+    with pytest.raises(UsageError, match="no effects at cutoff 2023-06-19"):
+        effects.read(business, date(2023, 6, 19))
+    whole = written.file.read_bytes()
+    written.file.write_bytes(whole[:-10])
+    with pytest.raises(UsageError, match="is not the file that was written"):
+        effects.read(business, CUTOFF)
+    written.file.write_bytes(whole)
+
+
+def test_the_command_writes_them_or_says_what_to_run(business: Config, written: effects.Effects) -> None:
+    config = business.folder / "regulars.toml"
+    done = CliRunner().invoke(regulars.cli, ["-c", str(config), "uplift", "--cutoff", str(CUTOFF)])
+    assert done.exit_code == 0 and f"written: {written.file}: " in done.output
+    other = business.folder / "other.toml"
+    other.write_text(config.read_text(encoding="utf-8").replace('name = "trials"', 'name = "other"'), encoding="utf-8")
+    done = CliRunner().invoke(regulars.cli, ["-c", str(other), "uplift", "--cutoff", str(CUTOFF)])
+    assert done.exit_code == 2
+    assert "no model other-uplift is registered" in done.output and "regulars train uplift" in done.output

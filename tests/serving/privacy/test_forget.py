@@ -1,0 +1,246 @@
+"""A forgotten customer is in no byte of the output, all the rest still reads, and a death in between loses nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from features.config.load import Config
+from features.errors import DataError, RefusedError
+from features.intake.customer_ids import LIST
+from serving.measurement.measure import measure
+from serving.planning import plan
+from serving.privacy import forget as room
+from serving.privacy.erase import STAGING
+from serving.privacy.forget import Forgot, describe, forget_customer
+from serving.scoring import score_tables as scores
+from serving.scoring.resumable_run import alone
+from tests.campaigns import make_ended
+from tests.scored import CUTOFF
+from training.registry.lineage import LearnedFrom
+
+WHO, NEIGHBOUR = "c002", "c0020"
+DAYS = (date(2023, 2, 1), date(2024, 2, 25))
+
+
+def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> LearnedFrom:
+    """A registered model."""
+    return LearnedFrom(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A business with scores, a measured plan, and what other commands leave; the customer is named everywhere."""
+    config = make_ended(tmp_path_factory.mktemp("ended")).config
+    measure(config, str(CUTOFF))
+    out = config.output
+    texts = {
+        "audit.json": json.dumps(
+            {"set_aside": [{"customers": [WHO, "c018"]}], "breaches": [f"such as '{WHO}', 'c018'"]}
+        ),
+        "reports/cutoff=2024-03-01.html": f"<td>{WHO}</td>",
+        "reports/cutoff=2024-02-01.html": f"<td>{NEIGHBOUR}</td>",
+        "monitor/alerts.jsonl": json.dumps({"id": "a", "customers": [WHO]}) + "\n" + json.dumps({"id": "b"}) + "\n",
+        "runs/2024-03-01.json": json.dumps({"steps": [{"name": "score", "note": f"customer {WHO} failed"}]}),
+        ".scoring/cutoff=2024-03-01/journal.jsonl": "{}\n",
+        "scores/.cutoff=2024-03-01-a1b2c3d4/part-00000.parquet": "cut off",
+        "csv/cutoff=2024-03-01/scores.csv": f'customer_id,text\n{WHO},"a ""b""\n{NEIGHBOUR},c"\n{NEIGHBOUR},"d,\ne"\n',
+    }
+    for name, text in texts.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text)
+    pq.write_table(pa.table({"customer_id": [WHO, "c018"]}), out / "built.parquet")
+    (out / "snapshots").mkdir()
+    pq.write_table(pa.table({"customer_id": [WHO]}), out / "snapshots" / "part.parquet")
+    levels = pa.table({"customer_id": pa.array([WHO, "c018", "c018"]).dictionary_encode(), "n": [1, 2, 3]})
+    pq.write_table(levels, out / "levels.parquet", row_group_size=1)
+    return config
+
+
+@pytest.fixture
+def business(ended: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A copy of it; which models there are is not asked of MLflow."""
+    shutil.copytree(ended.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(room, "learned_from", lambda config: [model()])
+    return ended.model_copy(update={"folder": tmp_path})
+
+
+def traces(folder: Path, name: str) -> list[str]:
+    """Every file that holds a name: in its bytes, its decoded rows, or its own name."""
+    found = []
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        told = str(pq.read_table(file).to_pydict()) if file.suffix == ".parquet" and "-a1b2" not in str(file) else ""
+        text = file.read_text(encoding="utf-8", errors="replace") + told + file.name
+        if name in text.replace(NEIGHBOUR, ""):
+            found.append(file.relative_to(folder).as_posix())
+    return found
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file's bytes, but for the list, whose salt is random."""
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file() and f.name != LIST}
+
+
+def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
+    made = plan.read(business, CUTOFF).table().num_rows
+    others = scores.read(business).table().filter(pc.not_equal(scores.read(business).table()["customer_id"], WHO))
+    assert len(traces(business.output, WHO)) > 10
+    forgot = forget_customer(business, WHO, really=True)
+    assert traces(business.output, WHO) == []
+    assert not (business.output / STAGING).exists()
+    assert scores.read(business).table().equals(others)
+    assert scores.read(business).manifest["customers"] == others.num_rows
+    left = plan.read(business, CUTOFF)
+    assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
+    assert left.manifest["scores"]["parts"] == scores.read(business).manifest["parts"]
+    table = left.table()
+    assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
+    assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
+    for name, told in left.manifest["segments"].items():
+        theirs = table.filter(pc.equal(table["segment"], name))
+        assert (told["scored"], told["with_action"]) == (theirs.num_rows, theirs["action"].drop_null().length())
+    assert forgot.models == (
+        "shop-churn/1 (champion): learned from the customer: 1 of its 2 cutoffs had the customer, by the log of now, "
+        "which has changed",
+    )
+    again = measure(business, str(CUTOFF))  # the log of the plan is known again
+    assert again.facts["customers"]["measured"] == 299
+    assert pq.read_table(business.output / "levels.parquet")["n"].to_pylist() == [2, 3]
+    rows = (business.output / "csv" / "cutoff=2024-03-01" / "scores.csv").read_text()
+    assert rows == f'customer_id,text\n{NEIGHBOUR},"d,\ne"\n'
+    assert json.loads((business.output / "audit.json").read_text())["set_aside"] == [{"customers": ["c018"]}]
+    assert (business.output / "reports" / "cutoff=2024-02-01.html").exists()
+
+
+def test_what_would_be_done_is_said_and_not_done(business: Config) -> None:
+    before = content(business.folder)
+    forgot = forget_customer(business, WHO, really=False)
+    assert content(business.folder) == before and not (business.output / LIST).exists()
+    said = describe(forgot)
+    assert "scores/cutoff=2024-03-01/part-00000.parquet: 1 of 300 rows removed" in said
+    assert "snapshots: 1 files removed: built again when needed" in said
+    assert "2024-03-01.html: removed: the page names the customer" in said
+    assert f"rows of the customer: {forgot.source['events']} in events" in said and "remove them there" in said
+
+
+def dies(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[[], None]:
+    """The process dies when so many files have taken their place; returns what brings it back."""
+    real, done = Path.replace, []
+
+    def replace(self: Path, target: Path | str) -> Path:
+        if len(done) == after:
+            raise KeyboardInterrupt
+        done.append(target)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    return lambda: monkeypatch.setattr(Path, "replace", real)
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_removal_that_died_is_gone_on_with(
+    after: int, business: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(business.output, whole / "output")
+    for name in ("log", "contacts"):
+        shutil.copy(business.folder / f"{name}.parquet", whole)
+    forget_customer(business.model_copy(update={"folder": whole}), WHO, really=True)
+    back = dies(monkeypatch, after)
+    with pytest.raises(KeyboardInterrupt):
+        forget_customer(business, WHO, really=True)
+    back()
+    with pytest.raises(DataError):  # of whom nobody knows: the removal that died is finished all the same
+        forget_customer(business, "nobody", really=True)
+    forget_customer(business, WHO, really=True)
+    assert content(business.output) == content(whole / "output")
+    assert traces(business.output, WHO) == []
+
+
+def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = content(business.output)
+
+    def ready(found: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, "ready", ready)
+    with pytest.raises(KeyboardInterrupt):
+        forget_customer(business, WHO, really=True)
+    left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
+    assert left == before and not (business.output / LIST).exists()
+    with pytest.raises(DataError):  # the next removal of anybody clears up
+        forget_customer(business, "nobody", really=True)
+    assert content(business.output) == before
+
+
+def test_an_unknown_customer_is_one_message(business: Config) -> None:
+    (business.output / "reports" / "cutoff=2024-02-01.html").write_text("<p>nobody has left</p>")
+    before = content(business.output)
+    with pytest.raises(DataError, match="customer 'nobody' is in no file of .*output and in no table") as problem:
+        forget_customer(business, "nobody", really=True)
+    assert problem.value.exit_code == 3 and content(business.output) == before
+
+
+def test_once_forgotten_a_customer_stays_known_and_out(business: Config) -> None:
+    forget_customer(business, WHO, really=True)
+    again = forget_customer(business, WHO, really=True)
+    assert (again.places, dict(again.source)) == ((), {})
+    assert again.models == (
+        "shop-churn/1 (champion): may have learned from the customer (the customer was forgotten before)",
+    )
+
+
+def test_a_scoring_run_at_work_is_not_disturbed(business: Config) -> None:
+    before = content(business.output)
+    with alone(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
+        with pytest.raises(RefusedError, match="scoring into .* is being done by another run"):
+            forget_customer(business, WHO, really=True)
+    assert content(business.output) == before
+
+
+def test_the_users_own_data_in_the_output_are_left_alone(business: Config) -> None:
+    log = business.output / "log.parquet"
+    table = pq.read_table(business.folder / "log.parquet").rename_columns(
+        ["customer_id", "time", "amount", "order", "channel"]
+    )
+    pq.write_table(table, log)
+    events = business.events.model_copy(update={"source": "output/log.parquet", "customer": "customer_id"})
+    forget_customer(business.model_copy(update={"events": events}), WHO, really=True)
+    assert pq.read_table(log).equals(table)
+    assert traces(business.output, WHO) == ["log.parquet"]
+
+
+def test_a_number_is_an_id_only_where_it_stands_alone(business: Config) -> None:
+    audit = business.output / "audit.json"
+    audit.write_text(json.dumps({"rows": 12, "note": "12 rows", "set_aside": [{"customers": ["12"]}], "b": "as '12'"}))
+    forgot: Forgot = forget_customer(business, "12", really=True)
+    assert [Path(place).name for place, _ in forgot.places if "list of" not in _] == [
+        "cutoff=2024-03-01",
+        ".cutoff=2024-03-01-a1b2c3d4",
+        "audit.json",
+    ]
+    found = json.loads(audit.read_text())
+    assert found == {"rows": 12, "note": "12 rows", "set_aside": [{"customers": []}], "b": "as '(forgotten)'"}
+
+
+def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
+    business: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_ID_KEY", "k" * 32)
+    hashes = business.model_copy(update={"privacy": business.privacy.model_copy(update={"hash_ids": True})})
+    shutil.rmtree(business.output)
+    name = room.ours(hashes, WHO)
+    pq.write_table(pa.table({"customer_id": [name, room.ours(hashes, "c018")]}), business.output / "built.parquet")
+    assert forget_customer(hashes, name, really=False).source["events"] > 0  # or as it is kept, which is all a page has
+    forgot = forget_customer(hashes, WHO, really=True)
+    assert forgot.source["events"] > 0
+    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [room.ours(hashes, "c018")]
+    assert traces(business.output, name) == []

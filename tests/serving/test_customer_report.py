@@ -1,0 +1,35 @@
+"""One customer in the terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from features.config.load import Config
+from features.errors import UsageError
+from serving.customer_report import explain_customer
+from serving.scoring.run import score
+from training.train import Trained
+
+
+def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained) -> None:
+    rows = score(shop, trained.newest).table().to_pandas()
+    row = rows.iloc[0]
+    text = explain_customer(shop, row.customer_id, trained.newest)
+    assert f"{row.churn_probability:.1%}" in text
+    assert f"{row.value:,.2f}" in text
+    assert row.churn_reasons[0]["reading"] in text
+    assert "everything else together" in text
+    assert "what if: for the risk to fall below" in text and f"(the mean of the {len(rows):,} customers" in text
+    short = explain_customer(shop, row.customer_id, trained.newest, with_what_if=False)
+    assert text.startswith(short) and "what if" not in short
+
+
+def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: Trained) -> None:
+    with pytest.raises(UsageError, match="customer 'customer-9000' is not in the cohort.*Close to it: customer-0"):
+        explain_customer(shop, "customer-9000", trained.newest)
+
+
+@pytest.mark.parametrize("below", [0.0, 1.0, 30.0])
+def test_a_level_that_is_no_probability_is_refused(shop: Config, trained: Trained, below: float) -> None:
+    with pytest.raises(UsageError, match=f"--below is a probability: .* found {below:g}"):
+        explain_customer(shop, "customer-0001", trained.newest, below)

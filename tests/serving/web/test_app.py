@@ -1,0 +1,200 @@
+"""The page as it is run: a real server of its own process, a real browser, the token, and what ends or prevents it."""
+
+from __future__ import annotations
+
+import csv
+import http.client
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import openpyxl
+import pytest
+from click.testing import CliRunner
+
+import regulars
+from features.config.load import Config
+from features.errors import UsageError
+from serving.web import app as room
+from tests.browser import chromium, needs_chromium
+
+ROOT = Path(__file__).resolve().parents[3]
+TOKEN = "a-token-that-is-long-enough"  # noqa: S105
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `regulars app`."""
+
+    port: int
+    said: str
+    process: subprocess.Popen[str]
+
+    def ask(self, address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection.request("GET", address, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        connection.close()
+        return found
+
+
+@pytest.fixture(scope="module")
+def server(webpages: Config) -> Iterator[Server]:
+    """`regulars app` on a free port, with a token of the environment; ended by Ctrl-C if no test did."""
+    command = [
+        sys.executable,
+        str(ROOT / "regulars.py"),
+        "-c",
+        str(webpages.folder / "regulars.toml"),
+        "app",
+        "--port",
+        "0",
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        env={**os.environ, room.TOKEN: TOKEN, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/", said)
+    assert found, said + process.stdout.read()
+    yield Server(int(found[1]), said, process)
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def test_the_token_lets_in_and_nothing_else_does(server: Server) -> None:
+    assert f"?token={TOKEN}" in server.said
+    assert server.ask("/")[0] == 401
+    status, headers, _ = server.ask(f"/models?token={TOKEN}")
+    assert (status, headers["location"]) == (303, "/models")
+    cookie = headers["set-cookie"].split(";")[0]
+    status, headers, body = server.ask("/models", Cookie=cookie)
+    assert status == 200 and b"shop-churn/1" in body and "server" not in headers
+    assert server.ask("/models", Cookie=cookie, Host="evil.example")[0] == 421
+    assert server.ask(f"/models?token={TOKEN}", Host="evil.example")[0] == 421
+
+
+@needs_chromium
+def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
+    home = f"http://127.0.0.1:{server.port}"
+    with chromium(tmp_path, accept_downloads=True) as browser:
+        page = browser.new_page()
+        wrong: list[str] = []
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda asked: None if asked.url.startswith((home, "data:")) else wrong.append(asked.url))
+
+        page.goto(f"{home}/?token={TOKEN}")
+        assert page.url == f"{home}/" and page.inner_text("#customers") == "300"
+        assert "critical" in page.inner_text(".alerts li:first-child")
+        for link in ("Segments", "Experiments", "Monitoring", "Models"):
+            page.click(f"nav >> text={link}")
+            assert page.inner_text("h1")
+
+        page.click("nav >> text=Customers")
+        page.select_option("#segment", "keep")
+        page.fill("#risk_from", "20")
+        page.click(".filters button")
+        assert "segment=keep" in page.url and page.input_value("#risk_from") == "20"
+        said = int(re.match(r"(\d+) customers", page.inner_text("#found"))[1])  # type: ignore[index]
+        for name in ("csv", "xlsx"):
+            with page.expect_download() as waiting:
+                page.click(f"#{name}")
+            waiting.value.save_as(tmp_path / f"list.{name}")
+        assert len(list(csv.reader((tmp_path / "list.csv").open(encoding="utf-8")))) == said + 1
+        sheet = openpyxl.load_workbook(tmp_path / "list.xlsx").worksheets[0]
+        assert sheet.max_row == said + 1 and sheet["A1"].value == "customer_id"
+
+        first = page.inner_text("#list tbody a >> nth=0")
+        page.click("#list tbody a >> nth=0")
+        assert first in page.inner_text("h1")
+        page.wait_for_selector("#history ~ div svg")
+        page.wait_for_selector("text=orders <so far>")
+        assert "this customer" in page.inner_text("#why-churn")
+
+        page.click("nav >> text=Plan")
+        whole, before = page.inner_text("#in"), page.get_attribute("#marker", "cx")
+        page.wait_for_selector("#budget", state="visible")  # the script shows it once it listens to it
+        page.focus("#budget")
+        page.keyboard.press("Home")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("PageUp")
+        page.wait_for_function("whole => document.getElementById('in').textContent !== whole", arg=whole)
+        page.wait_for_function("() => location.search.includes('budget=')")
+        assert int(page.inner_text("#in")) < int(whole) and page.get_attribute("#marker", "cx") != before
+        assert page.locator("#who tbody tr").count() == min(int(page.inner_text("#in")), 50)
+        shared = page.inner_text("#gain")
+        page.reload()
+        assert page.inner_text("#gain") == shared
+    assert wrong == []
+
+
+@needs_chromium
+def test_without_script_and_narrow_everything_is_there(server: Server, tmp_path: Path) -> None:
+    home = f"http://127.0.0.1:{server.port}"
+    with chromium(tmp_path, java_script_enabled=False, viewport={"width": 360, "height": 700}) as browser:
+        page = browser.new_page()
+        page.goto(f"{home}/plan?token={TOKEN}")
+        page.fill("#amount", "10")
+        page.click("#slider button")
+        assert "budget=10" in page.url and int(page.inner_text("#in")) <= 20
+        page.goto(f"{home}/customer?id=c010")
+        page.click("text=Read the orders and contacts from the log")
+        assert "Amount" in page.content()
+
+
+def test_ctrl_c_ends_it_quietly(server: Server) -> None:
+    server.process.send_signal(signal.SIGINT)
+    rest, _ = server.process.communicate(timeout=60)
+    assert server.process.returncode == 0 and "Traceback" not in rest and rest.endswith("ended\n")
+
+
+def test_a_port_in_use_is_one_message(webpages: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        found = CliRunner().invoke(
+            regulars.cli, ["-c", str(webpages.folder / "regulars.toml"), "app", "--port", str(port)]
+        )
+    assert found.exit_code == 2
+    assert found.output.strip() == (
+        f"regulars: port {port} is in use already, perhaps by another `regulars app`; "
+        "give another with --port, 0 for any"
+    )
+
+
+def test_a_place_that_is_not_of_this_machine() -> None:
+    with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be listened at"):
+        room.listen("192.0.2.77", 0)
+    with pytest.raises(UsageError, match="give an address of this machine"):
+        room.listen("no.such.host.invalid", 0)
+
+
+def test_opened_wider_it_makes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(room.TOKEN, raising=False)
+    assert room.token_of(wide=False) == ""
+    made = room.token_of(wide=True)
+    assert len(made) >= 40 and made != room.token_of(wide=True)
+    assert f"?token={made}" in room.addresses("0.0.0.0", 80, made)[0]  # noqa: S104
+    monkeypatch.setenv(room.TOKEN, "short")
+    with pytest.raises(UsageError, match="has 5 characters"):
+        room.token_of(wide=True)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(room, "find_spec", lambda name: None if name in ("uvicorn", "xlsxwriter") else real(name))
+    with pytest.raises(
+        UsageError, match=r"needs uvicorn and xlsxwriter, which are not installed: pip install 'regulars\[app\]'"
+    ):
+        room.refuse_without_extra()

@@ -1,0 +1,147 @@
+"""Every page over a whole output folder: it answers, says what is there, and lets nothing through unescaped."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from features.config.load import Config
+from tests.webpages import HOSTILE, app_of, fetch, in_language, numbers
+
+PAGES = (
+    "/",
+    "/segments",
+    "/segments?by=rfm_group&group=lost",
+    "/customers",
+    "/customer?id=c010",
+    "/plan",
+    "/plan/at?budget=20",
+    "/experiments",
+    "/monitoring",
+    "/models",
+    "/customer/history?id=c010",
+    "/customer/reasons?id=c010",
+    "/?cutoff=2024-02-01",
+    "/customers?by=rfm_group&group=champions",
+)
+
+
+@pytest.fixture(scope="module")
+def app(webpages: Config) -> Any:
+    return app_of(webpages)
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_answers(app: Any, address: str) -> None:
+    answer = fetch(app, address)
+    assert answer.status == 200, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_holds_no_style_or_script_of_its_own(app: Any, address: str) -> None:
+    text = fetch(app, address).text
+    assert not re.search(r"<style| style=| on\w+=", re.sub(r"&[a-z#0-9]+;", "", text))
+    assert re.findall(r"<script[^>]*>", text) in ([], ['<script src="/static/app.js" defer>'])
+    assert not re.findall(r'(?:src|href|action)="(?!/|#|data:,)', text)
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_page_speaks_chinese(webpages: Config, address: str) -> None:
+    text = fetch(app_of(in_language(webpages, "zh")), address).text
+    assert re.search("[\u4e00-\u9fff]", text)
+    assert not re.search(r">\s*(Customers|Segment|Cutoff|Show|Expected value|Risk|Overview|Alerts)\s*<", text)
+
+
+def test_names_of_groups_and_phrases_are_said_in_chinese(webpages: Config) -> None:
+    app = app_of(in_language(webpages, "zh"))
+    assert "优先挽留" in fetch(app, "/").text and "距上次下单天数" in fetch(app, "/").text
+    assert "冠军客户" in fetch(app, "/segments?by=rfm_group").text
+    assert "优先挽留" in fetch(app, "/experiments").text
+
+
+def test_numbers_on_the_first_page_are_those_of_the_scores(app: Any, webpages: Config) -> None:
+    known = numbers(webpages)
+    text = fetch(app, "/").text
+    assert f"{(known['churn_probability'] >= 0.5).sum()}" in re.findall(r"<strong[^>]*>([\d,]+)</strong>", text)
+    assert f"{known['value'].sum():,.0f}" in text
+    assert "Risk moved &lt;i&gt;" in text and text.index("Risk moved") < text.index("later")
+
+
+@pytest.mark.parametrize("who", HOSTILE)
+def test_a_hostile_id_is_a_customer_like_any_other(app: Any, who: str) -> None:
+    answer = fetch(app, f"/customer?id={quote(who, safe='')}")
+    assert answer.status == 200
+    assert not re.search(r"<script>alert|<img", answer.text)
+    listed = fetch(app, f"/customers?q={quote(who, safe='')}")
+    assert "1 customer" in listed.text
+    (link,) = re.findall(r'<th scope="row" class="id"><a href="([^"]+)"', listed.text)
+    assert fetch(app, link.replace("&amp;", "&")).text == answer.text
+
+
+def test_a_customer_who_does_not_exist(app: Any) -> None:
+    answer = fetch(app, "/customer?id=c01")
+    assert answer.status == 404
+    assert "There is no customer &#39;c01&#39;" in answer.text and "c010" in answer.text
+    assert fetch(app, "/customer").status == 400
+
+
+def test_a_customer_of_another_cutoff_is_found_there(app: Any) -> None:
+    answer = fetch(app, "/customer?id=c000")  # the newest cutoff has a hostile id in their place
+    assert answer.status == 404 and "2024-02-01" in answer.text
+    assert fetch(app, "/customer?id=c000&cutoff=2024-02-01").status == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/customers?risk_from=x",
+        "/customers?sort=customer_id;DROP",
+        "/customers?by=x&group=y",
+        "/customers?risk_to=nan",
+        "/customer/what-if?id=c010&below=200",
+        "/plan?budget=-1",
+        "/plan?budget=inf",
+        "/segments?by=../x",
+    ],
+)
+def test_what_cannot_be_asked_is_said(app: Any, address: str) -> None:
+    answer = fetch(app, address)
+    assert answer.status == 400 and 'id="missing"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "address", ["/nix", "/../etc/passwd", "/static/../pages.py", "/plan?plan=../x", "/?cutoff=../x"]
+)
+def test_what_is_not_there_is_said(app: Any, address: str) -> None:
+    assert fetch(app, address).status == 404
+
+
+def test_a_page_asked_for_as_a_part_has_no_frame(app: Any) -> None:
+    assert "<html" not in fetch(app, "/customer/history?id=c010").text
+    assert "<html" not in fetch(app, "/customer?id=nobody", {"x-part": "1"}).text
+
+
+def test_a_fault_of_ours_is_a_page_without_a_traceback(webpages: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = app_of(webpages)
+
+    def fail(*given: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("serving.web.views.monitoring.models", fail)
+    with pytest.raises(ZeroDivisionError):  # the server logs it
+        fetch(broken, "/models")
+    monkeypatch.setattr("tests.webpages.asyncio.run", _swallowing)
+    answer = fetch(broken, "/models")
+    assert answer.status == 500 and "secret" not in answer.text and "Traceback" not in answer.text
+
+
+def _swallowing(asked: Any) -> None:
+    import asyncio
+
+    with pytest.raises(ZeroDivisionError), asyncio.Runner() as runner:
+        runner.run(asked)

@@ -1,0 +1,97 @@
+"""The list of customers against plain Python over the same score table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from features.config.load import Config
+from serving.language.formats import Forms
+from tests.webpages import app_of, fetch, numbers
+
+
+@pytest.fixture(scope="module")
+def app(webpages: Config) -> Any:
+    return app_of(webpages)
+
+
+def ids(text: str) -> list[str]:
+    return re.findall(r'<th scope="row" class="id"><a href="[^"]*">(c\d+)</a>', text)
+
+
+CASES: list[tuple[str, Callable[[Any], bool]]] = [
+    ("segment=keep", lambda row: row["segment"] == "keep"),
+    ("risk_from=30&risk_to=60", lambda row: 0.3 <= row["churn_probability"] <= 0.6),
+    ("value_from=5&value_to=20", lambda row: 5 <= row["value"] <= 20),
+    ("q=C01", lambda row: "c01" in row["customer_id"]),
+    ("q=c%251", lambda row: False),
+    (
+        "segment=keep&risk_from=50&q=1",
+        lambda row: row["segment"] == "keep" and row["churn_probability"] >= 0.5 and "1" in row["customer_id"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("query", "holds"), CASES)
+def test_filters(app: Any, webpages: Config, query: str, holds: Callable[[Any], bool]) -> None:
+    known = numbers(webpages)
+    rows = [dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True)]
+    expected = [row for row in rows if holds(row)]
+    form = Forms(float(abs(known["value"]).mean()))
+    text = fetch(app, f"/customers?{query}").text
+    said = "1 customer" if len(expected) == 1 else f"{len(expected)} customers"
+    assert f"<b>{said}</b>" in text
+    if expected:
+        assert f"expected value {form.money(sum(row['value'] for row in expected))}" in text
+    else:
+        assert "No customer fits" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "key", "down"),
+    [
+        ("", "risk", True),
+        ("sort=value", "value", True),
+        ("sort=value&up=1", "value", False),
+        ("sort=customer_id", "customer_id", False),
+    ],
+)
+def test_sorting_and_paging_go_through_everybody_once(
+    app: Any, webpages: Config, query: str, key: str, down: bool
+) -> None:
+    known = numbers(webpages)
+    listed = [name for page in range(1, 7) for name in ids(fetch(app, f"/customers?{query}&page={page}").text)]
+    ours = [name for name in known["customer_id"] if re.fullmatch(r"c\d+", name)]
+    assert sorted(listed) == sorted(ours)
+    if key == "risk":
+        at_risk = {
+            n: v / (1 - p) * p
+            for n, v, p in zip(*(known[c] for c in ("customer_id", "value", "churn_probability")), strict=True)
+        }
+        assert listed == sorted(ours, key=lambda name: (-at_risk[name], name))
+    elif key == "value":
+        value = dict(zip(known["customer_id"], known["value"], strict=True))
+        assert listed == sorted(ours, key=lambda name: (-value[name] if down else value[name], name))
+    else:
+        assert listed == sorted(ours)
+
+
+def test_a_page_beyond_the_last_says_so(app: Any) -> None:
+    assert "no such page" in fetch(app, "/customers?page=999999999999").text
+
+
+def test_a_group_of_the_segments_lists_its_customers(app: Any) -> None:
+    text = fetch(app, "/customers?by=rfm_group&group=champions").text
+    assert "Only those of the group &#39;champions&#39;" in text
+    found = ids(text)
+    assert found and all(int(name[1:]) % 2 == 0 for name in found)
+
+
+def test_links_keep_what_was_asked(app: Any) -> None:
+    text = fetch(app, "/customers?cutoff=2024-02-01&segment=keep&sort=value").text
+    (following,) = re.findall(r'rel="next" href="([^"]+)"', text)
+    assert set(following.partition("?")[2].split("&amp;")) >= {"segment=keep", "sort=value", "page=2"}
+    assert "cutoff=2024-02-01" in following

@@ -1,0 +1,90 @@
+"""Folds go forward in time, and no label that is learned from reaches beyond the cutoff that judges it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.errors import DataError
+from features.snapshots.build import Snapshots
+from features.task import Cohort, Task, Window
+from training.data.time_split import Fold, in_season, split, take
+
+FIRST = date(2024, 1, 1)
+
+
+@given(steps=st.lists(st.integers(1, 60), min_size=1, max_size=20), horizon=st.integers(1, 120), most=st.integers(1, 4))
+def test_every_training_label_ends_by_the_cutoff_that_judges_it(steps: list[int], horizon: int, most: int) -> None:
+    cutoffs = [FIRST + timedelta(days=int(n)) for n in np.cumsum(steps)]
+    if (cutoffs[-1] - cutoffs[0]).days < horizon:
+        with pytest.raises(DataError, match="two cutoffs at least a horizon"):
+            split(cutoffs, Window(horizon))
+        return
+    plan = split(cutoffs, Window(horizon), most)
+    assert plan.test.test == cutoffs[-1]
+    assert list(plan.everything) == cutoffs
+    assert len(plan.folds) <= most
+    chain = [fold for fold in (plan.test, plan.calibration, *plan.folds) if fold]
+    for fold in chain:
+        assert fold.train
+        assert max(fold.train) + timedelta(days=horizon) <= fold.test
+    for later, earlier in zip(chain, chain[1:], strict=False):
+        assert earlier.test + timedelta(days=horizon) <= later.test
+
+
+def test_a_short_log_says_what_it_leaves_out() -> None:
+    def cutoffs(n: int) -> list[date]:
+        return [FIRST + timedelta(days=30 * i) for i in range(n)]
+
+    assert "uncalibrated" in split(cutoffs(2), Window(30)).lesser
+    assert "default parameters" in split(cutoffs(3), Window(30)).lesser
+    assert split(cutoffs(4), Window(30)).lesser == ""
+
+
+def test_no_cutoff_at_all() -> None:
+    with pytest.raises(DataError, match="found none"):
+        split([], Window(30))
+
+
+def _snapshots(churned: list[int | None]) -> Snapshots:
+    moments = [datetime(2024, 1, 1), datetime(2024, 1, 1), datetime(2024, 2, 1)]
+    rows = {
+        "customer_id": ["a", "b", "a"],
+        "cutoff": pa.array(moments, pa.timestamp("us")),
+        "x": [1.0, None, 3.0],
+        "churned": pa.array(churned, pa.int8()),
+        "value": [5.0, -2.0, 0.0],
+    }
+    task = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30),))
+
+    class _X:
+        name = "x"
+
+    return Snapshots(pa.table(rows), (_X(),), task, "", "", date(2024, 3, 1))  # type: ignore[arg-type]
+
+
+def test_take_gives_the_rows_of_its_cutoffs() -> None:
+    sample = take(_snapshots([0, 1, 0]), [date(2024, 1, 1)])
+    assert sample.customers.to_pylist() == ["a", "b"]
+    assert sample.churned.tolist() == [0.0, 1.0]
+    assert sample.spend.tolist() == [5.0, 0.0]
+    assert np.isnan(sample.column("x")[1])
+    assert len(sample.take(sample.churned == 0)) == 1
+
+
+def test_take_refuses_labels_that_are_not_mature() -> None:
+    with pytest.raises(ValueError, match="not mature"):
+        take(_snapshots([0, 1, None]), [date(2024, 2, 1)])
+
+
+def test_whole_years_before_the_next_cutoff_have_its_season() -> None:
+    following, horizon = date(2024, 6, 1), Window(90)
+    days = [365, 730, 365 - 20, 365 + 20, 365 + 21, 365 - 21, 90, 0, 15]
+    folds = [Fold((), following - timedelta(d)) for d in days]
+    found = in_season(folds, [following - horizon.delta], horizon)
+    assert dict(zip(days, found, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))

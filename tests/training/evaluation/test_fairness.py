@@ -1,0 +1,60 @@
+"""Figures by group of customers, and what is too small to be shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.config.load import Config
+from training.evaluation.fairness import REST, RISKIEST, UNKNOWN, _groups, fairness
+from training.train import Trained
+
+
+@pytest.fixture
+def asking(shop: Config) -> Config:
+    """The shop, measured by a column called plan."""
+    return shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("plan",)})})
+
+
+def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: Trained) -> None:
+    learned = trained.learned
+    customers = learned.truth.customers.to_pylist()
+    gold = np.arange(len(customers)) % 2 == 0
+    known = pa.table({"customer_id": customers[::-1], "plan": ["gold" if g else "basic" for g in gold[::-1]]})
+    churn = np.clip(learned.judged["churn_probability"] + np.where(gold, 0.4, 0.0), 0, 1)
+    found = fairness(replace(learned, judged={**learned.judged, "churn_probability": churn}).out_of_time, known, asking)
+    rows = found.set_index(["group", "measure"])
+    high, plain = rows.loc[("gold", "gap")], rows.loc[("basic", "gap")]
+    assert high.low > 0.05
+    assert high.value == pytest.approx((churn - learned.truth.churned)[gold].mean())
+    assert plain.value < high.value
+    assert set(found.measure) == {"churned", "predicted churn", "gap", "picked", "auc", "brier", "total_error"}
+    shares = rows.xs("picked", level="measure")
+    assert np.average(shares.value, weights=shares.customers) == pytest.approx(RISKIEST, abs=0.01)
+    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+
+
+def test_small_groups_are_put_together() -> None:
+    names = ["gold"] * 40 + ["basic"] * 30 + [f"name {i}" for i in range(29)] + [None] * 31
+    found = _groups(pa.array(names))
+    assert dict(zip(*np.unique(found.astype(str), return_counts=True), strict=True)) == {
+        "gold": 40,
+        "basic": 30,
+        REST: 29,
+        UNKNOWN: 31,
+    }
+
+
+def test_numbers_are_quarters() -> None:
+    found = _groups(pa.array([*np.arange(200.0), *[np.nan] * 40]))
+    assert len(np.unique(found.astype(str))) == 5
+    assert (found == "0 to 49.75").sum() == 50
+    same = _groups(pa.array([3.0] * 50))
+    assert set(same) == {"3 to 3"}
+
+
+def test_what_names_no_column_measures_nothing(shop: Config, trained: Trained) -> None:
+    assert fairness(trained.learned.out_of_time, pa.table({"customer_id": []}), shop).empty

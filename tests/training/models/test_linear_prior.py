@@ -1,0 +1,84 @@
+"""The prior is a ridge regression on shapes of single features, by the same numbers as scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+from sklearn.linear_model import GammaRegressor, LogisticRegression
+
+from training.artifact.bundle import Margin
+from training.models.linear_prior import RIDGE, churn_loss, churn_prior, spend_loss, spend_prior
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """Features of made-up customers, some of them unknown."""
+    rng = np.random.default_rng(0)
+    days = rng.gamma(2, 30, 3_000)
+    return pa.table(
+        {
+            "recency_days": days,
+            "return_probability": expit(1 - days / 40),
+            "orders_count_ever": np.floor(rng.gamma(2, 3, 3_000)) + 1,
+            "order_amount_mean_ever": pa.array(np.where(rng.random(3_000) < 0.1, np.nan, rng.gamma(2, 20, 3_000))),
+            "tenure_days": np.full(3_000, 400.0),
+            "unrelated": rng.normal(size=3_000),
+        }
+    )
+
+
+def _design(margin: Margin, X: pa.Table) -> np.ndarray:
+    """Standardised shapes: each term's part for a weight of one."""
+    return np.column_stack([np.divide(t.part(X), t.weight) for t in margin.terms])
+
+
+def test_churn_is_the_ridge_logistic_regression_of_its_shapes(table: pa.Table) -> None:
+    rng = np.random.default_rng(1)
+    churned = (rng.random(3_000) < expit(table["recency_days"].to_numpy() / 30 - 2)).astype(float)
+    weight = rng.uniform(0.2, 1, 3_000)
+    prior = churn_prior(table, churned, weight)
+    width = [t.shaped(table[t.feature].to_numpy()) for t in prior.terms]
+    unit = np.array([np.sqrt(np.nanmean((w - np.nanmean(w)) ** 2)) for w in width])
+    Z = _design(prior, table) / unit
+    peer = LogisticRegression(C=1 / RIDGE, tol=1e-8, max_iter=1000).fit(Z, churned, sample_weight=weight)
+    np.testing.assert_allclose(prior.of(table), peer.decision_function(Z), atol=0.02)
+
+
+def test_spend_is_the_ridge_gamma_regression_of_its_shapes(table: pa.Table) -> None:
+    rng = np.random.default_rng(2)
+    size = np.nan_to_num(table["order_amount_mean_ever"].to_numpy(), nan=30.0)
+    spend = size * rng.gamma(2, 1, 3_000) + 0.1
+    prior = spend_prior(table, spend, np.ones(3_000))
+    width = [t.shaped(table[t.feature].to_numpy()) for t in prior.terms]
+    Z = _design(prior, table) / [np.nanstd(w) for w in width]
+    peer = GammaRegressor(alpha=RIDGE / 3_000, tol=1e-9, max_iter=1000).fit(Z, spend)
+    np.testing.assert_allclose(np.exp(prior.of(table)), peer.predict(Z), rtol=5e-3)
+
+
+def test_terms_are_of_known_features_that_vary(table: pa.Table) -> None:
+    churned = np.arange(3_000) % 2.0
+    names = {t.feature for t in churn_prior(table, churned, np.ones(3_000)).terms}
+    assert names == {"recency_days", "return_probability", "orders_count_ever"}
+
+
+def test_without_any_term_it_says_the_mean() -> None:
+    X = pa.table({"unrelated": [1.0, 2.0, 3.0, 4.0]})
+    prior = churn_prior(X, np.array([1.0, 0, 0, 0]), np.ones(4))
+    np.testing.assert_allclose(expit(prior.of(X)), 0.25, atol=1e-6)
+
+
+def test_an_unknown_value_moves_nothing(table: pa.Table) -> None:
+    prior = spend_prior(table, np.random.default_rng(3).gamma(2, 20, 3_000), np.ones(3_000))
+    (term,) = (t for t in prior.terms if t.feature == "order_amount_mean_ever")
+    unknown = np.isnan(table["order_amount_mean_ever"].to_numpy())
+    assert (term.part(table)[unknown] == 0).all()
+    assert (term.part(table)[~unknown] != 0).any()
+
+
+@pytest.mark.parametrize("loss", [churn_loss, spend_loss])
+def test_slopes_are_those_of_the_losses(loss: object) -> None:
+    label, margin = np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.3, -1.0, 2.0, -0.5])
+    above, below = (loss(label, margin + step)[0] for step in (1e-6, -1e-6))  # type: ignore[operator]
+    np.testing.assert_allclose(loss(label, margin)[1], (above - below) / 2e-6, atol=1e-6)  # type: ignore[operator]

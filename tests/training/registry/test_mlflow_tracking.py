@@ -1,0 +1,171 @@
+"""The store of runs: what a run carries, by file and by a real server, and what is said of one that is away."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from features.config.load import Config
+from features.errors import UsageError
+from serving.scoring.run import score
+from tests.shop import make_shop
+from tests.tracking import Server, free_port, serve
+from training.registry import mlflow_tracking as tracking
+from training.registry import models as registry
+from training.train import Trained, log_later, train
+
+FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
+
+
+def _with_uri(config: Config, uri: str) -> Config:
+    return config.model_copy(update={"tracking": config.tracking.model_copy(update={"uri": uri})})
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real server; the last test here ends it."""
+    with serve(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Config:
+    """The shop, tracked by the server."""
+    return _with_uri(make_shop(tmp_path_factory.mktemp("remote")), server.uri)
+
+
+def _carries_all(config: Config, trained: Trained) -> None:
+    client = registry.connect(config)
+    run = client.get_run(trained.versions[0].run_id)
+    assert run.info.status == "FINISHED"
+    params, tags = run.data.params, run.data.tags
+    assert params["data_fingerprint"] != params["snapshot_fingerprint"]
+    assert params["snapshot_fingerprint"] == tags["regulars.fingerprint"]
+    assert tags["regulars.code"]
+    for path in FILES:
+        assert mlflow.artifacts.download_artifacts(f"runs:/{run.info.run_id}/{path}")
+    environment = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/environment.json"))
+    assert environment["packages"]["mlflow"] == mlflow.__version__
+    assert {"auc", "auc_by_cutoff"} <= set(run.data.metrics)
+    assert any(key.startswith("brier.") and key.endswith("_low") for key in run.data.metrics), "by segment"
+    model = client.get_logged_model(trained.versions[0].model_id)
+    assert {"auc", "brier_high"} <= {metric.key for metric in model.metrics}
+    inputs = {i.dataset.name: i.dataset for i in run.inputs.dataset_inputs}
+    assert set(inputs) == {"shop snapshots", "shop events"}
+    rows = inputs["shop snapshots"]
+    assert rows.digest == params["snapshot_fingerprint"]
+    assert json.loads(rows.profile)["num_rows"] == int(params["rows"])
+    assert json.loads(rows.source)["tags"]["path"] == "log.parquet"
+    columns = {column["name"] for column in json.loads(rows.schema)["mlflow_colspec"]}
+    assert {"customer_id", "cutoff", "churned", "value"} <= columns
+    assert not [c for c in trained.learned.truth.customers.to_pylist() if c in f"{run.inputs} {run.data}"]
+
+
+def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained: Trained) -> None:
+    _carries_all(shop, trained)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("tracking")
+def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> None:
+    trained = train(remote)
+    assert [v.label for v in trained.versions] == ["shop-churn/1", "shop-value/1"]
+    _carries_all(remote, trained)
+    found = registry.champion(remote, "value")
+    assert found is not None
+    assert found.bundle == trained.learned.value
+    assert found.judge == trained.learned.judge
+    scores = score(remote, trained.newest)
+    assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
+    model = mlflow.pyfunc.load_model("models:/shop-value@champion")
+    assert len(model.predict(trained.learned.truth.features.to_pandas())) == len(trained.learned.truth)
+    assert not (remote.output / "unlogged").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("tracking")
+def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
+    remote: Config, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = registry._register
+
+    def die(*arguments: object) -> registry.Registered:
+        server.kill()
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    changed = remote.model_copy(update={"training": remote.training.model_copy(update={"trials": 0})})
+    monkeypatch.setattr(registry, "_register", die)
+    with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
+        train(changed)
+    (kept,) = (remote.output / "unlogged").iterdir()
+    assert f"regulars train --log {kept}" in str(problem.value)
+    assert not [f for f in kept.rglob("*") if f.suffix not in {".json", ".txt", ".csv", ".md", ".png", ""}]
+    with pytest.raises(UsageError, match="does not answer"):
+        log_later(changed, kept)
+    monkeypatch.undo()
+    elsewhere = _with_uri(changed, f"sqlite:///{tmp_path}/later.db")
+    settled = log_later(elsewhere, kept)
+    assert [v.label for v in settled.versions] == ["shop-churn/1", "shop-value/1"]
+    assert settled.decision.promoted
+    found = registry.champion(elsewhere, "value")
+    assert found is not None
+    assert found.bundle.facts["parameters"] == {}
+    assert not (remote.output / "unlogged").exists()
+
+
+def test_a_server_that_is_down_is_told_before_anything_is_learned(
+    shop: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"http://me:secret@127.0.0.1:{free_port()}"
+    monkeypatch.setattr("training.train.learn", lambda *_: pytest.fail("it learned first"))
+    monkeypatch.setattr("training.train.snapshots.from_config", lambda *_: pytest.fail("it read the log first"))
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
+        train(_with_uri(shop, uri))
+    assert "secret" not in str(problem.value)
+    assert time.monotonic() - start < 30
+
+
+def test_a_database_that_is_down_is_told_at_once(shop: Config) -> None:
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
+        tracking.connect(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
+    assert "secret" not in str(problem.value)
+    assert time.monotonic() - start < 5
+
+
+def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("")
+    config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
+    with pytest.raises(UsageError, match="does not answer"):
+        tracking.connect(config)
+
+
+def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "not-in-this-store")
+    tracking.connect(shop)
+    with mlflow.start_run() as run:
+        assert run.info.run_id != "not-in-this-store"
+
+
+def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
+    server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
+    assert tracking.store_of({}) == ""
+    assert tracking.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
+    for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
+        assert tracking.store_of({"MLFLOW_TRACKING_URI": local}) == local
+        assert tracking.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
+
+
+def test_the_evaluation_comes_back(shop: Config, trained: Trained) -> None:
+    back = tracking.evaluation_of(shop, trained.versions[0].run_id)
+    assert back.of("auc")["value"] == pytest.approx(trained.learned.evaluation.of("auc")["value"])
+    assert list(back.differences.columns) == list(trained.learned.evaluation.differences.columns)
+    with pytest.raises(UsageError, match="no evaluation"):
+        tracking.evaluation_of(shop, "0" * 32)

@@ -1,0 +1,225 @@
+"""The gates between a challenger and the alias champion: what they let through, and what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.config.load import Config
+from training.artifact.bundle import BundleError
+from training.data.prediction import Prediction
+from training.data.time_split import Sample
+from training.evaluation.evaluate import OURS, Evaluation, evaluate
+from training.registry import promotion_gates as promote
+from training.registry.champion_challenger import Rivals
+from training.registry.models import Champion, Registered
+from training.registry.promotion_gates import Decision, Gate
+
+CUTOFF, N = date(2024, 6, 1), 600
+TASK = {"horizon": "30d", "churn": "inactive"}
+Config_ = Callable[..., Config]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A stand-in for a bundle: it knows the risk up to a blur, and learned from some cutoffs."""
+
+    blur: float
+    cutoffs: tuple[str, ...] = ("2024-04-01",)
+    task: dict[str, str] = field(default_factory=lambda: dict(TASK))
+    own: str = ""
+    gate_digest: str = "one"
+    needs: str = "risk"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"cutoffs": self.cutoffs, "own_features": self.own}
+
+    def predict(self, features: pa.Table) -> dict[str, np.ndarray]:
+        if self.needs not in features.column_names:
+            raise BundleError("1 are missing: " + self.needs)
+        risk = features[self.needs].to_numpy()
+        noise = np.random.default_rng(1).normal(0, 1, len(risk))
+        churn = 1 / (1 + np.exp(-(risk + self.blur * noise)))
+        return {"churn_probability": churn, "value": 100 * (1 - churn)}
+
+
+@pytest.fixture(scope="module")
+def truth() -> Sample:
+    rng = np.random.default_rng(0)
+    risk = rng.normal(0, 1.5, N)
+    churned = (rng.random(N) < 1 / (1 + np.exp(-risk))).astype(float)
+    value = np.where(churned == 1, 0.0, rng.gamma(4, 25, N))
+    ids = pa.chunked_array([[f"c{i}" for i in range(N)]])
+    return Sample(ids, np.zeros(N), pa.table({"risk": risk}), churned, value)
+
+
+@pytest.fixture
+def decide(truth: Sample, make_config: Config_) -> Callable[..., Decision]:
+    """Asks the gates about a challenger with a blur, beside champions and the keys of [training.promote]."""
+
+    def call(
+        blur: float, *champions: Champion, rule: float = 3.0, kinds: tuple[str, ...] = ("churn", "value"),
+        logged: Evaluation | None = None, own: str = "", problem: str = "", gate: str = "one", **keys: Any
+    ) -> Decision:  # fmt: skip
+        config = make_config({"training": {"bootstrap": 100, "promote": keys}})
+        judge: Any = Said(blur, gate_digest=gate)
+        rivals = Rivals({c.version.kind: c for c in champions}, problem, lambda: logged)
+        found = _evaluation(blur, rule, truth)
+        return promote.decide(found, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, rivals, config, own)
+
+    return call
+
+
+def _evaluation(blur: float, rule: float, truth: Sample) -> Evaluation:
+    parts = {name: Said(size).predict(truth.features) for name, size in ((OURS, blur), ("rule", rule))}
+    said = {name: Prediction(part["churn_probability"], part["value"]) for name, part in parts.items()}
+    return evaluate(said, truth, CUTOFF, seed=7, resamples=100)
+
+
+def _champion(kind: str, blur: float, judge: Any = None, **more: Any) -> Champion:
+    bundle: Any = Said(blur, **more)
+    return Champion(bundle, Registered(f"shop-{kind}", "1", "run", new=False, champion=True), judge)
+
+
+def _pair(blur: float, judge: Any = None, **more: Any) -> tuple[Champion, Champion]:
+    return _champion("churn", blur, judge, **more), _champion("value", blur, judge, **more)
+
+
+def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(decide: Callable[..., Decision]) -> None:
+    better = decide(0.1, *_pair(2.0))
+    assert better.promoted
+    assert not better.reasons
+    assert {gate.against for gate in better.gates} == {"champion", "rule"}
+    assert all(gate.standing == "better" for gate in better.gates)
+    worse = decide(1.5, *_pair(0.1))
+    assert not worse.promoted
+    assert len(worse.reasons) == 2
+    for reason, title in zip(worse.reasons, ("churn, Brier score", "value, Tweedie deviance"), strict=True):
+        assert reason.startswith(title)
+        assert " to +" in reason
+        assert "found 'behind'" in reason
+
+
+def test_one_model_that_is_worse_keeps_both_back(decide: Callable[..., Decision]) -> None:
+    good, bad = _champion("churn", 2.0), _champion("value", 0.0)
+    found = decide(0.3, good, bad)
+    assert not found.promoted
+    assert [reason.split(",")[0] for reason in found.reasons] == ["value"]
+
+
+@pytest.mark.parametrize(
+    ("low", "middle", "high", "standing", "passes"),
+    [
+        (0.01, 0.02, 0.03, "better", {"better", "ahead", "level", "any"}),
+        (-0.01, 0.02, 0.03, "ahead", {"ahead", "level", "any"}),
+        (-0.02, 0.0, 0.03, "ahead", {"ahead", "level", "any"}),
+        (-0.03, -0.02, 0.01, "level", {"level", "any"}),
+        (-0.03, -0.02, -0.01, "behind", {"any"}),
+        (float("nan"), float("nan"), float("nan"), "behind", {"any"}),
+    ],
+)
+def test_what_a_standing_passes(low: float, middle: float, high: float, standing: str, passes: set[str]) -> None:
+    for metric, sign in (("auc", 1), ("brier", -1)):
+        ends = sorted((sign * low, sign * high))
+        for asked in ("better", "ahead", "level", "any"):
+            gate = Gate("churn", metric, "champion", asked, 0.0, 0.5, 0.5, sign * middle, *ends)
+            assert gate.standing == standing
+            assert gate.passed == (asked in passes)
+
+
+def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[..., Decision]) -> None:
+    (free, *_), (dear, *_) = (decide(0.1, *_pair(0.6), gain=gain).gates for gain in (0.0, 0.5))
+    assert free.passed
+    assert dear.least == pytest.approx(0.5 * dear.theirs)
+    assert not dear.passed
+    assert "by 0." in str(dear)
+
+
+def test_the_ladder_s_best_rule_must_be_beaten_too(decide: Callable[..., Decision]) -> None:
+    found = decide(0.5, *_pair(2.0), rule=0.0)
+    assert not found.promoted
+    assert all("of the rule" in reason for reason in found.reasons)
+    assert decide(0.5, *_pair(2.0), rule=0.0, ladder="any").promoted
+
+
+def test_the_first_model_is_let_in_loudly_unless_the_gates_say_no(decide: Callable[..., Decision]) -> None:
+    good, poor = decide(0.1), decide(1.5, rule=0.0)
+    assert good.promoted and not good.note
+    assert poor.promoted
+    assert "a simple rule does as well or better" in poor.note
+    refused = decide(1.5, rule=0.0, first="ahead")
+    assert not refused.promoted and not refused.note
+    assert "of the rule" in refused.reasons[0]
+
+
+def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[..., Decision]) -> None:
+    seen = ("2024-04-01", "2024-05-15")
+    judge: Any = Said(2.0)
+    shipped = decide(0.3, *_pair(2.0)).comparison
+    assert shipped is not None and "as it scores" in shipped.how
+    judged = decide(0.3, *_pair(0.0, judge, cutoffs=seen))
+    assert judged.comparison is not None and "as it was judged" in judged.comparison.how
+    assert judged.promoted, "the champion's own figures, 0.0 of blur, are of a cutoff that it has seen"
+    neither = decide(0.3, *_pair(0.0, Said(0.0, cutoffs=seen), cutoffs=seen))
+    assert not neither.promoted
+    assert "has seen what came" in neither.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"needs": "gone"}, "missing: gone; the config changed"),
+        ({"task": {**TASK, "horizon": "60d"}}, "was trained for [task] horizon = '60d', now it is '30d'"),
+        ({"own": "abc"}, "learned from other features of your own"),
+    ],
+)
+def test_a_champion_that_cannot_be_asked_is_a_choice_of_the_user(
+    decide: Callable[..., Decision], more: dict[str, Any], why: str
+) -> None:
+    found = decide(0.1, *_pair(2.0, **more))
+    assert not found.promoted
+    assert why in found.reasons[0]
+    assert why in promote.describe(found)
+    assert decide(0.1, *_pair(2.0, **more), champion="any").promoted
+
+
+def test_a_champion_that_cannot_be_read_is_one_more_reason(decide: Callable[..., Decision]) -> None:
+    found = decide(0.1, problem="shop-churn version 1: made by another version")
+    assert not found.promoted
+    assert "made by another version" in found.reasons[0]
+
+
+def test_logged_figures_stand_in_where_the_columns_are_gone(decide: Callable[..., Decision], truth: Sample) -> None:
+    paired = decide(0.1, *_pair(2.0)).gates[0]
+    found = decide(0.1, *_pair(2.0, needs="gone"), logged=_evaluation(2.0, 3.0, truth))
+    assert found.promoted
+    assert found.comparison is not None and "not paired" in found.comparison.how
+    assert found.gates[0].difference == pytest.approx(paired.difference)
+    assert found.gates[0].high - found.gates[0].low > paired.high - paired.low
+
+
+def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., Decision]) -> None:
+    stays = _champion("value", 2.0)
+    assert decide(0.1, stays, kinds=("churn",)).promoted
+    found = decide(0.1, stays, kinds=("churn",), gate="another")
+    assert not found.promoted
+    assert "shop-value/1 would stay champion beside it with another gate" in found.reasons[0]
+
+
+def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Callable[..., Decision]) -> None:
+    text = promote.describe(decide(0.1, *_pair(2.0)))
+    assert "600 customers at 2024-06-01 (the champion: shop-churn/1 as it scores; shop-value/1 as it scores)" in text
+    brier = next(line for line in text.splitlines() if line.startswith("Brier"))
+    assert re.fullmatch(r"Brier score +0\.\d+ +0\.\d+ +-0\.\d+ \(-0\.\d+ to -0\.\d+\) +nearer 0 is better", brier)
+    assert text.count("passed  ") == 4
+    assert "FAILED" in promote.describe(decide(1.5, *_pair(0.1)))
+    assert "no champion" in promote.describe(decide(0.1))
+    assert "every bit" in promote.describe(decide(0.1, kinds=()))

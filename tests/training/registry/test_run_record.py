@@ -1,0 +1,75 @@
+"""A training kept in a folder: whole, as text, without a login or a customer, and refused where it is another's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from features.config.load import Config
+from features.errors import UsageError
+from features.snapshots.build import Snapshots, from_config
+from training.registry import run_record as record
+from training.registry.run_record import Record
+from training.train import Trained, log_later
+
+
+@pytest.fixture(scope="module")
+def rows(shop: Config, trained: Trained) -> Snapshots:
+    return from_config(shop)
+
+
+@pytest.fixture
+def kept(shop: Config, trained: Trained, rows: Snapshots, tmp_path: Path) -> Record:
+    """The shop's training, kept elsewhere; its store and its log are named by URLs with a login."""
+    serving = shop.serving.model_copy(update={"output": str(tmp_path)})
+    tracking = shop.tracking.model_copy(update={"uri": "http://me:secret@tracking:5000?token=secret"})
+    events = shop.events.model_copy(update={"source": "postgresql://me@db/shop?sslpassword=secret", "table": "log"})
+    config = shop.model_copy(update={"serving": serving, "tracking": tracking, "events": events})
+    return record.keep(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
+
+
+def test_what_is_read_is_what_was_kept(kept: Record, trained: Trained) -> None:
+    back, learned = record.read(kept.folder), trained.learned
+    assert back.kinds == ("churn", "value")
+    assert back.cutoff == learned.split.test.test
+    assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.judge)
+    pd.testing.assert_frame_equal(back.evaluation.metrics, learned.evaluation.metrics, check_dtype=False)
+    assert back.card == "# card"
+    assert [len(list(t.trials)) for t in learned.tuned.values()] == [
+        sum(trial["of"] == name for trial in back.facts["trials"]) for name in learned.tuned
+    ]
+
+
+def test_nothing_of_a_login_or_a_customer_is_kept(kept: Record, trained: Trained) -> None:
+    files = [path for path in kept.folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".txt", ".csv", ".md", ".png"}
+    text = "".join(path.read_text(encoding="utf-8") for path in files if path.suffix != ".png")
+    assert "secret" not in text
+    assert not [customer for customer in trained.learned.truth.customers.to_pylist() if customer in text]
+    assert kept.facts["inputs"][0]["source"] == "postgresql://db/shop table log"
+
+
+def test_a_training_of_another_business_or_version_is_refused(kept: Record, shop: Config) -> None:
+    with pytest.raises(UsageError, match="is a training of 'shop', and the config's name is 'other'"):
+        log_later(shop.model_copy(update={"name": "other"}), kept.folder)
+    facts = json.loads((kept.folder / "facts.json").read_text())
+    (kept.folder / "facts.json").write_text(json.dumps({**facts, "format": 99}))
+    with pytest.raises(UsageError, match="made by another version"):
+        record.read(kept.folder)
+    with pytest.raises(UsageError, match="no training that was kept"):
+        record.read(kept.folder / "run")
+
+
+def test_a_bundle_that_was_changed_is_noticed(kept: Record) -> None:
+    (file, *_) = sorted((kept.folder / "bundles" / "churn").glob("*.txt"))
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(UsageError, match="checksum differs"):
+        kept.bundle("churn")
+
+
+def test_what_is_logged_leaves_no_folder(kept: Record, tmp_path: Path) -> None:
+    kept.remove()
+    assert not list(tmp_path.iterdir())

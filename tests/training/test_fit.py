@@ -1,0 +1,146 @@
+"""Training on a small shop: judged on what it had not seen, shipped on everything, refused where it cannot learn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.config.load import Config
+from features.errors import DataError
+from features.snapshots.build import Snapshots, from_config
+from tests.shop import make_shop
+from training.data.time_split import folds_within
+from training.fit import Learned, learn, untouched_note
+from training.train import describe
+
+
+@pytest.fixture(scope="module")
+def rows(shop: Config) -> Snapshots:
+    """Snapshots of the shop's mature cutoffs."""
+    return from_config(shop)
+
+
+@pytest.fixture(scope="module")
+def learned(shop: Config, rows: Snapshots) -> Learned:
+    """What the shop teaches."""
+    return learn(rows, shop)
+
+
+def test_what_judges_was_not_learned_from(learned: Learned) -> None:
+    split = learned.split
+    assert learned.evaluation.metrics.cutoff.max() == split.test.test
+    assert split.test.test not in split.test.train
+    assert learned.churn.facts["cutoffs"] == [str(c) for c in split.everything]
+
+
+def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned) -> None:
+    metrics = learned.evaluation.metrics
+    last = metrics[metrics.cutoff == learned.split.test.test]
+    assert set(last.model) == {
+        "regulars",
+        "recency alone",
+        "past mean rate",
+        "logistic regression on RFM",
+        "BG/NBD and Gamma-Gamma",
+        "plain LightGBM",
+    }
+    sure = last[last.metric.isin(["auc", "spearman"]) & (last.segment == "all")]
+    assert ((sure.low <= sure.value) & (sure.value <= sure.high)).all()
+    assert {"auc", "gini", "coverage", "total_error"} <= set(last[last.model == "regulars"].metric)
+
+
+def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: Learned) -> None:
+    found = learned.evaluation
+    last = found.metrics[found.metrics.cutoff == learned.split.test.test]
+    assert {"all", "lifecycle: active", "lifecycle: dormant"} <= set(last.segment)
+    assert {"all", "lifecycle: active"} <= set(found.groups.segment)
+    assert found.of("calibration_slope")["low"] < found.of("calibration_slope")["high"]
+
+
+def test_earlier_cutoffs_are_judged_too(learned: Learned, shop: Config) -> None:
+    heard = folds_within(learned.split.test.train, shop.task.horizon)
+    assert len(heard) == 3
+    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in heard)}
+
+
+def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: Learned, shop: Config) -> None:
+    last = learned.split.test.test
+    assert learned.judge.kind == "value"
+    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.judge.facts["cutoffs"])
+
+
+def test_churn_and_value_share_one_gate(learned: Learned, rows: Snapshots) -> None:
+    assert learned.value is not None
+    assert learned.churn.gate_digest == learned.value.gate_digest
+    said = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
+    np.testing.assert_array_equal(*said)
+
+
+def test_the_same_seed_learns_the_same_bits(learned: Learned, rows: Snapshots, shop: Config) -> None:
+    again = learn(rows, shop)
+    assert again.churn == learned.churn
+    assert again.value == learned.value
+    assert again.evaluation.metrics.equals(learned.evaluation.metrics)
+
+
+def test_no_customer_is_in_the_bundles(learned: Learned, rows: Snapshots, tmp_path: Path) -> None:
+    assert learned.value is not None
+    text = "".join(p.read_text() for p in learned.value.save(tmp_path / "m").iterdir())
+    ids = set(rows.rows["customer_id"].to_pylist())
+    assert len(ids) > 100
+    assert not [customer for customer in ids if customer in text]
+
+
+def test_the_terminal_shows_ours_beside_the_ladder(learned: Learned) -> None:
+    text = describe(learned)
+    assert "recency alone" in text
+    assert "AUC" in text
+    assert str(learned.split.test.test) in text
+
+
+def test_without_money_there_is_a_churn_model_alone(tmp_path: Path) -> None:
+    config = make_shop(tmp_path, money=False)
+    learned = learn(from_config(config), config)
+    assert learned.value is None
+    assert learned.churn.kind == "churn"
+    assert "spearman" not in set(learned.evaluation.metrics.metric)
+
+
+def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Snapshots) -> None:
+    moments = sorted(set(rows.rows["cutoff"].to_pylist()))[-3:]
+    few = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments))
+    learned = learn(replace(rows, rows=few), shop)
+    assert learned.tuned == {}
+    assert "default parameters" in learned.split.lesser
+    two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
+    shortest = learn(replace(rows, rows=two), shop)
+    assert shortest.judge.slope == 1.0
+    assert shortest.judge.log_level == 0.0
+    assert shortest.judge.spread is not None
+    assert "uncalibrated" in shortest.split.lesser
+
+
+def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> None:
+    column = rows.rows.column_names.index("churned")
+    for fate, word in ((1, "0 purchased"), (0, "0 churned")):
+        same = rows.rows.set_column(column, "churned", [np.full(rows.rows.num_rows, fate, dtype=np.int8)])
+        with pytest.raises(DataError, match=word):
+            learn(replace(rows, rows=same), shop)
+    with pytest.raises(DataError, match="two cutoffs"):
+        first = rows.rows["cutoff"].to_numpy() == np.datetime64(min(rows.rows["cutoff"].to_pylist()))
+        learn(replace(rows, rows=rows.rows.filter(first)), shop)
+
+
+def test_the_cutoffs_are_dates(learned: Learned) -> None:
+    assert all(type(cutoff) is date for cutoff in learned.split.everything)
+
+
+def test_who_was_left_out_for_a_contact_is_said(learned: Learned, rows: Snapshots) -> None:
+    assert untouched_note(rows) == ()
+    (note,) = untouched_note(replace(rows, touched=rows.rows.num_rows))
+    assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
+    assert f"note: {note}" in describe(replace(learned, notes=(note,)))

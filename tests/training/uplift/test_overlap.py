@@ -1,0 +1,46 @@
+"""Overlap and balance: by hand, and where the action was chosen for customers by what is known of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.experiments import Experiment, experiment
+from training.uplift.effects import estimate
+from training.uplift.experiment import make_trial
+from training.uplift.overlap import INSIDE, overlap, standardised_differences, with_propensities
+
+
+@pytest.fixture(scope="module")
+def chosen() -> Experiment:
+    return experiment(3_000, chosen=2.0)
+
+
+def test_differences_by_hand() -> None:
+    features = pa.table({"x": [1.0, 3.0, 2.0, 6.0, None], "same": [1.0] * 5})
+    trial = make_trial(features, ["a", "a", "none", "none", "none"], {}, control="none", propensity=None)
+    found = standardised_differences(trial, 1, np.array([1.0, 3.0, 1.0, 1.0, 1.0]))
+    # weighted mean 2.5 less 4, over the root of the mean of variances 2 and 8
+    np.testing.assert_allclose(found, [(2.5 - 4) / np.sqrt(5), 0])
+
+
+def test_weighting_balances_what_was_chosen_by(chosen: Experiment) -> None:
+    trial, outside = with_propensities(chosen.trial(propensity=None), seed=2)
+    found = overlap(trial, estimated=True, outside=outside)
+    row = found.balance.set_index("feature").loc["x1"]
+    assert row.before > 0.8
+    assert abs(row.after) < row.before / 5
+    assert 0 < outside < 0.2
+    assert trial.propensity.min() >= INSIDE[0] and trial.propensity.max() <= INSIDE[1]
+    np.testing.assert_allclose(trial.received, chosen.propensity, atol=0.15)
+    assert f"{outside:.1%} of customers have a propensity outside (0.02, 0.98)" in found.describe()
+
+
+def test_an_observational_estimate_is_near_the_truth_and_marked(chosen: Experiment) -> None:
+    trial, _ = with_propensities(chosen.trial(propensity=None, source="observational"), seed=2)
+    made = estimate(trial, seed=2, folds=2, resamples=50)
+    average = made.judged[0].average
+    naive = chosen.visit[chosen.action == "email"].mean() - chosen.visit[chosen.action == "none"].mean()
+    assert made.bundle.source == "observational"
+    assert average.low < chosen.truth.mean() < average.high < naive

@@ -1,0 +1,1 @@
+"""The files that travel inside a registered model; they import nothing of ours."""

@@ -1,0 +1,1 @@
+"""The whole procedure repeated at past cutoffs, and learning curves."""

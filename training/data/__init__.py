@@ -1,0 +1,1 @@
+"""What models are fitted on: splits in time, category levels, predictions."""

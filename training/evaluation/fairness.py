@@ -1,0 +1,149 @@
+"""How the judged models do for groups of customers, by columns that need be no features: they are only measured by.
+
+The columns are read at the last cutoff, for this alone: a model never sees one that is not in [customers] attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.config.data_contract import slug
+from features.config.load import Config
+from features.config.sections import Customers
+from features.errors import UsageError
+from features.snapshots import build as snapshots
+from training.data.prediction import OutOfTime, Prediction
+from training.evaluation.evaluate import OURS, evaluate
+
+COLUMNS = ["attribute", "group", "customers", "measure", "value", "low", "high", "cutoff"]
+METRICS = ("auc", "brier", "total_error")
+FEWEST, MOST, PARTS = 30, 20, 4
+RISKIEST = 0.2
+SURE = 1.959964  # of a normal distribution: 95% lie within so many standard errors
+REST, UNKNOWN = "all smaller groups", "not known"
+
+
+def fairness(test: OutOfTime, known: pa.Table, config: Config) -> pd.DataFrame:
+    """Figures of the judged models by group of each column in `[training] fairness`, at the last cutoff.
+
+    Args:
+        test: The predictions for the last cutoff and the true outcomes.
+        known: What `groups_at` read at that cutoff.
+        config: Names the columns.
+
+    Returns:
+        attribute, group, customers, measure, value, low, high, cutoff; measures are churned (its share), predicted
+        churn (mean), gap (predicted less churned), picked (share among the fifth at highest risk), auc, brier and
+        total_error. Groups of fewer than 30 customers are put together, and left out where they still are.
+    """
+    names = config.training.fairness
+    if not names:
+        return pd.DataFrame(columns=COLUMNS)
+    place = {customer: i for i, customer in enumerate(known["customer_id"].to_pylist())}
+    order = pa.array([place.get(customer) for customer in test.truth.customers.to_pylist()], pa.int64())
+    found = []
+    for name in names:
+        column = known[slug(name)].combine_chunks().take(order)
+        found += list(_by_group(name, _groups(column), test, config))
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def groups_at(config: Config, cutoff: date) -> pa.Table:
+    """customer_id and the columns of `[training] fairness` as they stood at a cutoff, of its cohort.
+
+    A build of that cutoff alone, with few other features; nothing of it is kept.
+
+    Raises:
+        UsageError: The customer table has no such column.
+    """
+    section, names = config.customers, config.training.fairness
+    if section is None or not names:
+        return pa.table({"customer_id": pa.array([], pa.string())})
+    only: dict[str, Any] = {
+        "attributes": names,
+        "constant": () if section.known_at else names,
+        "personal": tuple(name for name in section.personal if name not in names),
+        "since": "",
+    }
+    bare = {
+        "customers": Customers.model_construct(**{**dict(section), **only}),
+        "events": config.events.model_copy(update={"kinds": (), "quantity": "", "discount": ""}),
+        "activities": {},
+        "contacts": None,
+        "features": config.features.model_copy(update={"own": "", "cache": "off"}),
+        "task": config.task.model_copy(update={"windows": config.task.windows[:1]}),
+    }
+    try:
+        return snapshots.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
+    except UsageError as problem:
+        raise UsageError(f"[training] fairness: {problem}") from None
+
+
+def _groups(column: pa.Array) -> np.ndarray:
+    """A group's name for each customer (n,): levels of text, quarters of numbers; small groups are one."""
+    if pa.types.is_floating(column.type):
+        names = _quarters(column.to_numpy(zero_copy_only=False))
+    else:
+        names = np.array(pc.fill_null(column.cast(pa.string()), UNKNOWN).to_pylist(), dtype=object)
+    kept, counts = np.unique(names.astype(str), return_counts=True)
+    large = [name for _, name in sorted(zip(-counts, kept, strict=True)) if (names == name).sum() >= FEWEST][:MOST]
+    return np.where(np.isin(names.astype(str), large), names, REST)
+
+
+def _quarters(values: np.ndarray) -> np.ndarray:
+    """Quarters of the customers by a number (n,), named by their bounds.
+
+    >>> _quarters(np.array([1.0, 2.0, 3.0, 4.0, np.nan])).tolist()
+    ['1 to 1.75', '1.75 to 2.5', '2.5 to 3.25', '3.25 to 4', 'not known']
+    """
+    names = np.full(len(values), UNKNOWN, dtype=object)
+    inside = ~np.isnan(values)
+    if not inside.any():
+        return names
+    edges = np.unique(np.quantile(values[inside], np.linspace(0, 1, PARTS + 1)))
+    part = np.clip(np.searchsorted(edges, values[inside], side="right") - 1, 0, max(len(edges) - 2, 0))
+    names[inside] = [f"{edges[i]:g} to {edges[min(i + 1, len(edges) - 1)]:g}" for i in part]
+    return names
+
+
+def _by_group(name: str, groups: np.ndarray, test: OutOfTime, config: Config) -> Iterator[dict[str, Any]]:
+    truth, churn = test.truth, test.predicted["churn_probability"]
+    picked = np.zeros(len(truth))
+    picked[np.argsort(-churn, kind="stable")[: round(RISKIEST * len(truth))]] = 1.0
+    masks = {str(group): groups == group for group in np.unique(groups.astype(str))}
+    masks = {group: mask for group, mask in masks.items() if mask.sum() >= FEWEST}
+    metrics = _metrics(test, masks, config)
+    for group, mask in masks.items():
+        base = {"attribute": name, "group": group, "customers": int(mask.sum()), "cutoff": test.cutoff}
+        parts = {
+            "churned": truth.churned[mask],
+            "predicted churn": churn[mask],
+            "gap": churn[mask] - truth.churned[mask],
+            "picked": picked[mask],
+        }
+        for measure, values in parts.items():
+            yield {**base, "measure": measure, **_mean(values)}
+        for row in metrics[metrics.segment == group].to_dict("records"):
+            yield {**base, "measure": row["metric"], **{key: row[key] for key in ("value", "low", "high")}}
+
+
+def _metrics(test: OutOfTime, masks: dict[str, np.ndarray], config: Config) -> pd.DataFrame:
+    prediction = Prediction(test.predicted["churn_probability"], test.predicted.get("value"))
+    settings = config.training
+    found = evaluate(
+        {OURS: prediction}, test.truth, test.cutoff, seed=settings.seed, resamples=settings.bootstrap, segments=masks
+    ).metrics
+    return found[found.metric.isin(METRICS)]
+
+
+def _mean(values: np.ndarray) -> dict[str, float]:
+    """A mean with its 95% interval, by the normal distribution of means."""
+    middle, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return {"value": middle, "low": middle - SURE * error, "high": middle + SURE * error}

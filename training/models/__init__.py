@@ -1,0 +1,1 @@
+"""Estimators, one a module: classifiers, regressors, their ensemble, calibration and intervals."""

@@ -1,0 +1,135 @@
+"""What the churn and the value model share: LightGBM behind scikit-learn's conventions, repeatable bit by bit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "bagging_freq": 1}
+# A customer is there at many cutoffs, so a level has more rows than customers: it must show on more of them than
+# LightGBM asks for before it is told apart (cat_smooth is 10 there), and no split rests on a group below 100 rows.
+CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
+
+
+class Boosted(BaseEstimator, ABC):
+    """A LightGBM model of one margin.
+
+    Args:
+        n_estimators: Trees.
+        learning_rate: Shrinkage of a tree.
+        num_leaves: Leaves of a tree.
+        min_child_samples: Rows of a leaf at least.
+        feature_fraction: Share of the features that a tree may use.
+        bagging_fraction: Share of the rows that a tree sees.
+        lambda_l2: Ridge penalty on leaf values.
+        seed: Seed of the sampling.
+        categorical: Columns that hold codes of levels (0, 1, ...): their names, or places where X has no names.
+
+    Attributes:
+        booster_: The trees.
+    """
+
+    objective = ""
+
+    def __init__(
+        self,
+        n_estimators: int = 120,
+        learning_rate: float = 0.05,
+        num_leaves: int = 15,
+        min_child_samples: int = 60,
+        feature_fraction: float = 0.5,
+        bagging_fraction: float = 0.8,
+        lambda_l2: float = 5.0,
+        seed: int = 0,
+        categorical: Sequence[str | int] = (),
+    ):
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_child_samples = min_child_samples
+        self.feature_fraction = feature_fraction
+        self.bagging_fraction = bagging_fraction
+        self.lambda_l2 = lambda_l2
+        self.seed = seed
+        self.categorical = categorical
+
+    def margin(self, X: Any) -> np.ndarray:
+        """The margin (n,)."""
+        check_is_fitted(self)
+        return np.asarray(self.booster_.predict(self._checked(X), raw_score=True))
+
+    def parameters(self) -> dict[str, Any]:
+        """LightGBM's parameters: this model's own, and those that make a run repeat itself."""
+        own = self.get_params(deep=False)
+        own.pop("n_estimators")
+        levels = CATEGORICAL if own.pop("categorical") else {}
+        return {"objective": self.objective, **own, **levels, **FIXED}
+
+    def correct(self, X: Any, y: Any, start: np.ndarray | None = None, weight: np.ndarray | None = None) -> Self:
+        """Learns what is to be added to the margins that another model begins with.
+
+        Args:
+            X: Features (n, p).
+            y: Labels (n,), as in `fit`.
+            start: Margins (n,) to begin with; `margin` gives only what the trees add to them. None: the label's mean.
+            weight: Of the rows (n,); None: all alike.
+        """
+        X, y = self._checked_pair(X, y)
+        self._learn(X, self._label(y), start, weight)
+        return self
+
+    @abstractmethod
+    def _label(self, y: np.ndarray) -> np.ndarray:
+        """What LightGBM is to learn from the labels (n,); raises ValueError where it cannot."""
+
+    def _learn(self, X: Any, label: np.ndarray, start: np.ndarray | None, weight: np.ndarray | None) -> None:
+        places = self._places()
+        data = lgb.Dataset(X, label=label, weight=weight, init_score=start, params=FIXED, categorical_feature=places)
+        self.booster_ = lgb.train(self.parameters(), data, num_boost_round=self.n_estimators)
+
+    def _places(self) -> list[int]:
+        """Places of the categorical columns; raises ValueError where one is not there."""
+        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        missing = [c for c in self.categorical if c not in names and c not in range(self.n_features_in_)]
+        if missing:
+            raise ValueError(f"{type(self).__name__}: categorical={missing[0]!r} is not a column of X")
+        return [c if isinstance(c, int) else names.index(c) for c in self.categorical]
+
+    def _checked(self, X: Any) -> Any:
+        """Features to predict from, as LightGBM takes them."""
+        if not isinstance(X, pa.Table):
+            return validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
+        if X.column_names != list(self.feature_names_in_):
+            raise ValueError(f"{type(self).__name__}: columns are not those of fit: {X.column_names}")
+        self._refuse_text(X)
+        return X
+
+    def _checked_pair(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Features and labels to learn from; Arrow goes through as it is."""
+        if not isinstance(X, pa.Table):
+            return validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64, ensure_min_samples=2)
+        self._refuse_text(X)
+        self.feature_names_in_ = np.array(X.column_names, dtype=object)
+        self.n_features_in_ = X.num_columns
+        return X, np.asarray(y)
+
+    def _refuse_text(self, X: pa.Table) -> None:
+        """LightGBM ends the process on a column that holds no numbers; better to say which."""
+        wrong = [f.name for f in X.schema if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
+        if wrong:
+            raise ValueError(
+                f"{type(self).__name__}: column {wrong[0]!r} holds {X.schema.field(wrong[0]).type}; expected numbers "
+                "(training.data.category_levels gives text columns their codes)"
+            )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,1 @@
+"""MLflow: runs, registered models, aliases, promotion gates, model cards."""

@@ -1,0 +1,221 @@
+"""Registered models: their versions, made once for the same bits, and the champion read back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature, infer_signature
+from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from tqdm import tqdm
+
+from features import phrases as phrases_code
+from features.config.load import Config
+from features.errors import DataError
+from training.artifact import bundle as bundle_code
+from training.artifact import reasons as reasons_code
+from training.artifact.bundle import BundleError, ModelBundle
+from training.registry.aliases import ALIAS, CHALLENGER, GATE, aliased
+from training.registry.mlflow_tracking import UNKNOWN, answering, connect, evaluation_of, quiet, write, write_figures
+from training.registry.run_record import Record
+
+__all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "log", "params_of"]
+
+DIGEST = "regulars.digest"
+LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
+PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
+CODE, FILES = (bundle_code, reasons_code, phrases_code), "files.json"
+CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered model version.
+
+    Attributes:
+        name: The registered model.
+        version: The number.
+        run_id: The run that made it.
+        new: Whether this training made it.
+        champion: Whether it scores.
+        model_id: MLflow's id of what this training logged; empty where it did not.
+    """
+
+    name: str
+    version: str
+    run_id: str
+    new: bool
+    champion: bool = False
+    model_id: str = ""
+
+    @property
+    def label(self) -> str:
+        """As score tables name it.
+
+        >>> Registered("shop-churn", "3", "", True).label
+        'shop-churn/3'
+        """
+        return f"{self.name}/{self.version}"
+
+    @property
+    def kind(self) -> str:
+        """'churn' or 'value'.
+
+        >>> Registered("shop-churn", "3", "", True).kind
+        'churn'
+        """
+        return self.name.rsplit("-", 1)[1]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model that scores: its bundle and its version, and the models that were judged in its stead.
+
+    Attributes:
+        judge: It learned only from cutoffs whose labels end by the last one; None where the version carries none.
+    """
+
+    bundle: ModelBundle
+    version: Registered
+    judge: ModelBundle | None = None
+
+
+def log(record: Record, config: Config) -> tuple[Registered, ...]:
+    """Writes a training into MLflow as a run, and registers its models as challengers.
+
+    A model that is equal to a registered one in every bit is not registered again: that version is returned.
+
+    Raises:
+        UsageError: The store does not answer; what the record holds is still in its folder.
+    """
+    client = connect(config)
+    bar = tqdm(total=1 + len(record.kinds), desc="logging to MLflow", leave=False, disable=None)
+    with quiet(), answering(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
+        write(client, run, record)
+        bar.update()
+        made = []
+        for kind in record.kinds:
+            made.append(_register(client, run.info.run_id, record, kind))
+            bar.update()
+        write_figures(client, run, record, {v.kind: v.model_id for v in made if v.new})
+        return tuple(made)
+
+
+def champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
+    """The champion of 'churn' or 'value', or None where there is none.
+
+    Raises:
+        DataError: What is registered under its name is not a whole model of ours.
+        UsageError: The store does not answer.
+    """
+    client = connect(config)
+    name = f"{config.name}-{kind}"
+    with quiet(), answering(), tempfile.TemporaryDirectory() as folder:
+        found = aliased(client, name, alias)
+        if found is None:
+            return None
+        uri = f"models:/{name}/{found.version}"
+        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts"
+        try:
+            bundle = ModelBundle.load(path / "bundle")
+            judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
+        except BundleError as problem:
+            raise DataError(f"{name} version {found.version}: {problem}") from None
+    if (bundle.name, bundle.kind) != (config.name, kind):
+        raise DataError(
+            f"{name} version {found.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} model of "
+            f"{config.name!r}: `regulars rollback` goes back to the one before, `regulars train` makes a new one"
+        )
+    label = Registered(name, str(found.version), found.run_id or "", new=False, champion=alias == ALIAS)
+    return Champion(bundle, label, judge)
+
+
+def params_of(config: Config, run_id: str) -> dict[str, str]:
+    """The parameters of a run; empty where it is gone."""
+    client = connect(config)
+    with quiet(), answering():
+        try:
+            return dict(client.get_run(run_id).data.params)
+        except MlflowException as problem:
+            if problem.error_code in UNKNOWN:
+                return {}
+            raise
+
+
+def _register(client: MlflowClient, run_id: str, record: Record, kind: str) -> Registered:
+    bundle, name = record.bundle(kind), f"{record.facts['name']}-{kind}"
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{bundle.digest}'")
+    current = aliased(client, name, ALIAS)
+    if equal:
+        number, from_run, model_id = str(equal[0].version), equal[0].run_id or run_id, ""
+    else:
+        (number, model_id), from_run = _new_version(client, run_id, record, bundle, name), run_id
+    here = current is not None and str(current.version) == number
+    if not here:
+        client.set_registered_model_alias(name, CHALLENGER, number)
+    return Registered(name, number, from_run, new=not equal, champion=here, model_id=model_id)
+
+
+def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: ModelBundle, name: str) -> tuple[str, str]:
+    """Logs and registers a model; returns the version's number and MLflow's id of the model."""
+    values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
+    example = pd.DataFrame([values])
+    with tempfile.TemporaryDirectory() as folder:
+        saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
+        _carry(saved, {name: record.facts["wording"][name] for name in bundle.features})
+        logged = mlflow.pyfunc.log_model(
+            name=bundle.kind,
+            python_model=str(PYFUNC),
+            artifacts={"bundle": str(saved), "judge": str(judge)},
+            signature=_signature(bundle, example),
+            input_example=example,
+            pip_requirements=[f"{package}=={version(package)}" for package in CARRIED],
+        )
+    tags, card = {DIGEST: bundle.digest, GATE: bundle.gate_digest}, _description(record.card)
+    made = client.create_model_version(
+        name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
+    )
+    client.update_registered_model(name, card)
+    return str(made.version), str(logged.model_id or "")
+
+
+def _carry(folder: Path, wording: dict[str, Any]) -> None:
+    """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
+    for module in CODE:
+        shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
+    (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    (folder / FILES).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+
+
+def _description(card: str) -> str:
+    """As much of the card as MLflow's database holds, whole lines."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    return card[:LONGEST_DESCRIPTION].rpartition("\n")[0] + "\n\n(The whole card is `model_card.md` of the run.)"
+
+
+def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
+    """Text for the columns of levels, numbers for the others: said by the bundle, not guessed from an example.
+
+    The parameter `reasons` says how many reasons of each number are wanted; none unless asked for.
+    """
+    columns: list[ColSpec | TensorSpec] = [
+        ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
+    ]
+    said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
+    wanted = ParamSchema([ParamSpec("reasons", "long", 0)])
+    return ModelSignature(inputs=Schema(columns), outputs=said.outputs, params=wanted)

@@ -1,0 +1,309 @@
+"""What a training leaves to be logged, as files of text: MLflow gets them at once, or later if its server is away.
+
+Layout: `facts.json` (parameters, tags, figures, data, trials), `bundles/{churn,value,judge}`, and `run/`, whose files
+become the run's artefacts as they are: `model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`,
+`plots/*.png`. No pickle, no customer's row.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+
+from features.atomic_files import folder_in_place
+from features.config.load import Config
+from features.config.plan import unnamed
+from features.config.sections import TableSection
+from features.errors import UsageError
+from features.snapshots.build import Snapshots
+from training.artifact.bundle import BundleError, ModelBundle
+from training.artifact.reasons import Wording
+from training.evaluation.evaluate import OURS, Evaluation
+from training.evaluation.plots import calibration_plot, decile_plot, lift_plot
+from training.fit import Learned
+from training.registry.provenance import code_version, environment, package_version
+
+TABLES = ("metrics", "differences", "groups")
+WORDS = tuple(field.name for field in fields(Wording) if field.name != "name")
+FACTS, RUN, BUNDLES, CARD = "facts.json", "run", "bundles", "model_card.md"
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class Record:
+    """A training as it lies in a folder.
+
+    Attributes:
+        folder: Where.
+        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples,
+            wording.
+    """
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run's artefacts."""
+        return self.folder / RUN
+
+    @property
+    def cutoff(self) -> date:
+        """The last cutoff, that judged."""
+        return date.fromisoformat(self.facts["cutoff"])
+
+    @property
+    def card(self) -> str:
+        """The model card."""
+        return (self.run / CARD).read_text(encoding="utf-8")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is to be registered: 'churn', 'value', or both."""
+        return tuple(self.facts["kinds"])
+
+    @cached_property
+    def judge(self) -> ModelBundle:
+        """The judged models: they have not seen the last cutoff."""
+        return self.bundle("judge")
+
+    def bundle(self, kind: str) -> ModelBundle:
+        """One of churn, value and judge; raises UsageError where it is not whole."""
+        try:
+            return ModelBundle.load(self.folder / BUNDLES / kind)
+        except BundleError as problem:
+            raise UsageError(f"{self.folder}: {problem}") from None
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The tables of figures."""
+        return Evaluation(**{name: _table(self.run / "evaluation" / f"{name}.csv") for name in TABLES})
+
+    def remove(self) -> None:
+        """Takes the folder away once all of it is in MLflow."""
+        shutil.rmtree(self.folder)
+        if not any(self.folder.parent.iterdir()):
+            self.folder.parent.rmdir()
+
+
+def keep(
+    learned: Learned, snapshots: Snapshots, config: Config, kinds: tuple[str, ...], card: str, fairness: pd.DataFrame
+) -> Record:
+    """Writes a training into a folder of OUTPUT/unlogged, named after its last cutoff and its models' digest.
+
+    Args:
+        learned: What was learned.
+        snapshots: From what.
+        config: The business.
+        kinds: Which models are to be registered.
+        card: The model card, Markdown.
+        fairness: Figures by group of customers; may be empty.
+    """
+    bundles = {b.kind: b for b in (learned.churn, learned.value) if b is not None and b.kind in kinds}
+    fullest = learned.value or learned.churn
+    folder = config.output / "unlogged" / f"{learned.split.test.test}-{fullest.digest}"
+    facts = _facts(learned, snapshots, config, bundles)
+    with folder_in_place(folder) as beside:
+        for name, bundle in {**bundles, "judge": learned.judge}.items():
+            bundle.save(beside / BUNDLES / name)
+        _write_run(beside / RUN, learned, config, card, fairness)
+        (beside / FACTS).write_text(_json(facts), encoding="utf-8")
+    return Record(folder, facts)
+
+
+def read(folder: Path) -> Record:
+    """What `keep` wrote.
+
+    Raises:
+        UsageError: The folder is not there, or not a training of ours.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        found = facts["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{folder} is no training that was kept for later: expected a folder of OUTPUT/unlogged with {FACTS}"
+        ) from None
+    if found != FORMAT:
+        raise UsageError(f"{folder}: made by another version of regulars; expected format {FORMAT}, found {found}")
+    return Record(folder, facts)
+
+
+def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairness: pd.DataFrame) -> None:
+    (folder / "evaluation").mkdir(parents=True)
+    (folder / "plots").mkdir()
+    for name in TABLES:
+        getattr(learned.evaluation, name).to_csv(folder / "evaluation" / f"{name}.csv", index=False)
+    if len(fairness):
+        fairness.to_csv(folder / "evaluation" / "fairness.csv", index=False)
+    for name, figure in _plots(learned):
+        figure.savefig(folder / "plots" / f"{name}.png")
+    (folder / CARD).write_text(card, encoding="utf-8")
+    (folder / "config.json").write_text(_json(open_config(config)), encoding="utf-8")
+    found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
+    (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
+    (folder / "environment.json").write_text(_json(environment()), encoding="utf-8")
+
+
+def _plots(learned: Learned) -> Iterator[tuple[str, Figure]]:
+    churn = learned.judged["churn_probability"]
+    yield "calibration", calibration_plot(learned.truth, churn)
+    yield "lift", lift_plot(learned.truth, churn)
+    if "value" in learned.judged:
+        yield "deciles", decile_plot(learned.truth, learned.judged["value"])
+
+
+def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict[str, ModelBundle]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": config.name,
+        "kinds": list(bundles),
+        "cutoff": str(learned.split.test.test),
+        "end": str(snapshots.end),
+        "own": snapshots.own,
+        "params": _params(learned, snapshots, config),
+        "tags": {
+            "regulars.fingerprint": snapshots.fingerprint,
+            "regulars.version": package_version(),
+            "regulars.code": code_version(),
+        },
+        "metrics": list(_metrics(learned.evaluation)),
+        "inputs": list(_inputs(snapshots, config)),
+        "trials": [
+            {"of": name, "number": trial.number, "loss": trial.loss, "parameters": trial.parameters}
+            for name, tuned in learned.tuned.items()
+            for trial in tuned.trials
+        ],
+        "examples": {kind: _typical(snapshots, bundle) for kind, bundle in bundles.items()},
+        "wording": {
+            feature.name: {field: getattr(feature, field) for field in WORDS} for feature in snapshots.features
+        },
+    }
+
+
+def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str, Any]:
+    found = {
+        **{f"task.{key}": value for key, value in learned.churn.task.items()},
+        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
+        **{f"{name}.members": weights for name, weights in learned.judge.facts["members"].items()},
+        "seed": config.training.seed,
+        "trials": config.training.trials,
+        "learn_from": config.training.learn_from,
+        "features": len(snapshots.features),
+        "own_features": snapshots.own,
+        "rows": snapshots.rows.num_rows,
+        "cutoffs": len(learned.split.everything),
+        "data_fingerprint": snapshots.data_fingerprint,
+        "snapshot_fingerprint": snapshots.fingerprint,
+    }
+    return {key: str(value) for key, value in found.items()}
+
+
+def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
+    """Our figures as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
+    ours = evaluation.metrics[evaluation.metrics.model == OURS]
+    last = ours.groupby("metric").cutoff.max()
+    for row in ours.sort_values("cutoff", kind="stable").to_dict("records"):
+        found = {}
+        if row["segment"] == "all":
+            yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
+        if row["cutoff"] == last[row["metric"]]:
+            key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{_slug(row['segment'])}"
+            found = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        yield from ((key, value, 0) for key, value in found.items() if np.isfinite(value))
+
+
+def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:
+    """The snapshots and the tables behind them as MLflow's datasets: what they are, and no row of them."""
+    rows, digest = snapshots.rows, snapshots.data_fingerprint
+    yield {
+        "name": f"{config.name} snapshots",
+        "context": "training",
+        "digest": snapshots.fingerprint,
+        "source": _where(config.events),
+        "columns": [(field.name, _kind(field.type)) for field in rows.schema],
+        "counts": {
+            "num_rows": rows.num_rows,
+            "customers": len(rows["customer_id"].unique()),
+            "cutoffs": len(rows["cutoff"].unique()),
+        },
+    }
+    sides = {"customers": config.customers, "contacts": config.contacts, "subscriptions": config.subscriptions}
+    tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}, **sides}
+    for name, section in tables.items():
+        if section is not None:
+            given = {"name": f"{config.name} {name}", "context": "source", "digest": digest, "columns": []}
+            yield {**given, "source": _where(section), "counts": {}}
+
+
+def _where(section: TableSection) -> str:
+    """The section's source without a login or options, and its table."""
+    source = _open(section.source)
+    return f"{source} table {section.table}" if section.table else source
+
+
+def _open(text: str) -> str:
+    """A URL without who logs in and without its options; anything else as it is.
+
+    >>> _open("postgresql://me@db/shop?sslkey=k"), _open("data/*.parquet")
+    ('postgresql://db/shop', 'data/*.parquet')
+    """
+    return re.sub(r"://.*@", "://", text).split("?")[0] if "://" in text else text
+
+
+def open_config(config: Config) -> dict[str, Any]:
+    """The config as JSON, with no login and no option in any URL, and no customer's id."""
+
+    def opened(key: str, value: Any) -> Any:
+        if key == "exclude":
+            return [unnamed(rule) for rule in value]
+        if isinstance(value, dict):
+            return {name: opened(name, inner) for name, inner in value.items()}
+        return _open(value) if key in ("source", "uri") else value
+
+    return {name: opened(name, value) for name, value in config.model_dump(mode="json").items()}
+
+
+def _kind(found: pa.DataType) -> str:
+    if pa.types.is_timestamp(found):
+        return "datetime"
+    return "string" if pa.types.is_string(found) or pa.types.is_large_string(found) else "double"
+
+
+def _typical(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float | str | None]:
+    """One made-up row of medians and commonest levels: an input example that is no customer's."""
+
+    def typical(name: str) -> float | str | None:
+        if name in bundle.levels:
+            return next(iter(bundle.levels[name]), "other")
+        median = pc.quantile(snapshots.rows[name], 0.5)[0].as_py()
+        return None if median is None else float(median)
+
+    return {name: typical(name) for name in bundle.features}
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"\W+", "_", text).strip("_")
+
+
+def _table(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path)
+    table["cutoff"] = pd.to_datetime(table["cutoff"]).dt.date
+    return table
+
+
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=1, sort_keys=True, default=str) + "\n"

@@ -1,0 +1,1 @@
+"""The effects of actions: learned from randomised contacts, evaluated, registered."""
