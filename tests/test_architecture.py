@@ -89,6 +89,30 @@ def test_module_keeps_the_rules(path: str) -> None:
     assert breaches((ROOT / path).read_text(encoding="utf-8"), path) == []
 
 
+def missing_imports(source: str) -> list[str]:
+    """The modules of ours or of the tests that a file imports and that are not there.
+
+    >>> missing_imports("from features.task import Task\\nfrom tests.nowhere import x")
+    ['tests.nowhere']
+    """
+    modules = {
+        node.module or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (*ROOMS, "tests", "benchmarks")
+    }
+    places = {name: ROOT.joinpath(*name.split(".")) for name in modules}
+    return sorted(
+        name for name, place in places.items() if not place.is_dir() and not place.with_suffix(".py").exists()
+    )
+
+
+def test_tests_import_what_is_there() -> None:
+    """Pytest skips a file whose imports fail (extras may be absent): a misspelt module would hide its tests."""
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    missing = {file.name: names for file in files if (names := missing_imports(file.read_text(encoding="utf-8")))}
+    assert missing == {}
+
+
 def test_every_room_was_read() -> None:
     assert {path.split("/")[0] for path in MODULES} == set(ROOMS)
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from tests.features.test_snapshots import CUTOFFS, random_lines
 
 from features.audit import audit as schema
 from features.config.load import Config, load, parse
@@ -25,6 +24,7 @@ from features.snapshots import leakage as leaks
 from features.snapshots.build import Snapshots, build
 from regulars import cli
 from tests.contracts import make_contracts
+from tests.features.snapshots.test_build import CUTOFFS, random_lines
 from tests.shop import make_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.usefixtures("spark")]

@@ -10,7 +10,6 @@ from typing import Any
 
 import ibis
 import pytest
-from tests.features.test_snapshots import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, close, random_lines, table
 
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
@@ -22,6 +21,7 @@ from features.snapshots import build as snapshots
 from features.snapshots.leakage import change_tables, delete_after, later_rows
 from features.task import Task
 from tests.features import beside, oracle, oracle_sides
+from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, close, random_lines, table
 
 Sides = Mapping[str, Sequence[Mapping[str, Any]]]
 Make = Callable[..., Any]

@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.features.test_snapshots import line
 
 from features.config.data_contract import Attribute
 from features.config.load import Config
@@ -25,6 +24,7 @@ from features.snapshots import cache as reuse
 from features.snapshots import leakage as leaks
 from features.snapshots.build import build_file, from_config
 from features.task import Cohort, Task, Window
+from tests.features.snapshots.test_build import line
 
 CUTOFFS = [date(2024, month, 1) for month in (2, 3, 4, 5)]
 Rows = list[dict[str, Any]]

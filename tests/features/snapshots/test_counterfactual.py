@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from tests.features.test_snapshots import CUTOFFS, random_lines
 
 from features.catalog.btyd import FAMILY
 from features.catalog.custom import NOTHING
@@ -27,6 +26,7 @@ from features.task import Cohort, Task, Window
 from serving.explanation.what_if_changes import Change, Usual, changes
 from tests.contracts import make_contracts
 from tests.features import beside
+from tests.features.snapshots.test_build import CUTOFFS, random_lines
 from tests.shop import make_shop
 
 TASK = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))

@@ -15,7 +15,6 @@ import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.features.test_snapshots import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, random_lines, table
 
 from features.catalog.custom import NOTHING
 from features.config.load import Config, parse
@@ -29,6 +28,7 @@ from features.snapshots import leakage as leaks
 from features.snapshots.leakage import Trial, change_tables, differences, prove, prove_at, spread
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.task import Task
+from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, random_lines, table
 
 CUTOFF = date(2023, 6, 1)
 PLANTED = {
