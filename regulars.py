@@ -91,19 +91,19 @@ def init(path: str, file: str) -> None:
 @click.pass_obj
 def check(path: str, leaks: bool) -> None:
     """Audit the data: what is there, what was set aside and why, what must be mended."""
-    from features.audit import audit as schema
+    from features.audit import audit
 
     config = load(path)
-    report, target = schema.check(config)
-    click.echo(schema.describe(report))
+    report, target = audit.check(config)
+    click.echo(audit.describe(report))
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
     if leaks:
-        from features.snapshots import leakage as room
+        from features.snapshots import leakage
 
-        trials, proof = room.check(config)
-        click.echo(f"\n{room.describe(trials)}")
+        trials, proof = leakage.check(config)
+        click.echo(f"\n{leakage.describe(trials)}")
         if found := sorted({name for trial in trials for name, _ in trial.leaks}):
             raise RefusedError(f"{', '.join(found)} would change with the future: see above and {proof}")
     _closing(str(target), "regulars train", path)
@@ -134,7 +134,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
     `uplift` learns what each action of [contacts] changes, and for whom, instead.
     """
     from training import train as room
-    from training.registry import promotion_gates as promote
+    from training.registry import promotion_gates
 
     if which == "uplift":
         if compare or kept or resume:
@@ -147,7 +147,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         settled = trained = room.train(load(path), which, resume=resume)
         click.echo(room.describe(trained.learned))
     if compare:
-        click.echo(f"\n{promote.describe(settled.decision)}")
+        click.echo(f"\n{promotion_gates.describe(settled.decision)}")
     if settled.decision.note:
         click.echo(f"\nNOTE: {settled.decision.note}")
     refused = "regulars promote" if compare else "regulars train --compare"
@@ -242,10 +242,10 @@ def segments(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def uplift(path: str, cutoff: date) -> None:
     """Say what each action would change for every customer of a cutoff's cohort."""
-    from serving.planning import uplift_scores as effects
+    from serving.planning import uplift_scores
 
-    found = effects.write(load(path), cutoff)
-    _closing(f"{found.file}: {effects.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
+    found = uplift_scores.write(load(path), cutoff)
+    _closing(f"{found.file}: {uplift_scores.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command()
@@ -333,13 +333,13 @@ def report(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None:
     """Do what a night needs: check, score, segments, plan and training when due, monitor, report."""
-    from serving.nightly import chain as nightly
+    from serving.nightly import chain
 
     lines: list[str] = []
-    summary = nightly.run(load(path), cutoff, accept, lines.append if quiet else click.echo)
+    summary = chain.run(load(path), cutoff, accept, lines.append if quiet else click.echo)
     if not quiet or summary.code:
-        click.echo("\n".join([*lines, nightly.describe(summary)]))
-        _closing(str(summary.file), nightly.advice(summary), path, "summary")
+        click.echo("\n".join([*lines, chain.describe(summary)]))
+        _closing(str(summary.file), chain.advice(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
 

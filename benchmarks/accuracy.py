@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from features.audit import audit as schema
+from features.audit import audit
 from features.config.load import Config, TrainingConfig, load
 from features.engines.open import open_engine
 from features.errors import UsageError
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.snapshots.build import Snapshots, build
 from serving.demo import prepare
 from training.data.prediction import Prediction
@@ -101,14 +101,14 @@ def measure(config: Config) -> Result:
     """Trains on the log as it was one horizon before its end, and judges what it says of the customers of that day."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        whole = intake.load(config, engine)
+        whole = read_log.load(config, engine)
         cutoff = whole.end - task.horizon.delta
         cut_at = replace(whole, end=cutoff)  # as long as the log was then: longer windows have no features
-        later = build(replace(whole, contract=schema.within_reach(cut_at, task).contract), task, [cutoff], engine)
+        later = build(replace(whole, contract=audit.within_reach(cut_at, task).contract), task, [cutoff], engine)
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
-        tables = schema.within_reach(intake.load(cut, engine), task)
-        snapshots = build(tables, task, schema.mature_cutoffs(tables, task), engine)
+        tables = audit.within_reach(read_log.load(cut, engine), task)
+        snapshots = build(tables, task, audit.mature_cutoffs(tables, task), engine)
         now = build(tables, task, [cutoff], engine, with_labels=False)
     _same_customers(now, later)
     learned = learn(snapshots, cut)

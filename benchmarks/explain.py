@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from features.feature import Feature  # noqa: E402
-from serving.explanation import contributions as explain  # noqa: E402
+from serving.explanation import contributions  # noqa: E402
 from serving.explanation.treeshap import explainer, processors  # noqa: E402
 from training.artifact.bundle import Margin, ModelBundle, Spread  # noqa: E402
 from training.models.churn import ChurnClassifier  # noqa: E402
@@ -200,10 +200,10 @@ def whole_run(
         spread=spread,
     )
     table, shares = pa.table(columns), []
-    explain.contributions(bundle, table.slice(0, 1000))
+    contributions.contributions(bundle, table.slice(0, 1000))
     for _ in range(options.runs):
-        with watched(explain, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
-            whole = _seconds(lambda: explain.contributions(bundle, table))
+        with watched(contributions, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
+            whole = _seconds(lambda: contributions.contributions(bundle, table))
         shares.append((whole, sum(margins) / whole, sum(predicting) / whole))
     whole, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
     print(
@@ -211,15 +211,14 @@ def whole_run(
         f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
     )
     few = table.slice(0, min(options.rows, 100_000))
-    part = explain.contributions(bundle, few)["value"]
+    part = contributions.contributions(bundle, few)["value"]
     units = ("days", "money", "share", "#order", "number")
     catalog = [
         Feature(name, lambda m: m, f"family {i % 25}", name, f"{{value:{units[i % 5]}}} of {name}", "days", unread="-")
         for i, name in enumerate(columns)
     ]
-    print(
-        f"reasons(), three each: {few.num_rows / _seconds(lambda: explain.reasons(part, few, catalog, 3)):,.0f} rows/s"
-    )
+    seconds = _seconds(lambda: contributions.reasons(part, few, catalog, 3))
+    print(f"reasons(), three each: {few.num_rows / seconds:,.0f} rows/s")
 
 
 if __name__ == "__main__":

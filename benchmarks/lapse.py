@@ -35,11 +35,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
-from features.audit import audit as schema
+from features.audit import audit
 from features.config.load import Config, TrainingConfig, load
 from features.engines.open import open_engine
 from features.errors import UsageError
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.snapshots.build import build
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
@@ -115,11 +115,11 @@ def measure(config: Config) -> str:
     """Trains on the table as it was at CUTOFF and judges what is said of the policies in force on that day."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        truth = take(build(intake.load(config, engine), task, [CUTOFF], engine), [CUTOFF])
+        truth = take(build(read_log.load(config, engine), task, [CUTOFF], engine), [CUTOFF])
     then = cut(config, CUTOFF)
     with open_engine(config.engine, config.folder) as engine:
-        tables = schema.within_reach(intake.load(then, engine), task)
-        snapshots = build(tables, task, schema.mature_cutoffs(tables, task), engine)
+        tables = audit.within_reach(read_log.load(then, engine), task)
+        snapshots = build(tables, task, audit.mature_cutoffs(tables, task), engine)
         now = build(tables, task, [CUTOFF], engine, with_labels=False)
     if not now.rows["customer_id"].equals(truth.customers):
         raise UsageError("the policies in force changed when the table was cut: something looks ahead")

@@ -104,15 +104,15 @@ def one(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
 def measure(path: Path) -> dict[str, Any]:
     """Scores the last day with contributions, in this process."""
     from features.config.load import load
-    from serving.scoring import passes as batch
+    from serving.scoring import passes
     from serving.scoring import run as room
 
     config, seconds = load(path), {"engine": 0.0, "numbers": 0.0, "reasons": 0.0}
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
     room.score_all = _marked(room.score_all, phase)
-    batch.Here.numbers = _timed(batch.Here.numbers, seconds, "numbers")  # type: ignore[method-assign]
-    batch._explain = _timed(batch._explain, seconds, "reasons")
+    passes.Here.numbers = _timed(passes.Here.numbers, seconds, "numbers")  # type: ignore[method-assign]
+    passes._explain = _timed(passes._explain, seconds, "reasons")
     watch.start()
     begun = time.perf_counter()
     scores = room.score(config, CUTOFF, with_contributions=True)

@@ -12,7 +12,7 @@ import duckdb
 from tqdm import tqdm
 
 from features.atomic_files import file_in_place, write_whole
-from features.audit import audit as schema
+from features.audit import audit
 from features.config.load import Config, load
 from features.errors import UsageError
 from serving.monitoring import text as monitor_words
@@ -94,7 +94,7 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
         UsageError: The data package is not installed.
     """
     config = prepare(out, trials=2 if quick else trials, share=10 if quick else 1)
-    say(f"1/7 check: what is in the data\n{_indent(schema.describe(_checked(config)))}")
+    say(f"1/7 check: what is in the data\n{_indent(audit.describe(_checked(config)))}")
     say("\n2/7 train: tune, calibrate and judge the churn and value models")
     trained = train(config)
     say(_indent(describe(trained.learned)))
@@ -155,8 +155,8 @@ def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:
     return load(out / "regulars.toml")
 
 
-def _checked(config: Config) -> schema.Audit:
-    return schema.check(config)[0]
+def _checked(config: Config) -> audit.Audit:
+    return audit.check(config)[0]
 
 
 def _indent(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from features.config.load import Config
-from features.snapshots import leakage as leaks
+from features.snapshots import leakage
 from regulars import cli
 from serving.scoring.run import read
 from tests.contracts import make_contracts
@@ -98,7 +98,7 @@ def test_a_feature_that_sees_the_end_of_a_contract_is_caught(contracts: Config, 
     (tmp_path / "own.py").write_text(PLANTED)
     config = make_contracts(tmp_path, customers=60)
     config = config.model_copy(update={"features": config.features.model_copy(update={"own": "own.py"})})
-    found = {name for trial in leaks.prove(config, 1) for name, _ in trial.leaks}
+    found = {name for trial in leakage.prove(config, 1) for name, _ in trial.leaks}
     assert found == {"end_ahead"}
 
 

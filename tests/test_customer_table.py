@@ -23,7 +23,7 @@ from serving.customer_report import explain_customer
 from serving.report import page as report
 from serving.scoring.run import Scores, score
 from tests.shop import make_shop
-from training.registry import models as registry
+from training.registry import models
 from training.train import Trained, train
 
 CUTOFF = date(2023, 11, 20)
@@ -113,7 +113,7 @@ def test_mlflow_and_the_score_table_say_the_same_of_text(shop: Config, scored: S
     snapshots = from_config(shop, [CUTOFF], with_labels=False)
     frame = snapshots.rows.select(snapshots.names).to_pandas()
     assert frame["plan_name"].isna().sum() > 5
-    registry.connect(shop)
+    models.connect(shop)
     said = mlflow.pyfunc.load_model("models:/shop-value@champion").predict(frame)
     np.testing.assert_array_equal(said["value"].to_numpy(), scored.table()["value"].to_numpy())
 
@@ -128,7 +128,7 @@ def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: 
 
 
 def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(shop: Config, trained: Trained) -> None:
-    registry.connect(shop)
+    models.connect(shop)
     text = mlflow.artifacts.load_text(f"runs:/{trained.versions[0].run_id}/evaluation/fairness.csv")
     found = pd.read_csv(io.StringIO(text)).groupby("attribute").group.unique()
     assert {"gold", "basic", "not known"} <= set(found["Plan Name"])

@@ -19,12 +19,10 @@ from click.testing import CliRunner
 from regulars import cli
 from serving.measurement import measure
 from serving.planning import table as plan_table
-from serving.planning import uplift_scores as effects
+from serving.planning import uplift_scores
 from serving.scoring import columns as score_columns
-from serving.segmentation import affinity, history
-from serving.segmentation import product_lifecycle as kind_life
+from serving.segmentation import affinity, history, product_lifecycle, transitions
 from serving.segmentation import run as segmentation
-from serving.segmentation import transitions as movement
 from tests.browser import chromium, needs_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -179,12 +177,12 @@ def columns(page: str, heading: str) -> list[str]:
     [
         ("## Scores", score_columns.COLUMNS.names),
         ("### `segments.parquet`", segmentation.CARDS.names),
-        ("### `transitions.parquet`", movement.SCHEMA.names),
-        ("### `kinds.parquet`", kind_life.SCHEMA.names),
+        ("### `transitions.parquet`", transitions.SCHEMA.names),
+        ("### `kinds.parquet`", product_lifecycle.SCHEMA.names),
         ("### `pairs.parquet`", affinity.SCHEMA.names),
         ("### `next_kind.parquet`", history.NEXT.names),
         ("### `channels.parquet`", segmentation.CHANNELS.names),
-        ("## Effects", effects.COLUMNS.names),
+        ("## Effects", uplift_scores.COLUMNS.names),
         ("### `plan.parquet`", plan_table.COLUMNS.names),
         ("### `plan.csv`", list(plan_table.FOR_TOOLS)),
         ("### `measured.parquet`", measure.ROWS.names),

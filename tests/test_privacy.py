@@ -19,7 +19,7 @@ from features.config.load import Config, load
 from features.intake.customer_ids import ours
 from regulars import cli
 from serving.planning import plan
-from serving.scoring import score_tables as scores
+from serving.scoring import score_tables
 from tests.shop import make_shop
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def contacted(config: Config) -> None:
 
 def scored(config: Config) -> str:
     """One of those who were scored, by the id of the user's tables."""
-    known = set(scores.read(config).table()["customer_id"].to_pylist())
+    known = set(score_tables.read(config).table()["customer_id"].to_pylist())
     return next(who for who in (f"{WHO}{i:04d}" for i in range(150)) if ours(config, who) in known)
 
 
@@ -210,7 +210,7 @@ def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
 
 
 def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
-    found = scores.read(lived.config)
+    found = score_tables.read(lived.config)
     assert set(found.manifest["ids"]) == {"method", "key_check"}
     built = sorted((lived.config.output / "snapshots").glob("*.parquet"))
     columns = set(pq.read_schema(built[-1]).names)
@@ -224,14 +224,16 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
     looked = CliRunner().invoke(cli, words)
     assert looked.exit_code == 1 and "run it again with --yes" in looked.output
-    customers = scores.read(config).manifest["customers"]
+    customers = score_tables.read(config).manifest["customers"]
     done = CliRunner().invoke(cli, [*words, "--yes"])
     assert done.exit_code == 0, done.output
     assert "shop-churn/1 (champion): learned from the customer: " in done.output
     assert "in visits" not in done.output and "1 in activities.visits" in done.output
     name = ours(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
-    assert scores.read(config).manifest["customers"] == scores.read(config).table().num_rows == customers - 1
+    assert (
+        score_tables.read(config).manifest["customers"] == score_tables.read(config).table().num_rows == customers - 1
+    )
     again = CliRunner().invoke(cli, ["-c", words[1], "score", "--cutoff", str(CUTOFF)])
     assert again.exit_code == 0, again.output
-    assert name not in scores.read(config).table()["customer_id"].to_pylist()
+    assert name not in score_tables.read(config).table()["customer_id"].to_pylist()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config, load
 from serving.measurement.measure import measure
-from serving.segmentation import transitions as movement
+from serving.segmentation import transitions
 from serving.web.parts.output_reader import open_site
 from serving.web.routes import application
 from serving.web.security import LOCAL
@@ -267,7 +267,7 @@ def _beside(output: Path) -> None:
         }
         for a, b, n in moves
     ]
-    pq.write_table(pa.Table.from_pylist(told, movement.SCHEMA), place / "transitions.parquet")
+    pq.write_table(pa.Table.from_pylist(told, transitions.SCHEMA), place / "transitions.parquet")
     rule = {
         "customer_id": ids[10],
         "kind": "category",

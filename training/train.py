@@ -12,19 +12,15 @@ from typing import Any
 from features.atomic_files import write_whole
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from training.data.time_split import Sample, take
-from training.evaluation import longer_horizons as longer_judged
+from training.evaluation import longer_horizons
 from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.evaluation.fairness import fairness, groups_at
 from training.evaluation.metrics import TITLES
 from training.fit import Learned, learn
-from training.registry import aliases
-from training.registry import champion_challenger as compare
-from training.registry import mlflow_tracking as tracking
+from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
-from training.registry import promotion_gates as promote
-from training.registry import run_record as record
 from training.registry.champion_challenger import Rivals
 from training.registry.model_card import card
 from training.registry.models import Champion, Registered
@@ -32,7 +28,7 @@ from training.registry.promotion_gates import Decision
 from training.registry.run_record import Record
 from training.tune import Tuned
 
-SHOWN = {name: title for name, title in compare.TITLES.items() if name != "log_loss"}
+SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +65,14 @@ def train(config: Config, which: str = "all", *, resume: bool = False) -> Traine
             "[events] amount is not set: without money there is churn but no value"
             + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
         )
-    tracking.require_server(config)
-    rows = snapshots.from_config(config)
+    mlflow_tracking.require_server(config)
+    rows = build.from_config(config)
     registry.connect(config)
     known = groups_at(config, rows.cutoffs[-1])
     learned = learn(rows, config, resume=resume)
     groups = fairness(learned.out_of_time, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
-    kept = record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
+    kept = run_record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
     settled = _settle(kept, learned.truth, config)
     return Trained(**vars(settled), learned=learned)
 
@@ -88,11 +84,11 @@ def log_later(config: Config, folder: Path) -> Settled:
         UsageError: The folder holds no training of this business, or the store does not answer.
         DataError: The log breaks its contract.
     """
-    kept = record.read(folder)
+    kept = run_record.read(folder)
     if kept.facts["name"] != config.name:
         raise UsageError(f"{folder} is a training of {kept.facts['name']!r}, and the config's name is {config.name!r}")
     registry.connect(config)
-    rows = snapshots.from_config(config, [kept.cutoff])
+    rows = build.from_config(config, [kept.cutoff])
     if rows.rows["churned"].null_count:
         raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
     return _settle(kept, take(rows, [kept.cutoff]), config)
@@ -125,7 +121,7 @@ def describe(learned: Learned) -> str:
 def _longer(evaluation: Evaluation) -> list[str]:
     """The figures of value over longer horizons, each beside the best of the simpler models."""
     lines, before = [], ""
-    for row in longer_judged.shown(evaluation):
+    for row in longer_horizons.shown(evaluation):
         if row["horizon"] != before:
             before = row["horizon"]
             lines += ["", f"value over {before}, judged on {row['customers']:,} customers at {row['cutoff']}:"]
@@ -187,7 +183,7 @@ def _settle(kept: Record, truth: Sample, config: Config) -> Settled:
             f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
             f"`regulars train --log {kept.folder}` logs it"
         ) from None
-    write_whole(config.output / record.CARD, kept.card)
+    write_whole(config.output / run_record.CARD, kept.card)
     newest = date.fromisoformat(kept.facts["end"])
     kept.remove()
     return Settled(versions, decision, newest)
@@ -196,7 +192,7 @@ def _settle(kept: Record, truth: Sample, config: Config) -> Settled:
 def _decide(kept: Record, versions: tuple[Registered, ...], truth: Sample, rivals: Rivals, config: Config) -> Decision:
     challengers = {v.kind: kept.bundle(v.kind) for v in versions if not v.champion}
     own = str(kept.facts["own"])
-    return promote.decide(kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own)
+    return promotion_gates.decide(kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own)
 
 
 def _rivals(kept: Record, config: Config) -> Rivals:

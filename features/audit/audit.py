@@ -20,7 +20,7 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.tables import Tables
 from features.money import TICKS
@@ -127,7 +127,7 @@ def check(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine, whole=True)
+        tables = read_log.load(config, engine, whole=True)
         catalog(task, tables.contract)  # refuses features of the same name
         report = audit(tables, task, engine)
     target = config.output / "audit.json"

@@ -24,11 +24,11 @@ from features.config.sections import Contacts
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.intake.tables import Tables
 from features.point_in_time.history import following, order_days
 from features.point_in_time.labels import churn_of, labels, money_of
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from features.snapshots.build import Snapshots
 from features.snapshots.cache import shelf
 from features.task import Task, Window
@@ -81,14 +81,14 @@ def from_config(config: Config) -> Trials:
     section = refuse_unfit(config)
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(intake.load(config, engine), task)
+        tables = within_reach(read_log.load(config, engine), task)
         require(tables, task, engine)
         refuse_outside_propensity(tables, config)
         plans = drawing_plans(config)
         given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
         given = _mature(given, _arms(given, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in given.cutoff})
-        built = snapshots.build(
+        built = build.build(
             tables, task, rounds, engine, own=read_own(config, task, tables.contract), with_labels=False,
             shelf=shelf(config),
         )  # fmt: skip

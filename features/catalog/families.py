@@ -13,14 +13,21 @@ from itertools import pairwise
 
 import ibis
 
-from features.catalog import activities, contacts, lifecycle, prices, subscriptions, trends
-from features.catalog import btyd as expected
-from features.catalog import categories as kinds
-from features.catalog import cohort_ranks as peers
-from features.catalog import customer_attributes as attributes
-from features.catalog import lifetime as whole_past
-from features.catalog import recency as rhythm
-from features.catalog import seasonality as habits
+from features.catalog import (
+    activities,
+    btyd,
+    categories,
+    cohort_ranks,
+    contacts,
+    customer_attributes,
+    lifecycle,
+    lifetime,
+    prices,
+    recency,
+    seasonality,
+    subscriptions,
+    trends,
+)
 from features.catalog.windows import money_in, orders_in
 from features.config.data_contract import ActivityColumns, Contract
 from features.errors import UsageError
@@ -94,17 +101,19 @@ def _null(m: ibis.Table, dtype: str) -> ibis.Value:
 
 def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     return (
-        Family("rhythm", _rhythm(), rhythm.measures, compares=True),
+        Family("rhythm", _rhythm(), recency.measures, compares=True),
         Family("lifecycle", tuple(lifecycle.features(task.horizon))),
         Family("sums", _orders(task, contract), _sums, compares=True),
         Family("active_days", (), _active_days),
-        Family("ever", _ever(task, contract), whole_past.measures),
-        Family("season", tuple(habits.season(task.horizon, contract.has_amount)), habits.year_ago),
+        Family("ever", _ever(task, contract), lifetime.measures),
+        Family("season", tuple(seasonality.season(task.horizon, contract.has_amount)), seasonality.year_ago),
         Family("earlier", _trends(task, contract), _earlier),
         _peers(task, contract),
-        Family("expected", tuple(expected.features(task.horizon, contract.has_amount)), expected.measures),
+        Family("expected", tuple(btyd.features(task.horizon, contract.has_amount)), btyd.measures),
         *(
-            Family(f"kind_{slug}", tuple(kinds.features(slug, task.windows)), partial(kinds.measures, kind=slug))
+            Family(
+                f"kind_{slug}", tuple(categories.features(slug, task.windows)), partial(categories.measures, kind=slug)
+            )
             for slug in contract.kinds
         ),
     )
@@ -167,8 +176,8 @@ def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ..
 
 
 def _of_customers(contract: Contract) -> tuple[Family, ...]:
-    found = tuple(attributes.features(contract))
-    return (Family("customer_attributes", found, attributes.measures, section="customers"),) if found else ()
+    found = tuple(customer_attributes.features(contract))
+    return (Family("customer_attributes", found, customer_attributes.measures, section="customers"),) if found else ()
 
 
 def _refuse_same_names(found: Sequence[Family]) -> None:
@@ -186,11 +195,11 @@ def _refuse_same_names(found: Sequence[Family]) -> None:
 
 
 def _rhythm() -> tuple[Feature, ...]:
-    return (*rhythm.recency(), *rhythm.gaps(), *rhythm.regularity(), *rhythm.silence())
+    return (*recency.recency(), *recency.gaps(), *recency.regularity(), *recency.silence())
 
 
 def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*whole_past.features(contract.has_amount)]
+    found = [*lifetime.features(contract.has_amount)]
     for w in task.windows:
         found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
     if contract.has_amount:
@@ -200,9 +209,9 @@ def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
 
 
 def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*habits.weekdays(), *(habits.hours() if contract.has_clock else ())]
+    found = [*seasonality.weekdays(), *(seasonality.hours() if contract.has_clock else ())]
     if task.horizon.days < YEAR:
-        found += habits.season_habit(task.horizon)
+        found += seasonality.season_habit(task.horizon)
     for w in task.windows:
         found += trends.fading(w, contract.has_amount)
     return tuple(found)
@@ -221,8 +230,8 @@ def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
 
 def _peers(task: Task, contract: Contract) -> Family:
     longest, has_amount = task.windows[-1], contract.has_amount
-    among = partial(peers.measures, window=longest, has_amount=has_amount)
-    return Family("peers", tuple(peers.features(longest, has_amount)), among=among)
+    among = partial(cohort_ranks.measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(cohort_ranks.features(longest, has_amount)), among=among)
 
 
 def _sums(past: Past) -> ibis.Table:

@@ -22,16 +22,16 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from features.atomic_files import write_whole
-from features.audit import audit as schema
-from features.catalog import custom as own
+from features.audit import audit
+from features.catalog import custom
 from features.catalog.custom import Own
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.intake.tables import Tables
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.task import Task
 
@@ -68,10 +68,10 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = schema.within_reach(intake.load(config, engine), task)
-        schema.require(tables, task, engine)
-        mine = own.read(config, task, tables.contract)
-        cutoffs = spread(schema.mature_cutoffs(tables, task), count)
+        tables = audit.within_reach(read_log.load(config, engine), task)
+        audit.require(tables, task, engine)
+        mine = custom.read(config, task, tables.contract)
+        cutoffs = spread(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
         return prove_at(tables, task, mine, cutoffs, engine)
@@ -83,15 +83,15 @@ def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], eng
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
-        whole = snapshots.build(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
+        whole = build.build(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
         bar.update()
         for cutoff in cutoffs:
             honest = whole.filter(pc.equal(whole["cutoff"], pa.scalar(datetime.combine(cutoff, time()))))
             rows = later_rows(tables, cutoff, engine)
-            size = {"customers": honest.num_rows, "features": honest.num_columns - len(snapshots.KEYS)}
+            size = {"customers": honest.num_rows, "features": honest.num_columns - len(build.KEYS)}
             for name, change in changes.items():
                 changed = change_tables(tables, change, cutoff, engine)
-                altered = snapshots.build(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
+                altered = build.build(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
                 found = differences(honest, altered)
                 trials.append(Trial(cutoff, name, rows, leaks=tuple(found.items()), **size))
                 bar.update()

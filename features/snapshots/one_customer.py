@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from features.config.load import Config
 from features.engines.open import open_engine
-from features.intake import read_log as intake
-from features.intake import side_tables as sides
+from features.intake import read_log, side_tables
 from features.money import TICKS
 from features.point_in_time.history import cutoff_rows, visible
 
@@ -39,12 +38,12 @@ def known(config: Config, customer: str, cutoff: date) -> Known:
     """
     with open_engine(config.engine, config.folder) as engine:
         moments = engine.load("known_at", cutoff_rows([cutoff]))
-        rows = engine.store("events_of_one", visible(intake.of_customer(config, engine, customer), moments))
+        rows = engine.store("events_of_one", visible(read_log.of_customer(config, engine, customer), moments))
         orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
         found = _newest(engine.arrow(orders), "amount", "order_id")
         contacts: list[dict[str, object]] = []
         if config.contacts:
-            told = visible(sides.of_customer(CONTACTS, config, engine, customer), moments)
+            told = visible(side_tables.of_customer(CONTACTS, config, engine, customer), moments)
             contacts = _newest(engine.arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
     return Known(found, contacts)
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from features.config.load import Config
 from features.feature import Feature
-from features.snapshots import counterfactual as imagined
+from features.snapshots import counterfactual
 from features.snapshots.counterfactual import Stage
 from serving.explanation.contributions import contributions
 from serving.explanation.what_if_changes import CONTACTS, Change, Usual, changes
@@ -108,10 +108,10 @@ def what_if(
         return WhatIf(risk, below)
     catalog = phrased(catalog, tr.phrase)
     customer = row["customer_id"][0].as_py()
-    with imagined.stage(config, cutoff) as at:
-        past = imagined.rows_of(at, customer)
+    with counterfactual.stage(config, cutoff) as at:
+        past = counterfactual.rows_of(at, customer)
         tried = changes(past, at.tables.contract, at.task, cutoff, usual(at), tr)
-        found = imagined.features_of(at, customer, [past, *(change.rows for change in tried)])
+        found = counterfactual.features_of(at, customer, [past, *(change.rows for change in tried)])
     rows, held = holding(found, row)
     risks = bundle.predict(rows)["churn_probability"][1:]
     chosen = list(_enough(tried, risks, below))
@@ -157,7 +157,7 @@ def _told(answer: Answer) -> Iterator[str]:
 def _actions(at: Stage) -> Iterator[tuple[str, int | None]]:
     if not at.tables.contract.has_contacts:
         return
-    rows = imagined.known(at, CONTACTS)
+    rows = counterfactual.known(at, CONTACTS)
     done = rows.filter(~rows.held_out)
     counts = done.group_by("action").aggregate(times=done.count(), cost=done.cost.quantile(0.5))
     first = counts.order_by(counts.times.desc(), counts.action).limit(ACTIONS)
@@ -169,7 +169,7 @@ def _levels(at: Stage) -> Iterator[tuple[str, tuple[int, int]]]:
     for table in at.tables.contract.activities:
         name = f"activities.{table.name}"
         if table.measure:
-            rows = imagined.known(at, name)
+            rows = counterfactual.known(at, name)
             quarters = rows.aggregate(low=rows.measure.quantile(0.25), high=rows.measure.quantile(0.75))
             (both,) = at.engine.arrow(quarters).to_pylist()
             if both["low"] is not None:

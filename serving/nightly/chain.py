@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from features.audit import audit as schema
-from features.audit import delivery as arrival
+from features.audit import delivery
 from features.audit.delivery import Arrived
 from features.config.load import Config
 from features.errors import DataError, RefusedError, RegularsError, UsageError
@@ -176,9 +176,9 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
             raise
         checked = Outcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        log = arrival.arrived(config, audit)
+        log = delivery.arrived(config, audit)
         which = cutoff or log.complete_until
-        wrong = [] if accept else arrival.faults(log, before, which, partial(arrival.longest_silence, config))
+        wrong = [] if accept else delivery.faults(log, before, which, partial(delivery.longest_silence, config))
         if wrong and cutoff is None:
             which = max([which, *known])
         checked = _checked(log, before, audit.breaches, wrong, digest_of(place) == held)

@@ -21,14 +21,14 @@ from serving.monitoring import monitor as monitoring
 from serving.monitoring.alerts import Finding
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome, digest_of, inputs_of, unnamed
 from serving.planning import plan as planning
-from serving.planning import uplift_scores as effects
-from serving.report import page as report
-from serving.scoring import run as scoring
+from serving.planning import uplift_scores
+from serving.report import page
+from serving.scoring import run
 from serving.scoring.resumable_run import discard
 from serving.segmentation import run as segmentation
 from training import train as training
-from training.registry import models as registry
-from training.uplift import registry as uplift_registry
+from training.registry import models
+from training.uplift import registry
 
 PATIENCE = Window(7)  # a plan that cannot be measured is tried again so long after its outcomes are whole
 ON_SCHEDULE, AT_FIRST, ON_ALERT = "schedule", "first", "alert"
@@ -57,7 +57,7 @@ def score(night: Night) -> Outcome:
     config, kept = night.config, night.config.run.contributions
     nights = [str(night.cutoff), *(one["cutoff"] for one in night.others)]
     newest = sorted(nights)[-kept:] if kept else []
-    scores = scoring.score(config, night.cutoff, str(night.cutoff) in newest, resume=True)
+    scores = run.score(config, night.cutoff, str(night.cutoff) in newest, resume=True)
     old = [
         place
         for one in nights
@@ -73,7 +73,7 @@ def score(night: Night) -> Outcome:
 
 def segments(night: Night) -> Outcome:
     """Segments the scored customers, where scores of this or an earlier cutoff, or rules, are others than before."""
-    scored = sorted((night.config.output / "scores").glob(f"cutoff=*/{scoring.MANIFEST}"))
+    scored = sorted((night.config.output / "scores").glob(f"cutoff=*/{run.MANIFEST}"))
     inputs = inputs_of(night.config, *(digest_of(path) for path in scored if _day(path.parent) <= night.cutoff))
     place = night.config.output / "segments" / f"cutoff={night.cutoff}"
     if night.stands("segments", inputs, place):
@@ -85,7 +85,7 @@ def segments(night: Night) -> Outcome:
 
 def uplift(night: Night) -> Outcome:
     """Says what each action would change, where a champion for that stands."""
-    found = uplift_registry.champion(night.config)
+    found = registry.champion(night.config)
     if found is None:
         return Outcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
     bundle, version = found
@@ -94,13 +94,13 @@ def uplift(night: Night) -> Outcome:
     place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
     if night.stands("uplift", inputs, place):
         return Outcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=digest_of(place))
-    made = effects.write(night.config, night.cutoff)
-    return Outcome(DONE, effects.describe(made), inputs=inputs, files=digest_of(place))
+    made = uplift_scores.write(night.config, night.cutoff)
+    return Outcome(DONE, uplift_scores.describe(made), inputs=inputs, files=digest_of(place))
 
 
 def monitor(night: Night) -> Outcome:
     """Looks for what moved and has alerts delivered; where this cutoff was not scored, beside the newest that was."""
-    scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{scoring.MANIFEST}")]
+    scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{run.MANIFEST}")]
     known = [day for day in scored if day <= night.cutoff]
     if not known:
         return Outcome(SKIPPED, "nothing is scored yet")
@@ -185,7 +185,7 @@ def write_report(night: Night) -> Outcome:
     place = output / "reports" / f"cutoff={night.cutoff}.html"
     if night.stands("report", inputs, place):
         return Outcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=digest_of(place))
-    report.write(night.config, night.cutoff)
+    page.write(night.config, night.cutoff)
     return Outcome(DONE, str(place.relative_to(output)), inputs=inputs, files=digest_of(place))
 
 
@@ -218,7 +218,7 @@ def _trained_already(said: dict[str, Any]) -> Outcome:
 
 def _trained_up_to(night: Night) -> date | None:
     """Up to when the newest training of the champion, or of any night, knew the log; None without a champion."""
-    found = registry.champion(night.config, "churn")
+    found = models.champion(night.config, "churn")
     if found is None:
         return None
     facts, horizon = found.bundle.facts, Window.parse(found.bundle.task["horizon"])

@@ -22,7 +22,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, from_config
 from training.registry.models import Registered
-from training.uplift import registry as uplift_registry
+from training.uplift import registry
 from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
@@ -137,7 +137,7 @@ def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
 
 
 def _champion(config: Config) -> tuple[UpliftBundle, Registered]:
-    found = uplift_registry.champion(config)
+    found = registry.champion(config)
     if found is None:
         raise UsageError(
             f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"

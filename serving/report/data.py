@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.language.messages import N_
 from serving.report.inputs import Found
 from serving.report.text import Said
@@ -122,7 +122,7 @@ def _months(said: Said, months: Sequence[Facts]) -> Markup | str:
         return ""
     told = ", ".join(f"{row['month']}: {row['events']:,}" for row in shown)
     labels = [str(row["month"])[2:] for row in shown]
-    svg = charts.columns(
+    svg = figures.columns(
         "months", said.tr("Rows of the log by month. {told}.", told=told), labels,
         [int(row["events"]) for row in shown], 0, said.tr("rows of the log by month (year-month)"),
     )  # fmt: skip

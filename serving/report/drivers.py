@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.charts.cjk_glyphs import shortened
 from serving.report.text import Said
 
@@ -39,11 +39,11 @@ def _chart(said: Said, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
         title = tr("Value over the {days} days, in money", days=said.days)
         alt = tr("Strongest drivers of value, strongest first. {told}.", told=told)
         legend = tr("Solid: more of it, higher value. Hatched: more of it, lower. Open: it depends on the customer.")
-    svg = Markup(charts.bars(kind, alt, bars))  # noqa: S704 (escaped where it was made)
+    svg = Markup(figures.bars(kind, alt, bars))  # noqa: S704 (escaped where it was made)
     return {"kind": kind, "title": title, "legend": legend, "svg": svg}
 
 
-def bar(said: Said, row: Row, kind: str) -> charts.Bar:
+def bar(said: Said, row: Row, kind: str) -> figures.Bar:
     """A driver as a bar: its phrase, its mean size, and which way it goes; of levels, the most and the least."""
     tr, label = said.tr, said.tr.phrase(row["phrase"])
     if kind == "churn":
@@ -53,13 +53,13 @@ def bar(said: Said, row: Row, kind: str) -> charts.Bar:
     if "highest" in row:
         most, least = shortened(row["highest"], LEVEL), shortened(row["lowest"], LEVEL)
         note = tr("{size}, most with {most}, least {least}", size=size, most=most, least=least)
-        return charts.Bar(label, row["strength"], note, "open")
+        return figures.Bar(label, row["strength"], note, "open")
     if not abs(row["direction"]) >= DEPENDS:
-        return charts.Bar(label, row["strength"], tr("{size}, depends", size=size), "open")
+        return figures.Bar(label, row["strength"], tr("{size}, depends", size=size), "open")
     if row["direction"] > 0:
         note = tr("{size}, more of it: higher risk", size=size)
         note = note if kind == "churn" else tr("{size}, more of it: higher value", size=size)
-        return charts.Bar(label, row["strength"], note, "solid")
+        return figures.Bar(label, row["strength"], note, "solid")
     note = tr("{size}, more of it: lower risk", size=size)
     note = note if kind == "churn" else tr("{size}, more of it: lower value", size=size)
-    return charts.Bar(label, row["strength"], note, "hatched")
+    return figures.Bar(label, row["strength"], note, "hatched")

@@ -14,16 +14,11 @@ from markupsafe import Markup, escape
 from features.atomic_files import write_whole
 from features.config.load import Config
 from serving.language.messages import language
-from serving.report import customer_list as report_list
-from serving.report import data as report_data
-from serving.report import drivers as report_drivers
-from serving.report import plans as report_plans
-from serving.report import segments as report_groups
-from serving.report import summary as report_top
+from serving.report import customer_list, data, drivers, plans, segments, summary
 from serving.report.inputs import Found, gather
 from serving.report.model_quality import judge
 from serving.report.text import Said, said_of
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.run import read
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,30 +38,30 @@ def write(config: Config, cutoff: date | None = None) -> Path:
 
 def page(found: Found) -> str:
     """The page as text: the same pieces give the same text."""
-    scores, table = found.scores, report_list.numbers(found.scores)
+    scores, table = found.scores, customer_list.numbers(found.scores)
     money = bool(table["value"].notna().any())
     weight = table["value_at_risk" if money else "churn_probability"].to_numpy(dtype=float)
     said = said_of(scores, money, float(table["value"].abs().mean()) if money else 0.0, found.tr)
-    judged, top = judge(found.evaluation, said.form), report_top.totals(table, weight, found)
-    steps = report_top.next_steps(said, found, table)
+    judged, top = judge(found.evaluation, said.form), summary.totals(table, weight, found)
+    steps = summary.next_steps(said, found, table)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return _template(said).render(
         said=said,
         words=said.words,
         manifest=scores.manifest,
         top=top,
-        numbers=report_top.numbers(said, top, judged, steps),
+        numbers=summary.numbers(said, top, judged, steps),
         steps=steps[1:],
-        spread=report_top.spread(said, table["churn_probability"].to_numpy()),
+        spread=summary.spread(said, table["churn_probability"].to_numpy()),
         judged=judged,
-        drivers=report_drivers.drivers(said, scores.manifest),
-        groups=report_groups.groups(said, found, table),
-        rules=segments.RULES_VERSION,
-        listed=report_list.listed(said, found, weight),
+        drivers=drivers.drivers(said, scores.manifest),
+        groups=segments.groups(said, found, table),
+        rules=value_tiers.RULES_VERSION,
+        listed=customer_list.listed(said, found, weight),
         planned=found.plan.content is not None and not found.plan.content.stale,
-        plan=report_plans.plan(said, found),
-        past=report_plans.past(said, found),
-        data=report_data.data(said, found),
+        plan=plans.plan(said, found),
+        past=plans.past(said, found),
+        data=data.data(said, found),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
         style_digest=_digest(style),

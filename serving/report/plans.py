@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.language.formats import Forms
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, ends_of
 from serving.measurement.executed_plan import RETURN, VALUE
@@ -145,12 +145,12 @@ def _curve(said: Said, planned: Planned, form: Forms) -> Markup | str:
         for p in _points(planned, form)
     )
     lines = [
-        charts.Line(gain, [(p["budget"], p["gain"]) for p in points], own, tr("this plan: {gain}", gain=form.money(
+        figures.Line(gain, [(p["budget"], p["gain"]) for p in points], own, tr("this plan: {gain}", gain=form.money(
             points[own]["gain"]))),
-        charts.Line(adds, [(p["budget"], p["price"]) for p in points], own, f"{points[own]['price']:,.3g}"),
+        figures.Line(adds, [(p["budget"], p["price"]) for p in points], own, f"{points[own]['price']:,.3g}"),
     ]  # fmt: skip
     alt = tr("{what} against the budget, and what the next unit of money adds. {told}.", what=gain, told=told)
-    return Markup(charts.curves("curve", alt, lines, tr("budget")))  # noqa: S704 (escaped where it was made)
+    return Markup(figures.curves("curve", alt, lines, tr("budget")))  # noqa: S704 (escaped where it was made)
 
 
 def past(said: Said, found: Found) -> dict[str, Any]:
@@ -284,16 +284,16 @@ def _picture(said: Said, measured: Sequence[PastPlan]) -> Markup | str:
     for outcome, title in titles.items():
         dots = [dot for each in measured if (dot := _dot(each, outcome)) is not None]
         if dots:
-            panels.append(charts.Panel(title, tr("right of the line: it helped"), False, dots, zero=True))
+            panels.append(figures.Panel(title, tr("right of the line: it helped"), False, dots, zero=True))
             told.append(
                 f"{title}: " + ", ".join(f"{d.label} {d.value:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in dots)
             )
     if not panels:
         return ""
-    return Markup(charts.dots("effects", "; ".join(told), panels))  # noqa: S704 (escaped where it was made)
+    return Markup(figures.dots("effects", "; ".join(told), panels))  # noqa: S704 (escaped where it was made)
 
 
-def _dot(each: PastPlan, outcome: str) -> charts.Dot | None:
+def _dot(each: PastPlan, outcome: str) -> figures.Dot | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
     low, high = ends_of(facts["mature"])
@@ -305,5 +305,5 @@ def _dot(each: PastPlan, outcome: str) -> charts.Dot | None:
         ):
             scale = 100 if outcome == RETURN else 1
             ends = (row["effect"] * scale, row[low] * scale, row[high] * scale)
-            return charts.Dot(f"{each.cutoff} {each.campaign}", *ends, ours=True)
+            return figures.Dot(f"{each.cutoff} {each.campaign}", *ends, ours=True)
     return None

@@ -13,7 +13,7 @@ from features.catalog import lifecycle
 from serving.language.messages import N_
 from serving.report.inputs import Found, Segmented
 from serving.report.text import Said
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.segmentation.transitions import GONE, NOT_YET
 
 TITLES = {
@@ -119,7 +119,7 @@ def _of_scores(said: Said, table: pd.DataFrame, column: str) -> dict[str, Any]:
 def meaning(said: Said, column: str, name: str) -> str:
     """What a group of the scores means; empty where it is none of ours."""
     text = MEANING[column].get(name, "")
-    shares = {"high": segments.HIGH_SHARE, "middle": segments.MIDDLE_SHARE - segments.HIGH_SHARE}
+    shares = {"high": value_tiers.HIGH_SHARE, "middle": value_tiers.MIDDLE_SHARE - value_tiers.HIGH_SHARE}
     slots = {
         **asdict(said.words),
         **{key: f"{share:.0%}" for key, share in shares.items()},

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.report.inputs import Found, PastPlan
 from serving.report.text import Said
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.score_tables import total as sum_of
 from serving.segmentation import profiles
 
@@ -63,7 +63,7 @@ def totals(table: pd.DataFrame, weight: np.ndarray, found: Found) -> Totals:
     low, high = sum_of(risk.to_numpy(), table["value"].to_numpy(), table["value_at_risk"].to_numpy(), spread)
     return Totals(
         customers=len(table),
-        at_risk=int((risk >= segments.AT_RISK).sum()),
+        at_risk=int((risk >= value_tiers.AT_RISK).sum()),
         leaving=float(risk.sum()),
         value=float(table["value"].sum()),
         value_low=low,
@@ -256,12 +256,12 @@ def spread(said: Said, risk: np.ndarray) -> Markup:
         tr("{low} to {high}%: {n}", low=low, high=high, n=f"{n:,}")
         for (low, high), n in zip(steps, counts, strict=True)
     )
-    svg = charts.columns(
+    svg = figures.columns(
         "spread",
         tr("Customers by risk of leaving. {told}.", told=told),
         [f"{low}–{high}%" for low, high in steps],
         counts,
-        int(segments.AT_RISK * 10),
+        int(value_tiers.AT_RISK * 10),
         tr("risk of leaving"),
     )
     return Markup(svg)  # noqa: S704 (escaped where it was made)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 
 REASON = pa.struct(
     [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
@@ -36,7 +36,7 @@ FURTHER = COLUMNS.names.index("value_at_risk") + 1  # where other numbers that a
 
 def worth(rows: pa.Table, said: Mapping[str, np.ndarray]) -> np.ndarray:
     """What ranks customers (n,) for their tier, from their features and what the models said of them."""
-    return said["value"] + said["value_at_risk"] if "value" in said else segments.worth(rows)
+    return said["value"] + said["value_at_risk"] if "value" in said else value_tiers.worth(rows)
 
 
 def in_columns(
@@ -53,7 +53,7 @@ def in_columns(
         **said,
         "lifecycle": rows["lifecycle"],
         "tier": tiers,
-        "segment": segments.segment(tiers, said["churn_probability"]),
+        "segment": value_tiers.segment(tiers, said["churn_probability"]),
         "churn_model": [labels["churn"]] * rows.num_rows,
         "value_model": [labels.get("value")] * rows.num_rows,
     }

@@ -27,7 +27,7 @@ from features.snapshots.build import Reading
 from serving.explanation.drivers import LIST, Levels, sampled, strongest, together
 from serving.language.feature_phrases import phrased
 from serving.language.messages import language
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.chunks import BLOCK, Scorer, Standing, load, save, stretches, tally_name, write_chunk
 from serving.scoring.parquet_rows import Stored, parts, stored
 from serving.scoring.predictions import Champions, nobody
@@ -151,7 +151,7 @@ def _standing(job: Job, run: Run, rows: Stored, passes: Passes) -> Standing:
     file = run.folder / STANDING
     if not run.done("standing"):
         said = passes.numbers(job, rows)
-        tiers = segments.tier(said.pop("worth")).astype(str)
+        tiers = value_tiers.tier(said.pop("worth")).astype(str)
         with writing(job):
             save({**said, "tier": tiers, "sampled": sampled(rows.column("customer_id"))}, file)
             run.finish("standing", [STANDING])

@@ -16,7 +16,7 @@ from features.snapshots.build import Snapshots, from_config
 from serving.language.feature_phrases import phrased
 from serving.language.formats import task_words
 from serving.language.messages import language
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.columns import in_columns, worth
 from training.artifact.bundle import BundleError
 from training.registry.models import Champion, champion
@@ -101,7 +101,7 @@ def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     refuse_others(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
     said = models.fullest.bundle.predict(rows)
-    return in_columns(models.labels, rows, said, segments.tier(worth(rows, said)))
+    return in_columns(models.labels, rows, said, value_tiers.tier(worth(rows, said)))
 
 
 def refuse_others(models: Champions, features: Sequence[Feature], own: str) -> None:

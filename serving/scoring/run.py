@@ -23,11 +23,11 @@ from features.atomic_files import put_in_place, writable
 from features.code_digest import code_digest
 from features.config.load import Config
 from features.engines.base import Engine
-from features.intake import customer_ids as ids
+from features.intake import customer_ids
 from features.snapshots import cache as reuse
 from features.snapshots.build import Reading, reading
 from serving.language.messages import LOCALE, PHRASES
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.columns import COLUMNS, REASON, score_table
 from serving.scoring.passes import Here, Job, Passes, score_all, working_folder, write_features
 from serving.scoring.predictions import Champions, champions, cohort, figures, refuse_others
@@ -115,8 +115,8 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "serving": config.serving.model_dump(mode="json", include={"chunk", "reasons", "interval"}),
         "language": config.language,
         "engine": config.engine.kind,
-        "segment_rules": segments.RULES_VERSION,
-        "ids": ids.identity(config),
+        "segment_rules": value_tiers.RULES_VERSION,
+        "ids": customer_ids.identity(config),
         "code": _code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }

@@ -29,7 +29,7 @@ from features.engines.spark import SparkEngine
 from features.engines.spark_files import path_of
 from features.engines.spark_session import PROBLEMS
 from features.errors import DataError, UsageError
-from serving.scoring import spark_worker as worker
+from serving.scoring import spark_worker
 from serving.scoring.chunks import Standing, stretches
 from serving.scoring.parquet_rows import Stored
 from serving.scoring.passes import Job, writing
@@ -57,10 +57,12 @@ class OnSpark:
         names = list(job.scorer.said(rows.stretch(0, 1)))
         kinds = ", ".join(f"`{name}` double" for name in names)
         parcel = self._share(_parcel(job, rows))
-        work = partial(worker.numbers, parcel=parcel)
+        work = partial(spark_worker.numbers, parcel=parcel)
         frame = self._frame(rows, 0, rows.rows)
         try:
-            made = frame.mapInArrow(work, f"`{worker.PLACE}` bigint, {kinds}").toArrow().sort_by(worker.PLACE)
+            made = (
+                frame.mapInArrow(work, f"`{spark_worker.PLACE}` bigint, {kinds}").toArrow().sort_by(spark_worker.PLACE)
+            )
         except PROBLEMS as problem:
             raise DataError(f"while scoring: {reason(problem)}") from None
         parcel.destroy()
@@ -84,7 +86,7 @@ class OnSpark:
                 discard(run.folder / TAKEN)
                 (run.folder / TAKEN).mkdir(mode=0o700)
             folder = str((run.folder / TAKEN).resolve())
-            work = partial(worker.explained, parcel=parcel, standings=standings, folder=folder)
+            work = partial(spark_worker.explained, parcel=parcel, standings=standings, folder=folder)
             for place, told in self._run(work, self._chunks(job, rows, wave)):
                 with writing(job):
                     _take(told, run.folder)
@@ -106,9 +108,9 @@ class OnSpark:
         """The rows of some chunks, each whole and in its order in one task."""
         size = job.config.serving.chunk
         frame = self._frame(rows, wave[0] * size, min((wave[-1] + 1) * size, rows.rows))
-        chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(worker.PLACE)) / F.lit(size)).cast("bigint"))
+        chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(spark_worker.PLACE)) / F.lit(size)).cast("bigint"))
         wanted = chunked.filter(F.col(_quoted(CHUNK)).isin(list(wave)))
-        return wanted.repartition(len(wave), F.col(_quoted(CHUNK))).sortWithinPartitions(_quoted(worker.PLACE))
+        return wanted.repartition(len(wave), F.col(_quoted(CHUNK))).sortWithinPartitions(_quoted(spark_worker.PLACE))
 
     def _frame(self, rows: Stored, start: int, stop: int) -> DataFrame:
         """The features of the rows from `start` up to `stop` with their places."""
@@ -120,8 +122,10 @@ class OnSpark:
         read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
         begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
         place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
-        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(worker.PLACE, place.cast("bigint"))
-        at = F.col(_quoted(worker.PLACE))
+        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(
+            spark_worker.PLACE, place.cast("bigint")
+        )
+        at = F.col(_quoted(spark_worker.PLACE))
         return frame.filter((at >= start) & (at < stop))
 
     def _share(self, what: Any) -> Broadcast[Any]:
@@ -140,11 +144,11 @@ def reason(problem: Exception) -> str:
     return raised[0] if raised else lines[0]
 
 
-def _parcel(job: Job, rows: Stored) -> worker.Parcel:
+def _parcel(job: Job, rows: Stored) -> spark_worker.Parcel:
     scorer, first = job.scorer, rows.groups[0][0]
-    return worker.Parcel(
+    return spark_worker.Parcel(
         digest=scorer.bundle.digest,
-        texts=worker.texts_of(scorer.bundle),
+        texts=spark_worker.texts_of(scorer.bundle),
         features=tuple(replace(feature, compute=itemgetter(feature.name)) for feature in scorer.features),
         labels=scorer.labels,
         reasons=scorer.reasons,

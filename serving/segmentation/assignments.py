@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.config.sections import SEGMENTS, STAGES, TIERS
 from serving.language.messages import Language, language
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.run import MANIFEST, Scores, read
-from serving.segmentation import clusters, rfm
-from serving.segmentation import lifecycle_stages as stages
+from serving.segmentation import clusters, lifecycle_stages, rfm
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import History
 from serving.segmentation.transitions import Standing
@@ -60,7 +59,9 @@ def of_features(config: Config, history: History, learned: Clusters | None) -> l
         rules = config.segments.rfm
         codes = rfm.groups(rules, *rfm_scores(history))
         found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
-    found.append(Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in stages.RULES]))
+    found.append(
+        Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in lifecycle_stages.RULES])
+    )
     if learned is not None:
         columns = {scale.name: history.column(scale.name) for scale in learned.scales}
         told = [tr("nearest centre")] * len(learned.names)
@@ -88,15 +89,15 @@ def _stage_codes(config: Config, history: History) -> np.ndarray:
     names = history.names
     if names.pace and names.change:
         recent, less = history.column(names.pace), history.column(names.change)
-        z = stages.change(recent, recent - less, history.column("tenure_days"), names.pace_days)
+        z = lifecycle_stages.change(recent, recent - less, history.column("tenure_days"), names.pace_days)
     else:
         z = np.zeros(history.rows.num_rows)
-    return stages.stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
+    return lifecycle_stages.stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
 
 
 def all_stages(history: History, live: Sequence[Grouping]) -> np.ndarray:
     codes = next(each.codes for each in live if each.name == "stage")
-    return stages.filled(history.spread(codes), history.since())
+    return lifecycle_stages.filled(history.spread(codes), history.since())
 
 
 def scored_rows(scores: Scores) -> pa.Table:
@@ -107,7 +108,7 @@ def scored_rows(scores: Scores) -> pa.Table:
 
 def of_scores(scored: pa.Table, tr: Language) -> list[Grouping]:
     return [
-        Grouping(name, groups, _codes(scored[name], groups), [tr(segments.RULES[group]) for group in groups])
+        Grouping(name, groups, _codes(scored[name], groups), [tr(value_tiers.RULES[group]) for group in groups])
         for name, groups in GROUP_OF.items()
     ]
 
@@ -125,7 +126,7 @@ def standings(history: History, live: Sequence[Grouping]) -> list[Standing]:
             history.spread(each.codes),
             here,
             history.cutoffs,
-            **({"gone": STAGES[stages.LOST]} if each.name == "stage" else {}),
+            **({"gone": STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
         )
         for each in live
     ]
@@ -145,8 +146,8 @@ def scored_standings(config: Config, scores: Scores, scored: pa.Table) -> list[S
     when = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
     found = []
     for name, groups in GROUP_OF.items():
-        codes = np.full((place.max() + 1, len(tables)), stages.ABSENT)
+        codes = np.full((place.max() + 1, len(tables)), lifecycle_stages.ABSENT)
         codes[place, when] = np.concatenate([_codes(table[name], groups) for table in tables])
-        here = np.maximum.accumulate(codes != stages.ABSENT, axis=1)
+        here = np.maximum.accumulate(codes != lifecycle_stages.ABSENT, axis=1)
         found.append(Standing(name, groups, codes, here, [*earlier, scores.cutoff]))
     return found

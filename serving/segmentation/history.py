@@ -12,20 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.campaigns import action_reach as reach
+from features.campaigns import action_reach
 from features.config.data_contract import slug
 from features.config.load import Config
 from features.engines.base import Engine
 from features.feature import Feature
 from features.intake.tables import Tables
-from features.point_in_time import baskets as bought
+from features.point_in_time import baskets
 from features.snapshots.build import KEYS, opened, plan
 from features.snapshots.cache import shelf
 from features.task import Task, Window
 from serving.language.feature_phrases import phrased
 from serving.language.messages import language
-from serving.segmentation import affinity
-from serving.segmentation import product_lifecycle as kind_life
+from serving.segmentation import affinity, product_lifecycle
 from serving.segmentation.lifecycle_stages import ABSENT
 
 DERIVED = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
@@ -225,21 +224,21 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
     rules, window = config.segments, names.window or Window(max((cutoff - tables.first).days, 1))
     kinds = [slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
     step, span = config.task.every, (cutoff - tables.first).days
-    periods = min(kind_life.PERIODS, span // step.days)
+    periods = min(product_lifecycle.PERIODS, span // step.days)
     preferences, lives, pairs, then = {}, [], [], []
     for kind in kinds:
-        seen = bought.look(tables, cutoff, window, kind, engine)
-        preferences[kind] = bought.preferred(seen, rules.preference_orders, rules.preference_share)
-        counted = bought.periods(seen, step, periods, kind_life.FEWEST_CUSTOMERS)
-        lives.append(kind_life.lives(kind, *counted, periods))
-        pairs.append(affinity.pairs(kind, bought.together(seen, rules.support)))
-        likely = bought.next_values(seen, affinity.rules(pairs[-1]))
+        seen = baskets.look(tables, cutoff, window, kind, engine)
+        preferences[kind] = baskets.preferred(seen, rules.preference_orders, rules.preference_share)
+        counted = baskets.periods(seen, step, periods, product_lifecycle.FEWEST_CUSTOMERS)
+        lives.append(product_lifecycle.lives(kind, *counted, periods))
+        pairs.append(affinity.pairs(kind, baskets.together(seen, rules.support)))
+        likely = baskets.next_values(seen, affinity.rules(pairs[-1]))
         likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
-    channels = reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    channels = action_reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
     return Views(
         preferences,
-        pa.concat_tables([kind_life.SCHEMA.empty_table(), *lives]),
+        pa.concat_tables([product_lifecycle.SCHEMA.empty_table(), *lives]),
         pa.concat_tables([affinity.SCHEMA.empty_table(), *pairs]),
         pa.concat_tables([NEXT.empty_table(), *then]),
         channels,

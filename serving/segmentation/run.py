@@ -32,10 +32,9 @@ from features.config.load import Config
 from features.config.sections import STAGES
 from features.errors import UsageError
 from serving.language.messages import language
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.run import Scores, read
-from serving.segmentation import lifecycle_stages as stages
-from serving.segmentation import profiles
+from serving.segmentation import lifecycle_stages, profiles
 from serving.segmentation.assignments import (
     GROUP_OF,
     Grouping,
@@ -113,7 +112,7 @@ def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> No
 
 
 def _stage_changes(history: History, live: Sequence[Grouping]) -> pa.Table:
-    return stages.changes(history.who[0], all_stages(history, live), history.cutoffs)
+    return lifecycle_stages.changes(history.who[0], all_stages(history, live), history.cutoffs)
 
 
 def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
@@ -125,7 +124,7 @@ def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scor
             columns |= {name: pa.array(made[now], pa.int8())} if made is not None else {}
     for each in live:
         columns[each.name] = pa.array(np.array(each.groups, object)[each.codes[now]], pa.string())
-    since, before = stages.first_seen(all_stages(history, live))
+    since, before = lifecycle_stages.first_seen(all_stages(history, live))
     rows = history.who[1][now]
     columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
     names = np.array([*STAGES, None], object)  # ABSENT is the last
@@ -216,8 +215,8 @@ def _manifest(
         "cutoffs": [str(day) for day in history.cutoffs],
         "customers": tables["customers"].num_rows,
         "rules": {"version": config.segments.version, "digest": digest, **rules},
-        "stage_rules": stages.VERSION,
-        "segment_rules": segments.RULES_VERSION,
+        "stage_rules": lifecycle_stages.VERSION,
+        "segment_rules": value_tiers.RULES_VERSION,
         "window": str(history.names.window or "ever"),
         "micro_segments": learned.to_dict() if learned else None,
         "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},

@@ -26,12 +26,7 @@ from serving.web import downloads
 from serving.web.parts.model_card import inline
 from serving.web.parts.output_reader import NotHere, Scored, Site, cutoffs, forms, has_money, scored, unfinished
 from serving.web.security import Guard
-from serving.web.views import customer as person
-from serving.web.views import customers, overview
-from serving.web.views import experiments as measured
-from serving.web.views import monitoring as watch
-from serving.web.views import plan as planning
-from serving.web.views import segments as flows
+from serving.web.views import customer, customers, experiments, monitoring, overview, plan, segments
 from serving.web.views.customers import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -182,13 +177,13 @@ def _context(site: Site, request: Request) -> Context:
 def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     told = overview.overview(site, context.at)
-    found = {"alerts": watch.alerts(site), "unfinished": unfinished(site)}
+    found = {"alerts": monitoring.alerts(site), "unfinished": unfinished(site)}
     return _page(site, request, "overview.html.j2", context=context, **told, **found)
 
 
 def _segments(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    found = flows.segmented(site, request.query_params, context.at.cutoff)
+    found = segments.segmented(site, request.query_params, context.at.cutoff)
     return _page(site, request, "segments.html.j2", context=context, **found)
 
 
@@ -235,19 +230,19 @@ def _who(site: Site, request: Request) -> str:
 
 def _customer(site: Site, request: Request) -> Response:
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "customer.html.j2", context=context, **person.person(site, context.at, who))
+    return _page(site, request, "customer.html.j2", context=context, **customer.person(site, context.at, who))
 
 
 def _reasons(site: Site, request: Request) -> Response:
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "reasons.html.j2", context=context, waterfalls=person.reasons(site, context.at, who))
+    return _page(site, request, "reasons.html.j2", context=context, waterfalls=customer.reasons(site, context.at, who))
 
 
 def _history(site: Site, request: Request) -> Response:
-    from serving.web import live_queries as asking  # with MLflow, which takes seconds to import
+    from serving.web import live_queries  # with MLflow, which takes seconds to import
 
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "history.html.j2", context=context, **asking.history(site, context.at, who))
+    return _page(site, request, "history.html.j2", context=context, **live_queries.history(site, context.at, who))
 
 
 def _what_if(site: Site, request: Request) -> Response:
@@ -273,19 +268,19 @@ def _level(site: Site, text: str) -> float | None:
 
 
 def _planned(site: Site, request: Request) -> dict[str, Any]:
-    made = planning.made(site, request.query_params.get("plan", ""))
-    found = planning.at_budget(made, planning.budget_of(site, made, request.query_params))
-    pages = max(-(-found.customers // planning.PAGE), 1)
+    made = plan.made(site, request.query_params.get("plan", ""))
+    found = plan.at_budget(made, plan.budget_of(site, made, request.query_params))
+    pages = max(-(-found.customers // plan.PAGE), 1)
     text = request.query_params.get("page", "1")
     page = min(max(int(text), 1), pages) if text.isdecimal() and len(text) < 9 else 1
-    rows = planning.listed(site, made, found, page)
+    rows = plan.listed(site, made, found, page)
     return {"plan": made, "found": found, "rows": rows, "page": page, "pages": pages, "form": made.form}
 
 
 def _plan(site: Site, request: Request) -> Response:
     told = _planned(site, request)
-    picture = planning.picture(site, told["plan"], told["found"])
-    return _page(site, request, "plan.html.j2", picture=picture, plans=planning.plans(site), **told)
+    picture = plan.picture(site, told["plan"], told["found"])
+    return _page(site, request, "plan.html.j2", picture=picture, plans=plan.plans(site), **told)
 
 
 def _plan_at(site: Site, request: Request) -> Response:
@@ -293,13 +288,13 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    return _page(site, request, "experiments.html.j2", found=measured.experiments(site))
+    return _page(site, request, "experiments.html.j2", found=experiments.experiments(site))
 
 
 def _monitoring(site: Site, request: Request) -> Response:
-    ran = watch.runs(site)
+    ran = monitoring.runs(site)
     try:
-        found = watch.monitoring(site, request.query_params.get("cutoff", ""))
+        found = monitoring.monitoring(site, request.query_params.get("cutoff", ""))
     except NotHere:
         if not ran or request.query_params.get("cutoff"):
             raise
@@ -309,5 +304,5 @@ def _monitoring(site: Site, request: Request) -> Response:
 
 def _models(site: Site, request: Request) -> Response:
     context = _context(site, request) if cutoffs(site) else None
-    told = watch.models(site, context.at if context else None)
+    told = monitoring.models(site, context.at if context else None)
     return _page(site, request, "models.html.j2", **told)

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from features.audit import audit as schema
+from features.audit import audit
 from features.config.load import Config, load, parse
 from features.engines.base import Engine
 from features.engines.open import open_engine
-from features.intake import read_log as intake
-from features.snapshots import leakage as leaks
+from features.intake import read_log
+from features.snapshots import leakage
 from features.snapshots.build import Snapshots, build
 from regulars import cli
 from tests.contracts import make_contracts
@@ -207,14 +207,14 @@ def disagreements(one: pa.Table, other: pa.Table) -> list[str]:
     return found
 
 
-Built = tuple[intake.Tables, Snapshots, dict[str, Any]]
+Built = tuple[read_log.Tables, Snapshots, dict[str, Any]]
 
 
 def built(config: Config, cutoffs: Sequence[date]) -> Built:
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = intake.load(config, engine)
-        return tables, build(tables, task, cutoffs, engine), schema.audit(tables, task, engine).to_dict()
+        tables = read_log.load(config, engine)
+        return tables, build(tables, task, cutoffs, engine), audit.audit(tables, task, engine).to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +318,7 @@ def test_check_says_the_same(small: dict[str, Path]) -> None:
 
 
 def test_nothing_looks_ahead_on_spark_either(small: dict[str, Path]) -> None:
-    trials = leaks.prove(load(small["spark"]), 1)
+    trials = leakage.prove(load(small["spark"]), 1)
     assert [(trial.change, trial.leaks) for trial in trials] == [("deleted", ()), ("corrupted", ())]
     assert all(trial.changed_rows["events"] > 50 and trial.customers > 5 for trial in trials)
 
@@ -328,7 +328,7 @@ def test_the_fingerprint_follows_rows_and_not_their_order(
 ) -> None:
     def fingerprint(rows: pa.Table) -> str:
         pq.write_table(rows, tmp_path / "log.parquet")
-        return intake.load(make_config(amount="amount", kinds=["k"]), each_engine).fingerprint
+        return read_log.load(make_config(amount="amount", kinds=["k"]), each_engine).fingerprint
 
     times = pa.array([date(2024, 1, 1), date(2024, 1, 2)], pa.date32())
     rows = pa.table({"customer": ["a", "b"], "time": times, "amount": [1.0, 2.0], "k": ["x", None]})

@@ -26,7 +26,7 @@ from typing import Any
 import ibis.backends.duckdb  # noqa: F401 (a fork would import it each time)
 
 from features.config.load import Config, load, parse
-from serving.scoring import run as room
+from serving.scoring import run
 from serving.scoring.resumable_run import checksum, is_whole
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
@@ -38,8 +38,8 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
     """Runs it all; a failure is a traceback and exit 1."""
     day, rng = date.fromisoformat(cutoff), random.Random(int(seed))  # noqa: S311 (moments)
     config = _changed(load(path), reasons=3)
-    both = room.champions(config)
-    room.champions = lambda config: both  # read once: every fork has them
+    both = run.champions(config)
+    run.champions = lambda config: both  # read once: every fork has them
     out = config.output
     _run(_changed(config, reasons=1), day)
     old = shutil.copytree(out, out.parent / "old")
@@ -85,7 +85,7 @@ def _run(config: Config, day: date, arm: Callable[[], None] | None = None, secon
         try:
             if arm:
                 arm()
-            room.score(config, day, with_contributions=True, resume=True)
+            run.score(config, day, with_contributions=True, resume=True)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -142,14 +142,14 @@ def _kill_at(out: Path, change: int) -> Callable[[], None]:
 
 def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
     """Kills this process before its change of that number since it began to take its place."""
-    placed = room._placed
+    placed = run._placed
 
     def arm() -> None:
         def begins(*arguments: Any) -> Any:
             _kill_at(out, change)()
             return placed(*arguments)
 
-        room._placed = begins
+        run._placed = begins
 
     return arm
 
@@ -157,9 +157,9 @@ def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
 def _whole_in_place(out: Path, day: date) -> None:
     """What readers see is one run's scores, and contributions only of the same."""
     folder = out / "scores" / f"cutoff={day}"
-    manifest = json.loads((folder / room.MANIFEST).read_text())
+    manifest = json.loads((folder / run.MANIFEST).read_text())
     assert all(is_whole(folder, part) for part in manifest["parts"]), "scores in place are not whole"
-    assert {f.name for f in folder.iterdir()} == {room.MANIFEST, *(p["file"] for p in manifest["parts"])}
+    assert {f.name for f in folder.iterdir()} == {run.MANIFEST, *(p["file"] for p in manifest["parts"])}
     for kind, parts in manifest["contributions"].items():
         explained = out / "contributions" / kind / f"cutoff={day}"
         if explained.exists():

@@ -23,7 +23,7 @@ import pytest
 
 from features.config.load import Config, parse
 from features.errors import DataError, RefusedError, UsageError
-from serving.scoring import passes as batch
+from serving.scoring import passes
 from serving.scoring import run as room
 from serving.scoring.predictions import Champions
 from serving.scoring.resumable_run import alone
@@ -71,7 +71,7 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 @contextmanager
 def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) -> Iterator[None]:
     """The run ends in this chunk."""
-    explain = batch._explain
+    explain = passes._explain
 
     def dies(*arguments: Any) -> dict[str, Any]:
         if arguments[4] == chunk:
@@ -79,21 +79,21 @@ def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) 
         return explain(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(type(problem)):
-        patch.setattr(batch, "_explain", dies)
+        patch.setattr(passes, "_explain", dies)
         yield
 
 
 @contextmanager
 def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The numbers of the chunks that are explained."""
-    explain, done = batch._explain, []
+    explain, done = passes._explain, []
 
     def counts(*arguments: Any) -> dict[str, Any]:
         done.append(arguments[4])
         return explain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "_explain", counts)
+        patch.setattr(passes, "_explain", counts)
         yield done
 
 
@@ -141,7 +141,7 @@ def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Traine
 
 
 def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: Trained) -> None:
-    lock = batch.working_folder(config) / f"cutoff={trained.newest}.lock"
+    lock = passes.working_folder(config) / f"cutoff={trained.newest}.lock"
     ready, writes = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -161,9 +161,9 @@ def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config:
 def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
     config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, full = batch.Run.finish, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finish, full = passes.Run.finish, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def fails(run: batch.Run, step: str, *arguments: Any, **facts: Any) -> dict[str, Any]:
+    def fails(run: passes.Run, step: str, *arguments: Any, **facts: Any) -> dict[str, Any]:
         if step == "chunk 2":
             raise full
         return finish(run, step, *arguments, **facts)
@@ -172,7 +172,7 @@ def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
         monkeypatch.context() as patch,
         pytest.raises(UsageError, match="No space left on device; make room; .*resume"),
     ):
-        patch.setattr(batch.Run, "finish", fails)
+        patch.setattr(passes.Run, "finish", fails)
         score(config, trained.newest)
     with _counting(monkeypatch) as done:
         assert score(config, trained.newest, resume=True).new
@@ -197,7 +197,7 @@ def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained
 def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = batch.working_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
+    part = passes.working_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
     with _counting(monkeypatch) as done:
         scores = score(died, trained.newest, resume=True)
@@ -229,7 +229,7 @@ def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
 ) -> None:
     version = replace(models.churn.version, version="2")
     other = replace(models, churn=replace(models.churn, version=version))
-    explain = batch._explain
+    explain = passes._explain
 
     def replaced(*arguments: Any) -> dict[str, Any]:
         monkeypatch.setattr(room, "champions", lambda config: other)
@@ -238,7 +238,7 @@ def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
         return explain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "_explain", replaced)
+        patch.setattr(passes, "_explain", replaced)
         with pytest.raises(KeyboardInterrupt):
             score(config, trained.newest)
     monkeypatch.setattr(room, "champions", lambda config: other)
@@ -275,7 +275,7 @@ def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(confi
     with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
         score(_changed(config, events={"kinds": []}), trained.newest)
     assert room.read(config, trained.newest).table().equals(whole.table())
-    assert not batch.working_folder(config).exists()
+    assert not passes.working_folder(config).exists()
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_read(

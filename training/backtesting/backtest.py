@@ -24,7 +24,7 @@ from tqdm import tqdm
 from features.atomic_files import folder_in_place
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, Judged, Rolled, judge
 from training.data.prediction import Bounds, Prediction
@@ -34,7 +34,7 @@ from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import cutoffs_plot
 from training.evaluation.tenure_hazard import ladder
 from training.models.ensemble import has_money, ship
-from training.registry import models as registry
+from training.registry import models
 
 MOST = 12
 TABLES = ("metrics", "differences", "grades", "groups")
@@ -78,8 +78,8 @@ def backtest(config: Config, most: int = MOST) -> Backtest:
         DataError: The log breaks its contract, or has no cutoff that can be judged.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
-    rows = snapshots.from_config(config)
-    registry.connect(config)
+    rows = build.from_config(config)
+    models.connect(config)
     judged, left_out = roll(rows, config, most)
     settings, horizon = config.training, rows.task.horizon
     figures = judge(judged, horizon, seed=settings.seed, resamples=settings.bootstrap)

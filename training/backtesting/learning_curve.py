@@ -25,7 +25,7 @@ from tqdm import tqdm
 from features.atomic_files import folder_in_place
 from features.config.load import Config
 from features.errors import DataError
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.backtest import folds_of, log_run, ours_said
 from training.data.prediction import Prediction
@@ -72,7 +72,7 @@ def learning_curve(config: Config) -> Curve:
         DataError: The log breaks its contract, or is too small to learn from.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
-    rows = snapshots.from_config(config)
+    rows = build.from_config(config)
     registry.connect(config)
     table, fold, left_out = grow(rows, config)
     made = Curve(table, fold.test, tuple(left_out), config.path(config.serving.output) / "learning_curve", "")

@@ -18,7 +18,7 @@ from features.config.data_contract import slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.errors import UsageError
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from training.data.prediction import OutOfTime, Prediction
 from training.evaluation.evaluate import OURS, evaluate
 
@@ -81,7 +81,7 @@ def groups_at(config: Config, cutoff: date) -> pa.Table:
         "task": config.task.model_copy(update={"windows": config.task.windows[:1]}),
     }
     try:
-        return snapshots.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
+        return build.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
     except UsageError as problem:
         raise UsageError(f"[training] fairness: {problem}") from None
 

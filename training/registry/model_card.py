@@ -11,8 +11,7 @@ import pandas as pd
 from features.config.load import Config
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
-from training.evaluation import longer_horizons as longer_judged
-from training.evaluation import metrics
+from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.fit import Learned
 from training.registry.champion_challenger import TITLES
@@ -155,7 +154,7 @@ def _quality(learned: Learned) -> str:
 
 def _longer(found: Evaluation) -> str:
     """The same of value over longer horizons; empty where there are none."""
-    figures = longer_judged.shown(found)
+    figures = longer_horizons.shown(found)
     if not figures:
         return ""
     rungs = list(dict.fromkeys(name for row in figures for name in row["rungs"]))

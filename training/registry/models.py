@@ -20,11 +20,11 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from tqdm import tqdm
 
-from features import phrases as phrases_code
+from features import phrases
 from features.config.load import Config
 from features.errors import DataError
 from training.artifact import bundle as bundle_code
-from training.artifact import reasons as reasons_code
+from training.artifact import reasons
 from training.artifact.bundle import BundleError, ModelBundle
 from training.registry.aliases import ALIAS, CHALLENGER, GATE, aliased
 from training.registry.mlflow_tracking import UNKNOWN, answering, connect, evaluation_of, quiet, write, write_figures
@@ -35,7 +35,7 @@ __all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "lo
 DIGEST = "regulars.digest"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
-CODE, FILES = (bundle_code, reasons_code, phrases_code), "files.json"
+CODE, FILES = (bundle_code, reasons, phrases), "files.json"
 CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 

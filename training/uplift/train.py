@@ -12,16 +12,14 @@ import numpy as np
 import pandas as pd
 
 from features.atomic_files import folder_in_place
-from features.campaigns import uplift_dataset as trials
+from features.campaigns import uplift_dataset
 from features.campaigns.uplift_dataset import Trials
 from features.config.load import Config
-from training.registry import aliases
-from training.registry import mlflow_tracking as tracking
+from training.registry import aliases, mlflow_tracking
 from training.registry.models import Registered
 from training.registry.provenance import environment
 from training.registry.run_record import open_config
-from training.uplift import forward_evaluation as uplift_ahead
-from training.uplift import registry as uplift_registry
+from training.uplift import forward_evaluation, registry
 from training.uplift.effects import Estimated, Judged, estimate, figures
 from training.uplift.experiment import Trial, make_trial
 from training.uplift.forward_evaluation import Lead
@@ -76,9 +74,9 @@ def train(config: Config) -> Trained:
         RefusedError: Nothing says how contacts were drawn, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of a trial.
     """
-    trials.refuse_unfit(config)
-    tracking.require_server(config)
-    found = trials.from_config(config)
+    uplift_dataset.refuse_unfit(config)
+    mlflow_tracking.require_server(config)
+    found = uplift_dataset.from_config(config)
     trial = trial_of(found, config)
     seed, folds = config.training.seed, config.uplift.folds
     if trial.source == "observational":
@@ -92,9 +90,7 @@ def train(config: Config) -> Trained:
     made = replace(made, bundle=replace(made.bundle, task=_task(found), facts=_facts(found, trial, config)))
     leads = _leads(made, found, trial, config)
     folder = _keep(made, alike, leads, found, trial, config)
-    version = uplift_registry.log(
-        made.bundle, folder, _figures(made) | _ahead(leads, made.bundle.actions), found.rows, config
-    )
+    version = registry.log(made.bundle, folder, _figures(made) | _ahead(leads, made.bundle.actions), found.rows, config)
     reasons = (*refusals(made), *behind(leads))
     if not reasons and not version.champion:
         aliases.crown(config, {"uplift": version.version})
@@ -180,7 +176,7 @@ def refusal(trained: Trained) -> str:
 
 
 def _way(lead: Lead) -> str:
-    return "learned from earlier rounds alone" if lead.against == uplift_ahead.AVERAGE else "beside the champion"
+    return "learned from earlier rounds alone" if lead.against == forward_evaluation.AVERAGE else "beside the champion"
 
 
 def _told(one: Judged, source: str) -> list[str]:
@@ -211,17 +207,17 @@ def _thousand(area: Interval) -> str:
 def _leads(made: Estimated, found: Trials, trial: Trial, config: Config) -> tuple[Lead, ...]:
     """Forward in time, and beside the champion, where there is one that foresees the same."""
     cutoffs = found.rows["cutoff"].to_numpy().astype("datetime64[D]")
-    leads = uplift_ahead.forward(
+    leads = forward_evaluation.forward(
         trial, cutoffs, made.judged, found.task.horizon.days,
         seed=config.training.seed, folds=config.uplift.folds, money=VALUE,
     )  # fmt: skip
-    before = uplift_registry.champion(config)
-    if before is None or not uplift_ahead.comparable(before[0], made):
+    before = registry.champion(config)
+    if before is None or not forward_evaluation.comparable(before[0], made):
         return leads
     bundle, version = before
     return (
         *leads,
-        *uplift_ahead.against_champion(
+        *forward_evaluation.against_champion(
             trial, found.rows, cutoffs, made.judged, bundle, f"the champion {version.label}"
         ),
     )
@@ -231,7 +227,7 @@ def _ahead(leads: Sequence[Lead], actions: Sequence[str]) -> dict[str, float]:
     """Leads by name, as MLflow takes them."""
     found: dict[str, float] = {}
     for one in leads:
-        other = "average" if one.against == uplift_ahead.AVERAGE else "champion"
+        other = "average" if one.against == forward_evaluation.AVERAGE else "champion"
         key = f"{one.outcome}.{actions.index(one.action) + 1}.ahead_of_{other}"
         found |= {key: one.lead.value, f"{key}_low": one.lead.low, f"{key}_high": one.lead.high}
     return found

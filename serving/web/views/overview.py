@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.charts.live_svg import shared
 from serving.language.formats import Forms
 from serving.language.messages import N_, Language
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.score_tables import total
 from serving.web.parts.output_reader import ROWS, Scored, Site, forms, has_money
 from serving.web.views.customers import NAMED
@@ -48,7 +48,7 @@ def overview(site: Site, at: Scored) -> dict[str, Any]:
 
 def _overview(site: Site, at: Scored) -> dict[str, Any]:
     form, money = forms(site, at), has_money(site, at)
-    cells = site.ask(CELLS, [segments.AT_RISK, at.files]).to_pylist()  # one scan; there are some hundred of them
+    cells = site.ask(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan; there are some hundred of them
     top = _sum(cells)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
@@ -78,8 +78,8 @@ def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
     labels = [f"{low}–{low + 10}%" for low in range(0, 100, 10)]
     told = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
     alt = site.tr("Customers by risk of leaving. {told}.", told=told)
-    solid, axis = int(segments.AT_RISK * 10), site.tr("risk of leaving")
-    return shared(lambda: charts.columns("spread", alt, labels, counts, solid, axis))
+    solid, axis = int(value_tiers.AT_RISK * 10), site.tr("risk of leaving")
+    return shared(lambda: figures.columns("spread", alt, labels, counts, solid, axis))
 
 
 def _drivers(at: Scored, form: Forms, tr: Language) -> list[dict[str, Any]]:
@@ -96,17 +96,17 @@ def _drivers(at: Scored, form: Forms, tr: Language) -> list[dict[str, Any]]:
     return found
 
 
-def _drawn(kind: str, title: str, bars: Sequence[charts.Bar]) -> Markup:
+def _drawn(kind: str, title: str, bars: Sequence[figures.Bar]) -> Markup:
     alt = f"{title}: " + "; ".join(f"{bar.label}: {bar.note}" for bar in bars)
-    return shared(lambda: charts.bars(kind, alt, bars))
+    return shared(lambda: figures.bars(kind, alt, bars))
 
 
-def _bar(row: Mapping[str, Any], kind: str, form: Forms, tr: Language) -> charts.Bar:
+def _bar(row: Mapping[str, Any], kind: str, form: Forms, tr: Language) -> figures.Bar:
     size = float(row["strength"])
     said = tr("{n} points", n=f"{100 * size:.1f}") if kind == "churn" else form.money(size, fine=True)
     phrase, way = tr.phrase(row["phrase"]), row.get("direction") or 0.0
     if "highest" in row or not abs(way) >= DEPENDS:
-        return charts.Bar(phrase, size, tr("{size}, depends", size=said), "open")
+        return figures.Bar(phrase, size, tr("{size}, depends", size=said), "open")
     if kind == "churn":
         note = (
             tr("{size}, more of it: higher risk", size=said)
@@ -119,7 +119,7 @@ def _bar(row: Mapping[str, Any], kind: str, form: Forms, tr: Language) -> charts
             if way > 0
             else tr("{size}, more of it: lower value", size=said)
         )
-    return charts.Bar(phrase, size, note, "solid" if way > 0 else "hatched")
+    return figures.Bar(phrase, size, note, "solid" if way > 0 else "hatched")
 
 
 def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit import audit as schema
+from features.audit import audit
 from features.audit.audit import Audit
 from features.config.load import Config, parse
 from features.engines.duckdb import DuckDBEngine
@@ -40,7 +40,7 @@ def audited(tmp_path: Path, engine: DuckDBEngine) -> Callable[..., tuple[Tables,
     def make(terms: Sequence[Term], customers: Sequence[str] = (), **keys: Any) -> tuple[Tables, Audit]:
         config = configured(tmp_path, terms, customers, **keys)
         tables, task = load(config, engine), config.task.task()
-        return tables, schema.audit(tables, task, engine)
+        return tables, audit.audit(tables, task, engine)
 
     return make
 
@@ -79,7 +79,7 @@ def test_the_audit_tells_ends_by_reason_and_what_became_of_the_last_cutoffs(audi
     )
     last = report.contracts["outcomes"][-1]
     assert last == {"cutoff": START + timedelta(300), "customers": 98, "cancelled": 30, "competing": 28}
-    text = schema.describe(report)
+    text = audit.describe(report)
     assert "100 terms, 60 ended, 32 of them cancelled: left 32 (churn), death 25, other reasons 3" in text
     assert "at 2023-10-28 98 customers in force; within 60d 30 cancelled, 28 ended otherwise (no churn)" in text
     assert "bear" not in text and "bought once" not in text and "is it complete" not in text
@@ -110,16 +110,16 @@ def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
 def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, MANY, **keys)
     tables, task = load(config, engine), config.task.task()
-    assert said in schema.audit(tables, task, engine).breaches[0]
+    assert said in audit.audit(tables, task, engine).breaches[0]
     with pytest.raises(DataError) as problem:
-        schema.require(tables, task, engine)
+        audit.require(tables, task, engine)
     assert said in str(problem.value)
 
 
 def test_no_end_at_all_stops(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, [(0, None, None)] * 3, reason=None, cancelled=None)
     with pytest.raises(DataError, match="no term of .subscriptions. has ended"):
-        schema.require(load(config, engine), config.task.task(), engine)
+        audit.require(load(config, engine), config.task.task(), engine)
 
 
 def test_ends_that_name_the_last_day_of_cover_are_noticed(audited: Callable[..., Any]) -> None:
@@ -135,7 +135,7 @@ def test_a_business_of_silence_has_no_contracts_in_its_audit(
     make_log: Callable[..., Tables], make_task: Callable[..., Any], engine: DuckDBEngine
 ) -> None:
     log = make_log([{"customer": "a", "time": START}, {"customer": "a", "time": START + timedelta(200)}])
-    assert schema.audit(log, make_task(), engine).contracts is None
+    assert audit.audit(log, make_task(), engine).contracts is None
 
 
 def without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.campaigns import uplift_dataset as trials
+from features.campaigns import uplift_dataset
 from features.campaigns.measured_plans import COLUMNS, MANIFEST, measured_plans, plans_as_contacts
 from features.errors import DataError, RefusedError
 from serving.measurement.measure import measure
@@ -25,7 +25,7 @@ TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     made = make_ended(tmp_path_factory.mktemp("planned"), rules=TWO)
     with pytest.raises(RefusedError, match="or measure a plan"):
-        trials.from_config(made.config)
+        uplift_dataset.from_config(made.config)
     assert plans_as_contacts(made.config).num_rows == 0
     measure(made.config, str(CUTOFF))
     return made
@@ -53,7 +53,7 @@ def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: Ended) -> No
 
 
 def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> None:
-    found = trials.from_config(ended.config)
+    found = uplift_dataset.from_config(ended.config)
     assert found.plans == ("2024-03-01/retention",) and found.rounds == (CUTOFF,)
     rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
     assert len(rows) == sum(bool(row["would_have"]) for row in ended.table)
@@ -73,14 +73,14 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
 
 def test_contacts_that_tell_their_propensity_go_first(ended: Ended) -> None:
     contacts = ended.config.contacts.model_copy(update={"propensity": "cost"})
-    assert trials.drawing_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
+    assert uplift_dataset.drawing_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
 
 
 def test_customers_in_two_plans_of_a_cutoff_count_in_none(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
     one = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
     rows = [one, {**one, "action": "none", "round": "y mail"}, {**one, "customer_id": "b"}]
-    monkeypatch.setattr(trials, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
-    given, left_out = trials._planned(ended.config)
+    monkeypatch.setattr(uplift_dataset, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
+    given, left_out = uplift_dataset._planned(ended.config)
     assert given.customer_id.tolist() == ["b"] and left_out == {"in several plans of one cutoff": 2}
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.catalog import btyd as expected
+from features.catalog import btyd
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.config.load import Config, EngineConfig
-from features.engines import duckdb as duck
+from features.engines import duckdb
 from features.engines.duckdb import DuckDBEngine
 from features.engines.open import open_engine
 from features.intake.read_log import load
@@ -30,7 +30,7 @@ from features.task import Task, Window
 from tests.features import oracle_expected
 
 CUTOFF = date(2024, 5, 1)
-NAMES = [feature.name for feature in expected.features(Window(30), True)]
+NAMES = [feature.name for feature in btyd.features(Window(30), True)]
 THREADS = """
 import numpy as np
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
@@ -70,7 +70,7 @@ def test_every_customer_of_every_log_has_finite_expectations(
 ) -> None:
     tables = make_log([*AWKWARD[log], *days_before(-3, customer="later")], amount="amount" if money else "")
     rows = build(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    names = NAMES if money else NAMES[: len(expected.GATE)]
+    names = NAMES if money else NAMES[: len(btyd.GATE)]
     assert rows.num_rows >= 1
     assert [name for name in rows.column_names if name in NAMES] == names
     for row in rows.select(names).to_pylist():
@@ -133,7 +133,7 @@ def test_batches_change_no_bit(
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
     whole = build(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
-        monkeypatch.setattr(duck, "BATCH", size)
+        monkeypatch.setattr(duckdb, "BATCH", size)
         assert build(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 
@@ -155,11 +155,11 @@ def test_threads_change_no_bit() -> None:
 def test_a_large_cutoff_is_fitted_on_customers_drawn_by_their_id(engine: DuckDBEngine) -> None:
     names = [f"customer-{i}" for i in range(4000)]
     rows = engine.load("told", pa.table({"customer_id": names}))
-    drawn = engine.arrow(expected.sampled(rows, 4000, most=1000))["customer_id"].to_pylist()
+    drawn = engine.arrow(btyd.sampled(rows, 4000, most=1000))["customer_id"].to_pylist()
     share = [name for name in names if int(hashlib.md5(name.encode()).hexdigest()[:8], 16) < 2**30]  # noqa: S324
     assert sorted(drawn) == sorted(share)
     assert 900 < len(drawn) < 1100
-    assert engine.count(expected.sampled(rows, 4000, most=4000)) == 4000
+    assert engine.count(btyd.sampled(rows, 4000, most=4000)) == 4000
 
 
 def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
@@ -171,12 +171,12 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
     rows = [row for i in range(200) for row in days_before(1 + i, 2 + i * 2, customer=f"c{i}", amount=1.0 + i)]
     tables, fitted = make_log([*rows, *days_before(-3)]), []
     monkeypatch.setattr(
-        expected,
+        btyd,
         "fit_rows",
-        lambda rows, money, honest=expected.fit_rows: (fitted.append(rows.num_rows), honest(rows, money))[1],
+        lambda rows, money, honest=btyd.fit_rows: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
     whole = build(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    monkeypatch.setattr(expected, "sampled", partial(expected.sampled, most=100))
+    monkeypatch.setattr(btyd, "sampled", partial(btyd.sampled, most=100))
     part = build(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     assert fitted[0] == whole.num_rows == part.num_rows and 60 < fitted[1] < 140
     assert part["orders_expected"].to_pylist() != whole["orders_expected"].to_pylist()
@@ -187,7 +187,7 @@ def test_fitted_parameters_can_be_had(engine: DuckDBEngine) -> None:
     told = pa.table(
         {"bought": [1, 2, 5], "spend": [10_0000, 30_0000, 80_0000], "first": [90, 50, 80], "last": [90, 9, 3]}
     )
-    models = expected.fit_rows(told, True)
+    models = btyd.fit_rows(told, True)
     assert astuple(models.rhythm) == astuple(fit_bgnbd([0, 1, 4], [0, 41, 77], [90, 50, 80]))
     assert models.spend == fit_gamma_gamma([1, 2, 5], [10.0, 15.0, 16.0])
-    assert expected.fit_rows(told, False).spend is None
+    assert btyd.fit_rows(told, False).spend is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import integrate, optimize, special
 
-from features.catalog import btyd_model as btyd
+from features.catalog import btyd_model
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def test_the_likelihood_is_that_of_the_paper(x: int, t_x: float, t: float) -> No
     if x:
         left = beta(a + 1, b + x - 1) / beta(a, b) * gamma(r + x) * alpha**r / (gamma(r) * (alpha + t_x) ** (r + x))
     rows = np.array([[x], [t_x], [t], [3.0]])
-    found, _ = btyd._bgnbd_loss(rows)(np.log([r, alpha, a, b]))
+    found, _ = btyd_model._bgnbd_loss(rows)(np.log([r, alpha, a, b]))
     assert found == pytest.approx(-3 * math.log(stays + left), rel=1e-12)
     assert WEEKS.alive([x], [7 * t_x], [7 * t]) == pytest.approx(stays / (stays + left), rel=1e-12)
 
@@ -95,17 +95,17 @@ def test_the_likelihood_of_amounts_integrates_over_customers(x: int, z: float) -
     mode = (6.25 * x + 2.74) / (x * z + 15.44)
     marginal = integrate.quad(density, 0, 20 * mode, points=[mode], epsabs=0, epsrel=1e-11, limit=200)[0]
     rows = np.array([[x], [math.log(z)], [1.0]])
-    found, _ = btyd._gamma_gamma_loss(rows)(np.log([6.25, 2.74, 15.44]))
+    found, _ = btyd_model._gamma_gamma_loss(rows)(np.log([6.25, 2.74, 15.44]))
     assert found + math.log(z) == pytest.approx(-math.log(marginal), rel=1e-9)
 
 
 @pytest.mark.parametrize("theta", [(0.0, 0.0, 0.0, 0.0), (-1.4, 1.5, -0.2, 0.9), (1.0, -2.0, 2.0, -3.0)])
 def test_gradients_are_those_of_the_likelihoods(theta: tuple[float, ...]) -> None:
     rows = np.array([[0, 0, 1, 2, 9], [0, 0, 3, 8, 9], [5, 9, 9, 8, 9.5], [1, 2, 1, 1, 0.5]])
-    loss = btyd._bgnbd_loss(rows)
+    loss = btyd_model._bgnbd_loss(rows)
     numeric = optimize.approx_fprime(np.array(theta), lambda at: loss(at)[0], 1e-7)
     assert loss(np.array(theta))[1] == pytest.approx(numeric, abs=1e-4)
-    amounts = btyd._gamma_gamma_loss(rows[[3, 2, 0]])
+    amounts = btyd_model._gamma_gamma_loss(rows[[3, 2, 0]])
     numeric = optimize.approx_fprime(np.array(theta[:3]), lambda at: amounts(at)[0], 1e-7)
     assert amounts(np.array(theta[:3]))[1] == pytest.approx(numeric, abs=1e-4)
 
@@ -137,7 +137,7 @@ def test_the_closed_form_is_the_integral_over_dropout(a: float, b: float, x: int
     middle = math.log(a / (b + x))
     ends = middle - 45 / min(a, 1), middle + 45 / min(b + x, 1)
     slow = integrate.quad(orders, *ends, points=[middle - 3, middle, middle + 3], epsabs=0, epsrel=1e-9, limit=500)[0]
-    found = btyd._orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
+    found = btyd_model._orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
     assert found == pytest.approx(slow, rel=5e-6)
 
 

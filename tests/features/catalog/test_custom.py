@@ -16,15 +16,14 @@ import pytest
 from click.testing import CliRunner
 
 import regulars
-from features.catalog import custom as own
+from features.catalog import custom
 from features.catalog.custom import MODULE, Family, Own
 from features.config.data_contract import Contract
 from features.config.load import Config, load
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.tables import Tables
-from features.snapshots import cohort_features as cohort
-from features.snapshots import leakage as leaks
+from features.snapshots import cohort_features, leakage
 from features.snapshots.build import Snapshots, build, from_config
 from features.task import Task
 from tests.shop import make_shop
@@ -62,7 +61,7 @@ def read(tmp_path: Path, make_config: Callable[..., Config], make_task: Callable
 
     def call(source: str | bytes) -> Own:
         (tmp_path / "my_features.py").write_bytes(source if isinstance(source, bytes) else source.encode())
-        return own.read(make_config({"features": {"own": "my_features.py"}}), make_task(), Contract())
+        return custom.read(make_config({"features": {"own": "my_features.py"}}), make_task(), Contract())
 
     return call
 
@@ -76,12 +75,12 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable:
     """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them our chief measures."""
-    families = cohort.families
+    families = cohort_features.families
 
     def few(task: Task, contract: Contract) -> list[Family]:
         return [replace(f, features=()) for f in families(task, contract) if f.name in ("rhythm", "sums")]
 
-    monkeypatch.setattr(cohort, "families", few)
+    monkeypatch.setattr(cohort_features, "families", few)
 
     def call(source: str) -> Snapshots:
         days = [("a", n) for n in range(0, 60, 5)] + [("b", 7)]
@@ -114,7 +113,7 @@ def test_the_guides_example_gives_what_it_says(tmp_path: Path) -> None:
 def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _guide_shop(tmp_path, EVENING)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leaks, "prove", partial(leaks.prove, count=1))
+    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 0, said.output
     assert said.output.count("every bit the same") == 2
@@ -125,7 +124,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
         "late_evening_share_90d",
         "big_order_days",
     ]
-    features = {f.name: f for f in own.read(config, config.task.task(), Contract()).features}
+    features = {f.name: f for f in custom.read(config, config.task.task(), Contract()).features}
     share = features["late_evening_share_30d"]
     assert share.read({"late_evening_share_30d": 0.25}) == "25% of orders in the last 30 days came after 8 pm (UTC)"
     assert features["big_order_days"].read({"big_order_days": 3.0}) == "last order above 50 was 3 days ago"
@@ -134,7 +133,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
 def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _guide_shop(tmp_path, LOYALTY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leaks, "prove", partial(leaks.prove, count=1))
+    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 1
     told = _uncounted(said.output.replace(f"{tmp_path.resolve()}/", ""))
@@ -163,7 +162,7 @@ def test_a_level_is_text(run: Callable) -> None:
 
 
 def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Callable[..., Task]) -> None:
-    assert own.read(make_config(), make_task(), Contract()) == own.NOTHING
+    assert custom.read(make_config(), make_task(), Contract()) == custom.NOTHING
 
 
 def test_the_file_is_left_in_no_table_of_modules_and_may_hold_a_dataclass(read: Try, tmp_path: Path) -> None:
@@ -243,7 +242,7 @@ def test_a_file_that_cannot_be_read(
     name: str, make_config: Callable[..., Config], make_task: Callable[..., Task]
 ) -> None:
     with pytest.raises(UsageError, match=rf"^\[features\] own: '{re.escape(name)}' cannot be read: .*give a Python"):
-        own.read(make_config({"features": {"own": name}}), make_task(), Contract())
+        custom.read(make_config({"features": {"own": name}}), make_task(), Contract())
 
 
 FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"

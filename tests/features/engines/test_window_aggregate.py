@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from features.engines import window_aggregate as panes
+from features.engines import window_aggregate
 from features.engines.duckdb import DuckDBEngine
 from features.engines.window_aggregate import by_window, whole_customers
 from features.engines.window_spec import EVER, Measure, Plan, Span
@@ -153,7 +153,7 @@ def test_chunks_and_threads_change_nothing(
     plan, rows = make_plan("overlapping", "many"), make_rows(7, late=True)
     order = [("customer_id", "ascending"), ("cutoff", "ascending")]
     whole = made(engine, rows, plan).sort_by(order)
-    monkeypatch.setattr(panes, "CHUNK", size)
+    monkeypatch.setattr(window_aggregate, "CHUNK", size)
     parts = made(engine, rows[::-1], plan, threads).sort_by(order)
     assert parts.combine_chunks().equals(whole.combine_chunks())
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.audit.audit import audit, check, describe, require
-from features.catalog import customer_attributes as attributes
+from features.catalog import customer_attributes
 from features.config.data_contract import Attribute
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
@@ -23,7 +23,7 @@ from features.errors import DataError, UsageError
 from features.intake.read_log import load
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, Past, newest
-from features.snapshots import leakage as leaks
+from features.snapshots import leakage
 from features.snapshots.build import build
 
 Make = Callable[..., Any]
@@ -278,12 +278,12 @@ def test_the_proof_finds_no_leak_in_versions_and_one_where_they_are_read_too_ear
     at = [datetime(2024, 1, 5), datetime(2024, 2, 10), datetime(2024, 2, 20, 12)]
     people = [{"id": c, "plan": f"{c}{i}", "at": t, "on": t.date()} for c in "abc" for i, t in enumerate(at)]
     config = make(people, {"attributes": ["plan"], "known_at": "at", "since": "on"})
-    assert [trial.leaks for trial in leaks.prove(config, 3)] == [()] * 6
+    assert [trial.leaks for trial in leakage.prove(config, 3)] == [()] * 6
 
     def too_early(past: Past) -> ibis.Table:
         rows = past.tables.sides["customers"].rows
         aged = rows.cross_join(past.moments).mutate(age=ibis.literal(0, "int64"))
         return newest(aged, rows.columns).select(*KEYS, **{"attribute:plan": ibis._["attribute:plan"], "signup:age": 9})
 
-    monkeypatch.setattr(attributes, "measures", too_early)
-    assert any("plan" in dict(trial.leaks) for trial in leaks.prove(config, 3))
+    monkeypatch.setattr(customer_attributes, "measures", too_early)
+    assert any("plan" in dict(trial.leaks) for trial in leakage.prove(config, 3))

@@ -17,7 +17,7 @@ from features.errors import DataError, UsageError
 from features.intake.read_log import load
 from features.intake.tables import Tables
 from features.money import TICKS
-from features.snapshots import build as snapshots
+from features.snapshots import build
 from features.snapshots.leakage import change_tables, delete_after, later_rows
 from features.task import Task
 from tests.features import beside, oracle, oracle_sides
@@ -81,7 +81,7 @@ def test_every_feature_agrees_with_the_oracle(
     seed: int, make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines, sides = random_log(seed, 100)
-    built = snapshots.build(load(make_config_beside(lines, sides), engine), task, CUTOFFS, engine, with_labels=False)
+    built = build.build(load(make_config_beside(lines, sides), engine), task, CUTOFFS, engine, with_labels=False)
     names = {name for name in built.names if name.startswith(PREFIXES)}
     rows = built.rows.to_pylist()
     assert len(rows) > 100
@@ -100,7 +100,7 @@ def test_a_log_without_rows_beside_it_has_zeros_and_nulls(
     make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines = random_lines(4, 5, True)
-    built = snapshots.build(load(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
+    built = build.build(load(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
     for row in built.rows.to_pylist():
         values = expected(lines, {name: [] for name in beside.SCHEMAS}, row["customer_id"], CUTOFFS[1])
         assert {name: row[name] for name in values} == values
@@ -377,9 +377,9 @@ def test_nothing_at_or_after_a_cutoff_is_seen(
     tables = load(make_config_beside(*log), engine)
     assert min(later_rows(tables, cutoff, engine).values()) > 5 and len(tables.sides) == 4
     reaching = replace(tables, last=max(tables.last, cutoff))
-    honest = snapshots.build(reaching, task, [cutoff], engine, with_labels=False).rows
+    honest = build.build(reaching, task, [cutoff], engine, with_labels=False).rows
     changed = change_tables(tables, change, cutoff, engine)
-    assert snapshots.build(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
+    assert build.build(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
 
 
 def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
@@ -389,7 +389,7 @@ def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
     late = {"customer": "anchor", "time": arrived - timedelta(20), "known_at": arrived, "action": "email"}
     config = make_config_beside(lines, {name: [late] for name in beside.SCHEMAS})
     days = [arrived.date(), arrived.date() + timedelta(1)]
-    rows = snapshots.build(load(config, engine), task, days, engine, with_labels=False).rows.to_pylist()
+    rows = build.build(load(config, engine), task, days, engine, with_labels=False).rows.to_pylist()
     found = [[row[name] for row in rows if row["customer_id"] == "anchor"] for name in COUNTS]
     assert found == [[0.0, 1.0]] * len(COUNTS)
 

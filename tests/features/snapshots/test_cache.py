@@ -19,16 +19,14 @@ from features.config.load import Config
 from features.engines.open import open_engine
 from features.intake.read_log import load
 from features.intake.tables import Side
-from features.snapshots import build as snapshots
-from features.snapshots import cache as reuse
-from features.snapshots import leakage as leaks
+from features.snapshots import build, cache, leakage
 from features.snapshots.build import build_file, from_config
 from features.task import Cohort, Task, Window
 from tests.features.snapshots.test_build import line
 
 CUTOFFS = [date(2024, month, 1) for month in (2, 3, 4, 5)]
 Rows = list[dict[str, Any]]
-Build = Callable[..., snapshots.Snapshots]
+Build = Callable[..., build.Snapshots]
 
 
 def rows(first: str, last: str, seed: int = 1) -> Rows:
@@ -52,13 +50,13 @@ def rows(first: str, last: str, seed: int = 1) -> Rows:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
     """The cutoffs of every build from nothing, as it happens."""
     found: list[list[date]] = []
-    honest = snapshots.make
+    honest = build.make
 
     def spy(tables: Any, task: Any, cutoffs: Any, *others: Any) -> Any:
         found.append(list(cutoffs))
         return honest(tables, task, cutoffs, *others)
 
-    monkeypatch.setattr(snapshots, "make", spy)
+    monkeypatch.setattr(build, "make", spy)
     return found
 
 
@@ -89,7 +87,7 @@ def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
     mine, fresh = from_config(config, cutoffs, **options), from_config(without_cache(config), cutoffs, **options)
     assert mine.rows.schema == fresh.rows.schema
     assert mine.rows.equals(fresh.rows) and mine.rows.num_rows > 0
-    assert leaks.differences(fresh.rows, mine.rows) == {}  # to the last bit
+    assert leakage.differences(fresh.rows, mine.rows) == {}  # to the last bit
     assert replace(mine, rows=fresh.rows, features=fresh.features, reused=0) == fresh
     assert fresh.reused == 0
     return mine.reused
@@ -170,15 +168,15 @@ def test_a_harmed_part_is_made_again(built: Config, harm: str) -> None:
 
 
 def test_a_part_that_goes_while_it_is_read_is_made_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = reuse.Shelf.find
+    honest = cache.Shelf.find
 
-    def vanishing(self: reuse.Shelf, cutoff: date, key: str) -> Path | None:
+    def vanishing(self: cache.Shelf, cutoff: date, key: str) -> Path | None:
         part = honest(self, cutoff, key)
         if part and cutoff == CUTOFFS[0]:
             part.unlink()
         return part
 
-    monkeypatch.setattr(reuse.Shelf, "find", vanishing)
+    monkeypatch.setattr(cache.Shelf, "find", vanishing)
     assert agree(built, CUTOFFS) == 3
 
 
@@ -186,15 +184,15 @@ def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: p
     """While one build writes its parts another does the same, from nothing to the end."""
     for part in parts(built):
         part.unlink()
-    honest, others = reuse.Shelf.keep, []
+    honest, others = cache.Shelf.keep, []
 
-    def meanwhile(self: reuse.Shelf, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
+    def meanwhile(self: cache.Shelf, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
         if not others:
             others.append(True)
             others.append(from_config(built, CUTOFFS).reused)
         return honest(self, cutoff, key, write)
 
-    monkeypatch.setattr(reuse.Shelf, "keep", meanwhile)
+    monkeypatch.setattr(cache.Shelf, "keep", meanwhile)
     from_config(built, CUTOFFS)
     assert others == [True, 0]
     assert agree(built, CUTOFFS) == 4
@@ -226,13 +224,13 @@ def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise AssertionError("the cache was used")
 
-    monkeypatch.setattr(reuse.Shelf, "find", refuse)
-    monkeypatch.setattr(reuse.Shelf, "keep", refuse)
-    assert len(leaks.prove(shop, 1)) == 2
+    monkeypatch.setattr(cache.Shelf, "find", refuse)
+    monkeypatch.setattr(cache.Shelf, "keep", refuse)
+    assert len(leakage.prove(shop, 1)) == 2
 
 
 def test_the_least_recently_used_parts_go(built: Config) -> None:
-    shelf, stranger = reuse.shelf(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
+    shelf, stranger = cache.shelf(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
     stranger.write_text("not a part")
     for age, part in enumerate(parts(built)[1:]):
         os.utime(part, (1e9 - age, 1e9 - age))
@@ -276,25 +274,25 @@ def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
         told = {
             "tables": tables,
             "task": task,
-            "features": snapshots.catalog(task, tables.contract),
+            "features": build.catalog(task, tables.contract),
             "cutoffs": CUTOFFS,
             "engine": engine,
             "own": "",
         }
-        before, after = reuse.keys(**told), reuse.keys(**changed(name)(told))
+        before, after = cache.keys(**told), cache.keys(**changed(name)(told))
     assert len(set(before.values())) == 4
     assert not set(before.values()) & set(after.values())
 
 
 def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reuse, "code", lambda: "other")
+    monkeypatch.setattr(cache, "code", lambda: "other")
     assert agree(built, CUTOFFS) == 0
 
 
 def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
     with open_engine(built.engine, built.folder) as engine:
         tables, task = load(built, engine), built.task.task()
-        found = [tuple(reuse.keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
+        found = [tuple(cache.keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
     assert len(set(found)) == 3
 
 
@@ -307,7 +305,7 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
         tables, task = load(built, engine), built.task.task()
         contract = replace(tables.contract, attributes=(Attribute("x", "level", constant),))
         one, two = (
-            reuse.keys(
+            cache.keys(
                 replace(tables, contract=contract, sides={"customers": Side(rows, 1, ())}), task, (), CUTOFFS, engine
             )
             for rows in (engine.load(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))

@@ -19,7 +19,7 @@ from features.config.load import Config
 from features.config.sections import FeaturesConfig
 from features.engines.duckdb import DuckDBEngine
 from features.intake.read_log import load
-from features.snapshots import counterfactual as imagined
+from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, build, from_config
 from features.snapshots.counterfactual import EVENTS, Stage
 from features.task import Cohort, Task, Window
@@ -65,7 +65,7 @@ def cohort_of(at: Stage) -> Snapshots:
     return build(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
 
 
-def together(found: Sequence[Change], past: imagined.Rows) -> list[imagined.Rows]:
+def together(found: Sequence[Change], past: counterfactual.Rows) -> list[counterfactual.Rows]:
     """Three pasts with one change of every kind among them; those of one past are of different tables."""
     last = {change.kind: change for change in found}
     assert set(last) >= {kind for kinds in COMBINED for kind in kinds}
@@ -78,7 +78,7 @@ def together(found: Sequence[Change], past: imagined.Rows) -> list[imagined.Rows
     return made
 
 
-def really(at: Stage, customer: str, rows: imagined.Rows) -> Stage:
+def really(at: Stage, customer: str, rows: counterfactual.Rows) -> Stage:
     """A log in which a customer's past is this one."""
 
     def put(name: str, table: ibis.Table) -> ibis.Table:
@@ -100,13 +100,13 @@ def row_of(snapshots: Snapshots, customer: str) -> dict[str, object]:
 
 def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_nobody(at: Stage) -> None:
     rows = cohort_of(at)
-    past = imagined.rows_of(at, CUSTOMER)
+    past = counterfactual.rows_of(at, CUSTOMER)
     assert all(seen < CUTOFF for table in past.values() for seen in table["seen"].to_pylist())
-    assert at.engine.count(imagined.known(at, EVENTS)) < at.engine.count(at.tables.events)
+    assert at.engine.count(counterfactual.known(at, EVENTS)) < at.engine.count(at.tables.events)
     amounts = pa.array([10**12] * past[EVENTS].num_rows, pa.int64())
     huge = past[EVENTS].set_column(past[EVENTS].column_names.index("amount"), "amount", amounts)
     pasts = together(changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
-    made = imagined.features_of(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
+    made = counterfactual.features_of(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
     assert made.column_names == rows.names
     unchanged, *changed = made.to_pylist()
     assert unchanged == row_of(rows, CUSTOMER)
@@ -122,10 +122,10 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     config, cutoff, customer = make_shop(tmp_path / "shop", customers=60), date(2023, 10, 1), "customer-0007"
     (config.folder / "own.py").write_text(OWN)
     config = config.model_copy(update={"features": FeaturesConfig(own="own.py")})
-    with imagined.stage(config, cutoff) as at:
-        past = imagined.rows_of(at, customer)
+    with counterfactual.stage(config, cutoff) as at:
+        past = counterfactual.rows_of(at, customer)
         found = [c for c in changes(past, at.tables.contract, at.task, cutoff, Usual()) if "one more order" in c.words]
-        made = imagined.features_of(at, customer, [found[-1].rows]).to_pylist()[0]
+        made = counterfactual.features_of(at, customer, [found[-1].rows]).to_pylist()[0]
         added = [row for row in found[-1].rows[EVENTS].to_pylist() if row["order_id"].startswith("imagined")]
     log = pq.read_table(config.folder / "log.parquet")
     lines = [
@@ -154,10 +154,10 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
     config, cutoff = make_contracts(tmp_path / "cover", customers=60), date(2023, 6, 1)
     terms = pq.read_table(config.folder / "terms.parquet").to_pylist()
     customer = next(t["customer"] for t in terms if t["to"] is None and t["from"] < date(2023, 5, 1))
-    with imagined.stage(config, cutoff) as at:
-        past = imagined.rows_of(at, customer)
+    with counterfactual.stage(config, cutoff) as at:
+        past = counterfactual.rows_of(at, customer)
         found = changes(past, at.tables.contract, at.task, cutoff, Usual())
-        made = imagined.features_of(at, customer, [past, *(change.rows for change in found)]).to_pylist()
+        made = counterfactual.features_of(at, customer, [past, *(change.rows for change in found)]).to_pylist()
     assert [change.kind for change in found] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
     before = row_of(from_config(config, [cutoff], with_labels=False), customer)
     for term in terms:

@@ -20,11 +20,10 @@ from features.catalog.custom import NOTHING
 from features.config.load import Config, parse
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
-from features.intake import read_log as intake
+from features.intake import read_log
 from features.intake.tables import Side, Tables
-from features.point_in_time import history as past
-from features.snapshots import cohort_features as cohort
-from features.snapshots import leakage as leaks
+from features.point_in_time import history
+from features.snapshots import cohort_features, leakage
 from features.snapshots.leakage import Trial, change_tables, differences, prove, prove_at, spread
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.task import Task
@@ -48,13 +47,13 @@ def _found(trials: list[Trial], change: str = "") -> set[str]:
 
 
 def test_our_features_do_not_look_ahead_and_the_proof_is_written(shop: Config) -> None:
-    trials, path = leaks.check(shop)
+    trials, path = leakage.check(shop)
     assert [(t.change, t.leaks) for t in trials] == [("deleted", ()), ("corrupted", ())] * 3
     assert all(t.changed_rows["events"] > 100 and t.customers > 10 and t.features > 40 for t in trials)
     written = json.loads(path.read_text())
     assert [entry["cutoff"] for entry in written] == [str(trial.cutoff) for trial in trials]
     assert [entry["changed_rows"] for entry in written] == [trial.changed_rows for trial in trials]
-    told = leaks.describe(trials)
+    told = leakage.describe(trials)
     assert told.count("every bit the same") == 6
     assert f"deleted ({trials[0].changed_rows['events']:,} of events), {trials[0].customers} customers x" in told
 
@@ -91,16 +90,16 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "task": {"horizon": "30d", "every": "30d", "windows": ["30d"]},
         "features": {"own": "my_features.py"},
     }
-    honest = intake.load
+    honest = read_log.load
 
     def with_visits(config: Config, engine: DuckDBEngine) -> Tables:
         tables = honest(config, engine)
         visits = tables.events.select("customer_id", "day", "seen", minutes=tables.events.amount)
         return replace(tables, sides={"activities.visits": Side(engine.store("visits", visits), 9, ())})
 
-    monkeypatch.setattr(intake, "load", with_visits)
-    families = cohort.families  # the first alone says who is in the cohort; the others take time
-    monkeypatch.setattr(cohort, "families", lambda task, contract: families(task, contract)[:1])
+    monkeypatch.setattr(read_log, "load", with_visits)
+    families = cohort_features.families  # the first alone says who is in the cohort; the others take time
+    monkeypatch.setattr(cohort_features, "families", lambda task, contract: families(task, contract)[:1])
     return parse(values, tmp_path / "regulars.toml")
 
 
@@ -157,7 +156,7 @@ def test_a_later_row_that_repeats_an_id_does_not_take_an_earlier_ones_place(
 
 
 def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = past._visible_orders
+    honest = history._visible_orders
 
     def peeking(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
         told = honest(orders, moments, has_amount)  # type: ignore[arg-type]
@@ -165,7 +164,7 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
         joined = told.left_join(future, "customer_id")
         return joined.mutate(hour=joined.late.day()).select(told.columns)
 
-    monkeypatch.setattr(past, "_visible_orders", peeking)
+    monkeypatch.setattr(history, "_visible_orders", peeking)
     found = {name for trial in prove(shop, 1) for name, _ in trial.leaks}
     bands = {f"{band}_share_ever" for band in ("night", "morning", "afternoon", "evening")}
     assert "hour_mean_ever" in found
@@ -173,10 +172,10 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
 
 
 def test_a_cohort_that_looks_ahead_is_caught(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaks, "delete_after", lambda rows, cutoff: rows.filter(rows.customer_id > "customer-0100"))
+    monkeypatch.setattr(leakage, "delete_after", lambda rows, cutoff: rows.filter(rows.customer_id > "customer-0100"))
     trials = prove(shop, 1)
     assert dict(trials[0].leaks)["customers"] > 10
-    assert "LEAK: customers" in leaks.describe(trials)
+    assert "LEAK: customers" in leakage.describe(trials)
 
 
 def _rows() -> ibis.Table:

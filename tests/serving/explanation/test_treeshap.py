@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.explanation import treeshap
-from serving.explanation import treeshap_kernels as kernels
+from serving.explanation import treeshap, treeshap_kernels
 from serving.explanation.forest import ForestError
 from serving.explanation.treeshap import Explainer, explainer
 
@@ -201,9 +200,9 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(kernels.numba, "njit", njit)
-    kernels._warn.cache_clear()
-    assert [kernels.compiled(len)([1, 2]), kernels.compiled(max)([1, 2])] == [2, 2]
+    monkeypatch.setattr(treeshap_kernels.numba, "njit", njit)
+    treeshap_kernels._warn.cache_clear()
+    assert [treeshap_kernels.compiled(len)([1, 2]), treeshap_kernels.compiled(max)([1, 2])] == [2, 2]
     assert [record.message for record in caplog.records if "NUMBA_CACHE_DIR" in record.message] == [
         caplog.records[0].message
     ]
@@ -211,4 +210,7 @@ def test_code_that_cannot_be_kept_is_compiled_all_the_same(
 
 def test_compiled_code_is_kept() -> None:
     _fresh(_model(0)).values(_columns(_rows(0)))
-    assert all(f.stats.cache_path for f in (kernels.explain_rows, kernels.fill_tables, kernels.bin_column))
+    assert all(
+        f.stats.cache_path
+        for f in (treeshap_kernels.explain_rows, treeshap_kernels.fill_tables, treeshap_kernels.bin_column)
+    )

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from features.snapshots import counterfactual as imagined
+from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, from_config
 from serving.explanation.what_if import WhatIf, describe, holding, what_if
 from serving.explanation.what_if_changes import Usual, changes
@@ -37,9 +37,9 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
 ) -> None:
     found, customer = asked(shop, trained, cohort, row, 0.8), row["customer_id"][0].as_py()
     assert found.risk > 0.8 and found.enough and found.held == ()
-    with imagined.stage(shop, trained.newest) as at:
-        every = changes(imagined.rows_of(at, customer), at.tables.contract, at.task, at.cutoff, Usual())
-        made = imagined.features_of(at, customer, [change.rows for change in every])
+    with counterfactual.stage(shop, trained.newest) as at:
+        every = changes(counterfactual.rows_of(at, customer), at.tables.contract, at.task, at.cutoff, Usual())
+        made = counterfactual.features_of(at, customer, [change.rows for change in every])
     risks = {c.words: r for c, r in zip(every, trained.learned.churn.predict(made)["churn_probability"], strict=True)}
     assert found.tried == len(risks)
     answered = {answer.change.kind: answer for answer in found.enough}

@@ -17,7 +17,7 @@ import pytest
 
 from features.config.load import Config
 from serving.language.messages import language
-from serving.monitoring import delivery as outbox
+from serving.monitoring import delivery
 from serving.monitoring.alerts import Alert
 from serving.monitoring.delivery import put, send
 from tests.receivers import make_certificate, post, web
@@ -31,7 +31,7 @@ MAIL = {"host": "127.0.0.1", "sender": "regulars@shop.example", "to": ["a@shop.e
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(delivery, "PAUSES", (0.0, 0.0))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_it_tries_again_where_that_may_help(
 def test_a_server_that_says_nothing_is_given_up(
     deliver: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "TIMEOUT", 0.1)
+    monkeypatch.setattr(delivery, "TIMEOUT", 0.1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -18,8 +18,7 @@ from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from features.errors import DataError, UsageError
 from regulars import cli
-from serving.monitoring import delivery as outbox
-from serving.monitoring import inputs as gathered
+from serving.monitoring import delivery, inputs
 from serving.monitoring.monitor import Monitored, monitor
 from serving.monitoring.text import describe
 from tests.nights import CUTOFF, make_nights, rows, score
@@ -44,8 +43,8 @@ def _learned() -> Iterator[None]:
     """A champion that learned from a few cutoffs; MLflow is not asked."""
     cutoffs = [str(CUTOFF - timedelta(days)) for days in (90, 60, 30)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gathered, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
-        patched.setattr(outbox, "PAUSES", (0.0,))
+        patched.setattr(inputs, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
+        patched.setattr(delivery, "PAUSES", (0.0,))
         yield
 
 
@@ -97,7 +96,7 @@ def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, Monitored])
 
 
 def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered, "champion", lambda *_: None)
+    monkeypatch.setattr(inputs, "champion", lambda *_: None)
     config = make_nights(tmp_path)
     score(config, CUTOFF)
     found = monitor(config)

@@ -25,8 +25,7 @@ from features.audit.delivery import Arrived
 from features.config.load import Config, load, parse
 from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
-from serving.nightly import chain as nightly
-from serving.nightly import steps as night_steps
+from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome
 from serving.scoring.resumable_run import alone, checksum
 from tests.campaigns import EARLIER, make_ended, write
@@ -101,7 +100,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trai
     return Nights(load(folder / "regulars.toml"), whole.filter(few))
 
 
-def states(summary: nightly.Summary) -> dict[str, str]:
+def states(summary: chain.Summary) -> dict[str, str]:
     return {one["name"]: one["state"] for one in summary.told["steps"]}
 
 
@@ -111,20 +110,20 @@ def three(nights: Nights) -> list[Any]:
     found: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
-        found.append((nightly.run(nights.config), nights.left(), cutoff))
+        found.append((chain.run(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 1)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
         cwd=nights.config.folder,
-        env={**os.environ, "PYTHONPATH": str(Path(nightly.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(chain.__file__).parents[2])},
         check=False,
         capture_output=True,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not json.loads((nights.config.output / "runs" / f"{cutoff}.json").read_text())["finished"]
-    found.append((nightly.run(nights.config), nights.left(), cutoff))
+    found.append((chain.run(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 2)
-    found.append((nightly.run(nights.config), nights.left(), cutoff))
+    found.append((chain.run(nights.config), nights.left(), cutoff))
     return found
 
 
@@ -143,7 +142,7 @@ def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
 def test_the_same_night_again_does_nothing_and_leaves_every_byte(three: list[Any]) -> None:
     (_, before, _), (again, after, _) = three[:2]
     assert set(states(again).values()) == {UNCHANGED, SKIPPED}
-    assert not again.new and "nothing is new" in nightly.describe(again)
+    assert not again.new and "nothing is new" in chain.describe(again)
     assert after == before
 
 
@@ -180,7 +179,7 @@ def test_no_summary_names_a_customer(three: list[Any], nights: Nights) -> None:
 def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: Nights) -> None:
     _, before, cutoff = three[-1]
     nights.deliver(FIRST - 30)
-    summary = nightly.run(nights.config)
+    summary = chain.run(nights.config)
     nights.deliver(FIRST + 2)
     found, after = states(summary), nights.left()
     assert summary.code == 3 and summary.told["cutoff"] == str(cutoff)
@@ -191,7 +190,7 @@ def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: N
         assert {n: d for n, d in after.items() if n.startswith(place)} == {
             n: d for n, d in before.items() if n.startswith(place)
         }
-    mended = nightly.run(nights.config)
+    mended = chain.run(nights.config)
     assert mended.code == 0 and states(mended)["segments"] == UNCHANGED
 
 
@@ -228,27 +227,27 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         bundle = SimpleNamespace(facts={"cutoffs": ["2023-06-01", str(cutoff)]}, task={"horizon": "30d"})
         return SimpleNamespace(bundle=bundle)
 
-    monkeypatch.setattr(night_steps.training, "train", train)
-    monkeypatch.setattr(night_steps.registry, "champion", standing)
+    monkeypatch.setattr(steps.training, "train", train)
+    monkeypatch.setattr(steps.registry, "champion", standing)
     return asked
 
 
 def test_an_alert_has_models_trained_once_and_the_night_scored_anew(make_config: Any, trainings: Any) -> None:
     this = night(make_config(), alerts=[STANDING])
-    first = night_steps.retrain(this)
-    assert (first.state, first.code, first.again) == (DONE, 0, night_steps.SCORED)
+    first = steps.retrain(this)
+    assert (first.state, first.code, first.again) == (DONE, 0, steps.SCORED)
     assert trainings == [("all", True)] and "4 features have moved" in first.note
-    second = night_steps.retrain(this)
+    second = steps.retrain(this)
     assert (second.state, second.code, second.again, len(trainings)) == (UNCHANGED, 0, (), 1)
 
 
 def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, trainings: Any) -> None:
     trainings.verdict = False
     this = night(make_config(), alerts=[STANDING])
-    refused = night_steps.retrain(this)
+    refused = steps.retrain(this)
     assert (refused.state, refused.code, refused.again) == (DONE, 1, ())
     assert "not champion: churn, Brier score: behind" in refused.note
-    assert night_steps.retrain(this).code == 1
+    assert steps.retrain(this).code == 1
 
 
 @pytest.mark.parametrize(
@@ -264,29 +263,29 @@ def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, traini
 def test_no_training_is_asked_for_without_reason(
     make_config: Any, trainings: Any, rules: dict[str, Any], given: dict[str, Any], why: str
 ) -> None:
-    outcome = night_steps.retrain(night(make_config({"run": rules}), **{"alerts": [STANDING], **given}))
+    outcome = steps.retrain(night(make_config({"run": rules}), **{"alerts": [STANDING], **given}))
     assert outcome.state == SKIPPED and why in outcome.note and not trainings
 
 
 def test_training_is_due_so_long_after_the_last_whatever_came_of_it(make_config: Any, trainings: Any) -> None:
     config = make_config({"run": {"retrain_every": "69d"}})  # the champion knew the log up to 69 days before
-    assert night_steps.train(night(make_config())).state == SKIPPED
-    assert night_steps.train(night(config, cutoff=DAY - timedelta(days=1))).state == SKIPPED
+    assert steps.train(night(make_config())).state == SKIPPED
+    assert steps.train(night(config, cutoff=DAY - timedelta(days=1))).state == SKIPPED
     tried = {"cutoff": "2024-03-01", "trained": {"cutoff": "2024-03-01", "promoted": False}}
-    assert "not due before 2024-05-09" in night_steps.train(night(config, others=[tried])).note
+    assert "not due before 2024-05-09" in steps.train(night(config, others=[tried])).note
     assert not trainings
-    assert night_steps.train(night(config)).state == DONE
+    assert steps.train(night(config)).state == DONE
 
 
 def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: Any) -> None:
     trainings.knew = None
-    off = night_steps.train(night(make_config({"run": {"train_first": False}})))
+    off = steps.train(night(make_config({"run": {"train_first": False}})))
     assert off.state == SKIPPED and "`regulars train`" in off.note and not trainings
-    assert night_steps.train(night(make_config())).state == DONE
+    assert steps.train(night(make_config())).state == DONE
 
 
 @pytest.fixture
-def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., nightly.Summary]:
+def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., chain.Summary]:
     """Runs a chain of toy steps over a log of ten rows: a step is what it returns, or raises."""
     config = make_config({"task": {"horizon": "2d", "every": "2d", "windows": ["2d"]}})
 
@@ -294,7 +293,7 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
         rows = [{"customer": f"c{n % 3}", "time": date(2024, 3, 1) + timedelta(days=n)} for n in range(days)]
         pq.write_table(pa.Table.from_pylist(rows * times), config.folder / "log.parquet")
 
-    def run(outcomes: dict[str, Any] | None = None, **given: Any) -> nightly.Summary:
+    def run(outcomes: dict[str, Any] | None = None, **given: Any) -> chain.Summary:
         def acting(name: str) -> Callable[[Night], Outcome]:
             def act(this: Night) -> Outcome:
                 found = (outcomes or {}).get(name, Outcome(UNCHANGED))
@@ -304,9 +303,9 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
 
             return act
 
-        toys = tuple(replace(step, act=acting(step.name)) for step in nightly.STEPS)
-        monkeypatch.setattr(nightly, "STEPS", toys)
-        return nightly.run(config, **given)
+        toys = tuple(replace(step, act=acting(step.name)) for step in chain.STEPS)
+        monkeypatch.setattr(chain, "STEPS", toys)
+        return chain.run(config, **given)
 
     run.config, run.deliver = config, deliver  # type: ignore[attr-defined]
     deliver()
@@ -417,7 +416,7 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
     before = {kind: champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
     log = Arrived(1, 0, START.date(), cutoff, cutoff, "f")
     this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
-    outcome = night_steps.retrain(this)
+    outcome = steps.retrain(this)
     assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
     assert "asked for 'better'" in outcome.note
     assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
@@ -429,10 +428,10 @@ def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> Non
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
     early = replace(this, log=Arrived(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
-    assert night_steps.measure(early).state == SKIPPED
-    first = night_steps.measure(this)
+    assert steps.measure(early).state == SKIPPED
+    first = steps.measure(this)
     assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
-    assert night_steps.measure(this).state == SKIPPED
+    assert steps.measure(this).state == SKIPPED
 
 
 def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp_path: Path) -> None:
@@ -440,7 +439,7 @@ def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp
     write(tmp_path, "contacts", [EARLIER])
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
-    assert night_steps.measure(this).state == FAILED
+    assert steps.measure(this).state == FAILED
     assert "not carried out" in this.tried[f"{CUTOFF}/retention"]
     late = whole + timedelta(days=7)
-    assert night_steps.measure(replace(this, log=Arrived(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED
+    assert steps.measure(replace(this, log=Arrived(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED

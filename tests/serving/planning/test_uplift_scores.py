@@ -12,7 +12,7 @@ import regulars
 from features.config.load import Config
 from features.errors import UsageError
 from features.snapshots.build import from_config
-from serving.planning import uplift_scores as effects
+from serving.planning import uplift_scores
 from training.uplift.train import Trained
 
 pytestmark = pytest.mark.xdist_group("uplift")
@@ -20,11 +20,13 @@ CUTOFF = date(2023, 6, 20)
 
 
 @pytest.fixture(scope="module")
-def written(business: Config, learned_effects: Trained) -> effects.Effects:
-    return effects.write(business, CUTOFF)
+def written(business: Config, learned_effects: Trained) -> uplift_scores.Effects:
+    return uplift_scores.write(business, CUTOFF)
 
 
-def test_every_customer_and_action_once(business: Config, learned_effects: Trained, written: effects.Effects) -> None:
+def test_every_customer_and_action_once(
+    business: Config, learned_effects: Trained, written: uplift_scores.Effects
+) -> None:
     table = written.table()
     cohort = from_config(business, [CUTOFF], with_labels=False)
     ids = cohort.rows["customer_id"].to_pylist()
@@ -43,26 +45,26 @@ def test_every_customer_and_action_once(business: Config, learned_effects: Train
     np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), said["value"]["email"][1][order])
 
 
-def test_chunks_change_nothing(business: Config, learned_effects: Trained, written: effects.Effects) -> None:
+def test_chunks_change_nothing(business: Config, learned_effects: Trained, written: uplift_scores.Effects) -> None:
     cohort = from_config(business, [CUTOFF], with_labels=False)
-    found = effects.effects_table(learned_effects.estimated.bundle, cohort, chunk=100)
+    found = uplift_scores.effects_table(learned_effects.estimated.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
         np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
 
 
-def test_a_table_that_is_not_whole_is_not_read(business: Config, written: effects.Effects) -> None:
-    assert effects.read(business, CUTOFF) == written
-    assert "email, voucher, measured, by trials-uplift/1" in effects.describe(written)
+def test_a_table_that_is_not_whole_is_not_read(business: Config, written: uplift_scores.Effects) -> None:
+    assert uplift_scores.read(business, CUTOFF) == written
+    assert "email, voucher, measured, by trials-uplift/1" in uplift_scores.describe(written)
     with pytest.raises(UsageError, match="no effects at cutoff 2023-06-19"):
-        effects.read(business, date(2023, 6, 19))
+        uplift_scores.read(business, date(2023, 6, 19))
     whole = written.file.read_bytes()
     written.file.write_bytes(whole[:-10])
     with pytest.raises(UsageError, match="is not the file that was written"):
-        effects.read(business, CUTOFF)
+        uplift_scores.read(business, CUTOFF)
     written.file.write_bytes(whole)
 
 
-def test_the_command_writes_them_or_says_what_to_run(business: Config, written: effects.Effects) -> None:
+def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.Effects) -> None:
     config = business.folder / "regulars.toml"
     done = CliRunner().invoke(regulars.cli, ["-c", str(config), "uplift", "--cutoff", str(CUTOFF)])
     assert done.exit_code == 0 and f"written: {written.file}: " in done.output

@@ -18,10 +18,10 @@ from features.errors import DataError, RefusedError
 from features.intake.customer_ids import LIST
 from serving.measurement.measure import measure
 from serving.planning import plan
-from serving.privacy import forget as room
+from serving.privacy import forget
 from serving.privacy.erase import STAGING
 from serving.privacy.forget import Forgot, describe, forget_customer
-from serving.scoring import score_tables as scores
+from serving.scoring import score_tables
 from serving.scoring.resumable_run import alone
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
@@ -69,7 +69,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def business(ended: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A copy of it; which models there are is not asked of MLflow."""
     shutil.copytree(ended.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(room, "learned_from", lambda config: [model()])
+    monkeypatch.setattr(forget, "learned_from", lambda config: [model()])
     return ended.model_copy(update={"folder": tmp_path})
 
 
@@ -91,16 +91,20 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
     made = plan.read(business, CUTOFF).table().num_rows
-    others = scores.read(business).table().filter(pc.not_equal(scores.read(business).table()["customer_id"], WHO))
+    others = (
+        score_tables.read(business)
+        .table()
+        .filter(pc.not_equal(score_tables.read(business).table()["customer_id"], WHO))
+    )
     assert len(traces(business.output, WHO)) > 10
     forgot = forget_customer(business, WHO, really=True)
     assert traces(business.output, WHO) == []
     assert not (business.output / STAGING).exists()
-    assert scores.read(business).table().equals(others)
-    assert scores.read(business).manifest["customers"] == others.num_rows
+    assert score_tables.read(business).table().equals(others)
+    assert score_tables.read(business).manifest["customers"] == others.num_rows
     left = plan.read(business, CUTOFF)
     assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
-    assert left.manifest["scores"]["parts"] == scores.read(business).manifest["parts"]
+    assert left.manifest["scores"]["parts"] == score_tables.read(business).manifest["parts"]
     table = left.table()
     assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
     assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
@@ -171,7 +175,7 @@ def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, mon
     def ready(found: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "ready", ready)
+    monkeypatch.setattr(forget, "ready", ready)
     with pytest.raises(KeyboardInterrupt):
         forget_customer(business, WHO, really=True)
     left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
@@ -237,10 +241,10 @@ def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
     monkeypatch.setenv("REGULARS_ID_KEY", "k" * 32)
     hashes = business.model_copy(update={"privacy": business.privacy.model_copy(update={"hash_ids": True})})
     shutil.rmtree(business.output)
-    name = room.ours(hashes, WHO)
-    pq.write_table(pa.table({"customer_id": [name, room.ours(hashes, "c018")]}), business.output / "built.parquet")
+    name = forget.ours(hashes, WHO)
+    pq.write_table(pa.table({"customer_id": [name, forget.ours(hashes, "c018")]}), business.output / "built.parquet")
     assert forget_customer(hashes, name, really=False).source["events"] > 0  # or as it is kept, which is all a page has
     forgot = forget_customer(hashes, WHO, really=True)
     assert forgot.source["events"] > 0
-    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [room.ours(hashes, "c018")]
+    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [forget.ours(hashes, "c018")]
     assert traces(business.output, name) == []

@@ -21,10 +21,9 @@ import pytest
 
 from features.config.load import Config
 from features.errors import UsageError
-from serving.charts import figures as charts
+from serving.charts import figures
 from serving.language.messages import installed, language
-from serving.report import drivers as report_drivers
-from serving.report import inputs as report_found
+from serving.report import drivers, inputs
 from serving.report import page as report
 from serving.report.text import said_of
 from serving.scoring.run import COLUMNS, MANIFEST, write_parts
@@ -186,7 +185,7 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return drawn
 
     for name in ("bars", "columns", "pairs", "dots", "curves"):
-        monkeypatch.setattr(charts, name, kept(getattr(charts, name)))
+        monkeypatch.setattr(figures, name, kept(getattr(figures, name)))
 
 
 @pytest.fixture
@@ -199,7 +198,7 @@ def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) 
         folder.mkdir(parents=True)
         said = manifest(money) | {"customers": n, "parts": write_parts(table(n, money), folder, 33)}
         (folder / MANIFEST).write_text(json.dumps(said), encoding="utf-8")
-        monkeypatch.setattr(report_found, "evaluation_of", lambda config, run: judged or evaluation(money))
+        monkeypatch.setattr(inputs, "evaluation_of", lambda config, run: judged or evaluation(money))
         return config
 
     yield make
@@ -270,7 +269,7 @@ def test_features_are_named_by_their_phrases(scored: Callable[..., Config]) -> N
 def test_a_driver_of_levels_names_the_extreme_ones(scored: Callable[..., Config]) -> None:
     said = said_of(report.read(scored(), CUTOFF), False, 0.0, language("en"))
     row = {"phrase": "plan", "strength": 0.05, "direction": 0.0, "highest": "gold for ever and ever", "lowest": "basic"}
-    assert report_drivers.bar(said, row, "churn").note == "5.0 points, most with gold for ever…, least basic"
+    assert drivers.bar(said, row, "churn").note == "5.0 points, most with gold for ever…, least basic"
 
 
 def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) -> None:
@@ -316,7 +315,7 @@ def test_a_part_of_the_evaluation_may_be_missing(scored: Callable[..., Config], 
     }[part]
     config = scored(judged=left)
     if part == "run":
-        monkeypatch.setattr(report_found, "evaluation_of", _gone)
+        monkeypatch.setattr(inputs, "evaluation_of", _gone)
     text = Tags(read(config)).text
     assert ("cannot say how good" in text) == (part in ("all", "run"))
     assert ("not known" in text) == (part in ("all", "metrics", "run"))

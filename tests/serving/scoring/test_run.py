@@ -16,8 +16,7 @@ import pytest
 
 from features.config.load import Config, parse
 from features.errors import DataError, UsageError
-from serving.scoring import chunks
-from serving.scoring import predictions as numbers
+from serving.scoring import chunks, predictions
 from serving.scoring.run import COLUMNS, Scores, champions, read, score
 from tests.shop import make_shop
 from training.train import Trained, train
@@ -168,10 +167,10 @@ def test_no_champion_says_to_train(make_config) -> None:  # type: ignore[no-unty
 def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trained, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
-    both = {kind: numbers.champion(shop, kind) for kind in ("churn", "value")}
+    both = {kind: predictions.champion(shop, kind) for kind in ("churn", "value")}
     assert both["churn"] is not None
     other = replace(both["churn"], bundle=replace(both["churn"].bundle, slope=2.0))
-    monkeypatch.setattr(numbers, "champion", lambda config, kind: {**both, "churn": other}[kind])
+    monkeypatch.setattr(predictions, "champion", lambda config, kind: {**both, "churn": other}[kind])
     with pytest.raises(UsageError, match="do not share one gate"):
         champions(shop)
 

@@ -168,13 +168,13 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     kept: Kept,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from serving.scoring import spark_executor as executors
+    from serving.scoring import spark_executor
 
     monkeypatch.setattr(room, "reading", kept.reading)
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
-    chunked = executors.OnSpark._chunks
+    chunked = spark_executor.OnSpark._chunks
 
     def dies(self: Any, job: Any, rows: Any, wave: Sequence[int]) -> Any:
         waves.append(list(wave))
@@ -182,8 +182,8 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
             raise KeyboardInterrupt
         return chunked(self, job, rows, wave)
 
-    monkeypatch.setattr(executors, "WAVE", 1)
-    monkeypatch.setattr(executors.OnSpark, "_chunks", dies)
+    monkeypatch.setattr(spark_executor, "WAVE", 1)
+    monkeypatch.setattr(spark_executor.OnSpark, "_chunks", dies)
     with pytest.raises(KeyboardInterrupt):
         score(again, day, with_contributions=True)
     assert not (tmp_path / "scores").exists() and waves == [[0, 1], [2, 3]]

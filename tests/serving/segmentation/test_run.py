@@ -19,7 +19,7 @@ import pytest
 from features.config.load import Config, load
 from features.errors import UsageError
 from features.snapshots.build import from_config
-from serving.scoring import value_tiers as segments
+from serving.scoring import value_tiers
 from serving.scoring.run import COLUMNS
 from serving.segmentation.run import Segmentation, segment_customers
 from serving.segmentation.text import describe
@@ -53,8 +53,8 @@ def _put(config: Config, cutoff: date, rows: pa.Table) -> pa.Table:
     n, churn = rows.num_rows, rng.random(rows.num_rows)
     worth = rng.gamma(1.0, 100.0, n)
     money = {"value": worth * (1 - churn), "value_at_risk": worth * churn} if config.has_value else {}
-    tiers = segments.tier(worth)
-    groups = {"tier": tiers, "segment": segments.segment(tiers, churn)}
+    tiers = value_tiers.tier(worth)
+    groups = {"tier": tiers, "segment": value_tiers.segment(tiers, churn)}
     columns = {"customer_id": rows["customer_id"], "cutoff": rows["cutoff"], "churn_probability": churn}
     full = {**columns, **money, **groups}
     table = pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)

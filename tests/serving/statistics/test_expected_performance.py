@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
-from serving.statistics import expected_performance as foreseen
+from serving.statistics import expected_performance
 from serving.statistics.expected_performance import SHIFT, expected, expected_auc, realised, wilson
 from training.artifact.bundle import Spread
 
@@ -92,7 +92,7 @@ def test_one_fate_has_no_auc_and_shares_never_leave_their_range() -> None:
 
 
 def test_many_customers_are_drawn_from_and_the_same_seed_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreseen, "MOST", 1000)
+    monkeypatch.setattr(expected_performance, "MOST", 1000)
     p = risks(np.random.default_rng(7), 3000)
     assert expected(p, None, None, seed=1) == expected(p, None, None, seed=1)
     assert expected(p, None, None, seed=1)["brier"].value == pytest.approx(float(np.mean(p * (1 - p))))

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import regulars
 from features.config.load import Config
 from features.errors import UsageError
-from serving.web import app as room
+from serving.web import app
 from tests.browser import chromium, needs_chromium
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,7 +61,7 @@ def server(webpages: Config) -> Iterator[Server]:
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-        env={**os.environ, room.TOKEN: TOKEN, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, app.TOKEN: TOKEN, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert process.stdout is not None
     said = process.stdout.readline()
@@ -175,26 +175,26 @@ def test_a_port_in_use_is_one_message(webpages: Config) -> None:
 
 def test_a_place_that_is_not_of_this_machine() -> None:
     with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be listened at"):
-        room.listen("192.0.2.77", 0)
+        app.listen("192.0.2.77", 0)
     with pytest.raises(UsageError, match="give an address of this machine"):
-        room.listen("no.such.host.invalid", 0)
+        app.listen("no.such.host.invalid", 0)
 
 
 def test_opened_wider_it_makes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(room.TOKEN, raising=False)
-    assert room.token_of(wide=False) == ""
-    made = room.token_of(wide=True)
-    assert len(made) >= 40 and made != room.token_of(wide=True)
-    assert f"?token={made}" in room.addresses("0.0.0.0", 80, made)[0]  # noqa: S104
-    monkeypatch.setenv(room.TOKEN, "short")
+    monkeypatch.delenv(app.TOKEN, raising=False)
+    assert app.token_of(wide=False) == ""
+    made = app.token_of(wide=True)
+    assert len(made) >= 40 and made != app.token_of(wide=True)
+    assert f"?token={made}" in app.addresses("0.0.0.0", 80, made)[0]  # noqa: S104
+    monkeypatch.setenv(app.TOKEN, "short")
     with pytest.raises(UsageError, match="has 5 characters"):
-        room.token_of(wide=True)
+        app.token_of(wide=True)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(room, "find_spec", lambda name: None if name in ("uvicorn", "xlsxwriter") else real(name))
+    monkeypatch.setattr(app, "find_spec", lambda name: None if name in ("uvicorn", "xlsxwriter") else real(name))
     with pytest.raises(
         UsageError, match=r"needs uvicorn and xlsxwriter, which are not installed: pip install 'regulars\[app\]'"
     ):
-        room.refuse_without_extra()
+        app.refuse_without_extra()

@@ -23,8 +23,8 @@ import pytest
 
 from features.config.load import Config
 from features.engines.base import Engine
-from serving.explanation import contributions as explain
-from training.registry import models as registry
+from serving.explanation import contributions
+from training.registry import models
 from training.train import Trained
 
 pytestmark = [pytest.mark.slow]
@@ -34,7 +34,7 @@ PATIENCE = 90  # seconds that a server may take to answer
 @pytest.fixture(scope="module")
 def model(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The champion for value as a folder."""
-    registry.connect(shop)
+    models.connect(shop)
     folder = tmp_path_factory.mktemp("model")
     return Path(mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(folder)))
 
@@ -169,7 +169,7 @@ def test_a_single_customer_is_scored_over_http_with_reasons(
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
         assert row[name] == pytest.approx(numbers[0], rel=1e-12)
-    parts = explain.contributions(bundle, trained.learned.truth.features.slice(0, 1))
+    parts = contributions.contributions(bundle, trained.learned.truth.features.slice(0, 1))
     for name, part in parts.items():
         reasons = row[f"{name}_reasons"]
         assert len(reasons) == 3 and all(reason["phrase"] and reason["reading"] for reason in reasons)

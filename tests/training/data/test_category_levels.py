@@ -21,11 +21,9 @@ from training.artifact.bundle import BundleError, ModelBundle, encode
 from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
 from training.data.time_split import Sample, take
 from training.fit import Learned, learn
-from training.models import lightgbm_base as boosted
+from training.models import lightgbm_base
 from training.models.churn import ChurnClassifier
-from training.registry import aliases
-from training.registry import models as registry
-from training.registry import run_record as record
+from training.registry import aliases, models, run_record
 
 RARE = "Ms Canary Rarelevel"
 PLAN = Feature("plan", column("plan"), "plan", "plan", "plan {value}", "level", unread="plan not known")
@@ -219,7 +217,7 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
     assert encode(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
     made = set()
     for threads in (1, 2, 2):
-        monkeypatch.setitem(boosted.FIXED, "num_threads", threads)
+        monkeypatch.setitem(lightgbm_base.FIXED, "num_threads", threads)
         gate = ChurnClassifier(n_estimators=30, categorical=("plan",)).fit(features, sample.churned)
         made.add(gate.booster_.model_to_string().split("parameters:")[0])  # after it LightGBM names the threads
     assert len(made) == 1
@@ -274,15 +272,15 @@ def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
     config = shop.model_copy(update={"name": "plans"})
     assert learned.value is not None
     named = {kind: replace(getattr(learned, kind), name="plans") for kind in ("churn", "value", "judge")}
-    kept = record.keep(replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame())
-    aliases.crown(config, {v.kind: v.version for v in registry.log(kept, config)})
+    kept = run_record.keep(replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame())
+    aliases.crown(config, {v.kind: v.version for v in models.log(kept, config)})
     return config
 
 
 def test_mlflow_takes_text_and_says_what_the_bundle_says(
     registered: Config, bundle: ModelBundle, rows: Snapshots
 ) -> None:
-    registry.connect(registered)
+    models.connect(registered)
     model = mlflow.pyfunc.load_model("models:/plans-value@champion")
     frame = rows.rows.select(rows.names).to_pandas()
     said = model.predict(frame)
@@ -297,11 +295,11 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
 
 
 def test_what_is_registered_holds_no_rare_text(registered: Config, tmp_path: Path) -> None:
-    registry.connect(registered)
+    models.connect(registered)
     path = Path(mlflow.artifacts.download_artifacts("models:/plans-value@champion", dst_path=str(tmp_path / "model")))
     text = "".join(file.read_text(encoding="utf-8") for file in path.rglob("*") if file.is_file())
     assert "silver" in text
     assert "Canary" not in text
-    found = registry.champion(registered, "value")
+    found = models.champion(registered, "value")
     assert found is not None
     assert found.bundle.levels["plan"]

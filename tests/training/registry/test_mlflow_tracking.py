@@ -15,8 +15,7 @@ from features.errors import UsageError
 from serving.scoring.run import score
 from tests.shop import make_shop
 from tests.tracking import Server, free_port, serve
-from training.registry import mlflow_tracking as tracking
-from training.registry import models as registry
+from training.registry import mlflow_tracking, models
 from training.train import Trained, log_later, train
 
 FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
@@ -40,7 +39,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Config:
 
 
 def _carries_all(config: Config, trained: Trained) -> None:
-    client = registry.connect(config)
+    client = models.connect(config)
     run = client.get_run(trained.versions[0].run_id)
     assert run.info.status == "FINISHED"
     params, tags = run.data.params, run.data.tags
@@ -76,7 +75,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> N
     trained = train(remote)
     assert [v.label for v in trained.versions] == ["shop-churn/1", "shop-value/1"]
     _carries_all(remote, trained)
-    found = registry.champion(remote, "value")
+    found = models.champion(remote, "value")
     assert found is not None
     assert found.bundle == trained.learned.value
     assert found.judge == trained.learned.judge
@@ -92,15 +91,15 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> N
 def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     remote: Config, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = registry._register
+    real = models._register
 
-    def die(*arguments: object) -> registry.Registered:
+    def die(*arguments: object) -> models.Registered:
         server.kill()
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         return real(*arguments)  # type: ignore[arg-type]
 
     changed = remote.model_copy(update={"training": remote.training.model_copy(update={"trials": 0})})
-    monkeypatch.setattr(registry, "_register", die)
+    monkeypatch.setattr(models, "_register", die)
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
         train(changed)
     (kept,) = (remote.output / "unlogged").iterdir()
@@ -113,7 +112,7 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     settled = log_later(elsewhere, kept)
     assert [v.label for v in settled.versions] == ["shop-churn/1", "shop-value/1"]
     assert settled.decision.promoted
-    found = registry.champion(elsewhere, "value")
+    found = models.champion(elsewhere, "value")
     assert found is not None
     assert found.bundle.facts["parameters"] == {}
     assert not (remote.output / "unlogged").exists()
@@ -135,7 +134,7 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
 def test_a_database_that_is_down_is_told_at_once(shop: Config) -> None:
     start = time.monotonic()
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
-        tracking.connect(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
+        mlflow_tracking.connect(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
     assert "secret" not in str(problem.value)
     assert time.monotonic() - start < 5
 
@@ -144,28 +143,28 @@ def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path
     (tmp_path / "file").write_text("")
     config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
     with pytest.raises(UsageError, match="does not answer"):
-        tracking.connect(config)
+        mlflow_tracking.connect(config)
 
 
 def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "not-in-this-store")
-    tracking.connect(shop)
+    mlflow_tracking.connect(shop)
     with mlflow.start_run() as run:
         assert run.info.run_id != "not-in-this-store"
 
 
 def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
     server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
-    assert tracking.store_of({}) == ""
-    assert tracking.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
+    assert mlflow_tracking.store_of({}) == ""
+    assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
     for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
-        assert tracking.store_of({"MLFLOW_TRACKING_URI": local}) == local
-        assert tracking.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
+        assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": local}) == local
+        assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
 
 
 def test_the_evaluation_comes_back(shop: Config, trained: Trained) -> None:
-    back = tracking.evaluation_of(shop, trained.versions[0].run_id)
+    back = mlflow_tracking.evaluation_of(shop, trained.versions[0].run_id)
     assert back.of("auc")["value"] == pytest.approx(trained.learned.evaluation.of("auc")["value"])
     assert list(back.differences.columns) == list(trained.learned.evaluation.differences.columns)
     with pytest.raises(UsageError, match="no evaluation"):
-        tracking.evaluation_of(shop, "0" * 32)
+        mlflow_tracking.evaluation_of(shop, "0" * 32)

@@ -11,7 +11,7 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from features.snapshots.build import Snapshots, from_config
-from training.registry import run_record as record
+from training.registry import run_record
 from training.registry.run_record import Record
 from training.train import Trained, log_later
 
@@ -28,11 +28,11 @@ def kept(shop: Config, trained: Trained, rows: Snapshots, tmp_path: Path) -> Rec
     tracking = shop.tracking.model_copy(update={"uri": "http://me:secret@tracking:5000?token=secret"})
     events = shop.events.model_copy(update={"source": "postgresql://me@db/shop?sslpassword=secret", "table": "log"})
     config = shop.model_copy(update={"serving": serving, "tracking": tracking, "events": events})
-    return record.keep(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
+    return run_record.keep(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
 
 
 def test_what_is_read_is_what_was_kept(kept: Record, trained: Trained) -> None:
-    back, learned = record.read(kept.folder), trained.learned
+    back, learned = run_record.read(kept.folder), trained.learned
     assert back.kinds == ("churn", "value")
     assert back.cutoff == learned.split.test.test
     assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.judge)
@@ -58,9 +58,9 @@ def test_a_training_of_another_business_or_version_is_refused(kept: Record, shop
     facts = json.loads((kept.folder / "facts.json").read_text())
     (kept.folder / "facts.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(UsageError, match="made by another version"):
-        record.read(kept.folder)
+        run_record.read(kept.folder)
     with pytest.raises(UsageError, match="no training that was kept"):
-        record.read(kept.folder / "run")
+        run_record.read(kept.folder / "run")
 
 
 def test_a_bundle_that_was_changed_is_noticed(kept: Record) -> None:

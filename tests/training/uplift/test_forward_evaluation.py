@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.experiments import experiment
-from training.uplift import forward_evaluation as uplift_ahead
+from training.uplift import forward_evaluation
 from training.uplift.effects import Estimated, estimate
 from training.uplift.experiment import Trial, make_trial
 from training.uplift.forward_evaluation import AVERAGE, against_champion, comparable, forward
@@ -50,7 +50,7 @@ def turned() -> tuple[Trial, pa.Table, Estimated]:
     return trial, rows, judged(trial)
 
 
-def ahead(trial: Trial, made: Estimated, horizon: int = DAYS) -> list[uplift_ahead.Lead]:
+def ahead(trial: Trial, made: Estimated, horizon: int = DAYS) -> list[forward_evaluation.Lead]:
     return list(forward(trial, CUTOFFS, made.judged, horizon, seed=3, folds=2, money="value"))
 
 

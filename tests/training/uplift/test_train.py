@@ -15,10 +15,8 @@ from mlflow import MlflowClient
 import regulars
 from features.config.load import Config
 from features.errors import RefusedError, UsageError
-from training.registry import aliases
-from training.registry import models as registry
-from training.uplift import registry as uplift_registry
-from training.uplift import train as uplift
+from training.registry import aliases, models
+from training.uplift import registry, train
 from training.uplift.metrics import Interval
 from training.uplift.train import Trained, refusals
 
@@ -35,26 +33,26 @@ def test_the_action_that_works_is_told_from_the_one_that_does_not(learned_effect
 
 
 def test_what_was_found_is_said_in_words(learned_effects: Trained) -> None:
-    text = uplift.describe(learned_effects)
+    text = train.describe(learned_effects)
     assert "email, effect on return: +" in text and "points on average" in text
     assert "p = " in text and "balance: of " in text and "OBSERVATIONAL" not in text
     assert (learned_effects.folder / "run" / "uplift.txt").read_text() == text + "\n"
 
 
 def test_it_is_champion_beside_churn_and_value(business: Config, learned_effects: Trained) -> None:
-    found = uplift_registry.champion(business)
+    found = registry.champion(business)
     assert found is not None
     bundle, version = found
     assert bundle == learned_effects.estimated.bundle
     assert (version.label, version.champion) == ("trials-uplift/1", True)
-    run = registry.connect(business).get_run(version.run_id)
+    run = models.connect(business).get_run(version.run_id)
     assert run.data.tags["regulars.source"] == "measured"
     assert run.data.params["control"] == "none"
     assert {"return.1.average", "return.1.average_low", "value.2.qini_high"} <= set(run.data.metrics)
 
 
 def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Trained) -> None:
-    client: MlflowClient = registry.connect(business)
+    client: MlflowClient = models.connect(business)
     bundle = learned_effects.estimated.bundle
     model = mlflow.pyfunc.load_model("models:/trials-uplift@champion")
     rows = pd.DataFrame([{name: float(i) for name in bundle.features if name not in bundle.levels} for i in range(5)])
@@ -68,7 +66,7 @@ def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Tra
 def test_the_same_training_registers_nothing_new_and_stays_champion(business: Config, learned_effects: Trained) -> None:
     done = CliRunner().invoke(regulars.cli, ["-c", str(business.folder / "regulars.toml"), "train", "uplift"])
     assert done.exit_code == 0
-    assert done.output.startswith(uplift.describe(learned_effects))
+    assert done.output.startswith(train.describe(learned_effects))
     assert "written: trials-uplift/1 (as before, bit by bit), champion, measured" in done.output
     assert "uplift --cutoff 2023-06-25" in done.output
 
@@ -82,7 +80,7 @@ def test_worse_than_no_model_stays_challenger(learned_effects: Trained) -> None:
     assert "2.0 standard errors above that of the average effect" in loss and "less than targeting at random" in area
     flat = replace(worse, effect=replace(one.effect, slope=0.0))
     assert refusals(replace(learned_effects.estimated, judged=(flat,))) == []
-    assert "stays challenger" in uplift.refusal(replace(learned_effects, reasons=(loss, area)))
+    assert "stays challenger" in train.refusal(replace(learned_effects, reasons=(loss, area)))
 
 
 def test_it_moves_alone(business: Config, learned_effects: Trained) -> None:
@@ -102,13 +100,13 @@ def changed(config: Config, section: str, **values: object) -> Config:
 def test_without_propensities_it_refuses_unless_told(business: Config, tmp_path: Path) -> None:
     blind = changed(business, "contacts", propensity="")
     with pytest.raises(RefusedError, match=r"propensity is not set.*observational = true"):
-        uplift.train(blind)
+        train.train(blind)
     seen = changed(changed(blind, "uplift", observational=True), "serving", output=str(tmp_path / "other"))
-    found = uplift.train(seen.model_copy(update={"name": "seen"}))
+    found = train.train(seen.model_copy(update={"name": "seen"}))
     assert found.estimated.bundle.source == "observational" and found.overlap.estimated
-    text = uplift.describe(found)
+    text = train.describe(found)
     assert text.startswith("OBSERVATIONAL: nobody drew") and "have a propensity outside (0.02, 0.98)" in text
-    assert "observational" in uplift.outcome(found)
+    assert "observational" in train.outcome(found)
     assert found.arms.customers.iloc[0] > 0
 
 

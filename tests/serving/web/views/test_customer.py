@@ -9,7 +9,7 @@ import pytest
 
 from features.config.load import Config
 from serving.web.parts.output_reader import Site, open_site, scored
-from serving.web.views import customer as person
+from serving.web.views import customer
 from tests.webpages import app_of, fetch, numbers
 
 
@@ -24,7 +24,9 @@ def test_a_waterfall_goes_from_the_base_to_the_shipped_number(site: Site, webpag
     shipped = dict(zip(known["customer_id"], zip(known["churn_probability"], known["value"], strict=True), strict=True))
     for who in ("c010", "c299", "=1+1"):
         told = (
-            person.reasons(site, scored(site), who) if every else person.person(site, scored(site), who)["waterfalls"]
+            customer.reasons(site, scored(site), who)
+            if every
+            else customer.person(site, scored(site), who)["waterfalls"]
         )
         for fall, total, base in zip(told, shipped[who], (0.5, 10.0), strict=True):
             first, *moves, last = fall["steps"]
@@ -34,7 +36,7 @@ def test_a_waterfall_goes_from_the_base_to_the_shipped_number(site: Site, webpag
 
 
 def test_every_contribution_is_shown_where_they_were_written(site: Site) -> None:
-    risk, value = person.reasons(site, scored(site), "c010")
+    risk, value = customer.reasons(site, scored(site), "c010")
     assert risk["whole"] and not value["whole"]
     said = [step.said for step in risk["steps"]]
     assert "last order <9> days ago" in said and "orders <so far>" in said  # a reading, and a phrase of the manifest
@@ -60,12 +62,12 @@ def test_history_is_what_the_log_knew(webpages: Config) -> None:
 
 def test_what_if_without_a_champion_says_so(webpages: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     from features.errors import UsageError
-    from serving.web import live_queries as asking
+    from serving.web import live_queries
 
     def none(config: Any) -> Any:
         raise UsageError("no model is registered; run `regulars train` first")
 
-    monkeypatch.setattr(asking, "champions", none)
+    monkeypatch.setattr(live_queries, "champions", none)
     answer = fetch(app_of(webpages), "/customer/what-if?id=c010")
     assert answer.status == 503 and "no model is registered" in answer.text
     assert re.search(r"<code>regulars explain CUSTOMER --cutoff 2024-03-01</code>", answer.text)

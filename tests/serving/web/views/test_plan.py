@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from features.config.load import Config
-from serving.measurement import effect_estimates as estimates
-from serving.planning import inputs as plan_inputs
-from serving.planning import plan as room
+from serving.measurement import effect_estimates
+from serving.planning import inputs, plan
 from serving.web.parts.output_reader import open_site
-from serving.web.views import experiments as measured
+from serving.web.views import experiments
 from serving.web.views import plan as planning
 from tests.scored import CUTOFF, make_scored
 
@@ -22,7 +21,7 @@ TWO = {**ONE, "actions": {**ONE["actions"], "call": {"cost": 2.0, "save_rate": 0
 
 def planned(folder: Path, rules: dict, budget: float) -> tuple[Config, planning.Made]:
     config = make_scored(folder, {"plan": rules})
-    room.plan(config, CUTOFF, budget=budget)
+    plan.plan(config, CUTOFF, budget=budget)
     return config, planning.made(open_site(config))
 
 
@@ -32,7 +31,7 @@ def test_with_one_action_a_smaller_budget_is_planned_exactly(tmp_path: Path) -> 
         found = planning.at_budget(made, budget)
         assert found.sort == "best"
         if budget >= 0.5:
-            best = room.plan(config, CUTOFF, budget=budget)
+            best = plan.plan(config, CUTOFF, budget=budget)
             assert found.gain == pytest.approx(best.gain, abs=1e-9)
             assert found.customers == best.manifest["customers"]["with_action"]
         assert found.spent <= budget and found.bound is not None and found.bound >= found.gain - 1e-9
@@ -42,7 +41,7 @@ def test_with_several_it_is_a_part_of_the_plan_under_a_bound_that_holds(tmp_path
     config, made = planned(tmp_path, TWO, 60.0)
     for budget in (3.0, 11.0, 42.0):
         found = planning.at_budget(made, budget)
-        best = room.plan(config, CUTOFF, budget=budget)
+        best = plan.plan(config, CUTOFF, budget=budget)
         assert found.sort == "part" and found.spent <= budget
         assert found.bound is not None and found.gain <= best.gain + 1e-9 <= found.bound + 2e-9
         assert found.bound <= made.facts["bound"] + 1e-9
@@ -54,7 +53,7 @@ def test_the_plan_itself_and_what_lies_beyond(tmp_path: Path) -> None:
     assert (own.sort, own.customers) == ("own", made.facts["customers"]["with_action"])
     assert own.gain == pytest.approx(made.facts["gain"]) and own.spent == pytest.approx(made.facts["spent"])
     beyond = planning.at_budget(made, 30.0)
-    best = room.plan(config, CUTOFF, budget=30.0)
+    best = plan.plan(config, CUTOFF, budget=30.0)
     assert beyond.sort == "beyond" and beyond.customers == own.customers
     assert beyond.about == pytest.approx(best.gain, rel=0.05) and beyond.bound >= best.gain - 1e-9
     assert planning.at_budget(made, made.last * 2).about is None
@@ -72,8 +71,8 @@ def test_the_list_is_those_who_are_in_most_gain_for_the_money_first(tmp_path: Pa
 
 
 def test_names_that_are_repeated_here_are_those_of_the_room() -> None:
-    assert (planning.CURVE_JSON, planning.MONEY) == (room.CURVE_JSON, plan_inputs.MONEY)
+    assert (planning.CURVE_JSON, planning.MONEY) == (plan.CURVE_JSON, inputs.MONEY)
     for mature in (True, False):
-        assert measured.ENDS[mature] == estimates.ends_of(mature)
+        assert experiments.ENDS[mature] == effect_estimates.ends_of(mature)
     names = ("ALL", "ADJUSTED", "EACH_ACTION", "EACH_SEGMENT")
-    assert [getattr(measured, name) for name in names] == [getattr(estimates, name) for name in names]
+    assert [getattr(experiments, name) for name in names] == [getattr(effect_estimates, name) for name in names]
