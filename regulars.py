@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from features.config.load import load
+from features.config.load import load_config
 from features.errors import RefusedError, RegularsError, UsageError
 
 
@@ -73,7 +73,7 @@ def demo(out: str, trials: int, quick: bool) -> None:
 @click.pass_obj
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import draft
+    from features.intake.guess_config import guess_config
     from features.sources.source import refuse_url
 
     refuse_url(file)
@@ -82,7 +82,7 @@ def init(path: str, file: str) -> None:
         raise UsageError(
             f"{target} is already there; remove it, or name another with `regulars -c OTHER.toml init {file}`"
         )
-    target.write_text(draft(file, target.resolve().parent), encoding="utf-8")
+    target.write_text(guess_config(file, target.resolve().parent), encoding="utf-8")
     _closing(f"{target}: read it, answer its questions", "regulars check", path)
 
 
@@ -93,17 +93,17 @@ def check(path: str, leaks: bool) -> None:
     """Audit the data: what is there, what was set aside and why, what must be mended."""
     from features.audit import audit
 
-    config = load(path)
-    report, target = audit.check(config)
-    click.echo(audit.describe(report))
+    config = load_config(path)
+    report, target = audit.check_log(config)
+    click.echo(audit.audit_text(report))
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
     if leaks:
         from features.snapshots import leakage
 
-        trials, proof = leakage.check(config)
-        click.echo(f"\n{leakage.describe(trials)}")
+        trials, proof = leakage.check_leaks(config)
+        click.echo(f"\n{leakage.leaks_text(trials)}")
         if found := sorted({name for trial in trials for name, _ in trial.leaks}):
             raise RefusedError(f"{', '.join(found)} would change with the future: see above and {proof}")
     _closing(str(target), "regulars train", path)
@@ -117,7 +117,7 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
     """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
     from features.snapshots.build import build_file
 
-    rows, columns, reused = build_file(load(path), list(cutoffs), Path(out))
+    rows, columns, reused = build_file(load_config(path), list(cutoffs), Path(out))
     unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
     _closing(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
 
@@ -142,31 +142,31 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         _train_uplift(path)
         return
     if kept:
-        settled = room.log_later(load(path), Path(kept))
+        settled = room.log_later(load_config(path), Path(kept))
     else:
-        settled = trained = room.train(load(path), which, resume=resume)
-        click.echo(room.describe(trained.learned))
+        settled = trained = room.train_models(load_config(path), which, resume=resume)
+        click.echo(room.training_text(trained.learned))
     if compare:
-        click.echo(f"\n{promotion_gates.describe(settled.decision)}")
+        click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
         click.echo(f"\nNOTE: {settled.decision.note}")
     refused = "regulars promote" if compare else "regulars train --compare"
     then = f"regulars score --cutoff {settled.newest}" if settled.decision.promoted else refused
-    _closing(room.outcome(settled), then, path)
+    _closing(room.training_outcome(settled), then, path)
     if not settled.decision.promoted:
-        raise RefusedError(room.refusal(settled))
+        raise RefusedError(room.training_refusal(settled))
 
 
 def _train_uplift(path: str) -> None:
     """Learns the effect of actions, and says what was found."""
     from training.uplift import train as room
 
-    trained = room.train(load(path))
-    click.echo(room.describe(trained))
+    trained = room.train_uplift(load_config(path))
+    click.echo(room.uplift_text(trained))
     then = f"regulars uplift --cutoff {trained.newest}" if trained.promoted else "regulars promote uplift"
-    _closing(room.outcome(trained), then, path)
+    _closing(room.uplift_outcome(trained), then, path)
     if not trained.promoted:
-        raise RefusedError(room.refusal(trained))
+        raise RefusedError(room.uplift_refusal(trained))
 
 
 @cli.command("promote")
@@ -176,7 +176,7 @@ def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
     from training.registry.aliases import promote
 
-    _moved(promote(load(path), which), path)
+    _moved(promote(load_config(path), which), path)
 
 
 @cli.command()
@@ -186,7 +186,7 @@ def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
     from training.registry.aliases import rollback as run
 
-    _moved(run(load(path), which), path)
+    _moved(run(load_config(path), which), path)
 
 
 @cli.command()
@@ -198,13 +198,13 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
     from training.backtesting import backtest as rolled
     from training.backtesting import learning_curve as grown
 
-    config = load(path)
+    config = load_config(path)
     if learning_curve:
         curve = grown.learning_curve(config)
-        text, folder, run_id = grown.describe(curve), curve.folder, curve.run_id
+        text, folder, run_id = grown.learning_curve_text(curve), curve.folder, curve.run_id
     else:
-        made = rolled.backtest(config, cutoffs)
-        text, folder, run_id = rolled.describe(made), made.folder, made.run_id
+        made = rolled.backtest_models(config, cutoffs)
+        text, folder, run_id = rolled.backtest_text(made), made.folder, made.run_id
     click.echo(text)
     _closing(f"{folder}; MLflow run {run_id}", "regulars train", path)
 
@@ -216,9 +216,9 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @click.pass_obj
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; nothing is done where nothing is new."""
-    from serving.scoring.run import score as run
+    from serving.scoring.run import score_customers as run
 
-    scores = run(load(path), cutoff, contributions, resume)
+    scores = run(load_config(path), cutoff, contributions, resume)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
     there = f"{scores.folder}: {scores.manifest['customers']:,} customers"
     _closing(there, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
@@ -230,10 +230,10 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
 def segments(path: str, cutoff: date | None) -> None:
     """Group the customers of a scored cutoff: RFM, lifecycle, tiers, micro-segments, and what they buy together."""
     from serving.segmentation.run import segment_customers
-    from serving.segmentation.text import describe
+    from serving.segmentation.text import segments_text
 
-    made = segment_customers(load(path), cutoff)
-    click.echo(describe(made))
+    made = segment_customers(load_config(path), cutoff)
+    click.echo(segments_text(made))
     _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
 
 
@@ -244,8 +244,10 @@ def uplift(path: str, cutoff: date) -> None:
     """Say what each action would change for every customer of a cutoff's cohort."""
     from serving.planning import uplift_scores
 
-    found = uplift_scores.write(load(path), cutoff)
-    _closing(f"{found.file}: {uplift_scores.describe(found)}", f"regulars plan --cutoff {cutoff} --budget B", path)
+    found = uplift_scores.write_uplift_scores(load_config(path), cutoff)
+    _closing(
+        f"{found.file}: {uplift_scores.uplift_scores_text(found)}", f"regulars plan --cutoff {cutoff} --budget B", path
+    )
 
 
 @cli.command()
@@ -258,7 +260,7 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
     """Show one customer's numbers, the reasons for them, and what would have to be otherwise."""
     from serving.customer_report import explain_customer
 
-    click.echo(explain_customer(load(path), customer, cutoff, below, not short))
+    click.echo(explain_customer(load_config(path), customer, cutoff, below, not short))
 
 
 @cli.command()
@@ -268,11 +270,11 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.pass_obj
 def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
     """Choose one action or none for each customer within a budget, with a holdout."""
-    from serving.planning.plan import plan as run
-    from serving.planning.text import describe
+    from serving.planning.plan import make_plan as run
+    from serving.planning.text import plan_text
 
-    made = run(load(path), cutoff, budget, campaign)
-    click.echo(describe(made))
+    made = run(load_config(path), cutoff, budget, campaign)
+    click.echo(plan_text(made))
     _closing(f"{made.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
@@ -282,12 +284,12 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 @click.pass_obj
 def measure(path: str, plan: str, other_log: bool) -> None:
     """Say what PLAN changed: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
-    from serving.measurement.measure import measure as run
+    from serving.measurement.measure import measure_plan as run
     from serving.measurement.measure import refuse_alarm
-    from serving.measurement.text import describe
+    from serving.measurement.text import measurement_text
 
-    measured = run(load(path), plan, other_log)
-    click.echo(describe(measured))
+    measured = run(load_config(path), plan, other_log)
+    click.echo(measurement_text(measured))
     then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
     _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_alarm(measured)
@@ -301,13 +303,13 @@ def monitor(path: str, cutoff: date | None) -> None:
 
     New alerts go to stdout, one JSON object a line, and wherever [monitor] delivers them; the summary goes to stderr.
     """
-    from serving.monitoring.monitor import monitor as run
-    from serving.monitoring.text import describe
+    from serving.monitoring.monitor import monitor_scores as run
+    from serving.monitoring.text import monitoring_text
 
-    found = run(load(path), cutoff)
+    found = run(load_config(path), cutoff)
     for alert in found.new:
         click.echo(json.dumps(alert.to_dict(), ensure_ascii=False))
-    click.echo(describe(found), err=True)
+    click.echo(monitoring_text(found), err=True)
     click.echo(f"\nwritten: {found.folder / 'monitor.json'}", err=True)
     for problem in found.undelivered:
         click.echo(f"NOT DELIVERED: {problem}", err=True)
@@ -320,9 +322,9 @@ def monitor(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def report(path: str, cutoff: date | None) -> None:
     """Write the page for analysts."""
-    from serving.report.page import write
+    from serving.report.page import write_report
 
-    target = write(load(path), cutoff)
+    target = write_report(load_config(path), cutoff)
     _closing(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
 
 
@@ -336,9 +338,9 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
     from serving.nightly import chain
 
     lines: list[str] = []
-    summary = chain.run(load(path), cutoff, accept, lines.append if quiet else click.echo)
+    summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else click.echo)
     if not quiet or summary.code:
-        click.echo("\n".join([*lines, chain.describe(summary)]))
+        click.echo("\n".join([*lines, chain.night_text(summary)]))
         _closing(str(summary.file), chain.advice(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
@@ -352,7 +354,7 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     """Show the output folder as web pages, read-only, on this machine."""
     from serving.web.app import serve
 
-    serve(load(path), host, port, also, click.echo)
+    serve(load_config(path), host, port, also, click.echo)
 
 
 @cli.command()
@@ -361,10 +363,10 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
 @click.pass_obj
 def forget(path: str, customer: str, yes: bool) -> None:
     """Remove CUSTOMER from every output, and list the models that learned from them."""
-    from serving.privacy.forget import describe, forget_customer
+    from serving.privacy.forget import forget_customer, forget_text
 
-    forgot = forget_customer(load(path), customer, yes)
-    click.echo(describe(forgot))
+    forgot = forget_customer(load_config(path), customer, yes)
+    click.echo(forget_text(forgot))
     if not yes:
         raise RefusedError("nothing was removed yet: the above is what would be; run it again with --yes")
     _closing(f"{len(forgot.places):,} files changed or removed", "regulars report", path, "done")

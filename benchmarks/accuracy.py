@@ -22,17 +22,17 @@ import numpy as np
 import pandas as pd
 
 from features.audit import audit
-from features.config.load import Config, TrainingConfig, load
+from features.config.load import Config, TrainingConfig, load_config
 from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
-from features.snapshots.build import Snapshots, build
+from features.snapshots.build import Snapshots, snapshots_of
 from serving.demo import prepare
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
 from training.evaluation.baselines import LADDER
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
-from training.fit import Learned, learn
+from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate_predictions
+from training.fit import Learned, fit_models
 
 HERE = Path(__file__).resolve().parent
 WHERE = {
@@ -101,17 +101,17 @@ def measure(config: Config) -> Result:
     """Trains on the log as it was one horizon before its end, and judges what it says of the customers of that day."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        whole = read_log.load(config, engine)
+        whole = read_log.read_tables(config, engine)
         cutoff = whole.end - task.horizon.delta
         cut_at = replace(whole, end=cutoff)  # as long as the log was then: longer windows have no features
-        later = build(replace(whole, contract=audit.within_reach(cut_at, task).contract), task, [cutoff], engine)
+        later = snapshots_of(replace(whole, contract=audit.within_reach(cut_at, task).contract), task, [cutoff], engine)
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.load(cut, engine), task)
-        snapshots = build(tables, task, audit.mature_cutoffs(tables, task), engine)
-        now = build(tables, task, [cutoff], engine, with_labels=False)
+        tables = audit.within_reach(read_log.read_tables(cut, engine), task)
+        snapshots = snapshots_of(tables, task, audit.mature_cutoffs(tables, task), engine)
+        now = snapshots_of(tables, task, [cutoff], engine, with_labels=False)
     _same_customers(now, later)
-    learned = learn(snapshots, cut)
+    learned = fit_models(snapshots, cut)
     if learned.value is None:
         raise UsageError(f"{config.name}: this benchmark needs a log with amounts")
     said, truth = learned.value.predict(now.rows), take(later, [cutoff])
@@ -119,7 +119,7 @@ def measure(config: Config) -> Result:
     ladder = {name: rule(examples, truth, task.horizon) for name, rule in LADDER.items()}
     models = {OURS: Prediction(said["churn_probability"], said["value"]), **ladder}
     settings = config.training
-    judged = evaluate(models, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
+    judged = evaluate_predictions(models, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
     inside = np.mean((truth.spend >= said["value_low"]) & (truth.spend <= said["value_high"]))
     return Result(cut, cutoff, tables.rows, learned, examples, truth, float(inside), judged)
 
@@ -175,7 +175,7 @@ def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
             return prepare(folder / log, trials=trials)
         except UsageError:
             return None
-    config = load(HERE / f"{log}.toml")
+    config = load_config(HERE / f"{log}.toml")
     source = (data / Path(config.events.source).name).resolve()
     changes = {"events": config.events.model_copy(update={"source": str(source)})}
     training = config.training.model_copy(update={"trials": trials})

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from features.config.load import Config, parse  # noqa: E402
+from features.config.load import Config, parse_config  # noqa: E402
 from serving.scoring.score_tables import write_parts  # noqa: E402
 from serving.scoring.value_tiers import segment, tier  # noqa: E402
 from tests.webpages import MODELS, app_of, fetch  # noqa: E402
@@ -57,7 +57,7 @@ def main() -> None:
 def business(folder: Path) -> Config:
     """A config whose log is not read."""
     events = {"source": "log.parquet", "customer": "c", "time": "t", "amount": "a"}
-    return parse({"config_version": 1, "name": "many", "events": events}, folder / "regulars.toml")
+    return parse_config({"config_version": 1, "name": "many", "events": events}, folder / "regulars.toml")
 
 
 def make(config: Config, n: int) -> None:

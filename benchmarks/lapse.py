@@ -36,16 +36,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
 
 from features.audit import audit
-from features.config.load import Config, TrainingConfig, load
+from features.config.load import Config, TrainingConfig, load_config
 from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
-from features.snapshots.build import build
+from features.snapshots.build import snapshots_of
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate
+from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate_predictions
 from training.evaluation.tenure_hazard import AGE, tenure_hazard
-from training.fit import learn
+from training.fit import fit_models
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = date(2009, 5, 11)
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def configured(data: Path, trials: int) -> Config | None:
     """The config of `lapse.toml` with its file in a folder, or None where it is not there."""
-    config = load(HERE / "lapse.toml")
+    config = load_config(HERE / "lapse.toml")
     source = (data / Path(config.events.source).name).resolve()
     if not source.exists() or config.subscriptions is None or config.customers is None:
         return None
@@ -115,21 +115,21 @@ def measure(config: Config) -> str:
     """Trains on the table as it was at CUTOFF and judges what is said of the policies in force on that day."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        truth = take(build(read_log.load(config, engine), task, [CUTOFF], engine), [CUTOFF])
+        truth = take(snapshots_of(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
     then = cut(config, CUTOFF)
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.load(then, engine), task)
-        snapshots = build(tables, task, audit.mature_cutoffs(tables, task), engine)
-        now = build(tables, task, [CUTOFF], engine, with_labels=False)
+        tables = audit.within_reach(read_log.read_tables(then, engine), task)
+        snapshots = snapshots_of(tables, task, audit.mature_cutoffs(tables, task), engine)
+        now = snapshots_of(tables, task, [CUTOFF], engine, with_labels=False)
     if not now.rows["customer_id"].equals(truth.customers):
         raise UsageError("the policies in force changed when the table was cut: something looks ahead")
-    learned = learn(snapshots, then)
+    learned = fit_models(snapshots, then)
     examples = take(snapshots, learned.split.everything)
     models = {OURS: Prediction(learned.churn.predict(now.rows)["churn_probability"], None)}
     models["tenure hazard table"] = Prediction(tenure_hazard(examples, truth, task.horizon).churn, None)
     past = _past(config, examples, truth)
     models |= {name: Prediction(peer(past), None) for name, peer in PEERS.items() if _there(name)}
-    judged = evaluate(models, truth, CUTOFF, seed=config.training.seed, resamples=RESAMPLES)
+    judged = evaluate_predictions(models, truth, CUTOFF, seed=config.training.seed, resamples=RESAMPLES)
     cutoffs = sorted({f"{moment:%Y-%m-%d}" for moment in snapshots.rows["cutoff"].unique().to_pylist()})
     head = (
         f"### {config.name}, {task.horizon} ahead\n\nLearned from {len(examples):,} rows of {len(cutoffs)} cutoffs "

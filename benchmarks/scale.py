@@ -78,10 +78,10 @@ def measure(config: Path) -> dict[str, Any]:
     """Builds every feature of the last day into a Parquet file, in this process."""
     import pyarrow.parquet as pq
 
-    from features.config.load import load
+    from features.config.load import load_config
     from features.snapshots.build import build_file
 
-    loaded = load(config)
+    loaded = load_config(config)
     loaded = loaded.model_copy(update={"features": loaded.features.model_copy(update={"cache": "off"})})
     scratch = Path(loaded.engine.scratch)
     stop, spilled = threading.Event(), [0]

@@ -103,11 +103,11 @@ def one(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
 
 def measure(path: Path) -> dict[str, Any]:
     """Scores the last day with contributions, in this process."""
-    from features.config.load import load
+    from features.config.load import load_config
     from serving.scoring import passes
     from serving.scoring import run as room
 
-    config, seconds = load(path), {"engine": 0.0, "numbers": 0.0, "reasons": 0.0}
+    config, seconds = load_config(path), {"engine": 0.0, "numbers": 0.0, "reasons": 0.0}
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
     room.score_all = _marked(room.score_all, phase)
@@ -115,7 +115,7 @@ def measure(path: Path) -> dict[str, Any]:
     passes._explain = _timed(passes._explain, seconds, "reasons")
     watch.start()
     begun = time.perf_counter()
-    scores = room.score(config, CUTOFF, with_contributions=True)
+    scores = room.score_customers(config, CUTOFF, with_contributions=True)
     total = time.perf_counter() - begun
     stop.set()
     watch.join()

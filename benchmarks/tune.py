@@ -22,7 +22,7 @@ from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
 from training.models.lightgbm_base import Boosted
 from training.models.spend import SpendRegressor
-from training.tune import Labelled, tune
+from training.tune import Labelled, tune_models
 
 CUTOFFS, FOLDS, SEED = 5, 3, 7
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 def line(name: str, estimator: type[Boosted], folds: Sequence[tuple[Labelled, Labelled]], trials: int) -> str:
     """One row of the table."""
     start = time.perf_counter()
-    tuned = tune(estimator, folds, trials=trials, seed=SEED)
+    tuned = tune_models(estimator, folds, trials=trials, seed=SEED)
     seconds, pruned = time.perf_counter() - start, sum(t.loss is None for t in tuned.trials)
     return (
         f"| {name} | {seconds:,.0f} | {pruned} of {len(tuned.trials)} | {tuned.loss:.4f} | {tuned.default_loss:.4f} |"

@@ -14,7 +14,7 @@ from features.errors import UsageError
 from features.intake.customer_ids import ours
 from features.phrases import say
 from serving.explanation.contributions import Contributions, contributions, reasons
-from serving.explanation.what_if import describe, what_if
+from serving.explanation.what_if import describe, explain_changes
 from serving.language.formats import task_words
 from serving.scoring.run import champions, cohort, figures
 
@@ -52,7 +52,7 @@ def explain_customer(
     if not with_what_if:
         return "\n".join(lines)
     level = float(everyone["churn_probability"].mean()) if below is None else below
-    found = what_if(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
+    found = explain_changes(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
     return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])
 
 

@@ -13,16 +13,16 @@ from tqdm import tqdm
 
 from features.atomic_files import file_in_place, write_whole
 from features.audit import audit
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from features.errors import UsageError
 from serving.monitoring import text as monitor_words
-from serving.monitoring.monitor import monitor
+from serving.monitoring.monitor import monitor_scores
 from serving.planning import text as plan_words
-from serving.planning.plan import plan
+from serving.planning.plan import make_plan
 from serving.report import page as report
-from serving.scoring.run import score
+from serving.scoring.run import score_customers
 from serving.segmentation.run import segment_customers
-from training.train import describe, refusal, train
+from training.train import train_models, training_refusal, training_text
 
 CONFIG = """\
 # The Complete Journey (84.51): a year of grocery purchases, one row a line of a basket.
@@ -94,17 +94,17 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
         UsageError: The data package is not installed.
     """
     config = prepare(out, trials=2 if quick else trials, share=10 if quick else 1)
-    say(f"1/7 check: what is in the data\n{_indent(audit.describe(_checked(config)))}")
+    say(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_checked(config)))}")
     say("\n2/7 train: tune, calibrate and judge the churn and value models")
-    trained = train(config)
-    say(_indent(describe(trained.learned)))
+    trained = train_models(config)
+    say(_indent(training_text(trained.learned)))
     if not trained.decision.promoted:
-        say(_indent(refusal(trained)))
+        say(_indent(training_refusal(trained)))
     elif trained.decision.note:
         say(_indent(f"note: {trained.decision.note}"))
     most = _served(config, trained.newest, QUICK if quick else EARLIER, say)
     say("\n7/7 report")
-    page = report.write(config, trained.newest)
+    page = report.write_report(config, trained.newest)
     say(f"    the same to look through, with every customer: regulars -c {quote(str(out / 'regulars.toml'))} app")
     return page, f"regulars explain {most} --cutoff {trained.newest}"
 
@@ -114,16 +114,16 @@ def _served(config: Config, newest: date, before: int, say: Callable[[str], None
     say(f"\n3/7 score: everyone who shopped in the year before {newest}")
     earlier = [newest - place * config.task.horizon.delta for place in range(before, 0, -1)]
     for cutoff in earlier:
-        score(config, cutoff)
-    scores = score(config, newest, with_contributions=True)
+        score_customers(config, cutoff)
+    scores = score_customers(config, newest, with_contributions=True)
     say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
     say(f"    {', '.join(map(str, earlier))} too, to see who moves: the models know what came then, so it is no proof")
     made = segment_customers(config, newest)
     say(f"\n4/7 segments: {made.tables['segments'].num_rows} of them, and who moved between them: {made.folder}")
     say("\n5/7 plan: who gets which action, with effects that the config assumes")
-    say(_indent(plan_words.describe(plan(config, newest))))
+    say(_indent(plan_words.plan_text(make_plan(config, newest))))
     say("\n6/7 monitor: whether the log, the features and the scores are as usual")
-    say(_indent(monitor_words.describe(monitor(config, newest))))
+    say(_indent(monitor_words.monitoring_text(monitor_scores(config, newest))))
     return scores.most_at_risk()
 
 
@@ -152,11 +152,11 @@ def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:
         joined.write_parquet(str(beside), compression="zstd")
     steps.close()
     write_whole(out / "regulars.toml", CONFIG.format(trials=trials))
-    return load(out / "regulars.toml")
+    return load_config(out / "regulars.toml")
 
 
 def _checked(config: Config) -> audit.Audit:
-    return audit.check(config)[0]
+    return audit.check_log(config)[0]
 
 
 def _indent(text: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from serving.planning.plan import Plan, plan
+from serving.planning.plan import Plan, make_plan
 from tests.scored import CUTOFF, make_scored
 
 HORIZON = 30
@@ -72,7 +72,7 @@ def make_ended(
     write(folder, "contacts", [EARLIER])
     given = {**RULES, **({} if money else {"margin": None}), **(rules or {})}
     config = make_scored(folder, {"plan": given, "contacts": contacts}, customers, money=money)
-    made = plan(config, CUTOFF, budget=customers * 0.8)
+    made = make_plan(config, CUTOFF, budget=customers * 0.8)
     table, rng = made.table().to_pylist(), np.random.default_rng(seed)
     orders, sent = [], [EARLIER]
     for row in table:

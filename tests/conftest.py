@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config, EngineConfig, parse
+from features.config.load import Config, EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.engines.java import find_java
 from features.engines.open import open_engine
 from features.errors import UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.task import Cohort, Task, Window
 from tests.experiments import make_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
-from training.train import Trained, train
+from training.train import Trained, train_models
 from training.uplift import train as uplift
 
 Rows = Sequence[Mapping[str, Any]]
@@ -84,7 +84,7 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
     def make(sections: Mapping[str, Any] | None = None, **events: Any) -> Config:
         base = {"source": "log.parquet", "customer": "customer", "time": "time"}
         values = {"config_version": 1, "name": "test", "events": {**base, **events}, **(sections or {})}
-        return parse(values, tmp_path / "regulars.toml")
+        return parse_config(values, tmp_path / "regulars.toml")
 
     return make
 
@@ -102,7 +102,7 @@ def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBE
         pq.write_table(table, tmp_path / "log.parquet")
         roles = {role: role for role in ROLES if role in table.column_names}
         kinds = [name for name in table.column_names if name.startswith("kind")]
-        return load(make_config(**{**roles, "kinds": kinds, **events}), engine)
+        return read_tables(make_config(**{**roles, "kinds": kinds, **events}), engine)
 
     return make
 
@@ -149,7 +149,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
 @pytest.fixture(scope="session")
 def trained(shop: Config) -> Trained:
     """The shop with its champions registered in MLflow."""
-    return train(shop)
+    return train_models(shop)
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +161,7 @@ def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
 @pytest.fixture(scope="session")
 def learned_effects(business: Config) -> uplift.Trained:
     """The business with its uplift champion registered in MLflow."""
-    return uplift.train(business)
+    return uplift.train_uplift(business)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 
 START, DAYS = date(2022, 1, 1), 720
 CONFIG = """\
@@ -68,7 +68,7 @@ def make_contracts(folder: Path, customers: int = 400, seed: int = 3, money: boo
     price = 'price = "price"\nprice_every = "30d"' if money else ""
     text = CONFIG.format(price=price, until=START + timedelta(DAYS))
     (folder / "regulars.toml").write_text(text, encoding="utf-8")
-    return load(folder / "regulars.toml")
+    return load_config(folder / "regulars.toml")
 
 
 def on(day: int) -> date:

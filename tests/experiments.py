@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from features.simulation.business import Action, Settings
 from features.simulation.simulate import simulate
 from training.uplift.experiment import Trial, make_trial
@@ -91,4 +91,4 @@ def make_business(folder: Path, store: str = "", customers: int = 450) -> Config
     made = simulate(folder, customers, days=175, seed=3, settings=settings)
     tracking = f'[tracking]\nuri = "{store}"\n' if store else ""
     made.config.write_text(CONFIG.format(end=made.end) + tracking, encoding="utf-8")
-    return load(made.config)
+    return load_config(made.config)

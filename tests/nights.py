@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from serving.scoring.columns import COLUMNS
 from serving.scoring.score_tables import MANIFEST
 
@@ -54,7 +54,7 @@ def make_nights(folder: Path, sections: Mapping[str, Any] | None = None, log: An
               "kinds": ["channel"]}  # fmt: skip
     task = {"horizon": "30d", "every": "30d", "windows": ["30d"]}
     base = {"config_version": 1, "name": "nights", "events": events, "task": task, **(sections or {})}
-    config = parse(base, folder / "regulars.toml")
+    config = parse_config(base, folder / "regulars.toml")
     write_log(config, rows() if log is None else log)
     return config
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from serving.scoring.run import COLUMNS, MANIFEST, REASON
 
 CUTOFF = date(2024, 3, 1)
@@ -31,7 +31,7 @@ def make_scored(
         **({"amount": "amount"} if money else {}),
     }
     base = {"config_version": 1, "name": "shop", "events": events, "task": {"horizon": "30d", "windows": ["30d"]}}
-    config = parse({**base, **sections}, folder / "regulars.toml")
+    config = parse_config({**base, **sections}, folder / "regulars.toml")
     rng = np.random.default_rng(seed)
     churn, spend = rng.uniform(0, 1, customers), rng.lognormal(3, 1, customers)
     reason = {"feature": "f", "phrase": "p", "reading": "last order 9 days ago", "contribution": 0.1}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 
 START, DAYS = datetime(2023, 1, 1), 330
 
@@ -53,4 +53,4 @@ def make_shop(folder: Path, customers: int = 250, seed: int = 3, money: bool = T
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), folder / "log.parquet")
     (folder / "regulars.toml").write_text(CONFIG.format(money='amount = "amount"' if money else ""), encoding="utf-8")
-    return load(folder / "regulars.toml")
+    return load_config(folder / "regulars.toml")

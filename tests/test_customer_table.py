@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit.audit import check
-from features.config.load import Config, load
+from features.audit.audit import check_log
+from features.config.load import Config, load_config
 from features.errors import UsageError
-from features.snapshots.build import from_config
+from features.snapshots.build import build_snapshots
 from serving.customer_report import explain_customer
 from serving.report import page as report
-from serving.scoring.run import Scores, score
+from serving.scoring.run import Scores, score_customers
 from tests.shop import make_shop
 from training.registry import models
-from training.train import Trained, train
+from training.train import Trained, train_models
 
 CUTOFF = date(2023, 11, 20)
 CANARY, RARE = "canary@example.com", "Ms Rare Level"
@@ -67,19 +67,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
     path = folder / "regulars.toml"
     quick = path.read_text().replace("trials = 2", 'trials = 0\nfairness = ["Plan Name", "age", "email"]')
     path.write_text(quick + SECTION)
-    return load(path)
+    return load_config(path)
 
 
 @pytest.fixture(scope="module")
 def trained(shop: Config) -> Trained:
     """Its champions."""
-    return train(shop)
+    return train_models(shop)
 
 
 @pytest.fixture(scope="module")
 def scored(shop: Config, trained: Trained) -> Scores:
     """A scored cutoff, with contributions."""
-    return score(shop, CUTOFF, with_contributions=True)
+    return score_customers(shop, CUTOFF, with_contributions=True)
 
 
 def test_the_levels_of_the_table_are_in_the_model_and_rare_ones_are_not(trained: Trained) -> None:
@@ -110,7 +110,7 @@ def test_reasons_read_the_plan(scored: Scores) -> None:
 
 
 def test_mlflow_and_the_score_table_say_the_same_of_text(shop: Config, scored: Scores) -> None:
-    snapshots = from_config(shop, [CUTOFF], with_labels=False)
+    snapshots = build_snapshots(shop, [CUTOFF], with_labels=False)
     frame = snapshots.rows.select(snapshots.names).to_pandas()
     assert frame["plan_name"].isna().sum() > 5
     models.connect(shop)
@@ -119,10 +119,10 @@ def test_mlflow_and_the_score_table_say_the_same_of_text(shop: Config, scored: S
 
 
 def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: Scores) -> None:
-    rows = from_config(shop, [CUTOFF], with_labels=False).rows
+    rows = build_snapshots(shop, [CUTOFF], with_labels=False).rows
     gold = rows.filter(pc.equal(rows["plan_name"], "gold"))["customer_id"][0].as_py()
     assert f"customer {gold} at {CUTOFF}" in explain_customer(shop, gold, CUTOFF)
-    page = report.write(shop, CUTOFF).read_text()
+    page = report.write_report(shop, CUTOFF).read_text()
     assert "plan name" in page
     assert "most with gold" in page or "least gold" in page
 
@@ -139,7 +139,7 @@ def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(s
     assert "email" not in trained.learned.churn.features
     wrong = shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("gendr",)})})
     with pytest.raises(UsageError, match=r"^\[training\] fairness: .*no column 'gendr'"):
-        train(wrong)
+        train_models(wrong)
 
 
 def test_a_change_in_the_order_of_the_files_or_the_threads_changes_no_bit(shop: Config, tmp_path: Path) -> None:
@@ -149,15 +149,15 @@ def test_a_change_in_the_order_of_the_files_or_the_threads_changes_no_bit(shop: 
         pq.write_table(turned, tmp_path / f"{name}.parquet")
     threads = shop.engine.model_copy(update={"threads": 2})
     turned_shop = shop.model_copy(update={"folder": tmp_path, "engine": threads})
-    mine, theirs = from_config(shop), from_config(turned_shop)
+    mine, theirs = build_snapshots(shop), build_snapshots(turned_shop)
     assert mine.rows.equals(theirs.rows)
     assert mine.fingerprint == theirs.fingerprint
 
 
 def test_what_is_personal_or_rare_is_in_nothing_that_is_kept(shop: Config, trained: Trained, scored: Scores) -> None:
     with redirect_stdout(io.StringIO()):
-        check(shop)
-    report.write(shop, CUTOFF)
+        check_log(shop)
+    report.write_report(shop, CUTOFF)
     kept = [p for p in shop.folder.rglob("*") if p.is_file() and p.suffix not in (".toml",) and p.parent != shop.folder]
     assert len(kept) > 10
     for path in kept:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from features.intake.customer_ids import ours
 from regulars import cli
 from serving.planning import plan
@@ -108,7 +108,7 @@ def prepare(folder: Path) -> Config:
         .replace('kinds = ["channel"]', 'kinds = ["channel"]\npersonal = ["email"]')
     )
     path.write_text(text + SECTIONS)
-    return load(path)
+    return load_config(path)
 
 
 def contacted(config: Config) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.load import Config, load
-from serving.measurement.measure import measure
+from features.config.load import Config, load_config
+from serving.measurement.measure import measure_plan
 from serving.segmentation import transitions
 from serving.web.parts.output_reader import open_site
 from serving.web.routes import application
@@ -101,12 +101,12 @@ def make_pages(folder: Path) -> Config:
     """A business of 300 customers: two scored cutoffs, groups, effects, a measured plan, monitoring, a card."""
     config = make_ended(folder).config
     (folder / "regulars.toml").write_text(TOML.format(language="en"), encoding="utf-8")
-    measure(config, str(CUTOFF))
+    measure_plan(config, str(CUTOFF))
     for day, shift in ((EARLIER, 0.2), (CUTOFF, 0.0)):
         _score(config.output, day, shift)
     _beside(config.output)
     _watched(config.output)
-    return load(folder / "regulars.toml")
+    return load_config(folder / "regulars.toml")
 
 
 def in_language(config: Config, code: str) -> Config:

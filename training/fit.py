@@ -18,8 +18,8 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encoded, learn_levels, text_columns
 from training.data.prediction import OutOfTime, Prediction
-from training.data.time_split import FEWEST, Sample, Split, split, take
-from training.evaluation.evaluate import OURS, Evaluation, coverage, evaluate, segments_of, together
+from training.data.time_split import FEWEST, Sample, Split, take, time_splits
+from training.evaluation.evaluate import OURS, Evaluation, coverage, evaluate_predictions, segments_of, together
 from training.evaluation.longer_horizons import judge_longer
 from training.evaluation.tenure_hazard import ladder
 from training.models.churn import ChurnClassifier
@@ -27,7 +27,7 @@ from training.models.ensemble import Heard, has_money, ship
 from training.models.lightgbm_base import Boosted
 from training.models.longer_horizons import with_longer
 from training.models.spend import SpendRegressor, positive
-from training.tune import Labelled, Study, Tuned, later_loss, tune
+from training.tune import Labelled, Study, Tuned, later_loss, tune_models
 
 Pair = tuple[Labelled, Labelled]
 
@@ -64,7 +64,7 @@ class Learned:
         return OutOfTime(self.truth, self.judged, self.split.test.test)
 
 
-def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Learned:
+def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Learned:
     """Tunes, judges and fits the models of a business.
 
     Args:
@@ -75,7 +75,7 @@ def learn(snapshots: Snapshots, config: Config, *, resume: bool = False) -> Lear
     Raises:
         DataError: Too few cutoffs, customers, or customers of either fate.
     """
-    plan = split(snapshots.cutoffs, snapshots.task.horizon)
+    plan = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
@@ -144,7 +144,7 @@ def _tuned(
     settings = config.training
     given: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
     study = Study(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
-    tuned = tune(
+    tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **given
     )
     if not later:
@@ -180,10 +180,10 @@ def _evaluate(
     past = take(snapshots, plan.test.train)
     rules = {name: rule(past, truth, horizon) for name, rule in ladder(snapshots.task).items()}
     ours = Prediction(judged["churn_probability"], judged.get("value"))
-    parts = [evaluate({OURS: ours, **rules}, truth, plan.test.test, segments=segments, **common)]
+    parts = [evaluate_predictions({OURS: ours, **rules}, truth, plan.test.test, segments=segments, **common)]
     if "value" in judged:
         parts.append(coverage(truth, judged["value_low"], judged["value_high"], plan.test.test, **common))
-    parts += [evaluate({OURS: said}, heard.truth, heard.fold.test, **common) for heard, said in earlier]
+    parts += [evaluate_predictions({OURS: said}, heard.truth, heard.fold.test, **common) for heard, said in earlier]
     return together(parts)
 
 

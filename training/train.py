@@ -18,7 +18,7 @@ from training.evaluation import longer_horizons
 from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
 from training.evaluation.fairness import fairness, groups_at
 from training.evaluation.metrics import TITLES
-from training.fit import Learned, learn
+from training.fit import Learned, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import Rivals
@@ -47,7 +47,7 @@ class Trained(Settled):
     learned: Learned
 
 
-def train(config: Config, which: str = "all", *, resume: bool = False) -> Trained:
+def train_models(config: Config, which: str = "all", *, resume: bool = False) -> Trained:
     """Builds snapshots of every mature cutoff, learns, judges, registers, and asks the gates.
 
     Args:
@@ -66,10 +66,10 @@ def train(config: Config, which: str = "all", *, resume: bool = False) -> Traine
             + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
         )
     mlflow_tracking.require_server(config)
-    rows = build.from_config(config)
+    rows = build.build_snapshots(config)
     registry.connect(config)
     known = groups_at(config, rows.cutoffs[-1])
-    learned = learn(rows, config, resume=resume)
+    learned = fit_models(rows, config, resume=resume)
     groups = fairness(learned.out_of_time, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
     kept = run_record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
@@ -88,13 +88,13 @@ def log_later(config: Config, folder: Path) -> Settled:
     if kept.facts["name"] != config.name:
         raise UsageError(f"{folder} is a training of {kept.facts['name']!r}, and the config's name is {config.name!r}")
     registry.connect(config)
-    rows = build.from_config(config, [kept.cutoff])
+    rows = build.build_snapshots(config, [kept.cutoff])
     if rows.rows["churned"].null_count:
         raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
     return _settle(kept, take(rows, [kept.cutoff]), config)
 
 
-def describe(learned: Learned) -> str:
+def training_text(learned: Learned) -> str:
     """The figures of the last cutoff beside the ladder, as text for a terminal."""
     metrics = learned.evaluation.metrics
     last = metrics[(metrics.cutoff == learned.split.test.test) & (metrics.segment == "all")]
@@ -150,14 +150,14 @@ def _tuning(kind: str, tuned: Tuned) -> str:
     return f"tuning of {kind}: {len(tuned.trials)} trials, loss {loss}{held}{said}"
 
 
-def outcome(settled: Settled) -> str:
+def training_outcome(settled: Settled) -> str:
     """Which versions there are now, and what they are, as text for a terminal."""
     made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in settled.versions)
     alias = "champion" if settled.decision.promoted else "challenger"
     return f"{made}, {alias}; MLflow run {settled.versions[0].run_id}"
 
 
-def refusal(settled: Settled) -> str:
+def training_refusal(settled: Settled) -> str:
     """Why a challenger is not champion, how to look at it, and how to promote it by hand."""
     made = " and ".join(v.label for v in settled.versions)
     reasons = "\n".join(f"  - {reason}" for reason in settled.decision.reasons)
@@ -200,7 +200,7 @@ def _rivals(kept: Record, config: Config) -> Rivals:
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
         try:
-            found = registry.champion(config, kind)
+            found = registry.load_champion(config, kind)
         except DataError as problem:
             return Rivals(models, f"{problem}")
         if found is not None:

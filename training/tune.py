@@ -89,7 +89,7 @@ class Study:
     resume: bool = False
 
 
-def tune(
+def tune_models(
     estimator: type[Boosted],
     folds: Sequence[tuple[Labelled, Labelled]],
     *,

@@ -123,11 +123,11 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     )
 
 
-def check(config: Config) -> tuple[Audit, Path]:
+def check_log(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = read_log.load(config, engine, whole=True)
+        tables = read_log.read_tables(config, engine, whole=True)
         catalog(task, tables.contract)  # refuses features of the same name
         report = audit(tables, task, engine)
     target = config.output / "audit.json"
@@ -259,7 +259,7 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def describe(report: Audit) -> str:
+def audit_text(report: Audit) -> str:
     """The audit as text for a terminal."""
     money = report.net_amount is not None
     alone = report.contracts is not None and report.contracts["only_terms"]

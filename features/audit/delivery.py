@@ -10,7 +10,7 @@ from typing import Any
 from features.audit.audit import Audit
 from features.config.load import Config
 from features.engines.open import open_engine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.task import Window
 
 LATELY = Window(90)  # in which a log shows how long it is usually silent
@@ -123,7 +123,7 @@ def longest_silence(config: Config) -> int:
         DataError: The log breaks its contract.
     """
     with open_engine(config.engine, config.folder) as engine:
-        events = load(config, engine).events
+        events = read_tables(config, engine).events
         days = engine.arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
     lately = [day for day in days if day >= days[-1] - LATELY.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)

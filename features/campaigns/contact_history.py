@@ -16,7 +16,7 @@ from features.engines.open import open_engine
 from features.intake.column_types import as_identifier
 from features.intake.customer_ids import named
 from features.intake.customer_table import rows_and_known
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.side_tables import CONTACTS, read_side
 from features.money import TICKS
 from features.point_in_time.history import known_before, marks_before, newest, order_days
@@ -78,7 +78,7 @@ def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
         DataError: The log cannot be read.
     """
     with open_engine(config.engine, config.folder) as engine:
-        tables = load(config, engine)
+        tables = read_tables(config, engine)
         spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
         day = min(cutoff, tables.end)
         return LogBefore(spread, day, marks_before(tables, day, engine))

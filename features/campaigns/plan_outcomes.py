@@ -14,7 +14,7 @@ from features.config.sections import Contacts
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError, sample
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.point_in_time.history import aged, ahead, cutoff_rows, marks_before, order_days, visible
@@ -68,7 +68,7 @@ def aftermath(config: Config, customers: pa.ChunkedArray, cutoff: date, horizon:
             "the config has no [contacts]: what really went out is needed to measure a plan; name the table of contacts"
         )
     with open_engine(config.engine, config.folder) as engine:
-        tables = load(config, engine)
+        tables = read_tables(config, engine)
         days = min((tables.end - cutoff).days, horizon.days)
         if days < 1:
             raise DataError(

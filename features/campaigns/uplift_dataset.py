@@ -81,14 +81,14 @@ def from_config(config: Config) -> Trials:
     section = refuse_unfit(config)
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(read_log.load(config, engine), task)
+        tables = within_reach(read_log.read_tables(config, engine), task)
         require(tables, task, engine)
         refuse_outside_propensity(tables, config)
         plans = drawing_plans(config)
         given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
         given = _mature(given, _arms(given, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in given.cutoff})
-        built = build.build(
+        built = build.snapshots_of(
             tables, task, rounds, engine, own=read_own(config, task, tables.contract), with_labels=False,
             shelf=shelf(config),
         )  # fmt: skip

@@ -156,7 +156,7 @@ class Config(Section):
         return self
 
 
-def load(path: str | Path) -> Config:
+def load_config(path: str | Path) -> Config:
     """Reads a config file.
 
     Raises:
@@ -174,10 +174,10 @@ def load(path: str | Path) -> Config:
         raise UsageError(f"{path}: cannot be read: {problem}") from None
     except tomllib.TOMLDecodeError as problem:
         raise UsageError(f"{path}: not valid TOML: {problem}") from None
-    return parse(values, path)
+    return parse_config(values, path)
 
 
-def parse(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
+def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
     """Checks a config given as a dictionary; `path` is where it came from.
 
     Raises:

@@ -12,11 +12,11 @@ from typing import Any
 import ibis
 
 from features.config.data_contract import slug
-from features.config.load import EngineConfig, parse
+from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 
 FITS = 0.99
@@ -64,7 +64,7 @@ class Column:
         return any(f"_{word}_" in f"_{self.words}_" for word in words.split())
 
 
-def draft(source: str, folder: Path) -> str:
+def guess_config(source: str, folder: Path) -> str:
     """Guesses a config from a data file.
 
     Args:
@@ -81,8 +81,8 @@ def draft(source: str, folder: Path) -> str:
         columns = list(_profile(engine.store("draft", engine.read(source, folder)), engine))
         events, lines = _events(source, columns)
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
-        config = parse({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
-        task = _task(load(config, engine), engine)
+        config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
+        task = _task(read_tables(config, engine), engine)
     head = "# Guessed by `regulars init`: read every line, then run `regulars check`.\nconfig_version = 1"
     lines.insert(0, f"name = {_quote(name)}  # from the file's name; it names the registered models\n\n[events]")
     return "\n".join([head, *lines, "\n[task]", *task, "\n# [training], [tracking] and [serving] may follow.\n"])

@@ -38,7 +38,7 @@ from features.intake.tables import Tables
 from features.money import GREATEST_FLOAT, LARGEST
 
 
-def load(config: Config, engine: Engine, whole: bool = False) -> Tables:
+def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
     """Reads [events], and the tables beside them, into the contract.
 
     Args:

@@ -25,7 +25,7 @@ from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.subscription_terms import whole_terms
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, ahead, cutoff_rows, order_days, unfolding
@@ -35,7 +35,7 @@ from features.snapshots.cache import shelf as open_shelf
 from features.snapshots.cohort_features import join, make
 from features.task import Task, Window
 
-__all__ = ["KEYS", "Plan", "Reading", "Snapshots", "build", "build_file", "from_config", "plan", "reading"]
+__all__ = ["KEYS", "Plan", "Reading", "Snapshots", "snapshots_of", "build_file", "build_snapshots", "plan", "reading"]
 
 GRACE = Window(7)
 
@@ -109,7 +109,7 @@ class Reading:
     engine: Engine
 
 
-def build(
+def snapshots_of(
     tables: Tables,
     task: Task,
     cutoffs: Sequence[date],
@@ -169,7 +169,7 @@ def plan(
     return Plan(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
-def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
+def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
     """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's shelf.
 
     Of snapshots with labels, [training] learn_from = 'untouched' keeps those rows that no contact touched.
@@ -186,7 +186,7 @@ def from_config(config: Config, cutoffs: Sequence[date] | None = None, *, with_l
     with opened(config, cutoffs) as (engine, tables, wanted, own):
         shelf = open_shelf(config)
         task = config.task.task()
-        made = build(tables, task, wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
+        made = snapshots_of(tables, task, wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
         if with_labels and config.training.learn_from == "untouched":
             return without_touched(made, touched(tables, task, made.cutoffs, engine))
         return made
@@ -272,7 +272,7 @@ def opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Eng
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(load(config, engine), task)
+        tables = within_reach(read_tables(config, engine), task)
         require(tables, task, engine)
         wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
         yield engine, tables, wanted, read_own(config, task, tables.contract)

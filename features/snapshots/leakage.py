@@ -68,7 +68,7 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.load(config, engine), task)
+        tables = audit.within_reach(read_log.read_tables(config, engine), task)
         audit.require(tables, task, engine)
         mine = custom.read(config, task, tables.contract)
         cutoffs = spread(audit.mature_cutoffs(tables, task), count)
@@ -83,7 +83,7 @@ def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], eng
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
-        whole = build.build(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
+        whole = build.snapshots_of(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
         bar.update()
         for cutoff in cutoffs:
             honest = whole.filter(pc.equal(whole["cutoff"], pa.scalar(datetime.combine(cutoff, time()))))
@@ -91,7 +91,7 @@ def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], eng
             size = {"customers": honest.num_rows, "features": honest.num_columns - len(build.KEYS)}
             for name, change in changes.items():
                 changed = change_tables(tables, change, cutoff, engine)
-                altered = build.build(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
+                altered = build.snapshots_of(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
                 found = differences(honest, altered)
                 trials.append(Trial(cutoff, name, rows, leaks=tuple(found.items()), **size))
                 bar.update()
@@ -133,7 +133,7 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
     )
 
 
-def check(config: Config) -> tuple[list[Trial], Path]:
+def check_leaks(config: Config) -> tuple[list[Trial], Path]:
     """Proves it for a config's log and writes the proof as JSON; returns it and where it was written."""
     trials, target = prove(config), config.output / "leaks.json"
     plain = [{**asdict(trial), "cutoff": str(trial.cutoff)} for trial in trials]
@@ -171,7 +171,7 @@ def differences(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
     return found
 
 
-def describe(trials: Sequence[Trial]) -> str:
+def leaks_text(trials: Sequence[Trial]) -> str:
     """The proof as text for a terminal."""
     lines = []
     for t in trials:

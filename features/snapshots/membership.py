@@ -12,7 +12,7 @@ from features.catalog.subscriptions import measures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.point_in_time.history import Past, look_back, marks_before
 from features.task import Task
@@ -51,7 +51,7 @@ def look_up(config: Config, customer: str, cutoffs: Sequence[date], days: Iterab
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = load(config, engine)
+        tables = read_tables(config, engine)
         own = _of(tables, customer, engine)
         parts = {"events": own.events, **{name: side.rows for name, side in own.sides.items()}}
         rows = {name: engine.count(table) for name, table in parts.items()}

@@ -87,7 +87,7 @@ class WhatIf:
     held: tuple[str, ...] = ()
 
 
-def what_if(
+def explain_changes(
     config: Config, bundle: ModelBundle, catalog: Sequence[Feature], row: pa.Table, cutoff: date, below: float
 ) -> WhatIf:
     """Looks for the smallest changes after which a customer's risk would be below a level.

@@ -68,7 +68,7 @@ class Measured:
         return pq.ParquetFile(self.plan.folder / TABLE).read()
 
 
-def measure(config: Config, name: str, other_log: bool = False) -> Measured:
+def measure_plan(config: Config, name: str, other_log: bool = False) -> Measured:
     """Measures a plan and writes measured.json and measured.parquet beside it, each whole.
 
     Args:

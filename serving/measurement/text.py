@@ -17,7 +17,7 @@ COVARIATES = {
 Facts = Mapping[str, Any]
 
 
-def describe(measured: Measured) -> str:
+def measurement_text(measured: Measured) -> str:
     """What was measured, in words."""
     facts = measured.facts
     parts = [_head(measured), _reached(facts), _lot(facts), *_effects(facts), _money(facts), _reading(facts)]

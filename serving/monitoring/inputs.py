@@ -25,7 +25,7 @@ from features.snapshots.build import GRACE, KEYS, opened, outcomes, plan
 from features.snapshots.cache import shelf
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
-from training.registry.models import champion
+from training.registry.models import load_champion
 
 SAMPLE = 20_000  # customers of a cutoff whose features are compared
 NEWEST = 2  # cutoffs to compare with
@@ -161,7 +161,7 @@ def _near(cutoffs: Sequence[date], wanted: date) -> date | None:
 def _learned(config: Config) -> list[date]:
     """The cutoffs that the champion learned from; none where the store does not answer, which is said."""
     try:
-        found = champion(config, "churn")
+        found = load_champion(config, "churn")
     except (UsageError, DataError) as problem:
         logging.getLogger(__name__).warning("the champion cannot be asked what it learned from: %s", problem)
         return []

@@ -76,7 +76,7 @@ class _Found:
         return () if self.drift else ("drift:",)
 
 
-def monitor(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> Monitored:
+def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> Monitored:
     """Looks at a scored cutoff, the newest where none is named; writes what it found and tells of new alerts.
 
     Args:

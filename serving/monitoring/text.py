@@ -9,7 +9,7 @@ from serving.language.formats import share
 from serving.monitoring.monitor import Monitored
 
 
-def describe(found: Monitored) -> str:
+def monitoring_text(found: Monitored) -> str:
     """What was looked at, what could not be compared, and every alert that is open."""
     facts = found.facts
     return "\n".join([*_looked(facts), *_performance(facts), *_alerts(found), *(f"note: {n}" for n in facts["notes"])])

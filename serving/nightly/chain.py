@@ -92,7 +92,7 @@ class Summary:
         return any(one["state"] in (DONE, FAILED) for one in self.told["steps"])
 
 
-def run(
+def run_night(
     config: Config, cutoff: date | None = None, accept: bool = False, say: Callable[[str], None] = lambda line: None
 ) -> Summary:
     """Runs the chain of a night, and leaves its summary in `OUTPUT/runs/CUTOFF.json`.
@@ -140,7 +140,7 @@ def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str],
     return keep(finished=True)
 
 
-def describe(summary: Summary) -> str:
+def night_text(summary: Summary) -> str:
     """What a night came to, as text for a terminal: after the lines of its steps, the alerts and the verdict."""
     told = summary.told
     lines = [f"alert ({one['severity']}): {one['title']}; {one['todo']}" for one in told["alerts"]]
@@ -169,7 +169,7 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
     before, place = log_before(nights), config.output / "audit.json"
     held = digest_of(place)
     try:
-        audit, _ = schema.check(config)
+        audit, _ = schema.check_log(config)
     except RegularsError as problem:
         which, log = cutoff or max(known, default=None), None
         if which is None:

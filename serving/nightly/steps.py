@@ -57,7 +57,7 @@ def score(night: Night) -> Outcome:
     config, kept = night.config, night.config.run.contributions
     nights = [str(night.cutoff), *(one["cutoff"] for one in night.others)]
     newest = sorted(nights)[-kept:] if kept else []
-    scores = run.score(config, night.cutoff, str(night.cutoff) in newest, resume=True)
+    scores = run.score_customers(config, night.cutoff, str(night.cutoff) in newest, resume=True)
     old = [
         place
         for one in nights
@@ -94,8 +94,8 @@ def uplift(night: Night) -> Outcome:
     place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
     if night.stands("uplift", inputs, place):
         return Outcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=digest_of(place))
-    made = uplift_scores.write(night.config, night.cutoff)
-    return Outcome(DONE, uplift_scores.describe(made), inputs=inputs, files=digest_of(place))
+    made = uplift_scores.write_uplift_scores(night.config, night.cutoff)
+    return Outcome(DONE, uplift_scores.uplift_scores_text(made), inputs=inputs, files=digest_of(place))
 
 
 def monitor(night: Night) -> Outcome:
@@ -106,7 +106,7 @@ def monitor(night: Night) -> Outcome:
         return Outcome(SKIPPED, "nothing is scored yet")
     place = night.config.output / "monitor"
     before = digest_of(place)
-    found = monitoring.monitor(night.config, max(known), _arrival(night))
+    found = monitoring.monitor_scores(night.config, max(known), _arrival(night))
     night.alerts = [one.to_dict() for one in found.alerts]
     told = [f"{len(found.alerts)} alerts stand, {len(found.new)} of them new" if found.alerts else "no alert"]
     told += [f"beside the scores of {max(known)}"] if max(known) < night.cutoff else []
@@ -149,7 +149,7 @@ def plan(night: Night) -> Outcome:
     due = config.run.plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
         return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
-    found = planning.plan(config, night.cutoff, None, campaign)
+    found = planning.make_plan(config, night.cutoff, None, campaign)
     chosen = found.manifest["customers"]["with_action"]
     return Outcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {found.spent:,.2f} is spent")
 
@@ -163,7 +163,7 @@ def measure(night: Night) -> Outcome:
     for place in (path.parent for path in _plans(night) if _wants_measuring(night, path.parent)):
         name = f"{place.parent.name.removeprefix('cutoff=')}/{place.name}"
         try:
-            found = measuring.measure(night.config, name)
+            found = measuring.measure_plan(night.config, name)
             measuring.refuse_alarm(found)
             told.append(f"{name} is measured")
         except RegularsError as problem:
@@ -185,7 +185,7 @@ def write_report(night: Night) -> Outcome:
     place = output / "reports" / f"cutoff={night.cutoff}.html"
     if night.stands("report", inputs, place):
         return Outcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=digest_of(place))
-    page.write(night.config, night.cutoff)
+    page.write_report(night.config, night.cutoff)
     return Outcome(DONE, str(place.relative_to(output)), inputs=inputs, files=digest_of(place))
 
 
@@ -200,7 +200,7 @@ def _arrival(night: Night) -> list[Finding]:
 
 def _train(night: Night, why: str, asked: str = "") -> Outcome:
     """Has churn and value learned and judged, as `regulars train` does: the gates alone decide who is champion."""
-    made = training.train(night.config, resume=True)
+    made = training.train_models(night.config, resume=True)
     labels, promoted = [version.label for version in made.versions], made.decision.promoted
     night.trained = {"cutoff": str(night.cutoff), "why": why, "versions": labels, "promoted": promoted}
     end = f"now champion{'s' if len(labels) > 1 else ''}"
@@ -218,7 +218,7 @@ def _trained_already(said: dict[str, Any]) -> Outcome:
 
 def _trained_up_to(night: Night) -> date | None:
     """Up to when the newest training of the champion, or of any night, knew the log; None without a champion."""
-    found = models.champion(night.config, "churn")
+    found = models.load_champion(night.config, "churn")
     if found is None:
         return None
     facts, horizon = found.bundle.facts, Window.parse(found.bundle.task["horizon"])

@@ -75,7 +75,7 @@ class Plan:
         return pq.ParquetFile(self.folder / CURVE).read()
 
 
-def plan(config: Config, cutoff: date, budget: float | None = None, campaign: str | None = None) -> Plan:
+def make_plan(config: Config, cutoff: date, budget: float | None = None, campaign: str | None = None) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and puts it in place whole; an earlier one is replaced.
 
     Args:

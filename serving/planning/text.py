@@ -14,7 +14,7 @@ from serving.planning.plan import Plan
 SHOWN, ENOUGH = 8, 0.8  # points of the curve; power
 
 
-def describe(plan: Plan) -> str:
+def plan_text(plan: Plan) -> str:
     """The plan in words, ending with the curve; says where effects are assumed."""
     facts = plan.manifest
     parts = [_who(facts), _table(facts), _outcome(facts), _assumed(facts), _design(facts), _curve(plan)]

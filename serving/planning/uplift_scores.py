@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from features.atomic_files import folder_in_place
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from training.registry.models import Registered
 from training.uplift import registry
 from training.uplift.bundle import UpliftBundle, UpliftBundleError
@@ -55,7 +55,7 @@ class Effects:
         return pq.ParquetFile(self.file).read()
 
 
-def write(config: Config, cutoff: date) -> Effects:
+def write_uplift_scores(config: Config, cutoff: date) -> Effects:
     """Writes the effects of every action for a cutoff's cohort, whole or not at all.
 
     Raises:
@@ -63,7 +63,7 @@ def write(config: Config, cutoff: date) -> Effects:
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
     bundle, version = _champion(config)
-    snapshots = from_config(config, [cutoff], with_labels=False)
+    snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise DataError(f"cutoff {cutoff}: nobody is in the cohort ([task] active_within): no effects to tell")
     if str(bundle.facts.get("own_features", "")) != snapshots.own:
@@ -99,7 +99,7 @@ def read(config: Config, cutoff: date) -> Effects:
     return Effects(folder / FILE, manifest)
 
 
-def describe(found: Effects) -> str:
+def uplift_scores_text(found: Effects) -> str:
     """What there is, in a few words."""
     said = found.manifest
     return f"{said['customers']:,} customers, {said['actions']}, {said['source']}, by {said['model']}"

@@ -95,7 +95,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
     return Forgot(customer, really, places, rows, source, tuple(models), tuple(found.foreign), (*notes, *more))
 
 
-def describe(forgot: Forgot) -> str:
+def forget_text(forgot: Forgot) -> str:
     """What was removed, what is left to do, and by whom, as text for a terminal."""
     cached = [place for place, what in forgot.places if what == CACHED]
     lines = [f"{place}: {what}" for place, what in forgot.places if what != CACHED]

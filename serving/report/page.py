@@ -24,7 +24,7 @@ from serving.scoring.run import read
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write(config: Config, cutoff: date | None = None) -> Path:
+def write_report(config: Config, cutoff: date | None = None) -> Path:
     """Writes the page of a scored cutoff, the newest where none is named; returns where.
 
     Raises:

@@ -12,14 +12,14 @@ import pyarrow as pa
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.feature import Feature
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from serving.language.feature_phrases import phrased
 from serving.language.formats import task_words
 from serving.language.messages import language
 from serving.scoring import value_tiers
 from serving.scoring.columns import in_columns, worth
 from training.artifact.bundle import BundleError
-from training.registry.models import Champion, champion
+from training.registry.models import Champion, load_champion
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def champions(config: Config) -> Champions:
     Raises:
         UsageError: There is none, or they were not trained together.
     """
-    churn, value = champion(config, "churn"), champion(config, "value") if config.has_value else None
+    churn, value = load_champion(config, "churn"), load_champion(config, "value") if config.has_value else None
     if churn is None:
         raise UsageError(
             f"no model {config.name}-churn is registered with the alias champion; run `regulars train` first"
@@ -81,7 +81,7 @@ def cohort(config: Config, cutoff: date) -> Snapshots:
         DataError: The log breaks its contract, or nobody is in the cohort.
         UsageError: The cutoff lies outside the log.
     """
-    snapshots = from_config(config, [cutoff], with_labels=False)
+    snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise nobody(config, cutoff)
     return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from features.engines.spark import SparkEngine
 
 __all__ = [
-    "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score",
+    "COLUMNS", "MANIFEST", "REASON", "Champions", "Scores", "champions", "cohort", "figures", "read", "score_customers",
     "score_table", "write_parts",
 ]  # fmt: skip
 PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
@@ -58,7 +58,7 @@ OTHER = {
 }
 
 
-def score(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
+def score_customers(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
     """Scores every customer of a cutoff's cohort with the champions of now; does nothing where nothing is new.
 
     Args:

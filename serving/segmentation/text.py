@@ -27,7 +27,7 @@ LISTED = 6  # movements, kinds and pairs shown
 Row = Mapping[str, Any]
 
 
-def describe(made: Segmentation) -> str:
+def segments_text(made: Segmentation) -> str:
     """The segmentation as text for a terminal."""
     cards, manifest = made.tables["segments"].to_pylist(), made.manifest
     mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest["customers"], 1)

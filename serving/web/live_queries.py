@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from features.errors import RegularsError
 from features.snapshots.one_customer import known
 from serving.charts.live_svg import plain, timeline
-from serving.explanation.what_if import what_if
+from serving.explanation.what_if import explain_changes
 from serving.language.formats import task_words
 from serving.scoring.run import champions, cohort
 from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
@@ -75,7 +75,7 @@ def _differently(site: Site, at: Scored, customer: str, below: float | None) -> 
         raise NotHere(site.tr("The log knows no such customer at {day} who {member}.", day=at.cutoff, member=member))
     row, bundle = snapshots.rows.slice(place, 1), models.fullest.bundle
     level = float(site.one(f"SELECT avg(churn_probability) AS mean FROM {ROWS}", [at.files])["mean"])
-    found = what_if(site.config, bundle, snapshots.features, row, at.cutoff, level if below is None else below)
+    found = explain_changes(site.config, bundle, snapshots.features, row, at.cutoff, level if below is None else below)
     said = at.manifest.get("models", {}).get("churn", {})
     return {
         "found": found,

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
-from features.intake.read_log import load
-from features.snapshots.build import build
+from features.intake.read_log import read_tables
+from features.snapshots.build import snapshots_of
 from features.task import Cohort, Task, Window
 
 Row = dict[str, Any]
@@ -164,7 +164,7 @@ def by_hand(
     start = datetime(cutoff.year, cutoff.month, cutoff.day, tzinfo=UTC)
     lines = [*purchases, *(("other", start + timedelta(n), 1.0) for n in (-300, 60))]
     events = {column: [line[place] for line in lines] for place, column in enumerate(("customer", "time", "amount"))}
-    log = load(config(make_config, parent, pa.table(events), {name: rows}), engine)
+    log = read_tables(config(make_config, parent, pa.table(events), {name: rows}), engine)
     task = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
-    built = build(log, task, [cutoff], engine, with_labels=False).rows.to_pylist()
+    built = snapshots_of(log, task, [cutoff], engine, with_labels=False).rows.to_pylist()
     return {row["customer_id"]: row for row in built}

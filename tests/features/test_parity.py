@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from features.audit import audit
-from features.config.load import Config, load, parse
+from features.config.load import Config, load_config, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.intake import read_log
 from features.snapshots import leakage
-from features.snapshots.build import Snapshots, build
+from features.snapshots.build import Snapshots, snapshots_of
 from regulars import cli
 from tests.contracts import make_contracts
 from tests.features.snapshots.test_build import CUTOFFS, random_lines
@@ -186,7 +186,7 @@ def awkward_config(folder: Path, kind: str, **events: Any) -> Config:
     tables: dict[str, Any] = {name: SIDES[name] | each for name in ("contacts", "subscriptions", "customers")}
     tables["activities"] = {"visits": SIDES["activities"]["visits"] | each}
     sections = {"events": {**log, **events}, "task": TASK, "engine": {"kind": kind, "threads": 2}, **tables}
-    return parse({"config_version": 1, "name": "awkward", **sections}, folder / "regulars.toml")
+    return parse_config({"config_version": 1, "name": "awkward", **sections}, folder / "regulars.toml")
 
 
 def disagreements(one: pa.Table, other: pa.Table) -> list[str]:
@@ -213,8 +213,8 @@ Built = tuple[read_log.Tables, Snapshots, dict[str, Any]]
 def built(config: Config, cutoffs: Sequence[date]) -> Built:
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = read_log.load(config, engine)
-        return tables, build(tables, task, cutoffs, engine), audit.audit(tables, task, engine).to_dict()
+        tables = read_log.read_tables(config, engine)
+        return tables, snapshots_of(tables, task, cutoffs, engine), audit.audit(tables, task, engine).to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +318,7 @@ def test_check_says_the_same(small: dict[str, Path]) -> None:
 
 
 def test_nothing_looks_ahead_on_spark_either(small: dict[str, Path]) -> None:
-    trials = leakage.prove(load(small["spark"]), 1)
+    trials = leakage.prove(load_config(small["spark"]), 1)
     assert [(trial.change, trial.leaks) for trial in trials] == [("deleted", ()), ("corrupted", ())]
     assert all(trial.changed_rows["events"] > 50 and trial.customers > 5 for trial in trials)
 
@@ -328,7 +328,7 @@ def test_the_fingerprint_follows_rows_and_not_their_order(
 ) -> None:
     def fingerprint(rows: pa.Table) -> str:
         pq.write_table(rows, tmp_path / "log.parquet")
-        return read_log.load(make_config(amount="amount", kinds=["k"]), each_engine).fingerprint
+        return read_log.read_tables(make_config(amount="amount", kinds=["k"]), each_engine).fingerprint
 
     times = pa.array([date(2024, 1, 1), date(2024, 1, 2)], pa.date32())
     rows = pa.table({"customer": ["a", "b"], "time": times, "amount": [1.0, 2.0], "k": ["x", None]})

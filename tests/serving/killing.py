@@ -25,7 +25,7 @@ from typing import Any
 
 import ibis.backends.duckdb  # noqa: F401 (a fork would import it each time)
 
-from features.config.load import Config, load, parse
+from features.config.load import Config, load_config, parse_config
 from serving.scoring import run
 from serving.scoring.resumable_run import checksum, is_whole
 
@@ -37,7 +37,7 @@ PLACING = 11  # changes by which a run takes its place and tidies up
 def main(path: str, cutoff: str, kills: str, seed: str) -> None:
     """Runs it all; a failure is a traceback and exit 1."""
     day, rng = date.fromisoformat(cutoff), random.Random(int(seed))  # noqa: S311 (moments)
-    config = _changed(load(path), reasons=3)
+    config = _changed(load_config(path), reasons=3)
     both = run.champions(config)
     run.champions = lambda config: both  # read once: every fork has them
     out = config.output
@@ -75,7 +75,7 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
 def _changed(config: Config, **serving: Any) -> Config:
     values = config.model_dump(mode="json", exclude={"folder"})
     values["serving"] |= {"output": str(config.folder / "killed" / "output"), "chunk": 90, **serving}
-    return parse(values, config.folder / "regulars.toml")
+    return parse_config(values, config.folder / "regulars.toml")
 
 
 def _run(config: Config, day: date, arm: Callable[[], None] | None = None, seconds: float | None = None) -> int:
@@ -85,7 +85,7 @@ def _run(config: Config, day: date, arm: Callable[[], None] | None = None, secon
         try:
             if arm:
                 arm()
-            run.score(config, day, with_contributions=True, resume=True)
+            run.score_customers(config, day, with_contributions=True, resume=True)
             os._exit(0)
         except BaseException:
             traceback.print_exc()

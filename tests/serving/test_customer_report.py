@@ -7,12 +7,12 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from serving.customer_report import explain_customer
-from serving.scoring.run import score
+from serving.scoring.run import score_customers
 from training.train import Trained
 
 
 def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained) -> None:
-    rows = score(shop, trained.newest).table().to_pandas()
+    rows = score_customers(shop, trained.newest).table().to_pandas()
     row = rows.iloc[0]
     text = explain_customer(shop, row.customer_id, trained.newest)
     assert f"{row.churn_probability:.1%}" in text

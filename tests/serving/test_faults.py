@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from serving.scoring import passes
 from serving.scoring import run as room
 from serving.scoring.predictions import Champions
 from serving.scoring.resumable_run import alone
-from serving.scoring.run import score
+from serving.scoring.run import score_customers
 from tests.serving.killing import PLACING
 from training.artifact.bundle import ModelBundle
 from training.train import Trained
@@ -45,7 +45,7 @@ def business(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFa
     values = shop.model_dump(mode="json", exclude={"folder"})
     values["tracking"]["uri"] = f"sqlite:///{shop.folder / 'mlflow.db'}"
     values["serving"]["chunk"] = 60
-    return parse(values, folder / "regulars.toml")
+    return parse_config(values, folder / "regulars.toml")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
     values = config.model_dump(mode="json", exclude={"folder"})
     for section, keys in sections.items():
         values[section] = {**values[section], **keys}
-    return parse(values, config.folder / "regulars.toml")
+    return parse_config(values, config.folder / "regulars.toml")
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 def died(config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A config whose run died in its third chunk."""
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
-        score(config, trained.newest)
+        score_customers(config, trained.newest)
     return config
 
 
@@ -121,21 +121,21 @@ def test_what_is_done_is_not_done_again(
     config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
-        score(config, trained.newest)
+        score_customers(config, trained.newest)
     with _counting(monkeypatch) as done:
-        resumed = score(config, trained.newest, resume=True)
+        resumed = score_customers(config, trained.newest, resume=True)
     assert done[0] == 2 and resumed.notes == ("went on with a run that had ended early: 2 of its parts were written",)
     with _counting(monkeypatch) as done:
-        again = score(config, trained.newest)
+        again = score_customers(config, trained.newest)
     assert done == [] and not again.new and "nothing is new" in again.notes[0]
     assert again.manifest == resumed.manifest
     with _counting(monkeypatch) as done:
-        assert score(config, trained.newest, with_contributions=True).new
-        assert not score(config, trained.newest, with_contributions=True).new
+        assert score_customers(config, trained.newest, with_contributions=True).new
+        assert not score_customers(config, trained.newest, with_contributions=True).new
 
 
 def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Trained) -> None:
-    assert score(died, trained.newest).notes == (
+    assert score_customers(died, trained.newest).notes == (
         "a run that had ended early was begun anew; --resume would have gone on",
     )
 
@@ -151,11 +151,11 @@ def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config:
     os.read(ready, 1)
     try:
         with pytest.raises(RefusedError, match=rf"scoring cutoff .* is being done by another run \(process {pid}\)"):
-            score(config, trained.newest)
+            score_customers(config, trained.newest)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    assert lock.exists() and score(config, trained.newest).new and not lock.parent.exists()
+    assert lock.exists() and score_customers(config, trained.newest).new and not lock.parent.exists()
 
 
 def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
@@ -173,20 +173,20 @@ def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
         pytest.raises(UsageError, match="No space left on device; make room; .*resume"),
     ):
         patch.setattr(passes.Run, "finish", fails)
-        score(config, trained.newest)
+        score_customers(config, trained.newest)
     with _counting(monkeypatch) as done:
-        assert score(config, trained.newest, resume=True).new
+        assert score_customers(config, trained.newest, resume=True).new
     assert done[0] == 2
 
 
 def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: Trained) -> None:
-    whole = score(config, trained.newest)
+    whole = score_customers(config, trained.newest)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
         with pytest.raises((UsageError, DataError)) as told:
-            score(_changed(config, serving={"reasons": 1}), trained.newest)
+            score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
@@ -200,20 +200,20 @@ def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     part = passes.working_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
     with _counting(monkeypatch) as done:
-        scores = score(died, trained.newest, resume=True)
+        scores = score_customers(died, trained.newest, resume=True)
     assert done[:2] == [0, 2]
     assert "scores/part-00000.parquet was not as it had been written, and was made again" in scores.notes
     assert scores.table().num_rows == scores.manifest["customers"]
 
 
 def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: Trained) -> None:
-    scores = score(config, trained.newest)
+    scores = score_customers(config, trained.newest)
     part = scores.folder / "part-00001.parquet"
     whole = part.read_bytes()
     part.write_bytes(whole[:100])
     with pytest.raises(DataError, match=r"part-00001.parquet is not the file that was written.*run `regulars score"):
         room.read(config, trained.newest).table()
-    assert score(config, trained.newest).new and part.read_bytes() == whole
+    assert score_customers(config, trained.newest).new and part.read_bytes() == whole
 
 
 def test_a_truncated_model_file_is_refused(models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +240,9 @@ def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
     with monkeypatch.context() as patch:
         patch.setattr(passes, "_explain", replaced)
         with pytest.raises(KeyboardInterrupt):
-            score(config, trained.newest)
+            score_customers(config, trained.newest)
     monkeypatch.setattr(room, "champions", lambda config: other)
-    scores = score(config, trained.newest, resume=True)
+    scores = score_customers(config, trained.newest, resume=True)
     assert scores.notes == ("a run that had ended early was begun anew: since then the champion changed",)
     assert set(scores.table()["churn_model"].to_pylist()) == {"shop-churn/2"}
 
@@ -262,18 +262,18 @@ def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
         levels = pc.if_else(pc.equal(log["channel"], "app"), "never seen before", log["channel"])
         return log.set_column(place, "channel", levels)
 
-    scores = score(_rewritten(died, renamed), trained.newest, resume=True)
+    scores = score_customers(_rewritten(died, renamed), trained.newest, resume=True)
     changed = "the log and what features are made changed"
     assert scores.notes == (f"a run that had ended early was begun anew: since then {changed}",)
     assert scores.table()["churn_probability"].null_count == 0
 
 
 def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(config: Config, trained: Trained) -> None:
-    whole = score(config, trained.newest)
+    whole = score_customers(config, trained.newest)
     with pytest.raises(UsageError, match="no column 'channel'"):
-        score(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
+        score_customers(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
     with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
-        score(_changed(config, events={"kinds": []}), trained.newest)
+        score_customers(_changed(config, events={"kinds": []}), trained.newest)
     assert room.read(config, trained.newest).table().equals(whole.table())
     assert not passes.working_folder(config).exists()
 
@@ -284,4 +284,4 @@ def test_an_unwritable_output_is_refused_before_anything_is_read(
     monkeypatch.setattr(room, "reading", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
-        score(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)
+        score_customers(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)

@@ -11,23 +11,23 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
 from training.data.time_split import folds_within
-from training.fit import Learned, learn, untouched_note
-from training.train import describe
+from training.fit import Learned, fit_models, untouched_note
+from training.train import training_text
 
 
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """Snapshots of the shop's mature cutoffs."""
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")
 def learned(shop: Config, rows: Snapshots) -> Learned:
     """What the shop teaches."""
-    return learn(rows, shop)
+    return fit_models(rows, shop)
 
 
 def test_what_judges_was_not_learned_from(learned: Learned) -> None:
@@ -81,7 +81,7 @@ def test_churn_and_value_share_one_gate(learned: Learned, rows: Snapshots) -> No
 
 
 def test_the_same_seed_learns_the_same_bits(learned: Learned, rows: Snapshots, shop: Config) -> None:
-    again = learn(rows, shop)
+    again = fit_models(rows, shop)
     assert again.churn == learned.churn
     assert again.value == learned.value
     assert again.evaluation.metrics.equals(learned.evaluation.metrics)
@@ -96,7 +96,7 @@ def test_no_customer_is_in_the_bundles(learned: Learned, rows: Snapshots, tmp_pa
 
 
 def test_the_terminal_shows_ours_beside_the_ladder(learned: Learned) -> None:
-    text = describe(learned)
+    text = training_text(learned)
     assert "recency alone" in text
     assert "AUC" in text
     assert str(learned.split.test.test) in text
@@ -104,7 +104,7 @@ def test_the_terminal_shows_ours_beside_the_ladder(learned: Learned) -> None:
 
 def test_without_money_there_is_a_churn_model_alone(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
-    learned = learn(from_config(config), config)
+    learned = fit_models(build_snapshots(config), config)
     assert learned.value is None
     assert learned.churn.kind == "churn"
     assert "spearman" not in set(learned.evaluation.metrics.metric)
@@ -113,11 +113,11 @@ def test_without_money_there_is_a_churn_model_alone(tmp_path: Path) -> None:
 def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Snapshots) -> None:
     moments = sorted(set(rows.rows["cutoff"].to_pylist()))[-3:]
     few = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments))
-    learned = learn(replace(rows, rows=few), shop)
+    learned = fit_models(replace(rows, rows=few), shop)
     assert learned.tuned == {}
     assert "default parameters" in learned.split.lesser
     two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
-    shortest = learn(replace(rows, rows=two), shop)
+    shortest = fit_models(replace(rows, rows=two), shop)
     assert shortest.judge.slope == 1.0
     assert shortest.judge.log_level == 0.0
     assert shortest.judge.spread is not None
@@ -129,10 +129,10 @@ def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> No
     for fate, word in ((1, "0 purchased"), (0, "0 churned")):
         same = rows.rows.set_column(column, "churned", [np.full(rows.rows.num_rows, fate, dtype=np.int8)])
         with pytest.raises(DataError, match=word):
-            learn(replace(rows, rows=same), shop)
+            fit_models(replace(rows, rows=same), shop)
     with pytest.raises(DataError, match="two cutoffs"):
         first = rows.rows["cutoff"].to_numpy() == np.datetime64(min(rows.rows["cutoff"].to_pylist()))
-        learn(replace(rows, rows=rows.rows.filter(first)), shop)
+        fit_models(replace(rows, rows=rows.rows.filter(first)), shop)
 
 
 def test_the_cutoffs_are_dates(learned: Learned) -> None:
@@ -143,4 +143,4 @@ def test_who_was_left_out_for_a_contact_is_said(learned: Learned, rows: Snapshot
     assert untouched_note(rows) == ()
     (note,) = untouched_note(replace(rows, touched=rows.rows.num_rows))
     assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
-    assert f"note: {note}" in describe(replace(learned, notes=(note,)))
+    assert f"note: {note}" in training_text(replace(learned, notes=(note,)))

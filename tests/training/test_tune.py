@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MOST_TREES, Labelled, Study, later_loss, tune
+from training.tune import MOST_TREES, Labelled, Study, later_loss, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -28,7 +28,7 @@ def _fold(seed: int) -> tuple[Labelled, Labelled]:
 
 
 def test_the_defaults_come_first_and_the_best_is_no_worse() -> None:
-    tuned = tune(ChurnClassifier, [_fold(0), _fold(1)], trials=6, seed=3)
+    tuned = tune_models(ChurnClassifier, [_fold(0), _fold(1)], trials=6, seed=3)
     assert tuned.trials[0].parameters["num_leaves"] == ChurnClassifier().num_leaves
     assert tuned.trials[0].loss == tuned.default_loss
     assert tuned.loss <= tuned.default_loss
@@ -37,13 +37,13 @@ def test_the_defaults_come_first_and_the_best_is_no_worse() -> None:
 
 
 def test_the_same_seed_finds_the_same() -> None:
-    first, again, other = (tune(ChurnClassifier, [_fold(0)], trials=4, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (tune_models(ChurnClassifier, [_fold(0)], trials=4, seed=seed) for seed in (3, 3, 4))
     assert first == again
     assert first.trials[1].parameters != other.trials[1].parameters
 
 
 def test_the_parameters_make_an_estimator() -> None:
-    tuned = tune(ChurnClassifier, [_fold(0)], trials=2, seed=3)
+    tuned = tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3)
     (rows, churned), _ = _fold(0)
     assert ChurnClassifier(**tuned.parameters, seed=3).fit(rows.features, churned).booster_.num_trees() > 0
 
@@ -60,8 +60,8 @@ def test_levels_are_levels_while_tuning_too() -> None:
         ), churned
 
     fold = rows(0), rows(1)
-    as_levels = tune(ChurnClassifier, [fold], trials=1, seed=3, categorical=("plan",))
-    as_sizes = tune(ChurnClassifier, [fold], trials=1, seed=3)
+    as_levels = tune_models(ChurnClassifier, [fold], trials=1, seed=3, categorical=("plan",))
+    as_sizes = tune_models(ChurnClassifier, [fold], trials=1, seed=3)
     assert as_levels.loss < as_sizes.loss
     assert "categorical" not in as_levels.parameters
 
@@ -70,7 +70,7 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds = [_fold(0), _fold(1)]
-    whole = tune(ChurnClassifier, folds, trials=10, seed=3)
+    whole = tune_models(ChurnClassifier, folds, trials=10, seed=3)
     study, train, calls = Study(tmp_path / "kept" / "churn.journal", resume=True), lgb.train, iter(range(99))
 
     def killed(*args: object, **options: object) -> object:
@@ -80,10 +80,10 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
 
     monkeypatch.setattr(lgb, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        tune(ChurnClassifier, folds, trials=10, seed=3, study=study)
+        tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study)
     monkeypatch.undo()
-    assert tune(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
-    assert tune(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
+    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
+    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
 
 
 def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
@@ -96,26 +96,26 @@ def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(lgb, "train", killed)
-        tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
-    resumed = tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
-    assert resumed == tune(ChurnClassifier, [_fold(0)], trials=2, seed=3)
+        tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
+    resumed = tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=study)
+    assert resumed == tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3)
 
 
 def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "churn.journal"
-    tune(ChurnClassifier, [_fold(0)], trials=3, seed=3, study=Study(path))
-    assert len(tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(path)).trials) == 2
+    tune_models(ChurnClassifier, [_fold(0)], trials=3, seed=3, study=Study(path))
+    assert len(tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(path)).trials) == 2
 
 
 def test_a_study_that_cannot_be_read_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "churn.journal").write_text("not a journal\n" * 3)
     with pytest.raises(UsageError, match="the tuning study cannot be kept there"):
-        tune(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(tmp_path / "churn.journal", resume=True))
+        tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(tmp_path / "churn.journal", resume=True))
 
 
 def test_what_mattered_is_said_once_trials_are_many() -> None:
-    assert tune(ChurnClassifier, [_fold(0)], trials=3, seed=3).importance == {}
-    mattered = tune(ChurnClassifier, [_fold(0)], trials=14, seed=3).importance
+    assert tune_models(ChurnClassifier, [_fold(0)], trials=3, seed=3).importance == {}
+    mattered = tune_models(ChurnClassifier, [_fold(0)], trials=14, seed=3).importance
     assert set(mattered) <= set(ChurnClassifier().get_params())
     assert sum(mattered.values()) == pytest.approx(1.0)
     assert list(mattered.values()) == sorted(mattered.values(), reverse=True)
@@ -128,7 +128,7 @@ def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.Mo
     monkeypatch.setattr(lgb, "train", lambda p, data, **o: (train(p, data, **o), learned.append(data.num_data()))[0])
     (rows, churned), test = _fold(0)
     many = replace(rows, customers=pa.chunked_array([[f"c{i % 250}" for i in range(500)]]))
-    tune(ChurnClassifier, [((many, churned), test)], trials=1, seed=3)
+    tune_models(ChurnClassifier, [((many, churned), test)], trials=1, seed=3)
     assert 50 < learned[0] < 150
     assert learned[0] % 2 == 0  # both rows of a customer, or none
 

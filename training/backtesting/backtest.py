@@ -67,7 +67,7 @@ class Backtest:
     run_id: str
 
 
-def backtest(config: Config, most: int = MOST) -> Backtest:
+def backtest_models(config: Config, most: int = MOST) -> Backtest:
     """Rolls over the last cutoffs, judges, writes OUTPUT/backtest and logs it to MLflow.
 
     Args:
@@ -78,7 +78,7 @@ def backtest(config: Config, most: int = MOST) -> Backtest:
         DataError: The log breaks its contract, or has no cutoff that can be judged.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
-    rows = build.from_config(config)
+    rows = build.build_snapshots(config)
     models.connect(config)
     judged, left_out = roll(rows, config, most)
     settings, horizon = config.training, rows.task.horizon
@@ -143,7 +143,7 @@ def ours_said(rows: Snapshots, config: Config, cutoffs: Sequence[date], truth: S
     return Prediction(said["churn_probability"], said["value"], bounds)
 
 
-def describe(result: Backtest) -> str:
+def backtest_text(result: Backtest) -> str:
     """The pooled figures beside the best rung, and the grades, as text for a terminal."""
     figures, many = result.figures, len(result.cutoffs)
     whole = figures.of("brier") or {}
@@ -217,7 +217,7 @@ def _write(made: Backtest) -> None:
     with folder_in_place(made.folder) as beside:
         for name in TABLES:
             getattr(made.figures, name).to_csv(beside / f"{name}.csv", index=False)
-        (beside / "summary.txt").write_text(describe(made) + "\n", encoding="utf-8")
+        (beside / "summary.txt").write_text(backtest_text(made) + "\n", encoding="utf-8")
         m = made.figures.metrics
         for metric in PICTURED:
             rows = m[(m.metric == metric) & (m.segment == "all") & (m.cutoff != POOLED)]

@@ -31,7 +31,7 @@ from training.backtesting.backtest import folds_of, log_run, ours_said
 from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample, take, unfit
 from training.evaluation.baselines import rhythm_of
-from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation, evaluate
+from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation, evaluate_predictions
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import curve_plot
 from training.evaluation.tenure_hazard import ladder
@@ -72,7 +72,7 @@ def learning_curve(config: Config) -> Curve:
         DataError: The log breaks its contract, or is too small to learn from.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
-    rows = build.from_config(config)
+    rows = build.build_snapshots(config)
     registry.connect(config)
     table, fold, left_out = grow(rows, config)
     made = Curve(table, fold.test, tuple(left_out), config.path(config.serving.output) / "learning_curve", "")
@@ -100,7 +100,7 @@ def grow(rows: Snapshots, config: Config) -> tuple[pd.DataFrame, Fold, list[str]
             left_out.append(f"{many:,} customers: {why}")
             continue
         said = _said(few, config, fold, truth)
-        found = evaluate(said, truth, fold.test, seed=settings.seed, resamples=settings.bootstrap)
+        found = evaluate_predictions(said, truth, fold.test, seed=settings.seed, resamples=settings.bootstrap)
         parts.append(_beside(found).assign(learned_from=many, rows=len(train)))
     if not parts:
         raise DataError("no size can be learned from. " + "; ".join(left_out))
@@ -164,7 +164,7 @@ def _beside(found: Evaluation) -> pd.DataFrame:
     return whole.merge(gaps, on=["model", "metric"], how="left").drop(columns="segment")
 
 
-def describe(curve: Curve) -> str:
+def learning_curve_text(curve: Curve) -> str:
     """The chief metrics by size, as text for a terminal."""
     t = curve.table
     customers = int(t.customers.iloc[0])
@@ -194,7 +194,7 @@ def _cell(rows: pd.DataFrame, model: str) -> str:
 def _write(made: Curve) -> None:
     with folder_in_place(made.folder) as beside:
         made.table.to_csv(beside / "curve.csv", index=False)
-        (beside / "summary.txt").write_text(describe(made) + "\n", encoding="utf-8")
+        (beside / "summary.txt").write_text(learning_curve_text(made) + "\n", encoding="utf-8")
         for metric in PICTURED:
             rows = made.table[made.table.metric == metric]
             if len(rows):

@@ -93,7 +93,7 @@ class Sample:
         )
 
 
-def split(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Split:
+def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Split:
     """Shares the mature cutoffs out: the last to judge, one a horizon earlier to calibrate, earlier ones to tune.
 
     Args:

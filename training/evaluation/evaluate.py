@@ -56,7 +56,7 @@ class Evaluation:
         return rows.sort_values("cutoff").iloc[-1].to_dict()
 
 
-def evaluate(
+def evaluate_predictions(
     predictions: Mapping[str, Prediction],
     truth: Sample,
     cutoff: date,

@@ -20,7 +20,7 @@ from features.config.sections import Customers
 from features.errors import UsageError
 from features.snapshots import build
 from training.data.prediction import OutOfTime, Prediction
-from training.evaluation.evaluate import OURS, evaluate
+from training.evaluation.evaluate import OURS, evaluate_predictions
 
 COLUMNS = ["attribute", "group", "customers", "measure", "value", "low", "high", "cutoff"]
 METRICS = ("auc", "brier", "total_error")
@@ -81,7 +81,7 @@ def groups_at(config: Config, cutoff: date) -> pa.Table:
         "task": config.task.model_copy(update={"windows": config.task.windows[:1]}),
     }
     try:
-        return build.from_config(config.model_copy(update=bare), [cutoff], with_labels=False).rows
+        return build.build_snapshots(config.model_copy(update=bare), [cutoff], with_labels=False).rows
     except UsageError as problem:
         raise UsageError(f"[training] fairness: {problem}") from None
 
@@ -137,7 +137,7 @@ def _by_group(name: str, groups: np.ndarray, test: OutOfTime, config: Config) ->
 def _metrics(test: OutOfTime, masks: dict[str, np.ndarray], config: Config) -> pd.DataFrame:
     prediction = Prediction(test.predicted["churn_probability"], test.predicted.get("value"))
     settings = config.training
-    found = evaluate(
+    found = evaluate_predictions(
         {OURS: prediction}, test.truth, test.cutoff, seed=settings.seed, resamples=settings.bootstrap, segments=masks
     ).metrics
     return found[found.metric.isin(METRICS)]

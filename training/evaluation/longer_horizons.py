@@ -21,7 +21,7 @@ from training.data.category_levels import encoded, learn_levels
 from training.data.prediction import Bounds, Prediction
 from training.data.time_split import Sample, take, unfit
 from training.evaluation.baselines import PLAIN, buying_rhythm, past_rate
-from training.evaluation.evaluate import OURS, Evaluation, evaluate
+from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.models.ensemble import has_money, ship
 from training.models.longer_horizons import values_of, with_longer
 from training.models.spend import GainRegressor
@@ -103,7 +103,7 @@ def _judged(
         "BG/NBD and Gamma-Gamma": buying_rhythm(train, truth, horizon),
         PLAIN: _plain(train, truth, ours.churn),
     }
-    found = evaluate({OURS: ours, **rungs}, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
+    found = evaluate_predictions({OURS: ours, **rungs}, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
     return _renamed(found, horizon)
 
 

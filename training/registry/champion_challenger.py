@@ -21,7 +21,7 @@ from training.artifact.bundle import BundleError, ModelBundle
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation import metrics
-from training.evaluation.evaluate import OURS, Evaluation, evaluate
+from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.registry.aliases import ALIAS
 from training.registry.models import Champion
 
@@ -77,7 +77,7 @@ def compare(
     if theirs is not None:
         said = {OURS: _prediction(judge.predict(truth.features)), ALIAS: theirs}
         settings = config.training
-        found = evaluate(said, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
+        found = evaluate_predictions(said, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
         return Comparison(_paired(found), cutoff, len(truth), how)
     logged = rivals.logged()
     if logged is not None and len(table := _unpaired(evaluation, logged, cutoff)):

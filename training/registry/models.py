@@ -30,7 +30,7 @@ from training.registry.aliases import ALIAS, CHALLENGER, GATE, aliased
 from training.registry.mlflow_tracking import UNKNOWN, answering, connect, evaluation_of, quiet, write, write_figures
 from training.registry.run_record import Record
 
-__all__ = ["Champion", "Registered", "champion", "connect", "evaluation_of", "log", "params_of"]
+__all__ = ["Champion", "Registered", "load_champion", "connect", "evaluation_of", "log", "params_of"]
 
 DIGEST = "regulars.digest"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
@@ -112,7 +112,7 @@ def log(record: Record, config: Config) -> tuple[Registered, ...]:
         return tuple(made)
 
 
-def champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
+def load_champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
     """The champion of 'churn' or 'value', or None where there is none.
 
     Raises:

@@ -131,7 +131,7 @@ def decide(
     return _decided(gates, comparison, "", problems)
 
 
-def describe(decision: Decision) -> str:
+def gates_text(decision: Decision) -> str:
     """Champion against challenger as a table for a terminal, and the verdict of each gate."""
     found = decision.comparison
     if found is None:

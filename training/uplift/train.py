@@ -66,7 +66,7 @@ class Trained:
         return not self.reasons
 
 
-def train(config: Config) -> Trained:
+def train_uplift(config: Config) -> Trained:
     """Learns the effect of every action of [contacts] on return and value, judges it crosswise, and registers it.
 
     Raises:
@@ -137,7 +137,7 @@ def behind(leads: Sequence[Lead]) -> list[str]:
     return [f"{one.action}, {one.outcome}: {one.describe()}" for one in leads if one.worse]
 
 
-def describe(trained: Trained) -> str:
+def uplift_text(trained: Trained) -> str:
     """What was found, as text for a terminal."""
     return report(trained.estimated, trained.overlap, trained.left_out, trained.arms, trained.leads)
 
@@ -158,7 +158,7 @@ def report(made: Estimated, alike: Overlap, left_out: dict[str, int], arms: pd.D
     return "\n".join(lines)
 
 
-def outcome(trained: Trained) -> str:
+def uplift_outcome(trained: Trained) -> str:
     """Which version there is now, and what it is, as text for a terminal."""
     version = trained.version
     alias = "champion" if trained.promoted else "challenger"
@@ -166,7 +166,7 @@ def outcome(trained: Trained) -> str:
     return f"{version.label}{same}, {alias}, {trained.estimated.bundle.source}; {trained.folder}; run {version.run_id}"
 
 
-def refusal(trained: Trained) -> str:
+def uplift_refusal(trained: Trained) -> str:
     """Why the model is not champion, and how to make it so by hand."""
     reasons = "\n".join(f"  - {reason}" for reason in trained.reasons)
     return (

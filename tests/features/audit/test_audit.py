@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from features.audit.audit import Audit, audit, check, describe, mature_cutoffs, require
+from features.audit.audit import Audit, audit, audit_text, check_log, mature_cutoffs, require
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
@@ -89,7 +89,7 @@ def test_a_log_without_money_says_so(make_log: Make, make_task: Make, engine: Du
     assert (report.net_amount, report.refund_rows_share, report.refund_amount_share) == (None, None, None)
     assert report.orders == 6
     assert any("value cannot" in note for note in report.notes)
-    assert "net amount" not in describe(report)
+    assert "net amount" not in audit_text(report)
 
 
 def test_an_audit_is_plain_json(report: Audit) -> None:
@@ -99,7 +99,7 @@ def test_an_audit_is_plain_json(report: Audit) -> None:
 
 
 def test_the_text_of_an_audit_shows_what_matters(report: Audit) -> None:
-    text = describe(report)
+    text = audit_text(report)
     for part in (
         "8 usable of 10 read",
         "50.0% of buyers bought once",
@@ -173,6 +173,6 @@ def test_cutoffs_are_those_of_the_task(make_log: Make, make_task: Make) -> None:
 
 def test_check_writes_what_it_found(make_log: Make, make_config: Callable[..., Config], tmp_path: Path) -> None:
     make_log(daily(60))
-    report, target = check(make_config({"task": {"horizon": "30d"}}, amount="amount"))
+    report, target = check_log(make_config({"task": {"horizon": "30d"}}, amount="amount"))
     assert target == tmp_path.resolve() / "output" / "audit.json"
     assert json.loads(target.read_text())["rows"] == report.rows == 180

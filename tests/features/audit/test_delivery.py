@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit.audit import check
+from features.audit.audit import check_log
 from features.audit.delivery import Arrived, arrived, faults, longest_silence, remembered
 
 CUTOFF = date(2024, 3, 10)
@@ -66,7 +66,7 @@ def test_what_is_remembered_is_what_was_seen(make_config: Any) -> None:
     days = [datetime(2024, 1, 1), *(datetime(2024, 4, day) for day in (1, 2, 6, 7))]
     rows = [{"customer": "a", "time": day} for day in [*days, days[-1]]]
     pq.write_table(pa.Table.from_pylist(rows), config.folder / "log.parquet")
-    now = arrived(config, check(config)[0])
+    now = arrived(config, check_log(config)[0])
     assert (now.rows, now.repeated, now.last, now.complete_until) == (6, 1, date(2024, 4, 7), date(2024, 4, 8))
     assert remembered(now.to_dict()) == now
     assert longest_silence(config) == 3  # the silence before April lies further back

@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.audit.audit import Audit, audit, check, describe
+from features.audit.audit import Audit, audit, audit_text, check_log
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.task import Task
 from tests.features import beside
 
@@ -48,7 +48,7 @@ def audit_of(
 
     def make(tables: dict[str, list[dict[str, Any]]], sections: Any = beside.SECTIONS) -> Audit:
         config = beside.config(make_config, tmp_path, events, tables, sections)
-        return audit(load(config, engine), make_task(30), engine)
+        return audit(read_tables(config, engine), make_task(30), engine)
 
     return make
 
@@ -86,7 +86,7 @@ def test_rows_customers_and_spans_are_counted(audit_of: AuditOf) -> None:
 
 
 def test_the_text_names_what_is_odd(audit_of: AuditOf) -> None:
-    text = describe(audit_of(FULL, LENIENT))
+    text = audit_text(audit_of(FULL, LENIENT))
     for part in (
         "[activities.visits] 20 usable of 24 read, 4 customers (2 unknown), 2024-01-01 to 2024-04-08",
         "set aside, infinite measure: 4 (customers such as b)",
@@ -122,7 +122,7 @@ def test_spans_far_from_the_events_and_a_control_that_never_was(
 
 def test_the_audit_is_plain_json(tmp_path: Path, events: pa.Table, make_config: Callable[..., Config]) -> None:
     config = beside.config(make_config, tmp_path, events, FULL, {**LENIENT, "task": {"horizon": "30d"}})
-    _, path = check(config)
+    _, path = check_log(config)
     (visits, *_) = json.loads(path.read_text())["sides"]
     assert (visits["table"], visits["first"], visits["strangers"]) == ("activities.visits", "2024-01-01", ["x", "y"])
 
@@ -132,4 +132,4 @@ def test_a_table_whose_features_would_collide_is_refused_by_check(
 ) -> None:
     orders = {"activities": {"orders": beside.SECTIONS["activities"]["tickets"]}, "task": {"horizon": "30d"}}
     with pytest.raises(UsageError, match=r"\[events\] and \[activities.orders\] would both give .*'orders_count_30d'"):
-        check(beside.config(make_config, tmp_path, events, {"tickets": [row("a", 1)]}, orders))
+        check_log(beside.config(make_config, tmp_path, events, {"tickets": [row("a", 1)]}, orders))

@@ -13,10 +13,10 @@ import pytest
 
 from features.audit import audit
 from features.audit.audit import Audit
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 
 START = date(2023, 1, 1)
@@ -39,7 +39,7 @@ def audited(tmp_path: Path, engine: DuckDBEngine) -> Callable[..., tuple[Tables,
 
     def make(terms: Sequence[Term], customers: Sequence[str] = (), **keys: Any) -> tuple[Tables, Audit]:
         config = configured(tmp_path, terms, customers, **keys)
-        tables, task = load(config, engine), config.task.task()
+        tables, task = read_tables(config, engine), config.task.task()
         return tables, audit.audit(tables, task, engine)
 
     return make
@@ -54,7 +54,9 @@ def configured(folder: Path, terms: Sequence[Term], customers: Sequence[str] = (
     arrays = {n: pa.array(c, k) for n, c, k in zip(("start", "end", "why"), columns, kinds, strict=True)}
     pq.write_table(pa.table({"who": names, **arrays}), folder / "terms.parquet")
     given = {key: value for key, value in {**TERMS, **keys}.items() if value is not None}
-    return parse({"config_version": 1, "name": "t", "subscriptions": given, "task": TASK}, folder / "regulars.toml")
+    return parse_config(
+        {"config_version": 1, "name": "t", "subscriptions": given, "task": TASK}, folder / "regulars.toml"
+    )
 
 
 MANY: list[Term] = [
@@ -79,7 +81,7 @@ def test_the_audit_tells_ends_by_reason_and_what_became_of_the_last_cutoffs(audi
     )
     last = report.contracts["outcomes"][-1]
     assert last == {"cutoff": START + timedelta(300), "customers": 98, "cancelled": 30, "competing": 28}
-    text = audit.describe(report)
+    text = audit.audit_text(report)
     assert "100 terms, 60 ended, 32 of them cancelled: left 32 (churn), death 25, other reasons 3" in text
     assert "at 2023-10-28 98 customers in force; within 60d 30 cancelled, 28 ended otherwise (no churn)" in text
     assert "bear" not in text and "bought once" not in text and "is it complete" not in text
@@ -109,7 +111,7 @@ def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
 )
 def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, MANY, **keys)
-    tables, task = load(config, engine), config.task.task()
+    tables, task = read_tables(config, engine), config.task.task()
     assert said in audit.audit(tables, task, engine).breaches[0]
     with pytest.raises(DataError) as problem:
         audit.require(tables, task, engine)
@@ -119,7 +121,7 @@ def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: 
 def test_no_end_at_all_stops(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, [(0, None, None)] * 3, reason=None, cancelled=None)
     with pytest.raises(DataError, match="no term of .subscriptions. has ended"):
-        audit.require(load(config, engine), config.task.task(), engine)
+        audit.require(read_tables(config, engine), config.task.task(), engine)
 
 
 def test_ends_that_name_the_last_day_of_cover_are_noticed(audited: Callable[..., Any]) -> None:
@@ -165,22 +167,22 @@ EVENTS = {"source": "log.csv", "customer": "who", "time": "at"}
 )
 def test_a_config_that_cannot_be_read_says_what_to_do(sections: Mapping[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as problem:
-        parse({"config_version": 1, "name": "t", "task": TASK, **sections})
+        parse_config({"config_version": 1, "name": "t", "task": TASK, **sections})
     assert said in str(problem.value)
     assert len(str(problem.value).splitlines()) == 1
 
 
 def test_only_terms_stand_for_events() -> None:
     shared = {"config_version": 1, "name": "t", "task": TASK}
-    config = parse(shared | {"subscriptions": TERMS})
+    config = parse_config(shared | {"subscriptions": TERMS})
     assert config.only_terms and not config.has_value
     assert (config.events.source, config.events.time, config.events.until) == ("terms.parquet", "start", "2023-12-27")
     written_out = {"source": "terms.parquet", "customer": "who", "time": "start", "until": "2023-12-27"}
-    same = parse(shared | {"subscriptions": without(TERMS, "until"), "events": written_out})
+    same = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": written_out})
     assert same.only_terms and same.events == config.events
-    other = parse(shared | {"subscriptions": without(TERMS, "until"), "events": EVENTS})
+    other = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": EVENTS})
     assert not other.only_terms
-    priced = parse(shared | {"subscriptions": TERMS | {"price": "p", "price_every": "4w"}})
-    assert priced.has_value and not parse(shared | {"subscriptions": TERMS | {"price": "p"}}).has_value
+    priced = parse_config(shared | {"subscriptions": TERMS | {"price": "p", "price_every": "4w"}})
+    assert priced.has_value and not parse_config(shared | {"subscriptions": TERMS | {"price": "p"}}).has_value
     silent = {"subscriptions": without(TERMS | {"price": "p", "price_every": "4w"}, "until"), "events": EVENTS}
-    assert not parse({"config_version": 1, "name": "t"} | silent).has_value
+    assert not parse_config({"config_version": 1, "name": "t"} | silent).has_value

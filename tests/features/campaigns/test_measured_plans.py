@@ -12,7 +12,7 @@ import pytest
 from features.campaigns import uplift_dataset
 from features.campaigns.measured_plans import COLUMNS, MANIFEST, measured_plans, plans_as_contacts
 from features.errors import DataError, RefusedError
-from serving.measurement.measure import measure
+from serving.measurement.measure import measure_plan
 from tests.campaigns import Ended, make_ended, within
 from tests.scored import CUTOFF
 from training.uplift.overlap import standardised_differences
@@ -27,7 +27,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     with pytest.raises(RefusedError, match="or measure a plan"):
         uplift_dataset.from_config(made.config)
     assert plans_as_contacts(made.config).num_rows == 0
-    measure(made.config, str(CUTOFF))
+    measure_plan(made.config, str(CUTOFF))
     return made
 
 

@@ -19,12 +19,12 @@ import regulars
 from features.catalog import custom
 from features.catalog.custom import MODULE, Family, Own
 from features.config.data_contract import Contract
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.tables import Tables
 from features.snapshots import cohort_features, leakage
-from features.snapshots.build import Snapshots, build, from_config
+from features.snapshots.build import Snapshots, build_snapshots, snapshots_of
 from features.task import Task
 from tests.shop import make_shop
 
@@ -88,14 +88,16 @@ def run(
             {"customer": c, "time": datetime(2023, 7, 1, 12) + timedelta(n), "amount": 10.0 + n, "kind_x": f"k{n % 3}"}
             for c, n in days
         ]
-        return build(make_log(rows), make_task(), [date(2023, 8, 20)], engine, own=read(source), with_labels=False)
+        return snapshots_of(
+            make_log(rows), make_task(), [date(2023, 8, 20)], engine, own=read(source), with_labels=False
+        )
 
     return call
 
 
 def test_the_guides_example_gives_what_it_says(tmp_path: Path) -> None:
     config = _guide_shop(tmp_path, EVENING)
-    rows = from_config(config, [CUTOFF]).rows.to_pylist()
+    rows = build_snapshots(config, [CUTOFF]).rows.to_pylist()
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
     assert sum(row["big_order_days"] is not None for row in rows) > 20 and len(rows) > 100
     for row in rows:
@@ -361,11 +363,11 @@ def test_no_feature_sees_a_label_or_the_raw_source(tmp_path: Path) -> None:
     for compute in ("m.net", "m.purchases", "m.churned"):
         config = _shop(tmp_path, declaring(feature(compute=(f"lambda m: {compute}",))))
         with pytest.raises(UsageError, match="has no attribute"):
-            from_config(config, [CUTOFF])
+            build_snapshots(config, [CUTOFF])
     raw = "past.tables.source.group_by('customer').aggregate(n=past.tables.source.count())"
     config = _shop(tmp_path, declaring(feature(), measures="free", before=FREE.format(raw)))
     with pytest.raises(UsageError, match="family mine: .*customer"):
-        from_config(config, [CUTOFF])
+        build_snapshots(config, [CUTOFF])
 
 
 def test_a_build_that_fails_is_one_message_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,9 +381,9 @@ def test_a_build_that_fails_is_one_message_and_leaves_nothing(tmp_path: Path, mo
 
 def test_a_changed_file_takes_nothing_from_the_cache(tmp_path: Path) -> None:
     config = _shop(tmp_path, EVENING)
-    first, again = (from_config(config, [CUTOFF]) for _ in range(2))
+    first, again = (build_snapshots(config, [CUTOFF]) for _ in range(2))
     (tmp_path / "my_features.py").write_text(EVENING.replace("o.hour >= 20", "o.hour >= 2"), encoding="utf-8")
-    changed = from_config(config, [CUTOFF])
+    changed = build_snapshots(config, [CUTOFF])
     assert [first.reused, again.reused, changed.reused] == [0, 1, 0]
     assert again.rows.equals(first.rows) and not changed.rows.equals(first.rows)
 
@@ -389,7 +391,7 @@ def test_a_changed_file_takes_nothing_from_the_cache(tmp_path: Path) -> None:
 def test_the_past_without_own_features_is_the_same_to_the_bit(tmp_path: Path) -> None:
     config = _guide_shop(tmp_path, EVENING)
     bare = config.model_copy(update={"features": config.features.model_copy(update={"own": ""})})
-    with_own, without = from_config(config, [CUTOFF]).rows, from_config(bare, [CUTOFF]).rows
+    with_own, without = build_snapshots(config, [CUTOFF]).rows, build_snapshots(bare, [CUTOFF]).rows
     assert with_own.select(without.column_names).equals(without)
 
 
@@ -398,7 +400,7 @@ def _shop(folder: Path, source: str) -> Config:
     with (folder / "regulars.toml").open("a", encoding="utf-8") as stream:
         stream.write(BLOCKS["toml"][0])
     (folder / "my_features.py").write_text(source, encoding="utf-8")
-    return load(config.folder / "regulars.toml")
+    return load_config(config.folder / "regulars.toml")
 
 
 def _uncounted(text: str) -> str:
@@ -411,4 +413,4 @@ def _guide_shop(folder: Path, source: str) -> Config:
     config = make_shop(folder)
     with (folder / "regulars.toml").open("a", encoding="utf-8") as stream:
         stream.write(BLOCKS["toml"][0])
-    return load(config.folder / "regulars.toml")
+    return load_config(config.folder / "regulars.toml")

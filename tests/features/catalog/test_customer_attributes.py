@@ -18,9 +18,9 @@ from features.catalog.families import catalog
 from features.config.data_contract import Attribute, Contract
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.snapshots.build import build
+from features.snapshots.build import snapshots_of
 from tests.features import oracle_customers as oracle
 
 Make = Callable[..., Any]
@@ -55,13 +55,13 @@ def shop(tmp_path: Path, make_config: Make, engine: DuckDBEngine) -> Make:
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
         pq.write_table(table, tmp_path / "people.parquet")
         section = {"source": "people.parquet", "customer": "customer", **keys}
-        return load(make_config({"customers": section}, amount="amount"), engine)
+        return read_tables(make_config({"customers": section}, amount="amount"), engine)
 
     return make
 
 
 def _built(tables: Tables, make_task: Make, engine: DuckDBEngine) -> dict[tuple[str, date], dict[str, Any]]:
-    rows = build(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
+    rows = snapshots_of(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
     return {(row["customer_id"], row["cutoff"].date()): row for row in rows}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.config.load import Config, load, parse
+from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, RegularsError, UsageError
 from features.task import Window
 
@@ -16,7 +16,7 @@ EVENTS = {"source": "log.csv", "customer": "customer", "time": "time"}
 
 
 def parsed(**sections: Any) -> Config:
-    return parse({"config_version": 1, "name": "shop", "events": EVENTS, **sections})
+    return parse_config({"config_version": 1, "name": "shop", "events": EVENTS, **sections})
 
 
 def refused(**sections: Any) -> str:
@@ -107,7 +107,7 @@ def test_the_folder_is_not_a_key() -> None:
 def test_a_file_is_loaded_and_paths_start_from_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "regulars.toml"
     path.write_text('config_version = 1\nname = "shop"\n[events]\nsource = "a.csv"\ncustomer = "c"\ntime = "t"\n')
-    config = load(path)
+    config = load_config(path)
     assert config.folder == tmp_path.resolve()
     assert config.output == tmp_path.resolve() / "output"
     assert config.path("a.csv") == tmp_path.resolve() / "a.csv"
@@ -115,7 +115,7 @@ def test_a_file_is_loaded_and_paths_start_from_its_folder(tmp_path: Path) -> Non
 
 def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="regulars init YOUR_DATA_FILE"):
-        load(tmp_path / "none.toml")
+        load_config(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes, says: str) 
     path = tmp_path / "regulars.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=says):
-        load(path)
+        load_config(path)
 
 
 def test_a_folder_is_not_a_config(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        load(tmp_path)
+        load_config(tmp_path)
 
 
 def test_a_config_survives_its_own_text() -> None:
     config = parsed(task={"horizon": "28d", "windows": ["28d", "84d"]})
-    assert parse(json.loads(config.model_dump_json())) == config
+    assert parse_config(json.loads(config.model_dump_json())) == config
 
 
 def test_errors_carry_the_exit_codes_of_the_contract() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.errors import UsageError
 from features.task import Window
 
@@ -17,7 +17,7 @@ CONTACTS = {"source": "c.csv", "customer": "c", "time": "t", "action": "a", "con
 def _parsed(contacts: dict[str, Any] | None = None, **plan: Any) -> Config:
     events = {"source": "log.csv", "customer": "customer", "time": "time"}
     sections = {"contacts": contacts} if contacts else {}
-    return parse(
+    return parse_config(
         {"config_version": 1, "name": "shop", "events": events, "plan": {"actions": ACTIONS, **plan}, **sections}
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.config.rfm_rules import RULES, both, group_of, told_by
 from features.errors import UsageError
 
@@ -17,7 +17,7 @@ OWN = {"best": "r 3-5, fm 3-5", "rest": ["r 1-2", "r 3-5, fm 1-2"]}
 
 def parsed(events: dict[str, Any] | None = None, **keys: Any) -> Config:
     values = {"config_version": 1, "name": "shop", "events": {**EVENTS, **(events or {})}, "segments": keys}
-    return parse(values)
+    return parse_config(values)
 
 
 def refused(**keys: Any) -> str:

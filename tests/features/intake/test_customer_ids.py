@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit.audit import check
+from features.audit.audit import check_log
 from features.campaigns.contact_history import attributes
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.customer_ids import KEPT, LIST, identity, listing, ours
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.keyed_hash import hashed
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -51,7 +51,7 @@ def tables_of(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
         table = pa.table({"id": ids, "at": [AT] * 2, "what": ["mail"] * 2, "plan": ["a", "b"]})
         pq.write_table(table, folder / f"{name}.parquet")
     events = {"source": "log.parquet", "customer": "id", "time": "at", "amount": "amount"}
-    return parse({"config_version": 1, "name": "t", "events": events, **sections}, folder / "regulars.toml")
+    return parse_config({"config_version": 1, "name": "t", "events": events, **sections}, folder / "regulars.toml")
 
 
 def put_on_list(config: Config, name: str) -> None:
@@ -62,7 +62,7 @@ def put_on_list(config: Config, name: str) -> None:
 
 def everyone(config: Config, engine: Engine) -> dict[str, set[str]]:
     """The customers of each table."""
-    tables = load(config, engine)
+    tables = read_tables(config, engine)
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     return {
         name: set(engine.arrow(table.select("customer_id"))["customer_id"].to_pylist()) for name, table in rows.items()
@@ -119,7 +119,7 @@ def test_the_key_is_in_no_plan_and_no_file(config: Config, engine: DuckDBEngine,
 def test_the_audit_names_hashed_customers_only(config: Config) -> None:
     late = pa.table({"id": [17850.0] * 40 + [99.0], "at": ["2024-01-05"] * 40 + ["soon"], "amount": [1.0] * 41})
     pq.write_table(late, config.folder / "log.parquet")
-    report, target = check(config)
+    report, target = check_log(config)
     assert report.set_aside[0]["customers"] == (ours(config, "99"),)
     assert '"99"' not in target.read_text() and '"17850"' not in target.read_text()
 
@@ -136,29 +136,29 @@ def test_a_missing_or_short_key_is_one_message(
 ) -> None:
     monkeypatch.setenv("REGULARS_ID_KEY", key)
     with pytest.raises(UsageError, match=said) as problem:
-        load(config, engine)
+        read_tables(config, engine)
     assert not key or key not in str(problem.value)
 
 
 def test_another_key_is_refused_by_its_check_value(
     config: Config, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load(config, engine)
+    read_tables(config, engine)
     assert KEY not in (config.output / KEPT).read_text()
     monkeypatch.setenv("REGULARS_ID_KEY", KEY[::-1])
     with pytest.raises(UsageError, match="is not the key with which .*output was made"):
-        load(config, engine)
+        read_tables(config, engine)
 
 
 def test_hashing_is_neither_begun_nor_ended_in_an_output_that_has_ids(config: Config, engine: DuckDBEngine) -> None:
-    load(config, engine)
+    read_tables(config, engine)
     plain = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": False})})
     with pytest.raises(UsageError, match="was made with hashed ids, and .* is off"):
-        load(plain, engine)
+        read_tables(plain, engine)
     (config.output / KEPT).unlink()
     (config.output / "scores" / "cutoff=2024-01-01").mkdir(parents=True)
     with pytest.raises(UsageError, match="was made with ids as they are"):
-        load(config, engine)
+        read_tables(config, engine)
 
 
 def test_a_key_may_lie_in_a_file_that_nobody_else_reads(config: Config, engine: DuckDBEngine, tmp_path: Path) -> None:
@@ -167,12 +167,12 @@ def test_a_key_may_lie_in_a_file_that_nobody_else_reads(config: Config, engine: 
     file.chmod(0o640)
     privacy = config.privacy.model_copy(update={"key_file": "key"})
     with pytest.raises(UsageError, match="others can read .*key; run chmod 600"):
-        load(config.model_copy(update={"privacy": privacy}), engine)
+        read_tables(config.model_copy(update={"privacy": privacy}), engine)
     file.chmod(0o600)
     assert ours(config.model_copy(update={"privacy": privacy}), "2") == ours(config, "2")
     file.unlink()
     with pytest.raises(UsageError, match="key_file: .* cannot be read: No such file"):
-        load(config.model_copy(update={"privacy": privacy}), engine)
+        read_tables(config.model_copy(update={"privacy": privacy}), engine)
 
 
 def test_a_key_in_the_config_is_refused_and_not_repeated(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
 ) -> None:
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": hashes})})
     put_on_list(config, ours(config, "17850"))
-    tables = load(config, engine)
+    tables = read_tables(config, engine)
     (gone, *_) = (aside for aside in tables.set_aside if aside.reason == "forgotten")
     assert (gone.rows, gone.customers) == (2, ())
     assert set().union(*everyone(config, engine).values()) == {ours(config, "2")}
@@ -199,4 +199,4 @@ def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: 
     put_on_list(config, "17850")
     (config.output / LIST).write_text("{}")
     with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
-        load(config, engine)
+        read_tables(config, engine)

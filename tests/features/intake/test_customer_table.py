@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit.audit import audit, check, describe, require
+from features.audit.audit import audit, audit_text, check_log, require
 from features.catalog import customer_attributes
 from features.config.data_contract import Attribute
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, Past, newest
 from features.snapshots import leakage
-from features.snapshots.build import build
+from features.snapshots.build import snapshots_of
 
 Make = Callable[..., Any]
 CANARY = "Ms Canary Personal"
@@ -65,7 +65,7 @@ def _rows(tables: Tables, engine: DuckDBEngine) -> dict[str, dict[str, Any]]:
 
 
 def test_columns_of_a_csv_become_numbers_dates_and_levels(make: Make, engine: DuckDBEngine) -> None:
-    tables = load(make(CSV, {"attributes": FACTS, "constant": FACTS, "since": "signup"}), engine)
+    tables = read_tables(make(CSV, {"attributes": FACTS, "constant": FACTS, "since": "signup"}), engine)
     assert tables.contract.attributes == (
         Attribute("plan", "level", constant=True),
         Attribute("age", "number", constant=True),
@@ -93,7 +93,7 @@ def test_columns_of_parquet_keep_their_types(make: Make, engine: DuckDBEngine) -
         }
     )
     names = [name for name in people.column_names if name != "id"]
-    tables = load(make(people, {"attributes": names, "constant": names}), engine)
+    tables = read_tables(make(people, {"attributes": names, "constant": names}), engine)
     assert [a.sort for a in tables.contract.attributes] == ["number", "number", "number", "date", "level"]
     rows = _rows(tables, engine)
     assert [rows["7"][n] for n in names] == [1.0, 1.5, None, date(2024, 1, 1), "2024"]
@@ -103,13 +103,13 @@ def test_columns_of_parquet_keep_their_types(make: Make, engine: DuckDBEngine) -
 def test_a_column_that_is_none_of_these_is_refused(make: Make, engine: DuckDBEngine) -> None:
     people = pa.table({"id": ["a"], "tags": pa.array([["x"]])})
     with pytest.raises(UsageError, match=r"column 'tags' holds array<string>; expected numbers"):
-        load(make(people, {"attributes": ["tags"], "constant": ["tags"]}), engine)
+        read_tables(make(people, {"attributes": ["tags"], "constant": ["tags"]}), engine)
 
 
 def test_text_in_another_layout_is_read_by_time_format(make: Make, engine: DuckDBEngine) -> None:
     people = [{"id": "a", "birth": "03/02/1990", "signup": "31/12/2023"}, {"id": "b", "birth": "?", "signup": ""}]
     keys = {"attributes": ["birth"], "constant": ["birth"], "since": "signup", "time_format": "%d/%m/%Y"}
-    rows = _rows(load(make(people, keys), engine), engine)
+    rows = _rows(read_tables(make(people, keys), engine), engine)
     assert (rows["a"]["birth"], rows["a"]["since"]) == (date(1990, 2, 3), date(2023, 12, 31))
     assert (rows["b"]["birth"], rows["b"]["since"]) == (None, None)
 
@@ -118,23 +118,23 @@ def test_without_known_at_only_what_never_changes_is_used_and_the_rest_is_told(
     make: Make, engine: DuckDBEngine, make_task: Make
 ) -> None:
     config = make(CSV, {"attributes": ["age", "plan", "birth"], "constant": ["birth"]})
-    tables = load(config, engine)
+    tables = read_tables(config, engine)
     assert [a.name for a in tables.contract.attributes] == ["birth"]
     assert set(_rows(tables, engine)["a"]) == {"customer_id", "day", "seen", "time", "since", "birth"}
-    names = build(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False).names
+    names = snapshots_of(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False).names
     assert "birth" in names and not {"age", "plan", "signup_age_days"} & set(names)
     line = (
         "as of today: age, plan (no known_at, so what they were at a past cutoff is not known): left out; "
         "name them in [customers] constant if they never change"
     )
-    report, written = check(config)
-    assert f"note: {line}" in describe(report).splitlines()
+    report, written = check_log(config)
+    assert f"note: {line}" in audit_text(report).splitlines()
     assert line in json.loads(written.read_text())["notes"]
 
 
 def test_with_known_at_nothing_is_left_out(make: Make, engine: DuckDBEngine, make_task: Make) -> None:
     people = [{"id": "a", "plan": p, "at": datetime(2024, 1, d)} for p, d in (("gold", 1), ("basic", 5))]
-    tables = load(make(people, {"attributes": ["plan"], "known_at": "at"}), engine)
+    tables = read_tables(make(people, {"attributes": ["plan"], "known_at": "at"}), engine)
     assert [a.name for a in tables.contract.attributes] == ["plan"]
     report = audit(tables, make_task(14, every=7), engine)
     assert not [text for text in (*report.notes, *report.breaches) if "today" in text or "customers]" in text]
@@ -142,7 +142,7 @@ def test_with_known_at_nothing_is_left_out(make: Make, engine: DuckDBEngine, mak
 
 def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngine) -> None:
     people = CSV + "z,nobody who buys,gold,1,true,2000-01-01,2020-01-01\na," + CSV.splitlines()[1][2:] + "\n"
-    report, written = check(make(people, {"attributes": FACTS, "constant": FACTS}))
+    report, written = check_log(make(people, {"attributes": FACTS, "constant": FACTS}))
     found = json.loads(written.read_text())["customer_table"]
     assert {key: value for key, value in found.items() if key not in ("attributes", "set_aside")} == {
         "rows_read": 6,
@@ -154,7 +154,7 @@ def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngi
     }
     assert found["set_aside"] == [{"reason": "missing customer", "rows": 1, "customers": []}]
     assert found["attributes"][0] == {"name": "plan", "sort": "level", "levels": 2}
-    lines = describe(report).splitlines()
+    lines = audit_text(report).splitlines()
     assert "customer table 4 usable of 6 read, 4 customers" in lines
     assert f"{'':<15}1 customers of the log have no row in it, 1 of its customers no event" in lines
     assert f"{'':<15}set aside, missing customer: 1" in lines
@@ -163,16 +163,16 @@ def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngi
 
 def test_a_log_without_a_customer_table_is_audited_as_before(make_config: Make, make: Make) -> None:
     config = make(CSV).model_copy(update={"customers": None})
-    report, _ = check(config)
+    report, _ = check_log(config)
     assert report.customer_table is None
-    assert "customer table" not in describe(report)
+    assert "customer table" not in audit_text(report)
 
 
 def test_several_rows_a_customer_without_known_at_are_a_breach(
     make: Make, engine: DuckDBEngine, make_task: Make
 ) -> None:
     people = [{"id": c, "plan": p} for c, p in (("a", "x"), ("a", "y"), ("b", "x"), ("b", "x"), ("c", "x"))]
-    tables = load(make(people, {"attributes": ["plan"], "constant": ["plan"]}), engine)
+    tables = read_tables(make(people, {"attributes": ["plan"], "constant": ["plan"]}), engine)
     with pytest.raises(DataError, match=r"2 rows for 1 customers \(such as 'a'\) that differ.*known_at"):
         require(tables, make_task(14, every=7), engine)
     (breach,) = audit(tables, make_task(14, every=7), engine).breaches
@@ -185,40 +185,40 @@ def test_unreadable_times_set_a_row_aside_and_too_many_refuse_the_table(make: Ma
     people[1] |= {"at": "soon"}
     people[2] |= {"joined": "once"}
     keys = {"attributes": ["plan"], "known_at": "at", "since": "joined"}
-    aside = load(make(people, {**keys, "max_unreadable": 0.1}), engine).sides["customers"].set_aside
+    aside = read_tables(make(people, {**keys, "max_unreadable": 0.1}), engine).sides["customers"].set_aside
     assert {(a.reason, a.rows, a.customers) for a in aside} == {
         ("missing known_at", 1, ("0",)),
         ("unreadable known_at", 1, ("1",)),
         ("unreadable since", 1, ("2",)),
     }
     with pytest.raises(DataError, match=r"1 of 10 rows of \[customers\] cannot be used: missing known_at.*now 0.05"):
-        load(make(people, {**keys, "max_unreadable": 0.05}), engine)
+        read_tables(make(people, {**keys, "max_unreadable": 0.05}), engine)
 
 
 def test_times_of_mixed_zones_are_refused(make: Make, engine: DuckDBEngine) -> None:
     people = [{"id": "a", "at": "2024-01-01 10:00:00+02:00"}, {"id": "b", "at": "2024-01-01 10:00:00"}]
     with pytest.raises(DataError, match=r"\[customers\] known_at: column 'at' mixes 1 times with an offset"):
-        load(make(people, {"known_at": "at"}), engine)
+        read_tables(make(people, {"known_at": "at"}), engine)
 
 
 def test_an_empty_table_is_refused(make: Make, engine: DuckDBEngine) -> None:
     with pytest.raises(DataError, match="no rows; expected one row a customer"):
-        load(make("id,plan\n"), engine)
+        read_tables(make("id,plan\n"), engine)
 
 
 @pytest.mark.parametrize("name", ["value", "Cutoff", "customer id", "churned", "base", "total"])
 def test_names_of_other_columns_are_refused(name: str, make: Make, engine: DuckDBEngine) -> None:
     with pytest.raises(UsageError, match=rf"no feature can be called .*{name!r} another name"):
-        load(make([{"id": "a", name: 1}], {"attributes": [name], "constant": [name]}), engine)
+        read_tables(make([{"id": "a", name: 1}], {"attributes": [name], "constant": [name]}), engine)
 
 
 def test_columns_that_are_not_there_are_named(make: Make, engine: DuckDBEngine) -> None:
     with pytest.raises(UsageError, match=r"\[customers\] attributes \(plam\).*did you mean 'plan'"):
-        load(make(CSV, {"attributes": ["plam"]}), engine)
+        read_tables(make(CSV, {"attributes": ["plam"]}), engine)
     with pytest.raises(
         UsageError, match=r"\[customers\] personal: the source has no column 'names'; did you mean 'name'"
     ):
-        load(make(CSV, {"personal": ["names"]}), engine)
+        read_tables(make(CSV, {"personal": ["names"]}), engine)
 
 
 @pytest.mark.parametrize("role", ["customer", "known_at", "since"])
@@ -235,11 +235,11 @@ def test_what_is_personal_is_in_no_table_and_in_nothing_written(
     query = "SELECT *, upper(plan) AS shouted FROM source"
     keys = {"attributes": [*FACTS, "shouted"], "constant": [*FACTS, "shouted"], "personal": ["name"], "query": query}
     config = make(people, keys)
-    tables = load(config, engine)
+    tables = read_tables(config, engine)
     assert ("malformed line", 1) in [(a.reason, a.rows) for a in tables.sides["customers"].set_aside]
-    snapshots = build(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False)
-    report, written = check(config)
-    told = [snapshots.rows.to_pylist(), describe(report), written.read_text()]
+    snapshots = snapshots_of(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False)
+    report, written = check_log(config)
+    told = [snapshots.rows.to_pylist(), audit_text(report), written.read_text()]
     stored = engine.connection.con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
     assert "customers" in {name for (name,) in stored}
     told += [engine.connection.con.table(name).fetchall() for (name,) in stored if '"' not in name]
@@ -249,7 +249,7 @@ def test_what_is_personal_is_in_no_table_and_in_nothing_written(
 
 def test_a_query_cannot_read_what_is_personal(make: Make, engine: DuckDBEngine) -> None:
     with pytest.raises(UsageError, match=r"\[customers\] query"):
-        load(make(CSV, {"query": "SELECT *, name AS plan2 FROM source", "personal": ["name"]}), engine)
+        read_tables(make(CSV, {"query": "SELECT *, name AS plan2 FROM source", "personal": ["name"]}), engine)
 
 
 def test_both_queries_read_their_own_source(make: Make, engine: DuckDBEngine, make_task: Make) -> None:
@@ -258,7 +258,7 @@ def test_both_queries_read_their_own_source(make: Make, engine: DuckDBEngine, ma
         "constant": ["plan"],
         "query": "SELECT * FROM source WHERE id <> 'b' -- and no more",
     }
-    tables = load(make(CSV, keys, query="SELECT * FROM source WHERE customer <> 'a'"), engine)
+    tables = read_tables(make(CSV, keys, query="SELECT * FROM source WHERE customer <> 'a'"), engine)
     assert set(_rows(tables, engine)) == {"a", "c"}
     assert tables.customers == 3
     assert audit(tables, make_task(14, every=7), engine).rows_read == 6
@@ -266,7 +266,7 @@ def test_both_queries_read_their_own_source(make: Make, engine: DuckDBEngine, ma
 
 def test_the_fingerprint_sees_the_customers(make: Make, engine: DuckDBEngine) -> None:
     def fingerprint(people: str) -> str:
-        return load(make(people, {"attributes": ["plan"], "constant": ["plan"]}), engine).fingerprint
+        return read_tables(make(people, {"attributes": ["plan"], "constant": ["plan"]}), engine).fingerprint
 
     assert fingerprint(CSV) == fingerprint(CSV.replace("34", "35"))
     assert fingerprint(CSV) != fingerprint(CSV.replace("a,Ms Canary Personal,gold", "a,Ms Canary Personal,silver"))

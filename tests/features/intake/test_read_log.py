@@ -16,7 +16,7 @@ from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake.column_types import shape
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
 
@@ -35,7 +35,7 @@ def load_text(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDB
         (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
         header = content.split(b"\n")[0]
         amount = {"amount": "amount"} if b"amount" in header else {}
-        return load(make_config(**{"source": name, **amount, **events}), engine)
+        return read_tables(make_config(**{"source": name, **amount, **events}), engine)
 
     return load_csv
 
@@ -85,7 +85,7 @@ def test_a_glob_and_a_folder_are_read_whole(source: str, tmp_path: Path, load_te
 
 def test_a_missing_file_is_bad_data(make_config: Callable[..., Config], engine: DuckDBEngine) -> None:
     with pytest.raises(DataError, match=r"none\.parquet: no such file, folder or glob"):
-        load(make_config(source="none.parquet"), engine)
+        read_tables(make_config(source="none.parquet"), engine)
 
 
 def test_an_empty_file_is_bad_data(load_text: Load) -> None:

@@ -14,7 +14,7 @@ import pytest
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.snapshots import build
@@ -81,7 +81,9 @@ def test_every_feature_agrees_with_the_oracle(
     seed: int, make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines, sides = random_log(seed, 100)
-    built = build.build(load(make_config_beside(lines, sides), engine), task, CUTOFFS, engine, with_labels=False)
+    built = build.snapshots_of(
+        read_tables(make_config_beside(lines, sides), engine), task, CUTOFFS, engine, with_labels=False
+    )
     names = {name for name in built.names if name.startswith(PREFIXES)}
     rows = built.rows.to_pylist()
     assert len(rows) > 100
@@ -100,7 +102,7 @@ def test_a_log_without_rows_beside_it_has_zeros_and_nulls(
     make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines = random_lines(4, 5, True)
-    built = build.build(load(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
+    built = build.snapshots_of(read_tables(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
     for row in built.rows.to_pylist():
         values = expected(lines, {name: [] for name in beside.SCHEMAS}, row["customer_id"], CUTOFFS[1])
         assert {name: row[name] for name in values} == values
@@ -116,7 +118,7 @@ def read(make_config_beside: Callable[..., Config], engine: DuckDBEngine) -> Cal
     def make(name: str, rows: Sequence[Any], **keys: Any) -> Tables:
         section = {**(beside.SECTIONS["activities"] | beside.SECTIONS)[name], **keys}
         sections = {name: section} if name in beside.SECTIONS else {"activities": {name: section}}
-        return load(make_config_beside(random_lines(1, 3, True), {name: rows}, sections), engine)
+        return read_tables(make_config_beside(random_lines(1, 3, True), {name: rows}, sections), engine)
 
     return make
 
@@ -252,7 +254,7 @@ def read_text(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDB
         log = "customer,time,amount\na,2024-01-01T10:00,1\na,2024-01-02T10:00,2\nb,2024-01-03T10:00,3\n"
         (tmp_path / "log.csv").write_text(log)
         (tmp_path / "side.csv").write_text(text)
-        return load(make_config(sections, source="log.csv", amount="amount", **events), engine)
+        return read_tables(make_config(sections, source="log.csv", amount="amount", **events), engine)
 
     return make
 
@@ -331,16 +333,16 @@ def test_the_fingerprint_covers_the_tables_beside_the_events(
     log: Any, make_config_beside: Callable[..., Config], engine: DuckDBEngine
 ) -> None:
     lines, sides = log
-    first = load(make_config_beside(lines, sides), engine).fingerprint
+    first = read_tables(make_config_beside(lines, sides), engine).fingerprint
     shuffled = {name: rows[::-1] for name, rows in sides.items()}
-    assert load(make_config_beside(lines, shuffled), engine).fingerprint == first
-    prints = {first, load(make_config_beside(lines, sides, {}), engine).fingerprint}
+    assert read_tables(make_config_beside(lines, shuffled), engine).fingerprint == first
+    prints = {first, read_tables(make_config_beside(lines, sides, {}), engine).fingerprint}
     for name, column in (("visits", "measure"), ("tickets", "time"), ("contacts", "cost"), ("subscriptions", "price")):
         value = moment("2023-01-01T00:00:00+00:00") if column == "time" else 77.0
         changed = [sides[name][0] | {column: value}, *sides[name][1:]]
-        prints.add(load(make_config_beside(lines, {**sides, name: changed}), engine).fingerprint)
+        prints.add(read_tables(make_config_beside(lines, {**sides, name: changed}), engine).fingerprint)
     other = {**beside.SECTIONS, "contacts": beside.SECTIONS["contacts"] | {"control": "call"}}
-    prints.add(load(make_config_beside(lines, sides, other), engine).fingerprint)
+    prints.add(read_tables(make_config_beside(lines, sides, other), engine).fingerprint)
     assert len(prints) == 7
 
 
@@ -374,12 +376,12 @@ def test_nothing_at_or_after_a_cutoff_is_seen(
     engine: DuckDBEngine,
     task: Task,
 ) -> None:
-    tables = load(make_config_beside(*log), engine)
+    tables = read_tables(make_config_beside(*log), engine)
     assert min(later_rows(tables, cutoff, engine).values()) > 5 and len(tables.sides) == 4
     reaching = replace(tables, last=max(tables.last, cutoff))
-    honest = build.build(reaching, task, [cutoff], engine, with_labels=False).rows
+    honest = build.snapshots_of(reaching, task, [cutoff], engine, with_labels=False).rows
     changed = change_tables(tables, change, cutoff, engine)
-    assert build.build(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
+    assert build.snapshots_of(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
 
 
 def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
@@ -389,7 +391,7 @@ def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
     late = {"customer": "anchor", "time": arrived - timedelta(20), "known_at": arrived, "action": "email"}
     config = make_config_beside(lines, {name: [late] for name in beside.SCHEMAS})
     days = [arrived.date(), arrived.date() + timedelta(1)]
-    rows = build.build(load(config, engine), task, days, engine, with_labels=False).rows.to_pylist()
+    rows = build.snapshots_of(read_tables(config, engine), task, days, engine, with_labels=False).rows.to_pylist()
     found = [[row[name] for row in rows if row["customer_id"] == "anchor"] for name in COUNTS]
     assert found == [[0.0, 1.0]] * len(COUNTS)
 

@@ -16,7 +16,7 @@ import pytest
 
 from features.config.load import Config
 from features.engines.base import Engine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.point_in_time import baskets as bought
 from features.task import Window
 
@@ -56,7 +56,7 @@ def known(lines: list[Line], days: int) -> list[tuple[str, str, str, int]]:
 def look(lines: list[Line], folder: Path, make_config: Callable[..., Config], engine: Engine) -> bought.Bought:
     pq.write_table(pa.Table.from_pylist(lines), folder / "log.parquet")
     config = make_config(amount="amount", order="order", known_at="known_at", kinds=["kind"])
-    return bought.look(load(config, engine), CUTOFF, WINDOW, "kind", engine)
+    return bought.look(read_tables(config, engine), CUTOFF, WINDOW, "kind", engine)
 
 
 def test_all_is_counted_as_by_hand(tmp_path: Path, make_config: Callable[..., Config], each_engine: Engine) -> None:

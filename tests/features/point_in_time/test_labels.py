@@ -15,10 +15,10 @@ import pytest
 
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.money import TICKS
 from features.point_in_time.labels import churn_of, labels, money_of, where_mature
-from features.snapshots.build import Snapshots, build
+from features.snapshots.build import Snapshots, snapshots_of
 from features.task import Cohort, Task, Window
 from tests.features import oracle_terms
 
@@ -180,7 +180,7 @@ def make_terms(tmp_path: Path, make_config: Callable[..., Config]) -> Contracts:
 def contract_snapshots(config: Config, engine: DuckDBEngine, cutoffs: Sequence[date]) -> Snapshots:
     windows = (Window(30), Window(90))
     task = Task(Window(HORIZON), Cohort(Window(365)), Window(30), windows, "cancelled", (Window(LONGER),))
-    return build(load(config, engine), task, cutoffs, engine)
+    return snapshots_of(read_tables(config, engine), task, cutoffs, engine)
 
 
 def test_what_becomes_of_a_cover(make_terms: Contracts, engine: DuckDBEngine) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import load
+from features.config.load import load_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
-from features.intake.read_log import load as read_log
+from features.intake.read_log import read_tables as read_log
 from features.simulation import simulate as module
 from features.simulation.business import (
     Action,
@@ -90,7 +90,7 @@ def act(**changes: Any) -> tuple[Action, ...]:
 
 def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
     done = simulate(tmp_path / "shop", 1_500, days=200, seed=1)
-    tables = read_log(load(done.config), engine)
+    tables = read_log(load_config(done.config), engine)
     assert (tables.end, done.start, done.end) == (date(2023, 7, 20), START, date(2023, 7, 20))
     assert tables.rows_read == done.events == len(rows(done.folder, "events"))
     assert tables.set_aside == () or not any(found.rows for found in tables.set_aside)
@@ -385,8 +385,8 @@ def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> Non
     simulate(tmp_path / "with", 500, days=100, seed=1)
     simulate(tmp_path / "without", 500, days=100, seed=1, settings=QUIET)
     assert not (tmp_path / "without" / "contacts").exists()
-    assert load(tmp_path / "with" / "regulars.toml").contacts is not None
-    assert load(tmp_path / "without" / "regulars.toml").contacts is None
+    assert load_config(tmp_path / "with" / "regulars.toml").contacts is not None
+    assert load_config(tmp_path / "without" / "regulars.toml").contacts is None
     known = ("customer_id", "birth", "lifetime_end", "rate", "hazard")
     one, other = ([[row[k] for k in known] for row in rows(tmp_path / n, "truth")] for n in ("with", "without"))
     assert one == other
@@ -396,7 +396,7 @@ def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:
     done = simulate(tmp_path / "shop", 1, days=1, start=date(2024, 2, 29), seed=0)
     assert {row["time"].date() for row in rows(done.folder, "events")} == {date(2024, 2, 29)}
     assert (done.end, done.contacts, done.customers) == (date(2024, 3, 1), 0, 1)
-    assert read_log(load(done.config), engine).sides["contacts"].rows_read == 0
+    assert read_log(load_config(done.config), engine).sides["contacts"].rows_read == 0
 
 
 @pytest.mark.slow

@@ -17,10 +17,10 @@ import pytest
 from features.config.data_contract import Attribute
 from features.config.load import Config
 from features.engines.open import open_engine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.intake.tables import Side
 from features.snapshots import build, cache, leakage
-from features.snapshots.build import build_file, from_config
+from features.snapshots.build import build_file, build_snapshots
 from features.task import Cohort, Task, Window
 from tests.features.snapshots.test_build import line
 
@@ -84,7 +84,10 @@ def without_cache(config: Config) -> Config:
 
 def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
     """Builds with the cache and from nothing, and compares all; returns how many cutoffs were reused."""
-    mine, fresh = from_config(config, cutoffs, **options), from_config(without_cache(config), cutoffs, **options)
+    mine, fresh = (
+        build_snapshots(config, cutoffs, **options),
+        build_snapshots(without_cache(config), cutoffs, **options),
+    )
     assert mine.rows.schema == fresh.rows.schema
     assert mine.rows.equals(fresh.rows) and mine.rows.num_rows > 0
     assert leakage.differences(fresh.rows, mine.rows) == {}  # to the last bit
@@ -141,7 +144,7 @@ def parts(config: Config) -> list[Path]:
 def built(config: Config, grow: Callable[[Rows], None]) -> Config:
     """A config whose four cutoffs were built."""
     grow(rows("2024-01-01", "2024-06-30"))
-    from_config(config, CUTOFFS)
+    build_snapshots(config, CUTOFFS)
     return config
 
 
@@ -189,11 +192,11 @@ def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: p
     def meanwhile(self: cache.Shelf, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
         if not others:
             others.append(True)
-            others.append(from_config(built, CUTOFFS).reused)
+            others.append(build_snapshots(built, CUTOFFS).reused)
         return honest(self, cutoff, key, write)
 
     monkeypatch.setattr(cache.Shelf, "keep", meanwhile)
-    from_config(built, CUTOFFS)
+    build_snapshots(built, CUTOFFS)
     assert others == [True, 0]
     assert agree(built, CUTOFFS) == 4
 
@@ -204,22 +207,22 @@ def test_what_cannot_be_kept_is_said_and_harms_nothing(built: Config, tmp_path: 
     with pytest.warns(
         UserWarning, match="were not kept for the next build: .*; give \\[features\\] cache another"
     ) as warned:
-        rows = from_config(blocked, CUTOFFS).rows
+        rows = build_snapshots(blocked, CUTOFFS).rows
     assert sum("not kept" in str(warning.message) for warning in warned) == 1
-    assert rows.equals(from_config(without_cache(built), CUTOFFS).rows)
+    assert rows.equals(build_snapshots(without_cache(built), CUTOFFS).rows)
 
 
 def test_the_cache_can_be_elsewhere_or_off(config: Config, grow: Callable[[Rows], None], tmp_path: Path) -> None:
     grow(rows("2024-01-01", "2024-06-30"))
-    from_config(without_cache(config), CUTOFFS)
+    build_snapshots(without_cache(config), CUTOFFS)
     assert not config.output.exists()
     elsewhere = config.model_copy(update={"features": config.features.model_copy(update={"cache": "kept"})})
-    from_config(elsewhere, CUTOFFS)
+    build_snapshots(elsewhere, CUTOFFS)
     assert not config.output.exists() and len(list((tmp_path / "kept").iterdir())) == 4
 
 
 def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    from_config(shop, [date(2023, 9, 1)])
+    build_snapshots(shop, [date(2023, 9, 1)])
 
     def refuse(*_: object) -> None:
         raise AssertionError("the cache was used")
@@ -237,7 +240,7 @@ def test_the_least_recently_used_parts_go(built: Config) -> None:
     assert shelf is not None
     shelf.tidy(most=2)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-02-01", "2024-03-01"]
-    from_config(built, CUTOFFS[1:2])  # used again: now the newest
+    build_snapshots(built, CUTOFFS[1:2])  # used again: now the newest
     shelf.tidy(most=1)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-03-01"]
 
@@ -270,7 +273,7 @@ def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 @pytest.mark.parametrize("name", ["task", "clock", "features", "own features", "new table", "type"])
 def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = load(built, engine), built.task.task()
+        tables, task = read_tables(built, engine), built.task.task()
         told = {
             "tables": tables,
             "task": task,
@@ -291,7 +294,7 @@ def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.Mon
 
 def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = load(built, engine), built.task.task()
+        tables, task = read_tables(built, engine), built.task.task()
         found = [tuple(cache.keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
     assert len(set(found)) == 3
 
@@ -302,7 +305,7 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
 
     told = {"customer_id": ["c1"], "day": [date(2024, 4, 9)], "seen": [date(2024, 4, 9)]}
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = load(built, engine), built.task.task()
+        tables, task = read_tables(built, engine), built.task.task()
         contract = replace(tables.contract, attributes=(Attribute("x", "level", constant),))
         one, two = (
             cache.keys(

@@ -18,9 +18,9 @@ from features.catalog.custom import NOTHING
 from features.config.load import Config
 from features.config.sections import FeaturesConfig
 from features.engines.duckdb import DuckDBEngine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.snapshots import counterfactual
-from features.snapshots.build import Snapshots, build, from_config
+from features.snapshots.build import Snapshots, build_snapshots, snapshots_of
 from features.snapshots.counterfactual import EVENTS, Stage
 from features.task import Cohort, Task, Window
 from serving.explanation.what_if_changes import Change, Usual, changes
@@ -57,12 +57,12 @@ def at(make_config: Callable[..., Config], tmp_path: Path, engine: DuckDBEngine)
         bought.setdefault(line["customer"], []).append(line["time"].replace(tzinfo=UTC))
     tables = beside.random_rows(6, ids, CUTOFFS, bought)
     config = beside.config(make_config, tmp_path, pa.Table.from_pylist(lines), tables)
-    return Stage(load(config, engine), TASK, CUTOFF, engine, NOTHING)
+    return Stage(read_tables(config, engine), TASK, CUTOFF, engine, NOTHING)
 
 
 def cohort_of(at: Stage) -> Snapshots:
     """The cohort as it is."""
-    return build(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
+    return snapshots_of(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
 
 
 def together(found: Sequence[Change], past: counterfactual.Rows) -> list[counterfactual.Rows]:
@@ -143,7 +143,7 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
         pa.concat_tables([log, pa.Table.from_pylist(lines, schema=log.schema)]), config.folder / "log2.parquet"
     )
     other = config.model_copy(update={"events": config.events.model_copy(update={"source": "log2.parquet"})})
-    rows = from_config(other, [cutoff], with_labels=False)
+    rows = build_snapshots(other, [cutoff], with_labels=False)
     real = row_of(rows, customer)
     fitted = {f.name for f in rows.features if f.family == FAMILY} | OF_ALL
     assert {name for name in made if name not in fitted and made[name] != real[name]} == set()
@@ -159,14 +159,14 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
         found = changes(past, at.tables.contract, at.task, cutoff, Usual())
         made = counterfactual.features_of(at, customer, [past, *(change.rows for change in found)]).to_pylist()
     assert [change.kind for change in found] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
-    before = row_of(from_config(config, [cutoff], with_labels=False), customer)
+    before = row_of(build_snapshots(config, [cutoff], with_labels=False), customer)
     for term in terms:
         term["price"] *= 0.8 if term["customer"] == customer and term["to"] is None else 1
     pq.write_table(pa.Table.from_pylist(terms), config.folder / "cheaper.parquet")
     source = config.subscriptions.model_copy(update={"source": "cheaper.parquet"})
     events = config.events.model_copy(update={"source": "cheaper.parquet"})
     other = config.model_copy(update={"subscriptions": source, "events": events})
-    after = row_of(from_config(other, [cutoff], with_labels=False), customer)
+    after = row_of(build_snapshots(other, [cutoff], with_labels=False), customer)
     assert made[0] == before
     assert made[2] == after
     assert after["subscription_price"] == pytest.approx(0.8 * before["subscription_price"])

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog.custom import NOTHING
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
 from features.intake import read_log
@@ -47,13 +47,13 @@ def _found(trials: list[Trial], change: str = "") -> set[str]:
 
 
 def test_our_features_do_not_look_ahead_and_the_proof_is_written(shop: Config) -> None:
-    trials, path = leakage.check(shop)
+    trials, path = leakage.check_leaks(shop)
     assert [(t.change, t.leaks) for t in trials] == [("deleted", ()), ("corrupted", ())] * 3
     assert all(t.changed_rows["events"] > 100 and t.customers > 10 and t.features > 40 for t in trials)
     written = json.loads(path.read_text())
     assert [entry["cutoff"] for entry in written] == [str(trial.cutoff) for trial in trials]
     assert [entry["changed_rows"] for entry in written] == [trial.changed_rows for trial in trials]
-    told = leakage.describe(trials)
+    told = leakage.leaks_text(trials)
     assert told.count("every bit the same") == 6
     assert f"deleted ({trials[0].changed_rows['events']:,} of events), {trials[0].customers} customers x" in told
 
@@ -90,17 +90,17 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "task": {"horizon": "30d", "every": "30d", "windows": ["30d"]},
         "features": {"own": "my_features.py"},
     }
-    honest = read_log.load
+    honest = read_log.read_tables
 
     def with_visits(config: Config, engine: DuckDBEngine) -> Tables:
         tables = honest(config, engine)
         visits = tables.events.select("customer_id", "day", "seen", minutes=tables.events.amount)
         return replace(tables, sides={"activities.visits": Side(engine.store("visits", visits), 9, ())})
 
-    monkeypatch.setattr(read_log, "load", with_visits)
+    monkeypatch.setattr(read_log, "read_tables", with_visits)
     families = cohort_features.families  # the first alone says who is in the cohort; the others take time
     monkeypatch.setattr(cohort_features, "families", lambda task, contract: families(task, contract)[:1])
-    return parse(values, tmp_path / "regulars.toml")
+    return parse_config(values, tmp_path / "regulars.toml")
 
 
 def test_whatever_looks_ahead_is_caught_and_named(planted: Config) -> None:
@@ -123,7 +123,7 @@ def test_the_columns_there_are_follow_from_the_whole_log_and_their_values_do_not
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
     events = {"source": "log.parquet", "customer": "customer", "time": "time"}
     values = {"config_version": 1, "name": "t", "events": events, "task": {"horizon": "30d", "windows": ["30d"]}}
-    trials = prove(parse(values, tmp_path / "regulars.toml"), 1)
+    trials = prove(parse_config(values, tmp_path / "regulars.toml"), 1)
     assert trials[0].cutoff < date(2023, 4, 1) and _found(trials) == set()
 
 
@@ -175,7 +175,7 @@ def test_a_cohort_that_looks_ahead_is_caught(shop: Config, monkeypatch: pytest.M
     monkeypatch.setattr(leakage, "delete_after", lambda rows, cutoff: rows.filter(rows.customer_id > "customer-0100"))
     trials = prove(shop, 1)
     assert dict(trials[0].leaks)["customers"] > 10
-    assert "LEAK: customers" in leakage.describe(trials)
+    assert "LEAK: customers" in leakage.leaks_text(trials)
 
 
 def _rows() -> ibis.Table:

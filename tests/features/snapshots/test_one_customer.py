@@ -13,7 +13,7 @@ import pytest
 
 from features.config.load import Config
 from features.engines.open import open_engine
-from features.intake.read_log import load
+from features.intake.read_log import read_tables
 from features.money import TICKS
 from features.snapshots.one_customer import known
 
@@ -102,7 +102,7 @@ def config(tmp_path: Path, make_config: Callable[..., Config]) -> Config:
 @pytest.mark.parametrize("customer", ["7", "8", "9"])
 def test_orders_are_those_of_the_whole_log(config: Config, customer: str, cutoff: date) -> None:
     with open_engine(config.engine, config.folder) as engine:
-        rows = engine.arrow(load(config, engine).events).to_pylist()
+        rows = engine.arrow(read_tables(config, engine).events).to_pylist()
     expected: dict[tuple[date, str], float] = defaultdict(float)
     for row in rows:
         if row["customer_id"] == customer and row["seen"] < cutoff:

@@ -126,8 +126,8 @@ def test_a_database_gives_the_same_bits_as_a_file(
         "sqlite": {"source": to_sqlite, "table": "orders"},
         "query": {"source": server.url, "table": "orders", "query": "WITH a AS (TABLE source) SELECT * FROM a; "},
     }[kind]
-    expected = build.from_config(make_config(TASK, source=str(shop.folder / "log.parquet"), **KEYS), CUTOFFS)
-    found = build.from_config(make_config(TASK, **keys, **KEYS), CUTOFFS)
+    expected = build.build_snapshots(make_config(TASK, source=str(shop.folder / "log.parquet"), **KEYS), CUTOFFS)
+    found = build.build_snapshots(make_config(TASK, **keys, **KEYS), CUTOFFS)
     assert expected.rows.num_rows > 200 and expected.rows["churned"].null_count == 0
     assert found.rows.equals(expected.rows)
     assert found.data_fingerprint == expected.data_fingerprint
@@ -194,7 +194,7 @@ def test_numeric_money_is_kept_to_the_last_tick(
 ) -> None:
     values = "unnest(ARRAY[12345678901.2345, 0.0001, -0.1]) AS x"
     sums = f"SELECT 'c' AS customer, now() AS time, CAST(x AS {kind}) AS amount FROM {values}"
-    tables = read_log.load(make_config(source=server.url, query=sums, amount="amount"), engine)
+    tables = read_log.read_tables(make_config(source=server.url, query=sums, amount="amount"), engine)
     ticks = engine.arrow(tables.events.select("amount"))["amount"].to_pylist()
     assert sorted(ticks) == [-1000, 1, 123456789012345]
 
@@ -263,10 +263,10 @@ def test_only_the_named_columns_are_read(server: Postgres, make_config: Make) ->
     url = server.url.replace("keeper@", "clerk@")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGPASSWORD", "clerk")
-        rows = build.from_config(make_config(TASK, source=url, table="orders"), CUTOFFS).rows
+        rows = build.build_snapshots(make_config(TASK, source=url, table="orders"), CUTOFFS).rows
         assert rows.num_rows > 200
         with pytest.raises(DataError, match="permission denied.*grant this user SELECT"):
-            build.from_config(make_config(TASK, source=url, table="orders", amount="amount"), CUTOFFS)
+            build.build_snapshots(make_config(TASK, source=url, table="orders", amount="amount"), CUTOFFS)
 
 
 @pytest.mark.usefixtures("password")
@@ -333,11 +333,11 @@ def test_sessions_are_in_utc(server: Postgres, engine: DuckDBEngine, tmp_path: P
 def test_check_compares_whole_rows(server: Postgres, make_config: Make, engine: DuckDBEngine) -> None:
     rows = "SELECT 'c' AS customer, now() AS time, x AS note FROM generate_series(1, 3) AS x"
     config = make_config(source=server.url, query=rows)
-    assert read_log.load(config, engine).source.columns == ("customer", "time")
-    assert read_log.load(config, engine, whole=True).source.columns == ("customer", "time", "note")
-    dropped = read_log.load(make_config(source=server.url, query=rows, duplicates="drop"), engine)
+    assert read_log.read_tables(config, engine).source.columns == ("customer", "time")
+    assert read_log.read_tables(config, engine, whole=True).source.columns == ("customer", "time", "note")
+    dropped = read_log.read_tables(make_config(source=server.url, query=rows, duplicates="drop"), engine)
     assert (dropped.rows, dropped.duplicates_dropped) == (3, 0)
-    assert audit.check(config)[0].duplicate_rows == 0
+    assert audit.check_log(config)[0].duplicate_rows == 0
 
 
 @pytest.mark.usefixtures("password")

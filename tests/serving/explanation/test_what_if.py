@@ -8,8 +8,8 @@ import pytest
 
 from features.config.load import Config
 from features.snapshots import counterfactual
-from features.snapshots.build import Snapshots, from_config
-from serving.explanation.what_if import WhatIf, describe, holding, what_if
+from features.snapshots.build import Snapshots, build_snapshots
+from serving.explanation.what_if import WhatIf, describe, explain_changes, holding
 from serving.explanation.what_if_changes import Usual, changes
 from training.train import Trained
 
@@ -17,7 +17,7 @@ from training.train import Trained
 @pytest.fixture(scope="module")
 def cohort(shop: Config, trained: Trained) -> Snapshots:
     """The cohort of the newest cutoff."""
-    return from_config(shop, [trained.newest], with_labels=False)
+    return build_snapshots(shop, [trained.newest], with_labels=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def row(cohort: Snapshots, trained: Trained) -> pa.Table:
 
 def asked(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
     """The question."""
-    return what_if(shop, trained.learned.churn, cohort.features, row, trained.newest, below)
+    return explain_changes(shop, trained.learned.churn, cohort.features, row, trained.newest, below)
 
 
 def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says_of_them(

@@ -18,8 +18,8 @@ import regulars
 from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from serving.measurement.measure import ROWS, Measured, measure, refuse_alarm
-from serving.measurement.text import describe
+from serving.measurement.measure import ROWS, Measured, measure_plan, refuse_alarm
+from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
 from serving.planning.plan import Plan
 from serving.statistics.treatment_effect import adjusted, plain
@@ -42,7 +42,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 @pytest.fixture(scope="module")
 def measured(ended: Ended) -> Measured:
-    return measure(ended.config, NAME)
+    return measure_plan(ended.config, NAME)
 
 
 def _came(ended: Ended, days: int = HORIZON) -> dict[str, tuple[float, float]]:
@@ -149,7 +149,7 @@ def test_money_is_margin_times_value_less_cost(measured: Measured) -> None:
 
 
 def test_the_words_say_who_was_reached_and_what_it_changed(measured: Measured) -> None:
-    said, mail = describe(measured), measured.facts["exposure"]["mail"]
+    said, mail = measurement_text(measured), measured.facts["exposure"]["mail"]
     assert f"of {mail['meant']:,} customers meant to get mail, {mail['got']:,} (" in said
     assert "held out, nobody was contacted" in said and "IMMATURE" not in said and "ALARM" not in said
     assert "the contacts hold 'sms' too, which the plan lacks (1)" in said
@@ -160,21 +160,24 @@ def test_the_words_say_who_was_reached_and_what_it_changed(measured: Measured) -
 def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured: Measured) -> None:
     files = [ended.plan.folder / name for name in ("measured.json", "measured.parquet")]
     before = [file.read_bytes() for file in files]
-    again = measure(ended.config, str(ended.plan.folder))
+    again = measure_plan(ended.config, str(ended.plan.folder))
     assert [file.read_bytes() for file in files] == before
-    assert f"measured before, with the same log (fingerprint {measured.facts['log']['fingerprint']})" in describe(again)
+    assert (
+        f"measured before, with the same log (fingerprint {measured.facts['log']['fingerprint']})"
+        in measurement_text(again)
+    )
     assert json.loads(before[0]) == again.facts
 
 
 def test_a_measured_plan_is_not_planned_anew(ended: Ended, measured: Measured) -> None:
     with pytest.raises(RefusedError, match="was measured already.*--campaign"):
-        plans.plan(ended.config, CUTOFF, budget=50.0)
+        plans.make_plan(ended.config, CUTOFF, budget=50.0)
 
 
 def test_immature_outcomes_are_marked_and_have_intervals_for_every_look(tmp_path: Path) -> None:
     early = make_ended(tmp_path, days=12)
-    found = measure(early.config, str(CUTOFF))
-    said = describe(found)
+    found = measure_plan(early.config, str(CUTOFF))
+    said = measurement_text(found)
     assert "IMMATURE: 12 of 30 days have passed (the log ends at 2024-03-13)" in said
     assert "whole from 2024-03-31 on" in said and "within 12 days" in said
     outcome, treated, before = _cell(early, days=12)
@@ -184,14 +187,14 @@ def test_immature_outcomes_are_marked_and_have_intervals_for_every_look(tmp_path
     assert found.facts["returns"]["all"]["more_return"][1] == pytest.approx(low * best.treated)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
     write(tmp_path, "log", [*log, {"customer": "late", "time": at(39), "amount": 1.0}])
-    later = describe(measure(early.config, str(CUTOFF)))
+    later = measurement_text(measure_plan(early.config, str(CUTOFF)))
     assert "IMMATURE" not in later and "measured before, with another log" in later
     assert "intervals for every look" in later
 
 
 def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) -> None:
     clean = make_ended(tmp_path)
-    before = measure(clean.config, NAME)
+    before = measure_plan(clean.config, NAME)
     held = [row["customer_id"] for row in clean.table if row["holdout"] and row["would_have"]]
     stray = [{"id": who, "at": at(1), "what": "mail", "cost": 5.0} for who in held[:3]]
     idle = [row["customer_id"] for row in clean.table if not row["would_have"]][:2]
@@ -201,7 +204,7 @@ def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) ->
     stray += [{"id": missed[0], "at": at(1), "what": what, "cost": 50.0} for what in ("sms", "none")]
     stray += [{"id": missed[1], "at": at(1), "what": "mail", "cost": 0.25}]
     write(tmp_path, "contacts", [*clean.contacts, *stray])
-    found = measure(clean.config, NAME)
+    found = measure_plan(clean.config, NAME)
     reached, before_reached = found.facts["exposure"]["call"], before.facts["exposure"]["call"]
     assert (reached["another"], reached["not_of_the_plan"]) == (1, 1)
     assert reached["nothing"] == before_reached["nothing"] - 2 and reached["got"] == before_reached["got"]
@@ -210,7 +213,7 @@ def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) ->
     assert found.facts["cost"]["held_out"] == 15.0 and found.facts["cost"]["treated"] == pytest.approx(
         before.facts["cost"]["treated"] + 0.25
     )
-    said = describe(found)
+    said = measurement_text(found)
     assert f"CONTAMINATION: of {len(held)} held out, 3 (" in said
     assert "2 customers for whom nothing was planned were contacted too" in said
     assert "1 customers who are not in the plan" in said
@@ -232,8 +235,8 @@ def test_a_lot_that_was_not_drawn_raises_the_alarm(tmp_path: Path) -> None:
     held = ended.plan.table()["holdout"].to_numpy().copy()
     held[np.flatnonzero(held)[: held.sum() // 2]] = False
     _forged(ended.plan, holdout=pa.array(held))
-    found = measure(ended.config, NAME)
-    assert found.alarm and "ALARM: the groups are not those that the lot drew" in describe(found)
+    found = measure_plan(ended.config, NAME)
+    assert found.alarm and "ALARM: the groups are not those that the lot drew" in measurement_text(found)
     with pytest.raises(RefusedError, match="sample ratio"):
         refuse_alarm(found)
     ran = CliRunner().invoke(regulars.cli, ["-c", str(_toml(tmp_path, ended.config)), "measure", NAME])
@@ -256,17 +259,19 @@ def test_another_log_is_refused_unless_asked_for(tmp_path: Path) -> None:
     with pytest.raises(
         RefusedError, match=r"before 2024-03-01 it has 301 events of 300 customers.*from 300 of 300.*--other"
     ):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     write(tmp_path, "log", [{**log[0], "amount": log[0]["amount"] + 1}, *log[1:]])
     with pytest.raises(RefusedError, match="with other amounts or days"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     write(tmp_path, "log", [row for row in log if row["customer"] not in ("c007", "c011")])
     with pytest.raises(RefusedError, match="lacks 2 of 300 customers.*'c007', 'c011'"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     assert not (ended.plan.folder / "measured.json").exists()
     write(tmp_path, "contacts", [row for row in ended.contacts if row["id"] not in ("c007", "c011")])
-    found = measure(ended.config, NAME, other_log=True)
-    assert found.facts["customers"]["missing"] == 2 and "2 customers of the plan are not in the log" in describe(found)
+    found = measure_plan(ended.config, NAME, other_log=True)
+    assert found.facts["customers"][
+        "missing"
+    ] == 2 and "2 customers of the plan are not in the log" in measurement_text(found)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +289,7 @@ def test_contacts_that_do_not_fit_the_plan_are_told(
     rows = [{**row, "what": named.get(row["what"], "none")} for row in ended.contacts]
     write(tmp_path, "contacts", rows)
     with pytest.raises(problem, match=words):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
 
 
 def test_contacts_of_strangers_are_told(tmp_path: Path) -> None:
@@ -292,7 +297,7 @@ def test_contacts_of_strangers_are_told(tmp_path: Path) -> None:
     strangers = [{"id": f"x{i}", "at": at(1), "what": "call", "cost": 1.0} for i in range(40)]
     write(tmp_path, "contacts", [*ended.contacts, *strangers])
     with pytest.raises(DataError, match="40 of .* do not know, or not yet .such as 'x0', 'x1'"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
 
 
 def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
@@ -300,16 +305,16 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
     write(tmp_path, "log", [row for row in log if row["time"].date() < CUTOFF])
     with pytest.raises(DataError, match="nothing has happened yet: the log ends at 2024-03-01.*whole from 2024-03-31"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     with pytest.raises(UsageError, match=r"no \[contacts\]"):
-        measure(ended.config.model_copy(update={"contacts": None}), NAME)
+        measure_plan(ended.config.model_copy(update={"contacts": None}), NAME)
     n = ended.plan.table().num_rows
     _forged(ended.plan, holdout=pa.array(np.zeros(n, bool)))
     with pytest.raises(DataError, match="nobody who would have an action was held out"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     _forged(ended.plan, would_have=pa.nulls(n, pa.string()))
     with pytest.raises(DataError, match="gives nobody an action"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
 
 
 @pytest.mark.parametrize(
@@ -322,19 +327,19 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
 )
 def test_what_names_no_plan_is_told(ended: Ended, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        measure(ended.config, name)
+        measure_plan(ended.config, name)
 
 
 def test_without_money_there_is_return_alone(tmp_path: Path) -> None:
     ended = make_ended(tmp_path, money=False, contacts={k: v for k, v in CONTACTS.items() if k != "cost"})
-    found = measure(ended.config, NAME)
+    found = measure_plan(ended.config, NAME)
     assert {row["outcome"] for row in found.facts["effects"]} == {"return"}
     cost = found.facts["cost"]
     reached = sum(e["got"] for e in found.facts["exposure"].values())
     prices = {name: action["cost"] for name, action in ended.plan.manifest["rules"]["actions"].items()}
     expected = sum(e["got"] * prices[name] for name, e in found.facts["exposure"].items())
     assert reached and cost["treated"] == pytest.approx(expected) and cost["source"] == "plan"
-    said = describe(found)
+    said = measurement_text(found)
     assert "at the plan's prices, as contacts tell none" in said and "return on spend" not in said
     assert "customers more came back" in said
 
@@ -344,7 +349,7 @@ def test_a_file_that_is_no_measurement_is_told(ended: Ended, measured: Measured)
     kept = path.read_bytes()
     path.write_text("{}")
     with pytest.raises(DataError, match="is no measurement of regulars"):
-        measure(ended.config, NAME)
+        measure_plan(ended.config, NAME)
     path.write_bytes(kept)
 
 
@@ -357,5 +362,5 @@ def test_too_few_to_tell_is_said(measured: Measured) -> None:
         "mail": {"more_return": [None] * 3},
         "call": {"more_return": [None] * 3},
     }
-    said = describe(replace(measured, facts=facts))
+    said = measurement_text(replace(measured, facts=facts))
     assert said.count("too few customers on one side to tell an effect") == 2

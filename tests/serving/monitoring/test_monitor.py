@@ -19,8 +19,8 @@ from features.config.monitor import MonitorConfig
 from features.errors import DataError, UsageError
 from regulars import cli
 from serving.monitoring import delivery, inputs
-from serving.monitoring.monitor import Monitored, monitor
-from serving.monitoring.text import describe
+from serving.monitoring.monitor import Monitored, monitor_scores
+from serving.monitoring.text import monitoring_text
 from tests.nights import CUTOFF, make_nights, rows, score
 from tests.receivers import web
 
@@ -54,7 +54,7 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitored]
     config = make_nights(tmp_path_factory.mktemp("steady"))
     for cutoff in (*PAST, CUTOFF):
         score(config, cutoff)
-    return config, monitor(config)
+    return config, monitor_scores(config)
 
 
 @pytest.fixture
@@ -99,11 +99,11 @@ def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatc
     monkeypatch.setattr(inputs, "champion", lambda *_: None)
     config = make_nights(tmp_path)
     score(config, CUTOFF)
-    found = monitor(config)
+    found = monitor_scores(config)
     assert found.alerts == () and found.facts["drift"] == [] and found.facts["calibration"] == []
     notes = " ".join(found.facts["notes"])
     assert "Features cannot be compared yet" in notes and "Scores cannot be compared yet" in notes
-    assert "note: " in describe(found)
+    assert "note: " in monitoring_text(found)
 
 
 def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config]) -> None:
@@ -111,13 +111,13 @@ def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config
         sections = {"webhook": f"http://127.0.0.1:{server.port}"}
         calm = fresh(monitor=sections)
         wary = calm.model_copy(update={"monitor": MonitorConfig(**sections, churn={"all": 0.01})})
-        first = monitor(wary)
+        first = monitor_scores(wary)
         text = (first.folder / "monitor.json").read_bytes()
-        second = monitor(wary)
+        second = monitor_scores(wary)
         assert len(first.new) == len(first.alerts) == 1 and second.new == () and second.alerts == first.alerts
         assert (second.folder / "monitor.json").read_bytes() == text
-        assert monitor(calm).alerts == ()
-        assert len(monitor(wary).new) == 1
+        assert monitor_scores(calm).alerts == ()
+        assert len(monitor_scores(wary).new) == 1
     told = [json.loads(line) for line in (calm.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
     assert [alert["id"] for alert in told] == [first.alerts[0].id]
     assert [got["alerts"][0]["id"] for got in server.got] == [first.alerts[0].id] * 2
@@ -125,7 +125,7 @@ def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config
 
 def test_a_drift_of_what_drives_the_model(fresh: Callable[..., Config]) -> None:
     log = rows()
-    found = monitor(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
+    found = monitor_scores(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
     assert "amount_sum_30d" in {row["name"] for row in found.facts["drift"] if row["moved"]}
     (alert,) = (alert for alert in found.alerts if alert.action == "retrain")
     assert alert.severity == "critical" and "net spend in the last 30 days: higher by" in alert.text
@@ -133,32 +133,32 @@ def test_a_drift_of_what_drives_the_model(fresh: Callable[..., Config]) -> None:
 
 def test_yesterday_missing(fresh: Callable[..., Config]) -> None:
     config = fresh([row for row in rows() if row["time"].date() < CUTOFF - timedelta(2)])
-    found = monitor(config)
+    found = monitor_scores(config)
     assert "The newest days are missing from the log" in keys(found)
     assert found.alerts[0].severity == "critical" and found.alerts[0].action == "data"
 
 
 def test_a_week_delivered_twice(fresh: Callable[..., Config]) -> None:
     log = rows()
-    found = monitor(fresh(log + [row for row in log if row["time"].date() >= CUTOFF - timedelta(4)]))
+    found = monitor_scores(fresh(log + [row for row in log if row["time"].date() >= CUTOFF - timedelta(4)]))
     assert "Rows arrived twice" in keys(found)
 
 
 def test_a_log_that_arrived_empty(fresh: Callable[..., Config]) -> None:
     config = fresh([])
-    found = monitor(config)
+    found = monitor_scores(config)
     assert keys(found) == {"The log arrived empty"} and found.facts["data"] == [] and found.facts["segments"]
-    assert "could not be looked at" in describe(found)
+    assert "could not be looked at" in monitoring_text(found)
     (config.folder / "log.parquet").unlink()
-    assert keys(monitor(config)) == {"The log cannot be used"}
+    assert keys(monitor_scores(config)) == {"The log cannot be used"}
 
 
 def test_the_same_log_for_the_next_cutoff(fresh: Callable[..., Config]) -> None:
     config = fresh()
-    monitor(config)
+    monitor_scores(config)
     later = CUTOFF + timedelta(9)
     score(config, later)
-    found = monitor(config)
+    found = monitor_scores(config)
     assert found.cutoff == later and unusual(found) >= {"new_rows", "silent_days"}
     assert "The same log was delivered again" in keys(found)
     assert "lies beyond the log" in " ".join(found.facts["notes"])
@@ -166,9 +166,9 @@ def test_the_same_log_for_the_next_cutoff(fresh: Callable[..., Config]) -> None:
 
 def test_an_earlier_cutoff_raises_and_closes_nothing(fresh: Callable[..., Config]) -> None:
     config = fresh(monitor={"churn": {"all": 0.01}})
-    first = monitor(config)
+    first = monitor_scores(config)
     state = (config.output / "monitor" / "state.json").read_bytes()
-    earlier = monitor(config, PAST[1])
+    earlier = monitor_scores(config, PAST[1])
     assert len(first.new) == 1 and len(earlier.alerts) == 1 and earlier.new == ()
     assert {row["cutoff"] for row in earlier.facts["calibration"]} == {str(PAST[0])}  # labels since are not used
     assert (config.output / "monitor" / "state.json").read_bytes() == state
@@ -176,7 +176,7 @@ def test_an_earlier_cutoff_raises_and_closes_nothing(fresh: Callable[..., Config
 
 def test_more_leave_than_was_said(fresh: Callable[..., Config]) -> None:
     log = [row for row in rows() if not (row["customer"] < "secret-060" and row["time"].date() >= PAST[1])]
-    found = monitor(fresh(log))
+    found = monitor_scores(fresh(log))
     (alert,) = (alert for alert in found.alerts if alert.action == "recalibrate")
     assert alert.title == "More customers leave than was said"
     last = found.facts["calibration"][-1]
@@ -186,7 +186,7 @@ def test_more_leave_than_was_said(fresh: Callable[..., Config]) -> None:
 def test_scores_that_moved(fresh: Callable[..., Config]) -> None:
     config = fresh()
     score(config, CUTOFF, churn=np.linspace(0.3, 0.9, 120))
-    assert "The scores have moved: risk of leaving" in keys(monitor(config))
+    assert "The scores have moved: risk of leaving" in keys(monitor_scores(config))
 
 
 def test_the_command_prints_lines_of_json_and_exits_1(fresh: Callable[..., Config]) -> None:
@@ -222,7 +222,7 @@ windows = ["30d"]
 def test_what_was_not_scored_cannot_be_monitored(tmp_path: Path) -> None:
     config = make_nights(tmp_path)
     with pytest.raises(UsageError, match="regulars score"):
-        monitor(config)
+        monitor_scores(config)
 
 
 def test_a_record_that_is_not_ours_is_told(tmp_path: Path) -> None:
@@ -232,4 +232,4 @@ def test_a_record_that_is_not_ours_is_told(tmp_path: Path) -> None:
     place.mkdir(parents=True)
     (place / "monitor.json").write_text("{")
     with pytest.raises(DataError, match="remove its folder"):
-        monitor(config)
+        monitor_scores(config)

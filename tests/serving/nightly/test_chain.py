@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from features.audit.delivery import Arrived
-from features.config.load import Config, load, parse
+from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
 from serving.nightly import chain, steps
@@ -31,7 +31,7 @@ from serving.scoring.resumable_run import alone, checksum
 from tests.campaigns import EARLIER, make_ended, write
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
-from training.registry.models import champion
+from training.registry.models import load_champion
 from training.train import Trained
 
 SECTIONS = """
@@ -97,7 +97,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trai
     (folder / "regulars.toml").write_text(text + SECTIONS, encoding="utf-8")
     whole = pq.read_table(shop.folder / "log.parquet")
     few = pc.less(whole["customer"], f"customer-{CUSTOMERS:04d}")  # nights are about their order, not about customers
-    return Nights(load(folder / "regulars.toml"), whole.filter(few))
+    return Nights(load_config(folder / "regulars.toml"), whole.filter(few))
 
 
 def states(summary: chain.Summary) -> dict[str, str]:
@@ -110,7 +110,7 @@ def three(nights: Nights) -> list[Any]:
     found: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
-        found.append((chain.run(nights.config), nights.left(), cutoff))
+        found.append((chain.run_night(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 1)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -121,9 +121,9 @@ def three(nights: Nights) -> list[Any]:
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not json.loads((nights.config.output / "runs" / f"{cutoff}.json").read_text())["finished"]
-    found.append((chain.run(nights.config), nights.left(), cutoff))
+    found.append((chain.run_night(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 2)
-    found.append((chain.run(nights.config), nights.left(), cutoff))
+    found.append((chain.run_night(nights.config), nights.left(), cutoff))
     return found
 
 
@@ -142,7 +142,7 @@ def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
 def test_the_same_night_again_does_nothing_and_leaves_every_byte(three: list[Any]) -> None:
     (_, before, _), (again, after, _) = three[:2]
     assert set(states(again).values()) == {UNCHANGED, SKIPPED}
-    assert not again.new and "nothing is new" in chain.describe(again)
+    assert not again.new and "nothing is new" in chain.night_text(again)
     assert after == before
 
 
@@ -179,7 +179,7 @@ def test_no_summary_names_a_customer(three: list[Any], nights: Nights) -> None:
 def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: Nights) -> None:
     _, before, cutoff = three[-1]
     nights.deliver(FIRST - 30)
-    summary = chain.run(nights.config)
+    summary = chain.run_night(nights.config)
     nights.deliver(FIRST + 2)
     found, after = states(summary), nights.left()
     assert summary.code == 3 and summary.told["cutoff"] == str(cutoff)
@@ -190,7 +190,7 @@ def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: N
         assert {n: d for n, d in after.items() if n.startswith(place)} == {
             n: d for n, d in before.items() if n.startswith(place)
         }
-    mended = chain.run(nights.config)
+    mended = chain.run_night(nights.config)
     assert mended.code == 0 and states(mended)["segments"] == UNCHANGED
 
 
@@ -305,7 +305,7 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
 
         toys = tuple(replace(step, act=acting(step.name)) for step in chain.STEPS)
         monkeypatch.setattr(chain, "STEPS", toys)
-        return chain.run(config, **given)
+        return chain.run_night(config, **given)
 
     run.config, run.deliver = config, deliver  # type: ignore[attr-defined]
     deliver()
@@ -411,16 +411,16 @@ def test_the_command_ends_with_the_worst_of_the_steps_and_is_quiet_where_all_is_
 def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list[Any], nights: Nights) -> None:
     values = nights.config.model_dump(mode="json", exclude={"folder"})
     values["training"] |= {"trials": 0, "promote": {"champion": "better"}}
-    config = parse(values, nights.config.folder / "regulars.toml")
+    config = parse_config(values, nights.config.folder / "regulars.toml")
     cutoff = nights.deliver(DAYS) + timedelta(days=7)
-    before = {kind: champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
+    before = {kind: load_champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
     log = Arrived(1, 0, START.date(), cutoff, cutoff, "f")
     this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
     outcome = steps.retrain(this)
     assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
     assert "asked for 'better'" in outcome.note
     assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
-    assert {kind: champion(config, kind).version.label for kind in before} == before  # type: ignore[union-attr]
+    assert {kind: load_champion(config, kind).version.label for kind in before} == before  # type: ignore[union-attr]
 
 
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:

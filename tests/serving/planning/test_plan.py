@@ -18,9 +18,9 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from serving.planning import plan as room
-from serving.planning.plan import Plan, plan, read
+from serving.planning.plan import Plan, make_plan, read
 from serving.planning.table import COLUMNS
-from serving.planning.text import describe
+from serving.planning.text import plan_text
 from tests.scored import CUTOFF, make_scored
 
 ACTIONS = {"mail": {"cost": 0.5, "save_rate": 0.1}, "call": {"cost": 4.0, "save_rate": 0.5, "capacity": 20}}
@@ -42,7 +42,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def made(config: Config) -> Plan:
-    return plan(config, CUTOFF, budget=100.0)
+    return make_plan(config, CUTOFF, budget=100.0)
 
 
 def test_one_row_a_scored_customer_and_all_limits_kept(made: Plan) -> None:
@@ -80,17 +80,17 @@ def test_propensity_is_that_of_what_is_done(made: Plan) -> None:
 
 def test_the_same_again_has_the_same_bytes(config: Config, made: Plan) -> None:
     before = {file.name: file.read_bytes() for file in made.folder.iterdir()}
-    again = plan(config, CUTOFF, budget=100.0)
+    again = make_plan(config, CUTOFF, budget=100.0)
     assert {file.name: file.read_bytes() for file in again.folder.iterdir()} == before
     assert set(before) == {"plan.parquet", "plan.csv", "curve.parquet", "curve.json", "manifest.json"}
 
 
 def test_a_new_plan_keeps_the_holdout_and_another_campaign_does_not(config: Config, made: Plan) -> None:
     before = _frame(made).holdout
-    assert _frame(plan(config, CUTOFF, budget=30.0, campaign="again")).holdout.ne(before).any()
-    other = plan(config, CUTOFF, budget=30.0)
+    assert _frame(make_plan(config, CUTOFF, budget=30.0, campaign="again")).holdout.ne(before).any()
+    other = make_plan(config, CUTOFF, budget=30.0)
     assert _frame(other).holdout.equals(before)
-    plan(config, CUTOFF, budget=100.0)
+    make_plan(config, CUTOFF, budget=100.0)
 
 
 def test_the_manifest_adds_up(made: Plan) -> None:
@@ -130,7 +130,7 @@ def test_the_curve_holds_the_plan_and_never_falls(made: Plan) -> None:
 
 
 def test_the_words_say_that_effects_are_assumed(made: Plan) -> None:
-    said = describe(made)
+    said = plan_text(made)
     assert "ASSUMED, not measured: mail keeps 10.0%" in said
     assert "gain against budget (assumed)" in said.splitlines()
     assert "<- this plan" in said
@@ -156,7 +156,7 @@ def _measured(
 def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
     config = _config(tmp_path)
     _effects(config, _measured(200))
-    made = plan(config, CUTOFF, budget=200.0)
+    made = make_plan(config, CUTOFF, budget=200.0)
     table = _frame(made)
     assert set(table[table.would_have.eq("mail")].source) == {"measured"}
     assert set(table[table.would_have.eq("call")].source) == {"assumed"}
@@ -166,7 +166,7 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
     facts = made.manifest
     assert facts["assumed"] and facts["gain_low"] is None
     only = make_scored(tmp_path, {"plan": {**RULES, "actions": {"mail": {"cost": 0.5}}}})
-    facts = plan(only, CUTOFF, budget=20.0).manifest
+    facts = make_plan(only, CUTOFF, budget=20.0).manifest
     assert not facts["assumed"]
     done = facts["actions"]["mail"]["customers"]
     assert facts["gain_high"] - facts["gain"] == pytest.approx(1.2815515655446 * 0.5 * 2.0 * done)
@@ -185,18 +185,18 @@ def test_effects_that_cannot_be_used_are_refused(tmp_path: Path, rows: list[dict
     config = _config(tmp_path)
     _effects(config, rows)
     with pytest.raises((UsageError, DataError), match=words):
-        plan(config, CUTOFF, budget=10.0)
+        make_plan(config, CUTOFF, budget=10.0)
 
 
 def test_without_money_customers_kept_count(tmp_path: Path) -> None:
-    made = plan(_config(tmp_path, money=False, margin=None), CUTOFF, budget=20.0)
+    made = make_plan(_config(tmp_path, money=False, margin=None), CUTOFF, budget=20.0)
     table = _frame(made)
     done = table[table.action.notna()]
     assert made.manifest["objective"] == "customers kept"
     np.testing.assert_allclose(done.expected_gain, done.effect_return)
     assert made.gain == pytest.approx(done.effect_return.sum())
     assert table.effect_value.isna().all()
-    assert "customers expected to be kept" in describe(made)
+    assert "customers expected to be kept" in plan_text(made)
 
 
 def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
         {"why": "not worth a call", "column": "segment", "values": ["let go"], "actions": ["call"]},
     ]
     asked = {"contacted_within": "30d", "contacts_at_most": 1, "contacts_window": "90d"}
-    made = plan(_config(tmp_path, sections=sections, exclude=rules, **asked), CUTOFF, budget=400.0)
+    made = make_plan(_config(tmp_path, sections=sections, exclude=rules, **asked), CUTOFF, budget=400.0)
     table = _frame(made)
     assert table.loc["c004"].assignment == "left out: contacted in the last 30 days"
     assert table.loc["c010"].assignment == "left out: more than 1 contact in the last 90 days"
@@ -240,15 +240,15 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert not table[table.segment.eq("let go")].would_have.eq("call").any()
     assert made.manifest["left_out"]["staff"] == 2
     assert not table[~table.eligible].holdout.any()
-    said = describe(made)
+    said = plan_text(made)
     assert "left out: 2 staff" in said and "not mail: 30 no consent" not in said
 
 
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
-    english = plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
+    english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
     before, facts = english.table(), english.manifest
-    made = plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
+    made = make_plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
     words = ["assignment", "reasons"]
     assert made.table().drop_columns(words).equals(before.drop_columns(words))
     assert {k: v for k, v in made.manifest.items() if k not in ("language", "files")} == {
@@ -274,17 +274,17 @@ def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) ->
 )
 def test_what_cannot_be_planned_is_told(tmp_path: Path, rules: dict[str, Any], words: str) -> None:
     with pytest.raises((UsageError, DataError, RefusedError), match=words):
-        plan(_config(tmp_path, **rules), CUTOFF, budget=10.0)
+        make_plan(_config(tmp_path, **rules), CUTOFF, budget=10.0)
     assert not (tmp_path / "output" / "plans").exists()
 
 
 def test_budgets_that_buy_nothing_are_refused(config: Config) -> None:
     with pytest.raises(UsageError, match=r"a budget of 0.3 is below the cheapest action \(mail, 0.5"):
-        plan(config, CUTOFF, budget=0.3)
+        make_plan(config, CUTOFF, budget=0.3)
     with pytest.raises(UsageError, match="no budget"):
-        plan(config, CUTOFF)
+        make_plan(config, CUTOFF)
     with pytest.raises(UsageError, match="--budget takes 0 or more"):
-        plan(config, CUTOFF, budget=-1.0)
+        make_plan(config, CUTOFF, budget=-1.0)
 
 
 def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, made: Plan, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_nothing_is_half_written(config: Config, made: Plan, monkeypatch: pytest
 
     monkeypatch.setattr(room, "write_csv", broken)
     with pytest.raises(OSError, match="disk full"):
-        plan(config, CUTOFF, budget=50.0)
+        make_plan(config, CUTOFF, budget=50.0)
     assert (made.folder / "manifest.json").read_bytes() == before
     assert [p.name for p in made.folder.parent.iterdir() if p.name.startswith(".")] == []
 
@@ -315,6 +315,6 @@ def test_nothing_is_half_written(config: Config, made: Plan, monkeypatch: pytest
 def test_observational_effects_are_marked(tmp_path: Path) -> None:
     config = _config(tmp_path)
     _effects(config, _measured(300, source="observational"))
-    made = plan(config, CUTOFF, budget=20.0)
+    made = make_plan(config, CUTOFF, budget=20.0)
     assert set(_frame(made).source.dropna()) <= {"observational", "assumed"}
-    assert "OBSERVATIONAL, not measured in a trial" in describe(made)
+    assert "OBSERVATIONAL, not measured in a trial" in plan_text(made)

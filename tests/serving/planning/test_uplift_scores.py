@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import regulars
 from features.config.load import Config
 from features.errors import UsageError
-from features.snapshots.build import from_config
+from features.snapshots.build import build_snapshots
 from serving.planning import uplift_scores
 from training.uplift.train import Trained
 
@@ -21,14 +21,14 @@ CUTOFF = date(2023, 6, 20)
 
 @pytest.fixture(scope="module")
 def written(business: Config, learned_effects: Trained) -> uplift_scores.Effects:
-    return uplift_scores.write(business, CUTOFF)
+    return uplift_scores.write_uplift_scores(business, CUTOFF)
 
 
 def test_every_customer_and_action_once(
     business: Config, learned_effects: Trained, written: uplift_scores.Effects
 ) -> None:
     table = written.table()
-    cohort = from_config(business, [CUTOFF], with_labels=False)
+    cohort = build_snapshots(business, [CUTOFF], with_labels=False)
     ids = cohort.rows["customer_id"].to_pylist()
     assert written.file == business.output / "uplift" / f"cutoff={CUTOFF}" / "effects.parquet"
     assert table.schema.names == [
@@ -46,7 +46,7 @@ def test_every_customer_and_action_once(
 
 
 def test_chunks_change_nothing(business: Config, learned_effects: Trained, written: uplift_scores.Effects) -> None:
-    cohort = from_config(business, [CUTOFF], with_labels=False)
+    cohort = build_snapshots(business, [CUTOFF], with_labels=False)
     found = uplift_scores.effects_table(learned_effects.estimated.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
         np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
@@ -54,7 +54,7 @@ def test_chunks_change_nothing(business: Config, learned_effects: Trained, writt
 
 def test_a_table_that_is_not_whole_is_not_read(business: Config, written: uplift_scores.Effects) -> None:
     assert uplift_scores.read(business, CUTOFF) == written
-    assert "email, voucher, measured, by trials-uplift/1" in uplift_scores.describe(written)
+    assert "email, voucher, measured, by trials-uplift/1" in uplift_scores.uplift_scores_text(written)
     with pytest.raises(UsageError, match="no effects at cutoff 2023-06-19"):
         uplift_scores.read(business, date(2023, 6, 19))
     whole = written.file.read_bytes()

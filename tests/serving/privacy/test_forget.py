@@ -16,11 +16,11 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError
 from features.intake.customer_ids import LIST
-from serving.measurement.measure import measure
+from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
 from serving.privacy.erase import STAGING
-from serving.privacy.forget import Forgot, describe, forget_customer
+from serving.privacy.forget import Forgot, forget_customer, forget_text
 from serving.scoring import score_tables
 from serving.scoring.resumable_run import alone
 from tests.campaigns import make_ended
@@ -40,7 +40,7 @@ def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprin
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A business with scores, a measured plan, and what other commands leave; the customer is named everywhere."""
     config = make_ended(tmp_path_factory.mktemp("ended")).config
-    measure(config, str(CUTOFF))
+    measure_plan(config, str(CUTOFF))
     out = config.output
     texts = {
         "audit.json": json.dumps(
@@ -115,7 +115,7 @@ def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
         "shop-churn/1 (champion): learned from the customer: 1 of its 2 cutoffs had the customer, by the log of now, "
         "which has changed",
     )
-    again = measure(business, str(CUTOFF))  # the log of the plan is known again
+    again = measure_plan(business, str(CUTOFF))  # the log of the plan is known again
     assert again.facts["customers"]["measured"] == 299
     assert pq.read_table(business.output / "levels.parquet")["n"].to_pylist() == [2, 3]
     rows = (business.output / "csv" / "cutoff=2024-03-01" / "scores.csv").read_text()
@@ -128,7 +128,7 @@ def test_what_would_be_done_is_said_and_not_done(business: Config) -> None:
     before = content(business.folder)
     forgot = forget_customer(business, WHO, really=False)
     assert content(business.folder) == before and not (business.output / LIST).exists()
-    said = describe(forgot)
+    said = forget_text(forgot)
     assert "scores/cutoff=2024-03-01/part-00000.parquet: 1 of 300 rows removed" in said
     assert "snapshots: 1 files removed: built again when needed" in said
     assert "2024-03-01.html: removed: the page names the customer" in said

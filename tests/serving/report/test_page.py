@@ -205,12 +205,12 @@ def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) 
 
 
 def read(config: Config) -> str:
-    return report.write(config).read_text(encoding="utf-8")
+    return report.write_report(config).read_text(encoding="utf-8")
 
 
 def test_the_page_is_written_under_reports_with_its_five_numbers(scored: Callable[..., Config]) -> None:
     config = scored()
-    path = report.write(config, CUTOFF)
+    path = report.write_report(config, CUTOFF)
     assert path == config.output / "reports" / "cutoff=2024-03-01.html"
     page = Tags(path.read_text(encoding="utf-8"))
     assert [a["id"] for a in page.named("li") if (a.get("id") or "").startswith("number-")] == NUMBERS
@@ -347,14 +347,14 @@ def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
 
 def test_the_same_scores_make_the_same_bytes(scored: Callable[..., Config]) -> None:
     config = scored()
-    first = report.write(config).read_bytes()
+    first = report.write_report(config).read_bytes()
     DRAWN.clear()
-    assert first == report.write(config).read_bytes()
+    assert first == report.write_report(config).read_bytes()
 
 
 def test_a_cutoff_that_was_not_scored_is_named(scored: Callable[..., Config]) -> None:
     with pytest.raises(UsageError, match=r"cutoff 2020-01-01 is not scored.*2024-03-01"):
-        report.write(scored(), date(2020, 1, 1))
+        report.write_report(scored(), date(2020, 1, 1))
 
 
 def test_the_templates_lie_beside_the_module() -> None:
@@ -594,7 +594,7 @@ def test_the_list_sorts_and_searches_offline_and_by_keyboard(scored: Callable[..
     config = scored()
     write_plan(config, measured=MEASURED)
     write_segments(config, ["new", "mature"])
-    path, problems, asked = report.write(config), [], []
+    path, problems, asked = report.write_report(config), [], []
     with chromium(tmp_path) as browser:
         page = browser.new_page()
         page.on("console", lambda message: problems.append(message.text))

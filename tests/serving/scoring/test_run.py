@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
 from serving.scoring import chunks, predictions
-from serving.scoring.run import COLUMNS, Scores, champions, read, score
+from serving.scoring.run import COLUMNS, Scores, champions, read, score_customers
 from tests.shop import make_shop
-from training.train import Trained, train
+from training.train import Trained, train_models
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 
@@ -27,14 +27,14 @@ NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 @pytest.fixture(scope="module")
 def scores(shop: Config, trained: Trained) -> Scores:
     """The shop's newest cutoff, scored with contributions."""
-    return score(shop, trained.newest, with_contributions=True)
+    return score_customers(shop, trained.newest, with_contributions=True)
 
 
 def _changed(config: Config, **sections: dict[str, Any]) -> Config:
     values = config.model_dump(mode="json", exclude={"folder"})
     for section, keys in sections.items():
         values[section] = {**values[section], **keys}
-    return parse(values, config.folder / "regulars.toml")
+    return parse_config(values, config.folder / "regulars.toml")
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
@@ -98,12 +98,12 @@ def test_the_manifest_says_what_is_there(scores: Scores) -> None:
 
 def test_scoring_again_gives_the_same_bytes(scores: Scores, shop: Config, tmp_path: Path) -> None:
     before = (scores.folder / "part-00000.parquet").read_bytes()
-    again = score(_changed(shop, serving={"output": str(tmp_path)}), scores.cutoff)
+    again = score_customers(_changed(shop, serving={"output": str(tmp_path)}), scores.cutoff)
     assert (again.folder / "part-00000.parquet").read_bytes() == before
 
 
 def test_numbers_do_not_depend_on_the_chunk(scores: Scores, shop: Config, tmp_path: Path) -> None:
-    small = score(_changed(shop, serving={"output": str(tmp_path), "chunk": 37}), scores.cutoff)
+    small = score_customers(_changed(shop, serving={"output": str(tmp_path), "chunk": 37}), scores.cutoff)
     assert len(small.manifest["parts"]) > 1
     assert small.table().equals(scores.table())
 
@@ -111,8 +111,8 @@ def test_numbers_do_not_depend_on_the_chunk(scores: Scores, shop: Config, tmp_pa
 def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, shop: Config, tmp_path: Path) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
     shutil.copytree(scores.folder, tmp_path / "scores" / scores.folder.name)
-    assert not score(config, scores.cutoff).new
-    made = score(config.model_copy(update={"language": "zh"}), scores.cutoff)
+    assert not score_customers(config, scores.cutoff).new
+    made = score_customers(config.model_copy(update={"language": "zh"}), scores.cutoff)
     assert made.new and (scores.manifest["language"], made.manifest["language"]) == ("en", "zh")
     assert made.manifest["drivers"] == scores.manifest["drivers"]
     words = ["churn_reasons", "value_reasons"]
@@ -127,11 +127,11 @@ def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, sho
 
 def test_contributions_never_outlive_their_numbers(shop: Config, trained: Trained, tmp_path: Path) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
-    score(config, trained.newest, with_contributions=True)
+    score_customers(config, trained.newest, with_contributions=True)
     kept = tmp_path / "contributions" / "value" / f"cutoff={trained.newest}"
-    score(config, trained.newest)
+    score_customers(config, trained.newest)
     assert kept.exists()
-    score(_changed(config, serving={"reasons": 1}), trained.newest)
+    score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
     assert not kept.exists()
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_half_written(
     shop: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
-    whole = score(config, trained.newest)
+    whole = score_customers(config, trained.newest)
     before = (whole.folder / "part-00000.parquet").read_bytes()
 
     def fail(*_: object, **__: object) -> None:
@@ -147,7 +147,7 @@ def test_nothing_is_half_written(
 
     monkeypatch.setattr(chunks, "_write", fail)
     with pytest.raises(RuntimeError):
-        score(_changed(config, serving={"reasons": 1}), trained.newest)
+        score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
     assert read(config, trained.newest).table().equals(whole.table())
     assert (whole.folder / "part-00000.parquet").read_bytes() == before
     assert [path.name for path in whole.folder.parent.iterdir()] == [whole.folder.name]
@@ -156,7 +156,7 @@ def test_nothing_is_half_written(
 def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: Trained, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
-        score(_changed(shop, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)
+        score_customers(_changed(shop, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)
 
 
 def test_no_champion_says_to_train(make_config) -> None:  # type: ignore[no-untyped-def]
@@ -177,17 +177,17 @@ def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trai
 
 def test_a_config_that_makes_other_features_is_refused(shop: Config, trained: Trained) -> None:
     with pytest.raises(UsageError, match="config changed since training"):
-        score(_changed(shop, task={"windows": ["30d"]}), trained.newest)
+        score_customers(_changed(shop, task={"windows": ["30d"]}), trained.newest)
 
 
 def test_a_cutoff_outside_the_log_is_refused(shop: Config, trained: Trained) -> None:
     with pytest.raises(UsageError, match="outside the log"):
-        score(shop, date(2040, 1, 1))
+        score_customers(shop, date(2040, 1, 1))
 
 
 def test_an_empty_cohort_is_refused(shop: Config, trained: Trained) -> None:
     with pytest.raises(DataError, match="no one to score"):
-        score(_changed(shop, task={"active_within": "1d"}), trained.newest + timedelta(days=5))
+        score_customers(_changed(shop, task={"active_within": "1d"}), trained.newest + timedelta(days=5))
 
 
 def test_reading_back_the_newest_and_a_cutoff_that_is_not_there(scores: Scores, shop: Config) -> None:
@@ -222,7 +222,7 @@ def test_models_that_learned_without_own_features_refuse_to_score_with_them(
 ) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     with pytest.raises(UsageError, match="shop-churn/1 learned without features of your own, and .* take it out"):
-        score(_changed(shop, features={"own": str(tmp_path / "mine.py")}), trained.newest)
+        score_customers(_changed(shop, features={"own": str(tmp_path / "mine.py")}), trained.newest)
 
 
 @pytest.mark.slow
@@ -230,15 +230,15 @@ def test_models_score_with_the_very_file_that_they_learned_from(tmp_path: Path) 
     bare = make_shop(tmp_path)
     config = _changed(bare, features={"own": "mine.py"}, training={"trials": 0}, serving={"reasons": 20})
     (tmp_path / "mine.py").write_text(OWN)
-    trained = train(config)
+    trained = train_models(config)
     assert trained.learned.churn.features[-1] == "late_share"
     assert len(trained.learned.churn.facts["own_features"]) == 16
-    scores = score(config, trained.newest)
+    scores = score_customers(config, trained.newest)
     reasons = [r for row in scores.table().to_pylist() for r in row["churn_reasons"] + row["value_reasons"]]
     told = [r for r in reasons if r["feature"] == "late_share"]
     assert told and all(r["reading"].endswith("% of orders came late") for r in told)
     with pytest.raises(UsageError, match="shop-churn/1 learned from features of your own, and .* names no file now"):
-        score(bare, trained.newest)
+        score_customers(bare, trained.newest)
     (tmp_path / "mine.py").write_text(OWN.replace("20", "21"))
     with pytest.raises(UsageError, match="is not the one that shop-churn/1 learned from; put that one back, or run"):
-        score(config, trained.newest)
+        score_customers(config, trained.newest)

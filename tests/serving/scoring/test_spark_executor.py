@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config, parse
+from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.errors import DataError
 from features.snapshots.build import Reading
@@ -22,7 +22,7 @@ from serving.scoring import run as room
 from serving.scoring.passes import FEATURES, Job
 from serving.scoring.predictions import Champions, champions
 from serving.scoring.resumable_run import Run
-from serving.scoring.run import Scores, score
+from serving.scoring.run import Scores, score_customers
 from tests.features.test_parity import disagreements
 from training.train import Trained
 
@@ -60,7 +60,7 @@ def configs(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFac
     values = shop.model_dump(mode="json", exclude={"folder"})
     values["tracking"]["uri"] = f"sqlite:///{shop.folder / 'mlflow.db'}"
     return {
-        kind: parse(
+        kind: parse_config(
             {
                 **values,
                 "engine": {"kind": kind, "threads": 2},
@@ -124,7 +124,9 @@ def both(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "champions", lambda config: models)
         patch.setattr(room, "write_features", keeps)
-        return {kind: score(config, trained.newest, with_contributions=True) for kind, config in configs.items()}
+        return {
+            kind: score_customers(config, trained.newest, with_contributions=True) for kind, config in configs.items()
+        }
 
 
 def test_scores_reasons_and_contributions_are_those_of_duckdb(
@@ -185,9 +187,9 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     monkeypatch.setattr(spark_executor, "WAVE", 1)
     monkeypatch.setattr(spark_executor.OnSpark, "_chunks", dies)
     with pytest.raises(KeyboardInterrupt):
-        score(again, day, with_contributions=True)
+        score_customers(again, day, with_contributions=True)
     assert not (tmp_path / "scores").exists() and waves == [[0, 1], [2, 3]]
-    resumed = score(again, day, with_contributions=True, resume=True)
+    resumed = score_customers(again, day, with_contributions=True, resume=True)
     assert resumed.notes == ("went on with a run that had ended early: 2 of its parts were written",)
     assert waves[2] == [2, 3] and sum(waves[2:], []) == list(range(2, len(resumed.manifest["parts"])))
     assert written(again, day) == written(config, day)
@@ -215,5 +217,5 @@ def test_what_a_worker_cannot_do_is_one_line(
     monkeypatch.setattr(executors, "_parcel", tampered)
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:
-        score(again, trained.newest)
+        score_customers(again, trained.newest)
     assert "\n" not in str(problem.value)

@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from features.errors import UsageError
-from features.snapshots.build import from_config
+from features.snapshots.build import build_snapshots
 from serving.scoring import value_tiers
 from serving.scoring.run import COLUMNS
 from serving.segmentation.run import Segmentation, segment_customers
-from serving.segmentation.text import describe
+from serving.segmentation.text import segments_text
 from tests.contracts import make_contracts
 from tests.shop import make_shop
 
@@ -43,7 +43,7 @@ clusters = [2, 3]
 
 def put_scores(config: Config, *cutoffs: date) -> pa.Table:
     """Writes score tables of cutoffs' cohorts with made-up numbers, in place of models; returns the last."""
-    built = from_config(config, cutoffs, with_labels=False).rows
+    built = build_snapshots(config, cutoffs, with_labels=False).rows
     days = built["cutoff"].cast(pa.date32())
     return [_put(config, cutoff, built.filter(pc.equal(days, cutoff))) for cutoff in cutoffs][-1]
 
@@ -81,7 +81,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     pq.write_table(pa.Table.from_pylist(rows), folder / "contacts.parquet")
     path = folder / "regulars.toml"
     path.write_text(path.read_text() + CONTACTS)
-    return load(path)
+    return load_config(path)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_every_customer_has_a_group_of_each_sort_and_keeps_the_scores(made: Segm
 def test_cards_say_what_became_of_those_of_an_earlier_cutoff(made: Segmentation, config: Config) -> None:
     cards = [row for row in made.tables["segments"].to_pylist() if row["segmentation"] == "stage"]
     (when,) = {row["left_cutoff"] for row in cards}
-    labelled = from_config(config, [date.fromisoformat(when)]).rows
+    labelled = build_snapshots(config, [date.fromisoformat(when)]).rows
     assert sum(row["left_of"] for row in cards) == labelled.num_rows
     left = sum((row["left_share"] or 0) * row["left_of"] for row in cards)
     assert left == pytest.approx(sum(labelled["churned"].to_pylist()))
@@ -154,7 +154,7 @@ def test_the_same_log_gives_the_same_bytes(made: Segmentation, config: Config) -
 
 
 def test_the_terminal_tells_it_all(made: Segmentation) -> None:
-    text = describe(made)
+    text = segments_text(made)
     for words in ("RFM groups", "lifecycle", "micro-segments", "where customers went", "what customers prefer"):
         assert words in text
     assert "mail" in text and "(held out)" in text
@@ -169,7 +169,7 @@ def test_cards_are_written_in_another_language_and_codes_stay(
     shutil.copytree(config.folder, tmp_path / "zh")
     path = tmp_path / "zh" / "regulars.toml"
     path.write_text('language = "zh"\n' + path.read_text())
-    chinese = segment_customers(load(path))
+    chinese = segment_customers(load_config(path))
     left = "micro_segment"
     assert chinese.tables["customers"].drop_columns(left).equals(made.tables["customers"].drop_columns(left))
     pairs = zip(made.tables["segments"].to_pylist(), chinese.tables["segments"].to_pylist(), strict=True)
@@ -193,7 +193,7 @@ def _small(folder: Path, money: bool = True, kinds: str = 'kinds = ["channel"]')
     path = folder / "regulars.toml"
     text = path.read_text().replace('kinds = ["channel"]', kinds).replace('"30d", "90d"', '"30d"')
     path.write_text(text + "[segments]\nhistory = 1\nclusters = [0, 0]\n")
-    return load(path)
+    return load_config(path)
 
 
 def test_what_was_not_scored_or_has_changed_is_refused(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_what_was_not_scored_or_has_changed_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "regulars.toml"
     path.write_text(path.read_text().replace("log.parquet", "other.parquet"))
     with pytest.raises(UsageError, match=f"regulars score --cutoff {CUTOFF}"):
-        segment_customers(load(path))
+        segment_customers(load_config(path))
     assert not (config.output / "segments").exists()
 
 
@@ -217,7 +217,7 @@ def test_without_money_or_kinds_what_is_left_is_told(tmp_path: Path) -> None:
     made = segment_customers(config)
     assert not {"m", "micro_segment", "channel_preferred"} & set(made.tables["customers"].column_names)
     assert set(made.tables["segments"]["value"].to_pylist()) == {None}
-    text = describe(made)
+    text = segments_text(made)
     assert "movement: the log" not in text
     for words in ("money in RFM", "value: there is no money", "names no kinds", "no [contacts]", "tier and segment"):
         assert words in text
@@ -228,10 +228,10 @@ def test_a_window_longer_than_the_log_is_told(tmp_path: Path) -> None:
     path = tmp_path / "regulars.toml"
     text = path.read_text().replace('"30d", "90d"', '"30d", "400d"')
     path.write_text(text + '[segments]\nwindow = "400d"\nhistory = 0\nclusters = [0, 0]\n')
-    config = load(path)
+    config = load_config(path)
     put_scores(config, CUTOFF)
     made = segment_customers(config)
-    assert "the window 400d: the log is shorter than that, 30d stands for it" in describe(made)
+    assert "the window 400d: the log is shorter than that, 30d stands for it" in segments_text(made)
     assert made.tables["transitions"].num_rows == made.tables["stage_changes"].num_rows == 0
 
 
@@ -246,4 +246,4 @@ def test_contracts_alone_have_stages_but_no_rfm(tmp_path: Path) -> None:
     assert set(customers["stage"].to_pylist()) <= {"new", "mature"}
     lost = [row for row in made.tables["stage_changes"].to_pylist() if row["to_stage"] == "lost"]
     assert lost and all(row["cutoff"] > cutoff - timedelta(300) for row in lost)
-    assert "RFM: the log has no orders" in describe(made)
+    assert "RFM: the log has no orders" in segments_text(made)

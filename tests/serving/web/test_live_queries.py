@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from features.config.load import Config
 from serving.customer_report import explain_customer
-from serving.scoring.run import score
+from serving.scoring.run import score_customers
 from tests.webpages import app_of, fetch
 from training.train import Trained
 
@@ -17,7 +17,7 @@ CUTOFF = date(2023, 10, 1)
 
 
 def test_what_if_is_that_of_explain(shop: Config, trained: Trained) -> None:
-    scores = score(shop, CUTOFF)
+    scores = score_customers(shop, CUTOFF)
     table = scores.table()
     who = table["customer_id"][
         int(pa.compute.index(table["churn_probability"], pa.compute.max(table["churn_probability"])).as_py())

@@ -7,7 +7,7 @@ import pytest
 
 from features import phrases
 from features.config.load import Config
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation import contributions as explain
 from training.artifact.reasons import Wording, contributions, reasons
 from training.registry.run_record import WORDS
@@ -17,7 +17,7 @@ from training.train import Trained
 @pytest.fixture(scope="module")
 def snapshots(shop: Config, trained: Trained) -> Snapshots:
     """The cohort of the newest cutoff."""
-    return from_config(shop, [trained.newest], with_labels=False)
+    return build_snapshots(shop, [trained.newest], with_labels=False)
 
 
 def test_contributions_are_those_of_the_score_table(trained: Trained, snapshots: Snapshots) -> None:

@@ -14,11 +14,11 @@ from mlflow.exceptions import MlflowException
 
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
 from tests.shop import make_shop
 from training.backtesting import backtest as room
-from training.backtesting.backtest import Backtest, backtest, describe, folds_of, roll
+from training.backtesting.backtest import Backtest, backtest_models, backtest_text, folds_of, roll
 from training.backtesting.rolling import POOLED, judge
 from training.data.time_split import Sample, take, unfit
 from training.evaluation.baselines import LADDER
@@ -30,13 +30,13 @@ CUTOFFS = 2
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """Snapshots of the shop's mature cutoffs."""
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")
 def made(shop: Config) -> Backtest:
     """A backtest of the shop's last cutoffs."""
-    return backtest(shop, CUTOFFS)
+    return backtest_models(shop, CUTOFFS)
 
 
 def _changed(rows: Snapshots, after: np.datetime64, features_too: bool) -> Snapshots:
@@ -103,7 +103,7 @@ def test_ours_and_every_rung_are_judged_at_every_cutoff_and_pooled(made: Backtes
 
 
 def test_the_terminal_shows_ours_the_best_rung_and_the_grades(made: Backtest) -> None:
-    text = describe(made)
+    text = backtest_text(made)
     assert (made.folder / "summary.txt").read_text() == text + "\n"
     brier = next(line for line in text.splitlines() if line.startswith("Brier score"))
     m = made.figures.metrics
@@ -128,7 +128,7 @@ def test_it_is_logged_with_its_tables(made: Backtest) -> None:
 
 def test_a_second_run_leaves_the_same_bytes_and_nothing_beside(made: Backtest, shop: Config) -> None:
     before = {path.name: path.read_bytes() for path in made.folder.iterdir()}
-    backtest(shop, CUTOFFS)
+    backtest_models(shop, CUTOFFS)
     assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == before
     assert not [path.name for path in made.folder.parent.iterdir() if path.name.startswith(".")]
 
@@ -181,10 +181,10 @@ def test_a_store_that_dies_keeps_the_tables(
 
 def test_without_money_churn_alone_is_judged(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
-    judged, left_out = roll(from_config(config), config, 1)
+    judged, left_out = roll(build_snapshots(config), config, 1)
     figures = judge(judged, config.task.horizon, seed=1, resamples=50)
     assert {"auc", "brier"} <= set(figures.metrics.metric)
     assert not {"gini", "coverage", "total_error"} & set(figures.metrics.metric)
-    told = describe(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))
+    told = backtest_text(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))
     assert "judged at 1 cutoff (" in told
     assert "left out: 2023-01-01: why" in told and "they overlap" in told and left_out == []

@@ -10,10 +10,10 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from training.backtesting import learning_curve as room
 from training.backtesting.backtest import folds_of, roll
-from training.backtesting.learning_curve import Curve, describe, grow, learning_curve
+from training.backtesting.learning_curve import Curve, grow, learning_curve, learning_curve_text
 from training.data.time_split import take
 from training.evaluation.evaluate import OURS
 
@@ -21,7 +21,7 @@ from training.evaluation.evaluate import OURS
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """Snapshots of the shop's mature cutoffs."""
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def _sizes(made: Curve) -> list[int]:
 
 
 def test_the_terminal_shows_models_beside_each_other(made: Curve) -> None:
-    text = describe(made)
+    text = learning_curve_text(made)
     assert f"at {made.cutoff}, after learning from" in text
     assert "Brier score (nearer 0 is better)" in text
     assert "BG/NBD and Gamma-Gamma" in text

@@ -14,13 +14,13 @@ import pytest
 
 from features.config.load import Config
 from features.feature import Feature, column
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.contributions import contributions, explanation, reasons
 from serving.explanation.drivers import drivers
 from training.artifact.bundle import BundleError, ModelBundle, encode
 from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
 from training.data.time_split import Sample, take
-from training.fit import Learned, learn
+from training.fit import Learned, fit_models
 from training.models import lightgbm_base
 from training.models.churn import ChurnClassifier
 from training.registry import aliases, models, run_record
@@ -46,13 +46,13 @@ def _with_plans(rows: Snapshots, seed: int = 9) -> Snapshots:
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """The shop's mature cutoffs, with plans."""
-    return _with_plans(from_config(shop))
+    return _with_plans(build_snapshots(shop))
 
 
 @pytest.fixture(scope="module")
 def learned(shop: Config, rows: Snapshots) -> Learned:
     """What they teach."""
-    return learn(rows, shop)
+    return fit_models(rows, shop)
 
 
 @pytest.fixture(scope="module")
@@ -171,12 +171,12 @@ def test_levels_are_learned_from_the_cutoffs_that_a_model_learns_from(shop: Conf
     plans, last = rows.rows["plan"].to_pylist(), max(rows.rows["cutoff"].to_pylist())
     late = [moment == last for moment in rows.rows["cutoff"].to_pylist()]
     found, other = (
-        learn(_replaced(rows, [name if now else p for p, now in zip(plans, late, strict=True)]), quick)
+        fit_models(_replaced(rows, [name if now else p for p, now in zip(plans, late, strict=True)]), quick)
         for name in ("platinum", "titanium")
     )
     assert set(found.churn.levels["plan"]) == {"basic", "gold", "silver", "platinum"}
     np.testing.assert_array_equal(found.judged["churn_probability"], other.judged["churn_probability"])
-    with_known = learn(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
+    with_known = fit_models(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
     assert (with_known.judged["churn_probability"] != found.judged["churn_probability"]).any()
 
 
@@ -194,7 +194,7 @@ def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
 
     for module in ("learn", "recipe"):
         monkeypatch.setattr(f"training.{module}.learn_levels", learn_and_tell)
-    learn(_replaced(rows, ["platinum" if m == last else p for p, m in zip(plans, moments, strict=True)]), once)
+    fit_models(_replaced(rows, ["platinum" if m == last else p for p, m in zip(plans, moments, strict=True)]), once)
     assert saw.count(True) == 1
     assert len(saw) > 4
 
@@ -300,6 +300,6 @@ def test_what_is_registered_holds_no_rare_text(registered: Config, tmp_path: Pat
     text = "".join(file.read_text(encoding="utf-8") for file in path.rglob("*") if file.is_file())
     assert "silver" in text
     assert "Canary" not in text
-    found = models.champion(registered, "value")
+    found = models.load_champion(registered, "value")
     assert found is not None
     assert found.bundle.levels["plan"]

@@ -16,7 +16,7 @@ from training.evaluation.evaluate import (
     Evaluation,
     coverage,
     draws,
-    evaluate,
+    evaluate_predictions,
     groups,
     measured,
     segments_of,
@@ -38,7 +38,7 @@ def _truth(rows: int = 400, seed: int = 0) -> tuple[Sample, np.ndarray, np.ndarr
 def test_intervals_hold_the_point_and_ours_is_compared_with_each_rung() -> None:
     truth, risk, worth = _truth()
     noise = np.random.default_rng(9).random(len(truth))
-    found = evaluate(
+    found = evaluate_predictions(
         {OURS: Prediction(risk, worth), "noise": Prediction(noise, noise)}, truth, CUTOFF, seed=1, resamples=100
     )
     auc = found.of("auc")
@@ -50,14 +50,16 @@ def test_intervals_hold_the_point_and_ours_is_compared_with_each_rung() -> None:
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
     truth, risk, worth = _truth()
-    a, b = (evaluate({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50) for _ in range(2))
+    a, b = (
+        evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50) for _ in range(2)
+    )
     assert a.metrics.equals(b.metrics)
 
 
 def test_segments_are_measured_alone_and_tiny_ones_left_out() -> None:
     truth, risk, worth = _truth()
     masks = {"half": np.arange(len(truth)) % 2 == 0, "few": np.arange(len(truth)) < 5}
-    found = evaluate({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50, segments=masks)
+    found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50, segments=masks)
     assert set(found.metrics.segment) == {"all", "half"}
     assert found.of("auc", segment="half")["customers"] == 200
     with pytest.raises(KeyError, match="few"):
@@ -66,7 +68,7 @@ def test_segments_are_measured_alone_and_tiny_ones_left_out() -> None:
 
 def test_without_money_only_churn_is_measured() -> None:
     truth, risk, _ = _truth()
-    found = evaluate({OURS: Prediction(risk, None)}, truth, CUTOFF, seed=1, resamples=50)
+    found = evaluate_predictions({OURS: Prediction(risk, None)}, truth, CUTOFF, seed=1, resamples=50)
     assert {"auc", "brier", "calibration_slope", "reliability"} <= set(found.metrics.metric)
     assert not {"spearman", "gini", "total_error", "coverage"} & set(found.metrics.metric)
     assert set(found.groups.number) == {"churn"}
@@ -88,7 +90,8 @@ def test_coverage_counts_who_came_inside() -> None:
 def test_evaluations_of_several_cutoffs_stand_together() -> None:
     truth, risk, worth = _truth()
     parts = [
-        evaluate({OURS: Prediction(risk, worth)}, truth, date(2024, month, 1), seed=1, resamples=50) for month in (1, 2)
+        evaluate_predictions({OURS: Prediction(risk, worth)}, truth, date(2024, month, 1), seed=1, resamples=50)
+        for month in (1, 2)
     ]
     both = together(parts)
     assert isinstance(both, Evaluation)
@@ -99,7 +102,7 @@ def test_figures_of_recalibration_are_compared_by_their_distance_from_the_best()
     truth, risk, worth = _truth()
     log_odds = np.log(risk / (1 - risk))
     flat = 1 / (1 + np.exp(-log_odds / 3))  # slope 3: too near each other
-    found = evaluate(
+    found = evaluate_predictions(
         {OURS: Prediction(risk, worth), "flat": Prediction(flat, worth)}, truth, CUTOFF, seed=1, resamples=50
     )
     gap = found.differences.set_index("metric").loc["calibration_slope"]
@@ -112,7 +115,7 @@ def test_figures_of_recalibration_are_compared_by_their_distance_from_the_best()
 
 def test_intervals_of_gaps_hold_the_figure_that_noise_makes() -> None:
     truth, risk, worth = _truth()
-    found = evaluate({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=200)
+    found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=200)
     for metric in ("reliability", "calibration_error", "decile_error"):
         row = found.of(metric)
         assert 0 <= row["low"] < row["value"] < row["high"]
@@ -127,7 +130,7 @@ def test_groups_are_said_against_came_by_segment_with_intervals() -> None:
     half = np.arange(len(truth)) % 2 == 0
     few = np.arange(len(truth)) < 35
     given = {OURS: Prediction(risk, worth)}
-    found = evaluate(given, truth, CUTOFF, seed=1, resamples=50, segments={"half": half, "few": few}).groups
+    found = evaluate_predictions(given, truth, CUTOFF, seed=1, resamples=50, segments={"half": half, "few": few}).groups
     sizes = found[found.number == "churn"].groupby("segment").customers.agg(["size", "sum"])
     assert sizes.to_dict("index") == {
         "all": {"size": 10, "sum": 400},

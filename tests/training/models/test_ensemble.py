@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from training.data.category_levels import encoded
 from training.data.time_split import folds_within, take
 from training.models.ensemble import Shipped, calibrate, learn_members, ship
@@ -19,7 +19,7 @@ from training.models.ensemble import Shipped, calibrate, learn_members, ship
 @pytest.fixture(scope="module")
 def rows(shop: Config) -> Snapshots:
     """Snapshots of the shop's mature cutoffs."""
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")

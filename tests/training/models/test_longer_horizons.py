@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from features.config.load import Config
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
 from training.artifact.bundle import ModelBundle
 from training.data.time_split import take
@@ -37,7 +37,7 @@ def asked(shop: Config) -> Config:
 @pytest.fixture(scope="module")
 def rows(asked: Config) -> Snapshots:
     """Its snapshots, with the labels of every horizon."""
-    return from_config(asked)
+    return build_snapshots(asked)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ import pytest
 
 from features.config.load import Config
 from features.errors import UsageError
-from serving.scoring.run import score
+from serving.scoring.run import score_customers
 from tests.shop import make_shop
 from tests.tracking import Server, free_port, serve
 from training.registry import mlflow_tracking, models
-from training.train import Trained, log_later, train
+from training.train import Trained, log_later, train_models
 
 FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
 
@@ -72,14 +72,14 @@ def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained:
 @pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
 def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> None:
-    trained = train(remote)
+    trained = train_models(remote)
     assert [v.label for v in trained.versions] == ["shop-churn/1", "shop-value/1"]
     _carries_all(remote, trained)
-    found = models.champion(remote, "value")
+    found = models.load_champion(remote, "value")
     assert found is not None
     assert found.bundle == trained.learned.value
     assert found.judge == trained.learned.judge
-    scores = score(remote, trained.newest)
+    scores = score_customers(remote, trained.newest)
     assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
     assert len(model.predict(trained.learned.truth.features.to_pandas())) == len(trained.learned.truth)
@@ -101,7 +101,7 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     changed = remote.model_copy(update={"training": remote.training.model_copy(update={"trials": 0})})
     monkeypatch.setattr(models, "_register", die)
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
-        train(changed)
+        train_models(changed)
     (kept,) = (remote.output / "unlogged").iterdir()
     assert f"regulars train --log {kept}" in str(problem.value)
     assert not [f for f in kept.rglob("*") if f.suffix not in {".json", ".txt", ".csv", ".md", ".png", ""}]
@@ -112,7 +112,7 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     settled = log_later(elsewhere, kept)
     assert [v.label for v in settled.versions] == ["shop-churn/1", "shop-value/1"]
     assert settled.decision.promoted
-    found = models.champion(elsewhere, "value")
+    found = models.load_champion(elsewhere, "value")
     assert found is not None
     assert found.bundle.facts["parameters"] == {}
     assert not (remote.output / "unlogged").exists()
@@ -126,7 +126,7 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
     monkeypatch.setattr("training.train.snapshots.from_config", lambda *_: pytest.fail("it read the log first"))
     start = time.monotonic()
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
-        train(_with_uri(shop, uri))
+        train_models(_with_uri(shop, uri))
     assert "secret" not in str(problem.value)
     assert time.monotonic() - start < 30
 

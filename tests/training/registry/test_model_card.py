@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from features.config.load import Config
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
 from training.artifact.bundle import Longer
 from training.evaluation.evaluate import OURS
@@ -22,7 +22,7 @@ CUTOFF = "2023-10-27"
 
 @pytest.fixture(scope="module")
 def rows(shop: Config, trained: Trained) -> Snapshots:
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from features.config.load import Config
 from features.errors import DataError
 from training.registry import models as registry
-from training.train import Trained, train
+from training.train import Trained, train_models
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def client(shop: Config, trained: Trained) -> MlflowClient:
 
 def test_both_models_are_champions(client: MlflowClient, shop: Config, trained: Trained) -> None:
     for kind in ("churn", "value"):
-        found = registry.champion(shop, kind)
+        found = registry.load_champion(shop, kind)
         assert found is not None
         assert found.bundle == getattr(trained.learned, kind)
         assert found.version.label == f"shop-{kind}/1"
 
 
 def test_a_business_without_models_has_no_champion(tmp_path: Path, make_config) -> None:  # type: ignore[no-untyped-def]
-    assert registry.champion(make_config(), "churn") is None
+    assert registry.load_champion(make_config(), "churn") is None
 
 
 def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(client: MlflowClient, trained: Trained) -> None:
@@ -123,7 +123,7 @@ def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, traine
     client.create_model_version("foreign-churn", version.source, tags={})
     client.set_registered_model_alias("foreign-churn", "champion", "1")
     with pytest.raises(DataError, match="foreign-churn version 1 is the value model of 'shop'; expected a churn model"):
-        registry.champion(shop.model_copy(update={"name": "foreign"}), "churn")
+        registry.load_champion(shop.model_copy(update={"name": "foreign"}), "churn")
 
 
 def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
@@ -144,10 +144,10 @@ def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, 
         )
     client.set_registered_model_alias("stranger-churn", "champion", "1")
     with pytest.raises(DataError, match="stranger-churn version 1: .* is not a model of regulars"):
-        registry.champion(shop.model_copy(update={"name": "stranger"}), "churn")
+        registry.load_champion(shop.model_copy(update={"name": "stranger"}), "churn")
 
 
 def test_the_same_training_registers_nothing_new(shop: Config, trained: Trained) -> None:
-    again = train(shop)
+    again = train_models(shop)
     assert [v.label for v in again.versions] == [v.label for v in trained.versions]
     assert not any(v.new for v in again.versions)

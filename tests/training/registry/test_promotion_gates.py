@@ -16,7 +16,7 @@ from features.config.load import Config
 from training.artifact.bundle import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.evaluate import OURS, Evaluation, evaluate
+from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.registry import promotion_gates
 from training.registry.champion_challenger import Rivals
 from training.registry.models import Champion, Registered
@@ -81,7 +81,7 @@ def decide(truth: Sample, make_config: Config_) -> Callable[..., Decision]:
 def _evaluation(blur: float, rule: float, truth: Sample) -> Evaluation:
     parts = {name: Said(size).predict(truth.features) for name, size in ((OURS, blur), ("rule", rule))}
     said = {name: Prediction(part["churn_probability"], part["value"]) for name, part in parts.items()}
-    return evaluate(said, truth, CUTOFF, seed=7, resamples=100)
+    return evaluate_predictions(said, truth, CUTOFF, seed=7, resamples=100)
 
 
 def _champion(kind: str, blur: float, judge: Any = None, **more: Any) -> Champion:
@@ -187,7 +187,7 @@ def test_a_champion_that_cannot_be_asked_is_a_choice_of_the_user(
     found = decide(0.1, *_pair(2.0, **more))
     assert not found.promoted
     assert why in found.reasons[0]
-    assert why in promotion_gates.describe(found)
+    assert why in promotion_gates.gates_text(found)
     assert decide(0.1, *_pair(2.0, **more), champion="any").promoted
 
 
@@ -215,11 +215,11 @@ def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., Decisi
 
 
 def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Callable[..., Decision]) -> None:
-    text = promotion_gates.describe(decide(0.1, *_pair(2.0)))
+    text = promotion_gates.gates_text(decide(0.1, *_pair(2.0)))
     assert "600 customers at 2024-06-01 (the champion: shop-churn/1 as it scores; shop-value/1 as it scores)" in text
     brier = next(line for line in text.splitlines() if line.startswith("Brier"))
     assert re.fullmatch(r"Brier score +0\.\d+ +0\.\d+ +-0\.\d+ \(-0\.\d+ to -0\.\d+\) +nearer 0 is better", brier)
     assert text.count("passed  ") == 4
-    assert "FAILED" in promotion_gates.describe(decide(1.5, *_pair(0.1)))
-    assert "no champion" in promotion_gates.describe(decide(0.1))
-    assert "every bit" in promotion_gates.describe(decide(0.1, kinds=()))
+    assert "FAILED" in promotion_gates.gates_text(decide(1.5, *_pair(0.1)))
+    assert "no champion" in promotion_gates.gates_text(decide(0.1))
+    assert "every bit" in promotion_gates.gates_text(decide(0.1, kinds=()))

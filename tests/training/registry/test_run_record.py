@@ -10,7 +10,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import UsageError
-from features.snapshots.build import Snapshots, from_config
+from features.snapshots.build import Snapshots, build_snapshots
 from training.registry import run_record
 from training.registry.run_record import Record
 from training.train import Trained, log_later
@@ -18,7 +18,7 @@ from training.train import Trained, log_later
 
 @pytest.fixture(scope="module")
 def rows(shop: Config, trained: Trained) -> Snapshots:
-    return from_config(shop)
+    return build_snapshots(shop)
 
 
 @pytest.fixture

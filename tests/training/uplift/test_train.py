@@ -33,7 +33,7 @@ def test_the_action_that_works_is_told_from_the_one_that_does_not(learned_effect
 
 
 def test_what_was_found_is_said_in_words(learned_effects: Trained) -> None:
-    text = train.describe(learned_effects)
+    text = train.uplift_text(learned_effects)
     assert "email, effect on return: +" in text and "points on average" in text
     assert "p = " in text and "balance: of " in text and "OBSERVATIONAL" not in text
     assert (learned_effects.folder / "run" / "uplift.txt").read_text() == text + "\n"
@@ -66,7 +66,7 @@ def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Tra
 def test_the_same_training_registers_nothing_new_and_stays_champion(business: Config, learned_effects: Trained) -> None:
     done = CliRunner().invoke(regulars.cli, ["-c", str(business.folder / "regulars.toml"), "train", "uplift"])
     assert done.exit_code == 0
-    assert done.output.startswith(train.describe(learned_effects))
+    assert done.output.startswith(train.uplift_text(learned_effects))
     assert "written: trials-uplift/1 (as before, bit by bit), champion, measured" in done.output
     assert "uplift --cutoff 2023-06-25" in done.output
 
@@ -80,7 +80,7 @@ def test_worse_than_no_model_stays_challenger(learned_effects: Trained) -> None:
     assert "2.0 standard errors above that of the average effect" in loss and "less than targeting at random" in area
     flat = replace(worse, effect=replace(one.effect, slope=0.0))
     assert refusals(replace(learned_effects.estimated, judged=(flat,))) == []
-    assert "stays challenger" in train.refusal(replace(learned_effects, reasons=(loss, area)))
+    assert "stays challenger" in train.uplift_refusal(replace(learned_effects, reasons=(loss, area)))
 
 
 def test_it_moves_alone(business: Config, learned_effects: Trained) -> None:
@@ -100,13 +100,13 @@ def changed(config: Config, section: str, **values: object) -> Config:
 def test_without_propensities_it_refuses_unless_told(business: Config, tmp_path: Path) -> None:
     blind = changed(business, "contacts", propensity="")
     with pytest.raises(RefusedError, match=r"propensity is not set.*observational = true"):
-        train.train(blind)
+        train.train_uplift(blind)
     seen = changed(changed(blind, "uplift", observational=True), "serving", output=str(tmp_path / "other"))
-    found = train.train(seen.model_copy(update={"name": "seen"}))
+    found = train.train_uplift(seen.model_copy(update={"name": "seen"}))
     assert found.estimated.bundle.source == "observational" and found.overlap.estimated
-    text = train.describe(found)
+    text = train.uplift_text(found)
     assert text.startswith("OBSERVATIONAL: nobody drew") and "have a propensity outside (0.02, 0.98)" in text
-    assert "observational" in train.outcome(found)
+    assert "observational" in train.uplift_outcome(found)
     assert found.arms.customers.iloc[0] > 0
 
 

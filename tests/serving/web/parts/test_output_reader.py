@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config, load
+from features.config.load import Config, load_config
 from serving.web.parts.output_reader import Kept, cutoffs, open_site, scored
 from tests.scored import CUTOFF
 from tests.webpages import EARLIER, TOML, app_of, fetch
@@ -33,7 +33,7 @@ PAGES = (
 def copy(webpages: Config, tmp_path: Path) -> Config:
     """The business in a folder that a test may break."""
     shutil.copytree(webpages.folder, tmp_path / "copy")
-    return load(tmp_path / "copy" / "regulars.toml")
+    return load_config(tmp_path / "copy" / "regulars.toml")
 
 
 def place(config: Config) -> Path:
@@ -43,7 +43,7 @@ def place(config: Config) -> Path:
 @pytest.mark.parametrize("address", PAGES)
 def test_an_empty_folder_names_the_command_that_fills_it(tmp_path: Path, address: str) -> None:
     (tmp_path / "regulars.toml").write_text(TOML.format(language="en"), encoding="utf-8")
-    answer = fetch(app_of(load(tmp_path / "regulars.toml")), address)
+    answer = fetch(app_of(load_config(tmp_path / "regulars.toml")), address)
     assert answer.status == 404
     assert "<code>regulars " in answer.text
 

@@ -21,7 +21,7 @@ TWO = {**ONE, "actions": {**ONE["actions"], "call": {"cost": 2.0, "save_rate": 0
 
 def planned(folder: Path, rules: dict, budget: float) -> tuple[Config, planning.Made]:
     config = make_scored(folder, {"plan": rules})
-    plan.plan(config, CUTOFF, budget=budget)
+    plan.make_plan(config, CUTOFF, budget=budget)
     return config, planning.made(open_site(config))
 
 
@@ -31,7 +31,7 @@ def test_with_one_action_a_smaller_budget_is_planned_exactly(tmp_path: Path) -> 
         found = planning.at_budget(made, budget)
         assert found.sort == "best"
         if budget >= 0.5:
-            best = plan.plan(config, CUTOFF, budget=budget)
+            best = plan.make_plan(config, CUTOFF, budget=budget)
             assert found.gain == pytest.approx(best.gain, abs=1e-9)
             assert found.customers == best.manifest["customers"]["with_action"]
         assert found.spent <= budget and found.bound is not None and found.bound >= found.gain - 1e-9
@@ -41,7 +41,7 @@ def test_with_several_it_is_a_part_of_the_plan_under_a_bound_that_holds(tmp_path
     config, made = planned(tmp_path, TWO, 60.0)
     for budget in (3.0, 11.0, 42.0):
         found = planning.at_budget(made, budget)
-        best = plan.plan(config, CUTOFF, budget=budget)
+        best = plan.make_plan(config, CUTOFF, budget=budget)
         assert found.sort == "part" and found.spent <= budget
         assert found.bound is not None and found.gain <= best.gain + 1e-9 <= found.bound + 2e-9
         assert found.bound <= made.facts["bound"] + 1e-9
@@ -53,7 +53,7 @@ def test_the_plan_itself_and_what_lies_beyond(tmp_path: Path) -> None:
     assert (own.sort, own.customers) == ("own", made.facts["customers"]["with_action"])
     assert own.gain == pytest.approx(made.facts["gain"]) and own.spent == pytest.approx(made.facts["spent"])
     beyond = planning.at_budget(made, 30.0)
-    best = plan.plan(config, CUTOFF, budget=30.0)
+    best = plan.make_plan(config, CUTOFF, budget=30.0)
     assert beyond.sort == "beyond" and beyond.customers == own.customers
     assert beyond.about == pytest.approx(best.gain, rel=0.05) and beyond.bound >= best.gain - 1e-9
     assert planning.at_budget(made, made.last * 2).about is None
