@@ -174,9 +174,9 @@ def _train_uplift(path: str) -> None:
 @click.pass_obj
 def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
-    from training.registry.aliases import promote
+    from training.registry.aliases import promote_challengers
 
-    _moved(promote(load_config(path), which), path)
+    _moved(promote_challengers(load_config(path), which), path)
 
 
 @cli.command()
@@ -184,7 +184,7 @@ def promote_by_hand(path: str, which: str) -> None:
 @click.pass_obj
 def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
-    from training.registry.aliases import rollback as run
+    from training.registry.aliases import roll_back_champions as run
 
     _moved(run(load_config(path), which), path)
 
@@ -285,14 +285,14 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 def measure(path: str, plan: str, other_log: bool) -> None:
     """Say what PLAN changed: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
     from serving.measurement.measure import measure_plan as run
-    from serving.measurement.measure import refuse_alarm
+    from serving.measurement.measure import refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
     measured = run(load_config(path), plan, other_log)
     click.echo(measurement_text(measured))
     then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
     _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
-    refuse_alarm(measured)
+    refuse_sample_ratio_mismatch(measured)
 
 
 @cli.command()

@@ -11,7 +11,7 @@ import pyarrow as pa
 from features.config.load import Config, load_config
 from features.simulation.business import Action, Settings
 from features.simulation.simulate import simulate
-from training.uplift.experiment import Trial, make_trial
+from training.uplift.experiment import ExperimentData, experiment_from_columns
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Experiment:
     spend: np.ndarray
     truth: np.ndarray
 
-    def trial(self, **options: object) -> Trial:
+    def trial(self, **options: object) -> ExperimentData:
         """As a trial, of return and value."""
         given: dict = {"propensity": self.propensity, "control": "none", **options}
-        return make_trial(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
+        return experiment_from_columns(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
 
 
 def experiment(

@@ -26,7 +26,7 @@ from serving.privacy.erase import CACHED, STAGING, Erasing, discard, find, finis
 from serving.scoring.passes import working_folder
 from serving.scoring.resumable_run import alone
 from serving.scoring.sinks import forget_rows
-from training.registry.lineage import LearnedFrom, learned_from
+from training.registry.lineage import ModelLineage, read_model_lineage
 
 PLANS, MANIFEST = "plans", "manifest.json"
 HASHED = re.compile("[0-9a-f]{32}")
@@ -149,15 +149,15 @@ def _data(config: Config) -> frozenset[Path]:
     return frozenset(found | {config.path(rule.ids) for rule in rules if rule.ids})
 
 
-def _versions(config: Config) -> tuple[list[LearnedFrom], list[str]]:
+def _versions(config: Config) -> tuple[list[ModelLineage], list[str]]:
     """The registered models, and what is to be told where they are not known."""
     try:
-        return learned_from(config), []
+        return read_model_lineage(config), []
     except UsageError as problem:
         return [], [f"which models learned from the customer is not known: {problem}"]
 
 
-def _who(config: Config, customer: str, versions: list[LearnedFrom]) -> tuple[str, Membership | None, list[str]]:
+def _who(config: Config, customer: str, versions: list[ModelLineage]) -> tuple[str, Membership | None, list[str]]:
     """The name under which the customer is kept, and what `_member` says; the hash itself may be given, off a page."""
     name = ours(config, customer)
     member, notes = _member(config, name, versions)
@@ -168,7 +168,7 @@ def _who(config: Config, customer: str, versions: list[LearnedFrom]) -> tuple[st
     return name, member, notes
 
 
-def _member(config: Config, name: str, versions: list[LearnedFrom]) -> tuple[Membership | None, list[str]]:
+def _member(config: Config, name: str, versions: list[ModelLineage]) -> tuple[Membership | None, list[str]]:
     """What the log holds of the customer, and what is to be told where it cannot be read."""
     cutoffs = sorted({day for version in versions if version.kind != "uplift" for day in version.days})
     try:
@@ -195,7 +195,7 @@ def _correct(path: Path, said: dict[str, Any], member: Membership | None) -> Non
     past |= {key: past[key] - count for key, count in marks.items() if key in past}
 
 
-def _learned(config: Config, version: LearnedFrom, member: Membership | None, listed: bool) -> str:
+def _learned(config: Config, version: ModelLineage, member: Membership | None, listed: bool) -> str:
     """Whether a model learned from the customer, in words; empty where it did not."""
     title = version.label + (f" ({', '.join(version.aliases)})" if version.aliases else "")
     if member is None or not member.rows:

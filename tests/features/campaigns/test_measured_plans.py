@@ -16,7 +16,7 @@ from serving.measurement.measure import measure_plan
 from tests.campaigns import Ended, make_ended, within
 from tests.scored import CUTOFF
 from training.uplift.overlap import standardised_differences
-from training.uplift.train import trial_of
+from training.uplift.train import experiment_from_trials
 
 TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 60}}}
 
@@ -62,7 +62,7 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
         if within(order["time"]) and order["customer"] in rows:
             value[order["customer"]] += order["amount"]
     assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
-    trial = trial_of(found, ended.config)
+    trial = experiment_from_trials(found, ended.config)
     assert trial.actions == ("call", "mail") and trial.source == "measured"
     mail = np.array([row["round"].endswith("mail") for row in found.rows.to_pylist()])
     assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()

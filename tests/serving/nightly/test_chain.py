@@ -228,7 +228,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return SimpleNamespace(bundle=bundle)
 
     monkeypatch.setattr(steps.training, "train", train)
-    monkeypatch.setattr(steps.registry, "champion", standing)
+    monkeypatch.setattr(steps.registry, "load_uplift_champion", standing)
     return asked
 
 

@@ -25,15 +25,15 @@ from serving.scoring import score_tables
 from serving.scoring.resumable_run import alone
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
-from training.registry.lineage import LearnedFrom
+from training.registry.lineage import ModelLineage
 
 WHO, NEIGHBOUR = "c002", "c0020"
 DAYS = (date(2023, 2, 1), date(2024, 2, 25))
 
 
-def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> LearnedFrom:
+def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> ModelLineage:
     """A registered model."""
-    return LearnedFrom(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
+    return ModelLineage(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
 
 
 @pytest.fixture(scope="module")
