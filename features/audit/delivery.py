@@ -13,14 +13,16 @@ from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.task import Window
 
-LATELY = Window(90)  # in which a log shows how long it is usually silent
-TWICE = 0.4  # of the rows that came: from this share of repeated ones on they are taken for a second delivery
-FEW = 20  # rows that are too few to say so
-LEFT = 0.9  # of the rows of before: a log with fewer is taken for cut off
+SILENCE_WINDOW = Window(90)  # in which a log shows how long it is usually silent
+MIN_REPEATED_SHARE = (
+    0.4  # of the rows that came: from this share of repeated ones on they are taken for a second delivery
+)
+MIN_NEW_ROWS = 20  # rows that are too few to say so
+MIN_REMAINING_SHARE = 0.9  # of the rows of before: a log with fewer is taken for cut off
 
 
 @dataclass(frozen=True)
-class Arrived:
+class DeliveryRecord:
     """What a run remembers of a log for the next one.
 
     Attributes:
@@ -43,20 +45,22 @@ class Arrived:
         return {name: str(value) if isinstance(value, date) else value for name, value in asdict(self).items()}
 
 
-def arrived(config: Config, audit: Audit) -> Arrived:
+def delivery_record(config: Config, audit: Audit) -> DeliveryRecord:
     """What an audit says of how the log came; rows that repeat an event id are set aside, so they are not repeated."""
     rows = audit.rows_read - audit.duplicates_dropped
     repeated = 0 if config.events.id else audit.duplicate_rows
-    return Arrived(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
+    return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
 
 
-def remembered(told: Mapping[str, Any]) -> Arrived:
+def parse_delivery_record(told: Mapping[str, Any]) -> DeliveryRecord:
     """What `Arrived.to_dict` told."""
     days = {name: date.fromisoformat(told[name]) for name in ("first", "last", "complete_until")}
-    return Arrived(int(told["rows"]), int(told["repeated"]), **days, fingerprint=str(told["fingerprint"]))
+    return DeliveryRecord(int(told["rows"]), int(told["repeated"]), **days, fingerprint=str(told["fingerprint"]))
 
 
-def faults(now: Arrived, before: Arrived | None, cutoff: date, silence: Callable[[], int]) -> list[str]:
+def delivery_faults(
+    now: DeliveryRecord, before: DeliveryRecord | None, cutoff: date, silence: Callable[[], int]
+) -> list[str]:
     """What is wrong with how a log arrived, in words; none where nothing is.
 
     Args:
@@ -74,7 +78,7 @@ def faults(now: Arrived, before: Arrived | None, cutoff: date, silence: Callable
     return [text for text in found if text]
 
 
-def _cut_off(now: Arrived, before: Arrived | None) -> str:
+def _cut_off(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
     if before is None:
         return ""
     if now.last < before.last:
@@ -82,7 +86,7 @@ def _cut_off(now: Arrived, before: Arrived | None) -> str:
             f"the log ends with {now.last}, and at the run before it ended with {before.last}: an older file, or one "
             "that was cut off? Put the whole log in its place"
         )
-    if now.rows < LEFT * before.rows and now.first <= before.first:
+    if now.rows < MIN_REMAINING_SHARE * before.rows and now.first <= before.first:
         return (
             f"the log has {now.rows:,} rows, and at the run before it had {before.rows:,} from the same first day on: "
             "was it cut off? Put the whole log in its place"
@@ -90,11 +94,11 @@ def _cut_off(now: Arrived, before: Arrived | None) -> str:
     return ""
 
 
-def _twice(now: Arrived, before: Arrived | None) -> str:
+def _twice(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
     rows, repeated = (before.rows, before.repeated) if before else (0, 0)
     came, again = now.rows - rows, now.repeated - repeated
     usual = repeated / rows if rows else 0.0
-    if came < FEW or again < max(TWICE, 2 * usual) * came:
+    if came < MIN_NEW_ROWS or again < max(MIN_REPEATED_SHARE, 2 * usual) * came:
         return ""
     since = "that came since the run before" if before else "of the log"
     return (
@@ -103,16 +107,16 @@ def _twice(now: Arrived, before: Arrived | None) -> str:
     )
 
 
-def _late(now: Arrived, cutoff: date, silence: Callable[[], int]) -> str:
+def _late(now: DeliveryRecord, cutoff: date, silence: Callable[[], int]) -> str:
     reached = max(now.complete_until, now.last + Window(1).delta)
     missing = (cutoff - reached).days
     if missing <= 0 or missing <= (usual := silence()):
         return ""
     days = "the day before it is" if missing == 1 else f"{missing} days before it are"
     return (
-        f"the log ends with {now.last}: of cutoff {cutoff} {days} missing, and in its last {LATELY.days} days it was "
-        f"never without events for more than {usual}. Have the rest delivered and run this again; without --cutoff "
-        "the run is of the last whole day that the log knows"
+        f"the log ends on {now.last}: for cutoff {cutoff} {days} missing, and in its last {SILENCE_WINDOW.days} days it "
+        f"was never without events for more than {usual} in a row. Have the missing days delivered and run this again; "
+        "without --cutoff the run uses the last complete day of the log"
     )
 
 
@@ -125,5 +129,5 @@ def longest_silence(config: Config) -> int:
     with open_engine(config.engine, config.folder) as engine:
         events = read_tables(config, engine).events
         days = engine.arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
-    lately = [day for day in days if day >= days[-1] - LATELY.delta]
+    lately = [day for day in days if day >= days[-1] - SILENCE_WINDOW.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)

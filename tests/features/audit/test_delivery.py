@@ -11,15 +11,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.audit.audit import check_log
-from features.audit.delivery import Arrived, arrived, faults, longest_silence, remembered
+from features.audit.delivery import (
+    DeliveryRecord,
+    delivery_faults,
+    delivery_record,
+    longest_silence,
+    parse_delivery_record,
+)
 
 CUTOFF = date(2024, 3, 10)
-BEFORE = Arrived(1000, 10, date(2024, 1, 1), date(2024, 3, 8), date(2024, 3, 9), "a")
+BEFORE = DeliveryRecord(1000, 10, date(2024, 1, 1), date(2024, 3, 8), date(2024, 3, 9), "a")
 NOW = replace(BEFORE, rows=1100, repeated=11, last=date(2024, 3, 9), complete_until=CUTOFF, fingerprint="b")
 
 
-def said(now: Arrived, before: Arrived | None = BEFORE, cutoff: date = CUTOFF, silence: int = 0) -> str:
-    return "; ".join(faults(now, before, cutoff, lambda: silence))
+def said(now: DeliveryRecord, before: DeliveryRecord | None = BEFORE, cutoff: date = CUTOFF, silence: int = 0) -> str:
+    return "; ".join(delivery_faults(now, before, cutoff, lambda: silence))
 
 
 def test_a_log_that_grew_by_a_day_is_as_it_should_be() -> None:
@@ -55,7 +61,7 @@ def test_a_whole_log_that_came_twice_is_seen_without_a_run_before() -> None:
 
 def test_days_that_are_missing_before_a_given_cutoff() -> None:
     late = CUTOFF + timedelta(days=1)
-    assert "of cutoff 2024-03-11 the day before it is missing" in said(NOW, cutoff=late)
+    assert "for cutoff 2024-03-11 the day before it is missing" in said(NOW, cutoff=late)
     assert "2 days before it are missing" in said(NOW, cutoff=CUTOFF + timedelta(days=2), silence=1)
     assert said(NOW, cutoff=late, silence=1) == ""  # closed on Sundays
     assert said(replace(NOW, complete_until=late), cutoff=late) == ""  # [events] until says so
@@ -66,7 +72,7 @@ def test_what_is_remembered_is_what_was_seen(make_config: Any) -> None:
     days = [datetime(2024, 1, 1), *(datetime(2024, 4, day) for day in (1, 2, 6, 7))]
     rows = [{"customer": "a", "time": day} for day in [*days, days[-1]]]
     pq.write_table(pa.Table.from_pylist(rows), config.folder / "log.parquet")
-    now = arrived(config, check_log(config)[0])
+    now = delivery_record(config, check_log(config)[0])
     assert (now.rows, now.repeated, now.last, now.complete_until) == (6, 1, date(2024, 4, 7), date(2024, 4, 8))
-    assert remembered(now.to_dict()) == now
+    assert parse_delivery_record(now.to_dict()) == now
     assert longest_silence(config) == 3  # the silence before April lies further back
