@@ -14,9 +14,7 @@ from features.intake.read_log import read_tables
 from features.task import Window
 
 SILENCE_WINDOW = Window(90)  # the last days of a log, which show how long it is usually silent
-MIN_REPEATED_SHARE = (
-    0.4  # of the rows that came: from this share of repeated ones on they are taken for a second delivery
-)
+MIN_REPEATED_SHARE = 0.4  # of the new rows; from this share on, repeated rows count as a second delivery
 MIN_NEW_ROWS = 20  # with fewer, repeated rows prove nothing
 MIN_REMAINING_SHARE = 0.9  # of the rows of the previous run; a log with fewer counts as cut off
 
@@ -95,8 +93,8 @@ def _cut_off(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
         )
     if now.rows < MIN_REMAINING_SHARE * before.rows and now.first <= before.first:
         return (
-            f"the log has {now.rows:,} rows, but at the previous run it had {before.rows:,} from the same first day on: "
-            "was it cut off? Replace it with the complete log"
+            f"the log has {now.rows:,} rows, but at the previous run it had {before.rows:,} from the same first day "
+            "on: was it cut off? Replace it with the complete log"
         )
     return ""
 
@@ -110,8 +108,8 @@ def _twice(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
         return ""
     since = "added since the previous run" if before else "of the log"
     return (
-        f"a delivery came twice: of {new_rows:,} rows {since}, {new_repeats:,} equal another row in every column. Remove "
-        'the second copy, set [events] id, or set [events] duplicates = "drop"'
+        f"a delivery came twice: of {new_rows:,} rows {since}, {new_repeats:,} equal another row in every column. "
+        'Remove the second copy, set [events] id, or set [events] duplicates = "drop"'
     )
 
 
@@ -124,8 +122,8 @@ def _late(now: DeliveryRecord, cutoff: date, silence: Callable[[], int]) -> str:
     days = "the day before it is" if missing == 1 else f"{missing} days before it are"
     return (
         f"the log ends on {now.last}: for cutoff {cutoff} {days} missing, and in its last {SILENCE_WINDOW.days} days "
-        f"it was never without events for more than {usual} in a row. Have the missing days delivered and run this again; "
-        "without --cutoff the run uses the last complete day of the log"
+        f"it was never without events for more than {usual} in a row. Have the missing days delivered and run this "
+        "again; without --cutoff the run uses the last complete day of the log"
     )
 
 

@@ -43,7 +43,7 @@ def test_a_log_that_grew_by_a_day_has_no_fault() -> None:
         ({"rows": 2000, "repeated": 1010}, "of 1,000 rows added since the previous run, 1,000 equal"),
     ],
 )
-def test_what_is_wrong_is_faults_text(change: dict[str, Any], words: str) -> None:
+def test_each_fault_is_reported(change: dict[str, Any], words: str) -> None:
     assert words in faults_text(replace(NOW, **change))
 
 
