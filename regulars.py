@@ -73,7 +73,7 @@ def demo(out: str, trials: int, quick: bool) -> None:
 @click.pass_obj
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import guess_config
+    from features.intake.guess_config import guess_config_text
     from features.sources.source import refuse_url
 
     refuse_url(file)
@@ -82,7 +82,7 @@ def init(path: str, file: str) -> None:
         raise UsageError(
             f"{target} is already there; remove it, or name another with `regulars -c OTHER.toml init {file}`"
         )
-    target.write_text(guess_config(file, target.resolve().parent), encoding="utf-8")
+    target.write_text(guess_config_text(file, target.resolve().parent), encoding="utf-8")
     _closing(f"{target}: read it, answer its questions", "regulars check", path)
 
 
@@ -115,9 +115,9 @@ def check(path: str, leaks: bool) -> None:
 @click.pass_obj
 def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
     """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
-    from features.snapshots.build import build_file
+    from features.snapshots.build import write_snapshots
 
-    rows, columns, reused = build_file(load_config(path), list(cutoffs), Path(out))
+    rows, columns, reused = write_snapshots(load_config(path), list(cutoffs), Path(out))
     unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
     _closing(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
 

@@ -79,7 +79,7 @@ def measure(config: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from features.config.load import load_config
-    from features.snapshots.build import build_file
+    from features.snapshots.build import write_snapshots
 
     loaded = load_config(config)
     loaded = loaded.model_copy(update={"features": loaded.features.model_copy(update={"cache": "off"})})
@@ -88,7 +88,7 @@ def measure(config: Path) -> dict[str, Any]:
     watch = threading.Thread(target=_watch, args=(scratch, stop, spilled))
     watch.start()
     out, begun = scratch / "features.parquet", time.perf_counter()
-    rows, columns = build_file(loaded, [CUTOFF], out)[:2]
+    rows, columns = write_snapshots(loaded, [CUTOFF], out)[:2]
     seconds = time.perf_counter() - begun
     stop.set()
     watch.join()

@@ -16,7 +16,7 @@ from features.catalog.contacts import ANSWER
 from features.engines.base import Engine
 from features.intake.tables import Tables
 from features.money import TICKS
-from features.point_in_time.history import aged, cutoff_rows, visible
+from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
 from features.task import Window
 
 WHO = "customer_id"
@@ -37,8 +37,8 @@ def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine
         (money of all contacts), judged (moments of contact old enough that a purchase would be known) and followed (how
         many of those a purchase followed).
     """
-    moments = engine.load("reach_cutoff", cutoff_rows([cutoff]))
-    told = aged(visible(tables.sides["contacts"].rows, moments))
+    moments = engine.load("reach_cutoff", cutoff_table([cutoff]))
+    told = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
     recent = engine.store("reach_contacts", told.filter(told.age <= window.days))
     inside = recent.semi_join(engine.load("reach_cohort", cohort), WHO)
     members = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
@@ -60,7 +60,7 @@ def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine
 
 def _followed(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """The contacts (customer_id, time) that a purchase followed, with `bought` true."""
-    lines = visible(tables.events.select(WHO, "order_id", "day", "seen", "time", "amount"), moments)
+    lines = visible_at_cutoffs(tables.events.select(WHO, "order_id", "day", "seen", "time", "amount"), moments)
     orders = lines.group_by(WHO, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
     bought = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
     both = ibis.union(

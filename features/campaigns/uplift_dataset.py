@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.audit.audit import require, within_reach
+from features.audit.audit import require_no_breach, with_too_long_windows
 from features.campaigns.measured_plans import NOTHING, measured_plans, plans_as_contacts
 from features.catalog.custom import read as read_own
 from features.config.load import Config
@@ -26,11 +26,11 @@ from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
 from features.intake import read_log
 from features.intake.tables import Tables
-from features.point_in_time.history import following, order_days
-from features.point_in_time.labels import churn_of, labels, money_of
+from features.point_in_time.history import order_days, rows_after_contact
+from features.point_in_time.labels import churned_label, purchase_labels, value_label
 from features.snapshots import build
 from features.snapshots.build import Snapshots
-from features.snapshots.cache import shelf
+from features.snapshots.cache import open_cache
 from features.task import Task, Window
 
 IMPOSSIBLE = "impossible propensity"  # as intake calls the rows that it sets aside
@@ -81,16 +81,16 @@ def from_config(config: Config) -> Trials:
     section = refuse_unfit(config)
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(read_log.read_tables(config, engine), task)
-        require(tables, task, engine)
+        tables = with_too_long_windows(read_log.read_tables(config, engine), task)
+        require_no_breach(tables, task, engine)
         refuse_outside_propensity(tables, config)
         plans = drawing_plans(config)
         given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
         given = _mature(given, _arms(given, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in given.cutoff})
-        built = build.snapshots_of(
+        built = build.snapshots_from_tables(
             tables, task, rounds, engine, own=read_own(config, task, tables.contract), with_labels=False,
-            shelf=shelf(config),
+            cache=open_cache(config),
         )  # fmt: skip
         units = _units(given, built, section.control or NOTHING, config, left_out)
         came = _outcomes(units, tables, task, engine)
@@ -285,13 +285,13 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
         }
     )
     contacts, has_amount = engine.load("trial_contacts", told), tables.contract.has_amount
-    future = labels(following(order_days(tables), contacts, task.horizon), has_amount)
+    future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
     joined = contacts.left_join(future, KEYS)
     found = joined.select(
         customer_id=joined.customer_id,
         cutoff=joined.cutoff.cast("timestamp"),
-        returned=1 - churn_of(joined, contractual=False),
-        value=money_of(joined, has_amount, contractual=False),
+        returned=1 - churned_label(joined, contractual=False),
+        value=value_label(joined, has_amount, contractual=False),
     )
     return engine.arrow(found).to_pandas()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import ibis
 
 from features.feature import Compute, Feature, column, count, money
-from features.intake.subscription_terms import GRACE
+from features.intake.subscription_terms import RENEWAL_GRACE
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
@@ -82,7 +82,7 @@ def _linked(steps: ibis.Table) -> ibis.Table:
         open_place=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=[steps.open == 0, steps.start])),
     )
     before = covered.reach.lag().over(ibis.window(group_by=KEYS, order_by=covered.start.desc()))
-    return covered.mutate(begins=before.isnull() | (before - covered.start > GRACE.days))
+    return covered.mutate(begins=before.isnull() | (before - covered.start > RENEWAL_GRACE.days))
 
 
 def features(has_end: bool, has_price: bool) -> Iterator[Feature]:

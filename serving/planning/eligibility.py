@@ -17,7 +17,7 @@ from features.campaigns.contact_history import attributes, contacted
 from features.config.load import Config
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import UsageError
-from features.intake.customer_ids import all_ours
+from features.intake.customer_ids import stored_ids
 from features.task import Window
 
 NO_ACTION = "no action is open to them"
@@ -118,7 +118,10 @@ def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Tabl
             column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
             listed = rule.texts()
         else:
-            column, listed = scores["customer_id"], all_ours(config, _ids(config, rule) if rule.ids else rule.customers)
+            column, listed = (
+                scores["customer_id"],
+                stored_ids(config, _ids(config, rule) if rule.ids else rule.customers),
+            )
         met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, met.to_numpy(), rule.actions
 

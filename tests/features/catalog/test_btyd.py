@@ -25,7 +25,7 @@ from features.engines.duckdb import DuckDBEngine
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.snapshots.build import build_snapshots, snapshots_of
+from features.snapshots.build import build_snapshots, snapshots_from_tables
 from features.task import Task, Window
 from tests.features import oracle_expected
 
@@ -69,7 +69,7 @@ def test_every_customer_of_every_log_has_finite_expectations(
     log: str, money: bool, make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task]
 ) -> None:
     tables = make_log([*AWKWARD[log], *days_before(-3, customer="later")], amount="amount" if money else "")
-    rows = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    rows = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     names = NAMES if money else NAMES[: len(btyd.GATE)]
     assert rows.num_rows >= 1
     assert [name for name in rows.column_names if name in NAMES] == names
@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_models_asked_of_each_customer_alone(
     cutoffs = [date(2023, 4, 1), date(2023, 8, 1)]
     with open_engine(EngineConfig(), shop.folder) as opened:
         tables = read_tables(shop, opened)
-        rows = snapshots_of(tables, make_task(active=1000), cutoffs, opened, with_labels=False).rows
+        rows = snapshots_from_tables(tables, make_task(active=1000), cutoffs, opened, with_labels=False).rows
         spent = opened.arrow(
             tables.events.group_by("customer_id", "order_id").aggregate(
                 day=tables.events.day.min(), net=tables.events.amount.sum().cast("int64")
@@ -131,10 +131,10 @@ def test_batches_change_no_bit(
     ]
     tables, task = make_log([*rows, *days_before(-3)]), make_task(active=1000)
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
-    whole = snapshots_of(tables, task, cutoffs, engine, with_labels=False).rows
+    whole = snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
         monkeypatch.setattr(duckdb, "BATCH", size)
-        assert snapshots_of(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
+        assert snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 
 def test_threads_change_no_bit() -> None:
@@ -175,9 +175,9 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
         "fit_rows",
         lambda rows, money, honest=btyd.fit_rows: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
-    whole = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    whole = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     monkeypatch.setattr(btyd, "sampled", partial(btyd.sampled, most=100))
-    part = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    part = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     assert fitted[0] == whole.num_rows == part.num_rows and 60 < fitted[1] < 140
     assert part["orders_expected"].to_pylist() != whole["orders_expected"].to_pylist()
     assert part["orders_expected"].null_count == 0

@@ -24,7 +24,7 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.tables import Tables
 from features.snapshots import cohort_features, leakage
-from features.snapshots.build import Snapshots, build_snapshots, snapshots_of
+from features.snapshots.build import Snapshots, build_snapshots, snapshots_from_tables
 from features.task import Task
 from tests.shop import make_shop
 
@@ -88,7 +88,7 @@ def run(
             {"customer": c, "time": datetime(2023, 7, 1, 12) + timedelta(n), "amount": 10.0 + n, "kind_x": f"k{n % 3}"}
             for c, n in days
         ]
-        return snapshots_of(
+        return snapshots_from_tables(
             make_log(rows), make_task(), [date(2023, 8, 20)], engine, own=read(source), with_labels=False
         )
 
@@ -115,7 +115,7 @@ def test_the_guides_example_gives_what_it_says(tmp_path: Path) -> None:
 def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _guide_shop(tmp_path, EVENING)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
+    monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 0, said.output
     assert said.output.count("every bit the same") == 2
@@ -135,7 +135,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
 def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _guide_shop(tmp_path, LOYALTY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
+    monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 1
     told = _uncounted(said.output.replace(f"{tmp_path.resolve()}/", ""))

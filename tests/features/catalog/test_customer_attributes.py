@@ -20,7 +20,7 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.snapshots.build import snapshots_of
+from features.snapshots.build import snapshots_from_tables
 from tests.features import oracle_customers as oracle
 
 Make = Callable[..., Any]
@@ -61,7 +61,7 @@ def shop(tmp_path: Path, make_config: Make, engine: DuckDBEngine) -> Make:
 
 
 def _built(tables: Tables, make_task: Make, engine: DuckDBEngine) -> dict[tuple[str, date], dict[str, Any]]:
-    rows = snapshots_of(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
+    rows = snapshots_from_tables(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
     return {(row["customer_id"], row["cutoff"].date()): row for row in rows}
 
 
