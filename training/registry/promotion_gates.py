@@ -82,8 +82,8 @@ class PromotionGate:
         more = f" by {self.min_gain:.4g} or more" if self.min_gain else ""
         return (
             f"{self.kind}, {TITLES[self.metric]}: {self.challenger:.4g} against {self.reference:.4g} "
-            f"of the {self.against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); asked for {self.required!r}{more}, "
-            f"found {self.standing!r}"
+            f"of the {self.against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
+            f"asked for {self.required!r}{more}, found {self.standing!r}"
         )
 
 
