@@ -20,7 +20,8 @@ from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import Log
 from serving.scoring.score_tables import Scores, read
-from serving.statistics.expected_performance import Estimate, expected_metrics, realised_metrics
+from serving.statistics.expected_performance import expected_metrics, realised_metrics
+from serving.statistics.proportions import Estimate
 
 MOST, WEEK, FEWEST = 24, 7, 30  # cutoffs looked at; days of which one stands for all; customers of a segment
 COLUMNS = ["churn_probability", "value", "value_at_risk", "segment"]
