@@ -380,7 +380,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--seed", default=7, show_default=True, help="The only source of randomness.")
 def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
     """Write a simulated business, with the truth beside it."""
-    from features.simulation.simulate import simulate as run
+    from features.simulation.simulate import simulate_business as run
 
     made = run(Path(out), customers, days=days, start=start, seed=seed)
     written = f"{made.folder}: {made.events:,} events and {made.contacts:,} contacts of {made.customers:,} customers"

@@ -187,9 +187,9 @@ def foreseen(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     spend = fit_gamma_gamma(count[some], columns["order_amount_mean"][some])
     money = spend.expected_spend(count, columns["order_amount_mean"])
     rate = (count - 1 + model.r) / (age + model.alpha * model.time_unit_days)  # a day, while alive
-    returns = model.returns(*rhythm, 90)
+    returns = model.return_probability(*rhythm, 90)
     return {
-        "expected_alive": model.alive(*rhythm),
+        "expected_alive": model.alive_probability(*rhythm),
         "expected_return": returns,
         "expected_orders": model.expected_orders(*rhythm, 90),
         "expected_order_amount": money,

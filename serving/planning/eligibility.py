@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from features.campaigns.contact_history import attributes, contacted
+from features.campaigns.contact_history import read_attributes, read_earlier_contacts
 from features.config.load import Config
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import UsageError
@@ -91,7 +91,7 @@ MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it mee
 def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
     if config.contacts is None or not rules.asks_contacts:
         return
-    found = contacted(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
+    found = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
     place = pc.index_in(scores["customer_id"], value_set=found.customers.combine_chunks())
     age, recent = (_taken(column, place) for column in (found.days_since, found.recent))
     if rules.contacted_within is not None:
@@ -143,7 +143,7 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
             )
     if section is None:
         return {}
-    table = attributes(config, section, cutoff, names)
+    table = read_attributes(config, section, cutoff, names)
     place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
     return {name: table[name].take(place) for name in names}
 
