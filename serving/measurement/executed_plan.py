@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.campaigns.plan_outcomes import Aftermath, aftermath
+from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.config.load import Config
 from features.errors import DataError, RefusedError, sample
 from features.task import Window
@@ -59,7 +59,7 @@ class ExecutedPlan:
     missing_customers: int
     contacted_outside: int
     other_actions: dict[str, int]
-    log: Aftermath
+    log: PlanOutcomes
     horizon: Window
 
     @property
@@ -95,7 +95,7 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
     _refuse_no_comparison(plan, table)
     horizon = Window(int(facts["horizon_days"]))
     past = facts.get("past") or {"before": str(plan.cutoff)}
-    log = aftermath(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
+    log = read_plan_outcomes(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
     known = log.customers["known"].to_numpy(zero_copy_only=False)
     if not other_log:
         _refuse_other_log(plan, log, table, known)
@@ -107,7 +107,7 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
 
 
 def _joined(
-    plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: Aftermath, horizon: Window
+    plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: PlanOutcomes, horizon: Window
 ) -> ExecutedPlan:
     got, other, cost, outside = _contacts(table["customer_id"], actions, plan, log)
     meant = pc.index_in(table["would_have"], value_set=pa.array(actions, pa.string())).fill_null(-1).to_numpy()
@@ -140,7 +140,7 @@ def _joined(
 
 
 def _contacts(
-    customers: pa.ChunkedArray, actions: tuple[str, ...], plan: Plan, log: Aftermath
+    customers: pa.ChunkedArray, actions: tuple[str, ...], plan: Plan, log: PlanOutcomes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Contacts with each action (n, a), with others (n,), the cost of the former (n,), and customers outside the plan.
 
@@ -174,7 +174,7 @@ def _refuse_no_comparison(plan: Plan, table: pa.Table) -> None:
         )
 
 
-def _refuse_other_log(plan: Plan, log: Aftermath, table: pa.Table, known: np.ndarray) -> None:
+def _refuse_other_log(plan: Plan, log: PlanOutcomes, table: pa.Table, known: np.ndarray) -> None:
     """The log must be the one planned from, grown."""
     way_out = "measure with that log grown on, or, if its past was mended, with --other-log"
     if not known.all():
@@ -193,7 +193,7 @@ def _refuse_other_log(plan: Plan, log: Aftermath, table: pa.Table, known: np.nda
         )
 
 
-def _refuse_not_carried_out(plan: Plan, actions: tuple[str, ...], log: Aftermath) -> None:
+def _refuse_not_carried_out(plan: Plan, actions: tuple[str, ...], log: PlanOutcomes) -> None:
     """Contacts with an action of the plan must have gone out, by the names that the plan uses."""
     found = sorted(set(log.contacts["action"].to_pylist()))
     strange = [name for name in found if name not in actions]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from features.atomic_files import folder_in_place
 from features.campaigns import uplift_dataset
-from features.campaigns.uplift_dataset import Trials
+from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
@@ -74,9 +74,9 @@ def train_uplift(config: Config) -> TrainedUplift:
         RefusedError: Nothing says how contacts were drawn, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of a trial.
     """
-    uplift_dataset.refuse_unfit(config)
+    uplift_dataset.require_uplift_contacts(config)
     mlflow_tracking.require_tracking_server(config)
-    found = uplift_dataset.from_config(config)
+    found = uplift_dataset.build_uplift_dataset(config)
     trial = experiment_from_trials(found, config)
     seed, folds = config.training.seed, config.uplift.folds
     if trial.source == "observational":
@@ -100,7 +100,7 @@ def train_uplift(config: Config) -> TrainedUplift:
     return TrainedUplift(made, alike, dict(found.left_out), _arms(trial), leads, version, reasons, folder, found.end)
 
 
-def experiment_from_trials(found: Trials, config: Config) -> ExperimentData:
+def experiment_from_trials(found: UpliftDataset, config: Config) -> ExperimentData:
     """The trial of a log's contacts, with return and, where there is money, value as outcomes."""
     rows, accepted = found.rows, config.uplift.observational
     outcomes = {RETURN: rows["returned"].to_numpy()}
@@ -217,7 +217,7 @@ def _thousand(area: ConfidenceInterval) -> str:
 
 
 def _leads(
-    made: UpliftEstimates, found: Trials, trial: ExperimentData, config: Config
+    made: UpliftEstimates, found: UpliftDataset, trial: ExperimentData, config: Config
 ) -> tuple[ForwardComparison, ...]:
     """Forward in time, and beside the champion, where there is one that foresees the same."""
     cutoffs = found.rows["cutoff"].to_numpy().astype("datetime64[D]")
@@ -260,13 +260,13 @@ def _arms(trial: ExperimentData) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _task(found: Trials) -> dict[str, object]:
+def _task(found: UpliftDataset) -> dict[str, object]:
     task = found.task
     return {"horizon": str(task.horizon), "active_within": str(task.cohort.active_within), "churn": task.churn,
             "windows": [str(w) for w in task.windows]}  # fmt: skip
 
 
-def _facts(found: Trials, trial: ExperimentData, config: Config) -> dict[str, object]:
+def _facts(found: UpliftDataset, trial: ExperimentData, config: Config) -> dict[str, object]:
     return {
         "fingerprint": found.fingerprint,
         "data_fingerprint": found.data_fingerprint,
@@ -295,7 +295,7 @@ def _keep(
     made: UpliftEstimates,
     alike: Overlap,
     leads: Sequence[ForwardComparison],
-    found: Trials,
+    found: UpliftDataset,
     trial: ExperimentData,
     config: Config,
 ) -> Path:
