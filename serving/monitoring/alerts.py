@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.errors import DataError
 from serving.language.messages import N_, Language
 
@@ -138,7 +138,7 @@ def read_state(folder: Path) -> State:
 
 def write_state(folder: Path, state: State) -> None:
     """Keeps what is open."""
-    write_whole(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
 
 
 def keep(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
@@ -148,7 +148,7 @@ def keep(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
     missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in before]
     if missing:
         lines = [json.dumps({**alert.to_dict(), "raised": str(cutoff)}, ensure_ascii=False) for alert in missing]
-        write_whole(path, before + "".join(f"{line}\n" for line in lines))
+        write_text_atomically(path, before + "".join(f"{line}\n" for line in lines))
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.monitor import EVERYONE, MonitorConfig
+from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from features.config.sections import SEGMENTS
 from features.task import Window
 from serving.language.formats import share
@@ -78,7 +78,7 @@ def judge(config: Config, log: Log, scores: Scores, earlier: Sequence[date]) -> 
         earlier: Cutoffs that were scored before it.
     """
     looked_at = [*(read(config, c) for c in chosen(earlier, scores.cutoff)), scores]
-    task, end = config.task.task(), log.gathered.end
+    task, end = config.task.to_task(), log.gathered.end
     found = []
     for one in (one for one in looked_at if _horizon(one) == task.horizon):
         came = log.came(one) if task.is_mature(one.cutoff, end) else None
@@ -108,7 +108,7 @@ def calibration(judged: Sequence[Judged]) -> list[dict[str, Any]]:
             "customers": row.customers,
         }
         for row in judged
-        if row.metric == "churn" and row.segment == EVERYONE and row.came is not None
+        if row.metric == "churn" and row.segment == ALL_CUSTOMERS and row.came is not None
     ]
 
 
@@ -116,7 +116,7 @@ def findings(judged: Sequence[Judged], rules: MonitorConfig, tr: Language) -> It
     """What the newest cutoff with an outcome tells, and whether the newest scores promise less than those did."""
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
     for metric, size in sizes.items():
-        rows = [row for row in judged if row.metric == metric and row.segment == EVERYONE]
+        rows = [row for row in judged if row.metric == metric and row.segment == ALL_CUSTOMERS]
         mature = [row for row in rows if row.came is not None]
         if mature and _off(mature[-1], size):
             since = _since(mature, size)
@@ -142,9 +142,9 @@ def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[Judge
     left = None if came is None else came["churned"].to_numpy().astype(float)
     brought = None if came is None or not money else np.maximum(came["value"].fill_null(0.0).to_numpy(), 0.0)
     segments = np.array(table["segment"].fill_null("").to_pylist())
-    for segment in (EVERYONE, *SEGMENTS):
-        inside = np.ones(len(churn), bool) if segment == EVERYONE else segments == segment
-        if not inside.any() or (segment != EVERYONE and inside.sum() < FEWEST):
+    for segment in (ALL_CUSTOMERS, *SEGMENTS):
+        inside = np.ones(len(churn), bool) if segment == ALL_CUSTOMERS else segments == segment
+        if not inside.any() or (segment != ALL_CUSTOMERS and inside.sum() < FEWEST):
             continue
         said = expected_metrics(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
         was = (
@@ -152,7 +152,7 @@ def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[Judge
             if left is None
             else realised_metrics(churn[inside], left[inside], None if brought is None else brought[inside])
         )
-        for metric in METRICS if segment == EVERYONE else OF_SEGMENTS:
+        for metric in METRICS if segment == ALL_CUSTOMERS else OF_SEGMENTS:
             if metric in said and np.isfinite(said[metric].value):
                 yield Judged(scores.cutoff, metric, segment, said[metric], was.get(metric), int(inside.sum()))
 
@@ -178,7 +178,7 @@ def _since(mature: Sequence[Judged], size: float) -> date:
 
 def _worst(judged: Sequence[Judged], row: Judged, size: float) -> Judged | None:
     """The segment in which most of the gap lies at the same cutoff, in customers or in money."""
-    parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != EVERYONE]
+    parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
     off = [r for r in parts if _off(r, size)]
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 

@@ -136,7 +136,7 @@ def plan(night: Night) -> Outcome:
     A plan that was made stands, as it may be on its way to customers.
     """
     config, rules = night.config, night.config.plan
-    if rules is None or not config.run.plans:
+    if rules is None or not config.run.makes_plans:
         return Outcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
     made = sorted(_day(p.parent.parent) for p in _plans(night) if p.parent.name.startswith(f"{rules.campaign}-"))
     campaign = f"{rules.campaign}-{night.cutoff}"
@@ -146,7 +146,7 @@ def plan(night: Night) -> Outcome:
             UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
         )
     first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.others)])
-    due = config.run.plan_day(made[-1] if made else None, first)
+    due = config.run.next_plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
         return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
     found = planning.make_plan(config, night.cutoff, None, campaign)
