@@ -62,9 +62,9 @@ def cli(ctx: click.Context, path: str) -> None:
 @click.option("--quick", is_flag=True, help="A tenth of the households and two trials: a look in half a minute.")
 def demo(out: str, trials: int, quick: bool) -> None:
     """Run the whole loop on The Complete Journey, real grocery purchases."""
-    from serving.demo import run
+    from serving.demo import run_demo
 
-    page, then = run(Path(out), trials=trials, quick=quick, say=click.echo)
+    page, then = run_demo(Path(out), trials=trials, quick=quick, say=click.echo)
     _closing(f"{page}: open it in a browser", then, str(Path(out) / "regulars.toml"))
 
 
@@ -341,7 +341,7 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
     summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else click.echo)
     if not quiet or summary.code:
         click.echo("\n".join([*lines, chain.night_text(summary)]))
-        _closing(str(summary.file), chain.advice(summary), path, "summary")
+        _closing(str(summary.file), chain.next_command(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
 

@@ -47,7 +47,7 @@ from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, 
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.config.rfm_rules import RULES
 from features.simulation.business import Action, Business, Settings
-from serving.optimizer.allocate import allocate, options
+from serving.optimizer.allocate import allocate_actions, allocation_problem
 from serving.segmentation.rfm import groups, scores
 from training.uplift.bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
@@ -112,7 +112,7 @@ class Ours:
             gains = MARGIN * self._effects(seen, orders, day) - COSTS
             gains[chosen >= -1] = -np.inf
             left = budget - COSTS[chosen[chosen >= 0]].sum()
-            plan = allocate(options(gains, COSTS, left)).choice
+            plan = allocate_actions(allocation_problem(gains, COSTS, left)).choice
             chosen = np.where(chosen >= -1, chosen, np.where(plan < len(COSTS), plan, -1))
         return spread(self.world, seen, np.maximum(chosen, -1))
 
@@ -258,7 +258,7 @@ def knowing(world: World) -> Decide:
 
     def decide(stretch: int, orders: Orders, given: np.ndarray) -> np.ndarray:
         gains = MARGIN * true_gains(world, given, stretch) - COSTS
-        choice = allocate(options(gains, COSTS, budget_of(world))).choice
+        choice = allocate_actions(allocation_problem(gains, COSTS, budget_of(world))).choice
         return np.where(choice < len(COSTS), choice, -1)
 
     return decide

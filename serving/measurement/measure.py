@@ -23,7 +23,7 @@ from features.errors import DataError, RefusedError, UsageError
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
-from serving.planning.plan import Plan, read
+from serving.planning.plan import Plan, read_plan
 
 FORMAT = 1
 TABLE = "measured.parquet"
@@ -107,7 +107,7 @@ def find_plan(config: Config, name: str) -> Plan:
             f"{name!r} names no plan: expected its folder (OUTPUT/plans/cutoff=D/CAMPAIGN), or D/CAMPAIGN such as "
             "2024-06-01/retention, or D"
         ) from None
-    plan = read(config, cutoff, campaign)
+    plan = read_plan(config, cutoff, campaign)
     if len(parts) > 2 and Path(name).resolve() != plan.folder.resolve():
         raise UsageError(f"{name} is not of this config, whose plan of that name is {plan.folder}")
     return plan
