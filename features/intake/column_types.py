@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.datatypes as dt
 
-from features.config.data_contract import slug
-from features.config.sections import LISTS, TableSection
+from features.config.data_contract import feature_slug
+from features.config.sections import COLUMN_LIST_KEYS, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.tables import SetAsideRows
-from features.money import LARGEST, TICKS
+from features.money import LARGEST_AMOUNT, TICKS
 from features.sources.source import require_columns
 
 # What text must look like before an engine reads it as a number or a time: engines differ in what else they accept, and
@@ -41,10 +41,10 @@ def mask_text(text: str) -> str:
 
 def require_section_columns(source: ibis.Table, section: TableSection, place: str) -> None:
     """Refuses a section that names a column which its source does not have, or kinds whose features would collide."""
-    require_columns(place, section.roles(), source.columns)
-    for key in LISTS:
+    require_columns(place, section.columns_by_role(), source.columns)
+    for key in COLUMN_LIST_KEYS:
         names = getattr(section, key, ())
-        slugs = [slug(name) for name in names]
+        slugs = [feature_slug(name) for name in names]
         if len(set(slugs)) != len(slugs) or "" in slugs:
             raise UsageError(f"[{place}] {key}: {', '.join(names)} would give features of the same name; rename one")
 
@@ -74,7 +74,7 @@ def as_number(column: ibis.Value) -> ibis.Value:
 
 def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
     """Whole ten-thousandths of a usable number; null where the row is set aside."""
-    usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST)
+    usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST_AMOUNT)
     return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
 
 
@@ -112,7 +112,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
 
 
 def _to_utc(moment: ibis.Value, section: TableSection, engine: Engine) -> ibis.Value:
-    return engine.localise(moment, section.timezone) if section.timezone else moment
+    return engine.to_utc(moment, section.timezone) if section.timezone else moment
 
 
 def refuse_mixed_zones(
@@ -124,9 +124,9 @@ def refuse_mixed_zones(
         return
     text = column.replace("/", "-")
     bare = text.re_search(LOCAL_TIME) & text.re_search(":")
-    counts = engine.arrow(source.aggregate(offset=text.re_search(TIME_WITH_OFFSET).sum(), bare=bare.sum())).to_pylist()[
-        0
-    ]
+    counts = engine.to_arrow(
+        source.aggregate(offset=text.re_search(TIME_WITH_OFFSET).sum(), bare=bare.sum())
+    ).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
         raise DataError(
             f"[{place}] {role}: column {column.get_name()!r} mixes {counts['offset']:,} times with an offset and "
@@ -137,11 +137,11 @@ def refuse_mixed_zones(
 def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, ...]:
     """The rows that have a `reason`, counted by it, with a few of their customers."""
     bad = stored.filter(stored.reason.notnull())
-    counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
+    counts = engine.to_arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
     found = []
     for row in counts:
         ids = bad.filter(bad.reason == row["reason"]).customer_id
-        few = engine.arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
+        few = engine.to_arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
         found.append(SetAsideRows(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
     return tuple(found)
 
@@ -150,7 +150,7 @@ def malformed_lines(
     section: TableSection, engine: Engine, rows_read: int, place: str = "events"
 ) -> tuple[SetAsideRows, ...]:
     """The lines of CSV with another number of columns than the header; raises DataError where they are too many."""
-    rejected = engine.rejected_lines()
+    rejected = engine.count_rejected_lines()
     if rejected > section.max_unreadable * (rows_read + rejected):
         raise DataError(
             f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
@@ -200,5 +200,5 @@ def _shapes(source: ibis.Table, column: str, time: str, section: TableSection, e
         return ""
     read = as_utc_timestamp(source[column], section, engine, time) if time else as_number(source[column])
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
-    found = engine.arrow(odd)["text"].to_pylist()
+    found = engine.to_arrow(odd)["text"].to_pylist()
     return f" (written like {mask_text(found[0])!r})" if found else ""

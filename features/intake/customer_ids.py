@@ -17,11 +17,11 @@ from typing import Any
 
 import ibis
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import UsageError
-from features.keyed_hash import hashed
+from features.keyed_hash import hash_text
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
 HASH_METHOD = "HMAC-SHA256, 128 bits"
@@ -45,7 +45,7 @@ class ForgottenCustomers:
 
     def has(self, name: str) -> bool:
         """Whether a customer, by the name that is kept here, is on the list."""
-        return bool(self.customers) and hashed(name, self.salt.encode()) in self.customers
+        return bool(self.customers) and hash_text(name, self.salt.encode()) in self.customers
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
         return rows
     raw = rows.select(given=rows.customer_id).distinct()
     ids = raw.filter(raw.given.notnull())
-    ids = ids.mutate(known=engine.keyed(ids.given, names.key) if names.key else ids.given)
+    ids = ids.mutate(known=engine.hash_texts(ids.given, names.key) if names.key else ids.given)
     if names.forgotten.customers:
-        mark = engine.keyed(ids.known, names.forgotten.salt.encode())
+        mark = engine.hash_texts(ids.known, names.forgotten.salt.encode())
         ids = ids.mutate(gone=mark.isin(names.forgotten.customers))
     else:
         ids = ids.mutate(gone=ibis.literal(False))
@@ -101,13 +101,13 @@ def stored_id(config: Config, customer: str) -> str:
 def stored_ids(config: Config, customers: Iterable[str]) -> list[str]:
     """The same of many."""
     key = _names(config).key
-    return [hashed(customer, key) if key else customer for customer in customers]
+    return [hash_text(customer, key) if key else customer for customer in customers]
 
 
 def id_hashing_record(config: Config) -> dict[str, str] | None:
     """How ids are hashed, for manifests: the method, and a check by which the key is known again; None where not."""
     key = _names(config).key
-    return {"method": HASH_METHOD, "key_check": hashed(KEY_CHECK_TEXT, key)} if key else None
+    return {"method": HASH_METHOD, "key_check": hash_text(KEY_CHECK_TEXT, key)} if key else None
 
 
 def read_forgotten(config: Config) -> ForgottenCustomers:
@@ -129,7 +129,7 @@ def forgotten_list_text(config: Config, name: str) -> str:
     """The list of the forgotten (`LIST`) with one customer more, by the name that is kept here, as text."""
     before = read_forgotten(config)
     salt = before.salt or os.urandom(16).hex()  # a secret of the file, not a draw: it decides no result
-    customers = sorted({*before.customers, hashed(name, salt.encode())})
+    customers = sorted({*before.customers, hash_text(name, salt.encode())})
     return json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n"
 
 
@@ -145,14 +145,14 @@ def _names(config: Config) -> _Names:
                 "another [serving] output"
             )
         return _Names(key, read_forgotten(config))
-    check = hashed(KEY_CHECK_TEXT, key)
+    check = hash_text(KEY_CHECK_TEXT, key)
     if kept is None:
         if any(config.output.glob("scores/cutoff=*")):
             raise UsageError(
                 f"{config.output} was made with ids as they are, and [privacy] hash_ids is on: name another [serving] "
                 "output, and remove the old one"
             )
-        write_whole(place, json.dumps({"ids": HASH_METHOD, "key_check": check}, indent=1) + "\n")
+        write_text_atomically(place, json.dumps({"ids": HASH_METHOD, "key_check": check}, indent=1) + "\n")
     elif kept.get("key_check") != check:
         raise UsageError(
             f"{_where(config)} is not the key with which {config.output} was made (their check values differ): set the "

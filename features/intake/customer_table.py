@@ -15,7 +15,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import Attribute, slug
+from features.config.data_contract import CustomerAttribute, feature_slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.engines.base import Engine
@@ -59,16 +59,16 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
         return tables
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
-    rows_read = engine.count(source)
+    rows_read = engine.count_rows(source)
     rows = with_stored_ids(_normalise(source, section, attributes, engine), config, engine)
     stored = engine.store("customers_read", rows)
     aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
-    identity = json.dumps([tables.fingerprint, engine.content(rows), rows.columns])
+    identity = json.dumps([tables.fingerprint, engine.fingerprint(rows), rows.columns])
     return replace(
         tables,
-        contract=replace(tables.contract, attributes=attributes, as_of_today=_as_of_today(section)),
+        contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
         sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
@@ -89,21 +89,21 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
     counts = {
         attribute_column(a.name): side.rows[attribute_column(a.name)].nunique()
         for a in contract.attributes
-        if a.sort == "level"
+        if a.value_type == "level"
     }
-    levels = engine.arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
+    levels = engine.to_arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
     return {
         "rows_read": side.rows_read,
-        "rows": engine.count(side.rows),
-        "customers": engine.count(ids),
-        "without_row": engine.count(log.anti_join(ids, "customer_id")),
-        "without_events": engine.count(ids.anti_join(log, "customer_id")),
+        "rows": engine.count_rows(side.rows),
+        "customers": engine.count_rows(ids),
+        "without_row": engine.count_rows(log.anti_join(ids, "customer_id")),
+        "without_events": engine.count_rows(ids.anti_join(log, "customer_id")),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
-            {"name": a.name, "sort": a.sort, "levels": levels.get(attribute_column(a.name))}
+            {"name": a.name, "sort": a.value_type, "levels": levels.get(attribute_column(a.name))}
             for a in contract.attributes
         ),
-        "as_of_today": contract.as_of_today,
+        "as_of_today": contract.undated_attributes,
     }
 
 
@@ -141,10 +141,10 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     today = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
     each = today.group_by("customer_id").aggregate(rows=today.count())
     several = each.filter(each["rows"] > 1)
-    found = engine.arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
+    found = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
     if not found["customers"]:
         return []
-    few = engine.arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+    few = engine.to_arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
     return [
         f"[customers] has {found['rows']:,} rows for {found['customers']:,} customers (such as {sample(few)}) that "
         "differ; expected one row a customer. Name the column of when a row became known in [customers] known_at, or "
@@ -179,9 +179,11 @@ def _told(attribute: Facts) -> str:
 
 def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
     """The source without its personal columns, once it is known to have rows and what the section names."""
-    source = engine.rows(section.rows(CUSTOMER_TABLE), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, CUSTOMER_TABLE)
-    if not engine.count(source):
+    if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     for role in (role for role in ("since", "known_at") if getattr(section, role)):
         refuse_mixed_zones(source, section, engine, role, CUSTOMER_TABLE)
@@ -192,18 +194,20 @@ def _as_of_today(section: Customers) -> tuple[str, ...]:
     return () if section.known_at else tuple(a for a in section.attributes if a not in section.constant)
 
 
-def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[Attribute, ...]:
+def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[CustomerAttribute, ...]:
     """The attributes that features may use, with what their columns hold."""
     used = section.attributes if section.known_at else section.constant
-    wrong = [name for name in used if slug(name) in RESERVED or is_label(slug(name))]
+    wrong = [name for name in used if feature_slug(name) in RESERVED or is_label(feature_slug(name))]
     if wrong:
         raise UsageError(
-            f"[customers] attributes: no feature can be called {slug(wrong[0])!r}; give column {wrong[0]!r} another "
-            "name in [customers] query"
+            f"[customers] attributes: no feature can be called {feature_slug(wrong[0])!r}; "
+            f"give column {wrong[0]!r} another name in [customers] query"
         )
     dated = _dated(source, [name for name in used if source[name].type().is_string()], section, engine)
     return tuple(
-        Attribute(slug(name), "date" if name in dated else _sort(source[name]), name in section.constant)
+        CustomerAttribute(
+            feature_slug(name), "date" if name in dated else _sort(source[name]), name in section.constant
+        )
         for name in section.attributes
         if name in used
     )
@@ -231,14 +235,16 @@ def _dated(source: ibis.Table, texts: list[str], section: Customers, engine: Eng
         told = blank_to_null(source[name])
         counts[f"given{place}"] = told.count()
         counts[f"dates{place}"] = as_utc_timestamp(told, section, engine, "attributes", CUSTOMER_TABLE).count()
-    found = engine.arrow(source.aggregate(**counts)).to_pylist()[0]
+    found = engine.to_arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
         name for i, name in enumerate(texts) if found[f"dates{i}"] and found[f"dates{i}"] >= least * found[f"given{i}"]
     }
 
 
-def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribute, ...], engine: Engine) -> ibis.Table:
+def _normalise(
+    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], engine: Engine
+) -> ibis.Table:
     """Every row in the contract's types, with the reason it is set aside or null."""
     customer = as_identifier(source[section.customer])
     checks = {"missing customer": customer.isnull()}
@@ -252,8 +258,10 @@ def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribu
         told = blank_to_null(source[section.since])
         since = as_utc_timestamp(told, section, engine, "since", CUSTOMER_TABLE).date()
         checks["unreadable since"] = told.notnull() & since.isnull()
-    columns = {slug(name): name for name in section.attributes}
-    values = {attribute_column(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
+    columns = {feature_slug(name): name for name in section.attributes}
+    values = {
+        attribute_column(a.name): _value(source[columns[a.name]], a.value_type, section, engine) for a in attributes
+    }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = known.date()
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
@@ -273,7 +281,7 @@ def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) ->
 
 def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
     """Lines of CSV with another number of columns than the header."""
-    rejected = engine.rejected_lines()
+    rejected = engine.count_rejected_lines()
     return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 

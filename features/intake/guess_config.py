@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -86,7 +86,7 @@ def guess_config_text(source: str, folder: Path) -> str:
         DataError: The file cannot be read, or no column looks like a customer or a time.
     """
     with open_engine(EngineConfig(), folder) as engine:
-        columns = list(_profile(engine.store("draft", engine.read(source, folder)), engine))
+        columns = list(_profile(engine.store("draft", engine.read_files(source, folder)), engine))
         events, lines = _events(source, columns)
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
         config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
@@ -104,14 +104,16 @@ def _profile(table: ibis.Table, engine: Engine) -> Iterator[ColumnProfile]:
         facts |= {f"filled{i}": table[c].count(), f"distinct{i}": table[c].approx_nunique()}
         if table[c].type().is_string():
             facts[f"free{i}"] = (table[c].length().mean() > 30) | (table[c].contains("@").mean() > 0.01)
-    found = engine.arrow(table.aggregate(**facts)).to_pylist()[0]
+    found = engine.to_arrow(table.aggregate(**facts)).to_pylist()[0]
     rows = found["rows"]
     if not rows:
         raise DataError("the source has no rows to guess from; expected one row for each thing a customer did")
     for i, c in enumerate(plain):
         filled, distinct = found[f"filled{i}"] / rows, found[f"distinct{i}"]
         free = found.get(f"free{i}") or distinct > max(20, rows / 2) or not 2 <= distinct <= 100_000
-        yield ColumnProfile(c, slug(c), table[c].type(), filled, distinct, bool(free), _layouts(table, c, engine))
+        yield ColumnProfile(
+            c, feature_slug(c), table[c].type(), filled, distinct, bool(free), _layouts(table, c, engine)
+        )
 
 
 def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
@@ -135,7 +137,7 @@ def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
 def _shares(table: ibis.Table, tests: dict[str, ibis.Value], engine: Engine, few: int = 0) -> list[str]:
     """The tests that nearly all rows pass (or the first `few`), in the order given."""
     rows = table.select(**tests).limit(few or None)
-    shares = engine.arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
+    shares = engine.to_arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
     return [name for name in tests if (shares[name] or 0) >= MIN_FIT]
 
 
@@ -229,7 +231,7 @@ def _task(tables: Tables, engine: Engine) -> list[str]:
     e = tables.events.select("customer_id", "day").distinct()
     before = e.day.lag().over(group_by=e.customer_id, order_by=e.day)
     gaps = e.mutate(gap=e.day.delta(before, unit="day"))
-    usual = engine.arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
+    usual = engine.to_arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
     span = (tables.end - tables.first).days
     fitting = [pace for pace in TASKS_BY_GAP if int(pace[1][:-1]) * 3 <= span] or list(TASKS_BY_GAP[:1])
     _, horizon, active, every, windows = next((p for p in fitting if (usual or 60) <= p[0]), fitting[-1])

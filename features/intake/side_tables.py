@@ -12,7 +12,7 @@ from typing import cast
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
@@ -31,7 +31,7 @@ from features.intake.column_types import (
 )
 from features.intake.customer_ids import with_stored_ids
 from features.intake.tables import SetAsideRows, SideTable
-from features.money import GREATEST_FLOAT, LARGEST
+from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _wanted(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]
     """The sections to read: by key, the place in the config, the section and its form."""
     wanted: dict[str, tuple[str, TableSection, SectionSchema]] = {}
     for name, activity in config.activities.items():
-        key, place = f"activities.{slug(name)}", f"activities.{name}"
-        if key in wanted or not slug(name):
+        key, place = f"activities.{feature_slug(name)}", f"activities.{name}"
+        if key in wanted or not feature_slug(name):
             other = f" and [{wanted[key][0]}]" if key in wanted else ""
             raise UsageError(f"[{place}]{other}: would give features of the same name, or of none; rename one")
         wanted[key] = (place, activity, ACTIVITY_SCHEMA)
@@ -131,12 +131,14 @@ def read_side_table(
     key: str, place: str, section: TableSection, form: SectionSchema, config: Config, engine: Engine
 ) -> SideTable:
     """Reads one section into rows of the contract, in the given form; arguments and errors as in `read_sides`."""
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
     reading = SourceSection(place, section, source, engine)
     require_section_columns(reading.source, section, place)
     for role in reading.named(*form.times, "known_at", "end_known_at"):
         refuse_mixed_zones(reading.source, section, engine, role, place)
-    rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
+    rows_read, stage = engine.count_rows(reading.source), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", with_stored_ids(form.normalise(reading), config, engine))
     aside = _counted(stored, reading, form, rows_read)
     good = stored.filter(stored.reason.isnull()).drop("reason")
@@ -198,7 +200,7 @@ def number_checks(reading: SourceSection, role: str) -> dict[str, ibis.Value]:
     return {
         f"unreadable {role}": told.notnull() & read.isnull() & ~read.isnan().fill_null(False),
         f"infinite {role}": number.abs() > GREATEST_FLOAT,
-        f"{role} beyond 1e12": number.abs() > LARGEST,
+        f"{role} beyond 1e12": number.abs() > LARGEST_AMOUNT,
     }
 
 
@@ -216,7 +218,7 @@ def _activity(reading: SourceSection) -> ibis.Table:
         lambda reason: {
             "time": reading.moment("time"),
             "measure": _ticks(reading, "measure", reason),
-            **{f"kind_{slug(kind)}": reading.source[kind].cast("string") for kind in kinds},
+            **{f"kind_{feature_slug(kind)}": reading.source[kind].cast("string") for kind in kinds},
         },
     )
 
@@ -301,7 +303,9 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
         UsageError: A column that is not there, or a query that is not understood.
     """
     place, section, form = _wanted(config)[key]
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, place)
     rows = form.normalise(SourceSection(place, section, source, engine))
     mine = engine.store(

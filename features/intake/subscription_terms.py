@@ -39,8 +39,8 @@ def extend_to_term_ends(tables: Tables, engine: Engine) -> Tables:
 
     Without `until` the log is complete up to the last start: ends beyond it may be plans.
     """
-    if not tables.contract.only_terms:
+    if not tables.contract.only_subscriptions:
         return tables
     rows = tables.sides["subscriptions"].rows
-    came = engine.arrow(rows.filter(rows.day < ibis.literal(tables.end)).aggregate(last=rows.day.max()))
+    came = engine.to_arrow(rows.filter(rows.day < ibis.literal(tables.end)).aggregate(last=rows.day.max()))
     return replace(tables, last=max(tables.last, came["last"][0].as_py() or tables.last))
