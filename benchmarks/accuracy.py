@@ -27,7 +27,7 @@ from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
 from features.snapshots.build import Snapshots, snapshots_from_tables
-from serving.demo import prepare
+from serving.demo import prepare_demo
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
 from training.evaluation.baselines import LADDER
@@ -174,7 +174,7 @@ def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
     """A log's config with its data found, or None where they are not there."""
     if log == "complete_journey":
         try:
-            return prepare(folder / log, trials=trials)
+            return prepare_demo(folder / log, trials=trials)
         except UsageError:
             return None
     config = load_config(HERE / f"{log}.toml")

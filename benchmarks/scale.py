@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from features.simulation.business import Settings
-from features.simulation.simulate import simulate
+from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -54,7 +54,7 @@ def run(events: int, memory: str, cache: Path) -> dict[str, Any]:
     """Simulates once, then builds in a new process, which alone counts for time and memory."""
     folder = cache / f"events={events}"
     if not folder.exists():
-        simulate(
+        simulate_business(
             folder, events // EVENTS_A_CUSTOMER, days=DAYS, start=START, seed=SEED, settings=Settings(rate_mean=RATE)
         )
     config = folder / "regulars.toml"

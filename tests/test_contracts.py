@@ -75,7 +75,7 @@ def test_score_explain_and_report_speak_of_cancelling(contracts: Config) -> None
 def test_the_ladder_is_a_tenure_hazard(contracts: Config) -> None:
     champion = registry.load_champion(contracts, "churn")
     assert champion is not None and champion.bundle.task["churn"] == "cancelled"
-    models = set(registry.evaluation_of(contracts, champion.version.run_id).metrics.model)
+    models = set(registry.load_evaluation(contracts, champion.version.run_id).metrics.model)
     assert models == {"regulars", "tenure hazard", "plain LightGBM"}
 
 

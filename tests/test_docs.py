@@ -182,10 +182,10 @@ def columns(page: str, heading: str) -> list[str]:
         ("### `pairs.parquet`", affinity.SCHEMA.names),
         ("### `next_kind.parquet`", history.NEXT.names),
         ("### `channels.parquet`", segmentation.CHANNELS.names),
-        ("## Effects", uplift_scores.COLUMNS.names),
-        ("### `plan.parquet`", plan_table.COLUMNS.names),
-        ("### `plan.csv`", list(plan_table.FOR_TOOLS)),
-        ("### `measured.parquet`", measure.ROWS.names),
+        ("## Effects", uplift_scores.UPLIFT_SCHEMA.names),
+        ("### `plan.parquet`", plan_table.PLAN_SCHEMA.names),
+        ("### `plan.csv`", list(plan_table.CSV_COLUMNS)),
+        ("### `measured.parquet`", measure.EFFECT_SCHEMA.names),
     ],
 )
 def test_the_columns_told_are_those_written(heading: str, written: list[str]) -> None:

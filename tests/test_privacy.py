@@ -114,7 +114,7 @@ def prepare(folder: Path) -> Config:
 def contacted(config: Config) -> None:
     """Sends what the plan says."""
     known = {stored_id(config, who): who for who in pq.read_table(config.folder / "people.parquet")["id"].to_pylist()}
-    meant = [row for row in plan.read(config, CUTOFF).table().to_pylist() if row["action"]]
+    meant = [row for row in plan.read_plan(config, CUTOFF).table().to_pylist() if row["action"]]
     at = datetime(2023, 10, 20) + timedelta(hours=3)
     sent = [{"id": known[row["customer_id"]], "at": at, "what": "mail", "cost": 0.1, "to": CANARY} for row in meant]
     pq.write_table(pa.Table.from_pylist(sent), config.folder / "contacts.parquet")
@@ -203,7 +203,7 @@ def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived
 
 
 def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
-    made = plan.read(lived.config, CUTOFF)
+    made = plan.read_plan(lived.config, CUTOFF)
     row = next(row for row in made.table().to_pylist() if row["customer_id"] == stored_id(lived.config, STAFF))
     assert row["assignment"] == "left out: staff"
     assert made.manifest["rules"]["exclude"][0]["customers"] == 1

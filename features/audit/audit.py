@@ -20,7 +20,7 @@ from features.audit.subscriptions import (
     subscription_lines,
     subscription_notes,
 )
-from features.catalog.families import catalog
+from features.catalog.families import catalog_features
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -133,7 +133,7 @@ def check_log(config: Config) -> tuple[Audit, Path]:
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine, all_columns=True)
-        catalog(task, tables.contract)  # refuses features of the same name
+        catalog_features(task, tables.contract)  # refuses features of the same name
         report = audit_tables(tables, task, engine)
     target = config.output / "audit.json"
     write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")

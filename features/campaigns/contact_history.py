@@ -24,7 +24,7 @@ from features.task import Window
 
 
 @dataclass(frozen=True)
-class Contacted:
+class EarlierContacts:
     """Contacts received before a cutoff, of customers who had any.
 
     Attributes:
@@ -38,7 +38,7 @@ class Contacted:
     recent: pa.ChunkedArray
 
 
-def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -> Contacted:
+def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, window: Window) -> EarlierContacts:
     """Who was contacted before a cutoff, the control not counted; `section` is the config's [contacts].
 
     Raises:
@@ -52,11 +52,11 @@ def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -
             days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
         )
         found = engine.arrow(each.order_by("customer_id"))
-    return Contacted(found["customer_id"], found["days_since"], found["recent"])
+    return EarlierContacts(found["customer_id"], found["days_since"], found["recent"])
 
 
 @dataclass(frozen=True)
-class LogBefore:
+class LogSummary:
     """What a plan keeps of the log before its cutoff.
 
     Attributes:
@@ -71,7 +71,7 @@ class LogBefore:
     marks: dict[str, int]
 
 
-def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
+def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
     """The spread of spend in [cutoff - window, cutoff), and the marks by which the log is known again.
 
     Raises:
@@ -81,7 +81,7 @@ def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
         tables = read_tables(config, engine)
         spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
         day = min(cutoff, tables.end)
-        return LogBefore(spread, day, history_marks(tables, day, engine))
+        return LogSummary(spread, day, history_marks(tables, day, engine))
 
 
 def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine) -> float | None:
@@ -99,7 +99,7 @@ def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
 
 
-def attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
+def read_attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
     """Columns of the customer table (`section` is the config's) as text, as known before a cutoff.
 
     Returns:

@@ -30,7 +30,7 @@ from features.task import Window
 
 
 @dataclass(frozen=True)
-class Aftermath:
+class PlanOutcomes:
     """What a log tells of some customers after a cutoff.
 
     Attributes:
@@ -55,7 +55,9 @@ class Aftermath:
     has_cost: bool
 
 
-def aftermath(config: Config, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date) -> Aftermath:
+def read_plan_outcomes(
+    config: Config, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date
+) -> PlanOutcomes:
     """Reads what came of some customers.
 
     Args:
@@ -86,7 +88,7 @@ def aftermath(config: Config, customers: pa.ChunkedArray, cutoff: date, horizon:
         inside = engine.store("aftermath_contacts", _received(tables, moments, horizon))
         _refuse_strangers(inside, tables, section, engine)
         rows = _customers(config, tables, customers, cutoff, moments, horizon, Window(days), engine)
-        return Aftermath(
+        return PlanOutcomes(
             customers=engine.arrow(rows),
             contacts=engine.arrow(_by_action(inside)),
             end=tables.end,

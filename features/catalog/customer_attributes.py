@@ -14,7 +14,7 @@ from features.point_in_time.history import KEYS, Past, days_since
 SIGNED_UP = "signup:age"
 
 
-def measures(past: Past) -> ibis.Table:
+def attribute_measures(past: Past) -> ibis.Table:
     """The attributes as they stood, dates as days before the cutoff: null where they were still to come."""
     contract, rows = past.tables.contract, past.newest(past.tables.sides[CUSTOMER_TABLE].rows)
     values = {attribute_column(a.name): _as_it_stood(rows, a) for a in contract.attributes}
@@ -22,7 +22,7 @@ def measures(past: Past) -> ibis.Table:
     return rows.select(*KEYS, **values, **signed_up)
 
 
-def features(contract: Contract) -> Iterator[Feature]:
+def attribute_features(contract: Contract) -> Iterator[Feature]:
     """One feature an attribute, in the config's order, then those of signing up."""
     for attribute in contract.attributes:
         yield _FORMS[attribute.sort](attribute.name)

@@ -17,9 +17,8 @@ import pyarrow.dataset as ds
 
 from features.atomic_files import file_in_place, folder_in_place
 from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
-from features.catalog.custom import NOTHING, Own
-from features.catalog.custom import read as read_own
-from features.catalog.families import catalog
+from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
+from features.catalog.families import catalog_features
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -125,7 +124,7 @@ def snapshots_from_tables(
     cutoffs: Sequence[date],
     engine: Engine,
     *,
-    own: Own = NOTHING,
+    own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
 ) -> Snapshots:
@@ -162,13 +161,13 @@ def snapshot_query(
     cutoffs: Sequence[date],
     engine: Engine,
     *,
-    own: Own = NOTHING,
+    own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
 ) -> SnapshotQuery:
     """What `build` collects, with the same arguments and errors."""
     _refuse_outside(tables, cutoffs)
-    dates, features = sorted(set(cutoffs)), (*catalog(task, tables.contract), *own.features)
+    dates, features = sorted(set(cutoffs)), (*catalog_features(task, tables.contract), *own.features)
     if cache is None:
         built, reused = build_cohort_features(tables, task, dates, engine, own), 0
         rows, orders = built.rows, built.orders
@@ -267,7 +266,7 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
     with open_log(config, [cutoff]) as (engine, tables, wanted, own):
         task = config.task.task()
         _refuse_outside(tables, wanted)
-        features = (*catalog(task, tables.contract), *own.features)
+        features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
             planned = snapshot_query(tables, task, wanted, engine, own=own, with_labels=False, cache=open_shelf(config))
@@ -280,21 +279,23 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
 
 
 @contextmanager
-def open_log(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
+def open_log(
+    config: Config, cutoffs: Sequence[date] | None
+) -> Iterator[tuple[Engine, Tables, Sequence[date], CustomFeatures]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = with_too_long_windows(read_tables(config, engine), task)
         require_no_breach(tables, task, engine)
         wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        yield engine, tables, wanted, read_own(config, task, tables.contract)
+        yield engine, tables, wanted, read_custom_features(config, task, tables.contract)
 
 
 def _reusing(
-    cache: SnapshotCache, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own
+    cache: SnapshotCache, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures
 ) -> tuple[ibis.Table, ibis.Table, int]:
     """The features of every cohort, their orders, and how many cutoffs came from the shelf; the others go there."""
-    features = (*catalog(task, tables.contract), *own.features)
+    features = (*catalog_features(task, tables.contract), *own.features)
     keys = cache_keys(tables, task, features, cutoffs, engine, own.digest)
     stored = {c: rows for c in cutoffs if (rows := _taken(cache, c, keys[c], engine)) is not None}
     missing = [c for c in cutoffs if c not in stored]

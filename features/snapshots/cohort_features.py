@@ -10,8 +10,8 @@ from functools import reduce
 import ibis
 from tqdm import tqdm
 
-from features.catalog.custom import NOTHING, Own, refuse_taken_measures, refuse_unusable
-from features.catalog.families import families
+from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, refuse_taken_measures, refuse_unusable_features
+from features.catalog.families import feature_families
 from features.engines.base import Engine
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, build_history
@@ -32,14 +32,14 @@ class CohortFeatures:
 
 
 def build_cohort_features(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own = NOTHING
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures = NO_CUSTOM_FEATURES
 ) -> CohortFeatures:
     """Stores the measures of every family and makes the features of them.
 
     Raises:
         UsageError: A feature of the user's own cannot be computed.
     """
-    made = (*families(task, tables.contract), *own.families)
+    made = (*feature_families(task, tables.contract), *own.families)
     steps = tqdm(total=3 + len(made), desc="features", leave=False, disable=None)
 
     def stage(name: str, expr: ibis.Table) -> ibis.Table:
@@ -53,9 +53,9 @@ def build_cohort_features(
         refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
         wide = reduce(join_on_keys, parts.values())
         cohort = wide.filter(in_cohort(wide, task))
-        compared = [stage(family.name, family.among(cohort)) for family in made if family.among]
+        compared = [stage(family.name, family.cohort_measures(cohort)) for family in made if family.cohort_measures]
     cohort = reduce(join_on_keys, compared, cohort)
-    refuse_unusable(own, cohort, engine)
+    refuse_unusable_features(own, cohort, engine)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
     return CohortFeatures(
         cohort.select(customer_id=cohort.customer_id, cutoff=cohort.cutoff.cast("timestamp"), **columns), past.orders

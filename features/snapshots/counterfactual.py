@@ -16,8 +16,8 @@ from functools import reduce
 import ibis
 import pyarrow as pa
 
-from features.catalog.custom import Own
-from features.catalog.families import families
+from features.catalog.custom import CustomFeatures
+from features.catalog.families import feature_families
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake.customer_table import CUSTOMER_TABLE
@@ -39,7 +39,7 @@ class CutoffLog:
     task: Task
     cutoff: date
     engine: Engine
-    own: Own
+    own: CustomFeatures
 
 
 @contextmanager
@@ -78,10 +78,10 @@ def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Row
         customer: Who; compared with the others of the cohort.
         versions: The rows as `rows_of` gives them, changed.
     """
-    made = (*families(at.task, at.tables.contract), *at.own.families)
+    made = (*feature_families(at.task, at.tables.contract), *at.own.families)
     everyone = build_history(at.tables, at.task, [at.cutoff], at.engine, at.engine.store)
     first = next(family for family in made if family.measures)
-    by = [f.measures(everyone) for f in made if f.measures and (f is first or f.compares)]
+    by = [f.measures(everyone) for f in made if f.measures and (f is first or f.used_by_ranks)]
     wide = reduce(join_on_keys, by)
     others = wide.filter(in_cohort(wide, at.task) & (wide.customer_id != customer))
     others = at.engine.store("imagined_others", others)
@@ -92,7 +92,7 @@ def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Row
     mine = build_history(_versions(at, versions), at.task, [at.cutoff], at.engine, keep)
     past = replace(mine, compared=everyone)
     cohort = reduce(join_on_keys, [keep(f.name, f.measures(past)) for f in made if f.measures])
-    ranks = [keep(f.name, f.among(cohort, others=others)) for f in made if f.among]
+    ranks = [keep(f.name, f.cohort_measures(cohort, others=others)) for f in made if f.cohort_measures]
     cohort = reduce(join_on_keys, ranks, cohort)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
     return at.engine.arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns("customer_id")

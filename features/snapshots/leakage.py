@@ -24,7 +24,7 @@ from tqdm import tqdm
 from features.atomic_files import write_whole
 from features.audit import audit
 from features.catalog import custom
-from features.catalog.custom import Own
+from features.catalog.custom import CustomFeatures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -70,7 +70,7 @@ def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
     with open_engine(config.engine, config.folder) as engine:
         tables = audit.with_too_long_windows(read_log.read_tables(config, engine), task)
         audit.require_no_breach(tables, task, engine)
-        mine = custom.read(config, task, tables.contract)
+        mine = custom.read_custom_features(config, task, tables.contract)
         cutoffs = spread_cutoffs(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
@@ -78,7 +78,7 @@ def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
 
 
 def prove_at_cutoffs(
-    tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: Engine
+    tables: Tables, task: Task, mine: CustomFeatures, cutoffs: Sequence[date], engine: Engine
 ) -> list[LeakageTrial]:
     """Tries given cutoffs of a log."""
     changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}

@@ -8,7 +8,7 @@ from datetime import date
 
 import ibis
 
-from features.catalog.subscriptions import measures
+from features.catalog.subscriptions import subscription_measures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -89,6 +89,6 @@ def _cohorts(own: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -
 
 def _inside(past: Past, task: Task) -> ibis.Table:
     if task.contractual:
-        terms = measures(past)
+        terms = subscription_measures(past)
         return terms.filter(terms["subscription:running"] > 0)
     return past.days.filter(past.days.age <= task.cohort.active_within.days)

@@ -27,12 +27,12 @@ from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
 
-SAMPLE = 20_000  # customers of a cutoff whose features are compared
-NEWEST = 2  # cutoffs to compare with
+SAMPLE_SIZE = 20_000  # customers of a cutoff whose features are compared
+MAX_REFERENCES = 2  # cutoffs to compare with
 
 
 @dataclass(frozen=True)
-class References:
+class ReferenceCutoffs:
     """The cutoffs that features are compared with.
 
     Attributes:
@@ -54,7 +54,7 @@ class References:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class MonitorInputs:
     """What the log says at a cutoff.
 
     Attributes:
@@ -66,22 +66,22 @@ class Gathered:
     """
 
     vitals: LogProfile
-    references: References
+    references: ReferenceCutoffs
     features: tuple[Feature, ...]
     columns: dict[date, dict[str, np.ndarray]]
     end: date
 
 
 @dataclass(frozen=True)
-class Log:
+class OpenLog:
     """An open log."""
 
     config: Config
     engine: Engine
     tables: Tables
-    gathered: Gathered
+    inputs: MonitorInputs
 
-    def came(self, scores: Scores) -> pa.Table:
+    def outcomes(self, scores: Scores) -> pa.Table:
         """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
         ids = pa.chunked_array(
             [chunk for part in scores.manifest["parts"] for chunk in scores.part(part)["customer_id"].chunks],
@@ -101,7 +101,7 @@ class Log:
 
 
 @contextmanager
-def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[Log]:
+def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[OpenLog]:
     """A config's log, open, and what it says at a scored cutoff.
 
     Args:
@@ -117,8 +117,8 @@ def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[
     with open_log(config, [cutoff]) as (engine, tables, _, own):
         vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
         end = min(tables.end, cutoff)
-        to_compare = references(config, cutoff, tables, scored)
-        found = Gathered(vitals, to_compare, (), {}, end)
+        to_compare = find_references(config, cutoff, tables, scored)
+        found = MonitorInputs(vitals, to_compare, (), {}, end)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*to_compare.cutoffs, cutoff]
             planned = snapshot_query(
@@ -127,17 +127,17 @@ def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[
             names = [feature.name for feature in planned.features]
             rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             found = replace(found, features=planned.features, columns=_columns(rows, names))
-        yield Log(config, engine, tables, found)
+        yield OpenLog(config, engine, tables, found)
 
 
-def references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> References:
+def find_references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> ReferenceCutoffs:
     """The cutoffs to compare with: those that the champion learned from, else those that were scored before."""
     learned = _learned(config)
     known = [c for c in (learned or scored) if tables.first < c < cutoff]
-    return chosen(known, cutoff, bool(learned))
+    return choose_references(known, cutoff, bool(learned))
 
 
-def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
+def choose_references(known: Sequence[date], cutoff: date, learned: bool) -> ReferenceCutoffs:
     """The newest of some cutoffs before another, those as long before them, and the one of the same season.
 
     >>> months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(6, 17)]
@@ -146,12 +146,12 @@ def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
     (['2024-04-01', '2024-05-01'], ['2024-02-01', '2024-03-01'], '2023-07-01')
     """
     before = sorted(c for c in known if c < cutoff)
-    newest = tuple(before[-NEWEST:])
+    newest = tuple(before[-MAX_REFERENCES:])
     if not newest:
-        return References((), (), None, learned)
+        return ReferenceCutoffs((), (), None, learned)
     lag = cutoff - newest[-1]
     earlier = {near for c in newest if (near := _near(before[: -len(newest)], c - lag)) is not None}
-    return References(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
+    return ReferenceCutoffs(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
 
 
 def _near(cutoffs: Sequence[date], wanted: date) -> date | None:
@@ -177,7 +177,7 @@ def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engin
     kept = []
     for cutoff in cutoffs:
         places = np.flatnonzero(pc.equal(days, pa.scalar(cutoff, pa.date32())).to_numpy())
-        kept.append(np.sort(rng.permutation(places)[:SAMPLE]))
+        kept.append(np.sort(rng.permutation(places)[:SAMPLE_SIZE]))
     taken = np.concatenate(kept)
     if len(taken) == keys.num_rows:
         return rows

@@ -235,7 +235,9 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
         likely = baskets.next_values(seen, affinity.rules(pairs[-1]))
         likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
-    channels = action_reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    channels = (
+        action_reach.reach_by_action(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    )
     return Views(
         preferences,
         pa.concat_tables([product_lifecycle.SCHEMA.empty_table(), *lives]),

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.audit.audit import check_log
-from features.campaigns.contact_history import attributes
+from features.campaigns.contact_history import read_attributes
 from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
@@ -93,7 +93,7 @@ def test_without_hashing_ids_are_as_they_were(tmp_path: Path, engine: DuckDBEngi
 
 def test_a_plans_attributes_are_of_the_hashed_customers(config: Config) -> None:
     assert config.customers is not None
-    plans = attributes(config, config.customers, AT.date(), ["plan"])
+    plans = read_attributes(config, config.customers, AT.date(), ["plan"])
     assert dict(zip(*(plans[name].to_pylist() for name in ("customer_id", "plan")), strict=True)) == {
         stored_id(config, "17850"): "a",
         stored_id(config, "2"): "b",

@@ -287,5 +287,5 @@ def test_the_proof_finds_no_leak_in_versions_and_one_where_they_are_read_too_ear
             *KEYS, **{"attribute:plan": ibis._["attribute:plan"], "signup:age": 9}
         )
 
-    monkeypatch.setattr(customer_attributes, "measures", too_early)
+    monkeypatch.setattr(customer_attributes, "attribute_measures", too_early)
     assert any("plan" in dict(trial.leaks) for trial in leakage.prove_no_leakage(config, 3))

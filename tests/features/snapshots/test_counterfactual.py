@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog.btyd import FAMILY
-from features.catalog.custom import NOTHING
+from features.catalog.custom import NO_CUSTOM_FEATURES
 from features.config.load import Config
 from features.config.sections import FeaturesConfig
 from features.engines.duckdb import DuckDBEngine
@@ -57,7 +57,7 @@ def at(make_config: Callable[..., Config], tmp_path: Path, engine: DuckDBEngine)
         bought.setdefault(line["customer"], []).append(line["time"].replace(tzinfo=UTC))
     tables = beside.random_rows(6, ids, CUTOFFS, bought)
     config = beside.config(make_config, tmp_path, pa.Table.from_pylist(lines), tables)
-    return CutoffLog(read_tables(config, engine), TASK, CUTOFF, engine, NOTHING)
+    return CutoffLog(read_tables(config, engine), TASK, CUTOFF, engine, NO_CUSTOM_FEATURES)
 
 
 def cohort_of(at: CutoffLog) -> Snapshots:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog.custom import NOTHING
+from features.catalog.custom import NO_CUSTOM_FEATURES
 from features.config.load import Config, parse_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
@@ -71,7 +71,7 @@ def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
     """Lines stand at midnight of the cutoff, an instant before it, at the edges of windows, and became known late."""
     lines, task = random_lines(11, 120, True), make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
     lines += [line | {"time": midnight, "known_at": None} for line, midnight in zip(lines, _edges(), strict=False)]
-    trials = prove_at_cutoffs(make_log(table(lines, ALL)), task, NOTHING, CUTOFFS[1:3], engine)
+    trials = prove_at_cutoffs(make_log(table(lines, ALL)), task, NO_CUSTOM_FEATURES, CUTOFFS[1:3], engine)
     assert _found(trials) == set()
     assert all(t.customers > 20 and t.changed_rows["events"] > 100 for t in trials)
 
@@ -105,8 +105,8 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         return replace(tables, sides={"activities.visits": SideTable(engine.store("visits", visits), 9, ())})
 
     monkeypatch.setattr(read_log, "read_tables", with_visits)
-    families = cohort_features.families  # the first alone says who is in the cohort; the others take time
-    monkeypatch.setattr(cohort_features, "families", lambda task, contract: families(task, contract)[:1])
+    families = cohort_features.feature_families  # the first alone says who is in the cohort; the others take time
+    monkeypatch.setattr(cohort_features, "feature_families", lambda task, contract: families(task, contract)[:1])
     return parse_config(values, tmp_path / "regulars.toml")
 
 

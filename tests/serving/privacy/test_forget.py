@@ -20,20 +20,20 @@ from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
 from serving.privacy.erase import STAGING
-from serving.privacy.forget import Forgot, forget_customer, forget_text
+from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
 from serving.scoring.resumable_run import alone
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
-from training.registry.lineage import LearnedFrom
+from training.registry.lineage import ModelLineage
 
 WHO, NEIGHBOUR = "c002", "c0020"
 DAYS = (date(2023, 2, 1), date(2024, 2, 25))
 
 
-def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> LearnedFrom:
+def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> ModelLineage:
     """A registered model."""
-    return LearnedFrom(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
+    return ModelLineage(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
-    made = plan.read(business, CUTOFF).table().num_rows
+    made = plan.read_plan(business, CUTOFF).table().num_rows
     others = (
         score_tables.read(business)
         .table()
@@ -106,7 +106,7 @@ def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
     assert not (business.output / STAGING).exists()
     assert score_tables.read(business).table().equals(others)
     assert score_tables.read(business).manifest["customers"] == others.num_rows
-    left = plan.read(business, CUTOFF)
+    left = plan.read_plan(business, CUTOFF)
     assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
     assert left.manifest["scores"]["parts"] == score_tables.read(business).manifest["parts"]
     table = left.table()
@@ -179,7 +179,7 @@ def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, mon
     def ready(found: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(forget, "ready", ready)
+    monkeypatch.setattr(forget, "mark_ready", ready)
     with pytest.raises(KeyboardInterrupt):
         forget_customer(business, WHO, really=True)
     left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
@@ -229,7 +229,7 @@ def test_the_users_own_data_in_the_output_are_left_alone(business: Config) -> No
 def test_a_number_is_an_id_only_where_it_stands_alone(business: Config) -> None:
     audit = business.output / "audit.json"
     audit.write_text(json.dumps({"rows": 12, "note": "12 rows", "set_aside": [{"customers": ["12"]}], "b": "as '12'"}))
-    forgot: Forgot = forget_customer(business, "12", really=True)
+    forgot: ForgottenCustomer = forget_customer(business, "12", really=True)
     assert [Path(place).name for place, _ in forgot.places if "list of" not in _] == [
         "cutoff=2024-03-01",
         ".cutoff=2024-03-01-a1b2c3d4",
