@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(config: Config) -> Result:
     """Trains on the log as it was one horizon before its end, and judges what it says of the customers of that day."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         whole = read_log.read_tables(config, engine)
         cutoff = whole.end - task.horizon.delta

@@ -113,7 +113,7 @@ def cut(config: Config, day: date) -> Config:
 
 def measure(config: Config) -> str:
     """Trains on the table as it was at CUTOFF and judges what is said of the policies in force on that day."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         truth = take(snapshots_from_tables(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
     then = cut(config, CUTOFF)

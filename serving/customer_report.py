@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.errors import UsageError
 from features.intake.customer_ids import stored_id
-from features.phrases import say
+from features.phrases import format_number
 from serving.explanation.contributions import Contributions, contributions, reasons
 from serving.explanation.what_if import describe, explain_changes
 from serving.language.formats import task_words
@@ -76,15 +76,15 @@ def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
     horizon, chance = config.task.horizon.days, task_words(config.task).chance
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
-        inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"
+        inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"
         lines += [
-            f"expected value over {horizon} days (LTV)   {say(columns['value'], 'money')} "
-            f"({inside} {say(columns['value_high'], 'money')})",
-            f"value at risk   {say(columns['value_at_risk'], 'money')}",
+            f"expected value over {horizon} days (LTV)   {format_number(columns['value'], 'money')} "
+            f"({inside} {format_number(columns['value_high'], 'money')})",
+            f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
         ]
-    for name, longer in config.task.task().longer.items():
+    for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has behind it is not in the model
-            lines.append(f"the same over {longer.days} days   {say(columns[name], 'money')}")
+            lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
@@ -102,7 +102,7 @@ def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]
 
 
 def _amount(number: float, unit: str) -> str:
-    return f"{number:.1%}" if unit == "probability" else say(number, "money")
+    return f"{number:.1%}" if unit == "probability" else format_number(number, "money")
 
 
 def _signed(number: float, unit: str) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots import build
@@ -185,7 +185,7 @@ def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> Settled:
             f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
             f"`regulars train --log {kept.folder}` logs it"
         ) from None
-    write_whole(config.output / run_record.CARD_FILE, kept.card)
+    write_text_atomically(config.output / run_record.CARD_FILE, kept.card)
     newest = date.fromisoformat(kept.facts["end"])
     kept.remove()
     return Settled(versions, decision, newest)

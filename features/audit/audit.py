@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -90,8 +90,8 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
             late=(e.seen > e.day).sum(),
         ),
     )
-    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
-    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
+    days = engine.to_arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
+    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count_rows(tables.source.distinct())
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
     gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
@@ -130,13 +130,13 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
 
 def check_log(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # refuses features of the same name
         report = audit_tables(tables, task, engine)
     target = config.output / "audit.json"
-    write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
 
 
@@ -147,7 +147,7 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
         DataError: With the breach in words.
     """
     e = tables.events
-    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
+    days = engine.to_arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
     for breach in find_breaches(tables, task, engine, days):
         raise DataError(breach)
 
@@ -161,7 +161,7 @@ def with_too_long_windows(tables: Tables, task: Task) -> Tables:
     """The tables, their contract told which windows of a task are longer than the whole log."""
     span = (tables.end - tables.first).days
     beyond = tuple(w.days for w in task.windows if w.days > span)
-    return replace(tables, contract=replace(tables.contract, beyond=beyond))
+    return replace(tables, contract=replace(tables.contract, windows_beyond_log=beyond))
 
 
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
@@ -173,7 +173,7 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
             f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
             f"no label can mature; give a longer log or a horizon below {span}d"
         )
-    if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
+    if tables.contract.has_amount and not engine.count_rows(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
     return [*found, *subscription_breaches(tables, task, engine), *customer_breaches(tables, engine)]
 
@@ -234,7 +234,7 @@ def _months(tables: Tables, engine: Engine) -> list[dict[str, Any]]:
     rows = e.group_by("month").aggregate(
         events=e.count(), customers=e.customer_id.nunique(), net_amount=e.amount.sum().cast("float64") / TICKS
     )
-    return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.arrow(rows.order_by("month")).to_pylist()]
+    return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.to_arrow(rows.order_by("month")).to_pylist()]
 
 
 def _gaps(days: pa.Table) -> list[dict[str, Any]]:
@@ -253,7 +253,7 @@ def _next(day: date) -> date:
 
 
 def _one(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
-    return engine.arrow(expr).to_pylist()[0]
+    return engine.to_arrow(expr).to_pylist()[0]
 
 
 def _plain(value: Any) -> Any:

@@ -72,7 +72,7 @@ def profile_log(tables: Tables, cutoff: date, engine: Engine, with_known: bool =
         engine: Where it runs.
         with_known: Whether the log says when rows became known.
     """
-    moment = engine.load("vitals_cutoff", cutoff_table([cutoff]))
+    moment = engine.store_arrow("vitals_cutoff", cutoff_table([cutoff]))
     known = with_age(visible_at_cutoffs(tables.events, moment))
     recent = known.filter(known.age <= WEEK * WEEKS)
     recent = recent.mutate(week=((recent.age - 1) / WEEK).floor().cast("int64"))
@@ -98,7 +98,7 @@ def profile_log(tables: Tables, cutoff: date, engine: Engine, with_known: bool =
 def _daily(known: ibis.Table, engine: Engine) -> np.ndarray:
     """Rows by the day on which they became known: the newest days would else lack what is still to come."""
     told = known.mutate(known_since=_known_since(known))
-    counted = engine.arrow(told.group_by("known_since").aggregate(rows=told.count()))
+    counted = engine.to_arrow(told.group_by("known_since").aggregate(rows=told.count()))
     return _placed(counted, "known_since", "rows", start=1)
 
 
@@ -114,7 +114,7 @@ def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, We
     if not columns:
         return {}
     nulls = {f"null_{place}": recent[column].isnull().sum() for place, column in enumerate(columns.values())}
-    counted = engine.arrow(recent.group_by("week").aggregate(rows=recent.count(), **nulls))
+    counted = engine.to_arrow(recent.group_by("week").aggregate(rows=recent.count(), **nulls))
     return {name: _weekly(counted, f"null_{place}") for place, name in enumerate(columns)}
 
 
@@ -122,7 +122,7 @@ def _repeated(recent: ibis.Table, tables: Tables, engine: Engine) -> WeeklyCount
     columns = [*(name for name in tables.events.columns if name != "seen"), "week"]
     each = recent.group_by(columns).aggregate(times=recent.count())
     counted = each.group_by("week").aggregate(rows=each.times.sum(), again=(each.times - 1).sum())
-    return _weekly(engine.arrow(counted), "again")
+    return _weekly(engine.to_arrow(counted), "again")
 
 
 def _new(known: ibis.Table, kind: str, engine: Engine) -> WeeklyCounts:
@@ -135,7 +135,7 @@ def _new(known: ibis.Table, kind: str, engine: Engine) -> WeeklyCounts:
     made = first.group_by("week").aggregate(
         rows=first.rows.sum(), fresh=(first.week == first["first"]).ifelse(first.rows, 0).sum()
     )
-    found = _weekly(engine.arrow(made), "fresh")
+    found = _weekly(engine.to_arrow(made), "fresh")
     return WeeklyCounts(found.rows[:-1], found.matching[:-1])
 
 
@@ -143,7 +143,7 @@ def _late(known: ibis.Table, engine: Engine) -> WeeklyCounts:
     weekly = known.mutate(week=((_known_since(known) - 1) / WEEK).floor().cast("int64"))
     weekly = weekly.filter(weekly.week < WEEKS)
     counted = weekly.group_by("week").aggregate(rows=weekly.count(), late=(weekly.seen > weekly.day).sum())
-    return _weekly(engine.arrow(counted), "late")
+    return _weekly(engine.to_arrow(counted), "late")
 
 
 def _weekly(counted: pa.Table, column: str) -> WeeklyCounts:

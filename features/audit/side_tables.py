@@ -36,7 +36,7 @@ def _facts(name: str, side: SideTable, tables: Tables, engine: Engine) -> Facts:
     counts = rows.aggregate(
         rows=rows.count(), first=rows.day.min(), last=rows.day.max(), late=(rows.seen > rows.day).sum(), held=held
     )
-    found = engine.arrow(counts).to_pylist()[0]
+    found = engine.to_arrow(counts).to_pylist()[0]
     return {
         "table": name,
         "rows_read": side.rows_read,
@@ -59,12 +59,12 @@ def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     each = rows.select("customer_id").distinct().left_join(known, "customer_id")
     strange = each.filter(each.bought.isnull()).select("customer_id")
     never = each.filter(~each.bought)
-    few = engine.arrow(strange.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
+    few = engine.to_arrow(strange.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
     return {
-        "customers": engine.count(each),
-        "unknown": engine.count(strange),
+        "customers": engine.count_rows(each),
+        "unknown": engine.count_rows(strange),
         "strangers": tuple(few["customer_id"].to_pylist()),
-        "never_bought": engine.count(never),
+        "never_bought": engine.count_rows(never),
     }
 
 
@@ -92,7 +92,7 @@ def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
 
 def _spans(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
     """Ends that lie more than a horizon from those of the events; terms that stand for the events have none apart."""
-    if one["table"] == "subscriptions" and tables.contract.only_terms:
+    if one["table"] == "subscriptions" and tables.contract.only_subscriptions:
         return
     late, early = (one["first"] - tables.first).days, (tables.last - one["last"]).days
     if late > task.horizon.days:

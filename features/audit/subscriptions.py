@@ -41,7 +41,7 @@ def subscription_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engi
         return None
     terms = one_row_per_term(tables.sides["subscriptions"].rows)
     return {
-        "only_terms": tables.contract.only_terms,
+        "only_terms": tables.contract.only_subscriptions,
         "horizon": str(task.horizon),
         **_sizes(terms, tables, engine),
         "reasons": tuple(_reasons(tables, engine)),
@@ -61,7 +61,7 @@ def _sizes(terms: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Any]:
         later=(linked.end >= ibis.literal(tables.end)).sum(),
         last_end=linked.end.max(),
     )
-    found = engine.arrow(counts).to_pylist()[0]
+    found = engine.to_arrow(counts).to_pylist()[0]
     return {name: value if name == "last_end" else int(value or 0) for name, value in found.items()}
 
 
@@ -71,7 +71,7 @@ def _reasons(tables: Tables, engine: Engine) -> Iterator[dict[str, Any]]:
     ended = rows.filter((rows.part == "end") & rows.cause.notnull())
     counts = ended.group_by("cause", "cancelled").aggregate(terms=ended.count())
     rest = 0
-    for place, row in enumerate(engine.arrow(counts.order_by(counts.terms.desc(), counts.cause)).to_pylist()):
+    for place, row in enumerate(engine.to_arrow(counts.order_by(counts.terms.desc(), counts.cause)).to_pylist()):
         if row["cancelled"] or (place < MAX_REASONS and row["terms"] >= MIN_REASON_TERMS):
             yield {"reason": row["cause"], "terms": row["terms"], "churn": row["cancelled"]}
         else:
@@ -83,13 +83,13 @@ def _reasons(tables: Tables, engine: Engine) -> Iterator[dict[str, Any]]:
 def _outcomes(terms: ibis.Table, task: Task, cutoffs: Sequence[date], engine: Engine) -> Iterator[dict[str, Any]]:
     if not cutoffs:
         return
-    moments = engine.load("audited_cutoffs", cutoff_table(tuple(cutoffs)))
+    moments = engine.store_arrow("audited_cutoffs", cutoff_table(tuple(cutoffs)))
     found = cover_outcomes(terms_at_cutoffs(terms, moments, task.horizon), task.horizon)
     mine = found.filter(found.known == 1)
     counts = mine.group_by("cutoff").aggregate(
         customers=mine.count(), cancelled=mine.cancelled.sum(), competing=(mine.ended - mine.cancelled).sum()
     )
-    for row in engine.arrow(counts.order_by("cutoff")).to_pylist():
+    for row in engine.to_arrow(counts.order_by("cutoff")).to_pylist():
         yield {name: value if name == "cutoff" else int(value) for name, value in row.items()}
 
 
@@ -98,7 +98,7 @@ def subscription_breaches(tables: Tables, task: Task, engine: Engine) -> list[st
     if not task.contractual:
         return []
     rows = tables.sides["subscriptions"].rows
-    if engine.count(rows.filter((rows.part == "end") & rows.cancelled)):
+    if engine.count_rows(rows.filter((rows.part == "end") & rows.cancelled)):
         return []
     if not (named := tables.contract.cancelled):
         return ["no term of [subscriptions] has ended, so there is no cancellation to predict; check its end"]
@@ -117,7 +117,8 @@ def subscription_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
         yield (
             f"{facts['later']:,} terms end on or after {tables.end}, up to which the log counts as complete (the last "
             f"on {facts['last_end']}): such ends are taken for plans, and no label sees them. If they have come, say "
-            f"up to which day the terms are complete with [{'subscriptions' if has.only_terms else 'events'}] until"
+            "up to which day the terms are complete with "
+            f"[{'subscriptions' if has.only_subscriptions else 'events'}] until"
         )
     if facts["next_day"] > facts["same_day"]:
         yield (

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import ibis
 import ibis.expr.datatypes as dt
 
-from features.config.data_contract import slug
-from features.config.sections import LISTS, TableSection
+from features.config.data_contract import feature_slug
+from features.config.sections import COLUMN_LIST_KEYS, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.tables import SetAsideRows
-from features.money import LARGEST, TICKS
+from features.money import LARGEST_AMOUNT, TICKS
 from features.sources.source import require_columns
 
 # Text must match these patterns before an engine reads it as a number or a time, since engines differ in what else they
@@ -50,10 +50,10 @@ def require_section_columns(source: ibis.Table, section: TableSection, place: st
     Raises:
         UsageError: A column is not in the source, or two kinds (or attributes) would give features of the same name.
     """
-    require_columns(place, section.roles(), source.columns)
-    for key in LISTS:
+    require_columns(place, section.columns_by_role(), source.columns)
+    for key in COLUMN_LIST_KEYS:
         names = getattr(section, key, ())
-        slugs = [slug(name) for name in names]
+        slugs = [feature_slug(name) for name in names]
         if len(set(slugs)) != len(slugs) or "" in slugs:
             raise UsageError(
                 f"[{place}] {key}: {', '.join(names)} would give features of the same name or of no name; rename one"
@@ -85,7 +85,7 @@ def as_number(column: ibis.Value) -> ibis.Value:
 
 def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
     """Numbers as whole ten-thousandths (ticks); null where a number is unusable or its row is set aside."""
-    usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST)
+    usable = reason.isnull() & number.notnull() & ~number.isnan() & (number.abs() <= LARGEST_AMOUNT)
     return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
 
 
@@ -142,7 +142,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
 
 def _to_utc(moment: ibis.Value, section: TableSection, engine: Engine) -> ibis.Value:
     """Naive timestamps on the section's clock in UTC."""
-    return engine.localise(moment, section.timezone) if section.timezone else moment
+    return engine.to_utc(moment, section.timezone) if section.timezone else moment
 
 
 def refuse_mixed_zones(
@@ -165,7 +165,7 @@ def refuse_mixed_zones(
         return
     text = column.replace("/", "-")
     without_offset = text.re_search(LOCAL_TIME) & text.re_search(":")
-    counts = engine.arrow(
+    counts = engine.to_arrow(
         source.aggregate(offset=text.re_search(TIME_WITH_OFFSET).sum(), bare=without_offset.sum())
     ).to_pylist()[0]
     if counts["offset"] and counts["bare"]:
@@ -178,11 +178,13 @@ def refuse_mixed_zones(
 def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, ...]:
     """Counts the rows that have a `reason`, by reason, with a few of their customers."""
     rejected = stored.filter(stored.reason.notnull())
-    counts = engine.arrow(rejected.group_by("reason").aggregate(rows=rejected.count()).order_by("reason")).to_pylist()
+    counts = engine.to_arrow(
+        rejected.group_by("reason").aggregate(rows=rejected.count()).order_by("reason")
+    ).to_pylist()
     set_asides = []
     for row in counts:
         ids = rejected.filter(rejected.reason == row["reason"]).customer_id
-        few = engine.arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
+        few = engine.to_arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
         set_asides.append(SetAsideRows(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
     return tuple(set_asides)
 
@@ -204,7 +206,7 @@ def malformed_lines(
     Raises:
         DataError: There are more of them than [section] max_unreadable allows.
     """
-    rejected = engine.rejected_lines()
+    rejected = engine.count_rejected_lines()
     if rejected > section.max_unreadable * (rows_read + rejected):
         raise DataError(
             f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
@@ -268,5 +270,5 @@ def _example_of_unreadable(
     unreadable = (
         source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     )
-    examples = engine.arrow(unreadable)["text"].to_pylist()
+    examples = engine.to_arrow(unreadable)["text"].to_pylist()
     return f" (written like {mask_text(examples[0])!r})" if examples else ""

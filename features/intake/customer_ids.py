@@ -17,11 +17,11 @@ from typing import Any
 
 import ibis
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import UsageError
-from features.keyed_hash import hashed
+from features.keyed_hash import hash_text
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
 HASH_METHOD = "HMAC-SHA256, 128 bits"
@@ -45,7 +45,7 @@ class ForgottenCustomers:
 
     def has(self, customer_id: str) -> bool:
         """Whether a customer, by their stored id, is on the list."""
-        return bool(self.customers) and hashed(customer_id, self.salt.encode()) in self.customers
+        return bool(self.customers) and hash_text(customer_id, self.salt.encode()) in self.customers
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
         return rows
     distinct_ids = rows.select(given=rows.customer_id).distinct()
     ids = distinct_ids.filter(distinct_ids.given.notnull())
-    ids = ids.mutate(known=engine.keyed(ids.given, privacy.key) if privacy.key else ids.given)
+    ids = ids.mutate(known=engine.hash_texts(ids.given, privacy.key) if privacy.key else ids.given)
     if privacy.forgotten.customers:
-        forgotten_hash = engine.keyed(ids.known, privacy.forgotten.salt.encode())
+        forgotten_hash = engine.hash_texts(ids.known, privacy.forgotten.salt.encode())
         ids = ids.mutate(gone=forgotten_hash.isin(privacy.forgotten.customers))
     else:
         ids = ids.mutate(gone=ibis.literal(False))
@@ -105,13 +105,13 @@ def stored_id(config: Config, customer: str) -> str:
 def stored_ids(config: Config, customers: Iterable[str]) -> list[str]:
     """The stored ids of many customers, in their order; errors as for `with_stored_ids`."""
     key = _id_privacy(config).key
-    return [hashed(customer, key) if key else customer for customer in customers]
+    return [hash_text(customer, key) if key else customer for customer in customers]
 
 
 def id_hashing_record(config: Config) -> dict[str, str] | None:
     """How ids are hashed, for manifests: the method, and a check value of the key. None if ids are plain."""
     key = _id_privacy(config).key
-    return {"method": HASH_METHOD, "key_check": hashed(KEY_CHECK_TEXT, key)} if key else None
+    return {"method": HASH_METHOD, "key_check": hash_text(KEY_CHECK_TEXT, key)} if key else None
 
 
 def read_forgotten(config: Config) -> ForgottenCustomers:
@@ -133,7 +133,7 @@ def forgotten_list_text(config: Config, customer_id: str) -> str:
     """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with one more, by their stored id."""
     existing = read_forgotten(config)
     salt = existing.salt or os.urandom(16).hex()  # a secret of the file; no result depends on it
-    customers = sorted({*existing.customers, hashed(customer_id, salt.encode())})
+    customers = sorted({*existing.customers, hash_text(customer_id, salt.encode())})
     return json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n"
 
 
@@ -149,14 +149,14 @@ def _id_privacy(config: Config) -> _IdPrivacy:
                 "another [serving] output"
             )
         return _IdPrivacy(key, read_forgotten(config))
-    key_check = hashed(KEY_CHECK_TEXT, key)
+    key_check = hash_text(KEY_CHECK_TEXT, key)
     if stored is None:
         if any(config.output.glob("scores/cutoff=*")):
             raise UsageError(
                 f"{config.output} was made with plain ids, and [privacy] hash_ids is on: set another [serving] output, "
                 "and remove the old one"
             )
-        write_whole(ids_file, json.dumps({"ids": HASH_METHOD, "key_check": key_check}, indent=1) + "\n")
+        write_text_atomically(ids_file, json.dumps({"ids": HASH_METHOD, "key_check": key_check}, indent=1) + "\n")
     elif stored.get("key_check") != key_check:
         raise UsageError(
             f"{_key_source(config)} is not the key with which {config.output} was made (their check values differ): "

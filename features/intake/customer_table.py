@@ -15,7 +15,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import Attribute, slug
+from features.config.data_contract import CustomerAttribute, feature_slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.engines.base import Engine
@@ -67,16 +67,16 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
         return tables
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
-    rows_read = engine.count(source)
+    rows_read = engine.count_rows(source)
     rows = with_stored_ids(_normalise(source, section, attributes, engine), config, engine)
     stored = engine.store("customers_read", rows)
     aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
-    identity = json.dumps([tables.fingerprint, engine.content(rows), rows.columns])
+    identity = json.dumps([tables.fingerprint, engine.fingerprint(rows), rows.columns])
     return replace(
         tables,
-        contract=replace(tables.contract, attributes=attributes, as_of_today=_as_of_today(section)),
+        contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
         sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
@@ -97,21 +97,21 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
     counts = {
         attribute_column(a.name): side.rows[attribute_column(a.name)].nunique()
         for a in contract.attributes
-        if a.sort == "level"
+        if a.value_type == "level"
     }
-    levels = engine.arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
+    levels = engine.to_arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
     return {
         "rows_read": side.rows_read,
-        "rows": engine.count(side.rows),
-        "customers": engine.count(ids),
-        "without_row": engine.count(log.anti_join(ids, "customer_id")),
-        "without_events": engine.count(ids.anti_join(log, "customer_id")),
+        "rows": engine.count_rows(side.rows),
+        "customers": engine.count_rows(ids),
+        "without_row": engine.count_rows(log.anti_join(ids, "customer_id")),
+        "without_events": engine.count_rows(ids.anti_join(log, "customer_id")),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
-            {"name": a.name, "sort": a.sort, "levels": levels.get(attribute_column(a.name))}
+            {"name": a.name, "sort": a.value_type, "levels": levels.get(attribute_column(a.name))}
             for a in contract.attributes
         ),
-        "as_of_today": contract.as_of_today,
+        "as_of_today": contract.undated_attributes,
     }
 
 
@@ -149,10 +149,10 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     undated = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
     each = undated.group_by("customer_id").aggregate(rows=undated.count())
     several = each.filter(each["rows"] > 1)
-    counts = engine.arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
+    counts = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
     if not counts["customers"]:
         return []
-    examples = engine.arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+    examples = engine.to_arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
     return [
         f"[customers] has {counts['rows']:,} rows for {counts['customers']:,} customers (such as {sample(examples)}) "
         "that differ; expected one row a customer. Set [customers] known_at to the column that says when a row became "
@@ -196,9 +196,11 @@ def _attribute_text(attribute: Facts) -> str:
 
 def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
     """The source without its personal columns; checks that it has rows and the columns that the section names."""
-    source = engine.rows(section.rows(CUSTOMER_TABLE), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, CUSTOMER_TABLE)
-    if not engine.count(source):
+    if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     for role in (role for role in ("since", "known_at") if getattr(section, role)):
         refuse_mixed_zones(source, section, engine, role, CUSTOMER_TABLE)
@@ -210,19 +212,21 @@ def _as_of_today(section: Customers) -> tuple[str, ...]:
     return () if section.known_at else tuple(a for a in section.attributes if a not in section.constant)
 
 
-def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[Attribute, ...]:
+def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[CustomerAttribute, ...]:
     """The attributes that features may use, with the types of their columns."""
     usable = section.attributes if section.known_at else section.constant
-    reserved = [name for name in usable if slug(name) in RESERVED or is_label(slug(name))]
+    reserved = [name for name in usable if feature_slug(name) in RESERVED or is_label(feature_slug(name))]
     if reserved:
         raise UsageError(
-            f"[customers] attributes: no feature can be called {slug(reserved[0])!r}; give column {reserved[0]!r} "
-            "another name in [customers] query"
+            f"[customers] attributes: no feature can be called {feature_slug(reserved[0])!r}; "
+            f"give column {reserved[0]!r} another name in [customers] query"
         )
     date_columns = _date_columns(source, [name for name in usable if source[name].type().is_string()], section, engine)
     return tuple(
-        Attribute(
-            slug(name), "date" if name in date_columns else _attribute_type(source[name]), name in section.constant
+        CustomerAttribute(
+            feature_slug(name),
+            "date" if name in date_columns else _attribute_type(source[name]),
+            name in section.constant,
         )
         for name in section.attributes
         if name in usable
@@ -252,7 +256,7 @@ def _date_columns(source: ibis.Table, names: list[str], section: Customers, engi
         text = blank_to_null(source[name])
         counts[f"given{number}"] = text.count()
         counts[f"dates{number}"] = as_utc_timestamp(text, section, engine, "attributes", CUSTOMER_TABLE).count()
-    counted = engine.arrow(source.aggregate(**counts)).to_pylist()[0]
+    counted = engine.to_arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
         name
@@ -261,7 +265,9 @@ def _date_columns(source: ibis.Table, names: list[str], section: Customers, engi
     }
 
 
-def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribute, ...], engine: Engine) -> ibis.Table:
+def _normalise(
+    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], engine: Engine
+) -> ibis.Table:
     """Every row in the contract's types, with the reason why it is set aside, or null."""
     customer = as_identifier(source[section.customer])
     checks = {"missing customer": customer.isnull()}
@@ -275,8 +281,10 @@ def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribu
         signup = blank_to_null(source[section.since])
         since = as_utc_timestamp(signup, section, engine, "since", CUSTOMER_TABLE).date()
         checks["unreadable since"] = signup.notnull() & since.isnull()
-    columns = {slug(name): name for name in section.attributes}
-    values = {attribute_column(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
+    columns = {feature_slug(name): name for name in section.attributes}
+    values = {
+        attribute_column(a.name): _value(source[columns[a.name]], a.value_type, section, engine) for a in attributes
+    }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = known.date()
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
@@ -296,7 +304,7 @@ def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) ->
 
 def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
     """Lines of CSV whose number of columns differs from the header's."""
-    rejected = engine.rejected_lines()
+    rejected = engine.count_rejected_lines()
     return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -96,7 +96,7 @@ def guess_config_text(source: str, folder: Path) -> str:
         DataError: The file cannot be read, or no column looks like a customer or a time.
     """
     with open_engine(EngineConfig(), folder) as engine:
-        columns = list(_profile_columns(engine.store("draft", engine.read(source, folder)), engine))
+        columns = list(_profile_columns(engine.store("draft", engine.read_files(source, folder)), engine))
         events, lines = _guess_events(source, columns)
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
         config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
@@ -114,7 +114,7 @@ def _profile_columns(table: ibis.Table, engine: Engine) -> Iterator[ColumnProfil
         facts |= {f"filled{i}": table[name].count(), f"distinct{i}": table[name].approx_nunique()}
         if table[name].type().is_string():
             facts[f"free{i}"] = (table[name].length().mean() > 30) | (table[name].contains("@").mean() > 0.01)
-    counts = engine.arrow(table.aggregate(**facts)).to_pylist()[0]
+    counts = engine.to_arrow(table.aggregate(**facts)).to_pylist()[0]
     rows = counts["rows"]
     if not rows:
         raise DataError("the source has no rows to guess from; expected one row for each thing a customer did")
@@ -122,7 +122,7 @@ def _profile_columns(table: ibis.Table, engine: Engine) -> Iterator[ColumnProfil
         filled, distinct = counts[f"filled{i}"] / rows, counts[f"distinct{i}"]
         free = counts.get(f"free{i}") or distinct > max(20, rows / 2) or not 2 <= distinct <= 100_000
         yield ColumnProfile(
-            name, slug(name), table[name].type(), filled, distinct, bool(free), _layouts(table, name, engine)
+            name, feature_slug(name), table[name].type(), filled, distinct, bool(free), _layouts(table, name, engine)
         )
 
 
@@ -147,7 +147,7 @@ def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
 def _passed_tests(table: ibis.Table, tests: dict[str, ibis.Value], engine: Engine, first_rows: int = 0) -> list[str]:
     """The tests that nearly all rows (or the first `first_rows`) pass, in the given order."""
     rows = table.select(**tests).limit(first_rows or None)
-    shares = engine.arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
+    shares = engine.to_arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
     return [name for name in tests if (shares[name] or 0) >= MIN_FIT]
 
 
@@ -250,7 +250,7 @@ def _guess_task(tables: Tables, engine: Engine) -> list[str]:
     purchase_days = tables.events.select("customer_id", "day").distinct()
     previous = purchase_days.day.lag().over(group_by=purchase_days.customer_id, order_by=purchase_days.day)
     gaps = purchase_days.mutate(gap=purchase_days.day.delta(previous, unit="day"))
-    typical_gap = engine.arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
+    typical_gap = engine.to_arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
     span = (tables.end - tables.first).days
     candidates = [pace for pace in TASKS_BY_GAP if int(pace[1][:-1]) * 3 <= span] or list(TASKS_BY_GAP[:1])
     _, horizon, active, every, windows = next((p for p in candidates if (typical_gap or 60) <= p[0]), candidates[-1])

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import ibis
 from tqdm import tqdm
 
-from features.config.data_contract import contract, slug
+from features.config.data_contract import build_contract, feature_slug
 from features.config.load import Config
 from features.config.sections import Events
 from features.engines.base import Engine
@@ -35,7 +35,7 @@ from features.intake.customer_table import with_customer_table
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
-from features.money import GREATEST_FLOAT, LARGEST
+from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
 def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:
@@ -55,11 +55,11 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.roles()
-    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
+    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.columns_by_role()
+    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
     require_section_columns(source, events, "events")
     steps.update()
-    rows_read = engine.count(source)
+    rows_read = engine.count_rows(source)
     if not rows_read:
         raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
@@ -79,7 +79,7 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
     """The tables with those beside the events and the customer table; the fingerprint covers them too."""
     sides = read_side_tables(config, engine)
     if sides:
-        contents = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
+        contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         identity = json.dumps([tables.fingerprint, contents], sort_keys=True)
         tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
     return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
@@ -108,7 +108,7 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
             "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
             "unreadable amount": amount.isnull(),
             "infinite amount": amount.abs() > GREATEST_FLOAT,
-            "amount beyond 1e12": amount.abs() > LARGEST,
+            "amount beyond 1e12": amount.abs() > LARGEST_AMOUNT,
         }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = moment.date()
@@ -123,7 +123,7 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
         discount=as_ticks(discount, reason),
         reason=reason,
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
-        **{f"kind_{slug(kind)}": source[kind].cast("string") for kind in events.kinds},
+        **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
     )
 
 
@@ -148,7 +148,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     aside = (*count_set_aside(stored, engine), *malformed_lines(events, engine, rows_read))
     usable = stored.filter(stored.reason.isnull()).drop("reason")
     refuse_unreadable(aside, source, events, engine, rows_read)
-    facts = engine.arrow(
+    facts = engine.to_arrow(
         usable.aggregate(
             rows=usable.count(),
             customers=usable.customer_id.nunique(),
@@ -162,12 +162,12 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
         raise DataError(f"{events.source}: none of {rows_read:,} rows can be used ({reasons})")
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
-    identity = {"content": engine.content(stored), "columns": stored.columns, "end": str(end)}
-    kept = engine.count(source) if events.duplicates == "drop" and not events.id else rows_read
+    identity = {"content": engine.fingerprint(stored), "columns": stored.columns, "end": str(end)}
+    kept = engine.count_rows(source) if events.duplicates == "drop" and not events.id else rows_read
     return Tables(
         events=usable,
         source=source,
-        contract=contract(config, has_clock),
+        contract=build_contract(config, has_clock),
         sides={},
         rows_read=rows_read,
         rows=facts["rows"],
@@ -201,7 +201,12 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     """
     events = config.events
     compares_rows = events.duplicates == "drop" and not events.id
-    source = engine.rows(events.rows("events"), config.folder, {} if compares_rows else events.roles(), events.ids())
+    source = engine.read_source(
+        events.to_source("events"),
+        config.folder,
+        {} if compares_rows else events.columns_by_role(),
+        events.id_columns(),
+    )
     require_section_columns(source, events, "events")
     rows = _normalise(source.distinct() if compares_rows else source, events, engine)
     customer_rows = rows.filter(rows.customer_id == customer)

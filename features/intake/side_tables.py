@@ -12,7 +12,7 @@ from typing import cast
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
@@ -31,7 +31,7 @@ from features.intake.column_types import (
 )
 from features.intake.customer_ids import with_stored_ids
 from features.intake.tables import SetAsideRows, SideTable
-from features.money import GREATEST_FLOAT, LARGEST
+from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, S
     """The sections to read, by key: the name in the config, the section and its schema."""
     wanted: dict[str, tuple[str, TableSection, SectionSchema]] = {}
     for name, activity in config.activities.items():
-        key, place = f"activities.{slug(name)}", f"activities.{name}"
-        if key in wanted or not slug(name):
+        key, place = f"activities.{feature_slug(name)}", f"activities.{name}"
+        if key in wanted or not feature_slug(name):
             other = f" and [{wanted[key][0]}]" if key in wanted else ""
             raise UsageError(f"[{place}]{other}: would give features of the same name or of no name; rename one")
         wanted[key] = (place, activity, ACTIVITY_SCHEMA)
@@ -147,12 +147,14 @@ def read_side_table(
         DataError: As for `read_side_tables`.
         UsageError: A column does not exist, or a query is not understood.
     """
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
     section_rows = SectionRows(place, section, source, engine)
     require_section_columns(section_rows.source, section, place)
     for role in section_rows.configured(*schema.times, "known_at", "end_known_at"):
         refuse_mixed_zones(section_rows.source, section, engine, role, place)
-    rows_read, stage = engine.count(section_rows.source), f"side_{key.replace('.', '_')}"
+    rows_read, stage = engine.count_rows(section_rows.source), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", with_stored_ids(schema.normalise(section_rows), config, engine))
     aside = _checked_set_aside(stored, section_rows, schema, rows_read)
     usable = stored.filter(stored.reason.isnull()).drop("reason")
@@ -217,7 +219,7 @@ def number_checks(section_rows: SectionRows, role: str) -> dict[str, ibis.Value]
     return {
         f"unreadable {role}": column.notnull() & parsed.isnull() & ~parsed.isnan().fill_null(False),
         f"infinite {role}": number.abs() > GREATEST_FLOAT,
-        f"{role} beyond 1e12": number.abs() > LARGEST,
+        f"{role} beyond 1e12": number.abs() > LARGEST_AMOUNT,
     }
 
 
@@ -236,7 +238,7 @@ def _activity_rows(section_rows: SectionRows) -> ibis.Table:
         lambda reason: {
             "time": section_rows.timestamp("time"),
             "measure": _ticks(section_rows, "measure", reason),
-            **{f"kind_{slug(kind)}": section_rows.source[kind].cast("string") for kind in kinds},
+            **{f"kind_{feature_slug(kind)}": section_rows.source[kind].cast("string") for kind in kinds},
         },
     )
 
@@ -333,7 +335,9 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
         UsageError: A column does not exist, or a query is not understood.
     """
     place, section, schema = _configured_sections(config)[key]
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, place)
     rows = schema.normalise(SectionRows(place, section, source, engine))
     customer_rows = engine.store(

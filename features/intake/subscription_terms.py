@@ -40,8 +40,8 @@ def extend_to_term_ends(tables: Tables, engine: Engine) -> Tables:
 
     Without [subscriptions] `until` the log is complete up to the last start only: later ends may be plans.
     """
-    if not tables.contract.only_terms:
+    if not tables.contract.only_subscriptions:
         return tables
     rows = tables.sides["subscriptions"].rows
-    past_ends = engine.arrow(rows.filter(rows.day < ibis.literal(tables.end)).aggregate(last=rows.day.max()))
+    past_ends = engine.to_arrow(rows.filter(rows.day < ibis.literal(tables.end)).aggregate(last=rows.day.max()))
     return replace(tables, last=max(tables.last, past_ends["last"][0].as_py() or tables.last))

@@ -8,7 +8,7 @@ from datetime import date
 
 import ibis
 
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Tables:
 
     events: ibis.Table
     source: ibis.Table
-    contract: Contract
+    contract: DataContract
     sides: Mapping[str, SideTable]
     rows_read: int
     rows: int

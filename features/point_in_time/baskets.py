@@ -71,7 +71,7 @@ def purchases_of_kind(tables: Tables, cutoff: date, window: Window, kind: str, e
     """Stores what was bought of a kind, as known at a cutoff, in a window before it."""
     e = tables.events
     paid = e.filter(e[f"kind_{kind}"].notnull() & (e.amount > 0 if tables.contract.has_amount else True))
-    moments = engine.load("bought_cutoff", cutoff_table([cutoff]))
+    moments = engine.store_arrow("bought_cutoff", cutoff_table([cutoff]))
     rows = paid.select("customer_id", "order_id", "day", "seen", value=paid[f"kind_{kind}"])
     lines = with_age(visible_at_cutoffs(rows, moments)).select("customer_id", "order_id", "value", "age")
     recent = lines.filter(lines.age <= window.days)
@@ -109,7 +109,7 @@ def preferred_values(bought: KindPurchases, fewest: int, share: float) -> pa.Tab
     placed = both.mutate(place=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
     first = placed.filter(placed.place == 0)
     rows = first.select("customer_id", preferred=first.value, share=first.n / first.m, orders=first.m.cast("int64"))
-    return bought.engine.arrow(rows.order_by("customer_id"))
+    return bought.engine.to_arrow(rows.order_by("customer_id"))
 
 
 def count_by_period(bought: KindPurchases, period: Window, count: int, fewest: int) -> tuple[pa.Table, pa.Table]:
@@ -136,7 +136,7 @@ def count_by_period(bought: KindPurchases, period: Window, count: int, fewest: i
     orders = rows.select("customer_id", "order_id", "period").distinct()
     total = orders.group_by("period").aggregate(customers=orders.customer_id.nunique(), orders=orders.count())
     engine = bought.engine
-    return engine.arrow(by_value.order_by("value", "period")), engine.arrow(total.order_by("period"))
+    return engine.to_arrow(by_value.order_by("value", "period")), engine.to_arrow(total.order_by("period"))
 
 
 def count_co_purchases(bought: KindPurchases, support: float) -> CoPurchases:
@@ -150,7 +150,7 @@ def count_co_purchases(bought: KindPurchases, support: float) -> CoPurchases:
     if basket == "customer":
         tastes = tastes.mutate(n=ibis.literal(1), m=ibis.literal(1))
     whole = tastes.select("customer_id", "m").distinct()
-    facts = engine.arrow(whole.aggregate(n=whole.m.sum(), squares=(whole.m * whole.m).sum())).to_pylist()[0]
+    facts = engine.to_arrow(whole.aggregate(n=whole.m.sum(), squares=(whole.m * whole.m).sum())).to_pylist()[0]
     total = int(facts["n"] or 0)
     fewest = max(MIN_PAIR_BASKETS, math.ceil(support * total))
     sums = {"n": tastes.n.sum(), "squares": (tastes.n * tastes.n).sum(), "products": (tastes.n * tastes.m).sum()}
@@ -158,16 +158,16 @@ def count_co_purchases(bought: KindPurchases, support: float) -> CoPurchases:
     often = each.filter(each.n >= fewest).order_by(ibis.desc("n"), "value").limit(MAX_VALUES)
     values = bought.stage("values", often)
     met = _pairs(bought, values, ("customer_id", "order_id") if basket == "order" else ("customer_id",))
-    common = engine.arrow(met.filter(met.both >= fewest).order_by("a", "b"))
+    common = engine.to_arrow(met.filter(met.both >= fewest).order_by("a", "b"))
     whole_numbers = {name: values[name].cast("int64") for name in sums}  # DuckDB's sums are wider once they are stored
-    told = engine.arrow(values.select("value", **whole_numbers).order_by("value"))
+    told = engine.to_arrow(values.select("value", **whole_numbers).order_by("value"))
     return CoPurchases(basket, total, int(facts["squares"] or 0), told, common)
 
 
 def _basket(bought: KindPurchases) -> str:
     """'order' where orders hold several values, else 'customer'."""
-    orders = bought.engine.count(bought.baskets.select("customer_id", "order_id").distinct())
-    return "order" if bought.engine.count(bought.baskets) >= MIN_VALUES_PER_ORDER * orders else "customer"
+    orders = bought.engine.count_rows(bought.baskets.select("customer_id", "order_id").distinct())
+    return "order" if bought.engine.count_rows(bought.baskets) >= MIN_VALUES_PER_ORDER * orders else "customer"
 
 
 def _pairs(bought: KindPurchases, values: ibis.Table, unit: Sequence[str]) -> ibis.Table:
@@ -190,10 +190,10 @@ def next_values(bought: KindPurchases, rules: pa.Table) -> pa.Table:
         customer_id and the chosen rule's columns, by customer; who has no rule is left out.
     """
     has = bought.tastes.select("customer_id", "value")
-    table = bought.engine.load(f"bought_{bought.kind}_rules", rules)
+    table = bought.engine.store_arrow(f"bought_{bought.kind}_rules", rules)
     told = has.inner_join(table, has.value == table.because).drop("value")
     fresh = told.anti_join(has, [told.customer_id == has.customer_id, told.next == has.value])
     order = [fresh.confidence.desc(), fresh.lift.desc(), fresh.next.asc(), fresh.because.asc()]
     placed = fresh.mutate(place=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
     first = placed.filter(placed.place == 0).select("customer_id", "next", "because", "confidence", "lift")
-    return bought.engine.arrow(first.order_by("customer_id"))
+    return bought.engine.to_arrow(first.order_by("customer_id"))

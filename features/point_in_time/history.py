@@ -73,7 +73,7 @@ def build_history(
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount
     when = tuple(sorted(set(cutoffs)))
-    moments = engine.load("cutoffs", cutoff_table(when))
+    moments = engine.store_arrow("cutoffs", cutoff_table(when))
     orders = stage("orders", order_days(tables))
     seen = stage("visible", _visible_orders(orders, moments, has_amount))
     return Past(tables, task, when, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
@@ -210,7 +210,7 @@ def history_marks(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
         events, customers, ticks (of net amount) and age_days (of all events together).
     """
     past = known_before(tables.events, day, engine)
-    found = engine.arrow(
+    found = engine.to_arrow(
         past.aggregate(
             events=past.count(),
             customers=past.customer_id.nunique(),
@@ -223,4 +223,4 @@ def history_marks(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
 
 def known_before(rows: ibis.Table, cutoff: date, engine: Engine) -> ibis.Table:
     """Rows that happened and were known before the cutoff, with their age in days."""
-    return with_age(visible_at_cutoffs(rows, engine.load("standing_cutoff", cutoff_table([cutoff]))))
+    return with_age(visible_at_cutoffs(rows, engine.store_arrow("standing_cutoff", cutoff_table([cutoff]))))

@@ -11,7 +11,7 @@ from typing import Literal
 
 import ibis
 
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 from features.engines.window_spec import EVER, Span
 from features.point_in_time.history import KEYS, window_index
 from features.task import Window
@@ -53,7 +53,7 @@ PURCHASE_MEASURES = (Measure("orders", lambda o: o.count()),)
 SPEND_MEASURES = (Measure("spend", lambda o: o.amount.sum()),)
 
 
-def order_measures(contract: Contract) -> tuple[Measure, ...]:
+def order_measures(contract: DataContract) -> tuple[Measure, ...]:
     """The measures on orders that a log can support."""
     found = ORDER_MEASURES + (MONEY_MEASURES if contract.has_amount else ())
     if contract.has_quantity:
@@ -61,7 +61,7 @@ def order_measures(contract: Contract) -> tuple[Measure, ...]:
     return found + (DISCOUNT_MEASURES if contract.has_amount and contract.has_discount else ())
 
 
-def purchase_measures(contract: Contract) -> tuple[Measure, ...]:
+def purchase_measures(contract: DataContract) -> tuple[Measure, ...]:
     """The measures on purchases that are compared with earlier spans."""
     return PURCHASE_MEASURES + (SPEND_MEASURES if contract.has_amount else ())
 

@@ -15,7 +15,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from features.atomic_files import file_in_place, folder_in_place
+from features.atomic_files import atomic_file, atomic_folder
 from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
 from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
 from features.catalog.families import catalog_features
@@ -144,7 +144,7 @@ def snapshots_from_tables(
     """
     planned = snapshot_query(tables, task, cutoffs, engine, own=own, with_labels=with_labels, cache=cache)
     return Snapshots(
-        rows=engine.arrow(planned.rows),
+        rows=engine.to_arrow(planned.rows),
         features=planned.features,
         task=task,
         fingerprint=_fingerprint(tables, task, planned.features, own.digest),
@@ -174,7 +174,7 @@ def snapshot_query(
     else:
         rows, orders, reused = _reusing(cache, tables, task, dates, engine, own)
     if with_labels:
-        rows = _labelled(rows, orders, tables, task, engine.load("label_cutoffs", cutoff_table(dates)))
+        rows = _labelled(rows, orders, tables, task, engine.store_arrow("label_cutoffs", cutoff_table(dates)))
     return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
@@ -194,7 +194,7 @@ def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, wi
     """
     with open_log(config, cutoffs) as (engine, tables, wanted, own):
         cache = open_shelf(config)
-        task = config.task.task()
+        task = config.task.to_task()
         snapshots = snapshots_from_tables(tables, task, wanted, engine, own=own, with_labels=with_labels, cache=cache)
         if with_labels and config.training.learn_from == "untouched":
             return drop_contacted(snapshots, contacted_in_horizon(tables, task, snapshots.cutoffs, engine))
@@ -209,9 +209,9 @@ def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], en
     """
     rows = tables.sides["contacts"].rows
     longest = max([task.horizon, *task.longer.values()])
-    moments = engine.load("touched_cutoffs", cutoff_table(cutoffs))
+    moments = engine.store_arrow("touched_cutoffs", cutoff_table(cutoffs))
     contacts = _timed(rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest))
-    return engine.arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
+    return engine.to_arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
 
 
 def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
@@ -248,9 +248,9 @@ def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple
         UsageError: A cutoff lies outside the log, or the place cannot be written to.
     """
     with open_log(config, cutoffs) as (engine, tables, wanted, own):
-        planned = snapshot_query(tables, config.task.task(), wanted, engine, own=own, cache=open_shelf(config))
-        with (folder_in_place if engine.writes_folders else file_in_place)(out) as target:
-            engine.write(planned.rows, target)
+        planned = snapshot_query(tables, config.task.to_task(), wanted, engine, own=own, cache=open_shelf(config))
+        with (atomic_folder if engine.writes_folders else atomic_file)(out) as target:
+            engine.write_parquet(planned.rows, target)
     written = ds.dataset(out, format="parquet")
     return written.count_rows(), len(written.schema), planned.reused
 
@@ -264,7 +264,7 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
         UsageError: The cutoff lies outside the log, or the user's own features cannot be used.
     """
     with open_log(config, [cutoff]) as (engine, tables, wanted, own):
-        task = config.task.task()
+        task = config.task.to_task()
         _refuse_outside(tables, wanted)
         features = (*catalog_features(task, tables.contract), *own.features)
 
@@ -272,7 +272,7 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
             planned = snapshot_query(tables, task, wanted, engine, own=own, with_labels=False, cache=open_shelf(config))
             if engine.writes_folders:
                 target.mkdir()
-            engine.write(planned.rows, target)
+            engine.write_parquet(planned.rows, target)
 
         fingerprint = _fingerprint(tables, task, features, own.digest)
         yield PreparedFeatures(features, fingerprint, tables.fingerprint, own.digest, write, engine)
@@ -283,7 +283,7 @@ def open_log(
     config: Config, cutoffs: Sequence[date] | None
 ) -> Iterator[tuple[Engine, Tables, Sequence[date], CustomFeatures]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = with_too_long_windows(read_tables(config, engine), task)
         require_no_breach(tables, task, engine)
@@ -305,7 +305,7 @@ def _reusing(
     rows = engine.store("built", built.rows)
     for cutoff in missing:
         part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
-        if not cache.store_part(cutoff, keys[cutoff], partial(engine.write, part)):
+        if not cache.store_part(cutoff, keys[cutoff], partial(engine.write_parquet, part)):
             break
     cache.remove_oldest()
     return ibis.union(*stored.values(), rows) if stored else rows, built.orders, len(stored)
@@ -315,7 +315,7 @@ def _taken(cache: SnapshotCache, cutoff: date, key: str, engine: Engine) -> ibis
     """The part of a cutoff, stored in the engine; None where there is none, or it went away meanwhile."""
     part = cache.find_part(cutoff, key)
     try:
-        return None if part is None else engine.store(f"reused_{cutoff}", engine.read(str(part), cache.folder))
+        return None if part is None else engine.store(f"reused_{cutoff}", engine.read_files(str(part), cache.folder))
     except DataError:
         return None
 

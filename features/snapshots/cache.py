@@ -22,9 +22,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from features.atomic_files import file_in_place
-from features.code_digest import code_digest
-from features.config.data_contract import Contract
+from features.atomic_files import atomic_file
+from features.code_digest import digest_code
+from features.config.data_contract import DataContract
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
@@ -64,7 +64,7 @@ class SnapshotCache:
         """
         stem = f"{cutoff}_{key}"
         try:
-            with file_in_place(
+            with atomic_file(
                 self._made() / f"{stem}.parquet", lambda part: f"{stem}_{_digest_of(part)}.parquet"
             ) as part:
                 write(part)
@@ -116,7 +116,7 @@ def cache_keys(
     made_by = {"code": builder_digest(), "task": asked, "contract": repr(tables.contract), "own": own}
     made_by["features"] = repr([(feature.name, feature.dtype) for feature in features])
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
-    days = {name: sorted(engine.contents(table, "seen"), key=repr) for name, table in rows.items()}
+    days = {name: sorted(engine.fingerprints_by_day(table, "seen"), key=repr) for name, table in rows.items()}
     schemas = {name: str(table.schema()) for name, table in rows.items()}
     found = {}
     for cutoff in cutoffs:
@@ -131,10 +131,10 @@ def cache_keys(
 @cache
 def builder_digest() -> str:
     """A digest of the modules that build features and of the versions of what they run on."""
-    return _digest({"modules": code_digest(BUILDER_MODULE)} | {name: version(name) for name in BUILDER_PACKAGES})
+    return _digest({"modules": digest_code(BUILDER_MODULE)} | {name: version(name) for name in BUILDER_PACKAGES})
 
 
-def _timeless(name: str, contract: Contract) -> bool:
+def _timeless(name: str, contract: DataContract) -> bool:
     """Whether a table's rows say something of every cutoff, whenever they became known."""
     return name == "customers" and any(attribute.constant for attribute in contract.attributes)
 

@@ -50,24 +50,26 @@ def open_at_cutoff(config: Config, cutoff: date) -> Iterator[CutoffLog]:
         DataError: The log breaks its contract.
     """
     with open_log(config, [cutoff]) as (engine, tables, _, own):
-        yield CutoffLog(tables, config.task.task(), cutoff, engine, own)
+        yield CutoffLog(tables, config.task.to_task(), cutoff, engine, own)
 
 
 def known_customer_rows(at: CutoffLog, customer: str) -> dict[str, pa.Table]:
     """What was known of a customer at the cutoff: the rows of 'events' and of the tables beside them, by name."""
-    moments = at.engine.load("imagined_at", cutoff_table([at.cutoff]))
+    moments = at.engine.store_arrow("imagined_at", cutoff_table([at.cutoff]))
     found = {}
     for name, table in _tables(at.tables).items():
         mine = table.filter(table.customer_id == customer)
         known = mine if name == CUSTOMER_TABLE else visible_at_cutoffs(mine, moments).select(table.columns)
-        found[name] = at.engine.arrow(known.order_by(table.columns))
+        found[name] = at.engine.to_arrow(known.order_by(table.columns))
     return found
 
 
 def known_rows(at: CutoffLog, name: str) -> ibis.Table:
     """The rows of a table that were known at the cutoff, of all customers."""
     table = _tables(at.tables)[name]
-    return visible_at_cutoffs(table, at.engine.load("imagined_at", cutoff_table([at.cutoff]))).select(table.columns)
+    return visible_at_cutoffs(table, at.engine.store_arrow("imagined_at", cutoff_table([at.cutoff]))).select(
+        table.columns
+    )
 
 
 def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Rows]) -> pa.Table:
@@ -95,7 +97,9 @@ def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Row
     ranks = [keep(f.name, f.cohort_measures(cohort, others=others)) for f in made if f.cohort_measures]
     cohort = reduce(join_on_keys, ranks, cohort)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
-    return at.engine.arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns("customer_id")
+    return at.engine.to_arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns(
+        "customer_id"
+    )
 
 
 def _tables(tables: Tables) -> dict[str, ibis.Table]:
@@ -107,7 +111,7 @@ def _versions(at: CutoffLog, versions: Sequence[Rows]) -> Tables:
     stored = {}
     for place, name in enumerate(_tables(at.tables)):
         parts = [_named(rows[name], f"{number:06d}") for number, rows in enumerate(versions)]
-        stored[name] = at.engine.load(f"imagined_table_{place}", pa.concat_tables(parts))
+        stored[name] = at.engine.store_arrow(f"imagined_table_{place}", pa.concat_tables(parts))
     sides = {name: replace(side, rows=stored[name]) for name, side in at.tables.sides.items()}
     return replace(at.tables, events=stored[EVENTS], source=stored[EVENTS], sides=sides)
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit import audit
 from features.catalog import custom
 from features.catalog.custom import CustomFeatures
@@ -66,7 +66,7 @@ def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
         DataError: No cutoff is mature.
         UsageError: The file of the user's own features cannot be used.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = audit.with_too_long_windows(read_log.read_tables(config, engine), task)
         audit.require_no_breach(tables, task, engine)
@@ -103,7 +103,7 @@ def prove_at_cutoffs(
 def count_later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
     """How many rows of each table happened, or became known, at or after a cutoff."""
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
-    return {name: engine.count(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
+    return {name: engine.count_rows(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
 
 
 def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) -> Tables:
@@ -112,8 +112,8 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
     sides = {}
     for place, (name, side) in enumerate(tables.sides.items()):
         rows = engine.store(f"changed_side_{place}", change(side.rows, cutoff))
-        sides[name] = replace(side, rows=rows, rows_read=engine.count(rows), set_aside=())
-    facts = engine.arrow(
+        sides[name] = replace(side, rows=rows, rows_read=engine.count_rows(rows), set_aside=())
+    facts = engine.to_arrow(
         events.aggregate(
             rows=events.count(),
             customers=events.customer_id.nunique(),
@@ -130,7 +130,7 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
         end=facts["last"] + (tables.end - tables.last),
         set_aside=(),
         duplicates_dropped=0,
-        fingerprint=engine.content(events),
+        fingerprint=engine.fingerprint(events),
         **facts,
     )
 
@@ -139,7 +139,7 @@ def check_leaks(config: Config) -> tuple[list[LeakageTrial], Path]:
     """Proves it for a config's log and writes the proof as JSON; returns it and where it was written."""
     trials, target = prove_no_leakage(config), config.output / "leaks.json"
     plain = [{**asdict(trial), "cutoff": str(trial.cutoff)} for trial in trials]
-    write_whole(target, json.dumps(plain, indent=1) + "\n")
+    write_text_atomically(target, json.dumps(plain, indent=1) + "\n")
     return trials, target
 
 

@@ -49,16 +49,16 @@ def find_membership(config: Config, customer: str, cutoffs: Sequence[date], days
     Raises:
         DataError: The log cannot be read.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_tables(config, engine)
         own = _of(tables, customer, engine)
         parts = {"events": own.events, **{name: side.rows for name, side in own.sides.items()}}
-        rows = {name: engine.count(table) for name, table in parts.items()}
+        rows = {name: engine.count_rows(table) for name, table in parts.items()}
         if not any(rows.values()):
             return Membership(tables.fingerprint, {}, frozenset(), (), {})
         contacts = own.sides["contacts"].rows if "contacts" in own.sides else None
-        told = () if contacts is None else engine.arrow(contacts.select("day").distinct())["day"].to_pylist()
+        told = () if contacts is None else engine.to_arrow(contacts.select("day").distinct())["day"].to_pylist()
         return Membership(
             tables.fingerprint,
             {name: count for name, count in rows.items() if count},
@@ -83,7 +83,7 @@ def _cohorts(own: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -
     if not cutoffs:
         return frozenset()
     past = build_history(own, task, cutoffs, engine, engine.store)
-    found = engine.arrow(_inside(past, task).select("cutoff").distinct())
+    found = engine.to_arrow(_inside(past, task).select("cutoff").distinct())
     return frozenset(found["cutoff"].to_pylist())
 
 

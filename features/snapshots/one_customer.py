@@ -37,16 +37,16 @@ def read_customer_history(config: Config, customer: str, cutoff: date) -> Custom
         UsageError: A column that is not there, or a query that is not understood.
     """
     with open_engine(config.engine, config.folder) as engine:
-        moments = engine.load("known_at", cutoff_table([cutoff]))
+        moments = engine.store_arrow("known_at", cutoff_table([cutoff]))
         rows = engine.store(
             "events_of_one", visible_at_cutoffs(read_log.read_customer_events(config, engine, customer), moments)
         )
         orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
-        found = _newest(engine.arrow(orders), "amount", "order_id")
+        found = _newest(engine.to_arrow(orders), "amount", "order_id")
         contacts: list[dict[str, object]] = []
         if config.contacts:
             told = visible_at_cutoffs(side_tables.read_customer_side_rows(CONTACTS, config, engine, customer), moments)
-            contacts = _newest(engine.arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
+            contacts = _newest(engine.to_arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
     return CustomerHistory(found, contacts)
 
 

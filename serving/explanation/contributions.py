@@ -138,7 +138,7 @@ def _chosen(
         feature, amount = catalog[place], float(amounts[place])
         if len(found) == count or amount == 0.0:
             break
-        if feature.family in told or (reading := feature.read(row)) in told:
+        if feature.family in told or (reading := feature.format_reading(row)) in told:
             continue
         told |= {feature.family, reading}
         found.append({"feature": feature.name, "phrase": feature.phrase, "reading": reading, "contribution": amount})

@@ -161,7 +161,7 @@ def _actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
     done = rows.filter(~rows.held_out)
     counts = done.group_by("action").aggregate(times=done.count(), cost=done.cost.quantile(0.5))
     first = counts.order_by(counts.times.desc(), counts.action).limit(ACTIONS)
-    for action in at.engine.arrow(first).to_pylist():
+    for action in at.engine.to_arrow(first).to_pylist():
         yield action["action"], None if action["cost"] is None else round(action["cost"])
 
 
@@ -171,7 +171,7 @@ def _levels(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
         if table.measure:
             rows = counterfactual.known_rows(at, name)
             quarters = rows.aggregate(low=rows.measure.quantile(0.25), high=rows.measure.quantile(0.75))
-            (both,) = at.engine.arrow(quarters).to_pylist()
+            (both,) = at.engine.to_arrow(quarters).to_pylist()
             if both["low"] is not None:
                 yield name, (round(both["low"]), round(both["high"]))
 
@@ -218,7 +218,7 @@ def _moved(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> I
         feature, effect = catalog[place], float(effects[place])
         if len(told) == READINGS or effect > -SLIGHT:
             return
-        readings = feature.read(before), feature.read(after)
+        readings = feature.format_reading(before), feature.format_reading(after)
         if feature.actionable and feature.family not in told and readings[0] != readings[1]:
             told.add(feature.family)
             yield Moved(feature.name, feature.phrase, *readings, effect)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.money import TICKS
-from features.phrases import say
+from features.phrases import format_number
 from features.snapshots.counterfactual import EVENTS
 from features.task import Task
 from serving.language.messages import ENGLISH, Language
@@ -65,7 +65,7 @@ class _Given:
     """What changes are made of."""
 
     past: Past
-    contract: Contract
+    contract: DataContract
     task: Task
     cutoff: date
     usual: Usual
@@ -90,7 +90,7 @@ class _Given:
 
 
 def changes(
-    past: Past, contract: Contract, task: Task, cutoff: date, usual: Usual, tr: Language = ENGLISH
+    past: Past, contract: DataContract, task: Task, cutoff: date, usual: Usual, tr: Language = ENGLISH
 ) -> list[Change]:
     """All changes that can be tried on a customer, the smallest first.
 
@@ -104,7 +104,7 @@ def changes(
     """
     given = _Given(past, contract, task, cutoff, usual, tr)
     makers: list[Callable[[_Given], Iterator[Change]]] = [_contacted, _left_alone, _activities]
-    if not contract.only_terms:
+    if not contract.only_subscriptions:
         makers += [_moved, _larger, _discounted, _ordered]
     found = [change for make in (*makers, _cheaper, _renewed) for change in make(given)]
     return sorted(found, key=lambda change: change.step)
@@ -182,7 +182,7 @@ def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterato
     for level in given.usual.levels[name]:
         if level != last["measure"]:
             other = [{**row, "measure": level} if row is last else row for row in rows]
-            now, then = (say(ticks / TICKS, "number") for ticks in (last["measure"], level))
+            now, then = (format_number(ticks / TICKS, "number") for ticks in (last["measure"], level))
             told = given.tr(
                 "{measure} of the last of their {activity} {then} instead of {now}",
                 measure=what, activity=_words(table), then=then, now=now,
@@ -322,7 +322,7 @@ def _sum(rows: Sequence[Row]) -> int:
 
 
 def _money(ticks: float) -> str:
-    return say(ticks / TICKS, "money")
+    return format_number(ticks / TICKS, "money")
 
 
 def _when(row: Row) -> tuple[Any, ...]:

@@ -88,12 +88,12 @@ class OpenLog:
             pa.string(),
         )
         places = pa.array(np.arange(len(ids)))
-        keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
-        moments = self.engine.load("scored_cutoff", cutoff_table([scores.cutoff]))
+        keyed = self.engine.store_arrow("scored_customers", pa.table({"customer_id": ids, "place": places}))
+        moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
-        task = self.config.task.task()
+        task = self.config.task.to_task()
         found = with_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
-        return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
+        return self.engine.to_arrow(found.select("place", "churned", "value").order_by("place"))
 
     @cached_property
     def _orders(self) -> ibis.Table:
@@ -122,10 +122,10 @@ def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*to_compare.cutoffs, cutoff]
             planned = snapshot_query(
-                tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
+                tables, config.task.to_task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
             )
             names = [feature.name for feature in planned.features]
-            rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
+            rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             found = replace(found, features=planned.features, columns=_columns(rows, names))
         yield OpenLog(config, engine, tables, found)
 
@@ -172,7 +172,7 @@ def _learned(config: Config) -> list[date]:
 
 def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
     """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
-    keys = engine.arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
+    keys = engine.to_arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
     days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)
     kept = []
     for cutoff in cutoffs:
@@ -181,7 +181,7 @@ def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engin
     taken = np.concatenate(kept)
     if len(taken) == keys.num_rows:
         return rows
-    wanted = engine.load("monitored_sample", keys.take(pa.array(taken)))
+    wanted = engine.store_arrow("monitored_sample", keys.take(pa.array(taken)))
     return rows.semi_join(wanted, list(KEYS))
 
 

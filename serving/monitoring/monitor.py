@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import folder_in_place, writable
+from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
 from serving.language.messages import Language, language
@@ -108,7 +108,7 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
         facts = _facts(config, scores, found, alerts)
         target = folder / f"cutoff={scores.cutoff}"
-        with folder_in_place(target) as beside, writable(target):
+        with atomic_folder(target) as beside, report_write_errors(target):
             text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             (beside / FILE).write_text(text, encoding="utf-8")
         if newest:

@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
-from features.code_digest import HOUSE
+from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
 from serving.scoring.resumable_run import checksum
 
@@ -131,7 +131,7 @@ def write_summary(config: Config, told: Mapping[str, Any]) -> Path:
         UsageError: It cannot be written.
     """
     target = summary_path(config, date.fromisoformat(told["cutoff"]))
-    write_whole(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return target
 
 
@@ -158,7 +158,7 @@ def content_digest(place: Path) -> str:
 
 @cache
 def _code() -> str:
-    house = HOUSE
+    house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
     return _digest([[path.relative_to(house).as_posix(), checksum(path)] for path in files])
 

@@ -150,7 +150,7 @@ def plan_if_due(night: Night) -> StepOutcome:
     A plan that was made stands, as it may be on its way to customers.
     """
     config, rules = night.config, night.config.plan
-    if rules is None or not config.run.plans:
+    if rules is None or not config.run.makes_plans:
         return StepOutcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
     made = sorted(_day(p.parent.parent) for p in _plans(night) if p.parent.name.startswith(f"{rules.campaign}-"))
     campaign = f"{rules.campaign}-{night.cutoff}"
@@ -160,7 +160,7 @@ def plan_if_due(night: Night) -> StepOutcome:
             UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
         )
     first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.other_nights)])
-    due = config.run.plan_day(made[-1] if made else None, first)
+    due = config.run.next_plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
         return StepOutcome(
             SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, build_snapshots
@@ -73,7 +73,7 @@ def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
         )
     table = uplift_table(bundle, snapshots, config.serving.chunk)
     folder = config.output / "uplift" / f"cutoff={cutoff}"
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         pq.write_table(table, beside / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, beside / FILE)
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from serving.language.messages import language
 from serving.report import customer_list, data, drivers, plans, segments, summary
@@ -32,7 +32,7 @@ def write_report(config: Config, cutoff: date | None = None) -> Path:
     """
     scores = read(config, cutoff)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
-    write_whole(target, page(gather(config, scores, language(config.language))))
+    write_text_atomically(target, page(gather(config, scores, language(config.language))))
     return target
 
 

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.config.load import Config
 from features.feature import Feature
 from features.snapshots.build import PreparedFeatures
@@ -202,4 +202,4 @@ def _part(said: dict[str, Any], folder: str) -> dict[str, Any]:
 def writing(job: Job) -> AbstractContextManager[None]:
     """Turns what keeps a run from writing into a message that says how to go on."""
     again = f"make room; `regulars score --cutoff {job.cutoff} --resume` then goes on with what is done"
-    return writable(job.folder, again)
+    return report_write_errors(job.folder, again)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.errors import RefusedError
 
 JOURNAL = "journal.jsonl"
@@ -75,7 +75,7 @@ def begin(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[Run,
     before = lines[0] if lines else None
     if resume and before == identity:
         return Run(folder, {line["step"]: line for line in lines[1:] if "step" in line}), before
-    with writable(folder):
+    with report_write_errors(folder):
         discard(folder)
         folder.mkdir(mode=0o700, parents=True)
         _append(folder / JOURNAL, identity)
@@ -112,7 +112,7 @@ def alone(place: Path, what: str) -> Iterator[None]:
         RefusedError: Another process holds it.
         UsageError: The place cannot be written to.
     """
-    with writable(place):
+    with report_write_errors(place):
         held = _take(place, what)
     try:
         yield

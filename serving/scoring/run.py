@@ -19,8 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from features.atomic_files import put_in_place, writable
-from features.code_digest import code_digest
+from features.atomic_files import replace_folder, report_write_errors
+from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
@@ -126,7 +126,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: PreparedFeat
 def _code() -> str:
     """A digest of the modules that numbers and reasons come from."""
     wording = {path.parent.name: checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
-    return _digest({"modules": code_digest(__name__), "wording": wording, "features": reuse.builder_digest()})
+    return _digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
 
 
 def _digest(content: Any) -> str:
@@ -160,7 +160,7 @@ def _finished(job: Job) -> Scores | None:
     for kind, parts in manifest["contributions"].items():
         waiting, place = job.folder / "contributions" / kind, _explained(job, kind)
         if not place.exists() and waiting.exists() and _all_whole(waiting, parts):
-            put_in_place(waiting, place)
+            replace_folder(waiting, place)
     for kind in job.kinds:
         if not _all_whole(_explained(job, kind), manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])):
             return None
@@ -212,7 +212,7 @@ def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]
     """
     before = _manifest_of(job)
     same = before.get("parts") == manifest["parts"]
-    with writable(job.config.output):
+    with report_write_errors(job.config.output):
         for place in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
             if place.parent.name in job.kinds or not same:
                 aside = run.folder / f"old {place.parent.name}"
@@ -222,8 +222,8 @@ def _placed(job: Job, run: Run, manifest: dict[str, Any], notes: tuple[str, ...]
             manifest["contributions"] = before.get("contributions", {})
         text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
         (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
-    put_in_place(run.folder / "scores", _scored(job))
+    replace_folder(run.folder / "scores", _scored(job))
     for kind in job.kinds:
-        put_in_place(run.folder / "contributions" / kind, _explained(job, kind))
+        replace_folder(run.folder / "contributions" / kind, _explained(job, kind))
     mended = [f"{file} was not as it had been written, and was made again" for file in run.damaged]
     return Scores(_scored(job), job.cutoff, manifest, (*notes, *mended))

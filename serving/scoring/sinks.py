@@ -17,9 +17,9 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from adbc_driver_manager.dbapi import Error as DriverError
 
-from features.atomic_files import folder_in_place, writable
+from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
-from features.engines.base import quoted_name
+from features.engines.base import quote_name
 from features.errors import DataError, UsageError
 from features.sources import postgres
 from features.sources.source import Source
@@ -47,7 +47,7 @@ def deliver(config: Config, scores: Scores) -> list[str]:
             told.append(f"written: {folder / CSV}")
     if config.serving.database:
         if write_table(config, scores):
-            told.append(f"written: table {config.serving.table} of {config.serving.target().shown}")
+            told.append(f"written: table {config.serving.table} of {config.serving.scores_target().display_name}")
     return told
 
 
@@ -59,9 +59,9 @@ def write_csv(scores: Scores, folder: Path) -> bool:
     run = scores.manifest.get("run", "")
     if _is_there(folder, run):
         return False
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         file = beside / CSV
-        with writable(folder):
+        with report_write_errors(folder):
             for number, part in enumerate(scores.manifest["parts"]):
                 _append_csv(as_text(scores.part(part)), file, header=number == 0)
             said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": checksum(file)}
@@ -88,11 +88,11 @@ def write_table(config: Config, scores: Scores) -> bool:
         DataError: The database refuses, or is not reached; it is as it was.
         UsageError: The table has not all columns.
     """
-    target = config.serving.target()
-    name = ".".join(quoted_name(part) for part in target.table.split(".", 1))
+    target = config.serving.scores_target()
+    name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     schema = pq.read_schema(scores.folder / scores.manifest["parts"][0]["file"])
     run = scores.manifest.get("run", "")
-    with _explained(target), postgres.writing(target.source, target.password()) as cursor:
+    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
         _make(cursor, name, schema)
         _refuse_missing(cursor, target, name, schema)
         cutoff = f"TIMESTAMP '{scores.cutoff}'"
@@ -119,10 +119,10 @@ def forget_rows(config: Config, names: Collection[str], really: bool) -> int:
     Raises:
         DataError: The database refuses, or is not reached.
     """
-    target = config.serving.target()
-    name = ".".join(quoted_name(part) for part in target.table.split(".", 1))
+    target = config.serving.scores_target()
+    name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     rows = 0
-    with _explained(target), postgres.writing(target.source, target.password()) as cursor:
+    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
         cursor.execute(f"SELECT to_regclass({_text(name)}) IS NULL")
         if cursor.fetchone() == (True,):
             return 0
@@ -194,7 +194,7 @@ def _make(cursor: postgres.Cursor, name: str, schema: pa.Schema) -> None:
 
 
 def _declared(field: pa.Field) -> str:
-    return f"{quoted_name(field.name)} {REASONS if _listed(field) else SQL_TYPES[field.type]}"
+    return f"{quote_name(field.name)} {REASONS if _listed(field) else SQL_TYPES[field.type]}"
 
 
 def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: pa.Schema) -> None:
@@ -208,8 +208,8 @@ def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: 
     if missing := [field for field in wanted if field.name not in there]:
         added = ", ".join(f"ADD COLUMN {_declared(field)}" for field in missing)
         raise UsageError(
-            f"[serving] table: {target.table} of {target.shown} has no column {', '.join(f.name for f in missing)}; "
-            f"run ALTER TABLE {name} {added}; or name another table"
+            f"[serving] table: {target.table} of {target.display_name} has no column "
+            f"{', '.join(f.name for f in missing)}; run ALTER TABLE {name} {added}; or name another table"
         )
 
 
@@ -219,10 +219,10 @@ def _explained(target: Source) -> Iterator[None]:
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
-        said, _ = postgres.reason(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
+        said, _ = postgres.explain_error(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
         raise DataError(
-            f"{target.shown}: the scores cannot be written to table {target.table}: {said}. It is as it was, and the "
-            "Parquet parts are whole: the same command again only fills the table"
+            f"{target.display_name}: the scores cannot be written to table {target.table}: {said}. It is as it was, "
+            "and the Parquet parts are whole: the same command again only fills the table"
         ) from None
 
 

@@ -26,8 +26,8 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
 from features.engines.spark import SparkEngine
-from features.engines.spark_files import path_of
-from features.engines.spark_session import PROBLEMS
+from features.engines.spark_files import escaped_path
+from features.engines.spark_session import SPARK_ERRORS
 from features.errors import DataError, UsageError
 from serving.scoring import spark_worker
 from serving.scoring.chunks import Standing, stretches
@@ -63,7 +63,7 @@ class OnSpark:
             made = (
                 frame.mapInArrow(work, f"`{spark_worker.PLACE}` bigint, {kinds}").toArrow().sort_by(spark_worker.PLACE)
             )
-        except PROBLEMS as problem:
+        except SPARK_ERRORS as problem:
             raise DataError(f"while scoring: {reason(problem)}") from None
         parcel.destroy()
         return {name: made[name].to_numpy() for name in names}
@@ -100,7 +100,7 @@ class OnSpark:
         """What workers tell of each chunk, ascending."""
         try:
             made = frame.mapInArrow(work, "chunk bigint, told string").toArrow().sort_by("chunk")
-        except PROBLEMS as problem:
+        except SPARK_ERRORS as problem:
             raise DataError(f"while explaining: {reason(problem)}") from None
         return [(row["chunk"], json.loads(row["told"])) for row in made.to_pylist()]
 
@@ -122,14 +122,14 @@ class OnSpark:
         read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
         begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
         place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
-        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(
+        frame = self.engine.session.read.parquet(*map(escaped_path, read)).withColumn(
             spark_worker.PLACE, place.cast("bigint")
         )
         at = F.col(_quoted(spark_worker.PLACE))
         return frame.filter((at >= start) & (at < stop))
 
     def _share(self, what: Any) -> Broadcast[Any]:
-        self.engine.send(*ROOMS)
+        self.engine.send_packages(*ROOMS)
         return self.engine.session.sparkContext.broadcast(what)
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.sections import SEGMENTS, STAGES, TIERS
+from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import Language, language
 from serving.scoring import value_tiers
 from serving.scoring.run import MANIFEST, Scores, read
@@ -60,7 +60,9 @@ def of_features(config: Config, history: History, learned: Clusters | None) -> l
         codes = rfm.groups(rules, *rfm_scores(history))
         found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
     found.append(
-        Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in lifecycle_stages.RULES])
+        Grouping(
+            "stage", LIFECYCLE_STAGES, _stage_codes(config, history), [tr(rule) for rule in lifecycle_stages.RULES]
+        )
     )
     if learned is not None:
         columns = {scale.name: history.column(scale.name) for scale in learned.scales}
@@ -126,7 +128,7 @@ def standings(history: History, live: Sequence[Grouping]) -> list[Standing]:
             history.spread(each.codes),
             here,
             history.cutoffs,
-            **({"gone": STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
+            **({"gone": LIFECYCLE_STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
         )
         for each in live
     ]

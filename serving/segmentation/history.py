@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns import action_reach
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.base import Engine
 from features.feature import Feature
@@ -159,19 +159,19 @@ def gather(config: Config, cutoff: date) -> History:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_log(config, [cutoff]) as (engine, tables, _, own):
         cutoffs = _cutoffs(config, tables, task, cutoff)
         planned = snapshot_query(tables, task, cutoffs, engine, own=own, cache=open_cache(config))
         names = _names(config, tables, planned.features)
         narrow = planned.rows.select(*KEYS, *names.columns, "churned")
-        rows = engine.arrow(narrow.order_by("cutoff", "customer_id"))
+        rows = engine.to_arrow(narrow.order_by("cutoff", "customer_id"))
         told = [f for f in planned.features if _plain(f, names.window)]
         ids = rows.filter(pc.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
         chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:TOLD])
-        sampled = engine.load("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
+        sampled = engine.store_arrow("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
-        sample = engine.arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
+        sample = engine.to_arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
         features = phrased(told, language(config.language).phrase)
         return History(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
@@ -193,7 +193,7 @@ def _cutoffs(config: Config, tables: Tables, task: Task, cutoff: date) -> list[d
 
 def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names:
     have, contract, task = {f.name for f in features}, tables.contract, config.task
-    windows = [w for w in task.windows if w.days not in contract.beyond]
+    windows = [w for w in task.windows if w.days not in contract.windows_beyond_log]
     wanted = config.segments.window
     window = wanted if wanted in windows else windows[-1] if windows else None
     tail = str(window) if window else "ever"
@@ -222,7 +222,7 @@ def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names
 
 def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: pa.Table, engine: Engine) -> Views:
     rules, window = config.segments, names.window or Window(max((cutoff - tables.first).days, 1))
-    kinds = [slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
+    kinds = [feature_slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
     step, span = config.task.every, (cutoff - tables.first).days
     periods = min(product_lifecycle.PERIODS, span // step.days)
     preferences, lives, pairs, then = {}, [], [], []

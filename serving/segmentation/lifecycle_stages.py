@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from serving.language.messages import N_
 
 VERSION = 1
-NEW, GROWING, MATURE, DECLINING, DORMANT, LOST = range(len(STAGES))
+NEW, GROWING, MATURE, DECLINING, DORMANT, LOST = range(len(LIFECYCLE_STAGES))
 ABSENT = -1
 RULES = (  # of each stage, in words
     N_("a first order within one horizon"),
@@ -103,7 +103,7 @@ def _between(customers: pa.Array, codes: np.ndarray, place: int, cutoff: date) -
     before, after = codes[:, place - 1], codes[:, place]
     rows = np.flatnonzero((before != after) & (before != ABSENT))
     ids = customers.take(pa.array(rows))
-    names = np.array(STAGES, dtype=object)
+    names = np.array(LIFECYCLE_STAGES, dtype=object)
     found = {
         "customer_id": ids.cast(pa.string()),
         "cutoff": pa.array([cutoff] * len(rows), pa.date32()),

@@ -12,7 +12,7 @@ import pyarrow as pa
 from scipy.stats import rankdata
 
 from features.feature import Feature
-from features.phrases import say
+from features.phrases import format_number
 from serving.language.messages import ENGLISH, N_, Language
 from serving.scoring.score_tables import total
 from serving.statistics.proportions import wilson_interval
@@ -221,7 +221,7 @@ def spoken(number: float, unit: str, tr: Language = ENGLISH) -> str:
     if unit == "days":
         return tr.many("{n} day", "{n} days", round(number))
     if unit in ("money", "share"):
-        return say(number, unit)
+        return format_number(number, unit)
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
 
 

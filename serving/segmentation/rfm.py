@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from features.config.rfm_rules import BEST, group_of
+from features.config.rfm_rules import BEST_SCORE, groups_by_scores
 
 
 def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
@@ -23,7 +23,7 @@ def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
     """
     good = np.where(np.isnan(values), -np.inf, -values if least_is_best else values)
     worse = np.searchsorted(np.sort(good), good, side="left")
-    return 1 + BEST * worse // max(len(good), 1)
+    return 1 + BEST_SCORE * worse // max(len(good), 1)
 
 
 def groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: np.ndarray | None) -> np.ndarray:
@@ -35,6 +35,6 @@ def groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: 
         f: Scores of frequency (n,).
         m: Scores of money (n,), or None where there is none: `fm` is f then.
     """
-    names, cells = list(rules), group_of(rules)
-    table = np.array([names.index(cells[cell]) for cell in sorted(cells)]).reshape(BEST, BEST, BEST)
+    names, cells = list(rules), groups_by_scores(rules)
+    table = np.array([names.index(cells[cell]) for cell in sorted(cells)]).reshape(BEST_SCORE, BEST_SCORE, BEST_SCORE)
     return table[r - 1, f - 1, (f if m is None else m) - 1]

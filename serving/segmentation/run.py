@@ -27,9 +27,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from features.errors import UsageError
 from serving.language.messages import language
 from serving.scoring import value_tiers
@@ -127,7 +127,7 @@ def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scor
     since, before = lifecycle_stages.first_seen(all_stages(history, live))
     rows = history.who[1][now]
     columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
-    names = np.array([*STAGES, None], object)  # ABSENT is the last
+    names = np.array([*LIFECYCLE_STAGES, None], object)  # ABSENT is the last
     columns["stage_before"] = pa.array(names[before[rows]], pa.string())
     columns |= {name: scored[name] for name in GROUP_OF}
     for kind, table in history.views.preferences.items():
@@ -247,7 +247,7 @@ def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], 
 
 
 def _write(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any]) -> None:
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         for name, table in tables.items():
             pq.write_table(table, beside / f"{name}.parquet", compression="zstd")
         cards = json.dumps(tables["segments"].to_pylist(), indent=1, ensure_ascii=False)

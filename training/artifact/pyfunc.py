@@ -61,7 +61,9 @@ class RegularsModel(PythonModel):
         if count:
             rows = pa.Table.from_pandas(model_input[list(self.bundle.features)], preserve_index=False)
             for name, amounts in self.why.contributions(self.bundle, rows).items():
-                said[f"{name}_reasons"] = self.why.reasons(amounts, rows, self.wordings, count, self.phrases.tell)
+                said[f"{name}_reasons"] = self.why.reasons(
+                    amounts, rows, self.wordings, count, self.phrases.format_reading
+                )
         return said
 
 

@@ -72,7 +72,7 @@ def reasons(
         features: The customers' features (n rows), which readings quote.
         wordings: Of the p features, in their order.
         count: How many at most; a contribution of zero is no reason.
-        tell: `phrases.tell`.
+        tell: `phrases.format_reading`.
 
     Returns:
         For each customer feature, phrase, reading and contribution of each reason, the strongest first.

@@ -21,7 +21,7 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots import build
@@ -214,7 +214,7 @@ def _folder(config: Config) -> Path:
 
 def _write(made: Backtest) -> None:
     """The tables, what was printed, and a picture a metric."""
-    with folder_in_place(made.folder) as beside:
+    with atomic_folder(made.folder) as beside:
         for name in TABLES:
             getattr(made.figures, name).to_csv(beside / f"{name}.csv", index=False)
         (beside / "summary.txt").write_text(backtest_text(made) + "\n", encoding="utf-8")

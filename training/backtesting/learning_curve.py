@@ -22,7 +22,7 @@ from mlflow.entities import Metric
 from mlflow.utils.time import get_current_time_millis
 from tqdm import tqdm
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError
 from features.snapshots import build
@@ -192,7 +192,7 @@ def _cell(rows: pd.DataFrame, model: str) -> str:
 
 
 def _write(made: Curve) -> None:
-    with folder_in_place(made.folder) as beside:
+    with atomic_folder(made.folder) as beside:
         made.table.to_csv(beside / "curve.csv", index=False)
         (beside / "summary.txt").write_text(learning_curve_text(made) + "\n", encoding="utf-8")
         for metric in PICTURED:

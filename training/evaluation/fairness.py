@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.errors import UsageError
@@ -50,7 +50,7 @@ def fairness(test: OutOfTime, known: pa.Table, config: Config) -> pd.DataFrame:
     order = pa.array([place.get(customer) for customer in test.truth.customers.to_pylist()], pa.int64())
     found = []
     for name in names:
-        column = known[slug(name)].combine_chunks().take(order)
+        column = known[feature_slug(name)].combine_chunks().take(order)
         found += list(_by_group(name, _groups(column), test, config))
     return pd.DataFrame(found, columns=COLUMNS)
 

@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.plan import unnamed
+from features.config.plan import without_customer_ids
 from features.config.sections import TableSection
 from features.errors import UsageError
 from features.snapshots.build import Snapshots
@@ -116,7 +116,7 @@ def save_training_record(
     fullest = learned.value or learned.churn
     folder = config.output / "unlogged" / f"{learned.split.test.test}-{fullest.digest}"
     facts = _facts(learned, snapshots, config, bundles)
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         for name, bundle in {**bundles, "judge": learned.judge}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
         _write_run(beside / RUN_FOLDER, learned, config, card, fairness)
@@ -269,7 +269,7 @@ def config_without_credentials(config: Config) -> dict[str, Any]:
 
     def opened(key: str, value: Any) -> Any:
         if key == "exclude":
-            return [unnamed(rule) for rule in value]
+            return [without_customer_ids(rule) for rule in value]
         if isinstance(value, dict):
             return {name: opened(name, inner) for name, inner in value.items()}
         return _open(value) if key in ("source", "uri") else value

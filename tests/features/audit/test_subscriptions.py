@@ -39,7 +39,7 @@ def audited(tmp_path: Path, engine: DuckDBEngine) -> Callable[..., tuple[Tables,
 
     def make(terms: Sequence[Term], customers: Sequence[str] = (), **keys: Any) -> tuple[Tables, Audit]:
         config = configured(tmp_path, terms, customers, **keys)
-        tables, task = read_tables(config, engine), config.task.task()
+        tables, task = read_tables(config, engine), config.task.to_task()
         return tables, audit.audit_tables(tables, task, engine)
 
     return make
@@ -111,7 +111,7 @@ def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
 )
 def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, MANY, **keys)
-    tables, task = read_tables(config, engine), config.task.task()
+    tables, task = read_tables(config, engine), config.task.to_task()
     assert said in audit.audit_tables(tables, task, engine).breaches[0]
     with pytest.raises(DataError) as problem:
         audit.require_no_breach(tables, task, engine)
@@ -121,7 +121,7 @@ def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: 
 def test_no_end_at_all_stops(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, [(0, None, None)] * 3, reason=None, cancelled=None)
     with pytest.raises(DataError, match="no term of .subscriptions. has ended"):
-        audit.require_no_breach(read_tables(config, engine), config.task.task(), engine)
+        audit.require_no_breach(read_tables(config, engine), config.task.to_task(), engine)
 
 
 def test_ends_that_name_the_last_day_of_cover_are_noticed(audited: Callable[..., Any]) -> None:
@@ -175,13 +175,13 @@ def test_a_config_that_cannot_be_read_says_what_to_do(sections: Mapping[str, Any
 def test_only_terms_stand_for_events() -> None:
     shared = {"config_version": 1, "name": "t", "task": TASK}
     config = parse_config(shared | {"subscriptions": TERMS})
-    assert config.only_terms and not config.has_value
+    assert config.only_subscriptions and not config.has_value
     assert (config.events.source, config.events.time, config.events.until) == ("terms.parquet", "start", "2023-12-27")
     written_out = {"source": "terms.parquet", "customer": "who", "time": "start", "until": "2023-12-27"}
     same = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": written_out})
-    assert same.only_terms and same.events == config.events
+    assert same.only_subscriptions and same.events == config.events
     other = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": EVENTS})
-    assert not other.only_terms
+    assert not other.only_subscriptions
     priced = parse_config(shared | {"subscriptions": TERMS | {"price": "p", "price_every": "4w"}})
     assert priced.has_value and not parse_config(shared | {"subscriptions": TERMS | {"price": "p"}}).has_value
     silent = {"subscriptions": without(TERMS | {"price": "p", "price_every": "4w"}, "until"), "events": EVENTS}

@@ -22,7 +22,7 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, forgotten_list_text, id_hashing_record, stored_id
 from features.intake.read_log import read_tables
-from features.keyed_hash import hashed
+from features.keyed_hash import hash_text
 
 KEY = "0123456789abcdef0123456789abcdef"
 AT = datetime(2024, 1, 5)
@@ -65,7 +65,7 @@ def customers_by_table(config: Config, engine: Engine) -> dict[str, set[str]]:
     tables = read_tables(config, engine)
     tables_by_name = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     return {
-        name: set(engine.arrow(table.select("customer_id"))["customer_id"].to_pylist())
+        name: set(engine.to_arrow(table.select("customer_id"))["customer_id"].to_pylist())
         for name, table in tables_by_name.items()
     }
 
@@ -73,9 +73,9 @@ def customers_by_table(config: Config, engine: Engine) -> dict[str, set[str]]:
 @pytest.mark.slow
 @pytest.mark.xdist_group("spark")
 def test_all_tables_name_a_customer_alike_on_each_engine(config: Config, each_engine: Engine) -> None:
-    both = {hashed("17850", KEY.encode()), hashed("2", KEY.encode())}
+    both = {hash_text("17850", KEY.encode()), hash_text("2", KEY.encode())}
     customers = customers_by_table(config, each_engine)
-    assert customers.pop("activities.visits") == {hashed("2", KEY.encode())}
+    assert customers.pop("activities.visits") == {hash_text("2", KEY.encode())}
     assert set(map(frozenset, customers.values())) == {frozenset(both)}
     assert set(customers) == {"events", "customers", "contacts", "subscriptions"}
     assert stored_id(config, "17850") in both
@@ -111,8 +111,8 @@ def test_ids_of_a_database_are_hashed_too(config: Config, tmp_path: Path, engine
 
 def test_the_key_is_in_no_plan_and_no_file(config: Config, engine: DuckDBEngine, tmp_path: Path) -> None:
     engine.connection.con.execute("SET enable_logging = true")
-    rows = engine.load("some", pa.table({"customer_id": ["17850"]}))
-    asked = rows.mutate(known=engine.keyed(rows.customer_id, KEY.encode()))
+    rows = engine.store_arrow("some", pa.table({"customer_id": ["17850"]}))
+    asked = rows.mutate(known=engine.hash_texts(rows.customer_id, KEY.encode()))
     sql = engine.connection.compile(asked)
     texts = [sql, str(engine.connection.con.execute(f"EXPLAIN ANALYZE {sql}").fetchall())]
     customers_by_table(config, engine)

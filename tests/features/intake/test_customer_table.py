@@ -16,7 +16,7 @@ import pytest
 
 from features.audit.audit import audit_tables, audit_text, check_log, require_no_breach
 from features.catalog import customer_attributes
-from features.config.data_contract import Attribute
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -60,17 +60,17 @@ def make(tmp_path: Path, make_config: Make) -> Callable[..., Config]:
 
 
 def _rows(tables: Tables, engine: DuckDBEngine) -> dict[str, dict[str, Any]]:
-    rows = engine.arrow(tables.sides["customers"].rows).to_pylist()
+    rows = engine.to_arrow(tables.sides["customers"].rows).to_pylist()
     return {row["customer_id"]: {n.removeprefix("attribute:"): v for n, v in row.items()} for row in rows}
 
 
 def test_columns_of_a_csv_become_numbers_dates_and_levels(make: Make, engine: DuckDBEngine) -> None:
     tables = read_tables(make(CSV, {"attributes": FACTS, "constant": FACTS, "since": "signup"}), engine)
     assert tables.contract.attributes == (
-        Attribute("plan", "level", constant=True),
-        Attribute("age", "number", constant=True),
-        Attribute("vip", "level", constant=True),
-        Attribute("birth", "date", constant=True),
+        CustomerAttribute("plan", "level", constant=True),
+        CustomerAttribute("age", "number", constant=True),
+        CustomerAttribute("vip", "level", constant=True),
+        CustomerAttribute("birth", "date", constant=True),
     )
     rows = _rows(tables, engine)
     columns = ("plan", "age", "vip", "birth", "since")
@@ -94,7 +94,7 @@ def test_columns_of_parquet_keep_their_types(make: Make, engine: DuckDBEngine) -
     )
     names = [name for name in people.column_names if name != "id"]
     tables = read_tables(make(people, {"attributes": names, "constant": names}), engine)
-    assert [a.sort for a in tables.contract.attributes] == ["number", "number", "number", "date", "level"]
+    assert [a.value_type for a in tables.contract.attributes] == ["number", "number", "number", "date", "level"]
     rows = _rows(tables, engine)
     assert [rows["7"][n] for n in names] == [1.0, 1.5, None, date(2024, 1, 1), "2024"]
     assert [rows["8"][n] for n in names] == [None, 2.25, None, None, "gold"]

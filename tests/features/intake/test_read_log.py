@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -162,7 +162,7 @@ def test_kinds_of_one_slug_are_refused(load_text: Load) -> None:
 
 
 def test_slugs_and_shapes() -> None:
-    assert [slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
+    assert [feature_slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
     assert mask_text("Ab-12 €3") == "aa-99 €9"
 
 

@@ -288,7 +288,7 @@ def test_each_query_has_a_source_of_its_own(read_text: Make, engine: DuckDBEngin
     tables = read_text(
         "who,time\na,2024-01-01\nb,2024-01-02\n", sections, query="SELECT * FROM source WHERE amount > 1"
     )
-    assert (tables.rows_read, engine.count(tables.source)) == (2, 2)
+    assert (tables.rows_read, engine.count_rows(tables.source)) == (2, 2)
     assert rows_of(tables, "activities.visits", "customer_id") == [("a",)]
     assert rows_of(tables, "contacts", "customer_id", "action") == [("a", "call"), ("b", "call")]
 

@@ -82,7 +82,7 @@ def really(at: CutoffLog, customer: str, rows: counterfactual.Rows) -> CutoffLog
     """A log in which a customer's past is this one."""
 
     def put(name: str, table: ibis.Table) -> ibis.Table:
-        new = at.engine.load(f"really_{name}", rows[name])
+        new = at.engine.store_arrow(f"really_{name}", rows[name])
         return at.engine.store(f"all_{name}", table.filter(table.customer_id != customer).union(new))
 
     tables = at.tables
@@ -102,7 +102,7 @@ def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_no
     rows = cohort_of(at)
     past = counterfactual.known_customer_rows(at, CUSTOMER)
     assert all(seen < CUTOFF for table in past.values() for seen in table["seen"].to_pylist())
-    assert at.engine.count(counterfactual.known_rows(at, EVENTS)) < at.engine.count(at.tables.events)
+    assert at.engine.count_rows(counterfactual.known_rows(at, EVENTS)) < at.engine.count_rows(at.tables.events)
     amounts = pa.array([10**12] * past[EVENTS].num_rows, pa.int64())
     huge = past[EVENTS].set_column(past[EVENTS].column_names.index("amount"), "amount", amounts)
     pasts = together(changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.engines.spark_files import archive
+from features.engines.spark_files import zip_package
 from serving.scoring import spark_worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,7 +35,7 @@ def test_blocks_do_not_depend_on_batches(lengths: tuple[int, ...], monkeypatch: 
 
 @pytest.mark.slow
 def test_what_is_sent_to_other_machines_is_enough(tmp_path: Path) -> None:
-    sent = [str(archive(ROOT / room, tmp_path)) for room in ("features", "training", "serving")]
+    sent = [str(zip_package(ROOT / room, tmp_path)) for room in ("features", "training", "serving")]
     program = (
         f"import sys; sys.path[:0] = {sent!r}\n"
         "import serving.scoring.spark_worker, training.artifact.bundle, features.feature\n"

@@ -9,11 +9,11 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from serving.segmentation.clusters import Clusters, learn
 
 FEATURES = [
-    Feature(name, column(name), name, phrase, "{value}", unit)
+    Feature(name, measure_value(name), name, phrase, "{value}", unit)
     for name, phrase, unit in (
         ("recency_days", "days since the last order", "days"),
         ("orders", "orders so far", "orders"),

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from serving.segmentation.lifecycle_stages import ABSENT, LOST, change, changes, filled, first_seen, stages
 
 
@@ -17,8 +17,8 @@ def test_noise_is_seldom_called_growing_or_declining() -> None:
     recent, before = rng.poisson(6.0, 20_000), rng.poisson(6.0, 20_000)
     z = change(recent.astype(float), before.astype(float), np.full(20_000, 400.0), 90)
     called = stages(["active"] * len(z), z, 0.9)
-    assert 0.05 < np.mean(called == STAGES.index("growing")) < 0.13
-    assert 0.05 < np.mean(called == STAGES.index("declining")) < 0.13
+    assert 0.05 < np.mean(called == LIFECYCLE_STAGES.index("growing")) < 0.13
+    assert 0.05 < np.mean(called == LIFECYCLE_STAGES.index("declining")) < 0.13
 
 
 def test_a_new_customer_is_not_growing_by_having_begun() -> None:
@@ -34,7 +34,7 @@ def test_a_true_change_is_seen_and_the_unknown_is_none() -> None:
     z = change(np.array([20.0, 2.0, 9.0, 0.0]), np.array([5.0, 14.0, np.nan, 0.0]), np.full(4, 400.0), 90)
     assert z[0] > 2.5 and z[1] < -2.5
     assert z[2:].tolist() == [0.0, 0.0]
-    named = [STAGES[code] for code in stages(["active", "active", "slipping", "active"], z, 0.9)]
+    named = [LIFECYCLE_STAGES[code] for code in stages(["active", "active", "slipping", "active"], z, 0.9)]
     assert named == ["growing", "declining", "declining", "mature"]
 
 
@@ -43,7 +43,7 @@ def oracle(codes: np.ndarray, since: list[int], ids: list[str], days: list[date]
     found = []
     for row, who in enumerate(ids):
         told = [
-            STAGES[code] if code >= 0 else "lost" if place >= since[row] else None
+            LIFECYCLE_STAGES[code] if code >= 0 else "lost" if place >= since[row] else None
             for place, code in enumerate(codes[row])
         ]
         for place in range(1, len(days)):

@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.config.sections import SEGMENTS, STAGES, TIERS
-from features.feature import Feature, column
+from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.feature import Feature, measure_value
 from serving.segmentation.profiles import TREATMENTS, Outcome, Worth, apart, figures, treatment
 from serving.statistics.proportions import wilson_interval
 from training.artifact.bundle import Spread
 
-ORDERS = Feature("orders", column("orders"), "frequency", "orders so far", "{value}", "orders")
-DAYS = Feature("days", column("days"), "frequency", "days with an order", "{value}", "days")
-CITY = Feature("city", column("city"), "city", "city", "{value}", "level")
+ORDERS = Feature("orders", measure_value("orders"), "frequency", "orders so far", "{value}", "orders")
+DAYS = Feature("days", measure_value("days"), "frequency", "days with an order", "{value}", "days")
+CITY = Feature("city", measure_value("city"), "city", "city", "{value}", "level")
 
 
 def test_figures_are_those_of_each_groups_customers() -> None:
@@ -65,7 +65,7 @@ def test_what_most_of_a_group_lack_does_not_tell_it() -> None:
 
 
 def test_every_group_has_a_treatment_and_the_config_goes_first() -> None:
-    assert {*STAGES, *TIERS, *SEGMENTS} <= set(TREATMENTS)
+    assert {*LIFECYCLE_STAGES, *TIERS, *SEGMENTS} <= set(TREATMENTS)
     assert treatment("champions", {"champions": "call"}) == "call"
     assert treatment("high: orders", {}, mostly="loyal") == TREATMENTS["loyal"]
     assert treatment("of my own", {}) == ""

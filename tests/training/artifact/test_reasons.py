@@ -34,6 +34,6 @@ def test_reasons_are_worded_as_in_the_score_table(trained: Trained, snapshots: S
     rows, catalog = snapshots.rows.slice(0, 40), snapshots.features
     wordings = [Wording(f.name, **{field: getattr(f, field) for field in WORDING_FIELDS}) for f in catalog]
     part = explain.contributions(trained.learned.churn, rows)["churn"]
-    said = reasons(part.values, rows, wordings, 4, phrases.tell)
+    said = reasons(part.values, rows, wordings, 4, phrases.format_reading)
     assert said == explain.reasons(part, rows, catalog, 4)
     assert {len(mine) for mine in said} == {4}

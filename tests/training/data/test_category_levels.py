@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.contributions import contributions, explanation, reasons
 from serving.explanation.drivers import drivers
@@ -26,7 +26,7 @@ from training.models.churn import ChurnClassifier
 from training.registry import aliases, models, run_record
 
 RARE = "Ms Canary Rarelevel"
-PLAN = Feature("plan", column("plan"), "plan", "plan", "plan {value}", "level", unread="plan not known")
+PLAN = Feature("plan", measure_value("plan"), "plan", "plan", "plan {value}", "level", unread="plan not known")
 SHARES = {"basic": 0.40, "silver": 0.25, "gold": 0.25, None: 0.10}
 
 
@@ -288,7 +288,7 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     said = model.predict(frame)
     for name, numbers in bundle.predict(rows.rows).items():
         np.testing.assert_array_equal(said[name].to_numpy(), numbers)
-    kinds = {column.name: column.type.name for column in model.metadata.signature.inputs}
+    kinds = {measure_value.name: measure_value.type.name for measure_value in model.metadata.signature.inputs}
     assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
     assert kinds["plan"] == "string"
     assert model.input_example["plan"].tolist() == [bundle.levels["plan"][0]]
