@@ -20,7 +20,8 @@ from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import OpenLog
 from serving.scoring.score_tables import Scores, read
-from serving.statistics.expected_performance import Estimate, expected_metrics, realised_metrics
+from serving.statistics.expected_performance import expected_metrics, realised_metrics
+from serving.statistics.proportions import Estimate
 
 MAX_CUTOFFS, WEEK, MIN_CUSTOMERS = (
     24,

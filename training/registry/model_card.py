@@ -55,7 +55,7 @@ def model_card_text(learned: Learned, snapshots: Snapshots, config: Config, fair
 def escape_markdown(text: str) -> str:
     """Text from data or config as plain text in Markdown: no markup, link, HTML or table cell can come of it.
 
-    >>> escape("gold|<b>*x*</b>")
+    >>> escape_markdown("gold|<b>*x*</b>")
     'gold\\\\|&lt;b&gt;\\\\*x\\\\*&lt;/b&gt;'
     """
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -79,7 +79,7 @@ class RegisteredVersion:
     def label(self) -> str:
         """As score tables name it.
 
-        >>> Registered("shop-churn", "3", "", True).label
+        >>> RegisteredVersion("shop-churn", "3", "", True).label
         'shop-churn/3'
         """
         return f"{self.name}/{self.version}"
@@ -88,7 +88,7 @@ class RegisteredVersion:
     def kind(self) -> str:
         """'churn' or 'value'.
 
-        >>> Registered("shop-churn", "3", "", True).kind
+        >>> RegisteredVersion("shop-churn", "3", "", True).kind
         'churn'
         """
         return self.name.rsplit("-", 1)[1]

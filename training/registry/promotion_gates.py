@@ -51,7 +51,7 @@ class PromotionGate:
     def gains(self) -> tuple[float, float, float]:
         """Low, middle and high of what is gained: above 0 is better, whatever the metric.
 
-        >>> Gate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).gains
+        >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).gains
         (-0.02, 0.01, 0.03)
         """
         if self.metric in BETTER_HIGH:
@@ -62,7 +62,7 @@ class PromotionGate:
     def standing(self) -> str:
         """The best that can be said: 'better', 'ahead', 'level', or 'behind'.
 
-        >>> Gate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).standing
+        >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).standing
         'ahead'
         """
         low, middle, high = self.gains

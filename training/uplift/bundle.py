@@ -53,7 +53,7 @@ class LinearForm:
     def of(self, design: np.ndarray) -> np.ndarray:
         """The form (n,) of a design (n, p).
 
-        >>> Linear(1.0, (1.0,), (0.0,), (2.0,)).of(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
+        >>> LinearForm(1.0, (1.0,), (0.0,), (2.0,)).of(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
         [1.0, 1.0, 3.0]
         """
         shaped = np.nan_to_num(np.arcsinh(design / np.array(self.scales)) - np.array(self.centres))
@@ -306,7 +306,7 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
         UpliftBundleError: A column holds text where numbers are needed, or numbers where text is.
 
     >>> table = pa.table({"orders": [1, None], "plan": ["gold", None]})
-    >>> design_matrix(table, [Column("orders"), Column("plan", "gold")]).tolist()
+    >>> design_matrix(table, [DesignColumn("orders"), DesignColumn("plan", "gold")]).tolist()
     [[1.0, 1.0], [nan, 0.0]]
     """
     found = np.empty((table.num_rows, len(columns)))
@@ -330,7 +330,7 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
 def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
     """A design (n, p) with columns that say which arm (one, or (n,)) is asked about, 0 being the control.
 
-    >>> with_arm(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
+    >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     if not arms:

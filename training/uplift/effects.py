@@ -173,7 +173,7 @@ def _outcome(
 def trim_tails(outcome: np.ndarray) -> np.ndarray:
     """Outcomes with the few largest and smallest sums drawn in, so that they do not drown all others.
 
-    >>> trimmed(np.array([0.0, 1.0, 1.0, 0.0])).tolist()
+    >>> trim_tails(np.array([0.0, 1.0, 1.0, 0.0])).tolist()
     [0.0, 1.0, 1.0, 0.0]
     """
     came = outcome[outcome != 0]
