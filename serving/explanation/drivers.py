@@ -35,7 +35,7 @@ Levels = Mapping[str, Sequence[str]]
 def sample_for_directions(customers: pa.ChunkedArray, count: int = SAMPLE_SIZE) -> np.ndarray:
     """The places, ascending, of the customers over whom directions are taken.
 
-    >>> sampled(pa.chunked_array([["a", "b", "c", "d"]]), count=2).tolist()
+    >>> sample_for_directions(pa.chunked_array([["a", "b", "c", "d"]]), count=2).tolist()
     [0, 2]
     """
     if len(customers) <= count:

@@ -133,7 +133,7 @@ def tally_file(place: int) -> str:
 def row_ranges(start: int, stop: int, length: int) -> list[tuple[int, int]]:
     """Stretches of at most so many rows, in order.
 
-    >>> stretches(0, 5, 2)
+    >>> row_ranges(0, 5, 2)
     [(0, 2), (2, 4), (4, 5)]
     """
     return [(first, min(first + length, stop)) for first in range(start, stop, length)]

@@ -141,7 +141,7 @@ class SparkPasses:
 def worker_error(problem: Exception) -> str:
     """What went wrong, in one line: the error that a worker raised, or else the first line of Spark's message.
 
-    >>> reason(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
+    >>> worker_error(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
     'OSError: disk full'
     """
     lines = str(problem).strip().splitlines()

@@ -34,7 +34,7 @@ WORTH_FEATURES = ("orders_rate_ever", "subscription_price", "tenure_days")  # th
 def assign_tiers(worth: np.ndarray) -> np.ndarray:
     """Tier (n,) from what each customer is worth if they stay (n,): ranked, ties in the order of the rows.
 
-    >>> tier(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
+    >>> assign_tiers(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
     ['low', 'high', 'middle', 'low', 'low']
     """
     rank = np.empty(len(worth))
@@ -45,7 +45,7 @@ def assign_tiers(worth: np.ndarray) -> np.ndarray:
 def worth_without_money(features: pa.Table) -> np.ndarray:
     """What ranks customers (n,) where there is no money; who has none of it comes last.
 
-    >>> worth(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
+    >>> worth_without_money(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
     [9.5, 0.0]
     """
     name = next(name for name in WORTH_FEATURES if name in features.column_names)
@@ -55,7 +55,7 @@ def worth_without_money(features: pa.Table) -> np.ndarray:
 def assign_segments(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:
     """Segment (n,) from tier (n,) and probability of churn (n,).
 
-    >>> segment(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
+    >>> assign_segments(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
     ['save first', 'let go', 'grow']
     """
     risky = churn >= AT_RISK

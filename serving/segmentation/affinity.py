@@ -51,7 +51,7 @@ def affinity_pairs(kind: str, met: CoPurchases) -> pa.Table:
 def lift_interval(both: int, a: int, b: int, baskets: int, design: float = 1.0) -> tuple[float, float, float]:
     """Lift and its 95% interval from counts of baskets.
 
-    >>> [round(x, 3) for x in lift(30, 60, 50, 100)]
+    >>> [round(x, 3) for x in lift_interval(30, 60, 50, 100)]
     [1.0, 0.852, 1.174]
     """
     p, pa_, pb = both / baskets, a / baskets, b / baskets

@@ -63,7 +63,7 @@ def assign_stages(standing: Sequence[str], z: np.ndarray, confidence: float) -> 
         z: How the pace changed (n,).
         confidence: One-sided, in (0.5, 1).
 
-    >>> stages(["new", "active", "active", "slipping", "dormant"], np.array([9, 2, 0, 2, 2]), 0.9).tolist()
+    >>> assign_stages(["new", "active", "active", "slipping", "dormant"], np.array([9, 2, 0, 2, 2]), 0.9).tolist()
     [0, 1, 2, 3, 4]
     """
     told, sure = np.asarray(standing, dtype=object), norm.ppf(confidence)
@@ -78,7 +78,7 @@ def mark_lost(codes: np.ndarray, since: np.ndarray) -> np.ndarray:
         codes: Stage at each cutoff (n, t), ABSENT where not in the cohort.
         since: The place (n,) of the first cutoff at which they had ordered before.
 
-    >>> filled(np.array([[-1, 2, -1], [-1, -1, 1]]), np.array([1, 0])).tolist()
+    >>> mark_lost(np.array([[-1, 2, -1], [-1, -1, 1]]), np.array([1, 0])).tolist()
     [[-1, 2, 5], [5, 5, 1]]
     """
     come = np.arange(codes.shape[1]) >= since[:, None]
@@ -116,7 +116,7 @@ def _between(customers: pa.Array, codes: np.ndarray, place: int, cutoff: date) -
 def latest_stage_change(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Since which place each customer (n,) has stood in their last stage without a break, and the stage before.
 
-    >>> since, before = first_seen(np.array([[2, 1, 1], [-1, 0, 0], [3, 3, 3]]))
+    >>> since, before = latest_stage_change(np.array([[2, 1, 1], [-1, 0, 0], [3, 3, 3]]))
     >>> since.tolist(), before.tolist()
     ([1, 1, 0], [2, -1, -1])
     """

@@ -176,7 +176,7 @@ def _numbers(
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middles(x[inside], x[~inside])
-        said, beside = format_number(own, feature.unit, tr), format_number(rest, feature.unit, tr)
+        said, beside = figure_text(own, feature.unit, tr), figure_text(rest, feature.unit, tr)
         if abs(more) >= SMALLEST_DIFFERENCE and said != beside:
             told = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=said, others=beside)
             yield group, abs(more), told
@@ -214,10 +214,10 @@ def _levels(
             yield group, float(ahead[best] / 2), told
 
 
-def format_number(number: float, unit: str, tr: Language = ENGLISH) -> str:
+def figure_text(number: float, unit: str, tr: Language = ENGLISH) -> str:
     """A number of a unit for a card.
 
-    >>> spoken(2.5, "orders"), spoken(12.0, "days"), spoken(0.256, "share"), spoken(3.0, "count")
+    >>> figure_text(2.5, "orders"), figure_text(12.0, "days"), figure_text(0.256, "share"), figure_text(3.0, "count")
     ('2.5', '12 days', '26%', '3')
     """
     if unit == "days":

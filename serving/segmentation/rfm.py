@@ -18,7 +18,7 @@ def rfm_scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
         values: Of the customers of one cutoff (n,); null (NaN) is worse than anything.
         least_is_best: Whether small values are good, as those of recency are.
 
-    >>> scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
+    >>> rfm_scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
     [1, 1, 3, 4, 5]
     """
     good = np.where(np.isnan(values), -np.inf, -values if least_is_best else values)

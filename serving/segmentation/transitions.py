@@ -54,7 +54,7 @@ class GroupHistory:
 def transition_counts(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
     """Counts (size, size) of who stood where before and after.
 
-    >>> matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    >>> transition_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
     return np.bincount(before * size + after, minlength=size * size).reshape(size, size)
