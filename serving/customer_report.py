@@ -15,7 +15,7 @@ from features.intake.customer_ids import ours
 from features.phrases import say
 from serving.explanation.contributions import Contributions, contributions, reasons
 from serving.explanation.what_if import describe, explain_changes
-from serving.language.formats import task_words
+from serving.language.formats import task_terms
 from serving.scoring.run import champions, cohort, figures
 
 SHOWN = 8
@@ -65,12 +65,12 @@ def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> 
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise UsageError(
         f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
-        f"{task_words(config.task).member}.{hint}"
+        f"{task_terms(config.task).member}.{hint}"
     )
 
 
 def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
-    horizon, chance = config.task.horizon.days, task_words(config.task).chance
+    horizon, chance = config.task.horizon.days, task_terms(config.task).chance
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
         inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"

@@ -26,7 +26,7 @@ from features.snapshots.counterfactual import Stage
 from serving.explanation.contributions import contributions
 from serving.explanation.what_if_changes import CONTACTS, Change, Usual, changes
 from serving.language.feature_phrases import phrased
-from serving.language.messages import N_, language
+from serving.language.messages import N_, get_language
 from training.artifact.bundle import ModelBundle
 
 ACTIONS = 5  # the commonest are tried
@@ -103,7 +103,7 @@ def explain_changes(
     Raises:
         DataError: The log breaks its contract.
     """
-    risk, tr = float(bundle.predict(row)["churn_probability"][0]), language(config.language)
+    risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(config.language)
     if risk < below:
         return WhatIf(risk, below)
     catalog = phrased(catalog, tr.phrase)

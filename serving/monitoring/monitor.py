@@ -19,7 +19,7 @@ from typing import Any
 from features.atomic_files import folder_in_place, writable
 from features.config.load import Config
 from features.errors import DataError, EmptyError
-from serving.language.messages import Language, language
+from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import Alert, Finding, keep, raised, read_state, state_after, write_state
 from serving.monitoring.delivery import put, send
 from serving.monitoring.feature_drift import drifts, unknown
@@ -92,7 +92,7 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
     scores = read(config, cutoff)
     folder = config.output / "monitor"
     with alone(folder / ".lock", f"monitoring {config.output}"):
-        tr, state = language(config.language), read_state(folder)
+        tr, state = get_language(config.language), read_state(folder)
         found = _looked(config, scores, tr)
         found.findings += known
         alerts = raised(found.findings, state, scores.cutoff, tr)

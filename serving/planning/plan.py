@@ -24,7 +24,7 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, Point, allocate, curve, options
 from serving.optimizer.dual_prices import Options
 from serving.planning.inputs import MONEY, Inputs, gather
@@ -98,7 +98,7 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
     folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
     table = plan_table(
         inputs.table, list(rules.actions), found.choice, inputs.held, rules.holdout, inputs.gains, inputs.costs,
-        inputs.effects, inputs.who, language(config.language),
+        inputs.effects, inputs.who, get_language(config.language),
     )  # fmt: skip
     manifest = manifest_of(config, rules, inputs, found)
     log = log_before(config, cutoff, config.task.horizon)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving.language.formats import Forms
+from serving.language.formats import NumberFormat
 from serving.planning.action_effects import ASSUMED
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
@@ -141,4 +141,4 @@ def _adds(price: float) -> str:
 def _form(facts: Mapping[str, Any]) -> Any:
     """Money, or customers, with digits that fit a customer's mean."""
     count = max(facts["customers"]["with_action"], 1)
-    return Forms(abs(facts["bound"]) / count).money
+    return NumberFormat(abs(facts["bound"]) / count).money

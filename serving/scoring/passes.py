@@ -26,7 +26,7 @@ from features.feature import Feature
 from features.snapshots.build import Reading
 from serving.explanation.drivers import LIST, Levels, sampled, strongest, together
 from serving.language.feature_phrases import phrased
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.chunks import BLOCK, Scorer, Standing, load, save, stretches, tally_name, write_chunk
 from serving.scoring.parquet_rows import Stored, parts, stored
@@ -67,7 +67,7 @@ class Job:
     def scorer(self) -> Scorer:
         """What a chunk is explained by: reasons are said in the config's language, drivers in English."""
         count = self.config.serving.reasons
-        features = phrased(self.features, language(self.config.language).phrase)
+        features = phrased(self.features, get_language(self.config.language).phrase)
         return Scorer(self.models.fullest.bundle, features, self.models.labels, count, self.kinds)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.sections import SEGMENTS, STAGES, TIERS
-from serving.language.messages import Language, language
+from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
 from serving.scoring.run import MANIFEST, Scores, read
 from serving.segmentation import clusters, lifecycle_stages, rfm
@@ -48,13 +48,13 @@ def learned_clusters(config: Config, history: History, now: np.ndarray) -> Clust
     by_name = {feature.name: feature for feature in history.features}
     features = [by_name[name] for name in history.names.alike if name in by_name]
     columns = {feature.name: history.column(feature.name)[now] for feature in features}
-    seed, tr = config.training.seed, language(config.language)
+    seed, tr = config.training.seed, get_language(config.language)
     return clusters.learn(columns, features, config.segments.clusters, seed, tr)
 
 
 def of_features(config: Config, history: History, learned: Clusters | None) -> list[Grouping]:
     """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
-    found, tr = [], language(config.language)
+    found, tr = [], get_language(config.language)
     if history.names.recency and history.names.frequency:
         rules = config.segments.rfm
         codes = rfm.groups(rules, *rfm_scores(history))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 from features.config.monitor import MonitorConfig
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.monitoring.performance import Judged, calibration, chosen, findings
 from serving.statistics.expected_performance import Figure
 
-TR, RULES = language("en"), MonitorConfig()
+TR, RULES = get_language("en"), MonitorConfig()
 
 
 def judged(
