@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from features.feature import Feature
 from features.phrases import Row
-from training.artifact.bundle import Margin, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.margin import Margin
 
 SLICE = 8192  # rows worked on at once, where what lies between would fill the memory
 # Nodes of the quadrature, up to this length of the path: the error stays below 1e-12 of the number.

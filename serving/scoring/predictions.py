@@ -18,7 +18,7 @@ from serving.language.formats import task_words
 from serving.language.messages import language
 from serving.scoring import value_tiers
 from serving.scoring.columns import in_columns, worth
-from training.artifact.bundle import BundleError
+from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from serving.scoring.resumable_run import checksum, is_whole
-from training.artifact.bundle import Spread, spread_from
+from training.artifact.spread import Spread, spread_from
 
 MANIFEST = "_manifest.json"
 COMPRESSION = "zstd"

@@ -16,7 +16,7 @@ from features.phrases import format_number
 from serving.language.messages import ENGLISH, N_, Language
 from serving.scoring.score_tables import total
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.data.category_levels import FEWEST_CUSTOMERS
 
 SHOWN = 3

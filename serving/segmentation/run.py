@@ -51,7 +51,7 @@ from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import History, gather
 from serving.segmentation.transitions import transitions
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 FORMAT = 1
 

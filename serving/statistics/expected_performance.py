@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
 from serving.statistics.proportions import LEVEL, Estimate, wilson_estimate
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.models.calibration import BELIEF, DRIFT
 
 DRAWS, MAX_SAMPLE = 300, 20_000

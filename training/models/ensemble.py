@@ -16,7 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots
-from training.artifact.bundle import SURE, Levels, Margin, ModelBundle, Spread
+from training.artifact.bundle import Levels, ModelBundle
+from training.artifact.margin import SURE, Margin
+from training.artifact.spread import Spread
 from training.data.category_levels import encoded, learn_levels
 from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample, ages, folds_within, halves, in_season, recency, take, unfit

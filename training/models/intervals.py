@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 CHANCES = tuple(float(c) for c in np.round(np.linspace(0, 1, 101), 2))
 GROUPS, FEWEST = 5, 60

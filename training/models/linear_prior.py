@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from training.artifact.bundle import SMALLEST, Margin, Term
+from training.artifact.margin import SMALLEST, Margin, Term
 
 RHYTHM = (
     ("return_probability", "logit"),

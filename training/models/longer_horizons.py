@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 from features.config.load import Config
 from features.snapshots.build import Snapshots
 from features.task import Window
-from training.artifact.bundle import Levels, Longer, Margin, ModelBundle
+from training.artifact.bundle import Levels, Longer, ModelBundle
+from training.artifact.margin import Margin
 from training.data.category_levels import encoded, learn_levels
 from training.data.time_split import FEWEST, Fold, Sample, ages, folds_within, halves, in_season, recency, take, unfit
 from training.models.calibration import fit_level

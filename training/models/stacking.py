@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import minimize
 
-from training.artifact.bundle import Margin
+from training.artifact.margin import Margin
 from training.models.linear_prior import Loss, gain_loss
 
 STIFF = 0.005

@@ -29,7 +29,8 @@ from features.config.plan import without_customer_ids
 from features.config.sections import TableSection
 from features.errors import UsageError
 from features.snapshots.build import Snapshots
-from training.artifact.bundle import BundleError, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.model_files import BundleError
 from training.artifact.reasons import Wording
 from training.evaluation.evaluate import OURS, Evaluation
 from training.evaluation.plots import calibration_plot, decile_plot, lift_plot

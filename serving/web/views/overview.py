@@ -16,7 +16,7 @@ from serving.scoring import value_tiers
 from serving.scoring.score_tables import total
 from serving.web.parts.output_reader import ROWS, Scored, Site, forms, has_money
 from serving.web.views.customers import NAMED
-from training.artifact.bundle import spread_from
+from training.artifact.spread import spread_from
 
 DRIVERS, DEPENDS = 10, 0.2
 ORDER = {

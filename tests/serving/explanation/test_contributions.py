@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from features.feature import Feature
 from serving.explanation.contributions import Contributions, contributions, explanation, reasons
-from training.artifact.bundle import Longer, Margin, ModelBundle, Spread, Term
+from training.artifact.bundle import Longer, ModelBundle
+from training.artifact.margin import Margin, Term
+from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import GainRegressor, SpendRegressor
 

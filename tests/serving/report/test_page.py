@@ -28,7 +28,7 @@ from serving.report import page as report
 from serving.report.text import said_of
 from serving.scoring.run import COLUMNS, MANIFEST, write_parts
 from tests.browser import chromium, needs_chromium
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.evaluation.evaluate import Evaluation
 
 CUTOFF = date(2024, 3, 1)

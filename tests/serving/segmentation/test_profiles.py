@@ -10,7 +10,7 @@ from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from features.feature import Feature, measure_value
 from serving.segmentation.profiles import TREATMENTS, Outcome, Worth, apart, figures, treatment
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 ORDERS = Feature("orders", measure_value("orders"), "frequency", "orders so far", "{value}", "orders")
 DAYS = Feature("days", measure_value("days"), "frequency", "days with an order", "{value}", "days")

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from serving.statistics import expected_performance
 from serving.statistics.expected_performance import SHIFT, expected_auc, expected_metrics, realised_metrics
 from serving.statistics.proportions import wilson_estimate
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 SPREAD = Spread(0.8, 0.8, (0.0, 0.5, 1.0), (1.0, 4.0), ((0.0, 1.0, 3.0), (0.5, 1.0, 2.0)), (1.5, 1.1), 0.1)
 

@@ -11,7 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from training.artifact.bundle import BundleError, Margin, ModelBundle, Spread, Term
+from training.artifact.bundle import ModelBundle
+from training.artifact.margin import Margin, Term
+from training.artifact.model_files import BundleError
+from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import SpendRegressor
 

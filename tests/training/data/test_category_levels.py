@@ -17,7 +17,8 @@ from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.contributions import contributions, explanation, reasons
 from serving.explanation.drivers import drivers
-from training.artifact.bundle import BundleError, ModelBundle, encode
+from training.artifact.bundle import ModelBundle, encode
+from training.artifact.model_files import BundleError
 from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
 from training.data.time_split import Sample, take
 from training.fit import Learned, fit_models

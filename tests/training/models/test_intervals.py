@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.models.intervals import fit_spread
 
 

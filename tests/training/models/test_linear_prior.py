@@ -8,7 +8,7 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
-from training.artifact.bundle import Margin
+from training.artifact.margin import Margin
 from training.models.linear_prior import RIDGE, churn_loss, churn_prior, spend_loss, spend_prior
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from training.artifact.bundle import Margin, Term
+from training.artifact.margin import Margin, Term
 from training.models.linear_prior import churn_loss
 from training.models.stacking import combined, stack
 

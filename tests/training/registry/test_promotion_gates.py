@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.artifact.bundle import BundleError
+from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
