@@ -54,7 +54,7 @@ def contributions(
         features: A feature table (n rows), in Arrow or pandas.
         shipped: What the model said of the same rows, where that is known already.
     """
-    X = bundle.columns(features)
+    X = bundle.model_inputs(features)
     if shipped is None:
         shipped = bundle.predict(features)
     gate, gate_base = _margins(bundle, bundle.gate, X)
@@ -64,7 +64,7 @@ def contributions(
     found = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, shipped["churn_probability"])}
     if bundle.spend is not None:
         phi_l, spend_base = _margins(bundle, bundle.spend, X)
-        l0 = float(bundle.spend_log(np.array(spend_base)))
+        l0 = float(bundle.log_spend(np.array(spend_base)))
         by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
         found["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, shipped["value"])
@@ -166,7 +166,7 @@ def _margins(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarr
     trees = explainer(margin.trees, margin.weights, len(bundle.features))
     found = trees.values([column.to_numpy() for column in X.columns])
     for term in margin.terms:
-        found[:, bundle.features.index(term.feature)] += term.part(X)
+        found[:, bundle.features.index(term.feature)] += term.contribution(X)
     return found, margin.intercept + trees.base
 
 

@@ -63,7 +63,7 @@ class Worth:
     value_at_risk: np.ndarray | None
     spread: Spread | None = None
 
-    def total(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    def total_interval(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
         """Low and high of the sum of the values where `inside` (n,) holds."""
         if self.value is None or self.value_at_risk is None:
             return None, None
@@ -103,7 +103,7 @@ def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None)
         for g in range(size)
     ]
     for g, (row, left) in enumerate(zip(found, _left(outcome, size), strict=True)):
-        row |= dict(zip(("value_low", "value_high"), worth.total(codes == g), strict=True)) | left
+        row |= dict(zip(("value_low", "value_high"), worth.total_interval(codes == g), strict=True)) | left
     return found
 
 

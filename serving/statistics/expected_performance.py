@@ -49,7 +49,7 @@ def expected_metrics(
         "churn": _normal_interval(float(p.mean()), simulated["churn"]),
     }
     if worth is not None and spread is not None:
-        low, high = replace(spread, inside=LEVEL).total(1 - churn, worth)
+        low, high = replace(spread, inside=LEVEL).total_interval(1 - churn, worth)
         metrics["value"] = Estimate(float(((1 - churn) * worth).sum()), low, high)
     return metrics
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from .margin import Margin, Term
 from .model_files import BundleError, checksum, digest_of, feature_table, plain_column, read_model, write_model
-from .spread import Spread, spread_from
+from .spread import Spread, read_spread
 
 FORMAT = 3
 MARGINS = ("gate", "spend")
@@ -25,7 +25,7 @@ Levels = dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Longer:
+class LongerHorizon:
     """What a longer horizon adds to the value over the one before it.
 
     Attributes:
@@ -75,7 +75,7 @@ class ModelBundle:
     spend: Margin | None = None
     log_level: float = 0.0
     spread: Spread | None = None
-    longer: tuple[Longer, ...] = ()
+    longer: tuple[LongerHorizon, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class ModelBundle:
         return digest_of(self._index())
 
     @property
-    def gate_digest(self) -> str:
+    def classifier_digest(self) -> str:
         """Of the gate and its calibrator alone: a churn and a value model belong together when it is the same."""
         return digest_of([asdict(self.gate), self.slope, self.intercept, self.levels])
 
@@ -101,13 +101,13 @@ class ModelBundle:
         Raises:
             BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
         """
-        X = self.columns(features)
-        log_odds = self.churn_log_odds(self.gate.of(X))
+        X = self.model_inputs(features)
+        log_odds = self.churn_log_odds(self.gate.predict(X))
         churn = 1 / (1 + np.exp(-log_odds))
         if self.spend is None or self.spread is None:
             return {"churn_probability": churn}
-        spend, back = np.exp(self.spend_log(self.spend.of(X))), 1 / (1 + np.exp(log_odds))
-        low, high = self.spread.bounds(back, spend)
+        spend, back = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
+        low, high = self.spread.interval(back, spend)
         return {
             "churn_probability": churn,
             "value": back * spend,
@@ -120,12 +120,12 @@ class ModelBundle:
     def _over_longer(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for step in self.longer:
-            value = value + np.exp(step.log_gain(step.gain.of(X)))
-            low, high = step.spread.bounds(np.ones_like(value), value)
+            value = value + np.exp(step.log_gain(step.gain.predict(X)))
+            low, high = step.spread.interval(np.ones_like(value), value)
             found |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
         return found
 
-    def columns(self, features: Any) -> pa.Table:
+    def model_inputs(self, features: Any) -> pa.Table:
         """The bundle's columns of a feature table, in order, as the trees take them: floats, and codes of levels.
 
         Raises:
@@ -137,7 +137,7 @@ class ModelBundle:
     def _column(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         wanted = "text" if name in self.levels else "numbers"
         try:
-            return encode(column, self.levels[name]) if name in self.levels else column.cast(pa.float64())
+            return encode_levels(column, self.levels[name]) if name in self.levels else column.cast(pa.float64())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
             raise BundleError(
                 f"the {self.kind} model {self.name!r} learned column {name!r} from {wanted}, found {column.type}"
@@ -147,7 +147,7 @@ class ModelBundle:
         """Calibrated log-odds of churn (n,) from the gate's margin (n,)."""
         return self.slope * margin + self.intercept
 
-    def spend_log(self, margin: np.ndarray) -> np.ndarray:
+    def log_spend(self, margin: np.ndarray) -> np.ndarray:
         """Log of the expected spend (n,) of those who return, from the spend's margin (n,)."""
         return margin + self.log_level
 
@@ -164,7 +164,7 @@ class ModelBundle:
         """
         index, texts = read_model(folder, FORMAT, model="a model", with_digest=True)
         margins = {name: _margin_from(index.pop(name), name, texts) for name in MARGINS}
-        spread = spread_from(index.pop("spread"))
+        spread = read_spread(index.pop("spread"))
         longer = tuple(_longer_from(step, texts) for step in index.pop("longer"))
         index["features"] = tuple(index["features"])
         index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
@@ -188,7 +188,7 @@ class ModelBundle:
         return {"format": FORMAT, **asdict(replace(self, **short)), "checksums": checksums}
 
 
-def encode(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
+def encode_levels(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
     """Codes of a column of text, as floats: the place in `levels`, then one code for any other text, and one for null.
 
     Null has a code of its own because LightGBM never puts a missing category on the side that it chooses: it could
@@ -197,7 +197,7 @@ def encode(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
     Raises:
         pa.ArrowInvalid: The column holds something else than text.
 
-    >>> encode(pa.chunked_array([["gold", "basic", "silver", None]]), ["basic", "gold"]).to_pylist()
+    >>> encode_levels(pa.chunked_array([["gold", "basic", "silver", None]]), ["basic", "gold"]).to_pylist()
     [1.0, 0.0, 2.0, 3.0]
     """
     column = plain_column(column)
@@ -217,8 +217,8 @@ def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str])
     return Margin(index["intercept"], terms, trees, tuple(index["weights"]))
 
 
-def _longer_from(step: dict[str, Any], texts: dict[str, str]) -> Longer:
-    spread = spread_from(step["spread"])
+def _longer_from(step: dict[str, Any], texts: dict[str, str]) -> LongerHorizon:
+    spread = read_spread(step["spread"])
     if spread is None:
         raise BundleError(f"{step['column']} has no spread")
-    return Longer(step["column"], _margin_from(step["gain"], step["column"], texts), step["log_level"], spread)
+    return LongerHorizon(step["column"], _margin_from(step["gain"], step["column"], texts), step["log_level"], spread)

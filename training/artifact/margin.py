@@ -33,10 +33,10 @@ class Term:
     centre: float
     weight: float
 
-    def shaped(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray) -> np.ndarray:
         """The transformed values (n,); null stays NaN.
 
-        >>> Term("recency_days", "log1p", 30.0, 0.0, 1.0).shaped(np.array([0.0, 30.0])).round(4).tolist()
+        >>> Term("recency_days", "log1p", 30.0, 0.0, 1.0).transform(np.array([0.0, 30.0])).round(4).tolist()
         [0.0, 0.6931]
         """
         if self.shape == "logit":
@@ -45,10 +45,10 @@ class Term:
         ratio = values / self.scale
         return np.log1p(np.maximum(ratio, 0)) if self.shape == "log1p" else np.log(np.maximum(ratio, SMALLEST))
 
-    def part(self, X: pa.Table) -> np.ndarray:
+    def contribution(self, X: pa.Table) -> np.ndarray:
         """What the term adds to the margin (n,) of a table (n rows)."""
         values = X[self.feature].to_numpy().astype(np.float64)
-        return np.nan_to_num(self.weight * (self.shaped(values) - self.centre))
+        return np.nan_to_num(self.weight * (self.transform(values) - self.centre))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Margin:
     trees: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
 
-    def of(self, X: pa.Table) -> np.ndarray:
+    def predict(self, X: pa.Table) -> np.ndarray:
         """The margin (n,) of a bundle's feature columns.
 
         Raises:
@@ -75,7 +75,7 @@ class Margin:
         """
         margin = np.full(X.num_rows, self.intercept)
         for term in self.terms:
-            margin += term.part(X)
+            margin += term.contribution(X)
         for booster, weight in zip(self.boosters(), self.weights, strict=True):
             margin += weight * np.asarray(booster.predict(X, raw_score=True))
         return margin

@@ -65,8 +65,8 @@ class RegularsModel(PythonModel):
         scores = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
         if count:
             rows = pa.Table.from_pandas(model_input[list(self.bundle.features)], preserve_index=False)
-            for name, amounts in self.reasons.contributions(self.bundle, rows).items():
-                chosen = self.reasons.reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
+            for name, amounts in self.reasons.feature_contributions(self.bundle, rows).items():
+                chosen = self.reasons.largest_reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
                 scores[f"{name}_reasons"] = chosen
         return scores
 

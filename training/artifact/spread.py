@@ -34,7 +34,7 @@ class Spread:
     squares: tuple[float, ...]
     level_error: float
 
-    def bounds(self, back: np.ndarray, spend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, back: np.ndarray, spend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low and high (n,) of what customers bring who return with probability `back` (n,) and spend `spend` (n,).
 
         Who returns too rarely for low to be above 0 has all of the chance of lying outside at the top.
@@ -47,7 +47,7 @@ class Spread:
         high = np.where(none >= self.nominal, 0.0, spend * self._ratio(above, value))
         return np.minimum(low, value), np.maximum(high, value)
 
-    def total(self, back: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
+    def total_interval(self, back: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
         """Low and high of the sum of what comes from all of them, by the normal approximation.
 
         Two things make it uncertain: chance, customer by customer, and the level, which moves all of them together.
@@ -78,7 +78,7 @@ class Spread:
         return (1 - share) * wide[left, rows] + share * wide[right, rows]
 
 
-def spread_from(index: dict[str, Any] | None) -> Spread | None:
+def read_spread(index: dict[str, Any] | None) -> Spread | None:
     """A spread from what JSON holds of it; None from None."""
     if index is None:
         return None

@@ -204,7 +204,7 @@ def _new_version(
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
-    tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.gate_digest}, _description(record.card)
+    tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.classifier_digest}, _description(record.card)
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )
