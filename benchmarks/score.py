@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.simulation.simulate import simulate
+from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -63,7 +63,7 @@ def teach(cache: Path, customers: int) -> None:
     folder = cache / "teacher"
     if (folder / "done").exists():
         return
-    simulate(folder, customers, days=DAYS, start=START, seed=SEED + 1)
+    simulate_business(folder, customers, days=DAYS, start=START, seed=SEED + 1)
     config = folder / "regulars.toml"
     config.write_text(config.read_text(encoding="utf-8") + KEYS + tracking(cache), encoding="utf-8")
     one(["-c", config, "train"], script="regulars.py")
@@ -74,7 +74,7 @@ def run(cache: Path, customers: int, memory: str, chunk: int) -> dict[str, Any]:
     """Simulates once, then scores in a new process, which alone counts."""
     folder, scratch = cache / f"customers={customers}", cache / "scratch"
     if not folder.exists():
-        simulate(folder, customers, days=DAYS, start=START, seed=SEED)
+        simulate_business(folder, customers, days=DAYS, start=START, seed=SEED)
     scratch.mkdir(exist_ok=True)
     config = folder / "regulars.toml"
     text = config.read_text(encoding="utf-8").split("active_within")[0] + KEYS + tracking(cache)
@@ -111,8 +111,8 @@ def measure(path: Path) -> dict[str, Any]:
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
     room.score_all = _marked(room.score_all, phase)
-    passes.Here.numbers = _timed(passes.Here.numbers, seconds, "numbers")  # type: ignore[method-assign]
-    passes._explain = _timed(passes._explain, seconds, "reasons")
+    passes.LocalPasses.predict_all = _timed(passes.LocalPasses.predict_all, seconds, "numbers")  # type: ignore[method-assign]
+    passes._explain_chunk = _timed(passes._explain_chunk, seconds, "reasons")
     watch.start()
     begun = time.perf_counter()
     scores = room.score_customers(config, CUTOFF, with_contributions=True)
@@ -120,7 +120,7 @@ def measure(path: Path) -> dict[str, Any]:
     stop.set()
     watch.join()
     seconds["engine"] = total - seconds["numbers"] - seconds["reasons"]
-    bundle = room.champions(config).fullest.bundle
+    bundle = room.load_champions(config).richest.bundle
     trees = sum(b.num_trees() for m in (bundle.gate, bundle.spend) if m for b in m.boosters())
     counts = {"customers": scores.manifest["customers"], "features": len(bundle.features), "trees": trees}
     return {**counts, "seconds": total, "each": seconds, "peaks": peaks}

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from features.config.load import Config
 from features.snapshots import leakage
 from regulars import cli
-from serving.scoring.run import read
+from serving.scoring.score_tables import read_scores
 from tests.contracts import make_contracts
 from training.registry import models as registry
 
@@ -59,7 +59,7 @@ def test_build_writes_the_cohort_in_force(contracts: Config, tmp_path: Path) -> 
 def test_score_explain_and_report_speak_of_cancelling(contracts: Config) -> None:
     done = run(contracts, "score", "--cutoff", str(CUTOFF))
     assert done.exit_code == 0, done.output
-    table = read(contracts, CUTOFF).table()
+    table = read_scores(contracts, CUTOFF).table()
     assert set(table["lifecycle"].to_pylist()) <= {"new", "active"} and table["value"].null_count == 0
     told = run(contracts, "explain", table["customer_id"][0].as_py(), "--cutoff", str(CUTOFF))
     assert "probability of cancelling in the next 60 days" in told.output and not BUYING.search(told.output)
@@ -75,7 +75,7 @@ def test_score_explain_and_report_speak_of_cancelling(contracts: Config) -> None
 def test_the_ladder_is_a_tenure_hazard(contracts: Config) -> None:
     champion = registry.load_champion(contracts, "churn")
     assert champion is not None and champion.bundle.task["churn"] == "cancelled"
-    models = set(registry.evaluation_of(contracts, champion.version.run_id).metrics.model)
+    models = set(registry.load_evaluation(contracts, champion.version.run_id).metrics.model)
     assert models == {"regulars", "tenure hazard", "plain LightGBM"}
 
 
@@ -98,7 +98,7 @@ def test_a_feature_that_sees_the_end_of_a_contract_is_caught(contracts: Config, 
     (tmp_path / "own.py").write_text(PLANTED)
     config = make_contracts(tmp_path, customers=60)
     config = config.model_copy(update={"features": config.features.model_copy(update={"own": "own.py"})})
-    found = {name for trial in leakage.prove(config, 1) for name, _ in trial.leaks}
+    found = {name for trial in leakage.prove_no_leakage(config, 1) for name, _ in trial.leaks}
     assert found == {"end_ahead"}
 
 
@@ -108,6 +108,6 @@ def test_without_prices_there_is_churn_alone(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "[subscriptions] price and price_every" in refused.output
     assert run(config, "train").exit_code == 0
     assert run(config, "score", "--cutoff", str(CUTOFF)).exit_code == 0
-    table = read(config, CUTOFF).table()
+    table = read_scores(config, CUTOFF).table()
     assert table["value"].null_count == table.num_rows and len(set(table["tier"].to_pylist())) == 3
     assert run(config, "report").exit_code == 0

@@ -175,17 +175,17 @@ def columns(page: str, heading: str) -> list[str]:
 @pytest.mark.parametrize(
     ("heading", "written"),
     [
-        ("## Scores", score_columns.COLUMNS.names),
-        ("### `segments.parquet`", segmentation.CARDS.names),
-        ("### `transitions.parquet`", transitions.SCHEMA.names),
-        ("### `kinds.parquet`", product_lifecycle.SCHEMA.names),
-        ("### `pairs.parquet`", affinity.SCHEMA.names),
-        ("### `next_kind.parquet`", history.NEXT.names),
-        ("### `channels.parquet`", segmentation.CHANNELS.names),
-        ("## Effects", uplift_scores.COLUMNS.names),
-        ("### `plan.parquet`", plan_table.COLUMNS.names),
-        ("### `plan.csv`", list(plan_table.FOR_TOOLS)),
-        ("### `measured.parquet`", measure.ROWS.names),
+        ("## Scores", score_columns.SCORE_SCHEMA.names),
+        ("### `segments.parquet`", segmentation.SEGMENTS_SCHEMA.names),
+        ("### `transitions.parquet`", transitions.TRANSITIONS_SCHEMA.names),
+        ("### `kinds.parquet`", product_lifecycle.KINDS_SCHEMA.names),
+        ("### `pairs.parquet`", affinity.PAIRS_SCHEMA.names),
+        ("### `next_kind.parquet`", history.NEXT_KIND_SCHEMA.names),
+        ("### `channels.parquet`", segmentation.CHANNELS_SCHEMA.names),
+        ("## Effects", uplift_scores.UPLIFT_SCHEMA.names),
+        ("### `plan.parquet`", plan_table.PLAN_SCHEMA.names),
+        ("### `plan.csv`", list(plan_table.CSV_COLUMNS)),
+        ("### `measured.parquet`", measure.EFFECT_SCHEMA.names),
     ],
 )
 def test_the_columns_told_are_those_written(heading: str, written: list[str]) -> None:

@@ -267,7 +267,7 @@ def _tables_beside_scores(output: Path) -> None:
         }
         for a, b, n in moves
     ]
-    pq.write_table(pa.Table.from_pylist(transition_rows, transitions.SCHEMA), place / "transitions.parquet")
+    pq.write_table(pa.Table.from_pylist(transition_rows, transitions.TRANSITIONS_SCHEMA), place / "transitions.parquet")
     rule = {
         "customer_id": ids[10],
         "kind": "category",

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.point_in_time.history import KEYS
 from features.task import Window
 
 
-def measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
+def rank_measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
     """For each customer the share of the others of the same cutoff who have less; one row a customer.
 
     A rank is (customers with less) / (customers - 1), so equal values rank equal; it is 0 for a customer alone.
@@ -51,7 +51,7 @@ def _among(narrow: ibis.Table, others: ibis.Table, names: Sequence[str]) -> ibis
     return joined.select(*KEYS, **{name: (joined[name] / joined.others).fill_null(0.0) for name in names})
 
 
-def features(window: Window, has_amount: bool) -> Iterator[Feature]:
+def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
     """Ranks by orders, silence and tenure, and by spend and order size where there is money."""
     last = f"in the last {window.days} days"
     forms = [
@@ -67,7 +67,7 @@ def features(window: Window, has_amount: bool) -> Iterator[Feature]:
     for name, family, what, more, w in forms:
         yield Feature(
             f"{name}_{w}" if w else name,
-            column(name),
+            measure_value(name),
             family,
             f"rank among all customers by {what}",
             f"{more} {{value:share}} of customers",

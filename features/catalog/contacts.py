@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, column, count, money, rate
+from features.feature import Feature, count_or_zero, daily_rate, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
 from features.task import Window
 
-ANSWER = Window(14)
+RESPONSE_WINDOW = Window(14)
 
 
-def measures(past: Past) -> ibis.Table:
+def contact_measures(past: Past) -> ibis.Table:
     """Contacts received, held out and what they cost, by window; one row a customer with any."""
     rows = _rows(past)
     told = ~rows.held_out
@@ -36,7 +36,7 @@ def measures(past: Past) -> ibis.Table:
     return by_window(seen, wanted, window_spans(past.task.windows))
 
 
-def actions(past: Past) -> ibis.Table:
+def action_measures(past: Past) -> ibis.Table:
     """How many different actions a customer received, and the last; of several at one moment the last by its name."""
     rows = _received(past)
     seen = past.visible(rows.group_by("customer_id", "day", "seen", "action").aggregate(time=rows.time.max()))
@@ -47,7 +47,7 @@ def actions(past: Past) -> ibis.Table:
     return placed.group_by(KEYS).aggregate(**{"contacts:actions": placed.count(), "contacts:last": last})
 
 
-def answers(past: Past) -> ibis.Table:
+def response_measures(past: Past) -> ibis.Table:
     """How many contacts were answered: a purchase at or after one, less than ANSWER later, with none between them.
 
     Contacts of one moment are one here. An order is at the time of its first line.
@@ -60,16 +60,16 @@ def answers(past: Past) -> ibis.Table:
     )
     contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
     asked = both.mutate(before=contacts.cummax(group_by=KEYS, order_by=[both.time, ~both.contact]))
-    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=ANSWER.days))
+    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=RESPONSE_WINDOW.days))
     answered = asked.filter(soon).select(*KEYS, "before").distinct()
     return answered.group_by(KEYS).aggregate(**{"contacts:answered": answered.count()})
 
 
-def features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> Iterator[Feature]:
+def contact_features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> Iterator[Feature]:
     """Contacts received, their pace and cost, and those held out."""
     yield Feature(
         "contacts_recency_days",
-        column("contacts:age_ever"),
+        measure_value("contacts:age_ever"),
         "contacts",
         "days since the last contact",
         "last contact {value:days} ago",
@@ -97,11 +97,11 @@ def features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> It
         )
 
 
-def variety() -> Iterator[Feature]:
+def action_features() -> Iterator[Feature]:
     """How many different actions a customer received, and the last."""
     yield Feature(
         "contacts_action_last",
-        column("contacts:last"),
+        measure_value("contacts:last"),
         "last contact",
         "action of the last contact",
         "last contact: {value}",
@@ -112,12 +112,12 @@ def variety() -> Iterator[Feature]:
     yield _counted("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
 
 
-def answered() -> Iterator[Feature]:
+def response_features() -> Iterator[Feature]:
     """Contacts that a purchase followed."""
-    within = f"within {ANSWER.days} days"
+    within = f"within {RESPONSE_WINDOW.days} days"
     yield Feature(
         "contacts_answered_ever",
-        count("contacts:answered"),
+        count_or_zero("contacts:answered"),
         "answers",
         f"contacts so far with a purchase {within}",
         f"{{value:#contact}} so far with a purchase {within}",
@@ -139,7 +139,7 @@ def _counted(name: str, measure: str, what: str, label: str, w: Window | None = 
     """A count, and in words that it is 0."""
     return Feature(
         name,
-        count(f"contacts:{measure}"),
+        count_or_zero(f"contacts:{measure}"),
         "contacts",
         f"{what} {label}",
         f"{what} {label}: {{value:count}}",
@@ -153,7 +153,7 @@ def _counted(name: str, measure: str, what: str, label: str, w: Window | None = 
 def _pressure(short: Window, long: Window) -> Feature:
     return Feature(
         f"contacts_trend_{short}_{long}",
-        lambda m: rate(m, "contacts:received", short) / rate(m, "contacts:received", long).nullif(0),
+        lambda m: daily_rate(m, "contacts:received", short) / daily_rate(m, "contacts:received", long).nullif(0),
         "contacts trend",
         f"pace of contacts in the last {short.days} days against the last {long.days}",
         f"contacts at {{value:number}} times the pace of the last {long.days} days",

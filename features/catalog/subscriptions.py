@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.feature import Compute, Feature, column, count, money
-from features.intake.subscription_terms import GRACE
+from features.feature import Compute, Feature, count_or_zero, measure_value, money
+from features.intake.subscription_terms import RENEWAL_GRACE
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
 STEM = "subscription"
 
 
-def measures(past: Past, alone: bool = False) -> ibis.Table:
+def subscription_measures(past: Past, alone: bool = False) -> ibis.Table:
     """Runs, renewals, prices and ends; one row a customer with any term.
 
     Args:
@@ -82,10 +82,10 @@ def _linked(steps: ibis.Table) -> ibis.Table:
         open_place=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=[steps.open == 0, steps.start])),
     )
     before = covered.reach.lag().over(ibis.window(group_by=KEYS, order_by=covered.start.desc()))
-    return covered.mutate(begins=before.isnull() | (before - covered.start > GRACE.days))
+    return covered.mutate(begins=before.isnull() | (before - covered.start > RENEWAL_GRACE.days))
 
 
-def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
+def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
     """Age, terms and renewals and, where the log has them, ends and prices."""
     yield Feature(
         f"{STEM}_age_days",
@@ -100,7 +100,7 @@ def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
     yield _counted("renewals_ever", "renewals", "renewals", "subscription", "renewals of the subscription so far")
     yield Feature(
         f"{STEM}_renewal_recency_days",
-        column(f"{STEM}:renewed"),
+        measure_value(f"{STEM}:renewed"),
         "subscription",
         "days since the last renewal",
         "last renewal {value:days} ago",
@@ -114,11 +114,11 @@ def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
         yield from _prices()
 
 
-def standing(horizon: Window) -> Iterator[Feature]:
+def terms_only_features(horizon: Window) -> Iterator[Feature]:
     """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
     yield Feature(
         "tenure_days",
-        column("tenure"),
+        measure_value("tenure"),
         f"{STEM} age",
         "days since the first term began",
         "customer for {value:days}",
@@ -178,7 +178,7 @@ def _prices() -> Iterator[Feature]:
 def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Feature:
     return Feature(
         f"{STEM}_{name}",
-        count(f"{STEM}:{measure}"),
+        count_or_zero(f"{STEM}:{measure}"),
         family,
         phrase,
         f"{phrase}: {{value:count}}",

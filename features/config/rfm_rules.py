@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 
-BEST = 5
+BEST_SCORE = 5
 SCORES = ("r", "f", "m", "fm")
 RULE = re.compile(r"\s*([A-Za-z]+)\s*([1-5])\s*(?:-\s*([1-5])\s*)?")
-BUILT_IN = "1"  # the version of these rules
+BUILT_IN_VERSION = "1"  # the version of these rules
 RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "champions": ("r 5, fm 4-5",),
@@ -31,11 +31,11 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "lost": ("r 1, fm 1",),
     }
 )
-Box = Mapping[str, tuple[int, int]]
-Cell = tuple[int, int, int]
+ScoreRanges = Mapping[str, tuple[int, int]]
+RfmScores = tuple[int, int, int]
 
 
-def both(f: int, m: int) -> int:
+def fm_score(f: int, m: int) -> int:
     """The score `fm` of two scores: their mean, rounded half up.
 
     >>> both(5, 4), both(1, 2), both(3, 3)
@@ -44,7 +44,7 @@ def both(f: int, m: int) -> int:
     return (f + m + 1) // 2
 
 
-def parse(rule: str) -> Box:
+def parse_rule(rule: str) -> ScoreRanges:
     """A rule's ranges by score, both ends inside.
 
     Raises:
@@ -68,7 +68,7 @@ def parse(rule: str) -> Box:
     return box
 
 
-def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
+def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]:
     """The group of every combination (r, f, m) of scores.
 
     Raises:
@@ -77,8 +77,8 @@ def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
     >>> group_of(RULES)[5, 5, 4], group_of(RULES)[1, 5, 5]
     ('champions', 'cannot lose')
     """
-    boxes = {name: [parse(rule) for rule in texts] for name, texts in rules.items()}
-    scores = range(1, BEST + 1)
+    boxes = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
+    scores = range(1, BEST_SCORE + 1)
     cells = list(product(scores, scores, scores))
     found = {cell: [name for name, some in boxes.items() if any(_holds(box, cell) for box in some)] for cell in cells}
     for cell, names in found.items():
@@ -91,12 +91,12 @@ def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
     return {cell: names[0] for cell, names in found.items()}
 
 
-def told_by(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
+def groups_using(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
     """The groups whose rules name a score."""
-    return [name for name, texts in rules.items() if any(score in parse(rule) for rule in texts)]
+    return [name for name, texts in rules.items() if any(score in parse_rule(rule) for rule in texts)]
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def suggest_name(name: str, known: Sequence[str]) -> str:
     """A hint at the known name that was meant, or all of them.
 
     >>> nearest("champoins", ["champions", "loyal"])
@@ -106,16 +106,16 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
-def _holds(box: Box, cell: Cell) -> bool:
+def _holds(box: ScoreRanges, cell: RfmScores) -> bool:
     r, f, m = cell
-    scores = {"r": r, "f": f, "m": m, "fm": both(f, m)}
+    scores = {"r": r, "f": f, "m": m, "fm": fm_score(f, m)}
     return all(low <= scores[name] <= high for name, (low, high) in box.items())
 
 
-def _told(cell: Cell) -> str:
+def _told(cell: RfmScores) -> str:
     return " ".join(_parts(cell))
 
 
-def _parts(cell: Cell) -> Iterator[str]:
+def _parts(cell: RfmScores) -> Iterator[str]:
     for name, score in zip(SCORES, cell, strict=False):
         yield f"{name} {score}"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from features.errors import UsageError
 
-OLDEST = 17
-NEEDED = (
-    f'[engine] kind = "spark" needs Java {OLDEST} or later, found {{found}}; install one '
+OLDEST_VERSION = 17
+JAVA_NEEDED = (
+    f'[engine] kind = "spark" needs Java {OLDEST_VERSION} or later, found {{found}}; install one '
     "(such as openjdk-17-jre-headless) to which JAVA_HOME or the PATH leads, or `pip install 'regulars[spark]'`"
 )
 WRAPPER = """\
@@ -40,23 +40,23 @@ def find_java() -> Path:
     """
     home, path = os.environ.get("JAVA_HOME"), shutil.which("java")
     installed = [*([Path(home) / "bin" / "java"] if home else []), *([Path(path)] if path else [])]
-    found = [f"{java} (version {version(java) or 'unknown'})" for java in installed]
+    found = [f"{java} (version {java_version(java) or 'unknown'})" for java in installed]
     for java in [*installed, *_packaged()]:
-        if version(java) >= OLDEST:
+        if java_version(java) >= OLDEST_VERSION:
             return java
-    raise UsageError(NEEDED.format(found=", ".join(found) or "no Java"))
+    raise UsageError(JAVA_NEEDED.format(found=", ".join(found) or "no Java"))
 
 
-def version(java: Path) -> int:
+def java_version(java: Path) -> int:
     """The major version of a `java`; 0 where it does not run."""
     try:
         told = subprocess.run([str(java), "-version"], capture_output=True, text=True, timeout=60, check=True)  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return 0
-    return major(told.stderr + told.stdout)
+    return parse_java_version(told.stderr + told.stdout)
 
 
-def major(told: str) -> int:
+def parse_java_version(told: str) -> int:
     """The major version in what `java -version` says; 0 where there is none.
 
     >>> major('openjdk version "17.0.15" 2025-04-15'), major('java version "1.8.0_391"'), major("command not found")
@@ -67,7 +67,7 @@ def major(told: str) -> int:
 
 
 @contextmanager
-def java_home(folder: Path) -> Iterator[None]:
+def temporary_java_home(folder: Path) -> Iterator[None]:
     """JAVA_HOME leads to a Java that Spark can start, written into `folder`, until the block ends."""
     script = folder / "java" / "bin" / "java"
     script.parent.mkdir(parents=True)

@@ -23,17 +23,17 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import pyarrow as pa
 
-from features.code_digest import HOUSE
+from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
-from features.engines.base import file_rows, first_line, quoted_name, scratch_of, text_function
+from features.engines.base import builtin_text_function, error_summary, quote_name, read_source_files, scratch_folder
 from features.engines.java_time_format import java_pattern
-from features.engines.spark_files import archive, elsewhere, paths
-from features.engines.spark_session import PROBLEMS, SQL_SETTINGS, running, start
-from features.engines.spark_workers import mapped, windowed
-from features.engines.window_aggregate import wanted
-from features.engines.window_spec import Plan
+from features.engines.spark_files import is_remote_path, spark_paths, zip_package
+from features.engines.spark_session import SPARK_ERRORS, SQL_SETTINGS, active_session, start_session
+from features.engines.spark_workers import aggregate_windows, map_batches
+from features.engines.window_aggregate import select_inputs
+from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
-from features.keyed_hash import with_key
+from features.keyed_hash import text_hasher
 from features.sources.source import Source
 
 with warnings.catch_warnings():
@@ -44,8 +44,8 @@ with warnings.catch_warnings():
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.pandas.types import from_arrow_type
 
-AROUND = r"^[\x09-\x0d ]+|[\x09-\x0d ]+$"
-HASHES = ("count(*)", "bit_xor(h)", "sum(pmod(h, 1000000007))")
+SURROUNDING_SPACE = r"^[\x09-\x0d ]+|[\x09-\x0d ]+$"
+ROWS_DIGEST = ("count(*)", "bit_xor(h)", "sum(pmod(h, 1000000007))")
 
 
 @ibis.udf.scalar.builtin(name="to_utc_timestamp", signature=((dt.timestamp, dt.string), dt.timestamp))
@@ -69,16 +69,16 @@ class SparkEngine:
     writes_folders = True
 
     def __init__(self, config: EngineConfig, folder: Path):
-        local = "" if elsewhere(config.scratch) else config.scratch
+        local = "" if is_remote_path(config.scratch) else config.scratch
         self._local = tempfile.TemporaryDirectory(
-            prefix="regulars-", dir=scratch_of(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
+            prefix="regulars-", dir=scratch_folder(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
         )
         self._numbers, self._sent = itertools.count(1), set[str]()
         self._started: SparkSession | None = None
         try:
-            given = running()
+            given = active_session()
             if given is None:
-                given = self._started = start(config, Path(self._local.name))
+                given = self._started = start_session(config, Path(self._local.name))
             self.session: SparkSession = given.newSession()
             for key, value in SQL_SETTINGS.items():
                 self.session.conf.set(key, value)
@@ -94,7 +94,7 @@ class SparkEngine:
         Raises:
             UsageError: Spark runs on several machines and the scratch folder is on this one.
         """
-        if elsewhere(config.scratch):
+        if is_remote_path(config.scratch):
             return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
         if not config.scratch and not str(self.session.sparkContext.master).startswith("local"):
             raise UsageError(
@@ -103,7 +103,7 @@ class SparkEngine:
             )
         return f"file://{self._local.name}"
 
-    def rows(
+    def read_source(
         self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
     ) -> ibis.Table:
         """The rows that a section of the config names, its query done.
@@ -112,9 +112,9 @@ class SparkEngine:
             DataError: Nothing is there, it is not Parquet, or it cannot be read.
             UsageError: It is a database, or the query is not understood.
         """
-        return file_rows(self, source, folder, ids)
+        return read_source_files(self, source, folder, ids)
 
-    def read(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
+    def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
         """The table behind a Parquet file, glob or folder; a place such as s3a:// or hdfs:// is left to Spark.
 
         Args:
@@ -131,16 +131,16 @@ class SparkEngine:
             place = (folder / Path(source).expanduser()).resolve()
             if place.is_dir():
                 reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
-            return self._view(f"read_{next(self._numbers)}", reader.parquet(*paths(source, folder)))
-        except PROBLEMS as problem:
+            return self._view(f"read_{next(self._numbers)}", reader.parquet(*spark_paths(source, folder)))
+        except SPARK_ERRORS as problem:
             hint = "; write its times as microseconds" if "NANOS" in str(problem) else ""
-            raise DataError(f"{source}: cannot be read as parquet: {first_line(problem)}{hint}") from None
+            raise DataError(f"{source}: cannot be read as parquet: {error_summary(problem)}{hint}") from None
 
-    def rejected_lines(self) -> int:
+    def count_rejected_lines(self) -> int:
         """How many lines of CSV had another number of columns than the header: none, as no CSV is read."""
         return 0
 
-    def query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
+    def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
         """A user's SQL, in Spark's dialect, over `table`, which it calls `source`; kept as a temporary view.
 
         Raises:
@@ -149,8 +149,8 @@ class SparkEngine:
         self._frame(table).createOrReplaceTempView("source")
         try:
             return self._view(f"queried {section}", self.session.sql(sql.rstrip().rstrip(";")))
-        except PROBLEMS as problem:
-            raise UsageError(f"[{section}] query is not understood by Spark: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise UsageError(f"[{section}] query is not understood by Spark: {error_summary(problem)}") from None
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
         """Runs an expression once and keeps its rows under a name; returns the stored table.
@@ -160,15 +160,15 @@ class SparkEngine:
         """
         try:
             return self._keep(name, self._frame(expr))
-        except PROBLEMS as problem:
-            raise DataError(f"while building {name}: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
-    def load(self, name: str, rows: pa.Table) -> ibis.Table:
+    def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
         """Keeps a small Arrow table under a name; returns the stored table."""
         naive = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) and f.type.tz is None]
         return self._keep(name, _naive(self.session.createDataFrame(rows), naive))
 
-    def map_rows(
+    def map_batches(
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
     ) -> ibis.Table:
         """Puts an expression's rows through Python in Spark's workers, a batch at a time; keeps what comes out.
@@ -183,68 +183,70 @@ class SparkEngine:
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self.send("features")
+        self.send_packages("features")
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in schema])
-        work = partial(mapped, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
+        work = partial(map_batches, function=function, columns=expr.schema().to_pyarrow(), schema=schema)
         try:
             return self._keep(name, self._frame(expr).mapInArrow(work, kinds))
-        except PROBLEMS as problem:
-            raise DataError(f"while building {name}: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
-    def windowed(self, rows: ibis.Table, plan: Plan, name: str) -> ibis.Table:
+    def aggregate_windows(self, rows: ibis.Table, plan: WindowSpec, name: str) -> ibis.Table:
         """Measures of event-like rows over spans of the past, in Spark's workers; kept under a name.
 
         Raises:
             DataError: The data do not allow it, or the scratch space is full.
         """
-        self.send("features")
-        read, sources = wanted(rows, plan)
+        self.send_packages("features")
+        read, sources = select_inputs(rows, plan)
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
         bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
         columns = pa.schema([field.with_nullable(True) for field in read.schema().to_pyarrow()])
-        work = partial(windowed, plan=bare, columns=columns, sources=sources)
+        work = partial(aggregate_windows, plan=bare, columns=columns, sources=sources)
         keys = [_column(sources[key]) for key in ("customer_id", "day")]
         try:
             ordered = self._frame(read).repartition(keys[0]).sortWithinPartitions(*keys)
             return self._keep(name, ordered.mapInArrow(work, kinds))
-        except PROBLEMS as problem:
-            raise DataError(f"while building {name}: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
-    def arrow(self, expr: ibis.Table) -> pa.Table:
+    def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Runs an expression and returns its rows."""
         try:
             rows = self.session.sql(self.connection.compile(expr)).toArrow()
-        except PROBLEMS as problem:
-            raise DataError(f"while reading the data: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while reading the data: {error_summary(problem)}") from None
         return rows.cast(expr.schema().to_pyarrow())
 
-    def count(self, table: ibis.Table) -> int:
+    def count_rows(self, table: ibis.Table) -> int:
         """How many rows an expression has."""
-        return int(self.arrow(table.aggregate(n=table.count()))["n"][0].as_py())
+        return int(self.to_arrow(table.aggregate(n=table.count()))["n"][0].as_py())
 
-    def content(self, table: ibis.Table) -> str:
+    def fingerprint(self, table: ibis.Table) -> str:
         """A text that changes when any row of a stored table does and does not depend on their order."""
-        row = self._hashed(table).agg(*map(F.expr, HASHES)).collect()[0]
+        row = self._hashed(table).agg(*map(F.expr, ROWS_DIGEST)).collect()[0]
         return str(tuple(row))
 
-    def contents(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
+    def fingerprints_by_day(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
         """A text as `content` gives for the rows of each day in a column."""
-        rows = self._hashed(table).groupBy(_column(column)).agg(*map(F.expr, HASHES)).collect()
+        rows = self._hashed(table).groupBy(_column(column)).agg(*map(F.expr, ROWS_DIGEST)).collect()
         return [(day, str(tuple(told))) for day, *told in rows]
 
     def _hashed(self, table: ibis.Table) -> DataFrame:
         """The rows of a stored table with a hash of each; Spark's own passes over nulls, so they are told apart."""
         columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
-        return self.session.table(quoted_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
+        return self.session.table(quote_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
 
-    def keyed(self, text: ibis.Value, key: bytes) -> ibis.Value:
+    def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
         """Texts as their keyed hashes (`features.keyed_hash`). The key is in no SQL, plan, log or message."""
-        self.send("features")
+        self.send_packages("features")
         name = f"keyed_{next(self._numbers)}"
-        self.session.udf.register(name, F.arrow_udf(with_key(key), pt.StringType(), functionType=F.ArrowUDFType.SCALAR))
-        return text_function(name)(text)
+        self.session.udf.register(
+            name, F.arrow_udf(text_hasher(key), pt.StringType(), functionType=F.ArrowUDFType.SCALAR)
+        )
+        return builtin_text_function(name)(text)
 
-    def localise(self, moment: ibis.Value, zone: str) -> ibis.Value:
+    def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC.
 
         Of an hour that clocks show twice, Spark takes the first and DuckDB the second; so this is the second, which has
@@ -261,13 +263,13 @@ class SparkEngine:
             UsageError: A directive of the layout has no counterpart in Java's patterns.
         """
         pattern = java_pattern(layout)
-        read = _parse_time(text.re_replace(AROUND, ""), ibis.literal(pattern))
+        read = _parse_time(text.re_replace(SURROUNDING_SPACE, ""), ibis.literal(pattern))
         if "yyyy" in pattern:
             return read
         # Two digits of a year are of 1969 to 2068, as in strptime; Java has 2000 to 2099.
         return (read.year() >= 2069).ifelse(read - ibis.interval(years=100), read)
 
-    def write(self, expr: ibis.Table, target: Path) -> None:
+    def write_parquet(self, expr: ibis.Table, target: Path) -> None:
         """Runs an expression and writes its rows as Parquet parts into the empty folder `target`; collects nothing.
 
         Raises:
@@ -275,14 +277,14 @@ class SparkEngine:
         """
         try:
             self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{target.resolve()}")
-        except PROBLEMS as problem:
-            raise DataError(f"while writing {target.name}: {first_line(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while writing {target.name}: {error_summary(problem)}") from None
         for extra in (*target.glob(".*.crc"), *target.glob("_SUCCESS")):
             extra.unlink()
 
     def close(self) -> None:
         """Removes the stages, and ends Spark where this engine started it."""
-        if hasattr(self, "_stages") and elsewhere(self._stages):
+        if hasattr(self, "_stages") and is_remote_path(self._stages):
             java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
             place = java.org.apache.hadoop.fs.Path(self._stages)
             place.getFileSystem(self.session._jsc.hadoopConfiguration()).delete(place, True)
@@ -290,13 +292,13 @@ class SparkEngine:
             self._started.stop()
         self._local.cleanup()
 
-    def send(self, *rooms: str) -> None:
+    def send_packages(self, *rooms: str) -> None:
         """Gives the workers these packages of ours, which need not be installed where they run.
 
         Workers on this machine read `training` and `serving` where they lie, so that machine code compiled from them is
         kept for the next run; others get all as archives.
         """
-        context, house = self.session.sparkContext, HOUSE
+        context, house = self.session.sparkContext, PROJECT_ROOT
         if str(context.master).startswith("local"):
             paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
             if str(house) not in paths:
@@ -304,7 +306,7 @@ class SparkEngine:
             rooms = tuple(room for room in rooms if room == "features")
         for room in rooms:
             if room not in self._sent:
-                context.addPyFile(str(archive(house / room, Path(self._local.name))))
+                context.addPyFile(str(zip_package(house / room, Path(self._local.name))))
                 self._sent.add(room)
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
@@ -319,7 +321,7 @@ class SparkEngine:
 
     def _view(self, name: str, frame: DataFrame) -> ibis.Table:
         """A DataFrame under a name, for Ibis to read, which by itself would take instants for naive timestamps."""
-        frame.createOrReplaceTempView(quoted_name(name, "`"))
+        frame.createOrReplaceTempView(quote_name(name, "`"))
         kinds = {field.name: _kind(field.dataType) for field in frame.schema}
         table = ops.DatabaseTable(name, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())
         return table.to_expr()
@@ -334,4 +336,4 @@ def _naive(frame: DataFrame, columns: Sequence[str]) -> DataFrame:
 
 
 def _column(name: str) -> Column:
-    return F.col(quoted_name(name, "`"))
+    return F.col(quote_name(name, "`"))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
-from features.engines.window_aggregate import by_customer
-from features.engines.window_spec import Plan
+from features.engines.window_aggregate import aggregate_batches
+from features.engines.window_spec import WindowSpec
 
 
-def mapped(
+def map_batches(
     batches: Iterable[pa.RecordBatch], function: Callable[[pa.Table], pa.Table], columns: pa.Schema, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """Batches through a function: `columns` is what it is given, `schema` what it is to give."""
@@ -19,9 +19,9 @@ def mapped(
         yield from made.select(schema.names).cast(schema).to_batches()
 
 
-def windowed(
-    batches: Iterable[pa.RecordBatch], plan: Plan, columns: pa.Schema, sources: Mapping[str, str]
+def aggregate_windows(
+    batches: Iterable[pa.RecordBatch], plan: WindowSpec, columns: pa.Schema, sources: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
     """The sorted rows of some whole customers to their measures; `columns` has the rows' types."""
     tables = (pa.Table.from_batches([batch]).cast(columns) for batch in batches)
-    yield from by_customer((batch for table in tables for batch in table.to_batches()), plan, sources)
+    yield from aggregate_batches((batch for table in tables for batch in table.to_batches()), plan, sources)

@@ -16,13 +16,13 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.engines.window_spec import Plan
-from features.engines.window_totals import measure
+from features.engines.window_spec import WindowSpec
+from features.engines.window_totals import aggregate_chunk
 
-CHUNK = 100_000
+CHUNK_ROWS = 100_000
 
 
-def by_window(rows: ibis.Table, plan: Plan, threads: int = 1) -> pa.RecordBatchReader:
+def aggregate_by_window(rows: ibis.Table, plan: WindowSpec, threads: int = 1) -> pa.RecordBatchReader:
     """Measures over spans: one row a customer and cutoff that has a visible row in any span.
 
     Args:
@@ -38,13 +38,13 @@ def by_window(rows: ibis.Table, plan: Plan, threads: int = 1) -> pa.RecordBatchR
     Raises:
         TypeError: A measure reads floats or text.
     """
-    read, sources = wanted(rows, plan)
+    read, sources = select_inputs(rows, plan)
     ordered = read.order_by(sources["customer_id"], sources["day"])
-    batches = by_customer(ordered.to_pyarrow_batches(chunk_size=CHUNK), plan, sources, threads)
+    batches = aggregate_batches(ordered.to_pyarrow_batches(chunk_size=CHUNK_ROWS), plan, sources, threads)
     return pa.RecordBatchReader.from_batches(plan.schema, batches)
 
 
-def wanted(rows: ibis.Table, plan: Plan) -> tuple[ibis.Table, dict[str, str]]:
+def select_inputs(rows: ibis.Table, plan: WindowSpec) -> tuple[ibis.Table, dict[str, str]]:
     """What is read of the rows, each expression once, and by the name of what it is for the column that holds it."""
     reached = _reached(rows, plan)
     columns = _columns(reached, plan)
@@ -52,17 +52,17 @@ def wanted(rows: ibis.Table, plan: Plan) -> tuple[ibis.Table, dict[str, str]]:
     return reached.select(**dict(once.values())), {name: once[value.op()][0] for name, value in columns.items()}
 
 
-def by_customer(
-    batches: Iterable[pa.RecordBatch], plan: Plan, sources: Mapping[str, str], threads: int = 1
+def aggregate_batches(
+    batches: Iterable[pa.RecordBatch], plan: WindowSpec, sources: Mapping[str, str], threads: int = 1
 ) -> Iterator[pa.RecordBatch]:
     """Works out batches of what `wanted` reads, each customer's rows together and by day."""
-    chunks = whole_customers(batches, sources["customer_id"])
+    chunks = split_by_customer(batches, sources["customer_id"])
     named = (chunk.select(list(sources.values())).rename_columns(list(sources)) for chunk in chunks)
     for chunk in _in_turn(named, plan, threads):
         yield from chunk
 
 
-def _reached(rows: ibis.Table, plan: Plan) -> ibis.Table:
+def _reached(rows: ibis.Table, plan: WindowSpec) -> ibis.Table:
     """The rows that some cutoff sees in some span."""
     seen = rows.filter(rows.seen < ibis.literal(max(plan.cutoffs)))
     ends = [span.end for span in plan.spans]
@@ -72,7 +72,7 @@ def _reached(rows: ibis.Table, plan: Plan) -> ibis.Table:
     return seen.filter(age <= max(end for end in ends if end is not None))
 
 
-def _columns(rows: ibis.Table, plan: Plan) -> dict[str, ibis.Value]:
+def _columns(rows: ibis.Table, plan: WindowSpec) -> dict[str, ibis.Value]:
     """What is read of the rows: keys, `m_<measure>` and `v_<column>`."""
     measures = {f"m_{m.name}": _whole(m.of(rows), m.name) for m in plan.measures if m.of}
     return {c: rows[c] for c in ("customer_id", "day", "seen")} | measures | {f"v_{c}": rows[c] for c in plan.values}
@@ -92,23 +92,23 @@ def _whole(value: ibis.Value, name: str) -> ibis.Value:
     return value.cast(dt.Int64(nullable=False)) if kind.is_int64() else value
 
 
-def _in_turn(chunks: Iterable[pa.Table], plan: Plan, threads: int) -> Iterator[list[pa.RecordBatch]]:
+def _in_turn(chunks: Iterable[pa.Table], plan: WindowSpec, threads: int) -> Iterator[list[pa.RecordBatch]]:
     """Works on `threads` chunks at once, and yields in the order of what came in."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[list[pa.RecordBatch]]] = deque()
         for chunk in chunks:
-            waiting.append(pool.submit(measure, chunk, plan))
+            waiting.append(pool.submit(aggregate_chunk, chunk, plan))
             if len(waiting) > threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def whole_customers(
+def split_by_customer(
     batches: Iterable[pa.RecordBatch], customer: str = "customer_id", size: int | None = None
 ) -> Iterator[pa.Table]:
     """Cuts rows sorted by a column into tables of about `size` rows (`CHUNK`) that never divide a customer."""
-    least = CHUNK if size is None else size
+    least = CHUNK_ROWS if size is None else size
     held: list[pa.Table] = []
     rows = 0
     for batch in batches:

@@ -14,7 +14,7 @@ from features.task import Window
 
 Merge = Literal["count", "sum", "squares", "max", "min"]
 Pane = tuple[int, int | None]
-KINDS = {"count": pa.int32(), "sum": pa.int64(), "squares": pa.float64(), "max": pa.int64(), "min": pa.int64()}
+ARROW_TYPES = {"count": pa.int32(), "sum": pa.int64(), "squares": pa.float64(), "max": pa.int64(), "min": pa.int64()}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ EVER = Span("ever")
 
 
 @dataclass(frozen=True)
-class Measure:
+class WindowMeasure:
     """What one row adds to a stretch of the past, and how rows meet.
 
     Attributes:
@@ -79,7 +79,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowSpec:
     """What is wanted of the rows.
 
     Attributes:
@@ -93,7 +93,7 @@ class Plan:
 
     cutoffs: tuple[date, ...]
     spans: tuple[Span, ...]
-    measures: tuple[Measure, ...]
+    measures: tuple[WindowMeasure, ...]
     distinct: Mapping[str, str] = field(default_factory=dict)
     fresh: Mapping[str, str] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ class Plan:
         """customer_id, cutoff, then `<measure>_<span>`, `<distinct>_<span>` and `<fresh>_<span>`."""
         columns = [("customer_id", pa.string()), ("cutoff", pa.date32())]
         for m in self.measures:
-            columns += [(f"{m.name}_{s.name}", KINDS[m.merge]) for s in self.spans]
+            columns += [(f"{m.name}_{s.name}", ARROW_TYPES[m.merge]) for s in self.spans]
         columns += [(f"{name}_{s.name}", pa.int32()) for name in self.distinct for s in self.spans if not s.start]
         columns += [(f"{name}_{s.name}", pa.int32()) for name in self.fresh for s in self.spans]
         return pa.schema(columns)

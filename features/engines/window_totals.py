@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.engines.window_spec import KINDS, Measure, Plan, Span
+from features.engines.window_spec import ARROW_TYPES, Span, WindowMeasure, WindowSpec
 
 NEVER = np.iinfo(np.int32).max
 LIMB = 18
@@ -53,13 +53,13 @@ class _Chunk:
     first: Mapping[str, np.ndarray]
 
 
-def measure(table: pa.Table, plan: Plan) -> list[pa.RecordBatch]:
+def aggregate_chunk(table: pa.Table, plan: WindowSpec) -> list[pa.RecordBatch]:
     """Every cutoff of a few whole customers, whose rows are sorted by customer and day."""
     chunk = _chunk(table, plan)
     return [_at(chunk, plan, cutoff) for cutoff in plan.cutoffs]
 
 
-def _chunk(table: pa.Table, plan: Plan) -> _Chunk:
+def _chunk(table: pa.Table, plan: WindowSpec) -> _Chunk:
     ids = table["customer_id"].combine_chunks()
     starts = np.concatenate([[True], _array(pc.not_equal(ids[1:], ids[:-1]).cast(pa.int8())) != 0])
     place = np.cumsum(starts) - 1
@@ -98,7 +98,7 @@ def _arrow(values: np.ndarray, valid: np.ndarray | None = None) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [bits, pa.py_buffer(values)])
 
 
-def _adds(table: pa.Table, m: Measure) -> dict[int, np.ndarray]:
+def _adds(table: pa.Table, m: WindowMeasure) -> dict[int, np.ndarray]:
     """What rows add to a sum, by power of the limb: squares outgrow 64 bits, so they are added up in five parts."""
     if m.merge in NOTHING:
         return {}
@@ -148,7 +148,7 @@ def _soonest_before(group: np.ndarray, known: np.ndarray) -> np.ndarray:
     return soonest
 
 
-def _at(chunk: _Chunk, plan: Plan, cutoff: date) -> pa.RecordBatch:
+def _at(chunk: _Chunk, plan: WindowSpec, cutoff: date) -> pa.RecordBatch:
     """One row a customer with a visible row in any span at the cutoff."""
     now = (cutoff - EPOCH).days
     late = (chunk.seen >= now) & (chunk.day < now)
@@ -172,7 +172,7 @@ def _at(chunk: _Chunk, plan: Plan, cutoff: date) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in plan.schema.names], schema=plan.schema)
 
 
-def _rows_before(chunk: _Chunk, plan: Plan, now: int) -> dict[int | None, np.ndarray]:
+def _rows_before(chunk: _Chunk, plan: WindowSpec, now: int) -> dict[int | None, np.ndarray]:
     """For each edge, how many rows of the chunk lie before each customer's first row of that age or younger.
 
     Rows of an age in (start, end] are those from the entry at `end` to the one at `start`; None is the first row.
@@ -187,7 +187,7 @@ def _between(totals: np.ndarray, span: Span, before: Mapping[int | None, np.ndar
     return totals[before[span.start]] - totals[before[span.end]]
 
 
-def _present(before: Mapping[int | None, np.ndarray], plan: Plan, visible: np.ndarray | None) -> np.ndarray:
+def _present(before: Mapping[int | None, np.ndarray], plan: WindowSpec, visible: np.ndarray | None) -> np.ndarray:
     """Which customers have a visible row in any span."""
     found = np.zeros(len(before[None]), bool)
     counts = None if visible is None else _running(visible)
@@ -198,7 +198,11 @@ def _present(before: Mapping[int | None, np.ndarray], plan: Plan, visible: np.nd
 
 
 def _sums(
-    chunk: _Chunk, plan: Plan, m: Measure, before: Mapping[int | None, np.ndarray], visible: np.ndarray | None
+    chunk: _Chunk,
+    plan: WindowSpec,
+    m: WindowMeasure,
+    before: Mapping[int | None, np.ndarray],
+    visible: np.ndarray | None,
 ) -> Iterator[pa.Array]:
     """A sum over each span."""
     powers = sorted((i for name, i in chunk.adds if name == m.name), reverse=True)
@@ -206,7 +210,7 @@ def _sums(
     for span in plan.spans:
         parts = {i: _between(totals[i], span, before) for i in powers}
         if m.merge != "squares":
-            yield _arrow(parts[0].astype(str(KINDS[m.merge])))
+            yield _arrow(parts[0].astype(str(ARROW_TYPES[m.merge])))
             continue
         whole = np.zeros(len(before[None]))
         for i, part in parts.items():
@@ -219,7 +223,11 @@ def _total(chunk: _Chunk, name: tuple[str, int], visible: np.ndarray | None) -> 
 
 
 def _extremes(
-    chunk: _Chunk, plan: Plan, m: Measure, before: Mapping[int | None, np.ndarray], visible: np.ndarray | None
+    chunk: _Chunk,
+    plan: WindowSpec,
+    m: WindowMeasure,
+    before: Mapping[int | None, np.ndarray],
+    visible: np.ndarray | None,
 ) -> Iterator[pa.Array]:
     """A greatest or least over each span: over panes first, then over the panes of the span."""
     nothing = NOTHING[m.merge]

@@ -22,15 +22,15 @@ from features.errors import DataError, UsageError
 from features.sources import postgres
 from features.sources.source import Source, require_columns, require_personal, require_table
 
-ATTACHED = "regulars_source"
-BATCH = 100_000
+ATTACHED_NAME = "regulars_source"
+BATCH_ROWS = 100_000
 # What DuckDB's Arrow has no plain type for arrives as text.
 DUCKDB_AS_TEXT = re.compile(r"ENUM|UUID|JSON|BIT|BLOB|TIME$|TIME WITH|INTERVAL")
 SQLITE_TYPES = {"integer": ("0", "INTEGER"), "real": ("0.0", "REAL"), "text": ("''", "TEXT")}
-WAIT_FOR_LOCK = 10_000  # milliseconds
+LOCK_TIMEOUT = 10_000  # milliseconds
 
 
-class Session(Protocol):
+class DatabaseSession(Protocol):
     """An open, read-only view of one moment of a database."""
 
     def tables(self) -> dict[str, str]:
@@ -43,7 +43,7 @@ class Session(Protocol):
         """The rows of these columns; the first batch may be empty, so that the types are always known."""
 
 
-def read(
+def read_database(
     source: Source, folder: Path, columns: Mapping[str, str], ids: Sequence[str], connection: duckdb.DuckDBPyConnection
 ) -> Generator[pa.RecordBatch, None, None]:
     """Reads a table or query of a database, as of one moment, in bounded memory.
@@ -73,7 +73,7 @@ def read(
         yield from session.batches(rows, wanted, ids)
 
 
-def _rows(source: Source, session: Session) -> str:
+def _rows(source: Source, session: DatabaseSession) -> str:
     """What stands in FROM: the table, or the query over it."""
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
@@ -83,10 +83,10 @@ def _rows(source: Source, session: Session) -> str:
 
 
 @contextmanager
-def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[Session]:
+def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[DatabaseSession]:
     if source.database == "postgresql":
-        with postgres.connect(source.source, source.password()) as cursor:
-            yield postgres.Session(cursor)
+        with postgres.read_transaction(source.source, source.password()) as cursor:
+            yield postgres.PostgresSession(cursor)
         return
     path = source.path(folder)
     if not path.is_file():
@@ -104,7 +104,7 @@ def _explained(source: Source) -> Iterator[None]:
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
-        reads = postgres.reason if source.database == "postgresql" else _sqlite_reason
+        reads = postgres.explain_error if source.database == "postgresql" else _sqlite_reason
         reason, wrong = reads(str(problem), getattr(problem, "sqlstate", None) or "")
     except duckdb.Error as problem:
         wrong = isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException)
@@ -112,8 +112,8 @@ def _explained(source: Source) -> Iterator[None]:
     else:
         return
     if wrong and source.query:
-        raise UsageError(f"[{source.section}] query is not understood by {source.shown}: {reason}")
-    raise DataError(f"{source.shown}: cannot be read: {reason}")
+        raise UsageError(f"[{source.section}] query is not understood by {source.display_name}: {reason}")
+    raise DataError(f"{source.display_name}: cannot be read: {reason}")
 
 
 class _DuckDB:
@@ -126,7 +126,7 @@ class _DuckDB:
         found = self._cursor.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = $1 UNION ALL "
             "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
-            [ATTACHED],
+            [ATTACHED_NAME],
         ).fetchall()
         return {f"{schema}.{table}": f"{_name(schema)}.{_name(table)}" for schema, table in found} | {
             table: f"{_name(schema)}.{_name(table)}" for schema, table in found if schema == "main"
@@ -141,7 +141,7 @@ class _DuckDB:
             f"CAST({_name(c)} AS VARCHAR) AS {_name(c)}" if DUCKDB_AS_TEXT.match(kind) else _name(c)
             for c, kind in columns.items()
         )
-        result = self._cursor.execute(f"SELECT {chosen} FROM {rows}").fetch_record_batch(BATCH)  # noqa: S608 (quoted)
+        result = self._cursor.execute(f"SELECT {chosen} FROM {rows}").fetch_record_batch(BATCH_ROWS)  # noqa: S608 (quoted)
         yield _empty(result.schema)
         yield from result
 
@@ -149,14 +149,14 @@ class _DuckDB:
 @contextmanager
 def _duckdb(path: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[_DuckDB]:
     with connection.cursor() as cursor:
-        cursor.execute(f"ATTACH {_quoted(str(path))} AS {ATTACHED} (READ_ONLY)")
+        cursor.execute(f"ATTACH {_quoted(str(path))} AS {ATTACHED_NAME} (READ_ONLY)")
         try:
-            cursor.execute(f"USE {ATTACHED}")
+            cursor.execute(f"USE {ATTACHED_NAME}")
             cursor.execute("SET TimeZone = 'UTC'")
             yield _DuckDB(cursor)
         finally:
             cursor.execute("USE memory")
-            cursor.execute(f"DETACH {ATTACHED}")
+            cursor.execute(f"DETACH {ATTACHED_NAME}")
 
 
 class _SQLite:
@@ -178,7 +178,7 @@ class _SQLite:
         kinds = self._kinds(rows, list(columns))
         first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {_name(c)}" for c, kind in kinds.items())
         cast = ", ".join(f"CAST({_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
-        self._cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH)})
+        self._cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
         self._cursor.execute(f"SELECT {first} UNION ALL SELECT {cast} FROM {rows}")  # noqa: S608 (quoted)
         for place, batch in enumerate(self._cursor.fetch_record_batch()):
             yield batch if place else batch.slice(1)
@@ -210,7 +210,7 @@ def _sqlite(path: Path, source: Source) -> Iterator[_SQLite]:
     """One read transaction, so that what is counted is what is then read."""
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     with sqlite.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
-        cursor.executescript(f"PRAGMA busy_timeout = {WAIT_FOR_LOCK}")
+        cursor.executescript(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
         cursor.executescript("BEGIN")
         yield _SQLite(cursor, source)
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
 Cursor = dbapi.Cursor
-TIMEOUT = 10  # seconds to connect
-PLAIN = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
-MOMENTS = {"date", "timestamp", "timestamptz"}
+CONNECT_TIMEOUT = 10  # seconds to connect
+PLAIN_TYPES = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
+TIME_TYPES = {"date", "timestamp", "timestamptz"}
 # A peer that falls silent in mid-read is given up after a minute; the operating system's own patience is two hours.
-ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-ADVICE = {
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+READ_ADVICE = {
     "no password supplied": "set PGPASSWORD, or password_env to the name of the variable that holds the password",
     "password authentication failed": "check the user in the URL, and PGPASSWORD (or what password_env names)",
     "could not translate host name": "check the host in the URL",
@@ -27,14 +27,16 @@ ADVICE = {
     "statement timeout": "let the query read less, or raise statement_timeout for this user",
     "permission denied": "grant this user SELECT on what is read",
 }
-WRITING = {
+WRITE_ADVICE = {
     "permission denied": "grant this user INSERT, SELECT and DELETE on the table, and TEMPORARY on the database",
     "No space left": "make room on the server",
 }
-LOST = re.compile(r"terminating connection|server closed the connection|connection (reset|lost|not open)|no COPY in")
+CONNECTION_LOST = re.compile(
+    r"terminating connection|server closed the connection|connection (reset|lost|not open)|no COPY in"
+)
 
 
-class Session:
+class PostgresSession:
     """An open transaction that reads."""
 
     def __init__(self, cursor: dbapi.Cursor):
@@ -70,7 +72,7 @@ class Session:
 
 
 @contextmanager
-def connect(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
+def read_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
     """A cursor in a read-only transaction of one snapshot, in UTC; the password travels in memory only.
 
     Args:
@@ -84,7 +86,7 @@ def connect(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
 
 
 @contextmanager
-def writing(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
+def write_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
     """A cursor in a transaction that stands when the block ends well, and of which nothing is left when it does not.
 
     Args:
@@ -96,7 +98,7 @@ def writing(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
         connection.commit()
 
 
-def reason(text: str, code: str, writing: bool = False) -> tuple[str, bool]:
+def explain_error(text: str, code: str, writing: bool = False) -> tuple[str, bool]:
     """What PostgreSQL or its driver says, in one line, what to do, and whether the SQL is at fault.
 
     Args:
@@ -117,19 +119,19 @@ def reason(text: str, code: str, writing: bool = False) -> tuple[str, bool]:
         said = re.sub(r'"[^"]*"', "(a value)", said)
     if writing:
         said = re.split(r";? *(DETAIL|CONTEXT): ", said)[0]
-    if LOST.search(said):
+    if CONNECTION_LOST.search(said):
         doing = "mid-write" if writing else "mid-read"
         said = f"the connection was lost in {doing} ({said}); nothing was kept, run the command again"
-    known = {**ADVICE, **WRITING} if writing else ADVICE
+    known = {**READ_ADVICE, **WRITE_ADVICE} if writing else READ_ADVICE
     advice = next((f"; {repair}" for sign, repair in known.items() if sign in said), "")
     return said + advice, code.startswith("42") and code != "42501"
 
 
 def _address(url: str, password: str) -> str:
     """The URL with a limit to connect, signs of life, and the password where there is one."""
-    extra: dict[str, Any] = {"application_name": "regulars", **ALIVE}
+    extra: dict[str, Any] = {"application_name": "regulars", **KEEPALIVES}
     if "PGCONNECT_TIMEOUT" not in os.environ:
-        extra["connect_timeout"] = TIMEOUT
+        extra["connect_timeout"] = CONNECT_TIMEOUT
     given = set(re.findall(r"[?&]([^=&]*)=", url))
     extra = {key: value for key, value in extra.items() if key not in given}
     extra |= {"password": password} if password else {}
@@ -139,9 +141,9 @@ def _address(url: str, password: str) -> str:
 def _selected(field: pa.Field, is_id: bool) -> str:
     """The SQL that reads a column in a type that Arrow and DuckDB have; anything unusual as text."""
     kind, column = _type(field), _name(field.name)
-    if kind in PLAIN:
+    if kind in PLAIN_TYPES:
         return column
-    if kind in MOMENTS:
+    if kind in TIME_TYPES:
         return f"CASE WHEN isfinite({column}) THEN {column} END"  # infinity is no day
     if kind == "money":
         return f"CAST(CAST({column} AS numeric) AS double precision)"

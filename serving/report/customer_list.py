@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from serving.planning.action_effects import ASSUMED
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
-from serving.scoring.run import Scores
+from serving.scoring.score_tables import Scores
 from serving.segmentation import profiles
 
 LISTED = 50
@@ -64,7 +64,9 @@ def _todo(
     """What the plan does with a customer; without a plan what fits their segment, or their lifecycle."""
     tr = wording.tr
     if plan_row is None:
-        treatments = (profiles.treatment(row[column] or "", inputs.treatments) for column in ("segment", "lifecycle"))
+        treatments = (
+            profiles.treatment_for(row[column] or "", inputs.treatments) for column in ("segment", "lifecycle")
+        )
         return tr(next((way for way in treatments if way), ""))
     if plan_row["action"] is not None:
         gain, money = plan_row["expected_gain"], wording.money

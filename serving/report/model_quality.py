@@ -13,7 +13,7 @@ from markupsafe import Markup
 from serving.charts import figures as charts
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation
+from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def comparison_verdict(metric: str, low: float, high: float) -> str:
     """
     if not (low > 0 or high < 0):
         return "no clear difference"
-    return "better" if (low > 0) == (metric in BETTER_HIGH) else "worse"
+    return "better" if (low > 0) == (metric in HIGHER_IS_BETTER) else "worse"
 
 
 def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> dict[str, Any] | None:
@@ -133,7 +133,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
     return {
         "cutoff": cutoff,
         "customers": int(everyone.customers.max()),
-        "level": LEVEL,
+        "level": CONFIDENCE,
         "ours": ours,
         "baselines": [(form.tr(name), form.tr(BASELINE_MEANINGS.get(name, ""))) for name in baselines],
         "comparisons": [
@@ -187,7 +187,7 @@ def _metrics_chart(row_of: dict[tuple[str, str], dict[str, Any]], models: Sequen
         rows = [(name, row_of[name, metric.name]) for name in models if (name, metric.name) in row_of]
         dots = [charts.Estimate(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows]
         if dots:
-            hint = tr("further right is better") if metric.name in BETTER_HIGH else tr("further left is better")
+            hint = tr("further right is better") if metric.name in HIGHER_IS_BETTER else tr("further left is better")
             panels.append(charts.Panel(tr(metric.title), hint, metric.form == "share", dots))
             figures = ", ".join(f"{dot.label} {form.of(dot.value, metric.form)}" for dot in dots)
             details.append(f"{tr(metric.title)}, {hint}: {figures}")

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from serving.charts import figures
 from serving.language.formats import NumberFormat
-from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, ends_of
+from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.planning.action_effects import ASSUMED
 from serving.planning.inputs import MONEY
@@ -223,7 +223,7 @@ def _planned_gain(wording: ReportWording, each: PastPlan, name: str, form: Numbe
 def _effect(wording: ReportWording, row: Facts | None, facts: Facts, form: NumberFormat) -> str:
     if row is None:
         return "–"
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if row["effect"] is None or row[low] is None:
         return wording.tr("too few customers")
     if row["outcome"] == RETURN:
@@ -242,7 +242,7 @@ def _gain_with_interval(wording: ReportWording, ends: Sequence[float | None] | N
 
 def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
     tr = wording.tr
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if facts["sample_ratio"].get("alarm"):
         return tr("▲▲ not valid: sample-ratio mismatch")
     if row is None or row["effect"] is None or row[low] is None:
@@ -299,7 +299,7 @@ def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | s
 def _dot(each: PastPlan, outcome: str) -> figures.Estimate | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     for row in facts["effects"]:
         if (
             all(row[key] == value for key, value in wanted.items())

@@ -14,7 +14,7 @@ from serving.charts import figures
 from serving.report.inputs import PastPlan, ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import total as sum_of
+from serving.scoring.score_tables import total_value_interval as sum_of
 from serving.segmentation import profiles
 
 STEPS = 5
@@ -241,7 +241,7 @@ def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) 
     if at_risk.empty:
         return
     name = str(at_risk.idxmax()) if "save first" not in at_risk.index else "save first"
-    size, todo = int(by.size()[name]), tr(profiles.treatment(name, inputs.treatments))
+    size, todo = int(by.size()[name]), tr(profiles.treatment_for(name, inputs.treatments))
     slots = {"todo": todo, "share": wording.form.share(float(at_risk[name] / max(at_risk.sum(), 1e-300)))}
     if wording.money:
         text = tr("they hold {share} of the value at risk; {todo}.", **slots)

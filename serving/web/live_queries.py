@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from features.errors import RegularsError
-from features.snapshots.one_customer import known
+from features.snapshots.one_customer import read_customer_history
 from serving.charts.live_svg import format_tick, order_timeline
-from serving.explanation.what_if import explain_changes
+from serving.explanation.what_if import find_what_if
 from serving.language.formats import task_terms
-from serving.scoring.run import champions, cohort
+from serving.scoring.predictions import build_cohort, load_champions
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 LISTED = 100
@@ -31,7 +31,7 @@ def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, A
     """
     with _ONE_AT_A_TIME:
         try:
-            customer_log = known(site.config, customer, at.cutoff)
+            customer_log = read_customer_history(site.config, customer, at.cutoff)
         except RegularsError as problem:
             raise MissingOutput(
                 site.tr("The log cannot be read: {why}", why=str(problem)), "regulars check", 503
@@ -71,17 +71,17 @@ def find_counterfactual(site: Site, at: ScoredCutoff, customer: str, below: floa
 
 
 def _differently(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
-    models = champions(site.config)
-    snapshots = cohort(site.config, at.cutoff)
+    models = load_champions(site.config)
+    snapshots = build_cohort(site.config, at.cutoff)
     place = pc.index(snapshots.rows["customer_id"], customer).as_py()
     if place < 0:
         member = task_terms(site.config.task).member
         raise MissingOutput(
             site.tr("The log has no such customer at {day} who {member}.", day=at.cutoff, member=member)
         )
-    row, bundle = snapshots.rows.slice(place, 1), models.fullest.bundle
+    row, bundle = snapshots.rows.slice(place, 1), models.richest.bundle
     mean_risk = float(site.query_row(f"SELECT avg(churn_probability) AS mean FROM {ROWS}", [at.files])["mean"])
-    counterfactual = explain_changes(
+    counterfactual = find_what_if(
         site.config, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
     )
     scored_model = at.manifest.get("models", {}).get("churn", {})
