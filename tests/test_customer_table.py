@@ -21,7 +21,8 @@ from features.errors import UsageError
 from features.snapshots.build import build_snapshots
 from serving.customer_report import explain_customer
 from serving.report import page as report
-from serving.scoring.run import Scores, score_customers
+from serving.scoring.run import score_customers
+from serving.scoring.score_tables import Scores
 from tests.shop import make_shop
 from training.registry import models
 from training.train import Trained, train_models

@@ -132,7 +132,7 @@ def check_log(config: Config) -> tuple[Audit, Path]:
     """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
     task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = read_log.read_tables(config, engine, whole=True)
+        tables = read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # refuses features of the same name
         report = audit_tables(tables, task, engine)
     target = config.output / "audit.json"

@@ -27,7 +27,7 @@ from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.scoring.resumable_run import alone, checksum
+from serving.scoring.resumable_run import exclusive_lock, file_checksum
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
@@ -87,7 +87,7 @@ class Nights:
     def left(self) -> dict[str, str]:
         """The checksums of all that is left, but for built features, whose names hold theirs."""
         files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
-        return {path.relative_to(self.config.output).as_posix(): checksum(path) for path in files}
+        return {path.relative_to(self.config.output).as_posix(): file_checksum(path) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +382,10 @@ def test_an_empty_log_on_the_first_night_is_the_error_of_the_check(toy: Any) -> 
 
 
 def test_two_runs_at_once_are_refused(toy: Any) -> None:
-    with alone(toy.config.output / "runs" / ".lock", "another"), pytest.raises(RefusedError, match="another run"):
+    with (
+        exclusive_lock(toy.config.output / "runs" / ".lock", "another"),
+        pytest.raises(RefusedError, match="another run"),
+    ):
         toy()
 
 

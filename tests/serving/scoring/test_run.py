@@ -17,7 +17,10 @@ import pytest
 from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
 from serving.scoring import chunks, predictions
-from serving.scoring.run import COLUMNS, Scores, champions, read, score_customers
+from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.predictions import load_champions
+from serving.scoring.run import score_customers
+from serving.scoring.score_tables import Scores, read_scores
 from tests.shop import make_shop
 from training.train import Trained, train_models
 
@@ -38,9 +41,9 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
-    assert scores.table().schema == COLUMNS
+    assert scores.table().schema == SCORE_SCHEMA
     assert (
-        COLUMNS.names
+        SCORE_SCHEMA.names
         == (
             "customer_id cutoff churn_probability value value_low value_high value_at_risk lifecycle tier segment "
             "churn_reasons value_reasons churn_model value_model"
@@ -145,10 +148,10 @@ def test_nothing_is_half_written(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stopped")
 
-    monkeypatch.setattr(chunks, "_write", fail)
+    monkeypatch.setattr(chunks, "_write_parquet", fail)
     with pytest.raises(RuntimeError):
         score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
-    assert read(config, trained.newest).table().equals(whole.table())
+    assert read_scores(config, trained.newest).table().equals(whole.table())
     assert (whole.folder / "part-00000.parquet").read_bytes() == before
     assert [path.name for path in whole.folder.parent.iterdir()] == [whole.folder.name]
 
@@ -161,18 +164,18 @@ def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: Tr
 
 def test_no_champion_says_to_train(make_config) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError, match="run `regulars train` first"):
-        champions(make_config())
+        load_champions(make_config())
 
 
 def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trained, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
-    both = {kind: predictions.champion(shop, kind) for kind in ("churn", "value")}
+    both = {kind: predictions.load_champion(shop, kind) for kind in ("churn", "value")}
     assert both["churn"] is not None
     other = replace(both["churn"], bundle=replace(both["churn"].bundle, slope=2.0))
-    monkeypatch.setattr(predictions, "champion", lambda config, kind: {**both, "churn": other}[kind])
+    monkeypatch.setattr(predictions, "load_champion", lambda config, kind: {**both, "churn": other}[kind])
     with pytest.raises(UsageError, match="do not share one gate"):
-        champions(shop)
+        load_champions(shop)
 
 
 def test_a_config_that_makes_other_features_is_refused(shop: Config, trained: Trained) -> None:
@@ -191,9 +194,9 @@ def test_an_empty_cohort_is_refused(shop: Config, trained: Trained) -> None:
 
 
 def test_reading_back_the_newest_and_a_cutoff_that_is_not_there(scores: Scores, shop: Config) -> None:
-    assert read(shop).cutoff == scores.cutoff
+    assert read_scores(shop).cutoff == scores.cutoff
     with pytest.raises(UsageError, match="is not scored"):
-        read(shop, date(2020, 1, 1))
+        read_scores(shop, date(2020, 1, 1))
 
 
 def test_who_is_most_at_risk(scores: Scores) -> None:

@@ -169,7 +169,7 @@ def test_a_single_customer_is_scored_over_http_with_reasons(
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
         assert row[name] == pytest.approx(numbers[0], rel=1e-12)
-    parts = contributions.contributions(bundle, trained.learned.truth.features.slice(0, 1))
+    parts = contributions.compute_contributions(bundle, trained.learned.truth.features.slice(0, 1))
     for name, part in parts.items():
         reasons = row[f"{name}_reasons"]
         assert len(reasons) == 3 and all(reason["phrase"] and reason["reading"] for reason in reasons)

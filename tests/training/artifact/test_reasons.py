@@ -24,7 +24,7 @@ def test_contributions_are_those_of_the_score_table(trained: Trained, snapshots:
     for bundle in (trained.learned.churn, trained.learned.value):
         assert bundle is not None
         rows = snapshots.rows.slice(0, 40)
-        mine, whole = contributions(bundle, rows), explain.contributions(bundle, rows)
+        mine, whole = contributions(bundle, rows), explain.compute_contributions(bundle, rows)
         assert mine.keys() == whole.keys()
         for name, amounts in mine.items():
             np.testing.assert_allclose(amounts, whole[name].values, rtol=1e-9, atol=1e-9)
@@ -33,7 +33,7 @@ def test_contributions_are_those_of_the_score_table(trained: Trained, snapshots:
 def test_reasons_are_worded_as_in_the_score_table(trained: Trained, snapshots: Snapshots) -> None:
     rows, catalog = snapshots.rows.slice(0, 40), snapshots.features
     wordings = [Wording(f.name, **{field: getattr(f, field) for field in WORDING_FIELDS}) for f in catalog]
-    part = explain.contributions(trained.learned.churn, rows)["churn"]
+    part = explain.compute_contributions(trained.learned.churn, rows)["churn"]
     said = reasons(part.values, rows, wordings, 4, phrases.format_reading)
-    assert said == explain.reasons(part, rows, catalog, 4)
+    assert said == explain.top_reasons(part, rows, catalog, 4)
     assert {len(mine) for mine in said} == {4}

@@ -15,8 +15,8 @@ import pytest
 from features.config.load import Config
 from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
-from serving.explanation.contributions import contributions, explanation, reasons
-from serving.explanation.drivers import drivers
+from serving.explanation.contributions import compute_contributions, shap_explanation, top_reasons
+from serving.explanation.drivers import rank_drivers
 from training.artifact.bundle import BundleError, ModelBundle, encode
 from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
 from training.data.time_split import Sample, take
@@ -225,7 +225,7 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
 
 def test_contributions_add_up_and_are_one_a_column(bundle: ModelBundle, rows: Snapshots) -> None:
     some = rows.rows.slice(0, 200)
-    parts, shipped = contributions(bundle, some), bundle.predict(some)
+    parts, shipped = compute_contributions(bundle, some), bundle.predict(some)
     for part, number in ((parts["churn"], shipped["churn_probability"]), (parts["value"], shipped["value"])):
         assert part.values.shape == (200, len(bundle.features))
         np.testing.assert_array_equal(part.total, number)
@@ -235,16 +235,16 @@ def test_contributions_add_up_and_are_one_a_column(bundle: ModelBundle, rows: Sn
 
 def test_a_reason_reads_the_level_or_says_that_there_is_none(bundle: ModelBundle, rows: Snapshots) -> None:
     some = rows.rows
-    part = contributions(bundle, some)["churn"]
+    part = compute_contributions(bundle, some)["churn"]
     only = replace(
         part, values=np.where(np.arange(part.values.shape[1]) == bundle.features.index("plan"), part.values, 0)
     )
-    said = [found[0]["reading"] for found in reasons(only, some, rows.features, 3) if found]
+    said = [found[0]["reading"] for found in top_reasons(only, some, rows.features, 3) if found]
     assert {"plan basic", "plan gold", "plan not known"} <= set(said)
 
 
 def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: ModelBundle, rows: Snapshots) -> None:
-    part = contributions(bundle, rows.rows)["churn"]
+    part = compute_contributions(bundle, rows.rows)["churn"]
     plans = np.array([p or "" for p in rows.rows["plan"].to_pylist()])
     share = part.values[:, bundle.features.index("plan")].copy()
     few = np.flatnonzero(plans == RARE)[: FEWEST_CUSTOMERS - 1]
@@ -252,7 +252,7 @@ def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: Model
     keep = np.union1d(few, np.flatnonzero(plans != RARE))
     values = np.zeros_like(part.values)
     values[:, bundle.features.index("plan")] = share
-    (found,) = drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
+    (found,) = rank_drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
     means = {p: share[plans == p].mean() for p in ("basic", "silver", "gold")}
     assert (found["highest"], found["lowest"]) == (max(means, key=means.__getitem__), min(means, key=means.__getitem__))
     assert found["direction"] == 0.0
@@ -262,7 +262,7 @@ def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: Model
 def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) -> None:
     pytest.importorskip("shap")
     some = rows.rows.slice(0, 5)
-    found = explanation(contributions(bundle, some)["value"], some, bundle.features)
+    found = shap_explanation(compute_contributions(bundle, some)["value"], some, bundle.features)
     assert found.data[:, bundle.features.index("plan")].tolist() == some["plan"].to_pylist()
 
 
