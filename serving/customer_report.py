@@ -13,10 +13,10 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.intake.customer_ids import stored_id
 from features.phrases import format_number
-from serving.explanation.contributions import Contributions, contributions, reasons
-from serving.explanation.what_if import describe, explain_changes
+from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
+from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_words
-from serving.scoring.run import champions, cohort, figures
+from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
 
 SHOWN = 8
 TITLES = {"churn": "why this risk", "value": "why this value"}
@@ -39,21 +39,21 @@ def explain_customer(
     """
     if below is not None and not 0 < below < 1:
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
-    models = champions(config)
-    snapshots = cohort(config, cutoff)
+    models = load_champions(config)
+    snapshots = build_cohort(config, cutoff)
     place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
-    everyone = figures(models, snapshots)
+    everyone = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in everyone.items()}
     row = snapshots.rows.slice(place, 1)
-    parts = contributions(models.fullest.bundle, row)
+    parts = compute_contributions(models.richest.bundle, row)
     lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
     for name in (name for name in TITLES if name in parts):
-        lines += ["", *_why(name, parts[name], reasons(parts[name], row, snapshots.features, SHOWN)[0])]
+        lines += ["", *_why(name, parts[name], top_reasons(parts[name], row, snapshots.features, SHOWN)[0])]
     if not with_what_if:
         return "\n".join(lines)
     level = float(everyone["churn_probability"].mean()) if below is None else below
-    found = explain_changes(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
-    return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])
+    found = find_what_if(config, models.richest.bundle, snapshots.features, row, cutoff, level)
+    return "\n".join([*lines, "", *what_if_lines(found, snapshots.rows.num_rows if below is None else 0)])
 
 
 def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:

@@ -19,8 +19,9 @@ from serving.language.formats import share
 from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import OpenLog
-from serving.scoring.score_tables import Scores, read
-from serving.statistics.expected_performance import Estimate, expected_metrics, realised_metrics
+from serving.scoring.score_tables import Scores, read_scores
+from serving.statistics.expected_performance import expected_metrics, realised_metrics
+from serving.statistics.proportions import Estimate
 
 MAX_CUTOFFS, WEEK, MIN_CUSTOMERS = (
     24,
@@ -81,7 +82,7 @@ def evaluate_cutoffs(config: Config, log: OpenLog, scores: Scores, earlier: Sequ
         scores: Of the cutoff.
         earlier: Cutoffs that were scored before it.
     """
-    looked_at = [*(read(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
+    looked_at = [*(read_scores(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
     task, end = config.task.to_task(), log.inputs.end
     found = []
     for one in (one for one in looked_at if _horizon(one) == task.horizon):

@@ -34,7 +34,7 @@ from serving.planning import plan as planning
 from serving.planning import uplift_scores
 from serving.report import page
 from serving.scoring import run
-from serving.scoring.resumable_run import discard
+from serving.scoring.resumable_run import remove_folder
 from serving.segmentation import run as segmentation
 from training import train as training
 from training.registry import models
@@ -77,7 +77,7 @@ def score_cutoff(night: Night) -> StepOutcome:
         for place in sorted((config.output / "contributions").glob(f"*/cutoff={one}"))
     ]
     for place in old:
-        discard(place)
+        remove_folder(place)
     labels = ", ".join(model["label"] for model in scores.manifest["models"].values())
     told = [f"{scores.manifest['customers']:,} customers by {labels}", *(scores.notes if scores.new else ())]
     return StepOutcome(DONE if scores.new or old else UNCHANGED, "; ".join(told))

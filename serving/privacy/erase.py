@@ -25,7 +25,7 @@ from features.atomic_files import report_write_errors
 from features.errors import DataError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
 from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer
-from serving.scoring.resumable_run import checksum
+from serving.scoring.resumable_run import file_checksum
 
 STAGING, READY = ".forgetting", "ready.json"
 MANIFESTS = ("_manifest.json", "manifest.json")
@@ -98,7 +98,7 @@ class Erasure:
         """Notes that a file's new content lies in staging."""
         made = self.staged_path(place)
         shutil.copymode(place, made)
-        self.digests[checksum(place)] = (checksum(made), rows)
+        self.digests[file_checksum(place)] = (file_checksum(made), rows)
         self.changes[place] = FileChange(place, what, made)
 
 

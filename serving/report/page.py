@@ -19,7 +19,7 @@ from serving.report.inputs import Found, gather
 from serving.report.model_quality import judge
 from serving.report.text import Said, said_of
 from serving.scoring import value_tiers
-from serving.scoring.run import read
+from serving.scoring.score_tables import read_scores
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -30,7 +30,7 @@ def write_report(config: Config, cutoff: date | None = None) -> Path:
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
     write_text_atomically(target, page(gather(config, scores, language(config.language))))
     return target

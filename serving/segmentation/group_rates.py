@@ -15,7 +15,7 @@ from serving.scoring.score_tables import Scores
 GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLES}
 
 
-def levels(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
+def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
     """Everyone, then each segment, tier and lifecycle that has customers: how many, mean churn and mean value.
 
     Args:

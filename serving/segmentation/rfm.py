@@ -9,7 +9,7 @@ import numpy as np
 from features.config.rfm_rules import BEST_SCORE, groups_by_scores
 
 
-def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
+def rfm_scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
     """Scores (n,) from 1 to 5: one more than the fifths of the cohort that are clearly worse.
 
     Equal customers have equal scores, and a tie counts for the lower one: where most ordered once, all of them score 1.
@@ -18,7 +18,7 @@ def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
         values: Of the customers of one cutoff (n,); null (NaN) is worse than anything.
         least_is_best: Whether small values are good, as those of recency are.
 
-    >>> scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
+    >>> rfm_scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
     [1, 1, 3, 4, 5]
     """
     good = np.where(np.isnan(values), -np.inf, -values if least_is_best else values)
@@ -26,7 +26,7 @@ def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
     return 1 + BEST_SCORE * worse // max(len(good), 1)
 
 
-def groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: np.ndarray | None) -> np.ndarray:
+def rfm_groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: np.ndarray | None) -> np.ndarray:
     """The place (n,) of each customer's group among the rules.
 
     Args:

@@ -340,7 +340,7 @@ def test_check_compares_whole_rows(server: Postgres, make_config: Make, engine: 
     rows = "SELECT 'c' AS customer, now() AS time, x AS note FROM generate_series(1, 3) AS x"
     config = make_config(source=server.url, query=rows)
     assert read_log.read_tables(config, engine).source.columns == ("customer", "time")
-    assert read_log.read_tables(config, engine, whole=True).source.columns == ("customer", "time", "note")
+    assert read_log.read_tables(config, engine, all_columns=True).source.columns == ("customer", "time", "note")
     dropped = read_log.read_tables(make_config(source=server.url, query=rows, duplicates="drop"), engine)
     assert (dropped.rows, dropped.duplicates_dropped) == (3, 0)
     assert audit.check_log(config)[0].duplicate_rows == 0
