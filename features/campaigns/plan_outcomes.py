@@ -25,7 +25,7 @@ from features.point_in_time.history import (
     visible_at_cutoffs,
     with_age,
 )
-from features.snapshots.build import with_outcomes
+from features.snapshots.outcomes import add_outcomes
 from features.task import Window
 
 
@@ -115,7 +115,7 @@ def _customers(
     ids = {"customer_id": customers, "place": np.arange(n), "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), n)}
     asked = engine.store_arrow("aftermath_customers", pa.table(ids))
     rows = asked.mutate(cutoff=asked.cutoff.cast("timestamp"))
-    came = with_outcomes(rows, orders, tables, config.task.to_task(), moments, passed)
+    came = add_outcomes(rows, orders, tables, config.task.to_task(), moments, passed)
     before = _before(orders, moments, horizon, tables.contract.has_amount)
     first = _first(tables)
     joined = came.left_join(before, "customer_id").drop("customer_id_right")

@@ -21,9 +21,10 @@ from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, build_snapshots
+from training.artifact.model_files import BundleError
+from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
 from training.uplift import registry
-from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
 UPLIFT_SCHEMA = pa.schema(
@@ -114,7 +115,7 @@ def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.T
     rows = snapshots.rows
     try:
         parts = [_part(bundle, rows.slice(start, chunk)) for start in range(0, rows.num_rows, chunk)]
-    except UpliftBundleError as problem:
+    except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train uplift` again") from None
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending"), ("action", "ascending")])
 

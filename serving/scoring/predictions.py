@@ -18,7 +18,7 @@ from serving.language.formats import task_words
 from serving.language.messages import language
 from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
-from training.artifact.bundle import BundleError
+from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
 
 
@@ -66,7 +66,7 @@ def load_champions(config: Config) -> Champions:
         raise UsageError(
             f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
         )
-    if value is not None and value.bundle.gate_digest != churn.bundle.gate_digest:
+    if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
             f"{churn.version.label} and {value.version.label} do not share one gate, so their numbers would contradict "
             "each other; run `regulars train` to make both"
@@ -119,7 +119,7 @@ def check_features(models: Champions, features: Sequence[Feature], own: str) -> 
     kinds = [(f.name, pa.string() if f.dtype == "string" else pa.float64()) for f in features]
     try:
         for model in models.by_target.values():
-            model.bundle.columns(pa.schema(kinds).empty_table())
+            model.bundle.model_inputs(pa.schema(kinds).empty_table())
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
 

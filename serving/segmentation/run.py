@@ -51,7 +51,7 @@ from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import CohortHistory, gather_history
 from serving.segmentation.transitions import transition_table
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 FORMAT = 1
 

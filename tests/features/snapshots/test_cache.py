@@ -205,7 +205,7 @@ def test_what_cannot_be_kept_is_said_and_harms_nothing(built: Config, tmp_path: 
     (tmp_path / "file").write_text("in the way")
     blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
     with pytest.warns(
-        UserWarning, match="were not kept for the next build: .*; give \\[features\\] cache another"
+        UserWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
     ) as warned:
         rows = build_snapshots(blocked, CUTOFFS).rows
     assert sum("not kept" in str(warning.message) for warning in warned) == 1

@@ -32,7 +32,7 @@ from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
-from training.train import Trained
+from training.train import TrainingRun
 
 SECTIONS = """
 [segments]
@@ -91,7 +91,7 @@ class Nights:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trained) -> Nights:
+def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: TrainingRun) -> Nights:
     folder = tmp_path_factory.mktemp("nights")
     shutil.copy(shop.folder / "mlflow.db", folder)
     text = (shop.folder / "regulars.toml").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ from serving.report.text import said_of
 from serving.scoring.columns import SCORE_SCHEMA
 from serving.scoring.score_tables import MANIFEST, write_score_parts
 from tests.browser import chromium, needs_chromium
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.evaluation.evaluate import Evaluation
 
 CUTOFF = date(2024, 3, 1)
