@@ -190,7 +190,7 @@ def _curve(problem: AllocationProblem, rules: PlanConfig, found: Allocation) -> 
     """Points up to what would be spent if money did not matter, with the plan's own among them; gain never falls."""
     everything = budget_curve(problem, [float(problem.costs.max(axis=1, initial=0).sum())])
     last = max((point.spent for point in everything), default=0.0)
-    chosen = int(found.resource_use[1 : 1 + problem.no_action].sum())
+    chosen = int(found.used[1 : 1 + problem.no_action].sum())
     own = BudgetPoint(problem.budget, found.spent, found.gain, found.bound, float(found.prices[0]), chosen)
     budgets = [float(b) for b in np.linspace(0, last, rules.curve + 1)[1:] if 0 < b != problem.budget]
     points: list[BudgetPoint] = []
