@@ -48,8 +48,8 @@ from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.config.rfm_rules import RULES
 from features.simulation.business import Action, Business, Settings
 from serving.optimizer.allocate import allocate_actions, allocation_problem
-from serving.segmentation.rfm import groups, scores
-from training.uplift.bundle import UpliftBundle
+from serving.segmentation.rfm import rfm_groups, rfm_scores
+from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
 from training.uplift.experiment import experiment_from_columns
 
@@ -237,8 +237,8 @@ def tiers(names: Sequence[str]) -> Callable[[Seen, np.random.Generator], np.ndar
 
     def rank(seen: Seen, rng: np.random.Generator) -> np.ndarray:
         money = seen["orders_amount_365d"]
-        r = scores(seen["last_order_days"], least_is_best=True)
-        group = groups(RULES, r, scores(seen["orders_count_365d"]), scores(money))
+        r = rfm_scores(seen["last_order_days"], least_is_best=True)
+        group = rfm_groups(RULES, r, rfm_scores(seen["orders_count_365d"]), rfm_scores(money))
         tier = np.array([names.index(name) for name in RULES])[group]
         return -tier + money / (money.max() + 1)
 

@@ -11,7 +11,7 @@ from shlex import quote
 import duckdb
 from tqdm import tqdm
 
-from features.atomic_files import file_in_place, write_whole
+from features.atomic_files import atomic_file, write_text_atomically
 from features.audit import audit
 from features.config.load import Config, load_config
 from features.errors import UsageError
@@ -97,7 +97,7 @@ def run_demo(out: Path, *, trials: int, quick: bool, say: Callable[[str], None])
     say(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_checked(config)))}")
     say("\n2/7 train: tune, calibrate and judge the churn and value models")
     trained = train_models(config)
-    say(_indent(training_text(trained.learned)))
+    say(_indent(training_text(trained.fitted)))
     if not trained.decision.promoted:
         say(_indent(training_refusal(trained)))
     elif trained.decision.note:
@@ -145,13 +145,13 @@ def prepare_demo(out: Path, *, trials: int = 12, share: int = 1) -> Config:
         )
     data = Path(found.origin).parent / "data"
     steps = tqdm(total=1, desc="data", leave=False, disable=None)
-    with file_in_place(out / "data" / "transactions.parquet") as beside, duckdb.connect() as connection:
+    with atomic_file(out / "data" / "transactions.parquet") as beside, duckdb.connect() as connection:
         joined = connection.from_query(
             JOIN_QUERY, params=[str(data / "transactions.parquet"), str(data / "products.parquet"), share]
         )
         joined.write_parquet(str(beside), compression="zstd")
     steps.close()
-    write_whole(out / "regulars.toml", CONFIG.format(trials=trials))
+    write_text_atomically(out / "regulars.toml", CONFIG.format(trials=trials))
     return load_config(out / "regulars.toml")
 
 

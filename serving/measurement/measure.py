@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import file_in_place, write_whole
+from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
@@ -86,9 +86,9 @@ def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeas
     rows = effect_rows(campaign)
     facts = {**_facts(campaign, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
-    with file_in_place(plan.folder / TABLE) as beside:
+    with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
-    write_whole(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_text_atomically(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return PlanMeasurement(plan, facts, earlier)
 
 

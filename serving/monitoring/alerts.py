@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.errors import DataError
 from serving.language.messages import N_, Language
 
@@ -140,7 +140,7 @@ def read_alert_state(folder: Path) -> AlertState:
 
 def write_alert_state(folder: Path, state: AlertState) -> None:
     """Keeps what is open."""
-    write_whole(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
 
 
 def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
@@ -150,7 +150,7 @@ def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
     missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in before]
     if missing:
         lines = [json.dumps({**alert.to_dict(), "raised": str(cutoff)}, ensure_ascii=False) for alert in missing]
-        write_whole(path, before + "".join(f"{line}\n" for line in lines))
+        write_text_atomically(path, before + "".join(f"{line}\n" for line in lines))
 
 
 def single_line(text: str) -> str:

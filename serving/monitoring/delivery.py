@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
-from features.config.monitor import MailConfig, MonitorConfig, refuse_bad_url
+from features.config.monitor import MailConfig, MonitorConfig, check_webhook_url
 from serving.language.messages import Language
 from serving.monitoring.alerts import SEVERITIES, Alert, single_line
 
@@ -78,7 +78,7 @@ def queue_alerts(config: Config, folder: Path, alerts: Sequence[Alert], cutoff: 
     wanted = [(WEBHOOK, rules.webhook or rules.webhook_env), (MAIL, rules.mail)]
     for channel in (channel for channel, there in wanted if there and alerts):
         message = AlertMessage(channel, config.name, str(cutoff), tuple(alert.to_dict() for alert in alerts))
-        write_whole(folder / "outbox" / f"{message.key}.json", message.to_text())
+        write_text_atomically(folder / "outbox" / f"{message.key}.json", message.to_text())
 
 
 def send_queued(config: Config, folder: Path, tr: Language) -> list[str]:
@@ -146,7 +146,7 @@ def _url(rules: MonitorConfig) -> str:
     if not url:
         raise UndeliveredError(f"the environment variable {rules.webhook_env} (webhook_env) is not set", again=False)
     try:
-        refuse_bad_url(url)
+        check_webhook_url(url)
     except ValueError as problem:
         raise UndeliveredError(f"{rules.webhook_env}: {problem}", again=False) from None
     return url

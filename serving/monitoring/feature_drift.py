@@ -13,7 +13,7 @@ from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
 from serving.monitoring.inputs import MonitorInputs, ReferenceCutoffs, choose_references
-from serving.scoring.score_tables import Scores, read
+from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.population_drift import Drift, DriftSamples, measure_drift
 
 SCORES = {
@@ -73,12 +73,12 @@ def _features(rules: MonitorConfig, gathered: MonitorInputs, tr: Language) -> li
 def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
     """The spread of the scores against cutoffs that the same models scored, a horizon before where there are any."""
     digest, horizon = _digest(scores), config.task.horizon.delta
-    same = [c for c in earlier if _digest(read(config, c)) == digest]
+    same = [c for c in earlier if _digest(read_scores(config, c)) == digest]
     old = [c for c in same if c <= scores.cutoff - horizon] or same[:1]
     if not old:
         return []
     refs = choose_references(old, scores.cutoff, learned=False)
-    tables = {c: _numbers(read(config, c)) for c in refs.cutoffs} | {scores.cutoff: _numbers(scores)}
+    tables = {c: _numbers(read_scores(config, c)) for c in refs.cutoffs} | {scores.cutoff: _numbers(scores)}
     made = []
     for name, phrase in SCORES.items():
         columns = {c: table[name] for c, table in tables.items()}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features.config.monitor import EVERYONE, MonitorConfig
+from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from serving.language.formats import share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
@@ -101,7 +101,7 @@ def segment_findings(
     """Groups of customers beyond the thresholds of the config."""
     for row in rows:
         name = row["segment"]
-        said = tr("all customers") if name == EVERYONE else tr(name)
+        said = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
         highest, least = rules.churn.get(name), rules.value.get(name)
         if highest is not None and row["churn"] > highest:
             told = tr(

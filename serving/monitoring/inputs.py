@@ -21,8 +21,9 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
-from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query, with_outcomes
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query
 from features.snapshots.cache import open_cache
+from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
@@ -84,16 +85,16 @@ class OpenLog:
     def outcomes(self, scores: Scores) -> pa.Table:
         """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
         ids = pa.chunked_array(
-            [chunk for part in scores.manifest["parts"] for chunk in scores.part(part)["customer_id"].chunks],
+            [chunk for part in scores.manifest["parts"] for chunk in scores.read_part(part)["customer_id"].chunks],
             pa.string(),
         )
         places = pa.array(np.arange(len(ids)))
-        keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
-        moments = self.engine.load("scored_cutoff", cutoff_table([scores.cutoff]))
+        keyed = self.engine.store_arrow("scored_customers", pa.table({"customer_id": ids, "place": places}))
+        moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
-        task = self.config.task.task()
-        found = with_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
-        return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
+        task = self.config.task.to_task()
+        found = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        return self.engine.to_arrow(found.select("place", "churned", "value").order_by("place"))
 
     @cached_property
     def _orders(self) -> ibis.Table:
@@ -122,10 +123,10 @@ def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*to_compare.cutoffs, cutoff]
             planned = snapshot_query(
-                tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
+                tables, config.task.to_task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
             )
             names = [feature.name for feature in planned.features]
-            rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
+            rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             found = replace(found, features=planned.features, columns=_columns(rows, names))
         yield OpenLog(config, engine, tables, found)
 
@@ -172,7 +173,7 @@ def _learned(config: Config) -> list[date]:
 
 def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
     """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
-    keys = engine.arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
+    keys = engine.to_arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
     days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)
     kept = []
     for cutoff in cutoffs:
@@ -181,7 +182,7 @@ def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engin
     taken = np.concatenate(kept)
     if len(taken) == keys.num_rows:
         return rows
-    wanted = engine.load("monitored_sample", keys.take(pa.array(taken)))
+    wanted = engine.store_arrow("monitored_sample", keys.take(pa.array(taken)))
     return rows.semi_join(wanted, list(KEYS))
 
 

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import folder_in_place, writable
+from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
 from serving.language.messages import Language, language
@@ -36,9 +36,9 @@ from serving.monitoring.inputs import MonitorInputs, open_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
-from serving.scoring.resumable_run import alone
-from serving.scoring.score_tables import MANIFEST, Scores, read
-from serving.segmentation.group_rates import levels
+from serving.scoring.resumable_run import exclusive_lock
+from serving.scoring.score_tables import MANIFEST, Scores, read_scores
+from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift
 
 FORMAT, FILE = 1, "monitor.json"
@@ -97,9 +97,9 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
         DataError: A file of ours is not what was written.
         RefusedError: Another run is monitoring into the same output.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     folder = config.output / "monitor"
-    with alone(folder / ".lock", f"monitoring {config.output}"):
+    with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
         tr, state = language(config.language), read_alert_state(folder)
         found = _looked(config, scores, tr)
         found.findings += known
@@ -108,7 +108,7 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
         facts = _facts(config, scores, found, alerts)
         target = folder / f"cutoff={scores.cutoff}"
-        with folder_in_place(target) as beside, writable(target):
+        with atomic_folder(target) as beside, report_write_errors(target):
             text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             (beside / FILE).write_text(text, encoding="utf-8")
         if newest:
@@ -122,8 +122,8 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
 def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
     """Looks at everything; a log that cannot be used is what is found then."""
     earlier = scored_cutoffs_before(config, scores.cutoff)
-    before = read(config, earlier[-1]) if earlier else None
-    found = _Found(segments=levels(scores, before))
+    before = read_scores(config, earlier[-1]) if earlier else None
+    found = _Found(segments=segment_rates(scores, before))
     found.findings += segment_findings(found.segments, config.monitor, before.cutoff if before else None, tr)
     record_before = _before(config, scores.cutoff)
     with ExitStack() as stack:

@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.monitor import EVERYONE, MonitorConfig
+from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from features.config.sections import SEGMENTS
 from features.task import Window
 from serving.language.formats import share
 from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import OpenLog
-from serving.scoring.score_tables import Scores, read
-from serving.statistics.expected_performance import Estimate, expected_metrics, realised_metrics
+from serving.scoring.score_tables import Scores, read_scores
+from serving.statistics.expected_performance import expected_metrics, realised_metrics
+from serving.statistics.proportions import Estimate
 
 MAX_CUTOFFS, WEEK, MIN_CUSTOMERS = (
     24,
@@ -81,8 +82,8 @@ def evaluate_cutoffs(config: Config, log: OpenLog, scores: Scores, earlier: Sequ
         scores: Of the cutoff.
         earlier: Cutoffs that were scored before it.
     """
-    looked_at = [*(read(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
-    task, end = config.task.task(), log.inputs.end
+    looked_at = [*(read_scores(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
+    task, end = config.task.to_task(), log.inputs.end
     found = []
     for one in (one for one in looked_at if _horizon(one) == task.horizon):
         came = log.outcomes(one) if task.is_mature(one.cutoff, end) else None
@@ -112,7 +113,7 @@ def calibration_rows(judged: Sequence[PerformanceFigure]) -> list[dict[str, Any]
             "customers": row.customers,
         }
         for row in judged
-        if row.metric == "churn" and row.segment == EVERYONE and row.realised is not None
+        if row.metric == "churn" and row.segment == ALL_CUSTOMERS and row.realised is not None
     ]
 
 
@@ -120,7 +121,7 @@ def performance_findings(judged: Sequence[PerformanceFigure], rules: MonitorConf
     """What the newest cutoff with an outcome tells, and whether the newest scores promise less than those did."""
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
     for metric, size in sizes.items():
-        rows = [row for row in judged if row.metric == metric and row.segment == EVERYONE]
+        rows = [row for row in judged if row.metric == metric and row.segment == ALL_CUSTOMERS]
         mature = [row for row in rows if row.realised is not None]
         if mature and _off(mature[-1], size):
             since = _since(mature, size)
@@ -146,9 +147,9 @@ def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[Perfo
     left = None if came is None else came["churned"].to_numpy().astype(float)
     brought = None if came is None or not money else np.maximum(came["value"].fill_null(0.0).to_numpy(), 0.0)
     segments = np.array(table["segment"].fill_null("").to_pylist())
-    for segment in (EVERYONE, *SEGMENTS):
-        inside = np.ones(len(churn), bool) if segment == EVERYONE else segments == segment
-        if not inside.any() or (segment != EVERYONE and inside.sum() < MIN_CUSTOMERS):
+    for segment in (ALL_CUSTOMERS, *SEGMENTS):
+        inside = np.ones(len(churn), bool) if segment == ALL_CUSTOMERS else segments == segment
+        if not inside.any() or (segment != ALL_CUSTOMERS and inside.sum() < MIN_CUSTOMERS):
             continue
         said = expected_metrics(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
         was = (
@@ -156,7 +157,7 @@ def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[Perfo
             if left is None
             else realised_metrics(churn[inside], left[inside], None if brought is None else brought[inside])
         )
-        for metric in METRICS if segment == EVERYONE else OF_SEGMENTS:
+        for metric in METRICS if segment == ALL_CUSTOMERS else OF_SEGMENTS:
             if metric in said and np.isfinite(said[metric].value):
                 yield PerformanceFigure(
                     scores.cutoff, metric, segment, said[metric], was.get(metric), int(inside.sum())
@@ -184,7 +185,7 @@ def _since(mature: Sequence[PerformanceFigure], size: float) -> date:
 
 def _worst(judged: Sequence[PerformanceFigure], row: PerformanceFigure, size: float) -> PerformanceFigure | None:
     """The segment in which most of the gap lies at the same cutoff, in customers or in money."""
-    parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != EVERYONE]
+    parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
     off = [r for r in parts if _off(r, size)]
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 

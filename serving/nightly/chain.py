@@ -35,7 +35,7 @@ from serving.nightly.state import (
     without_quotes,
     write_summary,
 )
-from serving.scoring.resumable_run import alone
+from serving.scoring.resumable_run import exclusive_lock
 
 CHECK = "check"
 STATES = (DONE, UNCHANGED, SKIPPED, FAILED)
@@ -109,7 +109,7 @@ def run_night(
         UsageError: The summary cannot be written.
         DataError: The log cannot be read, and no earlier night says which one this is.
     """
-    with alone(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
+    with exclusive_lock(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
         return _run(config, cutoff, accept, say)
 
 

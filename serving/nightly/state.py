@@ -17,11 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
-from features.code_digest import HOUSE
+from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
-from serving.scoring.resumable_run import checksum
+from serving.scoring.resumable_run import file_checksum
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"
@@ -131,7 +131,7 @@ def write_summary(config: Config, told: Mapping[str, Any]) -> Path:
         UsageError: It cannot be written.
     """
     target = summary_path(config, date.fromisoformat(told["cutoff"]))
-    write_whole(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return target
 
 
@@ -153,14 +153,14 @@ def inputs_digest(config: Config, *told: object) -> str:
 def content_digest(place: Path) -> str:
     """A digest of a file, or of all files in a folder by their names; of what is not there, one of its own."""
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-    return _digest([[str(path.relative_to(place)), checksum(path)] for path in files if path.is_file()])
+    return _digest([[str(path.relative_to(place)), file_checksum(path)] for path in files if path.is_file()])
 
 
 @cache
 def _code() -> str:
-    house = HOUSE
+    house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
-    return _digest([[path.relative_to(house).as_posix(), checksum(path)] for path in files])
+    return _digest([[path.relative_to(house).as_posix(), file_checksum(path)] for path in files])
 
 
 def _digest(content: object) -> str:

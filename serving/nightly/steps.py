@@ -34,7 +34,7 @@ from serving.planning import plan as planning
 from serving.planning import uplift_scores
 from serving.report import page
 from serving.scoring import run
-from serving.scoring.resumable_run import discard
+from serving.scoring.resumable_run import remove_folder
 from serving.segmentation import run as segmentation
 from training import train as training
 from training.registry import models
@@ -77,7 +77,7 @@ def score_cutoff(night: Night) -> StepOutcome:
         for place in sorted((config.output / "contributions").glob(f"*/cutoff={one}"))
     ]
     for place in old:
-        discard(place)
+        remove_folder(place)
     labels = ", ".join(model["label"] for model in scores.manifest["models"].values())
     told = [f"{scores.manifest['customers']:,} customers by {labels}", *(scores.notes if scores.new else ())]
     return StepOutcome(DONE if scores.new or old else UNCHANGED, "; ".join(told))
@@ -150,7 +150,7 @@ def plan_if_due(night: Night) -> StepOutcome:
     A plan that was made stands, as it may be on its way to customers.
     """
     config, rules = night.config, night.config.plan
-    if rules is None or not config.run.plans:
+    if rules is None or not config.run.makes_plans:
         return StepOutcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
     made = sorted(_day(p.parent.parent) for p in _plans(night) if p.parent.name.startswith(f"{rules.campaign}-"))
     campaign = f"{rules.campaign}-{night.cutoff}"
@@ -160,7 +160,7 @@ def plan_if_due(night: Night) -> StepOutcome:
             UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
         )
     first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.other_nights)])
-    due = config.run.plan_day(made[-1] if made else None, first)
+    due = config.run.next_plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
         return StepOutcome(
             SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"

@@ -92,7 +92,7 @@ MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches
 
 
 def _contact_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
-    if config.contacts is None or not rules.asks_contacts:
+    if config.contacts is None or not rules.limits_contacts:
         return
     contacts = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
     place = pc.index_in(scores["customer_id"], value_set=contacts.customers.combine_chunks())
@@ -121,7 +121,7 @@ def _exclusion_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa
     for rule in rules.exclude:
         if rule.column:
             column = scores[rule.column] if rule.column in SCORE_COLUMNS else columns[rule.column]
-            listed = rule.texts()
+            listed = rule.values_as_text()
         else:
             column, listed = (
                 scores["customer_id"],

@@ -16,7 +16,7 @@ from features.errors import DataError, UsageError
 from serving.planning.action_effects import ActionEffects, load_action_effects
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.planning.holdout import assign_holdout
-from serving.scoring.run import Scores, read
+from serving.scoring.score_tables import Scores, read_scores
 
 MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
 
@@ -67,7 +67,7 @@ def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> Plan
         UsageError: The cutoff is not scored, or a rule names something that does not exist.
         DataError: Nobody is eligible, or a table cannot be read.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     table = scores.table().sort_by("customer_id")
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:

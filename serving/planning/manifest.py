@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from features.config.load import Config
-from features.config.plan import PlanConfig, unnamed
+from features.config.plan import PlanConfig, without_customer_ids
 from serving.optimizer.allocate import Allocation
 from serving.planning.inputs import MONEY, PlanInputs
 
@@ -67,7 +67,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
         },
         "effects_sha256": inputs.action_effects.digest or None,
         "scores": {key: inputs.scores.manifest.get(key) for key in ("models", "data_fingerprint", "parts")},
-        "rules": {**rules_json, "exclude": [unnamed(rule) for rule in rules_json["exclude"]]},
+        "rules": {**rules_json, "exclude": [without_customer_ids(rule) for rule in rules_json["exclude"]]},
     }
 
 

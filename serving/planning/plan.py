@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
 from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
@@ -108,7 +108,7 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
     manifest["past"] = {"before": str(log.day), **log.marks}
     spread = _spend_spread(config, log.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
-    with folder_in_place(folder) as staging:
+    with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
     return Plan(folder, cutoff, rules.campaign, manifest)
 

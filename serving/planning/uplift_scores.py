@@ -17,13 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, build_snapshots
+from training.artifact.model_files import BundleError
+from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
 from training.uplift import registry
-from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
 UPLIFT_SCHEMA = pa.schema(
@@ -75,7 +76,7 @@ def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
         )
     table = uplift_table(bundle, snapshots, config.serving.chunk)
     folder = config.output / "uplift" / f"cutoff={cutoff}"
-    with folder_in_place(folder) as staging:
+    with atomic_folder(folder) as staging:
         pq.write_table(table, staging / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -124,7 +125,7 @@ def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.T
     rows = snapshots.rows
     try:
         parts = [_chunk_table(bundle, rows.slice(start, chunk)) for start in range(0, rows.num_rows, chunk)]
-    except UpliftBundleError as problem:
+    except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training: run `regulars train uplift` again") from None
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending"), ("action", "ascending")])
 

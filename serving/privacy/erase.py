@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.errors import DataError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
 from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer
-from serving.scoring.resumable_run import checksum
+from serving.scoring.resumable_run import file_checksum
 
 STAGING, READY = ".forgetting", "ready.json"
 MANIFESTS = ("_manifest.json", "manifest.json")
@@ -98,7 +98,7 @@ class Erasure:
         """Notes that a file's new content lies in staging."""
         made = self.staged_path(place)
         shutil.copymode(place, made)
-        self.digests[checksum(place)] = (checksum(made), rows)
+        self.digests[file_checksum(place)] = (file_checksum(made), rows)
         self.changes[place] = FileChange(place, what, made)
 
 
@@ -112,7 +112,7 @@ def stage_changes(found: Erasure, correct: Callable[[Path, Row], None]) -> Erasu
     Raises:
         DataError: A file cannot be read.
     """
-    with writable(found.root):
+    with report_write_errors(found.root):
         found.root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(found.staging, ignore_errors=True)
         found.staging.mkdir(mode=0o700)
@@ -140,7 +140,7 @@ def apply_staged(root: Path) -> list[tuple[str, str]]:
     """
     staging = root / STAGING
     listed = json.loads((staging / READY).read_text("utf-8")) if (staging / READY).exists() else []
-    with writable(root):
+    with report_write_errors(root):
         for place, made, _ in listed:
             if not made:
                 _remove(Path(place))

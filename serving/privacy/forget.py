@@ -32,9 +32,9 @@ from serving.privacy.erase import (
     mark_ready,
     stage_changes,
 )
-from serving.scoring.passes import working_folder
-from serving.scoring.resumable_run import alone
-from serving.scoring.sinks import forget_rows
+from serving.scoring.passes import scoring_folder
+from serving.scoring.resumable_run import exclusive_lock
+from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
 
 PLANS, MANIFEST = "plans", "manifest.json"
@@ -86,7 +86,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> ForgottenCus
         name, member, more = _who(config, customer, versions)
         listed = read_forgotten(config).has(name)
         found = stage_changes(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
-        rows = forget_rows(config, found.names, False) if config.serving.database else None
+        rows = delete_customer_rows(config, found.names, False) if config.serving.database else None
         if not (found.recognised or rows or listed or (member and member.rows)):
             discard_staged(found)
             raise _unknown(config, customer)
@@ -101,7 +101,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> ForgottenCus
                 )
             mark_ready(found)
             apply_staged(config.output)
-            rows = forget_rows(config, found.names, True) if config.serving.database else None
+            rows = delete_customer_rows(config, found.names, True) if config.serving.database else None
     models = [line for version in versions if (line := _learned(config, version, member, listed))]
     source = {} if member is None else member.rows
     places = (*before, *changes_in_words(found.changes))
@@ -140,9 +140,9 @@ def _alone(config: Config) -> Iterator[None]:
     """Holds off scoring runs, and another removal."""
     with ExitStack() as locks:
         what = f"forgetting a customer in {config.output}"
-        locks.enter_context(alone(config.output / f"{STAGING}.lock", what))
-        for lock in sorted(working_folder(config).glob("*.lock")):
-            locks.enter_context(alone(lock, f"scoring into {config.output}"))
+        locks.enter_context(exclusive_lock(config.output / f"{STAGING}.lock", what))
+        for lock in sorted(scoring_folder(config).glob("*.lock")):
+            locks.enter_context(exclusive_lock(lock, f"scoring into {config.output}"))
         yield
 
 

@@ -20,7 +20,7 @@ from features.config.load import Config
 from features.errors import RegularsError, UsageError
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
-from serving.scoring.run import Scores
+from serving.scoring.score_tables import Scores
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation
 

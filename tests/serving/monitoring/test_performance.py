@@ -7,7 +7,7 @@ from datetime import date
 from features.config.monitor import MonitorConfig
 from serving.language.messages import language
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, performance_findings, weekly_cutoffs
-from serving.statistics.expected_performance import Estimate
+from serving.statistics.proportions import Estimate
 
 TR, RULES = language("en"), MonitorConfig()
 

@@ -27,12 +27,12 @@ from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.scoring.resumable_run import alone, checksum
+from serving.scoring.resumable_run import exclusive_lock, file_checksum
 from tests.campaigns import EARLIER, make_ended, write
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
-from training.train import Trained
+from training.train import TrainingRun
 
 SECTIONS = """
 [segments]
@@ -87,11 +87,11 @@ class Nights:
     def left(self) -> dict[str, str]:
         """The checksums of all that is left, but for built features, whose names hold theirs."""
         files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
-        return {path.relative_to(self.config.output).as_posix(): checksum(path) for path in files}
+        return {path.relative_to(self.config.output).as_posix(): file_checksum(path) for path in files}
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trained) -> Nights:
+def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: TrainingRun) -> Nights:
     folder = tmp_path_factory.mktemp("nights")
     shutil.copy(shop.folder / "mlflow.db", folder)
     text = (shop.folder / "regulars.toml").read_text(encoding="utf-8")
@@ -382,7 +382,10 @@ def test_an_empty_log_on_the_first_night_is_the_error_of_the_check(toy: Any) -> 
 
 
 def test_two_runs_at_once_are_refused(toy: Any) -> None:
-    with alone(toy.config.output / "runs" / ".lock", "another"), pytest.raises(RefusedError, match="another run"):
+    with (
+        exclusive_lock(toy.config.output / "runs" / ".lock", "another"),
+        pytest.raises(RefusedError, match="another run"),
+    ):
         toy()
 
 

@@ -22,7 +22,7 @@ from serving.privacy import forget
 from serving.privacy.erase import STAGING
 from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
-from serving.scoring.resumable_run import alone
+from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
 from training.registry.lineage import ModelLineage
@@ -96,19 +96,19 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
     made = plan.read_plan(business, CUTOFF).table().num_rows
     others = (
-        score_tables.read(business)
+        score_tables.read_scores(business)
         .table()
-        .filter(pc.not_equal(score_tables.read(business).table()["customer_id"], WHO))
+        .filter(pc.not_equal(score_tables.read_scores(business).table()["customer_id"], WHO))
     )
     assert len(traces(business.output, WHO)) > 10
     forgot = forget_customer(business, WHO, really=True)
     assert traces(business.output, WHO) == []
     assert not (business.output / STAGING).exists()
-    assert score_tables.read(business).table().equals(others)
-    assert score_tables.read(business).manifest["customers"] == others.num_rows
+    assert score_tables.read_scores(business).table().equals(others)
+    assert score_tables.read_scores(business).manifest["customers"] == others.num_rows
     left = plan.read_plan(business, CUTOFF)
     assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
-    assert left.manifest["scores"]["parts"] == score_tables.read(business).manifest["parts"]
+    assert left.manifest["scores"]["parts"] == score_tables.read_scores(business).manifest["parts"]
     table = left.table()
     assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
     assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
@@ -208,7 +208,7 @@ def test_once_forgotten_a_customer_stays_known_and_out(business: Config) -> None
 
 def test_a_scoring_run_at_work_is_not_disturbed(business: Config) -> None:
     before = content(business.output)
-    with alone(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
+    with exclusive_lock(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
         with pytest.raises(RefusedError, match="scoring into .* is being done by another run"):
             forget_customer(business, WHO, really=True)
     assert content(business.output) == before
