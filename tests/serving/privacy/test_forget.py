@@ -245,10 +245,14 @@ def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
     monkeypatch.setenv("REGULARS_ID_KEY", "k" * 32)
     hashes = business.model_copy(update={"privacy": business.privacy.model_copy(update={"hash_ids": True})})
     shutil.rmtree(business.output)
-    name = forget.ours(hashes, WHO)
-    pq.write_table(pa.table({"customer_id": [name, forget.ours(hashes, "c018")]}), business.output / "built.parquet")
+    name = forget.stored_id(hashes, WHO)
+    pq.write_table(
+        pa.table({"customer_id": [name, forget.stored_id(hashes, "c018")]}), business.output / "built.parquet"
+    )
     assert forget_customer(hashes, name, really=False).source["events"] > 0  # or as it is kept, which is all a page has
     forgot = forget_customer(hashes, WHO, really=True)
     assert forgot.source["events"] > 0
-    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [forget.ours(hashes, "c018")]
+    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [
+        forget.stored_id(hashes, "c018")
+    ]
     assert traces(business.output, name) == []
