@@ -1,4 +1,4 @@
-"""What a plan reads about the time before its cutoff: earlier contacts, attributes as text, and a summary of the log."""
+"""What a plan reads about the time before its cutoff: earlier contacts, attributes as text, a summary of the log."""
 
 from __future__ import annotations
 

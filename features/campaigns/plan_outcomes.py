@@ -85,9 +85,9 @@ def read_plan_outcomes(
         days = min((tables.end - cutoff).days, horizon.days)
         if days < 1:
             raise DataError(
-                f"there are no outcomes yet: the log ends at {tables.end}, and the plan is of {cutoff}; a plan can "
-                f"be measured from a day after its cutoff on, and its outcomes are complete from {cutoff + horizon.delta} "
-                "on"
+                f"there are no outcomes yet: the log ends at {tables.end}, and the plan is of {cutoff}; it can be "
+                f"measured from a day after its cutoff on, and its outcomes are complete from "
+                f"{cutoff + horizon.delta} on"
             )
         moments = engine.load("aftermath_cutoff", cutoff_table([cutoff]))
         contacts = engine.store("aftermath_contacts", _received_contacts(tables, moments, horizon))

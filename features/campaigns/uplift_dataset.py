@@ -132,7 +132,7 @@ def require_uplift_contacts(config: Config) -> Contacts:
         raise RefusedError(
             "[contacts] propensity is not set, so nothing says that contacts were assigned at random: customers chosen "
             "for an action may differ from the others in what they would have bought anyway. Name the column with the "
-            "probability of each contact's action, or measure a plan (`regulars measure`), as its holdout is randomised, "
+            "probability of each contact's action, or measure a plan (`regulars measure`): its holdout is randomised, "
             "or accept an observational estimate, marked as such everywhere: [uplift] observational = true"
         )
     if not section.control and not accepted and section.propensity:
@@ -231,8 +231,8 @@ def _unusable_contacts(contacts: pd.DataFrame, config: Config, section: Contacts
             some = sample(sorted(contacts.customer_id[rows].unique())[:3])
             raise DataError(
                 f"{count:,} of {len(contacts):,} contacts are of customers {problem} (such as {some}), above "
-                f"[contacts] max_unreadable = {section.max_unreadable:g}: {question}? If so, raise max_unreadable: these contacts "
-                "are then left out and counted, because nothing was known about the customers before the contact"
+                f"[contacts] max_unreadable = {section.max_unreadable:g}: {question}? If so, raise max_unreadable: "
+                "these contacts are then left out and counted, because nothing was known of the customers before them"
             )
         yield reason, count
 

@@ -163,10 +163,10 @@ def predict_purchases(
     Returns:
         customer_id, cutoff and the predictions by name, all finite.
 
-    >>> models = {date(2024, 5, 1): Fitted(BGNBD(0.243, 4.414, 0.793, 2.426, False, 7), None)}
+    >>> models = {date(2024, 5, 1): CutoffModels(BGNBD(0.243, 4.414, 0.793, 2.426, False, 7), None)}
     >>> history = {"bought": [1, 3, 3, 10], "spend": [0] * 4, "first": [272] * 4, "last": [272, 59, 202, 202]}
     >>> rows = pa.table({"customer_id": list("abcd"), "cutoff": [date(2024, 5, 1)] * 4, **history})
-    >>> expect(rows, models, 273, GATE)["expected_return"].to_numpy().round(3)
+    >>> predict_purchases(rows, models, 273, ORDER_COLUMNS)["expected_return"].to_numpy().round(3)
     array([0.145, 0.555, 0.205, 0.001])
     """
     values = {name: np.empty(rows.num_rows) for name in names}
