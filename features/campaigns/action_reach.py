@@ -40,10 +40,10 @@ def reach_by_action(
         (how many of the customers are in the cohort), cost (money of all contacts), judged (moments of contact that are
         old enough for a purchase to be known) and followed (how many of those a purchase followed).
     """
-    moments = engine.load("reach_cutoff", cutoff_table([cutoff]))
+    moments = engine.store_arrow("reach_cutoff", cutoff_table([cutoff]))
     contacts = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
     recent = engine.store("reach_contacts", contacts.filter(contacts.age <= window.days))
-    inside = recent.semi_join(engine.load("reach_cohort", cohort), CUSTOMER)
+    inside = recent.semi_join(engine.store_arrow("reach_cohort", cohort), CUSTOMER)
     in_cohort = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
     contact_moments = recent.group_by(CUSTOMER, "action", time=recent.time.cast("timestamp")).aggregate(
         age=recent.age.min()
@@ -65,7 +65,7 @@ def reach_by_action(
     )
     joined = sums.inner_join(outcome, "action").left_join(in_cohort, "action")
     joined = joined.select(*sums.columns, "judged", "followed", in_cohort=joined.in_cohort.fill_null(0))
-    rows = engine.arrow(joined.order_by("action")).to_pylist()
+    rows = engine.to_arrow(joined.order_by("action")).to_pylist()
     return [{**row, "cost": row.pop("ticks") / TICKS} for row in rows]
 
 

@@ -60,7 +60,7 @@ def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, windo
         by_customer = contacts.group_by("customer_id").aggregate(
             days_since=contacts.age.min(), recent=(contacts.age <= window.days).sum().cast("int64")
         )
-        table = engine.arrow(by_customer.order_by("customer_id"))
+        table = engine.to_arrow(by_customer.order_by("customer_id"))
     return EarlierContacts(table["customer_id"], table["days_since"], table["recent"])
 
 
@@ -110,7 +110,7 @@ def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine
         .group_by("customer_id")
         .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
     )
-    table = engine.arrow(by_customer.filter(by_customer.bought).order_by("customer_id"))
+    table = engine.to_arrow(by_customer.filter(by_customer.bought).order_by("customer_id"))
     spend = table["spend"].to_numpy() / TICKS
     mean = float(spend.mean()) if len(spend) else 0.0
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
@@ -141,7 +141,7 @@ def read_attributes(config: Config, section: Customers, cutoff: date, names: Seq
         rows = with_stored_ids(rows, config, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
         last = newest_rows(known_before(usable, cutoff, engine), usable.columns)
-        table = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))
+        table = engine.to_arrow(last.select("customer_id", *texts).order_by("customer_id"))
     return table.rename_columns(["customer_id", *names])
 
 

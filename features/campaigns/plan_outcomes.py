@@ -25,7 +25,7 @@ from features.point_in_time.history import (
     visible_at_cutoffs,
     with_age,
 )
-from features.snapshots.build import with_outcomes
+from features.snapshots.outcomes import add_outcomes
 from features.task import Window
 
 
@@ -89,13 +89,13 @@ def read_plan_outcomes(
                 f"measured from a day after its cutoff on, and its outcomes are complete from "
                 f"{cutoff + horizon.delta} on"
             )
-        moments = engine.load("aftermath_cutoff", cutoff_table([cutoff]))
+        moments = engine.store_arrow("aftermath_cutoff", cutoff_table([cutoff]))
         contacts = engine.store("aftermath_contacts", _received_contacts(tables, moments, horizon))
         _refuse_unknown_customers(contacts, tables, section, engine)
         rows = _customer_rows(config, tables, customers, cutoff, moments, horizon, Window(days), engine)
         return PlanOutcomes(
-            customers=engine.arrow(rows),
-            contacts=engine.arrow(_contacts_by_action(contacts)),
+            customers=engine.to_arrow(rows),
+            contacts=engine.to_arrow(_contacts_by_action(contacts)),
             end=tables.end,
             days=days,
             fingerprint=tables.fingerprint,
@@ -118,9 +118,9 @@ def _customer_rows(
     orders = engine.store("aftermath_orders", order_days(tables))
     n = len(customers)
     ids = {"customer_id": customers, "place": np.arange(n), "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), n)}
-    requested = engine.load("aftermath_customers", pa.table(ids))
+    requested = engine.store_arrow("aftermath_customers", pa.table(ids))
     rows = requested.mutate(cutoff=requested.cutoff.cast("timestamp"))
-    labelled = with_outcomes(rows, orders, tables, config.task.task(), moments, observed)
+    labelled = add_outcomes(rows, orders, tables, config.task.to_task(), moments, observed)
     before = _spend_before(orders, moments, horizon, tables.contract.has_amount)
     first = _first_days(tables)
     joined = labelled.left_join(before, "customer_id").drop("customer_id_right")
@@ -172,11 +172,11 @@ def _contacts_by_action(contacts: ibis.Table) -> ibis.Table:
 def _refuse_unknown_customers(contacts: ibis.Table, tables: Tables, section: Contacts, engine: Engine) -> None:
     """Raises DataError if too many contacts are of customers without any event by then ([contacts] max_unreadable)."""
     joined = contacts.left_join(_first_days(tables), "customer_id")
-    total = engine.count(contacts)
+    total = engine.count_rows(contacts)
     unknown = joined.filter(joined["first"].isnull() | (joined["first"] > joined.day))
-    number = engine.count(unknown)
+    number = engine.count_rows(unknown)
     if number > section.max_unreadable * total:
-        ids = engine.arrow(unknown.select("customer_id").distinct().order_by("customer_id").limit(3))
+        ids = engine.to_arrow(unknown.select("customer_id").distinct().order_by("customer_id").limit(3))
         raise DataError(
             f"{number:,} of {total:,} contacts since the plan are of customers who had no event by then (such as "
             f"{sample(ids['customer_id'].to_pylist(), 3)}), above [contacts] max_unreadable = "

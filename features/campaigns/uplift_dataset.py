@@ -79,7 +79,7 @@ def build_uplift_dataset(config: Config) -> UpliftDataset:
         DataError: The log breaks its contract, or its contacts cannot be those of an experiment.
     """
     section = require_uplift_contacts(config)
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = with_too_long_windows(read_log.read_tables(config, engine), task)
         require_no_breach(tables, task, engine)
@@ -123,7 +123,7 @@ def require_uplift_contacts(config: Config) -> Contacts:
         raise UsageError(
             "there is no [contacts]: the effects of actions are learned from past contacts; name the table of contacts"
         )
-    if config.only_terms:
+    if config.only_subscriptions:
         raise UsageError(
             "[events] is not given: effects of actions are measured on purchases, and subscriptions show none; "
             "name the table of events"
@@ -199,7 +199,7 @@ def _first_contacts(
     e, c = tables.events, tables.sides["contacts"].rows
     first = e.group_by("customer_id").aggregate(first=e.day.min())
     joined = c.left_join(first, "customer_id").select("customer_id", "day", "time", "action", "propensity", "first")
-    contacts = engine.arrow(joined).to_pandas()
+    contacts = engine.to_arrow(joined).to_pandas()
     left_out = dict(_unusable_contacts(contacts, config, section))
     contacts = contacts[contacts["first"].notna() & (contacts["first"] < contacts.day)]
     if contacts.empty:
@@ -310,7 +310,7 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
             "contact_day": pa.array(units.day, pa.date32()),
         }
     )
-    contacts, has_amount = engine.load("trial_contacts", unit_keys), tables.contract.has_amount
+    contacts, has_amount = engine.store_arrow("trial_contacts", unit_keys), tables.contract.has_amount
     future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
     joined = contacts.left_join(future, KEYS)
     outcome_columns = joined.select(
@@ -319,7 +319,7 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
         returned=1 - churned_label(joined, contractual=False),
         value=value_label(joined, has_amount, contractual=False),
     )
-    return engine.arrow(outcome_columns).to_pandas()
+    return engine.to_arrow(outcome_columns).to_pandas()
 
 
 def _dataset_rows(units: pd.DataFrame, outcomes: pd.DataFrame, snapshots: Snapshots) -> pa.Table:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
@@ -69,13 +69,15 @@ def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
             "share",
         ),
     ):
-        yield Feature(name, column(measure), FAMILY, phrase, reading, unit)
+        yield Feature(name, measure_value(measure), FAMILY, phrase, reading, unit)
     if has_amount:
         size, total = "spend expected on a day with an order", f"spend expected {ahead}"
         yield Feature(
-            "order_amount_expected", column(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
+            "order_amount_expected", measure_value(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
         )
-        yield Feature("amount_expected", column(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money")
+        yield Feature(
+            "amount_expected", measure_value(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money"
+        )
 
 
 def btyd_measures(past: Past) -> ibis.Table:
@@ -91,7 +93,7 @@ def btyd_measures(past: Past) -> ibis.Table:
     predict = partial(
         predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names
     )
-    return past.engine.map_rows(summaries, predict, schema, "expected_rows")
+    return past.engine.map_batches(summaries, predict, schema, "expected_rows")
 
 
 def purchase_summaries(days: ibis.Table) -> ibis.Table:
@@ -116,12 +118,12 @@ def fit_by_cutoff(past: Past, summaries: ibis.Table) -> dict[date, CutoffModels]
     Returns:
         The models by cutoff.
     """
-    sizes = past.engine.arrow(summaries.group_by("cutoff").aggregate(customers=summaries.count()).order_by("cutoff"))
+    sizes = past.engine.to_arrow(summaries.group_by("cutoff").aggregate(customers=summaries.count()).order_by("cutoff"))
     models = {}
     for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
         customers_at_cutoff = summaries.filter(summaries.cutoff == ibis.literal(cutoff))
         rows = sample_customers(customers_at_cutoff, customers).select("bought", "spend", "first", "last")
-        models[cutoff] = fit_one_cutoff(past.engine.arrow(rows), past.tables.contract.has_amount)
+        models[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
     return models
 
 

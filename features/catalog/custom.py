@@ -30,7 +30,7 @@ from features.catalog.custom_checks import (
     check_measures_table,
 )
 from features.catalog.families import Family, catalog_features
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
@@ -85,7 +85,7 @@ def add_up(
     return partial(_add_up_over_windows, measures=measures, of=of)
 
 
-def read_custom_features(config: Config, task: Task, contract: Contract) -> CustomFeatures:
+def read_custom_features(config: Config, task: Task, contract: DataContract) -> CustomFeatures:
     """Runs the file that the config names, and checks what it declares.
 
     Args:
@@ -172,8 +172,8 @@ def refuse_unusable_features(own: CustomFeatures, cohort: ibis.Table, engine: En
 def _refuse_if_any(rows: ibis.Table, problem: str, remedy: str, engine: Engine) -> None:
     """Raises UsageError if a table has customers, with the problem, the customers and the remedy."""
     customers = rows.select("customer_id").distinct()
-    if count := engine.count(customers):
-        few = engine.arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+    if count := engine.count_rows(customers):
+        few = engine.to_arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
         raise UsageError(f"{problem} for {count:,} customers ({sample(few)}); {remedy}")
 
 
@@ -285,14 +285,14 @@ def _measure_checked(past: Past, measures: Callable[[Past], ibis.Table], name: s
 def _refuse_other_keys(rows: ibis.Table, past: Past) -> None:
     keys = rows.group_by(KEYS).aggregate(n=rows.count())
     repeated = keys.filter(keys.n > 1)
-    if count := past.engine.count(repeated):
-        ids = past.engine.arrow(repeated.select("customer_id").distinct().order_by("customer_id").limit(5))
+    if count := past.engine.count_rows(repeated):
+        ids = past.engine.to_arrow(repeated.select("customer_id").distinct().order_by("customer_id").limit(5))
         raise CustomFeatureError(
             f"measures returns more than one row for {count:,} pairs of customer and cutoff (customers "
             f"{sample(ids['customer_id'].to_pylist())}); end with `.group_by(KEYS).aggregate(...)`"
         )
     unexpected = rows.anti_join(past.moments, "cutoff").select("cutoff").distinct().order_by("cutoff").limit(1)
-    for cutoff in past.engine.arrow(unexpected)["cutoff"].to_pylist():
+    for cutoff in past.engine.to_arrow(unexpected)["cutoff"].to_pylist():
         raise CustomFeatureError(
             f"measures returns rows of cutoff {cutoff}, which was not requested; use only the cutoffs of the past"
         )

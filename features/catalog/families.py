@@ -29,7 +29,7 @@ from features.catalog import (
     trends,
 )
 from features.catalog.windows import money_window_features, order_window_features
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.errors import UsageError
 from features.feature import Feature
 from features.point_in_time.history import Past
@@ -68,12 +68,12 @@ class Family:
     used_by_ranks: bool = False
 
 
-def catalog_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def catalog_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     """All features of a task on a log, in a fixed order; names are unique."""
     return tuple(feature for family in feature_families(task, contract) for feature in family.features)
 
 
-def feature_families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def feature_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of a task on a log; the first has a row for every customer with a purchase, or with a term.
 
     Raises:
@@ -85,11 +85,11 @@ def feature_families(task: Task, contract: Contract) -> tuple[Family, ...]:
     return tuple(_null_beyond_log(family, contract) for family in all_families)
 
 
-def _null_beyond_log(family: Family, contract: Contract) -> Family:
+def _null_beyond_log(family: Family, contract: DataContract) -> Family:
     """The family, with null for features whose window is longer than the log."""
     features = tuple(
         replace(f, compute=partial(_null_column, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
-        if f.window and f.window.days in contract.beyond
+        if f.window and f.window.days in contract.windows_beyond_log
         else f
         for f in family.features
     )
@@ -100,7 +100,7 @@ def _null_column(m: ibis.Table, dtype: str) -> ibis.Value:
     return ibis.null(dtype)
 
 
-def _event_families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _event_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     return (
         Family("rhythm", _rhythm_features(), recency.recency_measures, used_by_ranks=True),
         Family("lifecycle", tuple(lifecycle.lifecycle_features(task.horizon))),
@@ -126,14 +126,14 @@ def _event_families(task: Task, contract: Contract) -> tuple[Family, ...]:
     )
 
 
-def _contract_families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _contract_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of a contractual business: the terms first, which every customer has, then those of the events.
 
     BG/NBD is left out: it predicts who falls silent, but a contract states when it ends. If the events are only the
     starts of the terms, they add no features.
     """
     terms = _subscription_family(contract)
-    if contract.only_terms:
+    if contract.only_subscriptions:
         columns, alone = (
             subscriptions.terms_only_features(task.horizon),
             partial(subscriptions.subscription_measures, terms_only=True),
@@ -149,12 +149,12 @@ def _with_null_texts(family: Family) -> Family:
     return replace(family, features=features)
 
 
-def _subscription_family(contract: Contract) -> Family:
+def _subscription_family(contract: DataContract) -> Family:
     columns = tuple(subscriptions.subscription_features(contract.has_end, contract.has_price))
     return Family("subscriptions", columns, subscriptions.subscription_measures, section="subscriptions")
 
 
-def _side_table_families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _side_table_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of the tables beside the events."""
     families = [
         family
@@ -191,7 +191,7 @@ def _activity_families(task: Task, table: ActivityColumns, name: str) -> tuple[F
     return tuple(families)
 
 
-def _customer_families(contract: Contract) -> tuple[Family, ...]:
+def _customer_families(contract: DataContract) -> tuple[Family, ...]:
     columns = tuple(customer_attributes.attribute_features(contract))
     return (
         (Family("customer_attributes", columns, customer_attributes.attribute_measures, section="customers"),)
@@ -223,7 +223,7 @@ def _rhythm_features() -> tuple[Feature, ...]:
     )
 
 
-def _sum_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _sum_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     columns = [*lifetime.lifetime_features(contract.has_amount)]
     for w in task.windows:
         columns += [
@@ -236,7 +236,7 @@ def _sum_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
     return tuple(columns)
 
 
-def _lifetime_habit_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _lifetime_habit_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     columns = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
     if task.horizon.days < YEAR:
         columns += seasonality.season_share_features(task.horizon)
@@ -245,7 +245,7 @@ def _lifetime_habit_features(task: Task, contract: Contract) -> tuple[Feature, .
     return tuple(columns)
 
 
-def _trend_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _trend_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     columns: list[Feature] = []
     for short, long in pairwise(task.windows):
         columns += trends.pace_features(short, long, contract.has_amount)
@@ -256,7 +256,7 @@ def _trend_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
     return tuple(columns)
 
 
-def _rank_family(task: Task, contract: Contract) -> Family:
+def _rank_family(task: Task, contract: DataContract) -> Family:
     longest, has_amount = task.windows[-1], contract.has_amount
     ranks = partial(cohort_ranks.rank_measures, window=longest, has_amount=has_amount)
     return Family("peers", tuple(cohort_ranks.rank_features(longest, has_amount)), cohort_measures=ranks)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.config.data_contract import Contract
-from features.feature import Feature, column, money
+from features.config.data_contract import DataContract
+from features.feature import Feature, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import WEEK, YEAR
 from features.task import Window
@@ -17,7 +17,7 @@ DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # the ho
 DAY_PART_HOURS = 6
 
 
-def calendar_sums(orders: ibis.Table, horizon: Window, contract: Contract) -> dict[str, ibis.Value]:
+def calendar_sums(orders: ibis.Table, horizon: Window, contract: DataContract) -> dict[str, ibis.Value]:
     """Purchases by weekday, by hour, and in the season that the horizon will cover.
 
     Args:
@@ -142,7 +142,7 @@ def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     unread = "the log does not reach back a year"
     yield Feature(
         "orders_count_year_ago",
-        column("season_orders"),
+        measure_value("season_orders"),
         "season",
         f"orders {place}",
         "{value:#order} " + place,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.feature import Compute, Feature, column, count, money
+from features.feature import Compute, Feature, count_or_zero, measure_value, money
 from features.intake.subscription_terms import RENEWAL_GRACE
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
@@ -104,7 +104,7 @@ def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
     yield _count_feature("renewals_ever", "renewals", "renewals", "subscription", "renewals of the subscription so far")
     yield Feature(
         f"{STEM}_renewal_recency_days",
-        column(f"{STEM}:renewed"),
+        measure_value(f"{STEM}:renewed"),
         "subscription",
         "days since the last renewal",
         "last renewal {value:days} ago",
@@ -122,7 +122,7 @@ def terms_only_features(horizon: Window) -> Iterator[Feature]:
     """Tenure and lifecycle for a log that has only terms; elsewhere they are computed from the orders."""
     yield Feature(
         "tenure_days",
-        column("tenure"),
+        measure_value("tenure"),
         f"{STEM} age",
         "days since the first term began",
         "customer for {value:days}",
@@ -182,7 +182,7 @@ def _price_features() -> Iterator[Feature]:
 def _count_feature(name: str, measure: str, noun: str, family: str, phrase: str) -> Feature:
     return Feature(
         f"{STEM}_{name}",
-        count(f"{STEM}:{measure}"),
+        count_or_zero(f"{STEM}:{measure}"),
         family,
         phrase,
         f"{phrase}: {{value:count}}",
