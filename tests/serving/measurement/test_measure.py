@@ -326,7 +326,9 @@ def test_a_plan_without_a_comparison_is_refused(tmp_path: Path) -> None:
     executed = make_executed_plan(tmp_path)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
     write_parquet(tmp_path, "log", [row for row in log if row["time"].date() < CUTOFF])
-    with pytest.raises(DataError, match="there are no outcomes yet: the log ends at 2024-03-01.*complete from 2024-03-31"):
+    with pytest.raises(
+        DataError, match="there are no outcomes yet: the log ends at 2024-03-01.*complete from 2024-03-31"
+    ):
         measure_plan(executed.config, NAME)
     with pytest.raises(UsageError, match=r"no \[contacts\]"):
         measure_plan(executed.config.model_copy(update={"contacts": None}), NAME)
