@@ -142,10 +142,10 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         _train_uplift(path)
         return
     if kept:
-        settled = room.log_later(load_config(path), Path(kept))
+        settled = room.log_kept_training(load_config(path), Path(kept))
     else:
         settled = trained = room.train_models(load_config(path), which, resume=resume)
-        click.echo(room.training_text(trained.learned))
+        click.echo(room.training_text(trained.fitted))
     if compare:
         click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
@@ -200,7 +200,7 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 
     config = load_config(path)
     if learning_curve:
-        curve = grown.learning_curve(config)
+        curve = grown.measure_learning_curve(config)
         text, folder, run_id = grown.learning_curve_text(curve), curve.folder, curve.run_id
     else:
         made = rolled.backtest_models(config, cutoffs)

@@ -32,7 +32,9 @@ sys.path.insert(0, str(ROOT))
 from features.feature import Feature  # noqa: E402
 from serving.explanation import contributions  # noqa: E402
 from serving.explanation.treeshap import thread_count, tree_explainer  # noqa: E402
-from training.artifact.bundle import Margin, ModelBundle, Spread  # noqa: E402
+from training.artifact.bundle import ModelBundle  # noqa: E402
+from training.artifact.margin import Margin  # noqa: E402
+from training.artifact.spread import Spread  # noqa: E402
 from training.models.churn import ChurnClassifier  # noqa: E402
 from training.models.spend import SpendRegressor  # noqa: E402
 

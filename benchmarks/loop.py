@@ -49,7 +49,7 @@ from features.config.rfm_rules import RULES
 from features.simulation.business import Action, Business, Settings
 from serving.optimizer.allocate import allocate_actions, allocation_problem
 from serving.segmentation.rfm import rfm_groups, rfm_scores
-from training.uplift.bundle import UpliftBundle
+from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
 from training.uplift.experiment import experiment_from_columns
 

@@ -30,11 +30,11 @@ def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
     Raises:
         ModuleNotFoundError: An entry is no module of ours.
     """
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(find_dependencies(entries, root)):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return total.hexdigest()[:32]
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[Path]:
@@ -53,7 +53,7 @@ def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[
         for path in _files(pending.pop(), root):
             if path not in files:
                 files.add(path)
-                pending.extend(_imported(path))
+                pending.extend(_imported(path, root))
     return files
 
 
@@ -68,11 +68,14 @@ def _files(module: str, root: Path) -> list[Path]:
     return [path for path in candidates if path.is_file()] if any(map(Path.is_file, candidates[-2:])) else []
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """The names that a file imports, modules and what could be one."""
+def _imported(path: Path, root: Path) -> Iterator[str]:
+    """The names that a file imports, absolutely or relatively: modules, and what could be one."""
+    package = path.relative_to(root).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

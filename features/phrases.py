@@ -23,10 +23,14 @@ def fill_template(template: str, value: Any, row: Row) -> str:
     for literal, name, spec in _fields(template):
         parts.append(literal)
         if name:
-            named = value if name == "value" else row[name]
-            if named is None or named != named:
+            slot_value = value if name == "value" else row[name]
+            if slot_value is None or slot_value != slot_value:
                 return ""
-            parts.append(format_level(named, spec) if isinstance(named, str) else format_number(float(named), spec))
+            parts.append(
+                format_level(slot_value, spec)
+                if isinstance(slot_value, str)
+                else format_number(float(slot_value), spec)
+            )
     return "".join(parts)
 
 
@@ -62,8 +66,8 @@ def format_number(number: float, unit: str) -> str:
     """
     if "|" in unit:
         above, below, size = unit.split("|")
-        word, told = below if number < 0 else above, format_number(abs(number), size)
-        return word.replace("*", told) if "*" in word else f"{told} {word}"
+        word, amount = below if number < 0 else above, format_number(abs(number), size)
+        return word.replace("*", amount) if "*" in word else f"{amount} {word}"
     if unit == "money":
         return f"{number:,.2f}"
     if unit == "share":

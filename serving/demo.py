@@ -97,7 +97,7 @@ def run_demo(out: Path, *, trials: int, quick: bool, say: Callable[[str], None])
     say(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_checked(config)))}")
     say("\n2/7 train: tune, calibrate and judge the churn and value models")
     trained = train_models(config)
-    say(_indent(training_text(trained.learned)))
+    say(_indent(training_text(trained.fitted)))
     if not trained.decision.promoted:
         say(_indent(training_refusal(trained)))
     elif trained.decision.note:

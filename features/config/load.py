@@ -101,9 +101,11 @@ class Config(Section):
         if unknown:
             known = _listed(self.events.kinds) or "none"
             raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
-        groups = groups_using(rules.rfm, "m")
-        if groups and not self.events.amount:
-            raise ValueError(f"[segments.rfm] {groups[0]!r} is told by m, and the log has no amounts; use r and f")
+        groups_with_m = groups_using(rules.rfm, "m")
+        if groups_with_m and not self.events.amount:
+            raise ValueError(
+                f"[segments.rfm] {groups_with_m[0]!r} is told by m, and the log has no amounts; use r and f"
+            )
         return self
 
     def path(self, text: str) -> Path:
@@ -194,8 +196,8 @@ def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> 
     return config
 
 
-def _listed(things: Iterable[object]) -> str:
-    return ", ".join(map(str, things))
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _explain(error: dict[str, Any]) -> str:
@@ -213,9 +215,9 @@ def _explain(error: dict[str, Any]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    found = error.get("input")
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) and repr(found) not in message else ""
-    return f"{place}: {message[:1].lower() + message[1:]}{shown}" if place else message
+    value = error.get("input")
+    suffix = f" (found {value!r})" if isinstance(value, str | int | float | bool) and repr(value) not in message else ""
+    return f"{place}: {message[:1].lower() + message[1:]}{suffix}" if place else message
 
 
 def _keys(where: list[str]) -> set[str]:

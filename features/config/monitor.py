@@ -78,8 +78,8 @@ class MonitorConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> MonitorConfig:
-        for key, named in (("churn", self.churn), ("value", self.value)):
-            for name in named:
+        for key, limits in (("churn", self.churn), ("value", self.value)):
+            for name in limits:
                 if name not in CUSTOMER_GROUPS:
                     raise ValueError(
                         f"{key} names {name!r}, which is no group of customers; {suggest_name(name, CUSTOMER_GROUPS)}"
@@ -99,10 +99,10 @@ def check_webhook_url(url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        whole = False
-    if not whole or re.search(r"[\s\x00-\x1f\x7f]", url):
+        is_http = False
+    if not is_http or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise ValueError("webhook is not a URL of HTTP; expected such as 'https://chat.example/hooks/42'")
     if parts.username or parts.password:
         raise ValueError(

@@ -53,7 +53,7 @@ def parse_rule(rule: str) -> ScoreRanges:
     >>> parse("r 4-5, fm 1")
     {'r': (4, 5), 'fm': (1, 1)}
     """
-    box: dict[str, tuple[int, int]] = {}
+    ranges: dict[str, tuple[int, int]] = {}
     for part in rule.split(","):
         match = RULE.fullmatch(part)
         name = match[1].lower() if match else ""
@@ -62,10 +62,12 @@ def parse_rule(rule: str) -> ScoreRanges:
         low, high = int(match[2]), int(match[3] or match[2])
         if name not in SCORES:
             raise ValueError(f"the rule {rule!r} names {name!r}; known are {', '.join(SCORES)}")
-        if name in box or low > high:
-            raise ValueError(f"the rule {rule!r} {f'names {name} twice' if name in box else 'has a range backwards'}")
-        box[name] = (low, high)
-    return box
+        if name in ranges or low > high:
+            raise ValueError(
+                f"the rule {rule!r} {f'names {name} twice' if name in ranges else 'has a range backwards'}"
+            )
+        ranges[name] = (low, high)
+    return ranges
 
 
 def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]:
@@ -77,18 +79,23 @@ def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]
     >>> group_of(RULES)[5, 5, 4], group_of(RULES)[1, 5, 5]
     ('champions', 'cannot lose')
     """
-    boxes = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
+    ranges_by_group = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
     scores = range(1, BEST_SCORE + 1)
     cells = list(product(scores, scores, scores))
-    found = {cell: [name for name, some in boxes.items() if any(_holds(box, cell) for box in some)] for cell in cells}
-    for cell, names in found.items():
+    claims = {
+        cell: [name for name, ranges in ranges_by_group.items() if any(_matches(box, cell) for box in ranges)]
+        for cell in cells
+    }
+    for cell, names in claims.items():
         if len(names) > 1:
-            raise ValueError(f"{_told(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it")
-    missing = [cell for cell, names in found.items() if not names]
+            raise ValueError(
+                f"{_format_scores(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it"
+            )
+    missing = [cell for cell, names in claims.items() if not names]
     if missing:
         more = f" and {len(missing) - 1} more combinations do" if len(missing) > 1 else " does"
-        raise ValueError(f"{_told(missing[0])}{more} not belong to any group; add a rule that claims them")
-    return {cell: names[0] for cell, names in found.items()}
+        raise ValueError(f"{_format_scores(missing[0])}{more} not belong to any group; add a rule that claims them")
+    return {cell: names[0] for cell, names in claims.items()}
 
 
 def groups_using(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
@@ -106,16 +113,16 @@ def suggest_name(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
-def _holds(box: ScoreRanges, cell: RfmScores) -> bool:
-    r, f, m = cell
+def _matches(ranges: ScoreRanges, scores_rfm: RfmScores) -> bool:
+    r, f, m = scores_rfm
     scores = {"r": r, "f": f, "m": m, "fm": fm_score(f, m)}
-    return all(low <= scores[name] <= high for name, (low, high) in box.items())
+    return all(low <= scores[name] <= high for name, (low, high) in ranges.items())
 
 
-def _told(cell: RfmScores) -> str:
-    return " ".join(_parts(cell))
+def _format_scores(scores: RfmScores) -> str:
+    return " ".join(_parts(scores))
 
 
-def _parts(cell: RfmScores) -> Iterator[str]:
-    for name, score in zip(SCORES, cell, strict=False):
+def _parts(scores: RfmScores) -> Iterator[str]:
+    for name, score in zip(SCORES, scores, strict=False):
         yield f"{name} {score}"

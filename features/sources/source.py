@@ -154,10 +154,10 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
         UsageError: There is no such table.
     """
     if source.table not in tables:
-        some = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
+        hint = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
         raise UsageError(
             f"[{source.section}] table: {source.display_name} has no table {source.table!r}; "
-            f"{suggest_column(source.table, tables)}{some}"
+            f"{suggest_column(source.table, tables)}{hint}"
         )
     return tables[source.table]
 
@@ -174,8 +174,8 @@ def suggest_column(name: str, known: Iterable[str]) -> str:
 
 def _scheme(source: str) -> str:
     """What stands before `://`, in lower case; '' for a path."""
-    found = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    return found[1].lower() if found else ""
+    match = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return match[1].lower() if match else ""
 
 
 def _file(source: str) -> str:

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from features.feature import Feature
 from features.phrases import Row
-from training.artifact.bundle import Margin, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.margin import Margin
 
 SLICE_ROWS = 8192  # rows worked on at once, where what lies between would fill the memory
 # Nodes of the quadrature, up to this length of the path: the error stays below 1e-12 of the number.
@@ -53,7 +54,7 @@ def compute_contributions(
         features: A feature table (n rows), in Arrow or pandas.
         shipped: What the model said of the same rows, where that is known already.
     """
-    X = bundle.columns(features)
+    X = bundle.model_inputs(features)
     if shipped is None:
         shipped = bundle.predict(features)
     gate, gate_base = _margins(bundle, bundle.gate, X)
@@ -63,7 +64,7 @@ def compute_contributions(
     found = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, shipped["churn_probability"])}
     if bundle.spend is not None:
         phi_l, spend_base = _margins(bundle, bundle.spend, X)
-        l0 = float(bundle.spend_log(np.array(spend_base)))
+        l0 = float(bundle.log_spend(np.array(spend_base)))
         by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
         found["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, shipped["value"])
@@ -165,7 +166,7 @@ def _margins(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarr
     trees = tree_explainer(margin.trees, margin.weights, len(bundle.features))
     found = trees.values([column.to_numpy() for column in X.columns])
     for term in margin.terms:
-        found[:, bundle.features.index(term.feature)] += term.part(X)
+        found[:, bundle.features.index(term.feature)] += term.contribution(X)
     return found, margin.intercept + trees.base
 
 

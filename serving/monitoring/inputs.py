@@ -21,8 +21,9 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
-from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query, with_outcomes
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query
 from features.snapshots.cache import open_cache
+from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
@@ -92,7 +93,7 @@ class OpenLog:
         moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
         task = self.config.task.to_task()
-        found = with_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        found = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
         return self.engine.to_arrow(found.select("place", "churned", "value").order_by("place"))
 
     @cached_property

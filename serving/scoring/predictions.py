@@ -14,11 +14,11 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.language.feature_phrases import phrased
-from serving.language.formats import task_words
-from serving.language.messages import language
+from serving.language.formats import task_terms
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
-from training.artifact.bundle import BundleError
+from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
 
 
@@ -66,7 +66,7 @@ def load_champions(config: Config) -> Champions:
         raise UsageError(
             f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
         )
-    if value is not None and value.bundle.gate_digest != churn.bundle.gate_digest:
+    if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
             f"{churn.version.label} and {value.version.label} do not share one classifier of returning, so their "
             "predictions would contradict each other; run `regulars train` to train both"
@@ -84,12 +84,12 @@ def build_cohort(config: Config, cutoff: date) -> Snapshots:
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise empty_cohort_error(config, cutoff)
-    return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))
+    return replace(snapshots, features=phrased(snapshots.features, get_language(config.language).phrase))
 
 
 def empty_cohort_error(config: Config, cutoff: date) -> DataError:
     """Return the error for an empty cohort."""
-    return DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
+    return DataError(f"cutoff {cutoff}: nobody {task_terms(config.task).outsiders}: no one to score")
 
 
 def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def check_features(models: Champions, features: Sequence[Feature], own_digest: s
     fields = [(f.name, pa.string() if f.dtype == "string" else pa.float64()) for f in features]
     try:
         for model in models.by_target.values():
-            model.bundle.columns(pa.schema(fields).empty_table())
+            model.bundle.model_inputs(pa.schema(fields).empty_table())
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from serving.scoring.resumable_run import file_checksum, is_intact
-from training.artifact.bundle import Spread, spread_from
+from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
 COMPRESSION = "zstd"
@@ -59,7 +59,7 @@ class Scores:
     @property
     def spread(self) -> Spread | None:
         """The distribution of actual values around the predicted ones; None without money."""
-        return spread_from(self.manifest.get("spread"))
+        return read_spread(self.manifest.get("spread"))
 
     def read_part(self, part: Mapping[str, Any]) -> pa.Table:
         """Read one of the manifest's parts.
@@ -93,7 +93,7 @@ def total_value_interval(
     """
     if value is None or value_at_risk is None or spread is None or not len(value):
         return None, None
-    return spread.total(1 - churn, value + value_at_risk)
+    return spread.total_interval(1 - churn, value + value_at_risk)
 
 
 def write_score_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:

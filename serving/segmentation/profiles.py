@@ -16,7 +16,7 @@ from features.phrases import format_number
 from serving.language.messages import ENGLISH, N_, Language
 from serving.scoring.score_tables import total_value_interval
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.data.category_levels import FEWEST_CUSTOMERS
 
 MOST_DIFFERENCES = 3
@@ -63,7 +63,7 @@ class ScoredWorth:
     value_at_risk: np.ndarray | None
     spread: Spread | None = None
 
-    def total(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    def total_interval(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
         """Low and high of the sum of the values where `inside` (n,) holds."""
         if self.value is None or self.value_at_risk is None:
             return None, None
@@ -105,7 +105,7 @@ def group_figures(
         for g in range(size)
     ]
     for g, (row, left) in enumerate(zip(found, _left(outcome, size), strict=True)):
-        row |= dict(zip(("value_low", "value_high"), worth.total(codes == g), strict=True)) | left
+        row |= dict(zip(("value_low", "value_high"), worth.total_interval(codes == g), strict=True)) | left
     return found
 
 

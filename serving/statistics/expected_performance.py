@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
 from serving.statistics.proportions import LEVEL, Estimate, wilson_estimate
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.models.calibration import BELIEF, DRIFT
 
 DRAWS, MAX_SAMPLE = 300, 20_000
@@ -49,7 +49,7 @@ def expected_metrics(
         "churn": _normal_interval(float(p.mean()), simulated["churn"]),
     }
     if worth is not None and spread is not None:
-        low, high = replace(spread, inside=LEVEL).total(1 - churn, worth)
+        low, high = replace(spread, inside=LEVEL).total_interval(1 - churn, worth)
         metrics["value"] = Estimate(float(((1 - churn) * worth).sum()), low, high)
     return metrics
 

@@ -78,3 +78,12 @@ def test_imports_inside_functions_and_packages_are_followed(tmp_path: Path) -> N
 def test_an_entry_that_is_no_module_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="features.nowhere"):
         digest_code("features.nowhere", root=tmp_path)
+
+
+def test_relative_imports_are_followed(tmp_path: Path) -> None:
+    package = tmp_path / "training" / "artifact"
+    package.mkdir(parents=True)
+    for file, text in (("entry", "from .margin import X\n"), ("margin", "from . import trees\n"), ("trees", "")):
+        (package / f"{file}.py").write_text(text)
+    files = find_dependencies(["training.artifact.entry"], tmp_path)
+    assert {path.stem for path in files} == {"entry", "margin", "trees"}

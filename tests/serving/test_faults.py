@@ -30,14 +30,14 @@ from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.run import score_customers
 from tests.serving.killing import PUBLISHING_CHANGES
 from training.artifact.bundle import ModelBundle
-from training.train import Trained
+from training.train import TrainingRun
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 50
 
 
 @pytest.fixture(scope="module")
-def business(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Config:
+def business(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The trained shop in a folder of its own, scored in chunks of 60."""
     folder = tmp_path_factory.mktemp("faults")
     for name in ("log.parquet", "regulars.toml"):
@@ -98,14 +98,14 @@ def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def died(config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Config:
+def died(config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A config whose run was interrupted in its third chunk."""
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
         score_customers(config, trained.newest)
     return config
 
 
-def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: Trained) -> None:
+def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: TrainingRun) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     path = business.folder / "killed.toml"
     text = (business.folder / "regulars.toml").read_text()
@@ -118,7 +118,7 @@ def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Con
 
 
 def test_what_is_done_is_not_done_again(
-    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
         score_customers(config, trained.newest)
@@ -134,13 +134,13 @@ def test_what_is_done_is_not_done_again(
         assert not score_customers(config, trained.newest, with_contributions=True).new
 
 
-def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Trained) -> None:
+def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: TrainingRun) -> None:
     assert score_customers(died, trained.newest).notes == (
         "a run that had ended early was started over; --resume would have resumed it",
     )
 
 
-def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: Trained) -> None:
+def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: TrainingRun) -> None:
     lock = passes.scoring_folder(config) / f"cutoff={trained.newest}.lock"
     ready, writes = os.pipe()
     pid = os.fork()
@@ -159,7 +159,7 @@ def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config:
 
 
 def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
-    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish, full = passes.ResumableRun.record_step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -179,7 +179,7 @@ def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
     assert done[0] == 2
 
 
-def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: Trained) -> None:
+def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: TrainingRun) -> None:
     complete = score_customers(config, trained.newest)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -195,7 +195,7 @@ def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained
 
 
 def test_a_damaged_part_of_an_unfinished_run_is_made_again(
-    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    died: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = passes.scoring_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
@@ -206,7 +206,7 @@ def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     assert scores.table().num_rows == scores.manifest["customers"]
 
 
-def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: Trained) -> None:
+def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: TrainingRun) -> None:
     scores = score_customers(config, trained.newest)
     part = scores.folder / "part-00001.parquet"
     original = part.read_bytes()
@@ -225,7 +225,7 @@ def test_a_truncated_model_file_is_refused(models: Champions, tmp_path: Path, mo
 
 
 def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
-    config: Config, trained: Trained, models: Champions, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, models: Champions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = replace(models.churn.version, version="2")
     other = replace(models, churn=replace(models.churn, version=version))
@@ -255,7 +255,7 @@ def _rewritten(config: Config, change: Callable[[pa.Table], pa.Table], **section
 
 
 def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
-    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    died: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def renamed(log: pa.Table) -> pa.Table:
         place = log.schema.get_field_index("channel")
@@ -268,7 +268,9 @@ def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
     assert scores.table()["churn_probability"].null_count == 0
 
 
-def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(config: Config, trained: Trained) -> None:
+def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(
+    config: Config, trained: TrainingRun
+) -> None:
     complete = score_customers(config, trained.newest)
     with pytest.raises(UsageError, match="no column 'channel'"):
         score_customers(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
@@ -279,9 +281,9 @@ def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(confi
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_read(
-    config: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring_run, "reading", lambda *_: pytest.fail("the log was read"))
+    monkeypatch.setattr(scoring_run, "prepare_features", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
         score_customers(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from features.errors import DataError
-from training.uplift.bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
+from training.artifact.uplift_bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
 from training.uplift.experiment import ExperimentData
 from training.uplift.meta_learners import LEARNERS, assign_folds, doubly_robust_scores, fit_learners
 from training.uplift.metrics import (

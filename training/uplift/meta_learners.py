@@ -15,8 +15,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from training.artifact.uplift_bundle import Formula, LinearForm, ScorePart, with_arm_columns
 from training.models.lightgbm_base import FIXED
-from training.uplift.bundle import Formula, LinearForm, ScorePart, with_arm_columns
 from training.uplift.experiment import ExperimentData
 
 LEARNERS = {

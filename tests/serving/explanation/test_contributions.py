@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from features.feature import Feature
 from serving.explanation.contributions import Contributions, compute_contributions, shap_explanation, top_reasons
-from training.artifact.bundle import Longer, Margin, ModelBundle, Spread, Term
+from training.artifact.bundle import LongerHorizon, ModelBundle
+from training.artifact.margin import Margin, Term
+from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import GainRegressor, SpendRegressor
 
@@ -35,7 +37,7 @@ def _shap(margin: Margin, features: pa.Table) -> np.ndarray:
     for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
         found += weight * np.asarray(booster.predict(features, pred_contrib=True))
     for term in margin.terms:
-        found[:, features.column_names.index(term.feature)] += term.part(features)
+        found[:, features.column_names.index(term.feature)] += term.contribution(features)
     return found + margin.intercept * np.eye(6)[-1]
 
 
@@ -59,7 +61,7 @@ def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level
         log_level=log_level,
         spread=spread,
         longer=tuple(
-            Longer(f"value_{days}d", Margin(-0.1, (TERM,), grown, (weight,)), -log_level / 2, spread)
+            LongerHorizon(f"value_{days}d", Margin(-0.1, (TERM,), grown, (weight,)), -log_level / 2, spread)
             for days, weight in ((60, 1.0), (90, 0.3))
         ),
     )

@@ -11,29 +11,29 @@ from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.what_if import WhatIf, find_what_if, keep_cohort_values, what_if_lines
 from serving.explanation.what_if_changes import UsualValues, hypothetical_changes
-from training.train import Trained
+from training.train import TrainingRun
 
 
 @pytest.fixture(scope="module")
-def cohort(shop: Config, trained: Trained) -> Snapshots:
+def cohort(shop: Config, trained: TrainingRun) -> Snapshots:
     """The cohort of the newest cutoff."""
     return build_snapshots(shop, [trained.newest], with_labels=False)
 
 
 @pytest.fixture(scope="module")
-def row(cohort: Snapshots, trained: Trained) -> pa.Table:
+def row(cohort: Snapshots, trained: TrainingRun) -> pa.Table:
     """The customer of the cohort with the highest risk."""
-    risks = trained.learned.churn.predict(cohort.rows)["churn_probability"]
+    risks = trained.fitted.churn.predict(cohort.rows)["churn_probability"]
     return cohort.rows.slice(int(np.argmax(risks)), 1)
 
 
-def asked(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
+def asked(shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
     """The question."""
-    return find_what_if(shop, trained.learned.churn, cohort.features, row, trained.newest, below)
+    return find_what_if(shop, trained.fitted.churn, cohort.features, row, trained.newest, below)
 
 
 def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says_of_them(
-    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+    shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table
 ) -> None:
     found, customer = asked(shop, trained, cohort, row, 0.8), row["customer_id"][0].as_py()
     assert found.risk > 0.8 and found.enough and found.unchanged == ()
@@ -42,7 +42,7 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
             counterfactual.known_customer_rows(at, customer), at.tables.contract, at.task, at.cutoff, UsualValues()
         )
         made = counterfactual.counterfactual_features(at, customer, [change.rows for change in every])
-    risks = {c.words: r for c, r in zip(every, trained.learned.churn.predict(made)["churn_probability"], strict=True)}
+    risks = {c.words: r for c, r in zip(every, trained.fitted.churn.predict(made)["churn_probability"], strict=True)}
     assert found.tried == len(risks)
     answered = {answer.change.kind: answer for answer in found.enough}
     assert len(answered) == len(found.enough)
@@ -62,7 +62,7 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
 
 
 def test_where_nothing_is_enough_it_says_so_and_what_comes_nearest(
-    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+    shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table
 ) -> None:
     found = asked(shop, trained, cohort, row, 0.0001)
     assert found.enough == () and found.nearest is not None
@@ -73,7 +73,7 @@ def test_where_nothing_is_enough_it_says_so_and_what_comes_nearest(
     assert "It is no promise" in text
 
 
-def test_who_is_below_already_is_told_so(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table) -> None:
+def test_who_is_below_already_is_told_so(shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table) -> None:
     found = asked(shop, trained, cohort, row, 0.99999)
     assert (found.tried, found.enough, found.nearest) == (0, (), None)
     assert what_if_lines(found, 250) == [

@@ -25,7 +25,7 @@ from serving.scoring.resumable_run import ResumableRun
 from serving.scoring.run import score_customers
 from serving.scoring.score_tables import Scores
 from tests.features.test_parity import disagreements
-from training.train import Trained
+from training.train import TrainingRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.usefixtures("spark")]
 CHUNK = 40
@@ -47,13 +47,13 @@ class BuiltFeatures:
 
 
 @pytest.fixture(scope="module")
-def models(shop: Config, trained: Trained) -> Champions:
+def models(shop: Config, trained: TrainingRun) -> Champions:
     """The champions, loaded once."""
     return load_champions(shop)
 
 
 @pytest.fixture(scope="module")
-def configs(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
+def configs(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
     """The trained shop in a folder of its own, scored in small chunks, by engine."""
     folder = tmp_path_factory.mktemp("workers")
     for name in ("log.parquet", "regulars.toml"):
@@ -111,7 +111,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> BuiltFeatures:
 
 @pytest.fixture(scope="module")
 def both(
-    configs: dict[str, Config], models: Champions, trained: Trained, spark: Engine, kept: BuiltFeatures
+    configs: dict[str, Config], models: Champions, trained: TrainingRun, spark: Engine, kept: BuiltFeatures
 ) -> dict[str, Scores]:
     """The newest cutoff scored on each engine, with contributions."""
     write = scoring_run.write_features
@@ -131,7 +131,7 @@ def both(
 
 
 def test_scores_reasons_and_contributions_are_those_of_duckdb(
-    configs: dict[str, Config], both: dict[str, Scores], trained: Trained
+    configs: dict[str, Config], both: dict[str, Scores], trained: TrainingRun
 ) -> None:
     duckdb, spark = (written_tables(config, trained.newest) for config in configs.values())
     assert duckdb.keys() == spark.keys() == {"scores", "churn", "value"}
@@ -166,14 +166,14 @@ def test_the_manifest_says_the_same(both: dict[str, Scores]) -> None:
 def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     configs: dict[str, Config],
     both: dict[str, Scores],
-    trained: Trained,
+    trained: TrainingRun,
     tmp_path: Path,
     kept: BuiltFeatures,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from serving.scoring import spark_executor
 
-    monkeypatch.setattr(scoring_run, "reading", kept.reading)
+    monkeypatch.setattr(scoring_run, "prepare_features", kept.reading)
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
@@ -201,7 +201,7 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
 def test_what_a_worker_cannot_do_is_one_line(
     configs: dict[str, Config],
     both: dict[str, Scores],
-    trained: Trained,
+    trained: TrainingRun,
     tmp_path: Path,
     kept: BuiltFeatures,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +214,7 @@ def test_what_a_worker_cannot_do_is_one_line(
         sent = parcel(*arguments)
         return replace(sent, digest="another", texts={**sent.texts, "gate-0.txt": sent.texts["gate-0.txt"] + "\n"})
 
-    monkeypatch.setattr(scoring_run, "reading", kept.reading)
+    monkeypatch.setattr(scoring_run, "prepare_features", kept.reading)
     monkeypatch.setattr(executors, "_serialized_scorer", tampered)
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:

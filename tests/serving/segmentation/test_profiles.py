@@ -17,7 +17,7 @@ from serving.segmentation.profiles import (
     treatment_for,
 )
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 ORDERS = Feature("orders", measure_value("orders"), "frequency", "orders so far", "{value}", "orders")
 DAYS = Feature("days", measure_value("days"), "frequency", "days with an order", "{value}", "days")

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from serving.statistics import expected_performance
 from serving.statistics.expected_performance import SHIFT, expected_auc, expected_metrics, realised_metrics
 from serving.statistics.proportions import wilson_estimate
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 SPREAD = Spread(0.8, 0.8, (0.0, 0.5, 1.0), (1.0, 4.0), ((0.0, 1.0, 3.0), (0.5, 1.0, 2.0)), (1.5, 1.1), 0.1)
 
@@ -81,7 +81,7 @@ def test_money_is_the_sum_with_the_spread_of_the_model() -> None:
     p, worth = np.full(100, 0.25), np.full(100, 20.0)
     expected = expected_metrics(p, worth, SPREAD, seed=1)["value"]
     assert expected.value == pytest.approx(1500) and expected.low < 1500 < expected.high
-    low, high = SPREAD.total(1 - p, worth)
+    low, high = SPREAD.total_interval(1 - p, worth)
     assert expected.low < low and high < expected.high  # 95% and not the 80% of the customers' intervals
     realised = realised_metrics(p, np.zeros(100), np.full(100, 15.0))["value"]
     assert (realised.low, realised.value, realised.high) == (1500, 1500, 1500)

@@ -17,10 +17,11 @@ from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.contributions import compute_contributions, shap_explanation, top_reasons
 from serving.explanation.drivers import rank_drivers
-from training.artifact.bundle import BundleError, ModelBundle, encode
-from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
-from training.data.time_split import Sample, take
-from training.fit import Learned, fit_models
+from training.artifact.bundle import ModelBundle, encode_levels
+from training.artifact.model_files import BundleError
+from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encode_sample, learn_levels
+from training.data.time_split import Sample, sample_at
+from training.fit import FittedModels, fit_models
 from training.models import lightgbm_base
 from training.models.churn import ChurnClassifier
 from training.registry import aliases, models, run_record
@@ -50,13 +51,13 @@ def rows(shop: Config) -> Snapshots:
 
 
 @pytest.fixture(scope="module")
-def learned(shop: Config, rows: Snapshots) -> Learned:
+def learned(shop: Config, rows: Snapshots) -> FittedModels:
     """What they teach."""
     return fit_models(rows, shop)
 
 
 @pytest.fixture(scope="module")
-def bundle(learned: Learned) -> ModelBundle:
+def bundle(learned: FittedModels) -> ModelBundle:
     """The shipped value model."""
     assert learned.value is not None
     return learned.value
@@ -89,18 +90,18 @@ def test_codes_are_places_then_other_then_null(kind: pa.DataType) -> None:
     text = pa.chunked_array(
         [pa.array(["b", None], pa.string()).cast(kind), pa.array(["x", "a"], pa.string()).cast(kind)]
     )
-    assert encode(text, ["a", "b"]).to_pylist() == [1.0, 3.0, 2.0, 0.0]
-    assert encode(text, []).to_pylist() == [0.0, 1.0, 0.0, 0.0]
+    assert encode_levels(text, ["a", "b"]).to_pylist() == [1.0, 3.0, 2.0, 0.0]
+    assert encode_levels(text, []).to_pylist() == [0.0, 1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", [pa.null(), pa.float64(), pa.string()])
 def test_a_column_of_nulls_is_a_column_of_nulls_whatever_its_type(kind: pa.DataType) -> None:
-    assert encode(pa.chunked_array([pa.nulls(2, kind)]), ["a"]).to_pylist() == [2.0, 2.0]
+    assert encode_levels(pa.chunked_array([pa.nulls(2, kind)]), ["a"]).to_pylist() == [2.0, 2.0]
 
 
 def test_numbers_stay_as_they_are() -> None:
     both = replace(_sample(["a"], ["c"]), features=pa.table({"n": [1.5], "plan": ["a"], "m": [None]}))
-    table = encoded(both, {"plan": ("a",)}).features
+    table = encode_sample(both, {"plan": ("a",)}).features
     assert table.column_names == ["n", "plan", "m"]
     assert [table[name].to_pylist() for name in table.column_names] == [[1.5], [0.0], [None]]
 
@@ -117,7 +118,7 @@ def test_the_bundle_holds_the_common_levels_and_nobody_s_name(bundle: ModelBundl
 def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
     other = replace(bundle, levels={**bundle.levels, "plan": bundle.levels["plan"][::-1]})
     assert other.digest != bundle.digest
-    assert other.gate_digest != bundle.gate_digest
+    assert other.classifier_digest != bundle.classifier_digest
 
 
 def test_the_level_is_what_the_trees_split_on(bundle: ModelBundle, rows: Snapshots) -> None:
@@ -175,9 +176,9 @@ def test_levels_are_learned_from_the_cutoffs_that_a_model_learns_from(shop: Conf
         for name in ("platinum", "titanium")
     )
     assert set(found.churn.levels["plan"]) == {"basic", "gold", "silver", "platinum"}
-    np.testing.assert_array_equal(found.judged["churn_probability"], other.judged["churn_probability"])
+    np.testing.assert_array_equal(found.predictions["churn_probability"], other.predictions["churn_probability"])
     with_known = fit_models(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
-    assert (with_known.judged["churn_probability"] != found.judged["churn_probability"]).any()
+    assert (with_known.predictions["churn_probability"] != found.predictions["churn_probability"]).any()
 
 
 def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
@@ -200,9 +201,9 @@ def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
 
 
 def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
-    rows: Snapshots, learned: Learned, monkeypatch: pytest.MonkeyPatch
+    rows: Snapshots, learned: FittedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = take(rows, learned.split.everything)
+    sample = sample_at(rows, learned.split.all_cutoffs)
     text = sample.features["plan"]
     arranged = text.dictionary_encode().combine_chunks()
     turned = pa.DictionaryArray.from_arrays(
@@ -213,8 +214,8 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
     )
     assert turned.cast(pa.string()).to_pylist() == text.to_pylist()
     levels = learn_levels(sample)
-    features = encoded(sample, levels).features
-    assert encode(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
+    features = encode_sample(sample, levels).features
+    assert encode_levels(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
     made = set()
     for threads in (1, 2, 2):
         monkeypatch.setitem(lightgbm_base.FIXED, "num_threads", threads)
@@ -267,7 +268,7 @@ def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) ->
 
 
 @pytest.fixture(scope="module")
-def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
+def registered(learned: FittedModels, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
     assert learned.value is not None
