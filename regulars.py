@@ -73,7 +73,7 @@ def demo(out: str, trials: int, quick: bool) -> None:
 @click.pass_obj
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import guess_config
+    from features.intake.guess_config import guess_config_text
     from features.sources.source import refuse_url
 
     refuse_url(file)
@@ -82,7 +82,7 @@ def init(path: str, file: str) -> None:
         raise UsageError(
             f"{target} is already there; remove it, or name another with `regulars -c OTHER.toml init {file}`"
         )
-    target.write_text(guess_config(file, target.resolve().parent), encoding="utf-8")
+    target.write_text(guess_config_text(file, target.resolve().parent), encoding="utf-8")
     _closing(f"{target}: read it, answer its questions", "regulars check", path)
 
 
@@ -115,9 +115,9 @@ def check(path: str, leaks: bool) -> None:
 @click.pass_obj
 def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
     """Write features, and labels where they are mature, of the cohorts at given cutoffs."""
-    from features.snapshots.build import build_file
+    from features.snapshots.build import write_snapshots
 
-    rows, columns, reused = build_file(load_config(path), list(cutoffs), Path(out))
+    rows, columns, reused = write_snapshots(load_config(path), list(cutoffs), Path(out))
     unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
     _closing(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
 
@@ -174,9 +174,9 @@ def _train_uplift(path: str) -> None:
 @click.pass_obj
 def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
-    from training.registry.aliases import promote
+    from training.registry.aliases import promote_challengers
 
-    _moved(promote(load_config(path), which), path)
+    _moved(promote_challengers(load_config(path), which), path)
 
 
 @cli.command()
@@ -184,7 +184,7 @@ def promote_by_hand(path: str, which: str) -> None:
 @click.pass_obj
 def rollback(path: str, which: str) -> None:
     """Make the models champions again that were so before; again and again, to go further back."""
-    from training.registry.aliases import rollback as run
+    from training.registry.aliases import roll_back_champions as run
 
     _moved(run(load_config(path), which), path)
 
@@ -285,14 +285,14 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 def measure(path: str, plan: str, other_log: bool) -> None:
     """Say what PLAN changed: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
     from serving.measurement.measure import measure_plan as run
-    from serving.measurement.measure import refuse_alarm
+    from serving.measurement.measure import refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
     measured = run(load_config(path), plan, other_log)
     click.echo(measurement_text(measured))
     then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
     _closing(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
-    refuse_alarm(measured)
+    refuse_sample_ratio_mismatch(measured)
 
 
 @cli.command()
@@ -380,7 +380,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--seed", default=7, show_default=True, help="The only source of randomness.")
 def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
     """Write a simulated business, with the truth beside it."""
-    from features.simulation.simulate import simulate as run
+    from features.simulation.simulate import simulate_business as run
 
     made = run(Path(out), customers, days=days, start=start, seed=seed)
     written = f"{made.folder}: {made.events:,} events and {made.contacts:,} contacts of {made.customers:,} customers"

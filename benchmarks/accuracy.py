@@ -26,7 +26,7 @@ from features.config.load import Config, TrainingConfig, load_config
 from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
-from features.snapshots.build import Snapshots, snapshots_of
+from features.snapshots.build import Snapshots, snapshots_from_tables
 from serving.demo import prepare
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
@@ -104,12 +104,14 @@ def measure(config: Config) -> Result:
         whole = read_log.read_tables(config, engine)
         cutoff = whole.end - task.horizon.delta
         cut_at = replace(whole, end=cutoff)  # as long as the log was then: longer windows have no features
-        later = snapshots_of(replace(whole, contract=audit.within_reach(cut_at, task).contract), task, [cutoff], engine)
+        later = snapshots_from_tables(
+            replace(whole, contract=audit.with_too_long_windows(cut_at, task).contract), task, [cutoff], engine
+        )
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.read_tables(cut, engine), task)
-        snapshots = snapshots_of(tables, task, audit.mature_cutoffs(tables, task), engine)
-        now = snapshots_of(tables, task, [cutoff], engine, with_labels=False)
+        tables = audit.with_too_long_windows(read_log.read_tables(cut, engine), task)
+        snapshots = snapshots_from_tables(tables, task, audit.mature_cutoffs(tables, task), engine)
+        now = snapshots_from_tables(tables, task, [cutoff], engine, with_labels=False)
     _same_customers(now, later)
     learned = fit_models(snapshots, cut)
     if learned.value is None:

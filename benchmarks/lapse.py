@@ -40,7 +40,7 @@ from features.config.load import Config, TrainingConfig, load_config
 from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
-from features.snapshots.build import snapshots_of
+from features.snapshots.build import snapshots_from_tables
 from training.data.prediction import Prediction
 from training.data.time_split import Sample, take
 from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate_predictions
@@ -115,12 +115,12 @@ def measure(config: Config) -> str:
     """Trains on the table as it was at CUTOFF and judges what is said of the policies in force on that day."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        truth = take(snapshots_of(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
+        truth = take(snapshots_from_tables(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
     then = cut(config, CUTOFF)
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.read_tables(then, engine), task)
-        snapshots = snapshots_of(tables, task, audit.mature_cutoffs(tables, task), engine)
-        now = snapshots_of(tables, task, [CUTOFF], engine, with_labels=False)
+        tables = audit.with_too_long_windows(read_log.read_tables(then, engine), task)
+        snapshots = snapshots_from_tables(tables, task, audit.mature_cutoffs(tables, task), engine)
+        now = snapshots_from_tables(tables, task, [CUTOFF], engine, with_labels=False)
     if not now.rows["customer_id"].equals(truth.customers):
         raise UsageError("the policies in force changed when the table was cut: something looks ahead")
     learned = fit_models(snapshots, then)

@@ -50,8 +50,8 @@ from features.simulation.business import Action, Business, Settings
 from serving.optimizer.allocate import allocate, options
 from serving.segmentation.rfm import groups, scores
 from training.uplift.bundle import UpliftBundle
-from training.uplift.effects import estimate
-from training.uplift.experiment import make_trial
+from training.uplift.effects import estimate_effects
+from training.uplift.experiment import experiment_from_columns
 
 SHOP = Settings(
     actions=(
@@ -131,7 +131,7 @@ class Ours:
         """The effect (n, actions) on value, as believed after all experiments whose outcome is known."""
         if day // SHOP.contact_every - FIRST in RELEARN or not self.model:
             self.model = [self.learn(orders, day)]
-        said = self.model[-1].effects(pa.table(seen.columns))["value"]
+        said = self.model[-1].predict_effects(pa.table(seen.columns))["value"]
         return np.column_stack([said[action.name][0] for action in SHOP.actions])
 
     def learn(self, orders: Orders, day: int) -> UpliftBundle:
@@ -140,7 +140,7 @@ class Ours:
         names = np.array([*(action.name for action in SHOP.actions), "none"])
         value = [_value(orders, stretch * SHOP.contact_every)[seen.who] for stretch, seen, _ in known]
         arms = np.concatenate([arm for *_, arm in known])
-        trial = make_trial(
+        trial = experiment_from_columns(
             pa.concat_tables([pa.table(seen.columns) for _, seen, _ in known]),
             names[arms],
             {"value": np.concatenate(value)},
@@ -150,7 +150,7 @@ class Ours:
             rounds=np.repeat([stretch for stretch, *_ in known], [len(arm) for *_, arm in known]),
             actions=[action.name for action in SHOP.actions],
         )
-        return estimate(trial, seed=self.seed, resamples=2, proportional=("value",)).bundle
+        return estimate_effects(trial, seed=self.seed, resamples=2, proportional=("value",)).bundle
 
 
 def look(world: World, orders: Orders, given: np.ndarray, day: int) -> Seen:
@@ -187,9 +187,9 @@ def foreseen(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     spend = fit_gamma_gamma(count[some], columns["order_amount_mean"][some])
     money = spend.expected_spend(count, columns["order_amount_mean"])
     rate = (count - 1 + model.r) / (age + model.alpha * model.time_unit_days)  # a day, while alive
-    returns = model.returns(*rhythm, 90)
+    returns = model.return_probability(*rhythm, 90)
     return {
-        "expected_alive": model.alive(*rhythm),
+        "expected_alive": model.alive_probability(*rhythm),
         "expected_return": returns,
         "expected_orders": model.expected_orders(*rhythm, 90),
         "expected_order_amount": money,

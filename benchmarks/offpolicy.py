@@ -36,9 +36,9 @@ import pyarrow as pa
 
 from features.config.rfm_rules import RULES
 from serving.segmentation.rfm import groups, scores
-from training.uplift.effects import estimate
-from training.uplift.experiment import Trial, make_trial
-from training.uplift.meta_learners import learn
+from training.uplift.effects import estimate_effects
+from training.uplift.experiment import ExperimentData, experiment_from_columns
+from training.uplift.meta_learners import fit_learners
 
 FEATURES = ["recency", "history", "history_segment", "mens", "womens", "zip_code", "newbie", "channel"]
 CONTROL, EMAILS, OUTCOMES = "No E-Mail", ("Womens E-Mail", "Mens E-Mail"), ("visit", "spend")
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{file} is not there: see benchmarks/README.md; nothing was measured", file=sys.stderr)
         return 0
     rows = pd.read_csv(file)
-    trial = make_trial(
+    trial = experiment_from_columns(
         pa.Table.from_pandas(rows[FEATURES], preserve_index=False), rows.segment.to_numpy(),
         {name: rows[name].to_numpy() for name in OUTCOMES}, control=CONTROL, actions=EMAILS,
         propensity=np.full((len(rows), 1 + len(EMAILS)), 1 / 3),
@@ -83,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dict[tuple[str, Policy], np.ndarray]:
+def judged(
+    trial: ExperimentData, rows: pd.DataFrame, share: float, division: int
+) -> dict[tuple[str, Policy], np.ndarray]:
     """By outcome and policy what each customer's choice is worth, (2, n): doubly robust and by inverse propensity."""
     order = np.random.default_rng(division).permutation(len(trial))
     halves = order[: len(order) // 2], order[len(order) // 2 :]
@@ -93,8 +95,8 @@ def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dic
         known = trial.rows(taught)
         choices = chosen(known, trial.design[judges], rows.iloc[judges], round(share * len(judges)), division)
         for outcome in OUTCOMES:
-            learned = learn(known, known.outcomes[outcome], division)
-            means = learned.means(learned.said(trial.design[judges]), 1 + len(EMAILS))
+            learned = fit_learners(known, known.outcomes[outcome], division)
+            means = learned.means(learned.part_values(trial.design[judges]), 1 + len(EMAILS))
             here, came = np.eye(1 + len(EMAILS))[trial.arm[judges]], trial.outcomes[outcome][judges][:, None]
             for way, base in enumerate((means, np.zeros_like(means))):
                 score = base + here * (came - base) / trial.propensity[judges]
@@ -103,18 +105,20 @@ def judged(trial: Trial, rows: pd.DataFrame, share: float, division: int) -> dic
     return found
 
 
-def chosen(known: Trial, design: np.ndarray, rows: pd.DataFrame, mails: int, seed: int) -> dict[Policy, np.ndarray]:
+def chosen(
+    known: ExperimentData, design: np.ndarray, rows: pd.DataFrame, mails: int, seed: int
+) -> dict[Policy, np.ndarray]:
     """The arm (n,) that each policy chooses for the judging half: 0 for none."""
-    visits = Trial(
+    visits = ExperimentData(
         known.design, known.columns, known.arm, known.propensity, known.units, {"visit": known.outcomes["visit"]},
         known.actions, known.offered,
     )  # fmt: skip
-    made = estimate(visits, seed=seed, resamples=2)
+    made = estimate_effects(visits, seed=seed, resamples=2)
     said = made.bundle.outcomes["visit"].predict(design)
     effects = np.column_stack([said[email][0] for email in EMAILS])
-    better = int(np.argmax([one.average.value for one in made.judged]))
-    learned = learn(visits, visits.outcomes["visit"], seed)
-    response = learned.means(learned.said(design), 1 + len(EMAILS)).mean(axis=1)
+    better = int(np.argmax([one.average.value for one in made.evaluated]))
+    learned = fit_learners(visits, visits.outcomes["visit"], seed)
+    response = learned.means(learned.part_values(design), 1 + len(EMAILS)).mean(axis=1)
     r, m = scores(rows.recency.to_numpy(float), least_is_best=True), scores(rows.history.to_numpy(float))
     tier = np.array([BEST_FIRST.index(name) for name in RULES])[groups(RULES, r, m, m)]
     simple = -tier + rows.history.to_numpy() / (rows.history.max() + 1), response

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from features.simulation.business import Settings
-from features.simulation.simulate import simulate
+from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -54,7 +54,7 @@ def run(events: int, memory: str, cache: Path) -> dict[str, Any]:
     """Simulates once, then builds in a new process, which alone counts for time and memory."""
     folder = cache / f"events={events}"
     if not folder.exists():
-        simulate(
+        simulate_business(
             folder, events // EVENTS_A_CUSTOMER, days=DAYS, start=START, seed=SEED, settings=Settings(rate_mean=RATE)
         )
     config = folder / "regulars.toml"
@@ -79,7 +79,7 @@ def measure(config: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     from features.config.load import load_config
-    from features.snapshots.build import build_file
+    from features.snapshots.build import write_snapshots
 
     loaded = load_config(config)
     loaded = loaded.model_copy(update={"features": loaded.features.model_copy(update={"cache": "off"})})
@@ -88,7 +88,7 @@ def measure(config: Path) -> dict[str, Any]:
     watch = threading.Thread(target=_watch, args=(scratch, stop, spilled))
     watch.start()
     out, begun = scratch / "features.parquet", time.perf_counter()
-    rows, columns = build_file(loaded, [CUTOFF], out)[:2]
+    rows, columns = write_snapshots(loaded, [CUTOFF], out)[:2]
     seconds = time.perf_counter() - begun
     stop.set()
     watch.join()

@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.simulation.simulate import simulate
+from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
@@ -63,7 +63,7 @@ def teach(cache: Path, customers: int) -> None:
     folder = cache / "teacher"
     if (folder / "done").exists():
         return
-    simulate(folder, customers, days=DAYS, start=START, seed=SEED + 1)
+    simulate_business(folder, customers, days=DAYS, start=START, seed=SEED + 1)
     config = folder / "regulars.toml"
     config.write_text(config.read_text(encoding="utf-8") + KEYS + tracking(cache), encoding="utf-8")
     one(["-c", config, "train"], script="regulars.py")
@@ -74,7 +74,7 @@ def run(cache: Path, customers: int, memory: str, chunk: int) -> dict[str, Any]:
     """Simulates once, then scores in a new process, which alone counts."""
     folder, scratch = cache / f"customers={customers}", cache / "scratch"
     if not folder.exists():
-        simulate(folder, customers, days=DAYS, start=START, seed=SEED)
+        simulate_business(folder, customers, days=DAYS, start=START, seed=SEED)
     scratch.mkdir(exist_ok=True)
     config = folder / "regulars.toml"
     text = config.read_text(encoding="utf-8").split("active_within")[0] + KEYS + tracking(cache)

@@ -14,15 +14,15 @@ import numpy as np
 
 from features.simulation.business import (
     Business,
-    Chances,
+    OrderCandidates,
     Population,
-    after_contacts,
-    draw_chances,
+    accept_candidates,
+    apply_contacts,
+    draw_lognormal,
+    draw_order_candidates,
     draw_population,
     expected_orders,
-    lognormal,
-    survival,
-    takes,
+    survival_probability,
 )
 
 PEOPLE, CHANCES, ORDERS = range(3)  # streams of randomness
@@ -42,7 +42,7 @@ class World:
 
     business: Business
     population: Population
-    chances: Chances
+    chances: OrderCandidates
     amount: np.ndarray
     channel: np.ndarray
 
@@ -75,17 +75,17 @@ def draw_world(customers: int, business: Business) -> World:
     settings = business.settings
     population = draw_population(customers, business, business.rng(0, PEOPLE))
     immortal = replace(population, death=np.full(customers, np.inf))
-    later = draw_chances(immortal, business, (0, business.days), business.rng(0, CHANCES))
+    later = draw_order_candidates(immortal, business, (0, business.days), business.rng(0, CHANCES))
     who = np.concatenate([np.arange(customers), later.who])
     moment = np.concatenate([population.birth, later.moment])
     sort, rng = np.lexsort((moment, who)), business.rng(0, ORDERS)
     threshold = np.concatenate([np.full(customers, -1.0), later.threshold])
     loyal, other = rng.random(len(who)) < settings.loyalty, rng.integers(len(settings.channels), size=len(who))
-    amount = population.mean_amount[who[sort]] * lognormal(settings.order_sigma, len(who), rng)
+    amount = population.mean_amount[who[sort]] * draw_lognormal(settings.order_sigma, len(who), rng)
     return World(
         business,
         population,
-        Chances(who[sort], moment[sort], threshold[sort]),
+        OrderCandidates(who[sort], moment[sort], threshold[sort]),
         np.maximum(np.round(amount, 2), 0.01),
         np.where(loyal, population.channel[who[sort]], other),
     )
@@ -103,9 +103,9 @@ def lived(world: World, given: np.ndarray, stretches: range | None = None) -> Or
     places, begins = world.by_stretch
     wanted = range(len(begins) - 1) if stretches is None else stretches
     some = places[begins[wanted.start] : begins[wanted.stop]]
-    chances = Chances(world.chances.who[some], world.chances.moment[some], world.chances.threshold[some])
-    death = after_contacts(world.population, world.business, given).death
-    came = takes(chances, world.population, world.business, given) & (chances.moment <= death[chances.who])
+    chances = OrderCandidates(world.chances.who[some], world.chances.moment[some], world.chances.threshold[some])
+    death = apply_contacts(world.population, world.business, given).death
+    came = accept_candidates(chances, world.population, world.business, given) & (chances.moment <= death[chances.who])
     return Orders(chances.who[came], chances.moment[came], world.amount[some[came]], world.channel[some[came]])
 
 
@@ -116,7 +116,7 @@ def true_gains(world: World, given: np.ndarray, stretch: int) -> np.ndarray:
     """
     business = world.business
     day = stretch * business.settings.contact_every
-    people = after_contacts(world.population, business, given)
+    people = apply_contacts(world.population, business, given)
     here = (people.birth < day) & (people.death > day)
     some, decided = _some(people, here), given[here]
 
@@ -127,7 +127,7 @@ def true_gains(world: World, given: np.ndarray, stretch: int) -> np.ndarray:
         instead = decided.copy()
         instead[:, stretch] = action
         now = expected_orders(some, business, instead, (day, day + every))
-        return (now + survival(some, business, instead, (day, day + every)) * later) * some.mean_amount
+        return (now + survival_probability(some, business, instead, (day, day + every)) * later) * some.mean_amount
 
     found = np.zeros((len(here), len(business.settings.actions)))
     nothing = expected(-1)

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from training.uplift.effects import Judged, estimate
-from training.uplift.experiment import Trial, make_trial
-from training.uplift.meta_learners import LEARNERS, learn
-from training.uplift.metrics import arms, qini_area
+from training.uplift.effects import EvaluatedEffect, estimate_effects
+from training.uplift.experiment import ExperimentData, experiment_from_columns
+from training.uplift.meta_learners import LEARNERS, fit_learners
+from training.uplift.metrics import arm_outcomes, qini_area
 
 FEATURES = ["recency", "history", "history_segment", "mens", "womens", "zip_code", "newbie", "channel"]
 CONTROL, EMAILS = "No E-Mail", ("Womens E-Mail", "Mens E-Mail")
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def show(rows: pd.DataFrame, email: str, outcome: str, halves: int) -> None:
     """The table of one e-mail."""
     start, found, judged = time.perf_counter(), [], []
-    trial = make_trial(
+    trial = experiment_from_columns(
         pa.Table.from_pandas(rows[FEATURES], preserve_index=False), rows.segment.to_numpy(),
         {outcome: rows[outcome].to_numpy()}, control=CONTROL, propensity=np.full(len(rows), 0.5),
     )  # fmt: skip
@@ -79,14 +79,14 @@ def show(rows: pd.DataFrame, email: str, outcome: str, halves: int) -> None:
 
 
 def measure(
-    trial: Trial, rows: pd.DataFrame, outcome: str, taught: np.ndarray, judges: np.ndarray, seed: int
-) -> tuple[dict[str, float], Judged]:
+    trial: ExperimentData, rows: pd.DataFrame, outcome: str, taught: np.ndarray, judges: np.ndarray, seed: int
+) -> tuple[dict[str, float], EvaluatedEffect]:
     """Areas by ranking on the judging half, and what ours said of its evidence on the other."""
     known, email = trial.rows(taught), trial.actions[0]
-    made = estimate(known, seed=seed, resamples=50, proportional=("spend",))
-    later = arms(trial.outcomes[outcome][judges], trial.arm[judges] == 1)
-    learned = learn(known, known.outcomes[outcome], seed)
-    said = learned.said(trial.design[judges])
+    made = estimate_effects(known, seed=seed, resamples=50, proportional=("spend",))
+    later = arm_outcomes(trial.outcomes[outcome][judges], trial.arm[judges] == 1)
+    learned = fit_learners(known, known.outcomes[outcome], seed)
+    said = learned.part_values(trial.design[judges])
     means = learned.means(said, 2)
     rankings = {
         OURS: made.bundle.outcomes[outcome].predict(trial.design[judges])[email][0],
@@ -95,7 +95,7 @@ def measure(
         "history": rows.history.to_numpy()[judges],
         "recency": -rows.recency.to_numpy(float)[judges],
     }
-    return {name: 1_000 * qini_area(later, ranking) for name, ranking in rankings.items()}, made.judged[0]
+    return {name: 1_000 * qini_area(later, ranking) for name, ranking in rankings.items()}, made.evaluated[0]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.errors import UsageError
-from features.intake.customer_ids import ours
+from features.intake.customer_ids import stored_id
 from features.phrases import say
 from serving.explanation.contributions import Contributions, contributions, reasons
 from serving.explanation.what_if import describe, explain_changes
@@ -57,7 +57,10 @@ def explain_customer(
 
 
 def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    for name in (ours(config, customer), customer):  # one who reads a report with hashed ids has nothing but the hash
+    for name in (
+        stored_id(config, customer),
+        customer,
+    ):  # one who reads a report with hashed ids has nothing but the hash
         place = pc.index(ids, name).as_py()
         if place >= 0:
             return int(place)

@@ -159,7 +159,7 @@ def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
 
 
 @pytest.fixture(scope="session")
-def learned_effects(business: Config) -> uplift.Trained:
+def learned_effects(business: Config) -> uplift.TrainedUplift:
     """The business with its uplift champion registered in MLflow."""
     return uplift.train_uplift(business)
 

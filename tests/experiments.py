@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from features.config.load import Config, load_config
 from features.simulation.business import Action, Settings
-from features.simulation.simulate import simulate
-from training.uplift.experiment import Trial, make_trial
+from features.simulation.simulate import simulate_business
+from training.uplift.experiment import ExperimentData, experiment_from_columns
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Experiment:
     spend: np.ndarray
     truth: np.ndarray
 
-    def trial(self, **options: object) -> Trial:
+    def trial(self, **options: object) -> ExperimentData:
         """As a trial, of return and value."""
         given: dict = {"propensity": self.propensity, "control": "none", **options}
-        return make_trial(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
+        return experiment_from_columns(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
 
 
 def experiment(
@@ -88,7 +88,7 @@ def make_business(folder: Path, store: str = "", customers: int = 450) -> Config
     """
     actions = (Action("email", 0.1, 0.3, 30, (1.5, 1.5, 1.5)), Action("voucher", 2.0, 0.3, 30, (0.0, 0.0, 0.0)))
     settings = Settings(actions=actions, contact_every=60, contact_share=0.95, hazard_mean=0.0005, rate_mean=0.05)
-    made = simulate(folder, customers, days=175, seed=3, settings=settings)
+    made = simulate_business(folder, customers, days=175, seed=3, settings=settings)
     tracking = f'[tracking]\nuri = "{store}"\n' if store else ""
     made.config.write_text(CONFIG.format(end=made.end) + tracking, encoding="utf-8")
     return load_config(made.config)

@@ -113,7 +113,7 @@ def test_mlflow_and_the_score_table_say_the_same_of_text(shop: Config, scored: S
     snapshots = build_snapshots(shop, [CUTOFF], with_labels=False)
     frame = snapshots.rows.select(snapshots.names).to_pandas()
     assert frame["plan_name"].isna().sum() > 5
-    models.connect(shop)
+    models.connect_to_mlflow(shop)
     said = mlflow.pyfunc.load_model("models:/shop-value@champion").predict(frame)
     np.testing.assert_array_equal(said["value"].to_numpy(), scored.table()["value"].to_numpy())
 
@@ -128,7 +128,7 @@ def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: 
 
 
 def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(shop: Config, trained: Trained) -> None:
-    models.connect(shop)
+    models.connect_to_mlflow(shop)
     text = mlflow.artifacts.load_text(f"runs:/{trained.versions[0].run_id}/evaluation/fairness.csv")
     found = pd.read_csv(io.StringIO(text)).groupby("attribute").group.unique()
     assert {"gold", "basic", "not known"} <= set(found["Plan Name"])

@@ -185,7 +185,7 @@ def columns(page: str, heading: str) -> list[str]:
         ("## Effects", uplift_scores.COLUMNS.names),
         ("### `plan.parquet`", plan_table.COLUMNS.names),
         ("### `plan.csv`", list(plan_table.FOR_TOOLS)),
-        ("### `measured.parquet`", measure.ROWS.names),
+        ("### `measured.parquet`", measure.EFFECT_SCHEMA.names),
     ],
 )
 def test_the_columns_told_are_those_written(heading: str, written: list[str]) -> None:

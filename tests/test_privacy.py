@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from features.config.load import Config, load_config
-from features.intake.customer_ids import ours
+from features.intake.customer_ids import stored_id
 from regulars import cli
 from serving.planning import plan
 from serving.scoring import score_tables
@@ -113,7 +113,7 @@ def prepare(folder: Path) -> Config:
 
 def contacted(config: Config) -> None:
     """Sends what the plan says."""
-    known = {ours(config, who): who for who in pq.read_table(config.folder / "people.parquet")["id"].to_pylist()}
+    known = {stored_id(config, who): who for who in pq.read_table(config.folder / "people.parquet")["id"].to_pylist()}
     meant = [row for row in plan.read(config, CUTOFF).table().to_pylist() if row["action"]]
     at = datetime(2023, 10, 20) + timedelta(hours=3)
     sent = [{"id": known[row["customer_id"]], "at": at, "what": "mail", "cost": 0.1, "to": CANARY} for row in meant]
@@ -123,7 +123,7 @@ def contacted(config: Config) -> None:
 def scored(config: Config) -> str:
     """One of those who were scored, by the id of the user's tables."""
     known = set(score_tables.read(config).table()["customer_id"].to_pylist())
-    return next(who for who in (f"{WHO}{i:04d}" for i in range(150)) if ours(config, who) in known)
+    return next(who for who in (f"{WHO}{i:04d}" for i in range(150)) if stored_id(config, who) in known)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived
 
 def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
     made = plan.read(lived.config, CUTOFF)
-    row = next(row for row in made.table().to_pylist() if row["customer_id"] == ours(lived.config, STAFF))
+    row = next(row for row in made.table().to_pylist() if row["customer_id"] == stored_id(lived.config, STAFF))
     assert row["assignment"] == "left out: staff"
     assert made.manifest["rules"]["exclude"][0]["customers"] == 1
 
@@ -229,7 +229,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     assert done.exit_code == 0, done.output
     assert "shop-churn/1 (champion): learned from the customer: " in done.output
     assert "in visits" not in done.output and "1 in activities.visits" in done.output
-    name = ours(config, who)
+    name = stored_id(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
     assert (
         score_tables.read(config).manifest["customers"] == score_tables.read(config).table().num_rows == customers - 1

@@ -21,11 +21,11 @@ from training.evaluation.metrics import TITLES
 from training.fit import Learned, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
-from training.registry.champion_challenger import Rivals
-from training.registry.model_card import card
-from training.registry.models import Champion, Registered
-from training.registry.promotion_gates import Decision
-from training.registry.run_record import Record
+from training.registry.champion_challenger import CurrentChampions
+from training.registry.model_card import model_card_text
+from training.registry.models import Champion, RegisteredVersion
+from training.registry.promotion_gates import PromotionDecision
+from training.registry.run_record import TrainingRecord
 from training.tune import Tuned
 
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
@@ -35,8 +35,8 @@ SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if na
 class Settled:
     """What became of a training: its versions, whether they are champions, and the first cutoff that can be scored."""
 
-    versions: tuple[Registered, ...]
-    decision: Decision
+    versions: tuple[RegisteredVersion, ...]
+    decision: PromotionDecision
     newest: date
 
 
@@ -65,14 +65,16 @@ def train_models(config: Config, which: str = "all", *, resume: bool = False) ->
             "[events] amount is not set: without money there is churn but no value"
             + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
         )
-    mlflow_tracking.require_server(config)
+    mlflow_tracking.require_tracking_server(config)
     rows = build.build_snapshots(config)
-    registry.connect(config)
+    registry.connect_to_mlflow(config)
     known = groups_at(config, rows.cutoffs[-1])
     learned = fit_models(rows, config, resume=resume)
     groups = fairness(learned.out_of_time, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
-    kept = run_record.keep(learned, rows, config, kinds, card(learned, rows, config, groups), groups)
+    kept = run_record.save_training_record(
+        learned, rows, config, kinds, model_card_text(learned, rows, config, groups), groups
+    )
     settled = _settle(kept, learned.truth, config)
     return Trained(**vars(settled), learned=learned)
 
@@ -84,10 +86,10 @@ def log_later(config: Config, folder: Path) -> Settled:
         UsageError: The folder holds no training of this business, or the store does not answer.
         DataError: The log breaks its contract.
     """
-    kept = run_record.read(folder)
+    kept = run_record.load_training_record(folder)
     if kept.facts["name"] != config.name:
         raise UsageError(f"{folder} is a training of {kept.facts['name']!r}, and the config's name is {config.name!r}")
-    registry.connect(config)
+    registry.connect_to_mlflow(config)
     rows = build.build_snapshots(config, [kept.cutoff])
     if rows.rows["churned"].null_count:
         raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
@@ -169,55 +171,63 @@ def training_refusal(settled: Settled) -> str:
     )
 
 
-def _settle(kept: Record, truth: Sample, config: Config) -> Settled:
+def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> Settled:
     """Logs a record, asks the gates, and moves the aliases; the record's folder goes once all of it is done."""
     try:
         rivals = _rivals(kept, config)
-        versions = registry.log(kept, config)
+        versions = registry.log_and_register(kept, config)
         decision = _decide(kept, versions, truth, rivals, config)
         if decision.promoted and not all(v.champion for v in versions):
-            aliases.crown(config, {v.kind: v.version for v in versions})
+            aliases.set_champions(config, {v.kind: v.version for v in versions})
             versions = tuple(replace(v, champion=True) for v in versions)
     except UsageError as problem:
         raise UsageError(
             f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
             f"`regulars train --log {kept.folder}` logs it"
         ) from None
-    write_whole(config.output / run_record.CARD, kept.card)
+    write_whole(config.output / run_record.CARD_FILE, kept.card)
     newest = date.fromisoformat(kept.facts["end"])
     kept.remove()
     return Settled(versions, decision, newest)
 
 
-def _decide(kept: Record, versions: tuple[Registered, ...], truth: Sample, rivals: Rivals, config: Config) -> Decision:
+def _decide(
+    kept: TrainingRecord,
+    versions: tuple[RegisteredVersion, ...],
+    truth: Sample,
+    rivals: CurrentChampions,
+    config: Config,
+) -> PromotionDecision:
     challengers = {v.kind: kept.bundle(v.kind) for v in versions if not v.champion}
     own = str(kept.facts["own"])
-    return promotion_gates.decide(kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own)
+    return promotion_gates.decide_promotion(
+        kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own
+    )
 
 
-def _rivals(kept: Record, config: Config) -> Rivals:
+def _rivals(kept: TrainingRecord, config: Config) -> CurrentChampions:
     """The champions as they were before this training was logged, and what can be known of them."""
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
         try:
             found = registry.load_champion(config, kind)
         except DataError as problem:
-            return Rivals(models, f"{problem}")
+            return CurrentChampions(models, f"{problem}")
         if found is not None:
             models[kind] = found
-    return Rivals(models, "", partial(_logged, models, kept, config))
+    return CurrentChampions(models, "", partial(_logged, models, kept, config))
 
 
-def _logged(models: Mapping[str, Champion], kept: Record, config: Config) -> Evaluation | None:
+def _logged(models: Mapping[str, Champion], kept: TrainingRecord, config: Config) -> Evaluation | None:
     """The champions' figures where one run logged them all, of the same data; None where that run is gone."""
     runs = {model.version.run_id for model in models.values()}
     if len(runs) != 1:
         return None
-    found, ours = registry.params_of(config, *runs), kept.facts["params"]
+    found, ours = registry.load_run_params(config, *runs), kept.facts["params"]
     same = ("data_fingerprint", "task.horizon", "task.churn", "task.active_within")
     if not found or any(found.get(key) != ours.get(key) for key in same) or _rows_of(found) != _rows_of(ours):
         return None
-    return registry.evaluation_of(config, *runs)
+    return registry.load_evaluation(config, *runs)
 
 
 def _rows_of(params: Mapping[str, Any]) -> str:

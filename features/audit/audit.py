@@ -14,8 +14,13 @@ import pyarrow as pa
 
 from features.atomic_files import write_whole
 from features.audit.side_tables import side_facts, side_lines, side_notes
-from features.audit.subscriptions import contract_breaches, contract_facts, contract_lines, contract_notes
-from features.catalog.families import catalog
+from features.audit.subscriptions import (
+    subscription_breaches,
+    subscription_facts,
+    subscription_lines,
+    subscription_notes,
+)
+from features.catalog.families import catalog_features
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -26,7 +31,7 @@ from features.intake.tables import Tables
 from features.money import TICKS
 from features.task import Task, Window
 
-STRAY_SHARE = 0.01
+MAX_STRAY_SHARE = 0.01
 LONG_GAP = Window(7)
 
 
@@ -73,7 +78,7 @@ class Audit:
         return _plain(asdict(self))
 
 
-def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
+def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     """Looks at a whole log; reads it, changes nothing."""
     e = tables.events
     facts = _one(
@@ -90,7 +95,7 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
     money = tables.contract.has_amount
     buyers = _buyers(tables, engine)
     gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
-    contracts = contract_facts(tables, task, mature_cutoffs(tables, task), engine)
+    contracts = subscription_facts(tables, task, mature_cutoffs(tables, task), engine)
     return Audit(
         rows_read=tables.rows_read,
         rows=tables.rows,
@@ -111,11 +116,11 @@ def audit(tables: Tables, task: Task, engine: Engine) -> Audit:
         months=tuple(_months(tables, engine)),
         customer_table=table,
         contracts=contracts,
-        breaches=tuple(breaches(tables, task, engine, days)),
+        breaches=tuple(find_breaches(tables, task, engine, days)),
         sides=beside,
         notes=(
             *_notes(tables, task, duplicates),
-            *contract_notes(contracts, tables),
+            *subscription_notes(contracts, tables),
             *customer_notes(table),
             *side_notes(beside, tables, task),
         ),
@@ -128,14 +133,14 @@ def check_log(config: Config) -> tuple[Audit, Path]:
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine, whole=True)
-        catalog(task, tables.contract)  # refuses features of the same name
-        report = audit(tables, task, engine)
+        catalog_features(task, tables.contract)  # refuses features of the same name
+        report = audit_tables(tables, task, engine)
     target = config.output / "audit.json"
     write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
 
 
-def require(tables: Tables, task: Task, engine: Engine) -> None:
+def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
     """Stops on the first breach of the contract.
 
     Raises:
@@ -143,7 +148,7 @@ def require(tables: Tables, task: Task, engine: Engine) -> None:
     """
     e = tables.events
     days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
-    for breach in breaches(tables, task, engine, days):
+    for breach in find_breaches(tables, task, engine, days):
         raise DataError(breach)
 
 
@@ -152,14 +157,14 @@ def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     return task.mature_cutoffs(tables.first, tables.end)
 
 
-def within_reach(tables: Tables, task: Task) -> Tables:
+def with_too_long_windows(tables: Tables, task: Task) -> Tables:
     """The tables, their contract told which windows of a task are longer than the whole log."""
     span = (tables.end - tables.first).days
     beyond = tuple(w.days for w in task.windows if w.days > span)
     return replace(tables, contract=replace(tables.contract, beyond=beyond))
 
 
-def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
+def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words: stray dates, no purchase, a short log, several rows a customer."""
     found = _stray(days, task)
     span = (tables.end - tables.first).days
@@ -170,7 +175,7 @@ def breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list
         )
     if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
         found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
-    return [*found, *contract_breaches(tables, task, engine), *customer_breaches(tables, engine)]
+    return [*found, *subscription_breaches(tables, task, engine), *customer_breaches(tables, engine)]
 
 
 def _stray(days: pa.Table, task: Task) -> list[str]:
@@ -181,13 +186,13 @@ def _stray(days: pa.Table, task: Task) -> list[str]:
         seen += count
         if (after - before).days <= max(task.horizon.days, 30):
             continue
-        if total - seen < STRAY_SHARE * total:
+        if total - seen < MAX_STRAY_SHARE * total:
             found.append(
                 f"{total - seen:,} of {total:,} rows are dated {after} or later, {(after - before).days} days after "
                 f'all others: mistyped or future dates? Set [events] until = "{_next(before)}" to set them aside'
             )
             break
-        if seen < STRAY_SHARE * total:
+        if seen < MAX_STRAY_SHARE * total:
             found.append(
                 f"{seen:,} of {total:,} rows are dated {before} or earlier, {(after - before).days} days before all "
                 "others: mistyped dates? Filter them in [events] query"
@@ -282,7 +287,7 @@ def audit_text(report: Audit) -> str:
         lines.append(f"late rows      {report.late_rows:,} became known on a later day than they happened")
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
-    lines += contract_lines(report.contracts)
+    lines += subscription_lines(report.contracts)
     lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
     lines += [
         "",

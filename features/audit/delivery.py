@@ -1,4 +1,4 @@
-"""How a log arrived, beside how it was at the run before: empty, twice, cut off, or with its last days missing."""
+"""Checks how a log was delivered, against the previous run: cut off, delivered twice, or with its last days missing."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.task import Window
 
-LATELY = Window(90)  # in which a log shows how long it is usually silent
-TWICE = 0.4  # of the rows that came: from this share of repeated ones on they are taken for a second delivery
-FEW = 20  # rows that are too few to say so
-LEFT = 0.9  # of the rows of before: a log with fewer is taken for cut off
+SILENCE_WINDOW = Window(90)  # the last days of a log, which show how long it is usually silent
+MIN_REPEATED_SHARE = 0.4  # of the new rows; from this share on, repeated rows count as a second delivery
+MIN_NEW_ROWS = 20  # with fewer, repeated rows prove nothing
+MIN_REMAINING_SHARE = 0.9  # of the rows of the previous run; a log with fewer counts as cut off
 
 
 @dataclass(frozen=True)
-class Arrived:
-    """What a run remembers of a log for the next one.
+class DeliveryRecord:
+    """What a run stores about a log, for the next run to compare with.
 
     Attributes:
         rows: How many.
-        repeated: How many equal another in every column and are kept all the same.
+        repeated: How many equal another row in every column and are kept.
         first, last: Days of the first and the last event.
         complete_until: First day about which nothing is known.
         fingerprint: Of the whole log.
@@ -39,85 +39,96 @@ class Arrived:
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The record as JSON values, dates as ISO text."""
         return {name: str(value) if isinstance(value, date) else value for name, value in asdict(self).items()}
 
 
-def arrived(config: Config, audit: Audit) -> Arrived:
-    """What an audit says of how the log came; rows that repeat an event id are set aside, so they are not repeated."""
+def delivery_record(config: Config, audit: Audit) -> DeliveryRecord:
+    """The record of the log that an audit looked at.
+
+    With [events] id no row counts as repeated: rows that repeat an event id are set aside.
+    """
     rows = audit.rows_read - audit.duplicates_dropped
     repeated = 0 if config.events.id else audit.duplicate_rows
-    return Arrived(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
+    return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
 
 
-def remembered(told: Mapping[str, Any]) -> Arrived:
-    """What `Arrived.to_dict` told."""
-    days = {name: date.fromisoformat(told[name]) for name in ("first", "last", "complete_until")}
-    return Arrived(int(told["rows"]), int(told["repeated"]), **days, fingerprint=str(told["fingerprint"]))
+def parse_delivery_record(record: Mapping[str, Any]) -> DeliveryRecord:
+    """The record behind the output of `DeliveryRecord.to_dict`."""
+    days = {name: date.fromisoformat(record[name]) for name in ("first", "last", "complete_until")}
+    return DeliveryRecord(int(record["rows"]), int(record["repeated"]), **days, fingerprint=str(record["fingerprint"]))
 
 
-def faults(now: Arrived, before: Arrived | None, cutoff: date, silence: Callable[[], int]) -> list[str]:
-    """What is wrong with how a log arrived, in words; none where nothing is.
+def delivery_faults(
+    now: DeliveryRecord, before: DeliveryRecord | None, cutoff: date, silence: Callable[[], int]
+) -> list[str]:
+    """What is wrong with how a log was delivered, in words; empty if nothing is.
 
     Args:
         now: The log.
-        before: At the run before, if there was one.
-        cutoff: Up to which the log should reach.
-        silence: Gives the most days in a row on which the log was without events lately; asked where days are missing.
+        before: The log at the previous run; None if there was none.
+        cutoff: The log should reach up to it.
+        silence: Returns the longest run of days without events lately; called only when days are missing.
 
-    >>> before = Arrived(1000, 4, date(2024, 1, 1), date(2024, 3, 8), date(2024, 3, 9), "a")
-    >>> twice = Arrived(1100, 52, date(2024, 1, 1), date(2024, 3, 9), date(2024, 3, 10), "b")
-    >>> faults(twice, before, date(2024, 3, 10), lambda: 0)[0][:59]
-    'a delivery came twice: of 100 rows that came since the run '
+    Returns:
+        One message a fault.
+
+    >>> before = DeliveryRecord(1000, 4, date(2024, 1, 1), date(2024, 3, 8), date(2024, 3, 9), "a")
+    >>> twice = DeliveryRecord(1100, 52, date(2024, 1, 1), date(2024, 3, 9), date(2024, 3, 10), "b")
+    >>> delivery_faults(twice, before, date(2024, 3, 10), lambda: 0)[0][:60]
+    'a delivery came twice: of 100 rows added since the previous '
     """
-    found = [_cut_off(now, before), _twice(now, before), _late(now, cutoff, silence)]
-    return [text for text in found if text]
+    problems = [_cut_off(now, before), _twice(now, before), _late(now, cutoff, silence)]
+    return [text for text in problems if text]
 
 
-def _cut_off(now: Arrived, before: Arrived | None) -> str:
+def _cut_off(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
+    """A log that is older or much shorter than at the previous run."""
     if before is None:
         return ""
     if now.last < before.last:
         return (
-            f"the log ends with {now.last}, and at the run before it ended with {before.last}: an older file, or one "
-            "that was cut off? Put the whole log in its place"
+            f"the log ends on {now.last}, but at the previous run it ended on {before.last}: is this an older file, or "
+            "was it cut off? Replace it with the complete log"
         )
-    if now.rows < LEFT * before.rows and now.first <= before.first:
+    if now.rows < MIN_REMAINING_SHARE * before.rows and now.first <= before.first:
         return (
-            f"the log has {now.rows:,} rows, and at the run before it had {before.rows:,} from the same first day on: "
-            "was it cut off? Put the whole log in its place"
+            f"the log has {now.rows:,} rows, but at the previous run it had {before.rows:,} from the same first day "
+            "on: was it cut off? Replace it with the complete log"
         )
     return ""
 
 
-def _twice(now: Arrived, before: Arrived | None) -> str:
+def _twice(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
+    """A delivery of which many rows repeat others."""
     rows, repeated = (before.rows, before.repeated) if before else (0, 0)
-    came, again = now.rows - rows, now.repeated - repeated
+    new_rows, new_repeats = now.rows - rows, now.repeated - repeated
     usual = repeated / rows if rows else 0.0
-    if came < FEW or again < max(TWICE, 2 * usual) * came:
+    if new_rows < MIN_NEW_ROWS or new_repeats < max(MIN_REPEATED_SHARE, 2 * usual) * new_rows:
         return ""
-    since = "that came since the run before" if before else "of the log"
+    since = "added since the previous run" if before else "of the log"
     return (
-        f"a delivery came twice: of {came:,} rows {since}, {again:,} equal another in every column. Take it out, name "
-        '[events] id, or set [events] duplicates = "drop"'
+        f"a delivery came twice: of {new_rows:,} rows {since}, {new_repeats:,} equal another row in every column. "
+        'Remove the second copy, set [events] id, or set [events] duplicates = "drop"'
     )
 
 
-def _late(now: Arrived, cutoff: date, silence: Callable[[], int]) -> str:
+def _late(now: DeliveryRecord, cutoff: date, silence: Callable[[], int]) -> str:
+    """Days missing before the cutoff, more than the log is usually silent."""
     reached = max(now.complete_until, now.last + Window(1).delta)
     missing = (cutoff - reached).days
     if missing <= 0 or missing <= (usual := silence()):
         return ""
     days = "the day before it is" if missing == 1 else f"{missing} days before it are"
     return (
-        f"the log ends with {now.last}: of cutoff {cutoff} {days} missing, and in its last {LATELY.days} days it was "
-        f"never without events for more than {usual}. Have the rest delivered and run this again; without --cutoff "
-        "the run is of the last whole day that the log knows"
+        f"the log ends on {now.last}: for cutoff {cutoff} {days} missing, and in its last {SILENCE_WINDOW.days} days "
+        f"it was never without events for more than {usual} in a row. Have the missing days delivered and run this "
+        "again; without --cutoff the run uses the last complete day of the log"
     )
 
 
 def longest_silence(config: Config) -> int:
-    """The most days in a row on which a log had no event, in its last days (`LATELY`); reads the log.
+    """The longest run of days without events in the last days of a log (`SILENCE_WINDOW`); reads the log.
 
     Raises:
         DataError: The log breaks its contract.
@@ -125,5 +136,5 @@ def longest_silence(config: Config) -> int:
     with open_engine(config.engine, config.folder) as engine:
         events = read_tables(config, engine).events
         days = engine.arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
-    lately = [day for day in days if day >= days[-1] - LATELY.delta]
+    lately = [day for day in days if day >= days[-1] - SILENCE_WINDOW.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)

@@ -15,26 +15,26 @@ import pyarrow as pa
 
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import aged, cutoff_rows, visible
+from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
 
 WEEK, WEEKS = 7, 27  # what is read of whole rows goes back so many weeks
 
 
 @dataclass(frozen=True)
-class Weekly:
+class WeeklyCounts:
     """A share in each week: how many of the rows (w,) show something (w,)."""
 
     rows: np.ndarray
-    shown: np.ndarray
+    matching: np.ndarray
 
     @property
     def shares(self) -> np.ndarray:
         """The shares (w,); NaN in a week without rows."""
-        return np.asarray(self.shown / np.where(self.rows > 0, self.rows, np.nan))
+        return np.asarray(self.matching / np.where(self.rows > 0, self.rows, np.nan))
 
 
 @dataclass(frozen=True)
-class Vitals:
+class LogProfile:
     """What a log is like just before a cutoff, and before that.
 
     Attributes:
@@ -52,10 +52,10 @@ class Vitals:
 
     cutoff: date
     days: Mapping[str, np.ndarray]
-    missing: Mapping[str, Weekly]
-    repeated: Weekly
-    new: Mapping[str, Weekly]
-    late: Weekly | None
+    missing: Mapping[str, WeeklyCounts]
+    repeated: WeeklyCounts
+    new: Mapping[str, WeeklyCounts]
+    late: WeeklyCounts | None
     rows_read: int
     set_aside: Mapping[str, int]
     dropped: int
@@ -63,7 +63,7 @@ class Vitals:
     fingerprint: str
 
 
-def take(tables: Tables, cutoff: date, engine: Engine, with_known: bool = False) -> Vitals:
+def profile_log(tables: Tables, cutoff: date, engine: Engine, with_known: bool = False) -> LogProfile:
     """Counts what a log's rows are like; reads it, changes nothing.
 
     Args:
@@ -72,15 +72,15 @@ def take(tables: Tables, cutoff: date, engine: Engine, with_known: bool = False)
         engine: Where it runs.
         with_known: Whether the log says when rows became known.
     """
-    moment = engine.load("vitals_cutoff", cutoff_rows([cutoff]))
-    known = aged(visible(tables.events, moment))
+    moment = engine.load("vitals_cutoff", cutoff_table([cutoff]))
+    known = with_age(visible_at_cutoffs(tables.events, moment))
     recent = known.filter(known.age <= WEEK * WEEKS)
     recent = recent.mutate(week=((recent.age - 1) / WEEK).floor().cast("int64"))
     days = {"events": _daily(known, engine)}
     for name in (name for name in tables.sides if name.startswith("activities.")):
-        days[name] = _daily(aged(visible(tables.sides[name].rows, moment)), engine)
+        days[name] = _daily(with_age(visible_at_cutoffs(tables.sides[name].rows, moment)), engine)
     first = int(np.flatnonzero(days["events"])[0]) if days["events"].any() else 0
-    return Vitals(
+    return LogProfile(
         cutoff=cutoff,
         days=days,
         missing=_missing(recent, tables, engine),
@@ -107,7 +107,7 @@ def _known_since(known: ibis.Table) -> ibis.Value:
     return known.cutoff.delta(known.seen, unit="day").cast("int64")
 
 
-def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Weekly]:
+def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, WeeklyCounts]:
     has = tables.contract
     columns = {kind: f"kind_{kind}" for kind in has.kinds}
     columns |= {name: name for name, there in (("quantity", has.has_quantity), ("discount", has.has_discount)) if there}
@@ -118,14 +118,14 @@ def _missing(recent: ibis.Table, tables: Tables, engine: Engine) -> dict[str, We
     return {name: _weekly(counted, f"null_{place}") for place, name in enumerate(columns)}
 
 
-def _repeated(recent: ibis.Table, tables: Tables, engine: Engine) -> Weekly:
+def _repeated(recent: ibis.Table, tables: Tables, engine: Engine) -> WeeklyCounts:
     columns = [*(name for name in tables.events.columns if name != "seen"), "week"]
     each = recent.group_by(columns).aggregate(times=recent.count())
     counted = each.group_by("week").aggregate(rows=each.times.sum(), again=(each.times - 1).sum())
     return _weekly(engine.arrow(counted), "again")
 
 
-def _new(known: ibis.Table, kind: str, engine: Engine) -> Weekly:
+def _new(known: ibis.Table, kind: str, engine: Engine) -> WeeklyCounts:
     """Rows by week with a value of a kind that no earlier week had; the log's first week, where all are, is out."""
     column = f"kind_{kind}"
     weekly = known.mutate(week=((known.age - 1) / WEEK).floor().cast("int64"))
@@ -136,18 +136,18 @@ def _new(known: ibis.Table, kind: str, engine: Engine) -> Weekly:
         rows=first.rows.sum(), fresh=(first.week == first["first"]).ifelse(first.rows, 0).sum()
     )
     found = _weekly(engine.arrow(made), "fresh")
-    return Weekly(found.rows[:-1], found.shown[:-1])
+    return WeeklyCounts(found.rows[:-1], found.matching[:-1])
 
 
-def _late(known: ibis.Table, engine: Engine) -> Weekly:
+def _late(known: ibis.Table, engine: Engine) -> WeeklyCounts:
     weekly = known.mutate(week=((_known_since(known) - 1) / WEEK).floor().cast("int64"))
     weekly = weekly.filter(weekly.week < WEEKS)
     counted = weekly.group_by("week").aggregate(rows=weekly.count(), late=(weekly.seen > weekly.day).sum())
     return _weekly(engine.arrow(counted), "late")
 
 
-def _weekly(counted: pa.Table, column: str) -> Weekly:
-    return Weekly(_placed(counted, "week", "rows"), _placed(counted, "week", column))
+def _weekly(counted: pa.Table, column: str) -> WeeklyCounts:
+    return WeeklyCounts(_placed(counted, "week", "rows"), _placed(counted, "week", column))
 
 
 def _placed(counted: pa.Table, at: str, column: str, start: int = 0) -> np.ndarray:

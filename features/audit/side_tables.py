@@ -10,11 +10,11 @@ import ibis
 
 from features.engines.base import Engine
 from features.errors import sample
-from features.intake.tables import Side, Tables
+from features.intake.tables import SideTable, Tables
 from features.task import Task
 
 Facts = Mapping[str, Any]
-STRANGERS = 5
+MAX_NAMED_CUSTOMERS = 5
 
 
 def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
@@ -28,7 +28,7 @@ def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
     return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items() if name != "customers")
 
 
-def _facts(name: str, side: Side, tables: Tables, engine: Engine) -> Facts:
+def _facts(name: str, side: SideTable, tables: Tables, engine: Engine) -> Facts:
     rows = side.rows
     if "part" in rows.columns:  # a term is one row of its source
         rows = rows.filter(rows.part == "start")
@@ -59,7 +59,7 @@ def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     each = rows.select("customer_id").distinct().left_join(known, "customer_id")
     strange = each.filter(each.bought.isnull()).select("customer_id")
     never = each.filter(~each.bought)
-    few = engine.arrow(strange.order_by("customer_id").limit(STRANGERS))
+    few = engine.arrow(strange.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
     return {
         "customers": engine.count(each),
         "unknown": engine.count(strange),

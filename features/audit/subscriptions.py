@@ -10,19 +10,19 @@ from typing import Any
 import ibis
 
 from features.engines.base import Engine
-from features.intake.subscription_terms import whole_terms
+from features.intake.subscription_terms import one_row_per_term
 from features.intake.tables import Tables
-from features.point_in_time.history import cutoff_rows, unfolding
-from features.point_in_time.labels import cover
+from features.point_in_time.history import cutoff_table, terms_at_cutoffs
+from features.point_in_time.labels import cover_outcomes
 from features.task import Task
 
 Facts = Mapping[str, Any]
-FEWEST = 20  # terms; a reason that fewer share could be a remark on somebody, and is not shown
-MOST = 6  # reasons shown
-OTHERS = "other reasons"
+MIN_REASON_TERMS = 20  # terms; a reason that fewer share could be a remark on somebody, and is not shown
+MAX_REASONS = 6  # reasons shown
+OTHER_REASONS = "other reasons"
 
 
-def contract_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> Facts | None:
+def subscription_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> Facts | None:
     """What the audit says of contracts; None where churn is not told by them.
 
     Args:
@@ -39,7 +39,7 @@ def contract_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: 
     """
     if not task.contractual:
         return None
-    terms = whole_terms(tables.sides["subscriptions"].rows)
+    terms = one_row_per_term(tables.sides["subscriptions"].rows)
     return {
         "only_terms": tables.contract.only_terms,
         "horizon": str(task.horizon),
@@ -72,19 +72,19 @@ def _reasons(tables: Tables, engine: Engine) -> Iterator[dict[str, Any]]:
     counts = ended.group_by("cause", "cancelled").aggregate(terms=ended.count())
     rest = 0
     for place, row in enumerate(engine.arrow(counts.order_by(counts.terms.desc(), counts.cause)).to_pylist()):
-        if row["cancelled"] or (place < MOST and row["terms"] >= FEWEST):
+        if row["cancelled"] or (place < MAX_REASONS and row["terms"] >= MIN_REASON_TERMS):
             yield {"reason": row["cause"], "terms": row["terms"], "churn": row["cancelled"]}
         else:
             rest += row["terms"]
     if rest:
-        yield {"reason": OTHERS, "terms": rest, "churn": False}
+        yield {"reason": OTHER_REASONS, "terms": rest, "churn": False}
 
 
 def _outcomes(terms: ibis.Table, task: Task, cutoffs: Sequence[date], engine: Engine) -> Iterator[dict[str, Any]]:
     if not cutoffs:
         return
-    moments = engine.load("audited_cutoffs", cutoff_rows(tuple(cutoffs)))
-    found = cover(unfolding(terms, moments, task.horizon), task.horizon)
+    moments = engine.load("audited_cutoffs", cutoff_table(tuple(cutoffs)))
+    found = cover_outcomes(terms_at_cutoffs(terms, moments, task.horizon), task.horizon)
     mine = found.filter(found.known == 1)
     counts = mine.group_by("cutoff").aggregate(
         customers=mine.count(), cancelled=mine.cancelled.sum(), competing=(mine.ended - mine.cancelled).sum()
@@ -93,7 +93,7 @@ def _outcomes(terms: ibis.Table, task: Task, cutoffs: Sequence[date], engine: En
         yield {name: value if name == "cutoff" else int(value) for name, value in row.items()}
 
 
-def contract_breaches(tables: Tables, task: Task, engine: Engine) -> list[str]:
+def subscription_breaches(tables: Tables, task: Task, engine: Engine) -> list[str]:
     """Where nothing could be learned: no term that ended did so by what counts as churn."""
     if not task.contractual:
         return []
@@ -106,7 +106,7 @@ def contract_breaches(tables: Tables, task: Task, engine: Engine) -> list[str]:
     return [f"no term of [subscriptions] ended by {_listed(named)}: {_nearest(named, found)}"]
 
 
-def contract_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
+def subscription_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
     """What is odd about the contracts, in words."""
     if facts is None:
         return
@@ -129,7 +129,7 @@ def contract_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
         yield "[subscriptions] has a price but no price_every (how long it pays for): churn but no value"
 
 
-def contract_lines(facts: Facts | None) -> list[str]:
+def subscription_lines(facts: Facts | None) -> list[str]:
     """The contracts as lines for a terminal."""
     if facts is None:
         return []

@@ -12,17 +12,19 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from features.catalog.contacts import ANSWER
+from features.catalog.contacts import RESPONSE_WINDOW
 from features.engines.base import Engine
 from features.intake.tables import Tables
 from features.money import TICKS
-from features.point_in_time.history import aged, cutoff_rows, visible
+from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
 from features.task import Window
 
-WHO = "customer_id"
+CUSTOMER = "customer_id"
 
 
-def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine: Engine) -> list[dict[str, Any]]:
+def reach_by_action(
+    tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine: Engine
+) -> list[dict[str, Any]]:
     """One row an action in a window before a cutoff, by its name.
 
     Args:
@@ -37,14 +39,14 @@ def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine
         (money of all contacts), judged (moments of contact old enough that a purchase would be known) and followed (how
         many of those a purchase followed).
     """
-    moments = engine.load("reach_cutoff", cutoff_rows([cutoff]))
-    told = aged(visible(tables.sides["contacts"].rows, moments))
+    moments = engine.load("reach_cutoff", cutoff_table([cutoff]))
+    told = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
     recent = engine.store("reach_contacts", told.filter(told.age <= window.days))
-    inside = recent.semi_join(engine.load("reach_cohort", cohort), WHO)
+    inside = recent.semi_join(engine.load("reach_cohort", cohort), CUSTOMER)
     members = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
-    met = recent.group_by(WHO, "action", time=recent.time.cast("timestamp")).aggregate(age=recent.age.min())
-    asked = met.left_join(_followed(tables, recent, moments), [WHO, "time"])
-    asked = asked.mutate(hit=asked.bought.fill_null(False), ripe=asked.age > ANSWER.days)
+    met = recent.group_by(CUSTOMER, "action", time=recent.time.cast("timestamp")).aggregate(age=recent.age.min())
+    asked = met.left_join(_followed(tables, recent, moments), [CUSTOMER, "time"])
+    asked = asked.mutate(hit=asked.bought.fill_null(False), ripe=asked.age > RESPONSE_WINDOW.days)
     outcome = asked.group_by("action").aggregate(judged=asked.ripe.sum(), followed=(asked.ripe & asked.hit).sum())
     sums = recent.group_by("action").aggregate(
         held_out=recent.held_out.any(),
@@ -60,15 +62,15 @@ def reach(tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine
 
 def _followed(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """The contacts (customer_id, time) that a purchase followed, with `bought` true."""
-    lines = visible(tables.events.select(WHO, "order_id", "day", "seen", "time", "amount"), moments)
-    orders = lines.group_by(WHO, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
+    lines = visible_at_cutoffs(tables.events.select(CUSTOMER, "order_id", "day", "seen", "time", "amount"), moments)
+    orders = lines.group_by(CUSTOMER, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
     bought = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
     both = ibis.union(
-        recent.select(WHO, time=recent.time.cast("timestamp"), contact=True),
-        bought.select(WHO, time=bought.time.cast("timestamp"), contact=False),
+        recent.select(CUSTOMER, time=recent.time.cast("timestamp"), contact=True),
+        bought.select(CUSTOMER, time=bought.time.cast("timestamp"), contact=False),
     )
     contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
-    asked = both.mutate(before=contacts.cummax(group_by=WHO, order_by=[both.time, ~both.contact]))
-    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=ANSWER.days))
-    found = asked.filter(soon).select(WHO, time="before").distinct()
+    asked = both.mutate(before=contacts.cummax(group_by=CUSTOMER, order_by=[both.time, ~both.contact]))
+    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=RESPONSE_WINDOW.days))
+    found = asked.filter(soon).select(CUSTOMER, time="before").distinct()
     return found.mutate(bought=ibis.literal(True))

@@ -14,17 +14,17 @@ from features.config.sections import Contacts, Customers
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.intake.column_types import as_identifier
-from features.intake.customer_ids import named
-from features.intake.customer_table import rows_and_known
+from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_table import read_customer_rows
 from features.intake.read_log import read_tables
-from features.intake.side_tables import CONTACTS, read_side
+from features.intake.side_tables import CONTACTS_SCHEMA, read_side_table
 from features.money import TICKS
-from features.point_in_time.history import known_before, marks_before, newest, order_days
+from features.point_in_time.history import history_marks, known_before, newest_rows, order_days
 from features.task import Window
 
 
 @dataclass(frozen=True)
-class Contacted:
+class EarlierContacts:
     """Contacts received before a cutoff, of customers who had any.
 
     Attributes:
@@ -38,7 +38,7 @@ class Contacted:
     recent: pa.ChunkedArray
 
 
-def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -> Contacted:
+def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, window: Window) -> EarlierContacts:
     """Who was contacted before a cutoff, the control not counted; `section` is the config's [contacts].
 
     Raises:
@@ -46,17 +46,17 @@ def contacted(config: Config, section: Contacts, cutoff: date, window: Window) -
         UsageError: A column is not there.
     """
     with open_engine(config.engine, config.folder) as engine:
-        rows = read_side("contacts", "contacts", section, CONTACTS, config, engine).rows
+        rows = read_side_table("contacts", "contacts", section, CONTACTS_SCHEMA, config, engine).rows
         told = known_before(rows.filter(~rows.held_out), cutoff, engine)
         each = told.group_by("customer_id").aggregate(
             days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
         )
         found = engine.arrow(each.order_by("customer_id"))
-    return Contacted(found["customer_id"], found["days_since"], found["recent"])
+    return EarlierContacts(found["customer_id"], found["days_since"], found["recent"])
 
 
 @dataclass(frozen=True)
-class LogBefore:
+class LogSummary:
     """What a plan keeps of the log before its cutoff.
 
     Attributes:
@@ -71,7 +71,7 @@ class LogBefore:
     marks: dict[str, int]
 
 
-def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
+def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
     """The spread of spend in [cutoff - window, cutoff), and the marks by which the log is known again.
 
     Raises:
@@ -81,7 +81,7 @@ def log_before(config: Config, cutoff: date, window: Window) -> LogBefore:
         tables = read_tables(config, engine)
         spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
         day = min(cutoff, tables.end)
-        return LogBefore(spread, day, marks_before(tables, day, engine))
+        return LogSummary(spread, day, history_marks(tables, day, engine))
 
 
 def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine) -> float | None:
@@ -99,7 +99,7 @@ def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
 
 
-def attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
+def read_attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
     """Columns of the customer table (`section` is the config's) as text, as known before a cutoff.
 
     Returns:
@@ -111,13 +111,13 @@ def attributes(config: Config, section: Customers, cutoff: date, names: Sequence
         UsageError: A column is not there.
     """
     with open_engine(config.engine, config.folder) as engine:
-        source, known = rows_and_known(section, config, engine)
+        source, known = read_customer_rows(section, config, engine)
         customer = as_identifier(source[section.customer])
         texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}
         rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts)
-        rows = named(rows, config, engine)
+        rows = with_stored_ids(rows, config, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
-        last = newest(known_before(usable, cutoff, engine), usable.columns)
+        last = newest_rows(known_before(usable, cutoff, engine), usable.columns)
         found = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))
     return found.rename_columns(["customer_id", *names])
 

@@ -23,7 +23,7 @@ from features.config.load import Config
 from features.errors import DataError
 
 MANIFEST, TABLE, MEASURED = "manifest.json", "plan.parquet", "measured.json"
-NOTHING = "none"  # the control's name where [contacts] has none
+DEFAULT_CONTROL = "none"  # the control's name where [contacts] has none
 COLUMNS = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -45,7 +45,7 @@ class MeasuredPlan:
     share: float
 
 
-def measured_plans(config: Config) -> list[MeasuredPlan]:
+def read_measured_plans(config: Config) -> list[MeasuredPlan]:
     """The plans of a config's output that were carried out and measured, by cutoff and campaign.
 
     Those whose sample ratio raised an alarm are left out: something else than the lot drew them.
@@ -66,8 +66,8 @@ def plans_as_contacts(config: Config) -> pa.Table:
     Raises:
         DataError: A plan was changed since it was measured.
     """
-    control = (config.contacts.control if config.contacts else "") or NOTHING
-    parts = [_rows(plan, control) for plan in measured_plans(config)]
+    control = (config.contacts.control if config.contacts else "") or DEFAULT_CONTROL
+    parts = [_rows(plan, control) for plan in read_measured_plans(config)]
     return pa.concat_tables([COLUMNS.empty_table(), *parts])
 
 

@@ -17,13 +17,20 @@ from features.errors import DataError, UsageError, sample
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
-from features.point_in_time.history import aged, ahead, cutoff_rows, marks_before, order_days, visible
-from features.snapshots.build import outcomes
+from features.point_in_time.history import (
+    cutoff_table,
+    history_marks,
+    order_days,
+    rows_in_horizon,
+    visible_at_cutoffs,
+    with_age,
+)
+from features.snapshots.build import with_outcomes
 from features.task import Window
 
 
 @dataclass(frozen=True)
-class Aftermath:
+class PlanOutcomes:
     """What a log tells of some customers after a cutoff.
 
     Attributes:
@@ -48,7 +55,9 @@ class Aftermath:
     has_cost: bool
 
 
-def aftermath(config: Config, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date) -> Aftermath:
+def read_plan_outcomes(
+    config: Config, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date
+) -> PlanOutcomes:
     """Reads what came of some customers.
 
     Args:
@@ -75,17 +84,17 @@ def aftermath(config: Config, customers: pa.ChunkedArray, cutoff: date, horizon:
                 f"nothing has happened yet: the log ends at {tables.end}, and the plan is of {cutoff}; a first look "
                 f"can be had a day later, and the outcomes are whole from {cutoff + horizon.delta} on"
             )
-        moments = engine.load("aftermath_cutoff", cutoff_rows([cutoff]))
+        moments = engine.load("aftermath_cutoff", cutoff_table([cutoff]))
         inside = engine.store("aftermath_contacts", _received(tables, moments, horizon))
         _refuse_strangers(inside, tables, section, engine)
         rows = _customers(config, tables, customers, cutoff, moments, horizon, Window(days), engine)
-        return Aftermath(
+        return PlanOutcomes(
             customers=engine.arrow(rows),
             contacts=engine.arrow(_by_action(inside)),
             end=tables.end,
             days=days,
             fingerprint=tables.fingerprint,
-            marks=marks_before(tables, day, engine),
+            marks=history_marks(tables, day, engine),
             has_cost=bool(section.cost),
         )
 
@@ -106,7 +115,7 @@ def _customers(
     ids = {"customer_id": customers, "place": np.arange(n), "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), n)}
     asked = engine.load("aftermath_customers", pa.table(ids))
     rows = asked.mutate(cutoff=asked.cutoff.cast("timestamp"))
-    came = outcomes(rows, orders, tables, config.task.task(), moments, passed)
+    came = with_outcomes(rows, orders, tables, config.task.task(), moments, passed)
     before = _before(orders, moments, horizon, tables.contract.has_amount)
     first = _first(tables)
     joined = came.left_join(before, "customer_id").drop("customer_id_right")
@@ -122,7 +131,7 @@ def _customers(
 
 def _before(orders: ibis.Table, moments: ibis.Table, horizon: Window, has_amount: bool) -> ibis.Table:
     """Net amount, or how many orders, of each customer in [cutoff - horizon, cutoff)."""
-    past = aged(visible(orders, moments))
+    past = with_age(visible_at_cutoffs(orders, moments))
     recent = past.filter(past.age <= horizon.days)
     if has_amount:
         return recent.group_by("customer_id").aggregate(before=recent.amount.sum().cast("int64") / TICKS)
@@ -140,7 +149,7 @@ def _first(tables: Tables) -> ibis.Table:
 def _received(tables: Tables, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Contacts in [cutoff, cutoff + horizon); the control is none."""
     rows = tables.sides["contacts"].rows
-    return ahead(rows.filter(~rows.held_out), moments, horizon).select("customer_id", "day", "action", "cost")
+    return rows_in_horizon(rows.filter(~rows.held_out), moments, horizon).select("customer_id", "day", "action", "cost")
 
 
 def _by_action(inside: ibis.Table) -> ibis.Table:

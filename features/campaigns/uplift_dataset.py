@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.audit.audit import require, within_reach
-from features.campaigns.measured_plans import NOTHING, measured_plans, plans_as_contacts
-from features.catalog.custom import read as read_own
+from features.audit.audit import require_no_breach, with_too_long_windows
+from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
+from features.catalog.custom import read_custom_features
 from features.config.load import Config
 from features.config.sections import Contacts
 from features.engines.base import Engine
@@ -26,11 +26,11 @@ from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
 from features.intake import read_log
 from features.intake.tables import Tables
-from features.point_in_time.history import following, order_days
-from features.point_in_time.labels import churn_of, labels, money_of
+from features.point_in_time.history import order_days, rows_after_contact
+from features.point_in_time.labels import churned_label, purchase_labels, value_label
 from features.snapshots import build
 from features.snapshots.build import Snapshots
-from features.snapshots.cache import shelf
+from features.snapshots.cache import open_cache
 from features.task import Task, Window
 
 IMPOSSIBLE = "impossible propensity"  # as intake calls the rows that it sets aside
@@ -38,7 +38,7 @@ KEYS = ["customer_id", "cutoff"]
 
 
 @dataclass(frozen=True)
-class Trials:
+class UpliftDataset:
     """One row a customer and round whose outcome is known, by cutoff and customer.
 
     Attributes:
@@ -70,7 +70,7 @@ class Trials:
     plans: tuple[str, ...] = ()
 
 
-def from_config(config: Config) -> Trials:
+def build_uplift_dataset(config: Config) -> UpliftDataset:
     """Reads a config's log, and makes trials of its contacts.
 
     Raises:
@@ -78,30 +78,30 @@ def from_config(config: Config) -> Trials:
         RefusedError: Propensities are not given, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of a trial.
     """
-    section = refuse_unfit(config)
+    section = require_uplift_contacts(config)
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(read_log.read_tables(config, engine), task)
-        require(tables, task, engine)
-        refuse_outside_propensity(tables, config)
-        plans = drawing_plans(config)
+        tables = with_too_long_windows(read_log.read_tables(config, engine), task)
+        require_no_breach(tables, task, engine)
+        refuse_impossible_propensity(tables, config)
+        plans = randomising_plans(config)
         given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
         given = _mature(given, _arms(given, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in given.cutoff})
-        built = build.snapshots_of(
-            tables, task, rounds, engine, own=read_own(config, task, tables.contract), with_labels=False,
-            shelf=shelf(config),
+        built = build.snapshots_from_tables(
+            tables, task, rounds, engine, own=read_custom_features(config, task, tables.contract), with_labels=False,
+            cache=open_cache(config),
         )  # fmt: skip
-        units = _units(given, built, section.control or NOTHING, config, left_out)
+        units = _units(given, built, section.control or DEFAULT_CONTROL, config, left_out)
         came = _outcomes(units, tables, task, engine)
     rows = _joined(units, came, built)
-    return Trials(
-        rows, tuple(built.names), section.control or NOTHING, tuple(rounds), left_out, task, built.fingerprint,
+    return UpliftDataset(
+        rows, tuple(built.names), section.control or DEFAULT_CONTROL, tuple(rounds), left_out, task, built.fingerprint,
         built.data_fingerprint, built.own, built.end, plans,
     )  # fmt: skip
 
 
-def refuse_unfit(config: Config) -> Contacts:
+def require_uplift_contacts(config: Config) -> Contacts:
     """The section of contacts, where effects can be learned from it.
 
     Raises:
@@ -115,7 +115,7 @@ def refuse_unfit(config: Config) -> Contacts:
         )
     if config.only_terms:
         raise UsageError("[events] is not given: the effect of actions is on purchases, and terms alone show none")
-    if not section.propensity and not accepted and not measured_plans(config):
+    if not section.propensity and not accepted and not read_measured_plans(config):
         raise RefusedError(
             "[contacts] propensity is not set, so nothing says that contacts were drawn at random: whoever was chosen "
             "for an action may differ from the others in what comes anyway. Name the column of the probability of each "
@@ -130,14 +130,14 @@ def refuse_unfit(config: Config) -> Contacts:
     return section
 
 
-def drawing_plans(config: Config) -> tuple[str, ...]:
+def randomising_plans(config: Config) -> tuple[str, ...]:
     """The measured plans that say how contacts were drawn, where the contacts do not; else none."""
     if config.uplift.observational or (config.contacts and config.contacts.propensity):
         return ()
-    return tuple(f"{plan.cutoff}/{plan.campaign}" for plan in measured_plans(config))
+    return tuple(f"{plan.cutoff}/{plan.campaign}" for plan in read_measured_plans(config))
 
 
-def refuse_outside_propensity(tables: Tables, config: Config) -> None:
+def refuse_impossible_propensity(tables: Tables, config: Config) -> None:
     """Refuses contacts that intake set aside for a propensity that no draw can have; raises DataError."""
     if config.uplift.observational:
         return
@@ -149,7 +149,7 @@ def refuse_outside_propensity(tables: Tables, config: Config) -> None:
             )
 
 
-def rounds_of(days: Sequence[date], length: Window) -> dict[date, date]:
+def round_starts(days: Sequence[date], length: Window) -> dict[date, date]:
     """The first day of the round to which each day belongs.
 
     >>> days = [date(2024, 1, 1), date(2024, 1, 3), date(2024, 1, 9)]
@@ -186,7 +186,7 @@ def _contacts(tables: Tables, section: Contacts, config: Config, engine: Engine)
     given = given[given["first"].notna() & (given["first"] < given.day)]
     if given.empty:
         raise DataError("no contact is of a customer who was there before it: check [contacts] customer and time")
-    starts = rounds_of(given.day.tolist(), config.uplift.round)
+    starts = round_starts(given.day.tolist(), config.uplift.round)
     given = given.assign(cutoff=pd.to_datetime(given.day.map(starts)))
     given = given.sort_values([*KEYS, "time", "action", "propensity"], kind="stable")
     firsts = given[given.time == given.groupby(KEYS).time.transform("min")]
@@ -219,7 +219,7 @@ def _strangers(given: pd.DataFrame, config: Config, section: Contacts) -> Iterat
 
 def _arms(given: pd.DataFrame, section: Contacts, config: Config) -> list[str]:
     """The names of all arms; raises DataError on an action that the config lacks, or an arm without anybody."""
-    control, found = section.control or NOTHING, set(given.action.unique())
+    control, found = section.control or DEFAULT_CONTROL, set(given.action.unique())
     wanted = list(config.uplift.actions) or sorted(found - {control})
     for strange in sorted(found - {control, *wanted}):
         near = difflib.get_close_matches(strange, [*wanted, control], n=1)
@@ -285,13 +285,13 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
         }
     )
     contacts, has_amount = engine.load("trial_contacts", told), tables.contract.has_amount
-    future = labels(following(order_days(tables), contacts, task.horizon), has_amount)
+    future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
     joined = contacts.left_join(future, KEYS)
     found = joined.select(
         customer_id=joined.customer_id,
         cutoff=joined.cutoff.cast("timestamp"),
-        returned=1 - churn_of(joined, contractual=False),
-        value=money_of(joined, has_amount, contractual=False),
+        returned=1 - churned_label(joined, contractual=False),
+        value=value_label(joined, has_amount, contractual=False),
     )
     return engine.arrow(found).to_pandas()
 

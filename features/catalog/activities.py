@@ -20,7 +20,7 @@ from features.point_in_time.measures import window_spans
 from features.task import Window
 
 
-def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
+def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     """Counts, days and sums of the measure, by window; one row a customer with any activity."""
     rows, name = _rows(past, activity), activity.name
     wanted = [
@@ -38,7 +38,7 @@ def measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})
 
 
-def last(past: Past, activity: ActivityColumns) -> ibis.Table:
+def last_activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     """The last measure by its time; of several at one moment the largest."""
     rows = _rows(past, activity)
     measured = rows.filter(rows.measure.notnull()).select("customer_id", "day", "seen", "time", "measure")
@@ -46,7 +46,7 @@ def last(past: Past, activity: ActivityColumns) -> ibis.Table:
     return found.select(*KEYS, **{f"{activity.name}:last": found.measure})
 
 
-def variety(past: Past, activity: ActivityColumns, kind: str) -> ibis.Table:
+def activity_kind_measures(past: Past, activity: ActivityColumns, kind: str) -> ibis.Table:
     """Values of a kind: one row a (customer, cutoff, value), then how many in each window, and the share of the first.
 
     A value counts in a window when its youngest activity is inside.
@@ -64,7 +64,7 @@ def variety(past: Past, activity: ActivityColumns, kind: str) -> ibis.Table:
     )
 
 
-def features(activity: ActivityColumns, windows: Sequence[Window]) -> Iterator[Feature]:
+def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> Iterator[Feature]:
     """Recency, counts, days and trends of an activity and, where it has one, its measure."""
     words = _words(activity.name)
     yield Feature(
@@ -85,7 +85,7 @@ def features(activity: ActivityColumns, windows: Sequence[Window]) -> Iterator[F
         yield from _trends(activity, short, long)
 
 
-def last_value(activity: ActivityColumns) -> Iterator[Feature]:
+def last_activity_features(activity: ActivityColumns) -> Iterator[Feature]:
     """The last measure of an activity."""
     what = f"{_words(activity.measure)} of the {_words(activity.name)}"
     yield Feature(
@@ -100,7 +100,7 @@ def last_value(activity: ActivityColumns) -> Iterator[Feature]:
     )
 
 
-def kinds(activity: ActivityColumns, kind: str, windows: Sequence[Window]) -> Iterator[Feature]:
+def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequence[Window]) -> Iterator[Feature]:
     """Variety and the most frequent value of a kind of an activity."""
     words, noun, stem = _words(activity.name), _words(kind).removesuffix(" id"), f"{activity.name}_{kind}"
     for w in (*windows, None):

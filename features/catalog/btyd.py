@@ -24,14 +24,14 @@ from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
-MOST_FITTED = 200_000  # customers; at a cutoff with more, a sample of about as many is fitted
+MAX_FITTED_CUSTOMERS = 200_000  # customers; at a cutoff with more, a sample of about as many is fitted
 FAMILY = "buying rhythm"
-GATE = ("expected_orders", "expected_alive", "expected_return")
-MONEY = ("expected_order_amount", "expected_amount")
+ORDER_COLUMNS = ("expected_orders", "expected_alive", "expected_return")
+AMOUNT_COLUMNS = ("expected_order_amount", "expected_amount")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class CutoffModels:
     """The models of one cutoff.
 
     Attributes:
@@ -43,21 +43,27 @@ class Fitted:
     spend: GammaGamma | None
 
 
-def features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
+def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     """What is expected of a customer who goes on as customers like them did."""
     ahead = f"in the next {horizon.days} days"
     for name, measure, phrase, reading, unit in (
-        ("orders_expected", GATE[0], f"orders expected {ahead}", f"{{value:number}} orders expected {ahead}", "orders"),
+        (
+            "orders_expected",
+            ORDER_COLUMNS[0],
+            f"orders expected {ahead}",
+            f"{{value:number}} orders expected {ahead}",
+            "orders",
+        ),
         (
             "alive_probability",
-            GATE[1],
+            ORDER_COLUMNS[1],
             "chance of still being a customer",
             "{value:share} likely to still buy",
             "share",
         ),
         (
             "return_probability",
-            GATE[2],
+            ORDER_COLUMNS[2],
             f"chance of an order {ahead}",
             f"{{value:share}} likely to order {ahead}",
             "share",
@@ -66,21 +72,23 @@ def features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
         yield Feature(name, column(measure), FAMILY, phrase, reading, unit)
     if has_amount:
         size, total = "spend expected on a day with an order", f"spend expected {ahead}"
-        yield Feature("order_amount_expected", column(MONEY[0]), FAMILY, size, f"{{value:money}} {size}", "money")
-        yield Feature("amount_expected", column(MONEY[1]), FAMILY, total, f"{{value:money}} {total}", "money")
+        yield Feature(
+            "order_amount_expected", column(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
+        )
+        yield Feature("amount_expected", column(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money")
 
 
-def measures(past: Past) -> ibis.Table:
+def btyd_measures(past: Past) -> ibis.Table:
     """The expectations of every customer with a purchase at a cutoff: keys, GATE, and MONEY where the log has any."""
-    told = past.engine.store("expected_from", summaries(past.days))
-    everyone = summaries(past.everyone.days) if past.compared else told
-    names = GATE + (MONEY if past.tables.contract.has_amount else ())
+    told = past.engine.store("expected_from", purchase_summaries(past.days))
+    everyone = purchase_summaries(past.everyone.days) if past.compared else told
+    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
     schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in names)])
-    work = partial(expect, models=fit(past, everyone), horizon=past.task.horizon.days, names=names)
+    work = partial(predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names)
     return past.engine.map_rows(told, work, schema, "expected_rows")
 
 
-def summaries(days: ibis.Table) -> ibis.Table:
+def purchase_summaries(days: ibis.Table) -> ibis.Table:
     """One row a customer and cutoff, whole numbers: days with a purchase (bought), their spend in ticks, and the age
     of the first and of the last of them."""
     return days.group_by(KEYS).aggregate(
@@ -88,7 +96,7 @@ def summaries(days: ibis.Table) -> ibis.Table:
     )
 
 
-def fit(past: Past, told: ibis.Table) -> dict[date, Fitted]:
+def fit_by_cutoff(past: Past, told: ibis.Table) -> dict[date, CutoffModels]:
     """The models of every cutoff, each fitted on all of its customers or, above MOST_FITTED, on a sample.
 
     Args:
@@ -99,12 +107,12 @@ def fit(past: Past, told: ibis.Table) -> dict[date, Fitted]:
     found = {}
     for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
         mine = told.filter(told.cutoff == ibis.literal(cutoff))
-        rows = sampled(mine, customers).select("bought", "spend", "first", "last")
-        found[cutoff] = fit_rows(past.engine.arrow(rows), past.tables.contract.has_amount)
+        rows = sample_customers(mine, customers).select("bought", "spend", "first", "last")
+        found[cutoff] = fit_one_cutoff(past.engine.arrow(rows), past.tables.contract.has_amount)
     return found
 
 
-def sampled(rows: ibis.Table, customers: int, most: int = MOST_FITTED) -> ibis.Table:
+def sample_customers(rows: ibis.Table, customers: int, most: int = MAX_FITTED_CUSTOMERS) -> ibis.Table:
     """About `most` of the rows of one cutoff, chosen by the MD5 of the customer's id; all where there are no more."""
     if customers <= most:
         return rows
@@ -112,14 +120,16 @@ def sampled(rows: ibis.Table, customers: int, most: int = MOST_FITTED) -> ibis.T
     return rows.filter(rows.customer_id.hexdigest("md5").substr(0, 8) < below)
 
 
-def fit_rows(rows: pa.Table, has_amount: bool) -> Fitted:
+def fit_one_cutoff(rows: pa.Table, has_amount: bool) -> CutoffModels:
     """The models of `summaries` of one cutoff; the order of rows does not matter."""
     bought, spend, first, last = _numbers(rows)
     rhythm = fit_bgnbd(bought - 1, first - last, first)
-    return Fitted(rhythm, fit_gamma_gamma(bought, spend / bought) if has_amount else None)
+    return CutoffModels(rhythm, fit_gamma_gamma(bought, spend / bought) if has_amount else None)
 
 
-def expect(rows: pa.Table, models: Mapping[date, Fitted], horizon: int, names: Sequence[str]) -> pa.Table:
+def predict_purchases(
+    rows: pa.Table, models: Mapping[date, CutoffModels], horizon: int, names: Sequence[str]
+) -> pa.Table:
     """What the models of its cutoff expect of each row.
 
     Args:
@@ -145,14 +155,14 @@ def expect(rows: pa.Table, models: Mapping[date, Fitted], horizon: int, names: S
     return pa.table({key: rows[key] for key in KEYS} | values)
 
 
-def _expected(rows: pa.Table, fitted: Fitted, horizon: int) -> Iterator[np.ndarray]:
+def _expected(rows: pa.Table, fitted: CutoffModels, horizon: int) -> Iterator[np.ndarray]:
     """The expectations of one cutoff's rows, in the order of GATE and MONEY."""
     bought, spend, first, last = _numbers(rows)
     told = bought - 1, first - last, first
     orders = fitted.rhythm.expected_orders(*told, horizon=horizon)
     yield orders
-    yield fitted.rhythm.alive(*told)
-    yield fitted.rhythm.returns(*told, horizon=horizon)
+    yield fitted.rhythm.alive_probability(*told)
+    yield fitted.rhythm.return_probability(*told, horizon=horizon)
     if fitted.spend is not None:
         size = fitted.spend.expected_spend(bought, spend / bought)
         yield size

@@ -28,12 +28,14 @@ from threadpoolctl import threadpool_limits
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats], tuple[float, Floats]]  # log-parameters -> negative log-likelihood of all rows, its gradient
 
-RANGE = 1e3  # parameters stay within 1/RANGE to RANGE in internal units; a plain fit that reaches the end has run off
-SPREAD = 3.0  # standard deviation of the prior on each log-parameter, where there is one
-FLAT = 1e-5  # the largest slope of a customer's mean log-likelihood at which a fit has arrived
-THIN = 20_000  # the starts are tried on this many rows, the best goes on with all of them
-CLOSE = 1e-6  # FHL (10) divides by a - 1 and, without repeats, by a + b - 1: neither comes nearer to 0
-FLOOR = 0.05  # the least q - 1: the mean amount of the population is p v / (q - 1)
+PARAMETER_LIMIT = (
+    1e3  # parameters stay within 1/RANGE to RANGE in internal units; a plain fit that reaches the end has run off
+)
+PRIOR_SD = 3.0  # standard deviation of the prior on each log-parameter, where there is one
+MAX_MEAN_SLOPE = 1e-5  # the largest slope of a customer's mean log-likelihood at which a fit has arrived
+MAX_START_ROWS = 20_000  # the starts are tried on this many rows, the best goes on with all of them
+MIN_DIVISOR = 1e-6  # FHL (10) divides by a - 1 and, without repeats, by a + b - 1: neither comes nearer to 0
+MIN_Q_MINUS_1 = 0.05  # the least q - 1: the mean amount of the population is p v / (q - 1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class BGNBD:
     penalised: bool
     time_unit_days: float
 
-    def alive(self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Floats:
+    def alive_probability(self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike) -> Floats:
         """Probability [0, 1] of not having left by the cutoff, (n,); 1 without a repeat purchase.
 
         From Fader, Hardie and Lee, "Computing P(alive) Using the BG/NBD Model" (2008). What is not finite stays so.
@@ -73,7 +75,9 @@ class BGNBD:
         x, t_x, t = _customers(frequency, recency, age, self.time_unit_days)
         return expit(-_left_odds(x, t_x, t, self.r, self.alpha, self.a, self.b))
 
-    def returns(self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, horizon: ArrayLike) -> Floats:
+    def return_probability(
+        self, frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, horizon: ArrayLike
+    ) -> Floats:
         """Probability [0, 1] of a purchase within the `horizon` days after the cutoff, (n,).
 
         Who is alive has a rate that is Gamma(r + x, alpha + T) after x repeat purchases in T, and cannot leave before
@@ -163,7 +167,7 @@ def fit_bgnbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weights:
     unit = _dot(rows[-1], rows[2]) / max(_dot(rows[-1], rows[0]), 1.0) or 1.0  # days a repeat purchase
     rows[1:3] /= unit
     starts = np.log([(1.0, 1.0, 1.0, 3.0), (0.25, 0.2, 0.8, 2.5), (3.0, 3.0, 0.1, 3.0), (0.5, 0.5, 5.0, 20.0)])
-    found, penalised = _fit(_bgnbd_loss, rows, starts, np.full(4, 1 / RANGE))
+    found, penalised = _fit(_bgnbd_loss, rows, starts, np.full(4, 1 / PARAMETER_LIMIT))
     r, alpha, a, b = (float(value) for value in found)
     return BGNBD(r, alpha, a, b, penalised, unit)
 
@@ -189,7 +193,9 @@ def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike 
     middle = _dot(rows[-1], rows[1]) / float(rows[-1].sum()) if rows.size else 0.0
     rows[1] -= middle
     starts = np.log([(2.0, 2.0, 1.0), (6.0, 3.0, 0.5), (1.0, 0.5, 1.0)])
-    found, penalised = _fit(_gamma_gamma_loss, rows, starts, np.array([1 / RANGE, FLOOR, 1 / RANGE]))
+    found, penalised = _fit(
+        _gamma_gamma_loss, rows, starts, np.array([1 / PARAMETER_LIMIT, MIN_Q_MINUS_1, 1 / PARAMETER_LIMIT])
+    )
     p, above, v = (float(value) for value in found)
     return GammaGamma(p, 1 + above, v * float(np.exp(middle)), penalised)
 
@@ -214,9 +220,9 @@ def _orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -> Floats
     powers out of its hypergeometric function, so that x leaves the first two arguments. The mean lies between the
     function's value at the mean p (it is convex) and at p = 0: these bounds mend what rounding or overflow spoilt.
     """
-    a_near = 1 + CLOSE if abs(a - 1) < CLOSE else a
+    a_near = 1 + MIN_DIVISOR if abs(a - 1) < MIN_DIVISOR else a
     c = a_near + b - 1
-    c = np.where(np.abs(c) < CLOSE, CLOSE, c)
+    c = np.where(np.abs(c) < MIN_DIVISOR, MIN_DIVISOR, c)
     with np.errstate(all="ignore"):
         series = hyp2f1(c - rate, a_near - 1, c, ahead / (1 + ahead))
         mean = c / (a_near - 1) * (1 - (1 + ahead) ** (1 - a_near) * series)
@@ -298,29 +304,29 @@ def _dot(a: Floats, b: Floats) -> float:
 
 def _fit(make: Callable[[Floats], Loss], rows: Floats, starts: Floats, low: Floats) -> tuple[Floats, bool]:
     """The best parameters from `low` to RANGE, and whether they needed the prior around the first start."""
-    box = np.stack([np.log(low), np.full(len(low), np.log(RANGE))])
+    box = np.stack([np.log(low), np.full(len(low), np.log(PARAMETER_LIMIT))])
     whole, customers = make(rows), float(rows[-1].sum())
     if customers > 0:
-        sample = rows[:, :: -(-rows.shape[1] // THIN)]
+        sample = rows[:, :: -(-rows.shape[1] // MAX_START_ROWS)]
         found = _best(whole, [_best(make(sample), starts, box, float(sample[-1].sum()))], box, customers)
         if _settled(whole, found, box, customers):
             return np.exp(found), False
 
     def held(theta: Floats) -> tuple[float, Floats]:
-        off = (theta - starts[0]) / SPREAD
+        off = (theta - starts[0]) / PRIOR_SD
         total, slopes = whole(theta)
-        return total + _dot(off, off) / 2, slopes + off / SPREAD
+        return total + _dot(off, off) / 2, slopes + off / PRIOR_SD
 
     return np.exp(_best(held, starts, box, customers + 1)), True
 
 
 def _settled(loss: Loss, found: Floats, box: Floats, size: float) -> bool:
     """Whether a plain fit arrived, inside the box, and every direction is better known than the prior would know it."""
-    if np.abs(found - box).min() < 0.01 or np.abs(loss(found)[1]).max() > FLAT * size:
+    if np.abs(found - box).min() < 0.01 or np.abs(loss(found)[1]).max() > MAX_MEAN_SLOPE * size:
         return False
     steps = 1e-4 * np.eye(len(found))
     curvature = np.array([loss(found + step)[1] - loss(found - step)[1] for step in steps]) / 2e-4
-    return bool(np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] > 1 / SPREAD**2)
+    return bool(np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] > 1 / PRIOR_SD**2)
 
 
 def _best(loss: Loss, starts: Sequence[Floats] | Floats, box: Floats, size: float) -> Floats:

@@ -14,7 +14,7 @@ from features.task import Window
 ROUNDING = 1e-12  # a drift below it is what rounding leaves of none
 
 
-def measures(past: Past, kind: str) -> ibis.Table:
+def category_measures(past: Past, kind: str) -> ibis.Table:
     """One row a (customer, cutoff, value) with its lines in every window, then counts, sums and products of those.
 
     A value counts as different in a window when its youngest line is inside, and as new when its oldest is. All
@@ -45,7 +45,7 @@ def _values(past: Past, kind: str) -> ibis.Table:
     return aged.group_by(*KEYS, "value").aggregate(oldest=past.pane(aged.age.max()), lines=aged.count(), **sums)
 
 
-def features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
+def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
     """How many, how new, how concentrated and how changed, in every window and so far."""
     noun = slug.replace("_", " ").removesuffix(" id")
     spans = [(str(w), f"in the last {w.days} days", w) for w in windows]

@@ -11,7 +11,7 @@ from features.point_in_time.history import KEYS
 from features.task import Window
 
 
-def measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
+def rank_measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
     """For each customer the share of the others of the same cutoff who have less; one row a customer.
 
     A rank is (customers with less) / (customers - 1), so equal values rank equal; it is 0 for a customer alone.
@@ -51,7 +51,7 @@ def _among(narrow: ibis.Table, others: ibis.Table, names: Sequence[str]) -> ibis
     return joined.select(*KEYS, **{name: (joined[name] / joined.others).fill_null(0.0) for name in names})
 
 
-def features(window: Window, has_amount: bool) -> Iterator[Feature]:
+def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
     """Ranks by orders, silence and tenure, and by spend and order size where there is money."""
     last = f"in the last {window.days} days"
     forms = [

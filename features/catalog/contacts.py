@@ -14,10 +14,10 @@ from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
 from features.task import Window
 
-ANSWER = Window(14)
+RESPONSE_WINDOW = Window(14)
 
 
-def measures(past: Past) -> ibis.Table:
+def contact_measures(past: Past) -> ibis.Table:
     """Contacts received, held out and what they cost, by window; one row a customer with any."""
     rows = _rows(past)
     told = ~rows.held_out
@@ -36,7 +36,7 @@ def measures(past: Past) -> ibis.Table:
     return by_window(seen, wanted, window_spans(past.task.windows))
 
 
-def actions(past: Past) -> ibis.Table:
+def action_measures(past: Past) -> ibis.Table:
     """How many different actions a customer received, and the last; of several at one moment the last by its name."""
     rows = _received(past)
     seen = past.visible(rows.group_by("customer_id", "day", "seen", "action").aggregate(time=rows.time.max()))
@@ -47,7 +47,7 @@ def actions(past: Past) -> ibis.Table:
     return placed.group_by(KEYS).aggregate(**{"contacts:actions": placed.count(), "contacts:last": last})
 
 
-def answers(past: Past) -> ibis.Table:
+def response_measures(past: Past) -> ibis.Table:
     """How many contacts were answered: a purchase at or after one, less than ANSWER later, with none between them.
 
     Contacts of one moment are one here. An order is at the time of its first line.
@@ -60,12 +60,12 @@ def answers(past: Past) -> ibis.Table:
     )
     contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
     asked = both.mutate(before=contacts.cummax(group_by=KEYS, order_by=[both.time, ~both.contact]))
-    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=ANSWER.days))
+    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=RESPONSE_WINDOW.days))
     answered = asked.filter(soon).select(*KEYS, "before").distinct()
     return answered.group_by(KEYS).aggregate(**{"contacts:answered": answered.count()})
 
 
-def features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> Iterator[Feature]:
+def contact_features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> Iterator[Feature]:
     """Contacts received, their pace and cost, and those held out."""
     yield Feature(
         "contacts_recency_days",
@@ -97,7 +97,7 @@ def features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> It
         )
 
 
-def variety() -> Iterator[Feature]:
+def action_features() -> Iterator[Feature]:
     """How many different actions a customer received, and the last."""
     yield Feature(
         "contacts_action_last",
@@ -112,9 +112,9 @@ def variety() -> Iterator[Feature]:
     yield _counted("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
 
 
-def answered() -> Iterator[Feature]:
+def response_features() -> Iterator[Feature]:
     """Contacts that a purchase followed."""
-    within = f"within {ANSWER.days} days"
+    within = f"within {RESPONSE_WINDOW.days} days"
     yield Feature(
         "contacts_answered_ever",
         count("contacts:answered"),

@@ -22,8 +22,14 @@ from typing import Literal
 
 import ibis
 
-from features.catalog.custom_checks import Fault, check_column, check_feature, check_measure, check_rows
-from features.catalog.families import Family, catalog
+from features.catalog.custom_checks import (
+    CustomFeatureError,
+    check_column,
+    check_feature,
+    check_measure,
+    check_measures_table,
+)
+from features.catalog.families import Family, catalog_features
 from features.config.data_contract import Contract
 from features.config.load import Config
 from features.engines.base import Engine
@@ -37,11 +43,11 @@ from features.task import Task, Window
 __all__ = ["KEYS", "TICKS", "Family", "Feature", "Measure", "Past", "Task", "Window", "add_up", "money", "spread"]
 
 GUIDE = "docs/own_features.md"
-MODULE = "regulars_own_features"
+MODULE_NAME = "regulars_own_features"
 
 
 @dataclass(frozen=True)
-class Own:
+class CustomFeatures:
     """What a user's file declares.
 
     Attributes:
@@ -60,7 +66,7 @@ class Own:
         return tuple(feature for family in self.families for feature in family.features)
 
 
-NOTHING = Own()
+NO_CUSTOM_FEATURES = CustomFeatures()
 
 
 def add_up(
@@ -78,7 +84,7 @@ def add_up(
     return partial(_added_up, measures=measures, of=of)
 
 
-def read(config: Config, task: Task, contract: Contract) -> Own:
+def read_custom_features(config: Config, task: Task, contract: Contract) -> CustomFeatures:
     """Runs the file that the config names, and checks what it declares.
 
     Raises:
@@ -86,7 +92,7 @@ def read(config: Config, task: Task, contract: Contract) -> Own:
     """
     name = config.features.own
     if not name:
-        return NOTHING
+        return NO_CUSTOM_FEATURES
     path = config.path(name)
     try:
         source = path.read_bytes()
@@ -96,11 +102,13 @@ def read(config: Config, task: Task, contract: Contract) -> Own:
         ) from None
     with _blaming(name):
         families = _declared(_run(source, path), task)
-        _refuse_taken_names(families, catalog(task, contract))
-    return Own(name, hashlib.sha256(source).hexdigest()[:16], tuple(_guarded(family, name) for family in families))
+        _refuse_taken_names(families, catalog_features(task, contract))
+    return CustomFeatures(
+        name, hashlib.sha256(source).hexdigest()[:16], tuple(_guarded(family, name) for family in families)
+    )
 
 
-def refuse_taken_measures(own: Own, columns: Mapping[str, Sequence[str]]) -> None:
+def refuse_taken_measures(own: CustomFeatures, columns: Mapping[str, Sequence[str]]) -> None:
     """Refuses a measure of the user's that another family has, by the columns of every family's measures.
 
     Raises:
@@ -118,7 +126,7 @@ def refuse_taken_measures(own: Own, columns: Mapping[str, Sequence[str]]) -> Non
             holder[name] = family
 
 
-def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
+def refuse_unusable_features(own: CustomFeatures, cohort: ibis.Table, engine: Engine) -> None:
     """Computes each of the user's features for the cohort, to name the one that fails, or gives what cannot be said.
 
     Raises:
@@ -140,7 +148,9 @@ def refuse_unusable(own: Own, cohort: ibis.Table, engine: Engine) -> None:
             _refuse_any(values.filter(values.value.isnull()), own, feature, told, engine)
 
 
-def _refuse_any(wrong: ibis.Table, own: Own, feature: Feature, told: tuple[str, str], engine: Engine) -> None:
+def _refuse_any(
+    wrong: ibis.Table, own: CustomFeatures, feature: Feature, told: tuple[str, str], engine: Engine
+) -> None:
     """Refuses a feature for the customers in a table, if there are any: what it is of them, and what to do."""
     customers = wrong.select("customer_id").distinct()
     if count := engine.count(customers):
@@ -151,13 +161,13 @@ def _refuse_any(wrong: ibis.Table, own: Own, feature: Feature, told: tuple[str, 
 
 def _run(source: bytes, path: Path) -> ModuleType:
     """The file as a module that nobody else can import: what is run is what was digested."""
-    module = ModuleType(MODULE)
+    module = ModuleType(MODULE_NAME)
     module.__file__ = str(path)
-    sys.modules[MODULE] = module  # dataclasses look their module up while it runs
+    sys.modules[MODULE_NAME] = module  # dataclasses look their module up while it runs
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102 (the user's own code)
     finally:
-        del sys.modules[MODULE]
+        del sys.modules[MODULE_NAME]
     return module
 
 
@@ -165,34 +175,42 @@ def _declared(module: ModuleType, task: Task) -> list[Family]:
     """The families of a file, with tuples of features."""
     declare = getattr(module, "families", None)
     if not callable(declare):
-        raise Fault(f"declares nothing: expected a function `families(task)` that gives Family's ({GUIDE})")
+        raise CustomFeatureError(
+            f"declares nothing: expected a function `families(task)` that gives Family's ({GUIDE})"
+        )
     given = declare(task)
     if not isinstance(given, Iterable):
-        raise Fault(f"families(task) gives {type(given).__name__}; expected a list of Family ({GUIDE})")
+        raise CustomFeatureError(f"families(task) gives {type(given).__name__}; expected a list of Family ({GUIDE})")
     found = []
     for family in given:
         if not isinstance(family, Family):
-            raise Fault(f"families(task) gives {type(family).__name__} where a Family is expected ({GUIDE})")
+            raise CustomFeatureError(
+                f"families(task) gives {type(family).__name__} where a Family is expected ({GUIDE})"
+            )
         found.append(_checked(family))
     if not any(family.features for family in found):
-        raise Fault(f"declares nothing: families(task) gives no feature ({GUIDE})")
+        raise CustomFeatureError(f"declares nothing: families(task) gives no feature ({GUIDE})")
     return found
 
 
 def _checked(family: Family) -> Family:
     if not isinstance(family.name, str) or not family.name:
-        raise Fault(f"a family's name is text, found {family.name!r}")
+        raise CustomFeatureError(f"a family's name is text, found {family.name!r}")
     if family.measures is not None and not callable(family.measures):
-        raise Fault(
+        raise CustomFeatureError(
             f"family {family.name}: measures is {type(family.measures).__name__}; expected `add_up(...)` or a function "
             "of the past"
         )
     if not isinstance(family.features, Iterable) or isinstance(family.features, str):
-        raise Fault(f"family {family.name}: features is {type(family.features).__name__}; expected a list of Feature")
+        raise CustomFeatureError(
+            f"family {family.name}: features is {type(family.features).__name__}; expected a list of Feature"
+        )
     features = tuple(family.features)
     for feature in features:
         if not isinstance(feature, Feature):
-            raise Fault(f"family {family.name}: holds {type(feature).__name__} where a Feature is expected")
+            raise CustomFeatureError(
+                f"family {family.name}: holds {type(feature).__name__} where a Feature is expected"
+            )
     return replace(family, features=features)
 
 
@@ -201,7 +219,7 @@ def _refuse_taken_names(families: Sequence[Family], built_in: Sequence[Feature])
     seen: set[str] = set()
     for family in families:
         if family.name in seen:
-            raise Fault(f"family {family.name} is declared twice; give each a name of its own")
+            raise CustomFeatureError(f"family {family.name} is declared twice; give each a name of its own")
         seen.add(family.name)
     taken = {feature.name: f"the built-in feature {feature.name!r} ({feature.phrase})" for feature in built_in}
     mine = [(family.name, feature) for family in families for feature in family.features]
@@ -209,7 +227,9 @@ def _refuse_taken_names(families: Sequence[Family], built_in: Sequence[Feature])
     for family_name, feature in mine:
         check_feature(feature, known)
         if feature.name in taken:
-            raise Fault(f"feature {feature.name} (family {family_name}): its name is that of {taken[feature.name]}")
+            raise CustomFeatureError(
+                f"feature {feature.name} (family {family_name}): its name is that of {taken[feature.name]}"
+            )
         taken[feature.name] = f"another feature of the file, in family {family_name}"
 
 
@@ -233,11 +253,11 @@ def _measured(past: Past, measures: Callable[[Past], ibis.Table], name: str, fil
     contract_only = replace(past, tables=replace(past.tables, source=past.tables.events))
     with _blaming(file, f"family {name}"):
         rows = measures(contract_only)
-        check_rows(rows)
+        check_measures_table(rows)
         try:
             stored = past.engine.store(f"own_rows_{name}", rows)
         except DataError as problem:
-            raise Fault(str(problem)) from None
+            raise CustomFeatureError(str(problem)) from None
         _refuse_other_keys(stored, past)
     return stored
 
@@ -247,21 +267,23 @@ def _refuse_other_keys(rows: ibis.Table, past: Past) -> None:
     several = keys.filter(keys.n > 1)
     if count := past.engine.count(several):
         ids = past.engine.arrow(several.select("customer_id").distinct().order_by("customer_id").limit(5))
-        raise Fault(
+        raise CustomFeatureError(
             f"measures gives more than one row for {count:,} pairs of customer and cutoff (customers "
             f"{sample(ids['customer_id'].to_pylist())}); end with `.group_by(KEYS).aggregate(...)`"
         )
     strange = rows.anti_join(past.moments, "cutoff").select("cutoff").distinct().order_by("cutoff").limit(1)
     for cutoff in past.engine.arrow(strange)["cutoff"].to_pylist():
-        raise Fault(f"measures gives rows of cutoff {cutoff}, which was not asked for; take cutoffs from the past only")
+        raise CustomFeatureError(
+            f"measures gives rows of cutoff {cutoff}, which was not asked for; take cutoffs from the past only"
+        )
 
 
 def _added_up(past: Past, measures: Sequence[Measure], of: str) -> ibis.Table:
     tables = {"orders": past.visible_orders, "days": past.days}
     if of not in tables:
-        raise Fault(f"add_up: of={of!r} is not known; expected 'orders' or 'days'")
+        raise CustomFeatureError(f"add_up: of={of!r} is not known; expected 'orders' or 'days'")
     if not measures:
-        raise Fault("add_up is given no Measure")
+        raise CustomFeatureError("add_up is given no Measure")
     for measure in measures:
         check_measure(measure, tables[of])
     return by_window(tables[of], measures, window_spans(past.task.windows))
@@ -272,7 +294,7 @@ def _blaming(file: str, *places: str) -> Iterator[None]:
     """Turns whatever the user's code raises into a message with the file, the place and the line."""
     try:
         yield
-    except Fault as problem:
+    except CustomFeatureError as problem:
         raise UsageError(": ".join((file, *places, str(problem)))) from None
     except (Exception, SystemExit) as problem:
         text = problem.msg if isinstance(problem, SyntaxError) else str(problem)

@@ -18,78 +18,86 @@ from features.task import Window, is_label
 UNITS = ("orders", "days", "money", "share", "ratio", "count", "level")
 RESERVED = {*KEYS, "base", "total", "purchases", "net"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-CLOCK_OR_CHANCE = (ops.Impure, ops.TimestampNow, ops.DateNow)
+NONDETERMINISTIC = (ops.Impure, ops.TimestampNow, ops.DateNow)
 MANY_ROWS = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
-SPREADS = (ops.Variance, ops.StandardDev, ops.Covariance, ops.Correlation)
+FLOAT_SPREADS = (ops.Variance, ops.StandardDev, ops.Covariance, ops.Correlation)
 
 
-class Fault(Exception):
+class CustomFeatureError(Exception):
     """What is wrong with the user's declaration, in words."""
 
 
 def check_feature(feature: Feature, known: Set[str]) -> None:
     """Checks all of a feature that can be checked without data; `known` names all features there will be."""
     if not isinstance(feature.name, str) or not NAME.fullmatch(feature.name):
-        raise Fault(f"feature {feature.name!r}: a name is a column: a small letter, then small letters, digits and _")
+        raise CustomFeatureError(
+            f"feature {feature.name!r}: a name is a column: a small letter, then small letters, digits and _"
+        )
     place = f"feature {feature.name}"
     if feature.name in RESERVED or is_label(feature.name):
-        raise Fault(f"{place}: its name is that of a column which every table has; give it another")
+        raise CustomFeatureError(f"{place}: its name is that of a column which every table has; give it another")
     if not callable(feature.compute):
-        raise Fault(f"{place}: compute is {type(feature.compute).__name__}; expected a function of the measures `m`")
+        raise CustomFeatureError(
+            f"{place}: compute is {type(feature.compute).__name__}; expected a function of the measures `m`"
+        )
     for field in ("family", "phrase", "reading", "unread", "at_zero"):
         _check_words(getattr(feature, field), f"{place}: {field}", field)
     if feature.unit not in UNITS:
-        raise Fault(f"{place}: unit {feature.unit!r} is not known; expected one of {', '.join(UNITS)}")
+        raise CustomFeatureError(f"{place}: unit {feature.unit!r} is not known; expected one of {', '.join(UNITS)}")
     if feature.window is not None and not isinstance(feature.window, Window):
-        raise Fault(f"{place}: window is {feature.window!r}; expected one of task.windows, or none")
+        raise CustomFeatureError(f"{place}: window is {feature.window!r}; expected one of task.windows, or none")
     if not isinstance(feature.actionable, bool):
-        raise Fault(f"{place}: actionable is {feature.actionable!r}; expected True or False")
+        raise CustomFeatureError(f"{place}: actionable is {feature.actionable!r}; expected True or False")
     _check_reading(feature, place, known)
 
 
 def _check_words(text: Any, place: str, field: str) -> None:
     if not isinstance(text, str):
-        raise Fault(f"{place} is {type(text).__name__}; expected text")
+        raise CustomFeatureError(f"{place} is {type(text).__name__}; expected text")
     if field not in ("unread", "at_zero") and not text.strip():
-        raise Fault(f"{place} is missing: it is what a marketer reads")
+        raise CustomFeatureError(f"{place} is missing: it is what a marketer reads")
     if field != "reading" and re.search(r"[{}]", text):
-        raise Fault(f"{place} {text!r} has braces; only a reading is filled in")
+        raise CustomFeatureError(f"{place} {text!r} has braces; only a reading is filled in")
 
 
 def _check_reading(feature: Feature, place: str, known: Set[str]) -> None:
     try:
         fields = [(name, spec, change) for _, name, spec, change in Formatter().parse(feature.reading)]
     except ValueError as problem:
-        raise Fault(f"{place}: reading {feature.reading!r} cannot be filled: {problem}") from None
+        raise CustomFeatureError(f"{place}: reading {feature.reading!r} cannot be filled: {problem}") from None
     for name, spec, change in fields:
         if name is None:
             continue
         if change or name not in {"value", *known}:
-            raise Fault(
+            raise CustomFeatureError(
                 f"{place}: reading {feature.reading!r} names {{{name}}}, which is no feature; {{value:...}} is this one"
             )
         if not spec and not (name == "value" and feature.unit == "level"):
-            raise Fault(f"{place}: reading {feature.reading!r} does not say how to write {{{name}}}: {{{name}:days}}")
+            raise CustomFeatureError(
+                f"{place}: reading {feature.reading!r} does not say how to write {{{name}}}: {{{name}:days}}"
+            )
 
 
 def check_column(feature: Feature, value: Any) -> None:
     """What `compute` gave: a number, or text for a level, made of the customer's own row."""
     if not isinstance(value, ibis.Value):
         shown = f"the text {value!r}" if isinstance(value, str) else type(value).__name__
-        raise Fault(f"gives {shown}; expected an expression of the measures, such as m.amount_90d / m.orders_90d")
+        raise CustomFeatureError(
+            f"gives {shown}; expected an expression of the measures, such as m.amount_90d / m.orders_90d"
+        )
     kind, text = value.type(), feature.unit == "level"
     if text and not kind.is_string():
-        raise Fault(f"gives {kind} but its unit is 'level', which is text; give a number another unit")
+        raise CustomFeatureError(f"gives {kind} but its unit is 'level', which is text; give a number another unit")
     if kind.is_string() and not text:
-        raise Fault("gives text; a feature is a number, unless its unit is 'level'")
+        raise CustomFeatureError("gives text; a feature is a number, unless its unit is 'level'")
     if kind.is_boolean():
-        raise Fault("gives true or false; a feature is a number: add .ifelse(1, 0)")
+        raise CustomFeatureError("gives true or false; a feature is a number: add .ifelse(1, 0)")
     if not text and not kind.is_numeric():
-        raise Fault(f"gives {kind}; a feature is a number, or text where its unit is 'level'")
+        raise CustomFeatureError(f"gives {kind}; a feature is a number, or text where its unit is 'level'")
     op = value.op()
     _refuse_clock_and_chance(op)
     if op.shape.is_scalar() or op.find(MANY_ROWS, filter=ops.Value):
-        raise Fault(
+        raise CustomFeatureError(
             "is not made of the customer's own row alone: `compute` sees one row a customer and may not count, add up "
             "or rank over them; do that in `measures`, by customer and cutoff"
         )
@@ -98,58 +106,70 @@ def check_column(feature: Feature, value: Any) -> None:
 def check_measure(measure: Any, rows: ibis.Table) -> None:
     """A measure that `add_up` can add up to the same bits in any order."""
     if not isinstance(measure, Measure):
-        raise Fault(f"add_up is given {type(measure).__name__} where a Measure is expected")
+        raise CustomFeatureError(f"add_up is given {type(measure).__name__} where a Measure is expected")
     place = f"measure {measure.name}"
     if not isinstance(measure.name, str) or not NAME.fullmatch(measure.name):
-        raise Fault(f"measure {measure.name!r}: a name is a column: a small letter, then small letters, digits and _")
+        raise CustomFeatureError(
+            f"measure {measure.name!r}: a name is a column: a small letter, then small letters, digits and _"
+        )
     if measure.merge not in ("sum", "max", "min"):
-        raise Fault(f"{place}: merge {measure.merge!r} is not known; expected 'sum', 'max' or 'min'")
+        raise CustomFeatureError(f"{place}: merge {measure.merge!r} is not known; expected 'sum', 'max' or 'min'")
     value = measure.aggregate(rows)
     if not isinstance(value, ibis.Value) or not value.op().shape.is_scalar():
-        raise Fault(f"{place}: aggregate gives no single value; expected one such as o.purchase.sum()")
+        raise CustomFeatureError(f"{place}: aggregate gives no single value; expected one such as o.purchase.sum()")
     kind = value.type()
     if measure.merge == "sum" and not (kind.is_integer() or kind.is_decimal()):
-        raise Fault(
+        raise CustomFeatureError(
             f"{place}: adds up {kind}, but only whole numbers add up to the same bits in any order; amounts are whole "
             "ten-thousandths: leave them so, and divide by TICKS in the feature"
         )
-    check_sums(value.op())
+    refuse_unstable_sums(value.op())
 
 
-def check_rows(rows: Any) -> None:
+def check_measures_table(rows: Any) -> None:
     """What a family's `measures` gave: a table by customer and cutoff with measures under names of their own."""
     if not isinstance(rows, ibis.Table):
-        raise Fault(f"measures gives {type(rows).__name__}; expected a table with customer_id, cutoff and the measures")
+        raise CustomFeatureError(
+            f"measures gives {type(rows).__name__}; expected a table with customer_id, cutoff and the measures"
+        )
     missing = [key for key in KEYS if key not in rows.columns]
     if missing:
-        raise Fault(f"measures gives a table without {' and '.join(missing)}; it has {', '.join(rows.columns)}")
+        raise CustomFeatureError(
+            f"measures gives a table without {' and '.join(missing)}; it has {', '.join(rows.columns)}"
+        )
     if not (rows.customer_id.type().is_string() and rows.cutoff.type().is_date()):
         found = f"{rows.customer_id.type()} and {rows.cutoff.type()}"
-        raise Fault(f"measures gives customer_id and cutoff as {found}; expected text and a date, as the past has them")
+        raise CustomFeatureError(
+            f"measures gives customer_id and cutoff as {found}; expected text and a date, as the past has them"
+        )
     strange = [name for name in rows.columns if not NAME.fullmatch(name)]
     if strange:
-        raise Fault(f"measure {strange[0]!r}: a name is a column: a small letter, then small letters, digits and _")
+        raise CustomFeatureError(
+            f"measure {strange[0]!r}: a name is a column: a small letter, then small letters, digits and _"
+        )
     if len(rows.columns) == len(KEYS):
-        raise Fault("measures gives a table without any measure beside customer_id and cutoff")
-    check_sums(rows.op())
+        raise CustomFeatureError("measures gives a table without any measure beside customer_id and cutoff")
+    refuse_unstable_sums(rows.op())
 
 
-def check_sums(op: ops.Node) -> None:
+def refuse_unstable_sums(op: ops.Node) -> None:
     """Refuses what may change from run to run: today's date, chance, and sums of floats."""
     _refuse_clock_and_chance(op)
     for node in op.find((ops.Sum, ops.Mean)):
         if node.arg.dtype.is_floating():
-            raise Fault(
+            raise CustomFeatureError(
                 "adds up floats, whose last bits depend on the order of the rows; add up whole numbers (amounts are "
                 "whole ten-thousandths) and divide in the feature"
             )
-    for node in op.find(SPREADS):
-        raise Fault(
+    for node in op.find(FLOAT_SPREADS):
+        raise CustomFeatureError(
             f"uses {type(node).__name__}, whose last bits depend on the order of the rows; measure the count, the sum "
             "and the sum of squares, and use spread(...) in the feature"
         )
 
 
 def _refuse_clock_and_chance(op: ops.Node) -> None:
-    for node in op.find(CLOCK_OR_CHANCE):
-        raise Fault(f"uses {type(node).__name__}, which differs from run to run; days are counted back from the cutoff")
+    for node in op.find(NONDETERMINISTIC):
+        raise CustomFeatureError(
+            f"uses {type(node).__name__}, which differs from run to run; days are counted back from the cutoff"
+        )

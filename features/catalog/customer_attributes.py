@@ -8,21 +8,21 @@ import ibis
 
 from features.config.data_contract import Attribute, Contract
 from features.feature import Feature, column
-from features.intake.customer_table import SIDE, SINCE, held
+from features.intake.customer_table import CUSTOMER_TABLE, SINCE, attribute_column
 from features.point_in_time.history import KEYS, Past, days_since
 
 SIGNED_UP = "signup:age"
 
 
-def measures(past: Past) -> ibis.Table:
+def attribute_measures(past: Past) -> ibis.Table:
     """The attributes as they stood, dates as days before the cutoff: null where they were still to come."""
-    contract, rows = past.tables.contract, past.newest(past.tables.sides[SIDE].rows)
-    values = {held(a.name): _as_it_stood(rows, a) for a in contract.attributes}
+    contract, rows = past.tables.contract, past.newest(past.tables.sides[CUSTOMER_TABLE].rows)
+    values = {attribute_column(a.name): _as_it_stood(rows, a) for a in contract.attributes}
     signed_up = {SIGNED_UP: days_since(rows, SINCE)} if contract.has_since else {}
     return rows.select(*KEYS, **values, **signed_up)
 
 
-def features(contract: Contract) -> Iterator[Feature]:
+def attribute_features(contract: Contract) -> Iterator[Feature]:
     """One feature an attribute, in the config's order, then those of signing up."""
     for attribute in contract.attributes:
         yield _FORMS[attribute.sort](attribute.name)
@@ -31,7 +31,7 @@ def features(contract: Contract) -> Iterator[Feature]:
 
 
 def _as_it_stood(rows: ibis.Table, attribute: Attribute) -> ibis.Value:
-    name = held(attribute.name)
+    name = attribute_column(attribute.name)
     return days_since(rows, name) if attribute.sort == "date" else rows[name]
 
 
@@ -52,7 +52,7 @@ def _feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feat
     value = f"{{value:{form}}}" if form else "{value}"
     return Feature(
         slug,
-        column(held(slug)),
+        column(attribute_column(slug)),
         f"customer's {noun}",
         phrase.replace("_", " "),
         reading.format(noun=noun, value=value),

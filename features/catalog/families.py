@@ -28,7 +28,7 @@ from features.catalog import (
     subscriptions,
     trends,
 )
-from features.catalog.windows import money_in, orders_in
+from features.catalog.windows import money_window_features, order_window_features
 from features.config.data_contract import ActivityColumns, Contract
 from features.errors import UsageError
 from features.feature import Feature
@@ -50,29 +50,30 @@ class Family:
     """Features that are made of the same measures.
 
     Attributes:
-        name: Of the stored stage.
-        features: What is made of the measures (of these and of those of the families before).
-        measures: Gives one row a customer and cutoff; None where the families before have all that is needed.
-        among: From the joined measures of the cohorts to one row a customer and cutoff: what compares customers, with
-            each other or with `others`.
-        compares: Whether its measures are what customers are compared by.
-        section: The section of the config that it comes from.
+        name: Name of the stage under which the measures are stored.
+        features: Features computed from these measures, and from those of the families before.
+        measures: Computes one row for each customer and cutoff; None if the families before have all that is needed.
+        cohort_measures: Computes measures that compare customers, such as ranks: from the joined measures of the
+            cohorts to one row for each customer and cutoff. Its argument `others` names other customers to compare
+            with.
+        section: The section of the config that the family comes from.
+        used_by_ranks: Whether `cohort_measures` of other families read these measures.
     """
 
     name: str
     features: tuple[Feature, ...]
     measures: Callable[[Past], ibis.Table] | None = None
-    among: Callable[..., ibis.Table] | None = None
+    cohort_measures: Callable[..., ibis.Table] | None = None
     section: str = "events"
-    compares: bool = False
+    used_by_ranks: bool = False
 
 
-def catalog(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def catalog_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
     """All features of a task on a log, in a fixed order; names are unique."""
-    return tuple(feature for family in families(task, contract) for feature in family.features)
+    return tuple(feature for family in feature_families(task, contract) for feature in family.features)
 
 
-def families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def feature_families(task: Task, contract: Contract) -> tuple[Family, ...]:
     """The families of a task on a log; the first gives every customer with a purchase, or with a term, a row.
 
     Raises:
@@ -101,18 +102,24 @@ def _null(m: ibis.Table, dtype: str) -> ibis.Value:
 
 def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     return (
-        Family("rhythm", _rhythm(), recency.measures, compares=True),
-        Family("lifecycle", tuple(lifecycle.features(task.horizon))),
-        Family("sums", _orders(task, contract), _sums, compares=True),
+        Family("rhythm", _rhythm(), recency.recency_measures, used_by_ranks=True),
+        Family("lifecycle", tuple(lifecycle.lifecycle_features(task.horizon))),
+        Family("sums", _orders(task, contract), _sums, used_by_ranks=True),
         Family("active_days", (), _active_days),
-        Family("ever", _ever(task, contract), lifetime.measures),
-        Family("season", tuple(seasonality.season(task.horizon, contract.has_amount)), seasonality.year_ago),
+        Family("ever", _ever(task, contract), lifetime.lifetime_measures),
+        Family(
+            "season",
+            tuple(seasonality.year_ago_features(task.horizon, contract.has_amount)),
+            seasonality.year_ago_measures,
+        ),
         Family("earlier", _trends(task, contract), _earlier),
         _peers(task, contract),
-        Family("expected", tuple(btyd.features(task.horizon, contract.has_amount)), btyd.measures),
+        Family("expected", tuple(btyd.btyd_features(task.horizon, contract.has_amount)), btyd.btyd_measures),
         *(
             Family(
-                f"kind_{slug}", tuple(categories.features(slug, task.windows)), partial(categories.measures, kind=slug)
+                f"kind_{slug}",
+                tuple(categories.category_features(slug, task.windows)),
+                partial(categories.category_measures, kind=slug),
             )
             for slug in contract.kinds
         ),
@@ -127,7 +134,10 @@ def _of_contracts(task: Task, contract: Contract) -> tuple[Family, ...]:
     """
     terms = _subscriptions(contract)
     if contract.only_terms:
-        columns, alone = subscriptions.standing(task.horizon), partial(subscriptions.measures, alone=True)
+        columns, alone = (
+            subscriptions.terms_only_features(task.horizon),
+            partial(subscriptions.subscription_measures, alone=True),
+        )
         return (replace(terms, features=(*columns, *terms.features), measures=alone),)
     return (terms, *(_may_lack(f) for f in _of_events(task, contract) if f.name != "expected"))
 
@@ -140,8 +150,8 @@ def _may_lack(family: Family) -> Family:
 
 
 def _subscriptions(contract: Contract) -> Family:
-    columns = tuple(subscriptions.features(contract.has_end, contract.has_price))
-    return Family("subscriptions", columns, subscriptions.measures, section="subscriptions")
+    columns = tuple(subscriptions.subscription_features(contract.has_end, contract.has_price))
+    return Family("subscriptions", columns, subscriptions.subscription_measures, section="subscriptions")
 
 
 def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
@@ -150,11 +160,13 @@ def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
         family for place, table in enumerate(contract.activities) for family in _activity(task, table, f"side{place}")
     ]
     if contract.has_contacts:
-        columns = tuple(contacts.features(task.windows, contract.has_cost, contract.has_control))
+        columns = tuple(contacts.contact_features(task.windows, contract.has_cost, contract.has_control))
         found += [
-            Family("contacts", columns, contacts.measures, section="contacts"),
-            Family("contacts_actions", tuple(contacts.variety()), contacts.actions, section="contacts"),
-            Family("contacts_answers", tuple(contacts.answered()), contacts.answers, section="contacts"),
+            Family("contacts", columns, contacts.contact_measures, section="contacts"),
+            Family("contacts_actions", tuple(contacts.action_features()), contacts.action_measures, section="contacts"),
+            Family(
+                "contacts_answers", tuple(contacts.response_features()), contacts.response_measures, section="contacts"
+            ),
         ]
     if contract.has_subscriptions and not task.contractual:
         found.append(_subscriptions(contract))
@@ -163,21 +175,25 @@ def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
 
 def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ...]:
     """The families of a table of activities, stored under names that begin with `name`."""
-    section, columns = f"activities.{table.name}", tuple(activities.features(table, task.windows))
-    found = [Family(name, columns, partial(activities.measures, activity=table), section=section)]
+    section, columns = f"activities.{table.name}", tuple(activities.activity_features(table, task.windows))
+    found = [Family(name, columns, partial(activities.activity_measures, activity=table), section=section)]
     if table.measure:
-        last = partial(activities.last, activity=table)
-        found.append(Family(f"{name}_last", tuple(activities.last_value(table)), last, section=section))
+        last = partial(activities.last_activity_measures, activity=table)
+        found.append(Family(f"{name}_last", tuple(activities.last_activity_features(table)), last, section=section))
     for place, kind in enumerate(table.kinds):
-        variety = partial(activities.variety, activity=table, kind=kind)
-        columns = tuple(activities.kinds(table, kind, task.windows))
+        variety = partial(activities.activity_kind_measures, activity=table, kind=kind)
+        columns = tuple(activities.activity_kind_features(table, kind, task.windows))
         found.append(Family(f"{name}_kind{place}", columns, variety, section=section))
     return tuple(found)
 
 
 def _of_customers(contract: Contract) -> tuple[Family, ...]:
-    found = tuple(customer_attributes.features(contract))
-    return (Family("customer_attributes", found, customer_attributes.measures, section="customers"),) if found else ()
+    found = tuple(customer_attributes.attribute_features(contract))
+    return (
+        (Family("customer_attributes", found, customer_attributes.attribute_measures, section="customers"),)
+        if found
+        else ()
+    )
 
 
 def _refuse_same_names(found: Sequence[Family]) -> None:
@@ -195,43 +211,51 @@ def _refuse_same_names(found: Sequence[Family]) -> None:
 
 
 def _rhythm() -> tuple[Feature, ...]:
-    return (*recency.recency(), *recency.gaps(), *recency.regularity(), *recency.silence())
+    return (
+        *recency.recency_features(),
+        *recency.gap_features(),
+        *recency.regularity_features(),
+        *recency.silence_features(),
+    )
 
 
 def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*lifetime.features(contract.has_amount)]
+    found = [*lifetime.lifetime_features(contract.has_amount)]
     for w in task.windows:
-        found += [*orders_in(w, contract.has_quantity), *(money_in(w) if contract.has_amount else ())]
+        found += [
+            *order_window_features(w, contract.has_quantity),
+            *(money_window_features(w) if contract.has_amount else ()),
+        ]
     if contract.has_amount:
-        found += prices.units(task.windows) if contract.has_quantity else ()
-        found += prices.discounts(task.windows) if contract.has_discount else ()
+        found += prices.unit_price_features(task.windows) if contract.has_quantity else ()
+        found += prices.discount_features(task.windows) if contract.has_discount else ()
     return tuple(found)
 
 
 def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
-    found = [*seasonality.weekdays(), *(seasonality.hours() if contract.has_clock else ())]
+    found = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
     if task.horizon.days < YEAR:
-        found += seasonality.season_habit(task.horizon)
+        found += seasonality.season_share_features(task.horizon)
     for w in task.windows:
-        found += trends.fading(w, contract.has_amount)
+        found += trends.fading_features(w, contract.has_amount)
     return tuple(found)
 
 
 def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
     found: list[Feature] = []
     for short, long in pairwise(task.windows):
-        found += trends.pace(short, long, contract.has_amount)
+        found += trends.pace_features(short, long, contract.has_amount)
     for w in task.windows:
-        found += trends.changes(w, contract.has_amount)
+        found += trends.change_features(w, contract.has_amount)
     for short, (mid, long) in zip(task.windows, pairwise(task.windows[1:]), strict=False):
-        found += trends.acceleration(short, mid, long, contract.has_amount)
+        found += trends.acceleration_features(short, mid, long, contract.has_amount)
     return tuple(found)
 
 
 def _peers(task: Task, contract: Contract) -> Family:
     longest, has_amount = task.windows[-1], contract.has_amount
-    among = partial(cohort_ranks.measures, window=longest, has_amount=has_amount)
-    return Family("peers", tuple(cohort_ranks.features(longest, has_amount)), among=among)
+    among = partial(cohort_ranks.rank_measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(cohort_ranks.rank_features(longest, has_amount)), cohort_measures=among)
 
 
 def _sums(past: Past) -> ibis.Table:

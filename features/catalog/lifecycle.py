@@ -17,11 +17,11 @@ from features.task import Window
 ACTIVE_UP_TO, SLIPPING_UP_TO = 1.5, 3.0  # times the usual gap
 
 
-def features(horizon: Window) -> Iterator[Feature]:
+def lifecycle_features(horizon: Window) -> Iterator[Feature]:
     """The lifecycle as a feature."""
     yield Feature(
         "lifecycle",
-        lambda m: lifecycle(m, horizon),
+        lambda m: lifecycle_stage(m, horizon),
         "silence",
         "where the customer stands: new, active, slipping or dormant",
         "{value:level} by the customer's own rhythm",
@@ -30,7 +30,7 @@ def features(horizon: Window) -> Iterator[Feature]:
     )
 
 
-def lifecycle(m: ibis.Table, horizon: Window) -> ibis.Value:
+def lifecycle_stage(m: ibis.Table, horizon: Window) -> ibis.Value:
     """Lifecycle from `recency` and `tenure`, days since the last and the first order, and `gap_mean` (null: unknown).
 
     >>> columns = {"recency": [3, 10, 25, 99], "tenure": [20, 90, 90, 99], "gap_mean": [5.0, 10.0, 10.0, None]}

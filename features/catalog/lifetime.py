@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.catalog.seasonality import habit_sums
+from features.catalog.seasonality import calendar_sums
 from features.catalog.trends import fading_sums
 from features.catalog.windows import refund_share
 from features.feature import Feature, money, spread
@@ -15,11 +15,11 @@ from features.point_in_time.history import KEYS, Past
 LARGE = 2  # times the mean order of all customers
 
 
-def measures(past: Past) -> ibis.Table:
+def lifetime_measures(past: Past) -> ibis.Table:
     """What is summed over the whole past only; one row a customer with any order."""
     task, has = past.task, past.tables.contract
     orders = _with_large(past) if has.has_amount else past.visible_orders
-    sums = habit_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
+    sums = calendar_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
     if has.has_amount:
         sums["large_orders"] = orders.count(where=orders.purchase & orders.large)
         sums["refund_last"] = orders.age.min(where=orders.refund > 0)
@@ -36,7 +36,7 @@ def _with_large(past: Past) -> ibis.Table:
     return joined.mutate(large=joined.amount >= LARGE * joined.usual)
 
 
-def features(has_amount: bool) -> Iterator[Feature]:
+def lifetime_features(has_amount: bool) -> Iterator[Feature]:
     """Frequency, baskets and, where there is money, spend, order size, the last order and refunds."""
     yield Feature(
         "orders_count_ever", lambda m: m.orders_ever, "frequency", "orders so far", "{value:#order} so far", "orders"

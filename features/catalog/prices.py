@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.catalog.windows import in_window
+from features.catalog.windows import window_feature
 from features.feature import Compute, Feature, money, ratio
 from features.task import Window
 
 
-def units(windows: Sequence[Window]) -> Iterator[Feature]:
+def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
     """Units in an order and the price of one, so far and lately, and lately against so far."""
     yield Feature(
         "quantity_per_order_ever",
@@ -32,8 +32,10 @@ def units(windows: Sequence[Window]) -> Iterator[Feature]:
     )
     for w in windows:
         now, none = _price(str(w)), "no units bought"
-        yield in_window(w, "unit_price", now, "price", "average price of a unit", "{value:money} a unit", "money", none)
-        yield in_window(
+        yield window_feature(
+            w, "unit_price", now, "price", "average price of a unit", "{value:money} a unit", "money", none
+        )
+        yield window_feature(
             w,
             "unit_price_trend",
             lambda m, now=now: now(m) / _price("ever")(m),  # type: ignore[misc]
@@ -55,7 +57,7 @@ def _price(span: str) -> Compute:
     return compute
 
 
-def discounts(windows: Sequence[Window]) -> Iterator[Feature]:
+def discount_features(windows: Sequence[Window]) -> Iterator[Feature]:
     """How much was taken off the price, and on how many orders, so far and lately."""
     forms = (
         ("discount_share", _off, "share of the price taken off", "{value:share} taken off the price"),
@@ -73,7 +75,7 @@ def discounts(windows: Sequence[Window]) -> Iterator[Feature]:
             actionable=True,
         )
         for w in windows:
-            yield in_window(w, stem, of(str(w)), "discount", what, how, "share", "no order")
+            yield window_feature(w, stem, of(str(w)), "discount", what, how, "share", "no order")
 
 
 def _off(span: str) -> Compute:

@@ -10,12 +10,14 @@ from features.feature import Feature, column, root
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import MONTH
 
-LATELY = 3  # gaps
-NATS = 10**10  # a nat is kept in whole parts of this size, so that sums do not depend on the order of rows
-FEW, THREE, FIVE = (f"fewer than {number} days with an order" for number in ("two", "three", "five"))
+RECENT_GAPS = 3  # gaps
+PARTS_PER_NAT = 10**10  # a nat is kept in whole parts of this size, so that sums do not depend on the order of rows
+FEWER_THAN_TWO, FEWER_THAN_THREE, FEWER_THAN_FIVE = (
+    f"fewer than {number} days with an order" for number in ("two", "three", "five")
+)
 
 
-def measures(past: Past) -> ibis.Table:
+def recency_measures(past: Past) -> ibis.Table:
     """Recency, tenure and the gaps between days with a purchase; one row a customer with any purchase."""
     days = _ranked(past.days)
     last = days.place == 0
@@ -30,7 +32,7 @@ def measures(past: Past) -> ibis.Table:
         gap_high=days.gap.max(where=days.rank == days.gaps // 2),
         gap_last=days.gap.max(where=last),
         gap_max=days.gap.max(),
-        gap_lately=days.gap.sum(where=days.place < LATELY).cast("int64"),
+        gap_lately=days.gap.sum(where=days.place < RECENT_GAPS).cast("int64"),
         gaps_as_long=days.gap.count(where=days.gap >= days.silence),
         gap_nats=_nats(days.gap).sum().fill_null(0).cast("int64"),
         months=days.count(where=days.gap.isnull() | (_month(days.age) != _month(days.age + days.gap))),
@@ -62,7 +64,7 @@ def _month(age: ibis.Value) -> ibis.Value:
 
 def _nats(days: ibis.Value) -> ibis.Value:
     """x ln x in whole parts of a nat."""
-    return (days * days.cast("float64").ln() * NATS).round().cast("int64")
+    return (days * days.cast("float64").ln() * PARTS_PER_NAT).round().cast("int64")
 
 
 def _clumpiness(sums: ibis.Table) -> ibis.Value:
@@ -71,13 +73,13 @@ def _clumpiness(sums: ibis.Table) -> ibis.Value:
     0: days with an order lie evenly; 1: all at once. Zhang, Bradlow and Small (2015), 'Predicting customer value using
     clumpiness: from RFM to RFMC', Marketing Science 34(2); as the shares add up to 1, one sum of x ln x will do.
     """
-    parts = (sums.gap_nats + _nats(sums.recency)) / NATS
+    parts = (sums.gap_nats + _nats(sums.recency)) / PARTS_PER_NAT
     entropy = sums.tenure.cast("float64").ln() - parts / sums.tenure
     share = 1 - entropy / (sums.gaps + 1).cast("float64").ln().nullif(0)
     return (share < 0).ifelse(0.0, share)
 
 
-def recency() -> Iterator[Feature]:
+def recency_features() -> Iterator[Feature]:
     """How long ago the last and the first order were."""
     yield Feature(
         "recency_days",
@@ -93,7 +95,7 @@ def recency() -> Iterator[Feature]:
     )
 
 
-def gaps() -> Iterator[Feature]:
+def gap_features() -> Iterator[Feature]:
     """The rhythm of days with an order."""
     for name, measure, phrase, reading in (
         ("gap_mean_days", "gap_mean", "usual days between orders", "orders every {value:days} on average"),
@@ -101,10 +103,10 @@ def gaps() -> Iterator[Feature]:
         ("gap_last_days", "gap_last", "days between the last two orders", "{value:days} between the last two orders"),
         ("gap_longest_days", "gap_max", "longest pause between orders", "longest pause so far {value:days}"),
     ):
-        yield Feature(name, column(measure), "gaps", phrase, reading, "days", unread=FEW)
+        yield Feature(name, column(measure), "gaps", phrase, reading, "days", unread=FEWER_THAN_TWO)
 
 
-def regularity() -> Iterator[Feature]:
+def regularity_features() -> Iterator[Feature]:
     """How even the rhythm is, and whether it changed."""
     for name, compute, phrase, reading, unit, unread in (
         (
@@ -113,7 +115,7 @@ def regularity() -> Iterator[Feature]:
             "irregularity of the ordering rhythm",
             "uneven rhythm: gaps between orders spread by {value:share} around their mean",
             "ratio",
-            THREE,
+            FEWER_THAN_THREE,
         ),
         (
             "gap_clumpiness",
@@ -121,7 +123,7 @@ def regularity() -> Iterator[Feature]:
             "how much orders come in bursts (0 evenly, 1 all at once)",
             "orders come in bursts: {value:share} of the way from evenly to all at once",
             "share",
-            FEW,
+            FEWER_THAN_TWO,
         ),
         (
             "gap_last_ratio",
@@ -129,15 +131,15 @@ def regularity() -> Iterator[Feature]:
             "last pause against the usual one",
             "the last pause was {value:number} times the usual one",
             "ratio",
-            FEW,
+            FEWER_THAN_TWO,
         ),
         (
             "gap_recent_ratio",
-            lambda m: (m.gaps > LATELY).ifelse(m.gap_lately / LATELY / m.gap_mean, ibis.null("float64")),
+            lambda m: (m.gaps > RECENT_GAPS).ifelse(m.gap_lately / RECENT_GAPS / m.gap_mean, ibis.null("float64")),
             "last three pauses against the usual one",
             "the last three pauses were {value:number} times the usual one",
             "ratio",
-            FIVE,
+            FEWER_THAN_FIVE,
         ),
         (
             "active_months_share_ever",
@@ -151,7 +153,7 @@ def regularity() -> Iterator[Feature]:
         yield Feature(name, compute, "regularity", phrase, reading, unit, unread=unread)
 
 
-def silence() -> Iterator[Feature]:
+def silence_features() -> Iterator[Feature]:
     """How unusual the current silence is for the customer."""
     for name, compute, phrase, reading, unit in (
         (
@@ -183,7 +185,7 @@ def silence() -> Iterator[Feature]:
             "days",
         ),
     ):
-        yield Feature(name, compute, "silence", phrase, reading, unit, unread=FEW, actionable=True)
+        yield Feature(name, compute, "silence", phrase, reading, unit, unread=FEWER_THAN_TWO, actionable=True)
 
 
 def _silence_probability(m: ibis.Table) -> ibis.Value:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.atomic_files import write_whole
-from features.catalog.families import catalog
+from features.catalog.families import catalog_features
 from features.config.data_contract import ActivityColumns, Attribute, Contract
 from features.config.sections import TaskConfig
 from features.feature import Feature
 from features.task import Window
 
-FULL = Contract(
+FULL_CONTRACT = Contract(
     kinds=("category",),
     has_quantity=True,
     has_discount=True,
@@ -34,7 +34,7 @@ FULL = Contract(
     has_end=True,
     has_price=True,
 )
-HEAD = """\
+INTRODUCTION = """\
 # The features
 
 Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count}
@@ -49,11 +49,11 @@ is written by `python -m features.catalog.reference docs/features.md`; a test ke
 """
 
 
-def markdown() -> str:
+def features_page() -> str:
     """The page: a table a family, in the order of the catalog."""
     task = TaskConfig().task()
-    features = catalog(task, FULL)
-    lines = [HEAD.format(windows=", ".join(map(str, task.windows)), count=len(features))]
+    features = catalog_features(task, FULL_CONTRACT)
+    lines = [INTRODUCTION.format(windows=", ".join(map(str, task.windows)), count=len(features))]
     families: dict[str, dict[str, list[Feature]]] = {}
     for feature in features:
         name = _general(feature.name, feature, task.windows)
@@ -91,4 +91,4 @@ def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:
 
 
 if __name__ == "__main__":
-    write_whole(Path(sys.argv[1]), markdown())
+    write_whole(Path(sys.argv[1]), features_page())

@@ -13,24 +13,24 @@ from features.point_in_time.measures import WEEK, YEAR
 from features.task import Window
 
 SATURDAY = 5
-BANDS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # from which hour (UTC) on; each has six
-BAND_HOURS = 6
+DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # from which hour (UTC) on; each has six
+DAY_PART_HOURS = 6
 
 
-def habit_sums(orders: ibis.Table, horizon: Window, contract: Contract) -> dict[str, ibis.Value]:
+def calendar_sums(orders: ibis.Table, horizon: Window, contract: Contract) -> dict[str, ibis.Value]:
     """Purchases by weekday, by hour and in the stretch of the calendar that the horizon will cover."""
     weekday, ahead = orders.day.day_of_week.index(), (YEAR - orders.age % YEAR) % YEAR
     found = {f"orders_weekday_{k}": orders.count(where=orders.purchase & (weekday == k)) for k in range(WEEK)}
     found["orders_in_season"] = orders.count(where=orders.purchase & (ahead < horizon.days))
     if contract.has_clock:
         found["hours"] = orders.hour.sum(where=orders.purchase)
-        for band, start in BANDS.items():
-            inside = (orders.hour >= start) & (orders.hour < start + BAND_HOURS)
+        for band, start in DAY_PARTS.items():
+            inside = (orders.hour >= start) & (orders.hour < start + DAY_PART_HOURS)
             found[f"orders_{band}"] = orders.count(where=orders.purchase & inside)
     return found
 
 
-def weekdays() -> Iterator[Feature]:
+def weekday_features() -> Iterator[Feature]:
     """The days of the week on which a customer orders."""
     for name, compute, phrase, reading in (
         ("weekend_share_ever", _weekend, "share of orders at weekends", "{value:share} of orders at weekends"),
@@ -72,7 +72,7 @@ def _as_last(m: ibis.Table) -> ibis.Value:
     return ibis.cases(*((weekday == k, orders) for k, orders in enumerate(_by_weekday(m))))
 
 
-def hours() -> Iterator[Feature]:
+def hour_features() -> Iterator[Feature]:
     """The hours at which a customer orders."""
     yield Feature(
         "hour_mean_ever",
@@ -82,8 +82,8 @@ def hours() -> Iterator[Feature]:
         "orders around {value:number} o'clock (UTC)",
         "count",
     )
-    for band, start in BANDS.items():
-        when = f"{band} ({start} to {start + BAND_HOURS} o'clock UTC)"
+    for band, start in DAY_PARTS.items():
+        when = f"{band} ({start} to {start + DAY_PART_HOURS} o'clock UTC)"
         yield Feature(
             f"{band}_share_ever",
             lambda m, band=band: m[f"orders_{band}"] / m.orders_ever,  # type: ignore[misc]
@@ -94,7 +94,7 @@ def hours() -> Iterator[Feature]:
         )
 
 
-def season_habit(horizon: Window) -> Iterator[Feature]:
+def season_share_features(horizon: Window) -> Iterator[Feature]:
     """How much of what a customer orders falls in the stretch of the calendar to come."""
     place = f"in the {horizon.days} days after this date in earlier years"
     yield Feature(
@@ -109,7 +109,7 @@ def season_habit(horizon: Window) -> Iterator[Feature]:
     )
 
 
-def year_ago(past: Past) -> ibis.Table:
+def year_ago_measures(past: Past) -> ibis.Table:
     """Orders and net amount in [cutoff - 365 days, + horizon), and `reach`: how far back the log was known, in days.
 
     The first two are null where it was not known that far back.
@@ -127,7 +127,7 @@ def year_ago(past: Past) -> ibis.Table:
     return sums.select(*KEYS, "reach", **season)
 
 
-def season(horizon: Window, has_amount: bool) -> Iterator[Feature]:
+def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     """The same stretch of the calendar a year ago."""
     place = f"in the {horizon.days} days after this date a year ago"
     unread = "the log does not reach back a year"

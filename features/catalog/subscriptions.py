@@ -11,14 +11,14 @@ from collections.abc import Iterator
 import ibis
 
 from features.feature import Compute, Feature, column, count, money
-from features.intake.subscription_terms import GRACE
+from features.intake.subscription_terms import RENEWAL_GRACE
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
 STEM = "subscription"
 
 
-def measures(past: Past, alone: bool = False) -> ibis.Table:
+def subscription_measures(past: Past, alone: bool = False) -> ibis.Table:
     """Runs, renewals, prices and ends; one row a customer with any term.
 
     Args:
@@ -82,10 +82,10 @@ def _linked(steps: ibis.Table) -> ibis.Table:
         open_place=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=[steps.open == 0, steps.start])),
     )
     before = covered.reach.lag().over(ibis.window(group_by=KEYS, order_by=covered.start.desc()))
-    return covered.mutate(begins=before.isnull() | (before - covered.start > GRACE.days))
+    return covered.mutate(begins=before.isnull() | (before - covered.start > RENEWAL_GRACE.days))
 
 
-def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
+def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
     """Age, terms and renewals and, where the log has them, ends and prices."""
     yield Feature(
         f"{STEM}_age_days",
@@ -114,7 +114,7 @@ def features(has_end: bool, has_price: bool) -> Iterator[Feature]:
         yield from _prices()
 
 
-def standing(horizon: Window) -> Iterator[Feature]:
+def terms_only_features(horizon: Window) -> Iterator[Feature]:
     """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
     yield Feature(
         "tenure_days",

@@ -10,7 +10,7 @@ from features.feature import Feature, money, rate
 from features.point_in_time.measures import MONTH, YEAR
 from features.task import Window
 
-WHOLE = 1_000_000  # an order's weight is kept in millionths, so that sums do not depend on the order of rows
+MILLIONTHS = 1_000_000  # an order's weight is kept in millionths, so that sums do not depend on the order of rows
 
 Pair = tuple[str, str, str]
 ORDERS: Pair = ("orders", "orders", "orders")  # the stem of names, the measure, the noun
@@ -21,7 +21,7 @@ def _pairs(has_amount: bool) -> tuple[Pair, ...]:
     return (ORDERS, SPEND) if has_amount else (ORDERS,)
 
 
-def pace(short: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
+def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
     """The pace in a short window against that in the next longer one."""
     for stem, measure, noun in _pairs(has_amount):
         yield Feature(
@@ -38,7 +38,7 @@ def pace(short: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
         )
 
 
-def changes(w: Window, has_amount: bool) -> Iterator[Feature]:
+def change_features(w: Window, has_amount: bool) -> Iterator[Feature]:
     """A window less the one before it and, where that is another one, less the same one a year ago."""
     before = f"the {w.days} days before"
     yield from _change(w, "change", f"before_{w}", before, "trend", 2 * w.days, has_amount)
@@ -73,7 +73,7 @@ def _less(m: ibis.Table, measure: str, w: Window, span: str, reach: int) -> ibis
     return money(known) if measure == "spend" else known
 
 
-def acceleration(short: Window, mid: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
+def acceleration_features(short: Window, mid: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
     """A month's pace in a short window against where that of the two next longer ones pointed."""
     for stem, measure, noun in _pairs(has_amount):
         yield Feature(
@@ -107,7 +107,7 @@ def fading_sums(orders: ibis.Table, windows: Sequence[Window], has_amount: bool)
     found = {}
     for w in windows:
         weight = ibis.literal(2.0) ** (-orders.age / w.days)
-        found[f"orders_fading_{w}"] = _whole(weight * WHOLE).sum(where=orders.purchase)
+        found[f"orders_fading_{w}"] = _whole(weight * MILLIONTHS).sum(where=orders.purchase)
         if has_amount:
             found[f"spend_fading_{w}"] = _whole(weight * orders.amount).sum(where=orders.purchase)
     return found
@@ -117,12 +117,12 @@ def _whole(number: ibis.Value) -> ibis.Value:
     return (number + 0.5).floor().cast("int64")
 
 
-def fading(w: Window, has_amount: bool) -> Iterator[Feature]:
+def fading_features(w: Window, has_amount: bool) -> Iterator[Feature]:
     """Momentum: orders and spend that fade with age."""
     fades = f"each counting half for every {w.days} days since"
     yield Feature(
         f"orders_fading_{w}",
-        lambda m: m[f"orders_fading_{w}"] / WHOLE,
+        lambda m: m[f"orders_fading_{w}"] / MILLIONTHS,
         "frequency",
         f"orders so far, {fades}",
         f"{{value:number}} orders so far, {fades}",

@@ -8,15 +8,15 @@ from features.feature import Compute, Feature, column, money, ratio, spread
 from features.task import Window
 
 
-def orders_in(w: Window, has_quantity: bool) -> Iterator[Feature]:
+def order_window_features(w: Window, has_quantity: bool) -> Iterator[Feature]:
     """Orders, days with one, and baskets in a window."""
     orders = column(f"orders_{w}")
-    yield in_window(w, "orders_count", orders, "frequency", "orders", "{value:#order}", "orders")
+    yield window_feature(w, "orders_count", orders, "frequency", "orders", "{value:#order}", "orders")
     days = column(f"active_days_{w}")
-    yield in_window(w, "active_days", days, "frequency", "days with an order", "orders on {value:#day}", "days")
+    yield window_feature(w, "active_days", days, "frequency", "days with an order", "orders on {value:#day}", "days")
     lines = column(f"items_{w}")
-    yield in_window(w, "items_count", lines, "basket", "order lines", "{value:#line} ordered", "count")
-    yield in_window(
+    yield window_feature(w, "items_count", lines, "basket", "order lines", "{value:#line} ordered", "count")
+    yield window_feature(
         w,
         "items_per_order",
         ratio(f"items_{w}", f"orders_{w}"),
@@ -27,7 +27,7 @@ def orders_in(w: Window, has_quantity: bool) -> Iterator[Feature]:
         "no order",
     )
     if has_quantity:
-        yield in_window(
+        yield window_feature(
             w,
             "quantity_sum",
             lambda m: money(m[f"quantity_{w}"]),
@@ -38,14 +38,16 @@ def orders_in(w: Window, has_quantity: bool) -> Iterator[Feature]:
         )
 
 
-def money_in(w: Window) -> Iterator[Feature]:
+def money_window_features(w: Window) -> Iterator[Feature]:
     """Spend, order size and refunds in a window."""
     spent = column(f"amount_{w}")
-    yield in_window(w, "amount_sum", lambda m: money(spent(m)), "money", "net spend", "spent {value:money}", "money")
+    yield window_feature(
+        w, "amount_sum", lambda m: money(spent(m)), "money", "net spend", "spent {value:money}", "money"
+    )
     yield from _order_sizes(w)
     refunds = column(f"refunds_{w}")
-    yield in_window(w, "refunds_count", refunds, "refunds", "refunds", "{value:#refund}", "count")
-    yield in_window(
+    yield window_feature(w, "refunds_count", refunds, "refunds", "refunds", "{value:#refund}", "count")
+    yield window_feature(
         w,
         "refund_share",
         refund_share(str(w)),
@@ -55,7 +57,7 @@ def money_in(w: Window) -> Iterator[Feature]:
         "share",
         "nothing bought",
     )
-    yield in_window(
+    yield window_feature(
         w,
         "refund_share_change",
         lambda m: refund_share(str(w))(m) - refund_share("ever")(m),
@@ -103,7 +105,7 @@ def _order_sizes(w: Window) -> Iterator[Feature]:
             "no order",
         ),
     ):
-        yield in_window(w, stem, compute, "order size", what, how, unit, unread)
+        yield window_feature(w, stem, compute, "order size", what, how, unit, unread)
 
 
 def refund_share(span: str) -> Compute:
@@ -111,7 +113,7 @@ def refund_share(span: str) -> Compute:
     return lambda m: m[f"refund_{span}"] / (m[f"amount_{span}"] + m[f"refund_{span}"]).nullif(0)
 
 
-def in_window(
+def window_feature(
     w: Window, stem: str, compute: Compute, family: str, what: str, how: str, unit: str, unread: str = ""
 ) -> Feature:
     """A feature of a window: its column ends in it, and its phrase, reading and null rule say it.

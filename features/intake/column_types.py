@@ -12,25 +12,25 @@ from features.config.data_contract import slug
 from features.config.sections import LISTS, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
-from features.intake.tables import SetAside
+from features.intake.tables import SetAsideRows
 from features.money import LARGEST, TICKS
 from features.sources.source import require_columns
 
 # What text must look like before an engine reads it as a number or a time: engines differ in what else they accept, and
 # in what they call blank. \x09 to \x0d are tab, line feed, vertical tab, form feed and carriage return.
-BLANKS = r"[\x09-\x0d ]*"
+BLANK_CHARACTERS = r"[\x09-\x0d ]*"
 NOT_BLANK = r"[^\x09-\x0d ]"
 DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
-NUMBER = rf"^{BLANKS}({DIGITS}|{INFINITE}){BLANKS}$"
+NUMBER = rf"^{BLANK_CHARACTERS}({DIGITS}|{INFINITE}){BLANK_CHARACTERS}$"
 DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 CLOCK = r"([01]?[0-9]|2[0-3]):[0-9]{1,2}(:[0-9]{1,2}([.][0-9]*)?)?"
 OFFSET = r"( ?UTC|[Zz]|[+-](0[0-9]|1[0-8])(:?[0-5][0-9])?)"
-BARE = rf"^{BLANKS}{DATE}([ T]{CLOCK})?{BLANKS}$"
-ZONED = rf"^{BLANKS}{DATE}[ T]{CLOCK}{OFFSET}{BLANKS}$"
+LOCAL_TIME = rf"^{BLANK_CHARACTERS}{DATE}([ T]{CLOCK})?{BLANK_CHARACTERS}$"
+TIME_WITH_OFFSET = rf"^{BLANK_CHARACTERS}{DATE}[ T]{CLOCK}{OFFSET}{BLANK_CHARACTERS}$"
 
 
-def shape(text: str) -> str:
+def mask_text(text: str) -> str:
     """A text with its digits and letters masked, so that a message shows the form and not the content.
 
     >>> shape("£12.50"), shape("03/Jan/2024")
@@ -39,7 +39,7 @@ def shape(text: str) -> str:
     return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text))[:40]
 
 
-def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
+def require_section_columns(source: ibis.Table, section: TableSection, place: str) -> None:
     """Refuses a section that names a column which its source does not have, or kinds whose features would collide."""
     require_columns(place, section.roles(), source.columns)
     for key in LISTS:
@@ -49,7 +49,7 @@ def need_columns(source: ibis.Table, section: TableSection, place: str) -> None:
             raise UsageError(f"[{place}] {key}: {', '.join(names)} would give features of the same name; rename one")
 
 
-def given(column: ibis.Value) -> ibis.Value:
+def blank_to_null(column: ibis.Value) -> ibis.Value:
     """A column with blank text as null."""
     kind = column.type()
     return column.re_search(NOT_BLANK).ifelse(column, ibis.null("string")) if kind.is_string() else column
@@ -62,7 +62,7 @@ def as_identifier(column: ibis.Value) -> ibis.Value:
         whole = (column == column.floor()) & (column.abs() < 2**53)
         text = whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
-    return given(column) if kind.is_string() else column.cast("string")
+    return blank_to_null(column) if kind.is_string() else column.cast("string")
 
 
 def as_number(column: ibis.Value) -> ibis.Value:
@@ -78,7 +78,7 @@ def as_ticks(number: ibis.Value, reason: ibis.Value) -> ibis.Value:
     return usable.ifelse((number * TICKS).round(), ibis.null("float64")).cast("int64")
 
 
-def as_moment(
+def as_utc_timestamp(
     column: ibis.Value, section: TableSection, engine: Engine, role: str, place: str = "events"
 ) -> ibis.Value:
     """A column of times as naive timestamps in UTC; null where it cannot be read."""
@@ -98,7 +98,7 @@ def as_moment(
     if section.time_format and role not in ("known_at", "end_known_at"):
         return _to_utc(engine.parse_time(column, section.time_format), section, engine)
     text = column.replace("/", "-")
-    zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (ZONED, BARE))
+    zoned, bare = (text.re_search(form).ifelse(text, ibis.null("string")) for form in (TIME_WITH_OFFSET, LOCAL_TIME))
     return ibis.coalesce(
         zoned.try_cast(dt.Timestamp("UTC")).cast("timestamp"), _to_utc(bare.try_cast("timestamp"), section, engine)
     )
@@ -123,8 +123,10 @@ def refuse_mixed_zones(
     if not column.type().is_string() or section.timezone or section.time_format:
         return
     text = column.replace("/", "-")
-    bare = text.re_search(BARE) & text.re_search(":")
-    counts = engine.arrow(source.aggregate(offset=text.re_search(ZONED).sum(), bare=bare.sum())).to_pylist()[0]
+    bare = text.re_search(LOCAL_TIME) & text.re_search(":")
+    counts = engine.arrow(source.aggregate(offset=text.re_search(TIME_WITH_OFFSET).sum(), bare=bare.sum())).to_pylist()[
+        0
+    ]
     if counts["offset"] and counts["bare"]:
         raise DataError(
             f"[{place}] {role}: column {column.get_name()!r} mixes {counts['offset']:,} times with an offset and "
@@ -132,7 +134,7 @@ def refuse_mixed_zones(
         )
 
 
-def set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
+def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, ...]:
     """The rows that have a `reason`, counted by it, with a few of their customers."""
     bad = stored.filter(stored.reason.notnull())
     counts = engine.arrow(bad.group_by("reason").aggregate(rows=bad.count()).order_by("reason")).to_pylist()
@@ -140,11 +142,13 @@ def set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAside, ...]:
     for row in counts:
         ids = bad.filter(bad.reason == row["reason"]).customer_id
         few = engine.arrow(ids.as_table().filter(ids.notnull()).distinct().order_by("customer_id").limit(5))
-        found.append(SetAside(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
+        found.append(SetAsideRows(row["reason"], row["rows"], tuple(few["customer_id"].to_pylist())))
     return tuple(found)
 
 
-def malformed(section: TableSection, engine: Engine, rows_read: int, place: str = "events") -> tuple[SetAside, ...]:
+def malformed_lines(
+    section: TableSection, engine: Engine, rows_read: int, place: str = "events"
+) -> tuple[SetAsideRows, ...]:
     """The lines of CSV with another number of columns than the header; raises DataError where they are too many."""
     rejected = engine.rejected_lines()
     if rejected > section.max_unreadable * (rows_read + rejected):
@@ -153,11 +157,11 @@ def malformed(section: TableSection, engine: Engine, rows_read: int, place: str 
             f"(a stray separator or quote?); mend them, or allow it with [{place}] max_unreadable "
             f"(now {section.max_unreadable:g})"
         )
-    return (SetAside("malformed line", rejected, ()),) if rejected else ()
+    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 
 def refuse_unreadable(
-    aside: tuple[SetAside, ...],
+    aside: tuple[SetAsideRows, ...],
     source: ibis.Table,
     section: TableSection,
     engine: Engine,
@@ -194,7 +198,7 @@ def _shapes(source: ibis.Table, column: str, time: str, section: TableSection, e
     """What unreadable text looks like, with letters and digits masked; `time` is the role of a time, '' of a number."""
     if not source[column].type().is_string():
         return ""
-    read = as_moment(source[column], section, engine, time) if time else as_number(source[column])
+    read = as_utc_timestamp(source[column], section, engine, time) if time else as_number(source[column])
     odd = source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     found = engine.arrow(odd)["text"].to_pylist()
-    return f" (written like {shape(found[0])!r})" if found else ""
+    return f" (written like {mask_text(found[0])!r})" if found else ""

@@ -23,16 +23,16 @@ from features.engines.base import Engine
 from features.errors import UsageError
 from features.keyed_hash import hashed
 
-KEPT, LIST = "ids.json", "forgotten.json"  # in the output
-METHOD = "HMAC-SHA256, 128 bits"
-FORGOTTEN = "forgotten"  # the reason why rows of forgotten customers are set aside
-SHORTEST = 32
-PROOF = "this text is hashed to know the key again"
-ADVICE = "make one with `openssl rand -hex 32`, and keep it as you keep passwords"
+IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
+HASH_METHOD = "HMAC-SHA256, 128 bits"
+FORGOTTEN_REASON = "forgotten"  # the reason why rows of forgotten customers are set aside
+MIN_KEY_LENGTH = 32
+KEY_CHECK_TEXT = "this text is hashed to know the key again"
+KEY_ADVICE = "make one with `openssl rand -hex 32`, and keep it as you keep passwords"
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ForgottenCustomers:
     """Who is to be forgotten, as salted hashes of the names they had here.
 
     Attributes:
@@ -53,10 +53,10 @@ class _Names:
     """What is done with ids: the key (empty: they stay), and who is to be forgotten."""
 
     key: bytes = field(repr=False)
-    forgotten: Forgotten
+    forgotten: ForgottenCustomers
 
 
-def named(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Table:
+def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Table:
     """Rows with their `customer_id` as it is kept here; those of the forgotten have none, and are set aside.
 
     Each id is hashed once, however many rows it has.
@@ -85,49 +85,49 @@ def named(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Table:
     columns = {name: joined[name] for name in rows.columns}
     columns["customer_id"] = gone.ifelse(ibis.null("string"), joined.known)
     if "reason" in columns:
-        columns["reason"] = gone.ifelse(ibis.literal(FORGOTTEN), joined.reason)
+        columns["reason"] = gone.ifelse(ibis.literal(FORGOTTEN_REASON), joined.reason)
     return joined.select(**columns)
 
 
-def ours(config: Config, customer: str) -> str:
+def stored_id(config: Config, customer: str) -> str:
     """The name under which a customer is kept here, from the id that the user knows.
 
     Raises:
         UsageError: As `named`.
     """
-    return all_ours(config, [customer])[0]
+    return stored_ids(config, [customer])[0]
 
 
-def all_ours(config: Config, customers: Iterable[str]) -> list[str]:
+def stored_ids(config: Config, customers: Iterable[str]) -> list[str]:
     """The same of many."""
     key = _names(config).key
     return [hashed(customer, key) if key else customer for customer in customers]
 
 
-def identity(config: Config) -> dict[str, str] | None:
+def id_hashing_record(config: Config) -> dict[str, str] | None:
     """How ids are hashed, for manifests: the method, and a check by which the key is known again; None where not."""
     key = _names(config).key
-    return {"method": METHOD, "key_check": hashed(PROOF, key)} if key else None
+    return {"method": HASH_METHOD, "key_check": hashed(KEY_CHECK_TEXT, key)} if key else None
 
 
-def forgotten(config: Config) -> Forgotten:
+def read_forgotten(config: Config) -> ForgottenCustomers:
     """The list of the forgotten.
 
     Raises:
         UsageError: The file is not one of ours: then nobody can say who is on it.
     """
-    found = _read(config.output / LIST)
+    found = _read(config.output / FORGOTTEN_FILE)
     if found is None:
-        return Forgotten()
+        return ForgottenCustomers()
     try:
-        return Forgotten(str(found["salt"]), tuple(map(str, found["customers"])))
+        return ForgottenCustomers(str(found["salt"]), tuple(map(str, found["customers"])))
     except (KeyError, TypeError):
-        raise _unreadable(config.output / LIST) from None
+        raise _unreadable(config.output / FORGOTTEN_FILE) from None
 
 
-def listing(config: Config, name: str) -> str:
+def forgotten_list_text(config: Config, name: str) -> str:
     """The list of the forgotten (`LIST`) with one customer more, by the name that is kept here, as text."""
-    before = forgotten(config)
+    before = read_forgotten(config)
     salt = before.salt or os.urandom(16).hex()  # a secret of the file, not a draw: it decides no result
     customers = sorted({*before.customers, hashed(name, salt.encode())})
     return json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n"
@@ -136,7 +136,7 @@ def listing(config: Config, name: str) -> str:
 def _names(config: Config) -> _Names:
     """What is done with ids; the first time it is written down, so that another key is refused."""
     key = _key(config) if config.privacy.hash_ids else b""
-    place = config.output / KEPT
+    place = config.output / IDS_FILE
     kept = _read(place)
     if not key:
         if kept is not None:
@@ -144,21 +144,21 @@ def _names(config: Config) -> _Names:
                 f"{config.output} was made with hashed ids, and [privacy] hash_ids is off: set it again, or name "
                 "another [serving] output"
             )
-        return _Names(key, forgotten(config))
-    check = hashed(PROOF, key)
+        return _Names(key, read_forgotten(config))
+    check = hashed(KEY_CHECK_TEXT, key)
     if kept is None:
         if any(config.output.glob("scores/cutoff=*")):
             raise UsageError(
                 f"{config.output} was made with ids as they are, and [privacy] hash_ids is on: name another [serving] "
                 "output, and remove the old one"
             )
-        write_whole(place, json.dumps({"ids": METHOD, "key_check": check}, indent=1) + "\n")
+        write_whole(place, json.dumps({"ids": HASH_METHOD, "key_check": check}, indent=1) + "\n")
     elif kept.get("key_check") != check:
         raise UsageError(
             f"{_where(config)} is not the key with which {config.output} was made (their check values differ): set the "
             "key of then, or name another [serving] output to begin anew"
         )
-    return _Names(key, forgotten(config))
+    return _Names(key, read_forgotten(config))
 
 
 def _key(config: Config) -> bytes:
@@ -170,11 +170,11 @@ def _key(config: Config) -> bytes:
     privacy, where = config.privacy, _where(config)
     text = _key_of_file(config) if privacy.key_file else os.environ.get(privacy.key_env, "").strip()
     if not text:
-        raise UsageError(f"[privacy] hash_ids needs a key, and {where} holds none; {ADVICE}")
-    if len(text) < SHORTEST:
+        raise UsageError(f"[privacy] hash_ids needs a key, and {where} holds none; {KEY_ADVICE}")
+    if len(text) < MIN_KEY_LENGTH:
         raise UsageError(
-            f"[privacy] hash_ids: {where} holds {len(text)} characters; expected {SHORTEST} or more, or ids could be "
-            f"found by trying keys; {ADVICE}"
+            f"[privacy] hash_ids: {where} holds {len(text)} characters; expected {MIN_KEY_LENGTH} or more, since ids "
+            f"could be found by trying short keys; {KEY_ADVICE}"
         )
     return text.encode()
 
@@ -186,7 +186,7 @@ def _key_of_file(config: Config) -> str:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
-        raise UsageError(f"[privacy] key_file: {path} cannot be read: {why}; {ADVICE}") from None
+        raise UsageError(f"[privacy] key_file: {path} cannot be read: {why}; {KEY_ADVICE}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(f"[privacy] key_file: others can read {path}; run chmod 600 on it")
     return text

@@ -20,25 +20,32 @@ from features.config.load import Config
 from features.config.sections import Customers
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
-from features.intake.column_types import as_identifier, as_moment, given, need_columns, refuse_mixed_zones, set_aside
-from features.intake.customer_ids import FORGOTTEN, named
-from features.intake.tables import SetAside, Side, Tables
+from features.intake.column_types import (
+    as_identifier,
+    as_utc_timestamp,
+    blank_to_null,
+    count_set_aside,
+    refuse_mixed_zones,
+    require_section_columns,
+)
+from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
+from features.intake.tables import SetAsideRows, SideTable, Tables
 from features.money import GREATEST_FLOAT
 from features.task import is_label
 
-SIDE, SINCE = "customers", "since"
-ALWAYS = date(1900, 1, 1)  # known before every cutoff
+CUSTOMER_TABLE, SINCE = "customers", "since"
+ALWAYS_KNOWN = date(1900, 1, 1)  # known before every cutoff
 # Columns of snapshots and of contributions, which no feature may be called.
 RESERVED = ("customer_id", "cutoff", "base", "total")
 Facts = Mapping[str, Any]
 
 
-def held(slug: str) -> str:
+def attribute_column(slug: str) -> str:
     """The column that holds an attribute: a name that no other measure has."""
     return f"attribute:{slug}"
 
 
-def with_customers(tables: Tables, config: Config, engine: Engine) -> Tables:
+def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Tables:
     """The tables with the customer table, where the config names one.
 
     Its rows are `customer_id, day, seen, time` (when it became known), `since` (a date) and one column an attribute.
@@ -53,16 +60,16 @@ def with_customers(tables: Tables, config: Config, engine: Engine) -> Tables:
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
     rows_read = engine.count(source)
-    rows = named(_normalise(source, section, attributes, engine), config, engine)
+    rows = with_stored_ids(_normalise(source, section, attributes, engine), config, engine)
     stored = engine.store("customers_read", rows)
-    aside = (*set_aside(stored, engine), *_malformed(engine))
+    aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
     identity = json.dumps([tables.fingerprint, engine.content(rows), rows.columns])
     return replace(
         tables,
         contract=replace(tables.contract, attributes=attributes, as_of_today=_as_of_today(section)),
-        sides={**tables.sides, SIDE: Side(rows, rows_read, aside)},
+        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
 
@@ -75,11 +82,15 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
         the table does not have), without_events (the other way round), set_aside, attributes (name, sort and, of
         text, the number of levels) and as_of_today (left out, since nothing says when they became so).
     """
-    if SIDE not in tables.sides:
+    if CUSTOMER_TABLE not in tables.sides:
         return None
-    side, contract = tables.sides[SIDE], tables.contract
+    side, contract = tables.sides[CUSTOMER_TABLE], tables.contract
     ids, log = side.rows.select("customer_id").distinct(), tables.events.select("customer_id").distinct()
-    counts = {held(a.name): side.rows[held(a.name)].nunique() for a in contract.attributes if a.sort == "level"}
+    counts = {
+        attribute_column(a.name): side.rows[attribute_column(a.name)].nunique()
+        for a in contract.attributes
+        if a.sort == "level"
+    }
     levels = engine.arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
     return {
         "rows_read": side.rows_read,
@@ -89,7 +100,8 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
         "without_events": engine.count(ids.anti_join(log, "customer_id")),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
-            {"name": a.name, "sort": a.sort, "levels": levels.get(held(a.name))} for a in contract.attributes
+            {"name": a.name, "sort": a.sort, "levels": levels.get(attribute_column(a.name))}
+            for a in contract.attributes
         ),
         "as_of_today": contract.as_of_today,
     }
@@ -123,10 +135,10 @@ def customer_notes(facts: Facts | None) -> list[str]:
 
 def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     """Customers with several rows of which nothing says which holds when."""
-    if SIDE not in tables.sides:
+    if CUSTOMER_TABLE not in tables.sides:
         return []
-    rows = tables.sides[SIDE].rows
-    today = rows.filter(rows.seen == ibis.literal(ALWAYS))
+    rows = tables.sides[CUSTOMER_TABLE].rows
+    today = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
     each = today.group_by("customer_id").aggregate(rows=today.count())
     several = each.filter(each["rows"] > 1)
     found = engine.arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
@@ -140,7 +152,7 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
     ]
 
 
-def rows_and_known(section: Customers, config: Config, engine: Engine) -> tuple[ibis.Table, ibis.Value]:
+def read_customer_rows(section: Customers, config: Config, engine: Engine) -> tuple[ibis.Table, ibis.Value]:
     """The customer table without its personal columns, and when each row became known: always, where nothing says.
 
     Raises:
@@ -149,8 +161,15 @@ def rows_and_known(section: Customers, config: Config, engine: Engine) -> tuple[
     """
     source = _read(section, config, engine)
     if section.known_at:
-        return source, as_moment(given(source[section.known_at]), section, engine, "known_at", SIDE)
-    return source, ibis.literal(datetime(ALWAYS.year, ALWAYS.month, ALWAYS.day), "timestamp")  # noqa: DTZ001 (UTC)
+        return source, as_utc_timestamp(
+            blank_to_null(source[section.known_at]), section, engine, "known_at", CUSTOMER_TABLE
+        )
+    return source, _always_known()
+
+
+def _always_known() -> ibis.Value:
+    """ALWAYS_KNOWN as a timestamp in UTC."""
+    return ibis.literal(datetime(ALWAYS_KNOWN.year, ALWAYS_KNOWN.month, ALWAYS_KNOWN.day), "timestamp")  # noqa: DTZ001
 
 
 def _told(attribute: Facts) -> str:
@@ -160,12 +179,12 @@ def _told(attribute: Facts) -> str:
 
 def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
     """The source without its personal columns, once it is known to have rows and what the section names."""
-    source = engine.rows(section.rows(SIDE), config.folder, section.roles(), section.ids())
-    need_columns(source, section, SIDE)
+    source = engine.rows(section.rows(CUSTOMER_TABLE), config.folder, section.roles(), section.ids())
+    require_section_columns(source, section, CUSTOMER_TABLE)
     if not engine.count(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     for role in (role for role in ("since", "known_at") if getattr(section, role)):
-        refuse_mixed_zones(source, section, engine, role, SIDE)
+        refuse_mixed_zones(source, section, engine, role, CUSTOMER_TABLE)
     return source
 
 
@@ -209,9 +228,9 @@ def _dated(source: ibis.Table, texts: list[str], section: Customers, engine: Eng
         return set()
     counts = {}
     for place, name in enumerate(texts):
-        told = given(source[name])
+        told = blank_to_null(source[name])
         counts[f"given{place}"] = told.count()
-        counts[f"dates{place}"] = as_moment(told, section, engine, "attributes", SIDE).count()
+        counts[f"dates{place}"] = as_utc_timestamp(told, section, engine, "attributes", CUSTOMER_TABLE).count()
     found = engine.arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
@@ -221,20 +240,20 @@ def _dated(source: ibis.Table, texts: list[str], section: Customers, engine: Eng
 
 def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribute, ...], engine: Engine) -> ibis.Table:
     """Every row in the contract's types, with the reason it is set aside or null."""
-    customer, always = as_identifier(source[section.customer]), datetime(ALWAYS.year, ALWAYS.month, ALWAYS.day)  # noqa: DTZ001 (UTC)
+    customer = as_identifier(source[section.customer])
     checks = {"missing customer": customer.isnull()}
-    known: ibis.Value = ibis.literal(always, "timestamp")
+    known = _always_known()
     if section.known_at:
-        told = given(source[section.known_at])
-        known = as_moment(told, section, engine, "known_at", SIDE)
+        told = blank_to_null(source[section.known_at])
+        known = as_utc_timestamp(told, section, engine, "known_at", CUSTOMER_TABLE)
         checks |= {"missing known_at": told.isnull(), "unreadable known_at": known.isnull()}
     since: ibis.Value = ibis.null("date")
     if section.since:
-        told = given(source[section.since])
-        since = as_moment(told, section, engine, "since", SIDE).date()
+        told = blank_to_null(source[section.since])
+        since = as_utc_timestamp(told, section, engine, "since", CUSTOMER_TABLE).date()
         checks["unreadable since"] = told.notnull() & since.isnull()
     columns = {slug(name): name for name in section.attributes}
-    values = {held(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
+    values = {attribute_column(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = known.date()
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
@@ -243,25 +262,25 @@ def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribu
 def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is none."""
     if sort == "date":
-        return as_moment(given(column), section, engine, "attributes", SIDE).date()
+        return as_utc_timestamp(blank_to_null(column), section, engine, "attributes", CUSTOMER_TABLE).date()
     if sort == "number":
         number = column.cast("float64")
         return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))
     if column.type().is_boolean():
         return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
-    return given(column).cast("string")
+    return blank_to_null(column).cast("string")
 
 
-def _malformed(engine: Engine) -> tuple[SetAside, ...]:
+def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
     """Lines of CSV with another number of columns than the header."""
     rejected = engine.rejected_lines()
-    return (SetAside("malformed line", rejected, ()),) if rejected else ()
+    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 
-def _refuse_unreadable(aside: tuple[SetAside, ...], section: Customers, rows_read: int) -> None:
+def _refuse_unreadable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
     """Stops where too many rows are set aside: what is left would not stand for the whole."""
     for one in aside:
-        if one.reason != FORGOTTEN and one.rows > section.max_unreadable * rows_read:
+        if one.reason != FORGOTTEN_REASON and one.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(one.customers)})" if one.customers else ""
             raise DataError(
                 f"{section.source}: {one.rows:,} of {rows_read:,} rows of [customers] cannot be used: {one.reason}{ids}"

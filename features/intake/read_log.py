@@ -21,19 +21,19 @@ from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
 from features.intake.column_types import (
     as_identifier,
-    as_moment,
     as_number,
     as_ticks,
-    malformed,
-    need_columns,
+    as_utc_timestamp,
+    count_set_aside,
+    malformed_lines,
     refuse_mixed_zones,
     refuse_unreadable,
-    set_aside,
+    require_section_columns,
 )
-from features.intake.customer_ids import named
-from features.intake.customer_table import with_customers
-from features.intake.side_tables import read_sides
-from features.intake.subscription_terms import with_reach
+from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_table import with_customer_table
+from features.intake.side_tables import read_side_tables
+from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
 from features.money import GREATEST_FLOAT, LARGEST
 
@@ -54,7 +54,7 @@ def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
     roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
     source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
-    need_columns(source, events, "events")
+    require_section_columns(source, events, "events")
     steps.update()
     rows_read = engine.count(source)
     if not rows_read:
@@ -62,7 +62,7 @@ def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
     refuse_mixed_zones(source, events, engine)
-    rows = named(_normalise(source, events, engine), config, engine)
+    rows = with_stored_ids(_normalise(source, events, engine), config, engine)
     stored = engine.store("intake", rows)
     steps.update()
     if events.id:
@@ -74,19 +74,19 @@ def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
 
 def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
     """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
-    sides = read_sides(config, engine)
+    sides = read_side_tables(config, engine)
     if sides:
         held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
         identity = json.dumps([tables.fingerprint, held], sort_keys=True)
         tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
-    return with_reach(with_customers(tables, config, engine), engine)
+    return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
 
 
 def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
     """Every row of the source in the contract's types, with the reason it is set aside or null."""
     customer = as_identifier(source[events.customer])
-    moment = as_moment(source[events.time], events, engine, "time")
-    known = as_moment(source[events.known_at], events, engine, "known_at") if events.known_at else moment
+    moment = as_utc_timestamp(source[events.time], events, engine, "time")
+    known = as_utc_timestamp(source[events.known_at], events, engine, "known_at") if events.known_at else moment
     amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
     quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
     discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
@@ -141,7 +141,7 @@ def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
 
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     events = config.events
-    aside = (*set_aside(stored, engine), *malformed(events, engine, rows_read))
+    aside = (*count_set_aside(stored, engine), *malformed_lines(events, engine, rows_read))
     good = stored.filter(stored.reason.isnull()).drop("reason")
     refuse_unreadable(aside, source, events, engine, rows_read)
     facts = engine.arrow(
@@ -177,7 +177,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     )
 
 
-def of_customer(config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.Table:
     """The usable rows of one customer, in the columns of `Tables.events`; nothing is kept of the others.
 
     An event id that another customer's row bears too is not told apart: `load`, which sees all rows, keeps the first.
@@ -189,7 +189,7 @@ def of_customer(config: Config, engine: Engine, customer: str) -> ibis.Table:
     events = config.events
     whole = events.duplicates == "drop" and not events.id
     source = engine.rows(events.rows("events"), config.folder, {} if whole else events.roles(), events.ids())
-    need_columns(source, events, "events")
+    require_section_columns(source, events, "events")
     rows = _normalise(source.distinct() if whole else source, events, engine)
     mine = rows.filter(rows.customer_id == customer)
     if events.id:

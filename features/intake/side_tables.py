@@ -19,23 +19,23 @@ from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.intake.column_types import (
     as_identifier,
-    as_moment,
     as_number,
     as_ticks,
-    given,
-    malformed,
-    need_columns,
+    as_utc_timestamp,
+    blank_to_null,
+    count_set_aside,
+    malformed_lines,
     refuse_mixed_zones,
     refuse_unreadable,
-    set_aside,
+    require_section_columns,
 )
-from features.intake.customer_ids import named
-from features.intake.tables import SetAside, Side
+from features.intake.customer_ids import with_stored_ids
+from features.intake.tables import SetAsideRows, SideTable
 from features.money import GREATEST_FLOAT, LARGEST
 
 
 @dataclass(frozen=True)
-class Reading:
+class SourceSection:
     """A section on its way to rows of the contract.
 
     Attributes:
@@ -52,11 +52,11 @@ class Reading:
 
     def moment(self, role: str) -> ibis.Value:
         """The column of a role as naive timestamps in UTC; null where it cannot be read."""
-        return as_moment(self.given(role), self.section, self.engine, role, self.place)
+        return as_utc_timestamp(self.given(role), self.section, self.engine, role, self.place)
 
     def given(self, role: str) -> ibis.Value:
         """The column of a role as it is; blank text is null."""
-        return given(self.source[getattr(self.section, role)])
+        return blank_to_null(self.source[getattr(self.section, role)])
 
     def number(self, role: str) -> ibis.Value:
         """The column of a role as numbers; null where it is none."""
@@ -69,7 +69,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Form:
+class SectionSchema:
     """How the rows of a sort of section become rows of the contract.
 
     Attributes:
@@ -80,13 +80,13 @@ class Form:
         finish: What is done with the usable rows, if anything.
     """
 
-    normalise: Callable[[Reading], ibis.Table]
+    normalise: Callable[[SourceSection], ibis.Table]
     times: tuple[str, ...]
     numbers: tuple[str, ...] = ()
     finish: Callable[[ibis.Table], ibis.Table] | None = None
 
 
-def read_sides(config: Config, engine: Engine) -> dict[str, Side]:
+def read_side_tables(config: Config, engine: Engine) -> dict[str, SideTable]:
     """Reads every table beside the events that a config names.
 
     Args:
@@ -106,47 +106,51 @@ def read_sides(config: Config, engine: Engine) -> dict[str, Side]:
         UsageError: A column that is not there, a query that is not understood, or two sections of one name.
     """
     return {
-        key: read_side(key, place, section, form, config, engine)
+        key: read_side_table(key, place, section, form, config, engine)
         for key, (place, section, form) in _wanted(config).items()
     }
 
 
-def _wanted(config: Config) -> dict[str, tuple[str, TableSection, Form]]:
+def _wanted(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]]:
     """The sections to read: by key, the place in the config, the section and its form."""
-    wanted: dict[str, tuple[str, TableSection, Form]] = {}
+    wanted: dict[str, tuple[str, TableSection, SectionSchema]] = {}
     for name, activity in config.activities.items():
         key, place = f"activities.{slug(name)}", f"activities.{name}"
         if key in wanted or not slug(name):
             other = f" and [{wanted[key][0]}]" if key in wanted else ""
             raise UsageError(f"[{place}]{other}: would give features of the same name, or of none; rename one")
-        wanted[key] = (place, activity, ACTIVITY)
+        wanted[key] = (place, activity, ACTIVITY_SCHEMA)
     if config.contacts:
-        wanted["contacts"] = ("contacts", config.contacts, CONTACTS)
+        wanted["contacts"] = ("contacts", config.contacts, CONTACTS_SCHEMA)
     if config.subscriptions:
-        wanted["subscriptions"] = ("subscriptions", config.subscriptions, SUBSCRIPTIONS)
+        wanted["subscriptions"] = ("subscriptions", config.subscriptions, SUBSCRIPTIONS_SCHEMA)
     return wanted
 
 
-def read_side(key: str, place: str, section: TableSection, form: Form, config: Config, engine: Engine) -> Side:
+def read_side_table(
+    key: str, place: str, section: TableSection, form: SectionSchema, config: Config, engine: Engine
+) -> SideTable:
     """Reads one section into rows of the contract, in the given form; arguments and errors as in `read_sides`."""
     source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
-    reading = Reading(place, section, source, engine)
-    need_columns(reading.source, section, place)
+    reading = SourceSection(place, section, source, engine)
+    require_section_columns(reading.source, section, place)
     for role in reading.named(*form.times, "known_at", "end_known_at"):
         refuse_mixed_zones(reading.source, section, engine, role, place)
     rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
-    stored = engine.store(f"{stage}_read", named(form.normalise(reading), config, engine))
+    stored = engine.store(f"{stage}_read", with_stored_ids(form.normalise(reading), config, engine))
     aside = _counted(stored, reading, form, rows_read)
     good = stored.filter(stored.reason.isnull()).drop("reason")
     kept = engine.store(stage, form.finish(good) if form.finish else good)
-    return Side(kept, rows_read, aside)
+    return SideTable(kept, rows_read, aside)
 
 
-def _counted(stored: ibis.Table, reading: Reading, form: Form, rows_read: int) -> tuple[SetAside, ...]:
+def _counted(
+    stored: ibis.Table, reading: SourceSection, form: SectionSchema, rows_read: int
+) -> tuple[SetAsideRows, ...]:
     """What was set aside; stops where it is too much, or everything."""
     section, place, engine = reading.section, reading.place, reading.engine
-    aside = set_aside(stored, engine)
-    stray = malformed(section, engine, rows_read, place)
+    aside = count_set_aside(stored, engine)
+    stray = malformed_lines(section, engine, rows_read, place)
     times, numbers = reading.named(*form.times), reading.named(*form.numbers)
     refuse_unreadable(aside, reading.source, section, engine, rows_read, place, times, numbers)
     if rows_read and rows_read == sum(found.rows for found in aside):
@@ -156,7 +160,10 @@ def _counted(stored: ibis.Table, reading: Reading, form: Form, rows_read: int) -
 
 
 def contract_rows(
-    reading: Reading, time: str, checks: Mapping[str, ibis.Value], own: Callable[[ibis.Value], Mapping[str, ibis.Value]]
+    reading: SourceSection,
+    time: str,
+    checks: Mapping[str, ibis.Value],
+    own: Callable[[ibis.Value], Mapping[str, ibis.Value]],
 ) -> ibis.Table:
     """Every row of a section in the contract's types: customer_id, day, seen, columns of its own, reason.
 
@@ -182,7 +189,7 @@ def contract_rows(
     return reading.source.select(customer_id=customer, day=day, seen=seen, **own(reason), reason=reason)
 
 
-def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
+def number_checks(reading: SourceSection, role: str) -> dict[str, ibis.Value]:
     """The reasons to set a row aside for its number; a row without one stays."""
     if not reading.named(role):
         return {}
@@ -195,12 +202,12 @@ def number_checks(reading: Reading, role: str) -> dict[str, ibis.Value]:
     }
 
 
-def _ticks(reading: Reading, role: str, reason: ibis.Value) -> ibis.Value:
+def _ticks(reading: SourceSection, role: str, reason: ibis.Value) -> ibis.Value:
     """The numbers of a role in ticks; null where there is none."""
     return as_ticks(reading.number(role), reason) if reading.named(role) else ibis.null("int64")
 
 
-def _activity(reading: Reading) -> ibis.Table:
+def _activity(reading: SourceSection) -> ibis.Table:
     kinds = cast(Activity, reading.section).kinds
     return contract_rows(
         reading,
@@ -214,7 +221,7 @@ def _activity(reading: Reading) -> ibis.Table:
     )
 
 
-def _contact(reading: Reading) -> ibis.Table:
+def _contact(reading: SourceSection) -> ibis.Table:
     section = cast(Contacts, reading.section)
     action, has_propensity = as_identifier(reading.source[section.action]), bool(section.propensity)
     propensity = reading.number("propensity") if has_propensity else ibis.null("float64")
@@ -238,7 +245,7 @@ def _contact(reading: Reading) -> ibis.Table:
     )
 
 
-def _term(reading: Reading) -> ibis.Table:
+def _term(reading: SourceSection) -> ibis.Table:
     """One row a term; `_parts` makes two of those that end."""
     section, start = cast(Subscriptions, reading.section), reading.moment("start")
     times = {role: reading.moment(role) for role in reading.named("end", "end_known_at")}
@@ -281,12 +288,12 @@ def _parts(terms: ibis.Table) -> ibis.Table:
     return ibis.union(starts.select(columns), ends.select(columns))
 
 
-ACTIVITY = Form(_activity, ("time",), ("measure",))
-CONTACTS = Form(_contact, ("time",), ("cost", "propensity"))
-SUBSCRIPTIONS = Form(_term, ("start", "end"), ("price",), _parts)
+ACTIVITY_SCHEMA = SectionSchema(_activity, ("time",), ("measure",))
+CONTACTS_SCHEMA = SectionSchema(_contact, ("time",), ("cost", "propensity"))
+SUBSCRIPTIONS_SCHEMA = SectionSchema(_term, ("start", "end"), ("price",), _parts)
 
 
-def of_customer(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
     """The usable rows of one customer in one table beside the events, by its key as in `read_sides`.
 
     Raises:
@@ -295,8 +302,8 @@ def of_customer(key: str, config: Config, engine: Engine, customer: str) -> ibis
     """
     place, section, form = _wanted(config)[key]
     source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
-    need_columns(source, section, place)
-    rows = form.normalise(Reading(place, section, source, engine))
+    require_section_columns(source, section, place)
+    rows = form.normalise(SourceSection(place, section, source, engine))
     mine = engine.store(
         "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason")
     )

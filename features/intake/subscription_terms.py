@@ -10,10 +10,10 @@ from features.engines.base import Engine
 from features.intake.tables import Tables
 from features.task import Window
 
-GRACE = Window(7)  # a term that starts so long after the end before it renews it
+RENEWAL_GRACE = Window(7)  # a term that starts so long after the end before it renews it
 
 
-def whole_terms(rows: ibis.Table) -> ibis.Table:
+def one_row_per_term(rows: ibis.Table) -> ibis.Table:
     """One row a term, whatever was known when.
 
     Args:
@@ -34,7 +34,7 @@ def whole_terms(rows: ibis.Table) -> ibis.Table:
     )
 
 
-def with_reach(tables: Tables, engine: Engine) -> Tables:
+def extend_to_term_ends(tables: Tables, engine: Engine) -> Tables:
     """The tables of a business that has only terms, told that ends before `until` are part of the log as starts are.
 
     Without `until` the log is complete up to the last start: ends beyond it may be plans.

@@ -12,7 +12,7 @@ from features.config.data_contract import Contract
 
 
 @dataclass(frozen=True)
-class SetAside:
+class SetAsideRows:
     """Rows that do not enter the contract: why, how many, and a few of their customers."""
 
     reason: str
@@ -21,12 +21,12 @@ class SetAside:
 
 
 @dataclass(frozen=True)
-class Side:
+class SideTable:
     """A table beside the events: customer_id, day, seen and columns of its own; rows read, and those set aside."""
 
     rows: ibis.Table
     rows_read: int
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[SetAsideRows, ...]
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Tables:
     events: ibis.Table
     source: ibis.Table
     contract: Contract
-    sides: Mapping[str, Side]
+    sides: Mapping[str, SideTable]
     rows_read: int
     rows: int
     customers: int
     first: date
     last: date
     end: date
-    set_aside: tuple[SetAside, ...]
+    set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str

@@ -16,16 +16,16 @@ import pyarrow as pa
 
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import aged, cutoff_rows, visible
+from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
 from features.task import Window
 
-SEVERAL = 1.2  # values in an order from which on values of one order are said to be bought together
-MOST_VALUES = 200  # the most frequent values of a kind that are paired
-FEWEST_PAIRS = 5  # orders, or customers, with both
+MIN_VALUES_PER_ORDER = 1.2  # values in an order from which on values of one order are said to be bought together
+MAX_VALUES = 200  # the most frequent values of a kind that are paired
+MIN_PAIR_BASKETS = 5  # orders, or customers, with both
 
 
 @dataclass(frozen=True)
-class Together:
+class CoPurchases:
     """How often values of a kind meet in one basket.
 
     Attributes:
@@ -45,7 +45,7 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Bought:
+class KindPurchases:
     """The orders of one kind in a window before a cutoff, in stored stages.
 
     Attributes:
@@ -67,23 +67,23 @@ class Bought:
         return self.engine.store(f"bought_{self.kind}_{name}", expr)
 
 
-def look(tables: Tables, cutoff: date, window: Window, kind: str, engine: Engine) -> Bought:
+def purchases_of_kind(tables: Tables, cutoff: date, window: Window, kind: str, engine: Engine) -> KindPurchases:
     """Stores what was bought of a kind, as known at a cutoff, in a window before it."""
     e = tables.events
     paid = e.filter(e[f"kind_{kind}"].notnull() & (e.amount > 0 if tables.contract.has_amount else True))
-    moments = engine.load("bought_cutoff", cutoff_rows([cutoff]))
+    moments = engine.load("bought_cutoff", cutoff_table([cutoff]))
     rows = paid.select("customer_id", "order_id", "day", "seen", value=paid[f"kind_{kind}"])
-    lines = aged(visible(rows, moments)).select("customer_id", "order_id", "value", "age")
+    lines = with_age(visible_at_cutoffs(rows, moments)).select("customer_id", "order_id", "value", "age")
     recent = lines.filter(lines.age <= window.days)
     baskets = engine.store(f"bought_{kind}_baskets", recent.select("customer_id", "order_id", "value").distinct())
     each = baskets.group_by("customer_id", "value").aggregate(n=baskets.count())
     orders = baskets.select("customer_id", "order_id").distinct()
     own = orders.group_by("customer_id").aggregate(m=orders.count())
     tastes = engine.store(f"bought_{kind}_tastes", each.inner_join(own, "customer_id").select(*each.columns, "m"))
-    return Bought(kind, baskets, tastes, lines, engine)
+    return KindPurchases(kind, baskets, tastes, lines, engine)
 
 
-def preferred(bought: Bought, fewest: int, share: float) -> pa.Table:
+def preferred_values(bought: KindPurchases, fewest: int, share: float) -> pa.Table:
     """What each customer prefers: of the values in at least a share of their orders, the one that stands out most.
 
     It stands out by its share of the customer's orders less its share of all orders, so that what everybody buys is
@@ -112,7 +112,7 @@ def preferred(bought: Bought, fewest: int, share: float) -> pa.Table:
     return bought.engine.arrow(rows.order_by("customer_id"))
 
 
-def periods(bought: Bought, period: Window, count: int, fewest: int) -> tuple[pa.Table, pa.Table]:
+def count_by_period(bought: KindPurchases, period: Window, count: int, fewest: int) -> tuple[pa.Table, pa.Table]:
     """Customers and orders of every value, period by period before the cutoff.
 
     Args:
@@ -139,7 +139,7 @@ def periods(bought: Bought, period: Window, count: int, fewest: int) -> tuple[pa
     return engine.arrow(by_value.order_by("value", "period")), engine.arrow(total.order_by("period"))
 
 
-def together(bought: Bought, support: float) -> Together:
+def count_co_purchases(bought: KindPurchases, support: float) -> CoPurchases:
     """Counts how often values of a kind meet.
 
     Args:
@@ -152,25 +152,25 @@ def together(bought: Bought, support: float) -> Together:
     whole = tastes.select("customer_id", "m").distinct()
     facts = engine.arrow(whole.aggregate(n=whole.m.sum(), squares=(whole.m * whole.m).sum())).to_pylist()[0]
     total = int(facts["n"] or 0)
-    fewest = max(FEWEST_PAIRS, math.ceil(support * total))
+    fewest = max(MIN_PAIR_BASKETS, math.ceil(support * total))
     sums = {"n": tastes.n.sum(), "squares": (tastes.n * tastes.n).sum(), "products": (tastes.n * tastes.m).sum()}
     each = tastes.group_by("value").aggregate(**{name: value.cast("int64") for name, value in sums.items()})
-    often = each.filter(each.n >= fewest).order_by(ibis.desc("n"), "value").limit(MOST_VALUES)
+    often = each.filter(each.n >= fewest).order_by(ibis.desc("n"), "value").limit(MAX_VALUES)
     values = bought.stage("values", often)
     met = _pairs(bought, values, ("customer_id", "order_id") if basket == "order" else ("customer_id",))
     common = engine.arrow(met.filter(met.both >= fewest).order_by("a", "b"))
     whole_numbers = {name: values[name].cast("int64") for name in sums}  # DuckDB's sums are wider once they are stored
     told = engine.arrow(values.select("value", **whole_numbers).order_by("value"))
-    return Together(basket, total, int(facts["squares"] or 0), told, common)
+    return CoPurchases(basket, total, int(facts["squares"] or 0), told, common)
 
 
-def _basket(bought: Bought) -> str:
+def _basket(bought: KindPurchases) -> str:
     """'order' where orders hold several values, else 'customer'."""
     orders = bought.engine.count(bought.baskets.select("customer_id", "order_id").distinct())
-    return "order" if bought.engine.count(bought.baskets) >= SEVERAL * orders else "customer"
+    return "order" if bought.engine.count(bought.baskets) >= MIN_VALUES_PER_ORDER * orders else "customer"
 
 
-def _pairs(bought: Bought, values: ibis.Table, unit: Sequence[str]) -> ibis.Table:
+def _pairs(bought: KindPurchases, values: ibis.Table, unit: Sequence[str]) -> ibis.Table:
     """How many baskets hold both of two frequent values."""
     kept = bought.baskets.semi_join(values, "value").select(*unit, "value").distinct()
     left = bought.stage("frequent", kept).rename(a="value")
@@ -179,7 +179,7 @@ def _pairs(bought: Bought, values: ibis.Table, unit: Sequence[str]) -> ibis.Tabl
     return met.group_by("a", "b").aggregate(both=met.count().cast("int64"))
 
 
-def next_values(bought: Bought, rules: pa.Table) -> pa.Table:
+def next_values(bought: KindPurchases, rules: pa.Table) -> pa.Table:
     """For each customer the likeliest value that they did not buy in the window, by the rules of what they bought.
 
     Args:

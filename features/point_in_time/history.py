@@ -56,35 +56,35 @@ class Past:
 
     def visible(self, rows: ibis.Table) -> ibis.Table:
         """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""
-        return aged(visible(rows, self.moments))
+        return with_age(visible_at_cutoffs(rows, self.moments))
 
     def newest(self, rows: ibis.Table) -> ibis.Table:
         """Of rows (customer_id, day, seen, ...) the one of each customer that was known last before each cutoff."""
-        return newest(self.visible(rows), rows.columns)
+        return newest_rows(self.visible(rows), rows.columns)
 
     def pane(self, age: ibis.Value) -> ibis.Value:
         """The first window of the task, counted from 0, that holds an age."""
-        return pane(age, self.task.windows)
+        return window_index(age, self.task.windows)
 
 
-def look_back(
+def build_history(
     tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, stage: Callable[[str, ibis.Table], ibis.Table]
 ) -> Past:
     """Stores the stages that all families share; `stage` keeps an expression's rows under a name."""
     has_amount = tables.contract.has_amount
     when = tuple(sorted(set(cutoffs)))
-    moments = engine.load("cutoffs", cutoff_rows(when))
+    moments = engine.load("cutoffs", cutoff_table(when))
     orders = stage("orders", order_days(tables))
     seen = stage("visible", _visible_orders(orders, moments, has_amount))
     return Past(tables, task, when, moments, engine, orders, seen, stage("days", _purchase_days(seen)))
 
 
-def visible(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
+def visible_at_cutoffs(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """Rows joined to every cutoff before which they happened and were known."""
     return rows.join(moments, rows.seen < moments.cutoff)
 
 
-def newest(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
+def newest_rows(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
     """The last known of the visible rows of each customer and cutoff; of those known on one day, by `time`.
 
     Rows that became known at once are told apart by all other columns, so that the order of a file decides nothing.
@@ -103,13 +103,13 @@ def days_since(rows: ibis.Table, name: str) -> ibis.Value:
     return past.ifelse(rows.cutoff.delta(rows[name], unit="day").cast("int64"), ibis.null("int64"))
 
 
-def ahead(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Rows joined to every cutoff in whose label's interval, [cutoff, cutoff + horizon), they happened."""
     inside = (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
     return rows.join(moments, inside)
 
 
-def following(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:
+def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:
     """Rows of contacted customers that happened in [day, day + horizon) of the contact's own day.
 
     Args:
@@ -125,7 +125,7 @@ def following(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.T
     return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
 
 
-def unfolding(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Terms joined to every cutoff before whose horizon's end they begin and before which no end of theirs was known.
 
     Args:
@@ -146,18 +146,18 @@ def unfolding(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.T
     return joined.mutate(start=start, end=end.fill_null(horizon.days).clip(0, horizon.days), known=known)
 
 
-def aged(rows: ibis.Table) -> ibis.Table:
+def with_age(rows: ibis.Table) -> ibis.Table:
     """Adds age: days from `day` to the cutoff, from 1 on."""
     return rows.mutate(age=rows.cutoff.delta(rows.day, unit="day").cast("int64"))
 
 
-def pane(age: ibis.Value, windows: Sequence[Window]) -> ibis.Value:
+def window_index(age: ibis.Value, windows: Sequence[Window]) -> ibis.Value:
     """The first window, counted from 0, that holds an age; their number where none does."""
     tests = [(age <= w.days, ibis.literal(place, "int8")) for place, w in enumerate(windows)]
     return ibis.cases(*tests, else_=ibis.literal(len(windows), "int8"))
 
 
-def cutoff_rows(cutoffs: Sequence[date]) -> pa.Table:
+def cutoff_table(cutoffs: Sequence[date]) -> pa.Table:
     """One row a cutoff, ascending."""
     return pa.table({"cutoff": pa.array(sorted(set(cutoffs)), pa.date32())})
 
@@ -177,9 +177,9 @@ def order_days(tables: Tables) -> ibis.Table:
 
 def _visible_orders(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
     """Orders as they stood at each cutoff, with age in days, and whether they are purchases."""
-    past = visible(orders, moments)
+    past = visible_at_cutoffs(orders, moments)
     sums = ("amount", "refund", "quantity", "discount", "lines")
-    whole = aged(
+    whole = with_age(
         past.group_by("customer_id", "cutoff", "order_id").aggregate(
             day=past.day.min(),
             time=past.time.min(),
@@ -203,7 +203,7 @@ def _purchase_days(orders: ibis.Table) -> ibis.Table:
     )
 
 
-def marks_before(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
+def history_marks(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
     """What tells a log's past from another's, on any engine: its events known before a day, counted and summed.
 
     Returns:
@@ -223,4 +223,4 @@ def marks_before(tables: Tables, day: date, engine: Engine) -> dict[str, int]:
 
 def known_before(rows: ibis.Table, cutoff: date, engine: Engine) -> ibis.Table:
     """Rows that happened and were known before the cutoff, with their age in days."""
-    return aged(visible(rows, engine.load("standing_cutoff", cutoff_rows([cutoff]))))
+    return with_age(visible_at_cutoffs(rows, engine.load("standing_cutoff", cutoff_table([cutoff]))))

@@ -13,13 +13,13 @@ from datetime import date
 
 import ibis
 
-from features.intake.subscription_terms import GRACE
+from features.intake.subscription_terms import RENEWAL_GRACE
 from features.money import TICKS
 from features.point_in_time.history import KEYS
 from features.task import Window
 
 
-def labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
+def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
     """One row a customer and cutoff with any order in the label's interval.
 
     Args:
@@ -37,7 +37,7 @@ def labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
     )
 
 
-def cover(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table:
+def cover_outcomes(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table:
     """What became of the cover of each customer and cutoff.
 
     Args:
@@ -52,7 +52,7 @@ def cover(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table
     """
     earlier = ibis.window(group_by=KEYS, order_by=[terms.start, terms.term], preceding=(None, 1))
     linked = terms.mutate(reach=terms.end.max().over(earlier))
-    breaks = (linked.start - linked.reach > GRACE.days).ifelse(linked.start, ibis.null("int64"))
+    breaks = (linked.start - linked.reach > RENEWAL_GRACE.days).ifelse(linked.start, ibis.null("int64"))
     broken = linked.mutate(broken=breaks.min().over(ibis.window(group_by=KEYS)))
     first = broken.mutate(unbroken=broken.broken.isnull() | (broken.start < broken.broken))
     ends = first.unbroken.ifelse(first.end, ibis.null("int64"))
@@ -68,13 +68,13 @@ def cover(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table
     )
 
 
-def churn_of(joined: ibis.Table, contractual: bool) -> ibis.Value:
+def churned_label(joined: ibis.Table, contractual: bool) -> ibis.Value:
     """`churned`: 1 where there was no purchase (who is not in the labels did nothing), or where cover was cancelled."""
     left = joined.cancelled == 1 if contractual else joined.purchases.fill_null(0) == 0
     return left.cast("int8")
 
 
-def money_of(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis.Value:
+def value_label(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis.Value:
     """`value`: net money within the horizon, 0 for who did nothing; of contracts without events' money, what they pay.
 
     Null where the log has no money.
@@ -84,6 +84,6 @@ def money_of(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis.Va
     return joined.paid if contractual else ibis.null("float64")
 
 
-def where_mature(label: ibis.Value, cutoff: ibis.Value, horizon: Window, end: date) -> ibis.Value:
+def null_if_immature(label: ibis.Value, cutoff: ibis.Value, horizon: Window, end: date) -> ibis.Value:
     """A label, null at cutoffs whose horizon has not passed by `end`, the first day about which nothing is known."""
     return (cutoff <= ibis.literal(end - horizon.delta).cast("timestamp")).ifelse(label, ibis.null(label.type()))

@@ -13,7 +13,7 @@ import ibis
 
 from features.config.data_contract import Contract
 from features.engines.window_spec import EVER, Span
-from features.point_in_time.history import KEYS, pane
+from features.point_in_time.history import KEYS, window_index
 from features.task import Window
 
 YEAR, MONTH, WEEK = 365, 30, 7  # days
@@ -98,7 +98,7 @@ def by_window(rows: ibis.Table, measures: Sequence[Measure], spans: Sequence[Spa
         One row a customer and cutoff with any row; a sum over nothing is 0, an extreme null.
     """
     edges = sorted({edge for span in spans for edge in (span.start, span.end) if edge})
-    paned = rows.mutate(pane=pane(rows.age, [Window(edge) for edge in edges]))
+    paned = rows.mutate(pane=window_index(rows.age, [Window(edge) for edge in edges]))
     panes = paned.group_by(*KEYS, "pane").aggregate(**{m.name: m.aggregate(paned) for m in measures})
     merged = {
         f"{m.name}_{span.name}": _merge(panes[m.name], m, _inside(panes.pane, span, edges))

@@ -26,8 +26,8 @@ HORIZON = 90  # days: how far the truth looks ahead
 CONTROL = "none"
 SECONDS = 86_400
 
-Above0 = Annotated[float, Field(gt=0)]
-From0 = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -37,8 +37,8 @@ class Action:
     """Something done to a customer that changes the rate of orders for some days; raises ValueError like `Settings`."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="its name in the contacts")]
-    cost: Annotated[From0, Field(description="money for each contact")]
-    propensity: Annotated[Above0, Field(lt=1, description="probability of it in a round; the rest is the control's")]
+    cost: Annotated[NonNegative, Field(description="money for each contact")]
+    propensity: Annotated[Positive, Field(lt=1, description="probability of it in a round; the rest is the control's")]
     days: Annotated[int, Field(ge=1, description="days from the contact on that the effect lasts")]
     lifts: Annotated[
         tuple[float, ...],
@@ -59,18 +59,20 @@ class Settings:
     pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings...
     """
 
-    rate_mean: Annotated[Above0, Field(description="orders a day of the living, mean over customers (gamma)")] = 0.03
-    rate_shape: Annotated[Above0, Field(description="shape of that gamma; smaller is more uneven")] = 1.5
-    hazard_mean: Annotated[From0, Field(description="hazard of dying a day, mean over customers (gamma)")] = 0.003
-    hazard_shape: Annotated[Above0, Field(description="shape of that gamma")] = 1.5
-    amount_mean: Annotated[Above0, Field(description="money of an order, mean over customers (lognormal)")] = 40.0
-    amount_sigma: Annotated[From0, Field(description="spread of customers' mean order amounts, log scale")] = 0.6
-    order_sigma: Annotated[From0, Field(description="spread of a customer's orders around the mean, log scale")] = 0.4
-    extra_lines: Annotated[From0, Field(description="mean order lines beyond the first (Poisson)")] = 0.8
+    rate_mean: Annotated[Positive, Field(description="orders a day of the living, mean over customers (gamma)")] = 0.03
+    rate_shape: Annotated[Positive, Field(description="shape of that gamma; smaller is more uneven")] = 1.5
+    hazard_mean: Annotated[NonNegative, Field(description="hazard of dying a day, mean over customers (gamma)")] = 0.003
+    hazard_shape: Annotated[Positive, Field(description="shape of that gamma")] = 1.5
+    amount_mean: Annotated[Positive, Field(description="money of an order, mean over customers (lognormal)")] = 40.0
+    amount_sigma: Annotated[NonNegative, Field(description="spread of customers' mean order amounts, log scale")] = 0.6
+    order_sigma: Annotated[
+        NonNegative, Field(description="spread of a customer's orders around the mean, log scale")
+    ] = 0.4
+    extra_lines: Annotated[NonNegative, Field(description="mean order lines beyond the first (Poisson)")] = 0.8
     season: Annotated[Share, Field(lt=1, description="amplitude of the yearly sinusoid, share of the rate")] = 0.3
     season_peak: Annotated[int, Field(ge=1, le=366, description="day of the year with most orders")] = 345
     weekdays: Annotated[
-        tuple[From0, From0, From0, From0, From0, From0, From0],
+        tuple[NonNegative, NonNegative, NonNegative, NonNegative, NonNegative, NonNegative, NonNegative],
         Field(description="weights of Monday to Sunday, scaled to a mean of 1"),
     ] = (0.9, 0.9, 0.9, 1.0, 1.1, 1.3, 0.9)
     channels: Annotated[Names, Field(description="where orders are placed; each customer prefers one, evenly")] = (
@@ -81,7 +83,7 @@ class Settings:
     )  # fmt: skip
     loyalty: Annotated[Share, Field(description="probability of the preferred kind; else any, evenly")] = 0.7
     refund_share: Annotated[Share, Field(description="probability that an order is refunded, in whole")] = 0.05
-    refund_delay: Annotated[From0, Field(description="mean days from order to refund (exponential)")] = 7.0
+    refund_delay: Annotated[NonNegative, Field(description="mean days from order to refund (exponential)")] = 7.0
     actions: Annotated[tuple[Action, ...], Field(description="besides the control 'none'; empty: no contacts")] = (
         Action("email", 0.1, 0.25, 14, (0.6, 0.0, 0.3)),
         Action("voucher", 2.0, 0.25, 21, (0.2, 0.8, -0.3)),
@@ -90,7 +92,8 @@ class Settings:
     contact_share: Annotated[Share, Field(description="probability that one seen before takes part in a round")] = 0.25
     response_spread: Annotated[Share, Field(description="response is the lift times a uniform in 1 +- this")] = 0.3
     saturation: Annotated[
-        From0, Field(description="who orders k times as often as the mean (k > 1) responds less, by k to this power")
+        NonNegative,
+        Field(description="who orders k times as often as the mean (k > 1) responds less, by k to this power"),
     ] = 0.0
 
     def __post_init__(self) -> None:
@@ -174,7 +177,7 @@ def draw_population(number: int, business: Business, rng: np.random.Generator) -
     birth, life = rng.random(number) * business.days, rng.standard_exponential(number)
     channel = rng.integers(len(settings.channels), size=number)
     rate = rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number)
-    amount = settings.amount_mean * lognormal(settings.amount_sigma, number, rng)
+    amount = settings.amount_mean * draw_lognormal(settings.amount_sigma, number, rng)
     category = rng.integers(len(settings.categories), size=number)
     response = _responses([a.lifts for a in settings.actions], channel, settings, rng)
     return Population(
@@ -200,7 +203,7 @@ def _responses(
     return means.T[channel] * (1 + settings.response_spread * rng.uniform(-1, 1, (len(channel), len(means))))
 
 
-def after_contacts(population: Population, business: Business, given: np.ndarray) -> Population:
+def apply_contacts(population: Population, business: Business, given: np.ndarray) -> Population:
     """The customers with the moments at which they die if they are contacted so; `given` as in `draw_orders`."""
     contacted = np.flatnonzero((given >= 0).any(axis=0))
     if not population.hazard_response.any() or not len(contacted):
@@ -242,8 +245,8 @@ def draw_orders(
     Returns:
         The customer (its place) and the moment of each order, sorted by both.
     """
-    chances = draw_chances(population, business, days, rng)
-    kept = takes(chances, population, business, given)
+    chances = draw_order_candidates(population, business, days, rng)
+    kept = accept_candidates(chances, population, business, given)
     born = np.flatnonzero((population.birth >= days[0]) & (population.birth < days[1]))
     who = np.concatenate([born, chances.who[kept]])
     moment = np.concatenate([population.birth[born], chances.moment[kept]])
@@ -252,7 +255,7 @@ def draw_orders(
 
 
 @dataclass(frozen=True)
-class Chances:
+class OrderCandidates:
     """Moments at which customers order if their intensity is above a threshold: orders, once contacts are known."""
 
     who: np.ndarray  # the customer's place
@@ -260,19 +263,21 @@ class Chances:
     threshold: np.ndarray  # as a factor of the rate
 
 
-def draw_chances(
+def draw_order_candidates(
     population: Population, business: Business, days: tuple[int, int], rng: np.random.Generator
-) -> Chances:
+) -> OrderCandidates:
     """Draws the chances of orders of the living in days [from, to), as many as any contacts can need."""
     begin, end = np.maximum(population.birth, days[0]), np.minimum(population.death, days[1])
     span = np.maximum(end - begin, 0)
     most = business.calendar.max() * (1 + np.max(population.response, axis=1, initial=0))
     who = np.repeat(np.arange(len(span)), rng.poisson(population.rate * most * span))
     moment = np.minimum(begin[who] + span[who] * rng.random(len(who)), np.nextafter(days[1], 0))
-    return Chances(who, moment, rng.random(len(who)) * most[who])
+    return OrderCandidates(who, moment, rng.random(len(who)) * most[who])
 
 
-def takes(chances: Chances, population: Population, business: Business, given: np.ndarray) -> np.ndarray:
+def accept_candidates(
+    chances: OrderCandidates, population: Population, business: Business, given: np.ndarray
+) -> np.ndarray:
     """Which chances become orders, where customers are contacted so; `given` as in `draw_orders`."""
     day = chances.moment.astype(int)
     boost = _factor(population.response, business, given, chances.who, day)
@@ -297,7 +302,9 @@ def expected_orders(population: Population, business: Business, given: np.ndarra
     return np.where(population.death > days[0], population.rate * (intensity * survival).sum(axis=1), 0.0)
 
 
-def survival(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
+def survival_probability(
+    population: Population, business: Business, given: np.ndarray, days: tuple[int, int]
+) -> np.ndarray:
     """The probability of each customer who is alive at `from` to be alive at `to`; `given` as in `draw_orders`."""
     day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
     factor = _factor(population.hazard_response, business, given, who, day)
@@ -316,6 +323,6 @@ def _factor(
     return 1 + np.where((action >= 0) & (since < lasts[action]), response[who, action], 0.0)
 
 
-def lognormal(sigma: float, number: int, rng: np.random.Generator) -> np.ndarray:
+def draw_lognormal(sigma: float, number: int, rng: np.random.Generator) -> np.ndarray:
     """Lognormal numbers with a mean of 1."""
     return rng.lognormal(-(sigma**2) / 2, sigma, number)

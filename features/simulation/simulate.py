@@ -26,14 +26,14 @@ from features.simulation.business import (
     Business,
     Population,
     Settings,
-    after_contacts,
+    apply_contacts,
+    draw_lognormal,
     draw_orders,
     draw_population,
     expected_orders,
-    lognormal,
 )
 
-BLOCK = 1_000  # customers drawn from one seed; the streams of a block are numbered below
+BLOCK_SIZE = 1_000  # customers drawn from one seed; the streams of a block are numbered below
 POPULATION, CONTACTS, ORDERS, LINES = range(4)
 ENTRIES = {"events", "contacts", "truth", "simulation.json", "regulars.toml"}
 CONFIG = """\
@@ -66,7 +66,7 @@ control = "{CONTROL}"
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedBusiness:
     """What was written: where, the days [start, end), and counts of rows."""
 
     folder: Path
@@ -78,7 +78,7 @@ class Simulated:
     contacts: int
 
 
-def simulate(
+def simulate_business(
     out: Path,
     customers: int,
     *,
@@ -87,7 +87,7 @@ def simulate(
     seed: int,
     chunk: int = 50_000,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
-) -> Simulated:
+) -> SimulatedBusiness:
     """Writes a simulated business into a folder, whole or not at all; the same seed gives the same bytes.
 
     Args:
@@ -113,11 +113,11 @@ def simulate(
     _refuse_other(out)
     with folder_in_place(out) as folder:
         try:
-            rows = _write(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK))
+            rows = _write(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK_SIZE))
         except OSError as problem:
             raise UsageError(f"{out} cannot be written: {problem.strerror or problem}") from None
     end, contacts = start + timedelta(days=days), rows.get("contacts", 0)
-    return Simulated(out, out / "regulars.toml", start, end, customers, rows["events"], contacts)
+    return SimulatedBusiness(out, out / "regulars.toml", start, end, customers, rows["events"], contacts)
 
 
 def _refuse_other(out: Path) -> None:
@@ -132,12 +132,12 @@ def _write(folder: Path, business: Business, customers: int, blocks: int) -> dic
     """Writes part files of so many blocks, the settings and the config; returns rows by table."""
     rows: dict[str, int] = {}
     with tqdm(total=customers, desc="simulating", unit=" customers", leave=False, disable=None) as bar:
-        for part, first in enumerate(range(0, customers, blocks * BLOCK)):
-            last = min(first + blocks * BLOCK, customers)
+        for part, first in enumerate(range(0, customers, blocks * BLOCK_SIZE)):
+            last = min(first + blocks * BLOCK_SIZE, customers)
             drawn = []
-            for begin in range(first, last, BLOCK):
-                drawn.append(_block(business, begin // BLOCK, min(BLOCK, last - begin)))
-                bar.update(min(BLOCK, last - begin))
+            for begin in range(first, last, BLOCK_SIZE):
+                drawn.append(_block(business, begin // BLOCK_SIZE, min(BLOCK_SIZE, last - begin)))
+                bar.update(min(BLOCK_SIZE, last - begin))
             for name in drawn[0]:
                 table = pa.concat_tables([tables[name] for tables in drawn])
                 (folder / name).mkdir(exist_ok=True)
@@ -156,11 +156,11 @@ def _write(folder: Path, business: Business, customers: int, blocks: int) -> dic
 def _block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
     """The tables of the first customers of a block, all of which is drawn."""
     settings = business.settings
-    population = draw_population(BLOCK, business, business.rng(block, POPULATION))
-    ids = pc.binary_join_element_wise("c", pc.utf8_lpad(_text(np.arange(BLOCK) + block * BLOCK), 9, "0"), "")
+    population = draw_population(BLOCK_SIZE, business, business.rng(block, POPULATION))
+    ids = pc.binary_join_element_wise("c", pc.utf8_lpad(_text(np.arange(BLOCK_SIZE) + block * BLOCK_SIZE), 9, "0"), "")
     arms = _draw_arms(population, business, business.rng(block, CONTACTS))
     given = np.where(arms < len(settings.actions), arms, -1)
-    population = after_contacts(population, business, given)
+    population = apply_contacts(population, business, given)
     who, moment = draw_orders(population, business, given, (0, business.days), business.rng(block, ORDERS))
     tables = {
         "events": _lines(population, ids, who, moment, business, business.rng(block, LINES)),
@@ -204,7 +204,7 @@ def _lines(
 ) -> pa.Table:  # fmt: skip
     """The lines of orders and of refunds within the period, by customer and time."""
     settings, orders = business.settings, len(who)
-    money = population.mean_amount[who] * lognormal(settings.order_sigma, orders, rng)
+    money = population.mean_amount[who] * draw_lognormal(settings.order_sigma, orders, rng)
     channel = _prefer(population.channel[who], settings.channels, settings, rng)
     refund = moment + settings.refund_delay * rng.standard_exponential(orders)
     refund[rng.random(orders) >= settings.refund_share] = np.inf

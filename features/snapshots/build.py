@@ -16,28 +16,37 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from features.atomic_files import file_in_place, folder_in_place
-from features.audit.audit import mature_cutoffs, require, within_reach
-from features.catalog.custom import NOTHING, Own
-from features.catalog.custom import read as read_own
-from features.catalog.families import catalog
+from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
+from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
+from features.catalog.families import catalog_features
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.read_log import read_tables
-from features.intake.subscription_terms import whole_terms
+from features.intake.subscription_terms import one_row_per_term
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, ahead, cutoff_rows, order_days, unfolding
-from features.point_in_time.labels import churn_of, cover, labels, money_of, where_mature
-from features.snapshots.cache import Shelf, keys
-from features.snapshots.cache import shelf as open_shelf
-from features.snapshots.cohort_features import join, make
+from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon, terms_at_cutoffs
+from features.point_in_time.labels import churned_label, cover_outcomes, null_if_immature, purchase_labels, value_label
+from features.snapshots.cache import SnapshotCache, cache_keys
+from features.snapshots.cache import open_cache as open_shelf
+from features.snapshots.cohort_features import build_cohort_features, join_on_keys
 from features.task import Task, Window
 
-__all__ = ["KEYS", "Plan", "Reading", "Snapshots", "snapshots_of", "build_file", "build_snapshots", "plan", "reading"]
+__all__ = [
+    "KEYS",
+    "SnapshotQuery",
+    "PreparedFeatures",
+    "Snapshots",
+    "snapshots_from_tables",
+    "write_snapshots",
+    "build_snapshots",
+    "snapshot_query",
+    "prepare_features",
+]
 
-GRACE = Window(7)
+MAX_CUTOFF_DELAY = Window(7)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ class Snapshots:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SnapshotQuery:
     """Snapshots whose stages are stored and whose rows are still an expression, sorted."""
 
     rows: ibis.Table
@@ -90,7 +99,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PreparedFeatures:
     """A log that was read, and what is known of a cutoff's features before they are built.
 
     Attributes:
@@ -109,15 +118,15 @@ class Reading:
     engine: Engine
 
 
-def snapshots_of(
+def snapshots_from_tables(
     tables: Tables,
     task: Task,
     cutoffs: Sequence[date],
     engine: Engine,
     *,
-    own: Own = NOTHING,
+    own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
-    shelf: Shelf | None = None,
+    cache: SnapshotCache | None = None,
 ) -> Snapshots:
     """Features, and labels where asked for, of every cohort.
 
@@ -128,12 +137,12 @@ def snapshots_of(
         engine: Where it runs.
         own: The user's own features.
         with_labels: Whether churned and value are wanted; they are null where they are not mature.
-        shelf: Where the features of unchanged cutoffs are, and those of others go; None builds all from nothing.
+        cache: Where the features of unchanged cutoffs are, and those of others go; None builds all from nothing.
 
     Raises:
         UsageError: A cutoff lies outside the log, or a feature of the user's own cannot be computed.
     """
-    planned = plan(tables, task, cutoffs, engine, own=own, with_labels=with_labels, shelf=shelf)
+    planned = snapshot_query(tables, task, cutoffs, engine, own=own, with_labels=with_labels, cache=cache)
     return Snapshots(
         rows=engine.arrow(planned.rows),
         features=planned.features,
@@ -146,27 +155,27 @@ def snapshots_of(
     )
 
 
-def plan(
+def snapshot_query(
     tables: Tables,
     task: Task,
     cutoffs: Sequence[date],
     engine: Engine,
     *,
-    own: Own = NOTHING,
+    own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
-    shelf: Shelf | None = None,
-) -> Plan:
+    cache: SnapshotCache | None = None,
+) -> SnapshotQuery:
     """What `build` collects, with the same arguments and errors."""
     _refuse_outside(tables, cutoffs)
-    wanted, features = sorted(set(cutoffs)), (*catalog(task, tables.contract), *own.features)
-    if shelf is None:
-        made, reused = make(tables, task, wanted, engine, own), 0
-        rows, orders = made.rows, made.orders
+    dates, features = sorted(set(cutoffs)), (*catalog_features(task, tables.contract), *own.features)
+    if cache is None:
+        built, reused = build_cohort_features(tables, task, dates, engine, own), 0
+        rows, orders = built.rows, built.orders
     else:
-        rows, orders, reused = _reusing(shelf, tables, task, wanted, engine, own)
+        rows, orders, reused = _reusing(cache, tables, task, dates, engine, own)
     if with_labels:
-        rows = _labelled(rows, orders, tables, task, engine.load("label_cutoffs", cutoff_rows(wanted)))
-    return Plan(rows.order_by("cutoff", "customer_id"), features, reused)
+        rows = _labelled(rows, orders, tables, task, engine.load("label_cutoffs", cutoff_table(dates)))
+    return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
 def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
@@ -183,16 +192,16 @@ def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, wi
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
     """
-    with opened(config, cutoffs) as (engine, tables, wanted, own):
-        shelf = open_shelf(config)
+    with open_log(config, cutoffs) as (engine, tables, wanted, own):
+        cache = open_shelf(config)
         task = config.task.task()
-        made = snapshots_of(tables, task, wanted, engine, own=own, with_labels=with_labels, shelf=shelf)
+        snapshots = snapshots_from_tables(tables, task, wanted, engine, own=own, with_labels=with_labels, cache=cache)
         if with_labels and config.training.learn_from == "untouched":
-            return without_touched(made, touched(tables, task, made.cutoffs, engine))
-        return made
+            return drop_contacted(snapshots, contacted_in_horizon(tables, task, snapshots.cutoffs, engine))
+        return snapshots
 
 
-def touched(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
+def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
     """Customers and cutoffs with a contact in the interval of any of their labels; the control is none.
 
     Returns:
@@ -200,31 +209,33 @@ def touched(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine)
     """
     rows = tables.sides["contacts"].rows
     longest = max([task.horizon, *task.longer.values()])
-    moments = engine.load("touched_cutoffs", cutoff_rows(cutoffs))
-    told = _timed(ahead(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest))
-    return engine.arrow(told.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
+    moments = engine.load("touched_cutoffs", cutoff_table(cutoffs))
+    contacts = _timed(rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest))
+    return engine.arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
 
 
-def without_touched(made: Snapshots, contacted: pa.Table) -> Snapshots:
+def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
     """Snapshots without the rows of some customers and cutoffs; a fingerprint of their own.
 
     Raises:
         DataError: Nobody is left at any cutoff.
     """
-    keys = made.rows.select(KEYS).to_pandas()
-    contacted_keys = contacted.to_pandas().assign(touched=True)
-    contacted_keys["cutoff"] = contacted_keys.cutoff.astype(keys.cutoff.dtype)
-    kept = keys.merge(contacted_keys, on=list(KEYS), how="left", sort=False).touched.isna().to_numpy()
+    row_keys = snapshots.rows.select(KEYS).to_pandas()
+    contacted_rows = contacted.to_pandas().assign(touched=True)
+    contacted_rows["cutoff"] = contacted_rows.cutoff.astype(row_keys.cutoff.dtype)
+    kept = row_keys.merge(contacted_rows, on=list(KEYS), how="left", sort=False).touched.isna().to_numpy()
     if len(kept) and not kept.any():
         raise DataError(
             "[training] learn_from = 'untouched': every customer was contacted within the label's interval, at every "
             "cutoff; hold some out, or learn from 'all'"
         )
-    fingerprint = hashlib.sha256(f"{made.fingerprint} untouched".encode()).hexdigest()[:16]
-    return replace(made, rows=made.rows.filter(pa.array(kept)), fingerprint=fingerprint, touched=int((~kept).sum()))
+    fingerprint = hashlib.sha256(f"{snapshots.fingerprint} untouched".encode()).hexdigest()[:16]
+    return replace(
+        snapshots, rows=snapshots.rows.filter(pa.array(kept)), fingerprint=fingerprint, touched=int((~kept).sum())
+    )
 
 
-def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
+def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
     """Builds snapshots of a config's log into Parquet, without collecting them; there whole or not at all.
 
     DuckDB writes one file, Spark a folder of parts.
@@ -236,73 +247,75 @@ def build_file(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int,
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the place cannot be written to.
     """
-    with opened(config, cutoffs) as (engine, tables, wanted, own):
-        planned = plan(tables, config.task.task(), wanted, engine, own=own, shelf=open_shelf(config))
-        with (folder_in_place if engine.writes_folders else file_in_place)(out) as beside:
-            engine.write(planned.rows, beside)
+    with open_log(config, cutoffs) as (engine, tables, wanted, own):
+        planned = snapshot_query(tables, config.task.task(), wanted, engine, own=own, cache=open_shelf(config))
+        with (folder_in_place if engine.writes_folders else file_in_place)(out) as target:
+            engine.write(planned.rows, target)
     written = ds.dataset(out, format="parquet")
     return written.count_rows(), len(written.schema), planned.reused
 
 
 @contextmanager
-def reading(config: Config, cutoff: date) -> Iterator[Reading]:
+def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
     """A config's log, read: whether anything is new can be asked before the features of a cutoff are built.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log, or the user's own features cannot be used.
     """
-    with opened(config, [cutoff]) as (engine, tables, wanted, own):
+    with open_log(config, [cutoff]) as (engine, tables, wanted, own):
         task = config.task.task()
         _refuse_outside(tables, wanted)
-        features = (*catalog(task, tables.contract), *own.features)
+        features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            planned = plan(tables, task, wanted, engine, own=own, with_labels=False, shelf=open_shelf(config))
+            planned = snapshot_query(tables, task, wanted, engine, own=own, with_labels=False, cache=open_shelf(config))
             if engine.writes_folders:
                 target.mkdir()
             engine.write(planned.rows, target)
 
         fingerprint = _fingerprint(tables, task, features, own.digest)
-        yield Reading(features, fingerprint, tables.fingerprint, own.digest, write, engine)
+        yield PreparedFeatures(features, fingerprint, tables.fingerprint, own.digest, write, engine)
 
 
 @contextmanager
-def opened(config: Config, cutoffs: Sequence[date] | None) -> Iterator[tuple[Engine, Tables, Sequence[date], Own]]:
+def open_log(
+    config: Config, cutoffs: Sequence[date] | None
+) -> Iterator[tuple[Engine, Tables, Sequence[date], CustomFeatures]]:
     """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = within_reach(read_tables(config, engine), task)
-        require(tables, task, engine)
+        tables = with_too_long_windows(read_tables(config, engine), task)
+        require_no_breach(tables, task, engine)
         wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        yield engine, tables, wanted, read_own(config, task, tables.contract)
+        yield engine, tables, wanted, read_custom_features(config, task, tables.contract)
 
 
 def _reusing(
-    shelf: Shelf, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own
+    cache: SnapshotCache, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures
 ) -> tuple[ibis.Table, ibis.Table, int]:
     """The features of every cohort, their orders, and how many cutoffs came from the shelf; the others go there."""
-    features = (*catalog(task, tables.contract), *own.features)
-    names = keys(tables, task, features, cutoffs, engine, own.digest)
-    stored = {c: rows for c in cutoffs if (rows := _taken(shelf, c, names[c], engine)) is not None}
+    features = (*catalog_features(task, tables.contract), *own.features)
+    keys = cache_keys(tables, task, features, cutoffs, engine, own.digest)
+    stored = {c: rows for c in cutoffs if (rows := _taken(cache, c, keys[c], engine)) is not None}
     missing = [c for c in cutoffs if c not in stored]
     if not missing:
         return ibis.union(*stored.values()), engine.store("orders", order_days(tables)), len(stored)
-    made = make(tables, task, missing, engine, own)
-    rows = engine.store("built", made.rows)
+    built = build_cohort_features(tables, task, missing, engine, own)
+    rows = engine.store("built", built.rows)
     for cutoff in missing:
         part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
-        if not shelf.keep(cutoff, names[cutoff], partial(engine.write, part)):
+        if not cache.store_part(cutoff, keys[cutoff], partial(engine.write, part)):
             break
-    shelf.tidy()
-    return ibis.union(*stored.values(), rows) if stored else rows, made.orders, len(stored)
+    cache.remove_oldest()
+    return ibis.union(*stored.values(), rows) if stored else rows, built.orders, len(stored)
 
 
-def _taken(shelf: Shelf, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
+def _taken(cache: SnapshotCache, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
     """The part of a cutoff, stored in the engine; None where there is none, or it went away meanwhile."""
-    part = shelf.find(cutoff, key)
+    part = cache.find_part(cutoff, key)
     try:
-        return None if part is None else engine.store(f"reused_{cutoff}", engine.read(str(part), shelf.folder))
+        return None if part is None else engine.store(f"reused_{cutoff}", engine.read(str(part), cache.folder))
     except DataError:
         return None
 
@@ -311,12 +324,12 @@ def _labelled(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, 
     """Adds what came after: churned, value, and the value over each longer horizon."""
     features, money = rows.columns, (tables.contract.has_amount, task.contractual)
     rows = _after(rows, orders, tables, task, moments, task.horizon)
-    churned = where_mature(churn_of(rows, task.contractual), rows.cutoff, task.horizon, tables.end)
-    value = where_mature(money_of(rows, *money), rows.cutoff, task.horizon, tables.end)
+    churned = null_if_immature(churned_label(rows, task.contractual), rows.cutoff, task.horizon, tables.end)
+    value = null_if_immature(value_label(rows, *money), rows.cutoff, task.horizon, tables.end)
     rows = rows.select(*features, churned=churned, value=value)
     for name, horizon in task.longer.items():
         later = _after(rows, orders, tables, task, moments, horizon)
-        value = where_mature(money_of(later, *money), later.cutoff, horizon, tables.end)
+        value = null_if_immature(value_label(later, *money), later.cutoff, horizon, tables.end)
         rows = later.select(*rows.columns, **{name: value})
     return rows
 
@@ -326,14 +339,16 @@ def _after(
 ) -> ibis.Table:
     """Rows with what `labels`, and of contracts `cover`, tell of a horizon."""
     has = tables.contract
-    joined = join(rows, _timed(labels(ahead(orders, moments, horizon), has.has_amount)))
+    joined = join_on_keys(rows, _timed(purchase_labels(rows_in_horizon(orders, moments, horizon), has.has_amount)))
     if not task.contractual:
         return joined
-    terms = whole_terms(tables.sides["subscriptions"].rows)
-    return join(joined, _timed(cover(unfolding(terms, moments, horizon), horizon, has.price_days)))
+    terms = one_row_per_term(tables.sides["subscriptions"].rows)
+    return join_on_keys(
+        joined, _timed(cover_outcomes(terms_at_cutoffs(terms, moments, horizon), horizon, has.price_days))
+    )
 
 
-def outcomes(
+def with_outcomes(
     rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
 ) -> ibis.Table:
     """Rows (customer_id, cutoff, ...) with churned and value over [cutoff, cutoff + horizon), mature or not.
@@ -347,7 +362,7 @@ def outcomes(
         horizon: Of what came; its end must not lie beyond that of the log.
     """
     joined, has_amount = _after(rows, orders, tables, task, moments, horizon), tables.contract.has_amount
-    churned, value = churn_of(joined, task.contractual), money_of(joined, has_amount, task.contractual)
+    churned, value = churned_label(joined, task.contractual), value_label(joined, has_amount, task.contractual)
     return joined.select(*rows.columns, churned=churned, value=value)
 
 
@@ -358,7 +373,7 @@ def _timed(rows: ibis.Table) -> ibis.Table:
 
 def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
     """A cutoff must have a past, and one that the log still reaches."""
-    latest = tables.last + GRACE.delta
+    latest = tables.last + MAX_CUTOFF_DELAY.delta
     wrong = [c for c in cutoffs if not tables.first < c <= latest]
     if not cutoffs:
         raise UsageError("no cutoff given; expected one or more dates")

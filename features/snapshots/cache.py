@@ -33,19 +33,19 @@ from features.intake.tables import Tables
 from features.task import Task
 
 OFF = "off"
-MOST_PARTS = 100  # the least recently used ones beyond it go
-NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_([0-9a-f]{32})_([0-9a-f]{32})\.parquet")
-BUILDER = "features.snapshots.build"
-MAKERS = ("duckdb", "ibis-framework", "numpy", "pyarrow", "scipy", "sqlglot")
+MAX_PARTS = 100  # the least recently used ones beyond it go
+PART_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_([0-9a-f]{32})_([0-9a-f]{32})\.parquet")
+BUILDER_MODULE = "features.snapshots.build"
+BUILDER_PACKAGES = ("duckdb", "ibis-framework", "numpy", "pyarrow", "scipy", "sqlglot")
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SnapshotCache:
     """A folder of parts, private to its user; made when the first is kept."""
 
     folder: Path
 
-    def find(self, cutoff: date, key: str) -> Path | None:
+    def find_part(self, cutoff: date, key: str) -> Path | None:
         """The part of a cutoff with this key, its checksum verified; None where there is none."""
         for part in self._parts(cutoff):
             _, its_key, checksum = _said(part)
@@ -57,7 +57,7 @@ class Shelf:
                 continue
         return None
 
-    def keep(self, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
+    def store_part(self, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
         """Has a part written in its place, and takes away the cutoff's parts with other keys; returns whether it could.
 
         What cannot be kept is a warning: the build itself does not need it.
@@ -76,7 +76,7 @@ class Shelf:
         _remove(part for part in self._parts(cutoff) if _said(part)[1] != key)
         return True
 
-    def tidy(self, most: int = MOST_PARTS) -> None:
+    def remove_oldest(self, most: int = MAX_PARTS) -> None:
         """Takes away all but the `most` parts that were used last."""
         _remove(sorted(self._parts(), key=_last_used, reverse=True)[most:])
 
@@ -88,18 +88,18 @@ class Shelf:
         """The files that are named as parts, of a cutoff or all."""
         if not self.folder.is_dir():
             return []
-        return sorted(f for f in self.folder.glob(f"{cutoff or ''}*.parquet") if NAME.fullmatch(f.name))
+        return sorted(f for f in self.folder.glob(f"{cutoff or ''}*.parquet") if PART_NAME.fullmatch(f.name))
 
 
-def shelf(config: Config) -> Shelf | None:
+def open_cache(config: Config) -> SnapshotCache | None:
     """Where a config's parts are kept; None where it says 'off', and on Spark, whose parts would be folders."""
     where = config.features.cache
     if where == OFF or config.engine.kind == "spark":
         return None
-    return Shelf(config.path(where) if where else config.output / "snapshots")
+    return SnapshotCache(config.path(where) if where else config.output / "snapshots")
 
 
-def keys(
+def cache_keys(
     tables: Tables, task: Task, features: Sequence[Feature], cutoffs: Iterable[date], engine: Engine, own: str = ""
 ) -> dict[date, str]:
     """The key of each cutoff's features.
@@ -113,7 +113,7 @@ def keys(
         own: The digest of the file of the user's own features.
     """
     asked = repr(replace(task, value_horizons=()))  # which shape labels only
-    made_by = {"code": code(), "task": asked, "contract": repr(tables.contract), "own": own}
+    made_by = {"code": builder_digest(), "task": asked, "contract": repr(tables.contract), "own": own}
     made_by["features"] = repr([(feature.name, feature.dtype) for feature in features])
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     days = {name: sorted(engine.contents(table, "seen"), key=repr) for name, table in rows.items()}
@@ -129,9 +129,9 @@ def keys(
 
 
 @cache
-def code() -> str:
+def builder_digest() -> str:
     """A digest of the modules that build features and of the versions of what they run on."""
-    return _digest({"modules": code_digest(BUILDER)} | {name: version(name) for name in MAKERS})
+    return _digest({"modules": code_digest(BUILDER_MODULE)} | {name: version(name) for name in BUILDER_PACKAGES})
 
 
 def _timeless(name: str, contract: Contract) -> bool:
@@ -150,7 +150,7 @@ def _digest_of(file: Path) -> str:
 
 def _said(part: Path) -> tuple[str, str, str]:
     """The cutoff, key and checksum in a part's name."""
-    cutoff, key, checksum = NAME.fullmatch(part.name).groups()  # type: ignore[union-attr]
+    cutoff, key, checksum = PART_NAME.fullmatch(part.name).groups()  # type: ignore[union-attr]
     return cutoff, key, checksum
 
 

@@ -10,16 +10,16 @@ from functools import reduce
 import ibis
 from tqdm import tqdm
 
-from features.catalog.custom import NOTHING, Own, refuse_taken_measures, refuse_unusable
-from features.catalog.families import families
+from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, refuse_taken_measures, refuse_unusable_features
+from features.catalog.families import feature_families
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, look_back
+from features.point_in_time.history import KEYS, build_history
 from features.task import Task
 
 
 @dataclass(frozen=True)
-class Made:
+class CohortFeatures:
     """An expression of the features, and the stage that labels are made of.
 
     Attributes:
@@ -31,13 +31,15 @@ class Made:
     orders: ibis.Table
 
 
-def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: Own = NOTHING) -> Made:
+def build_cohort_features(
+    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures = NO_CUSTOM_FEATURES
+) -> CohortFeatures:
     """Stores the measures of every family and makes the features of them.
 
     Raises:
         UsageError: A feature of the user's own cannot be computed.
     """
-    made = (*families(task, tables.contract), *own.families)
+    made = (*feature_families(task, tables.contract), *own.families)
     steps = tqdm(total=3 + len(made), desc="features", leave=False, disable=None)
 
     def stage(name: str, expr: ibis.Table) -> ibis.Table:
@@ -46,28 +48,28 @@ def make(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, ow
         return stored
 
     with steps:
-        past = look_back(tables, task, cutoffs, engine, stage)
+        past = build_history(tables, task, cutoffs, engine, stage)
         parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
         refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
-        wide = reduce(join, parts.values())
-        cohort = wide.filter(belongs(wide, task))
-        compared = [stage(family.name, family.among(cohort)) for family in made if family.among]
-    cohort = reduce(join, compared, cohort)
-    refuse_unusable(own, cohort, engine)
+        wide = reduce(join_on_keys, parts.values())
+        cohort = wide.filter(in_cohort(wide, task))
+        compared = [stage(family.name, family.cohort_measures(cohort)) for family in made if family.cohort_measures]
+    cohort = reduce(join_on_keys, compared, cohort)
+    refuse_unusable_features(own, cohort, engine)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
-    return Made(
+    return CohortFeatures(
         cohort.select(customer_id=cohort.customer_id, cutoff=cohort.cutoff.cast("timestamp"), **columns), past.orders
     )
 
 
-def belongs(wide: ibis.Table, task: Task) -> ibis.Value:
+def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
     """Whether a customer is in the cohort: has a running term, or had a purchase lately."""
     if task.contractual:
         return wide["subscription:running"] > 0
     return wide.recency <= task.cohort.active_within.days
 
 
-def join(left: ibis.Table, right: ibis.Table) -> ibis.Table:
+def join_on_keys(left: ibis.Table, right: ibis.Table) -> ibis.Table:
     """A left join on customer and cutoff."""
     joined = left.left_join(right, KEYS)
     return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in KEYS))

@@ -16,15 +16,15 @@ from functools import reduce
 import ibis
 import pyarrow as pa
 
-from features.catalog.custom import Own
-from features.catalog.families import families
+from features.catalog.custom import CustomFeatures
+from features.catalog.families import feature_families
 from features.config.load import Config
 from features.engines.base import Engine
-from features.intake.customer_table import SIDE
+from features.intake.customer_table import CUSTOMER_TABLE
 from features.intake.tables import Tables
-from features.point_in_time.history import cutoff_rows, look_back, visible
-from features.snapshots.build import opened
-from features.snapshots.cohort_features import belongs, join
+from features.point_in_time.history import build_history, cutoff_table, visible_at_cutoffs
+from features.snapshots.build import open_log
+from features.snapshots.cohort_features import in_cohort, join_on_keys
 from features.task import Task
 
 EVENTS = "events"
@@ -32,45 +32,45 @@ Rows = Mapping[str, pa.Table]
 
 
 @dataclass(frozen=True)
-class Stage:
+class CutoffLog:
     """A log in an engine, and the cutoff at which a customer is looked at."""
 
     tables: Tables
     task: Task
     cutoff: date
     engine: Engine
-    own: Own
+    own: CustomFeatures
 
 
 @contextmanager
-def stage(config: Config, cutoff: date) -> Iterator[Stage]:
+def open_at_cutoff(config: Config, cutoff: date) -> Iterator[CutoffLog]:
     """A config's log, read.
 
     Raises:
         DataError: The log breaks its contract.
     """
-    with opened(config, [cutoff]) as (engine, tables, _, own):
-        yield Stage(tables, config.task.task(), cutoff, engine, own)
+    with open_log(config, [cutoff]) as (engine, tables, _, own):
+        yield CutoffLog(tables, config.task.task(), cutoff, engine, own)
 
 
-def rows_of(at: Stage, customer: str) -> dict[str, pa.Table]:
+def known_customer_rows(at: CutoffLog, customer: str) -> dict[str, pa.Table]:
     """What was known of a customer at the cutoff: the rows of 'events' and of the tables beside them, by name."""
-    moments = at.engine.load("imagined_at", cutoff_rows([at.cutoff]))
+    moments = at.engine.load("imagined_at", cutoff_table([at.cutoff]))
     found = {}
     for name, table in _tables(at.tables).items():
         mine = table.filter(table.customer_id == customer)
-        known = mine if name == SIDE else visible(mine, moments).select(table.columns)
+        known = mine if name == CUSTOMER_TABLE else visible_at_cutoffs(mine, moments).select(table.columns)
         found[name] = at.engine.arrow(known.order_by(table.columns))
     return found
 
 
-def known(at: Stage, name: str) -> ibis.Table:
+def known_rows(at: CutoffLog, name: str) -> ibis.Table:
     """The rows of a table that were known at the cutoff, of all customers."""
     table = _tables(at.tables)[name]
-    return visible(table, at.engine.load("imagined_at", cutoff_rows([at.cutoff]))).select(table.columns)
+    return visible_at_cutoffs(table, at.engine.load("imagined_at", cutoff_table([at.cutoff]))).select(table.columns)
 
 
-def features_of(at: Stage, customer: str, versions: Sequence[Rows]) -> pa.Table:
+def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Rows]) -> pa.Table:
     """The features (one row a version, in their order) that a customer would have with other rows.
 
     Args:
@@ -78,22 +78,22 @@ def features_of(at: Stage, customer: str, versions: Sequence[Rows]) -> pa.Table:
         customer: Who; compared with the others of the cohort.
         versions: The rows as `rows_of` gives them, changed.
     """
-    made = (*families(at.task, at.tables.contract), *at.own.families)
-    everyone = look_back(at.tables, at.task, [at.cutoff], at.engine, at.engine.store)
+    made = (*feature_families(at.task, at.tables.contract), *at.own.families)
+    everyone = build_history(at.tables, at.task, [at.cutoff], at.engine, at.engine.store)
     first = next(family for family in made if family.measures)
-    by = [f.measures(everyone) for f in made if f.measures and (f is first or f.compares)]
-    wide = reduce(join, by)
-    others = wide.filter(belongs(wide, at.task) & (wide.customer_id != customer))
+    by = [f.measures(everyone) for f in made if f.measures and (f is first or f.used_by_ranks)]
+    wide = reduce(join_on_keys, by)
+    others = wide.filter(in_cohort(wide, at.task) & (wide.customer_id != customer))
     others = at.engine.store("imagined_others", others)
 
     def keep(name: str, expr: ibis.Table) -> ibis.Table:
         return at.engine.store(f"imagined_{name}", expr)
 
-    mine = look_back(_versions(at, versions), at.task, [at.cutoff], at.engine, keep)
+    mine = build_history(_versions(at, versions), at.task, [at.cutoff], at.engine, keep)
     past = replace(mine, compared=everyone)
-    cohort = reduce(join, [keep(f.name, f.measures(past)) for f in made if f.measures])
-    ranks = [keep(f.name, f.among(cohort, others=others)) for f in made if f.among]
-    cohort = reduce(join, ranks, cohort)
+    cohort = reduce(join_on_keys, [keep(f.name, f.measures(past)) for f in made if f.measures])
+    ranks = [keep(f.name, f.cohort_measures(cohort, others=others)) for f in made if f.cohort_measures]
+    cohort = reduce(join_on_keys, ranks, cohort)
     columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
     return at.engine.arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns("customer_id")
 
@@ -102,7 +102,7 @@ def _tables(tables: Tables) -> dict[str, ibis.Table]:
     return {EVENTS: tables.events, **{name: side.rows for name, side in tables.sides.items()}}
 
 
-def _versions(at: Stage, versions: Sequence[Rows]) -> Tables:
+def _versions(at: CutoffLog, versions: Sequence[Rows]) -> Tables:
     """The contract with each version as a customer of its own, numbered in order."""
     stored = {}
     for place, name in enumerate(_tables(at.tables)):

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from features.atomic_files import write_whole
 from features.audit import audit
 from features.catalog import custom
-from features.catalog.custom import Own
+from features.catalog.custom import CustomFeatures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -39,7 +39,7 @@ Change = Callable[[ibis.Table, date], ibis.Table]
 
 
 @dataclass(frozen=True)
-class Trial:
+class LeakageTrial:
     """One cutoff whose future was changed in one way.
 
     Attributes:
@@ -59,7 +59,7 @@ class Trial:
     leaks: tuple[tuple[str, int], ...]
 
 
-def prove(config: Config, count: int = 3) -> list[Trial]:
+def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
     """Tries `count` cutoffs of a config's log, spread from the first to the last that can be learned from.
 
     Raises:
@@ -68,37 +68,39 @@ def prove(config: Config, count: int = 3) -> list[Trial]:
     """
     task = config.task.task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = audit.within_reach(read_log.read_tables(config, engine), task)
-        audit.require(tables, task, engine)
-        mine = custom.read(config, task, tables.contract)
-        cutoffs = spread(audit.mature_cutoffs(tables, task), count)
+        tables = audit.with_too_long_windows(read_log.read_tables(config, engine), task)
+        audit.require_no_breach(tables, task, engine)
+        mine = custom.read_custom_features(config, task, tables.contract)
+        cutoffs = spread_cutoffs(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
-        return prove_at(tables, task, mine, cutoffs, engine)
+        return prove_at_cutoffs(tables, task, mine, cutoffs, engine)
 
 
-def prove_at(tables: Tables, task: Task, mine: Own, cutoffs: Sequence[date], engine: Engine) -> list[Trial]:
+def prove_at_cutoffs(
+    tables: Tables, task: Task, mine: CustomFeatures, cutoffs: Sequence[date], engine: Engine
+) -> list[LeakageTrial]:
     """Tries given cutoffs of a log."""
     changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
-        whole = build.snapshots_of(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
+        whole = build.snapshots_from_tables(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
         bar.update()
         for cutoff in cutoffs:
             honest = whole.filter(pc.equal(whole["cutoff"], pa.scalar(datetime.combine(cutoff, time()))))
-            rows = later_rows(tables, cutoff, engine)
+            rows = count_later_rows(tables, cutoff, engine)
             size = {"customers": honest.num_rows, "features": honest.num_columns - len(build.KEYS)}
             for name, change in changes.items():
                 changed = change_tables(tables, change, cutoff, engine)
-                altered = build.snapshots_of(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
-                found = differences(honest, altered)
-                trials.append(Trial(cutoff, name, rows, leaks=tuple(found.items()), **size))
+                altered = build.snapshots_from_tables(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
+                found = differing_columns(honest, altered)
+                trials.append(LeakageTrial(cutoff, name, rows, leaks=tuple(found.items()), **size))
                 bar.update()
     return trials
 
 
-def later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
+def count_later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
     """How many rows of each table happened, or became known, at or after a cutoff."""
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     return {name: engine.count(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
@@ -133,15 +135,15 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
     )
 
 
-def check_leaks(config: Config) -> tuple[list[Trial], Path]:
+def check_leaks(config: Config) -> tuple[list[LeakageTrial], Path]:
     """Proves it for a config's log and writes the proof as JSON; returns it and where it was written."""
-    trials, target = prove(config), config.output / "leaks.json"
+    trials, target = prove_no_leakage(config), config.output / "leaks.json"
     plain = [{**asdict(trial), "cutoff": str(trial.cutoff)} for trial in trials]
     write_whole(target, json.dumps(plain, indent=1) + "\n")
     return trials, target
 
 
-def spread(cutoffs: Sequence[date], count: int) -> list[date]:
+def spread_cutoffs(cutoffs: Sequence[date], count: int) -> list[date]:
     """At most `count` cutoffs, the first and the last among them, evenly spread.
 
     >>> [d.month for d in spread([date(2024, m, 1) for m in range(1, 8)], 3)]
@@ -151,7 +153,7 @@ def spread(cutoffs: Sequence[date], count: int) -> list[date]:
     return [cutoffs[place] for place in places]
 
 
-def differences(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
+def differing_columns(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
     """The columns that differ in any bit, with the number of customers concerned; 'customers' where those differ.
 
     >>> differences(pa.table({"customer_id": ["a"], "x": [1.0]}), pa.table({"customer_id": ["a"], "x": [1.5]}))
@@ -171,7 +173,7 @@ def differences(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
     return found
 
 
-def leaks_text(trials: Sequence[Trial]) -> str:
+def leaks_text(trials: Sequence[LeakageTrial]) -> str:
     """The proof as text for a terminal."""
     lines = []
     for t in trials:

@@ -12,12 +12,12 @@ import ibis
 
 from features.errors import DataError
 
-STRANGER = "nobody-"
-LATER, EARLIER = 3, 40  # days that clocks are moved by
-CLOCKS = ("time", "day", "seen")
-NAMES = ("customer_id", "order_id", *CLOCKS)
-SIDES = 4
-DIE = "die"
+NEW_CUSTOMER_PREFIX = "nobody-"
+DAYS_LATER, DAYS_EARLIER = 3, 40  # days that clocks are moved by
+TIME_COLUMNS = ("time", "day", "seen")
+HASHED_COLUMNS = ("customer_id", "order_id", *TIME_COLUMNS)
+CASES = 4
+HASH = "die"
 
 
 def delete_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
@@ -37,39 +37,39 @@ def corrupt_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
         DataError: A column is of a type that cannot be made something else.
     """
     past, future = delete_after(rows, cutoff), rows.filter(rows.seen >= ibis.literal(cutoff))
-    thrown = future.mutate(**{DIE: _throw(future)})
+    thrown = future.mutate(**{HASH: _throw(future)})
     wrong = _clocks(thrown, cutoff)
     for place, name in enumerate(rows.columns):
-        if name not in ("customer_id", *CLOCKS):
-            wrong[name] = _other(thrown[name], (thrown[DIE] // SIDES ** (1 + place % 15)) % SIDES, name)
+        if name not in ("customer_id", *TIME_COLUMNS):
+            wrong[name] = _other(thrown[name], (thrown[HASH] // CASES ** (1 + place % 15)) % CASES, name)
     spoilt = thrown.mutate(**{name: value.cast(rows[name].type()) for name, value in wrong.items()})
-    twice = spoilt.filter((spoilt[DIE] // SIDES**16) % SIDES == 0)
-    strangers = spoilt.mutate(customer_id=ibis.literal(STRANGER) + spoilt.customer_id)
+    twice = spoilt.filter((spoilt[HASH] // CASES**16) % CASES == 0)
+    strangers = spoilt.mutate(customer_id=ibis.literal(NEW_CUSTOMER_PREFIX) + spoilt.customer_id)
     return ibis.union(past, *(part.select(rows.columns) for part in (spoilt, twice, strangers)))
 
 
 def _throw(rows: ibis.Table) -> ibis.Value:
     """A whole number, 0 or more, that depends on the names and times of a row."""
     text = ibis.literal("")
-    for name in (name for name in NAMES if name in rows.columns):
+    for name in (name for name in HASHED_COLUMNS if name in rows.columns):
         text = text + "|" + rows[name].cast("string").fill_null("")
     return text.hash() & (2**40 - 1)
 
 
 def _clocks(rows: ibis.Table, cutoff: date) -> dict[str, ibis.Value]:
     """Other times: `seen` never before the cutoff or the day."""
-    at, die = ibis.literal(cutoff), rows[DIE] % SIDES
+    at, die = ibis.literal(cutoff), rows[HASH] % CASES
     late, ahead = rows.day < at, at.delta(rows.day, unit="day")
     move = ibis.cases(
-        (late & (die == 0), -EARLIER),
-        (late & (die == 1), ahead + LATER),
+        (late & (die == 0), -DAYS_EARLIER),
+        (late & (die == 1), ahead + DAYS_LATER),
         (late, 0),
         (die == 0, ahead),
         (die == 1, 0),
-        else_=LATER,
+        else_=DAYS_LATER,
     )
     day = _moved(rows.day, move)
-    known = _moved(rows.seen, (die == 3).ifelse(LATER, 0))
+    known = _moved(rows.seen, (die == 3).ifelse(DAYS_LATER, 0))
     wrong = {"day": day, "seen": ibis.greatest(day, (die == 0).ifelse(at, known))}
     if "time" in rows.columns:
         exact = (~late & (die == 0)).ifelse(rows.day.cast("timestamp"), rows.time)
@@ -90,9 +90,9 @@ def _other(column: ibis.Value, die: ibis.Value, name: str) -> ibis.Value:
     raise DataError(f"column {name!r} holds {column.type()}, which the proof does not know how to corrupt")
 
 
-Make = Callable[[ibis.Value], ibis.Value]
+ColumnChange = Callable[[ibis.Value], ibis.Value]
 # What a column may hold: its test, what replaces a null, and two ways to make something else of a value.
-_KINDS: tuple[tuple[Callable[..., bool], ibis.Value, Make, Make], ...] = (
+_KINDS: tuple[tuple[Callable[..., bool], ibis.Value, ColumnChange, ColumnChange], ...] = (
     (
         lambda t: t.is_string(),
         ibis.literal("corrupted"),
@@ -105,7 +105,7 @@ _KINDS: tuple[tuple[Callable[..., bool], ibis.Value, Make, Make], ...] = (
     (
         lambda t: t.is_timestamp() or t.is_date(),
         ibis.literal(date(2000, 2, 29)).cast("timestamp"),
-        lambda c: c.cast("timestamp") - ibis.interval(days=EARLIER),
-        lambda c: c.cast("timestamp") + ibis.interval(days=LATER),
+        lambda c: c.cast("timestamp") - ibis.interval(days=DAYS_EARLIER),
+        lambda c: c.cast("timestamp") + ibis.interval(days=DAYS_LATER),
     ),
 )

@@ -8,13 +8,13 @@ from datetime import date
 
 import ibis
 
-from features.catalog.subscriptions import measures
+from features.catalog.subscriptions import subscription_measures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.point_in_time.history import Past, look_back, marks_before
+from features.point_in_time.history import Past, build_history, history_marks
 from features.task import Task
 
 
@@ -37,7 +37,7 @@ class Membership:
     marks: dict[date, dict[str, int]]
 
 
-def look_up(config: Config, customer: str, cutoffs: Sequence[date], days: Iterable[date]) -> Membership:
+def find_membership(config: Config, customer: str, cutoffs: Sequence[date], days: Iterable[date]) -> Membership:
     """Reads the log for one customer.
 
     Args:
@@ -64,7 +64,7 @@ def look_up(config: Config, customer: str, cutoffs: Sequence[date], days: Iterab
             {name: count for name, count in rows.items() if count},
             _cohorts(own, task, cutoffs, engine),
             tuple(sorted(told)),
-            {day: marks_before(own, day, engine) for day in set(days)},
+            {day: history_marks(own, day, engine) for day in set(days)},
         )
 
 
@@ -82,13 +82,13 @@ def _cohorts(own: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -
     """The cutoffs of whose cohort the customer is one, as `cohort.belongs` has it."""
     if not cutoffs:
         return frozenset()
-    past = look_back(own, task, cutoffs, engine, engine.store)
+    past = build_history(own, task, cutoffs, engine, engine.store)
     found = engine.arrow(_inside(past, task).select("cutoff").distinct())
     return frozenset(found["cutoff"].to_pylist())
 
 
 def _inside(past: Past, task: Task) -> ibis.Table:
     if task.contractual:
-        terms = measures(past)
+        terms = subscription_measures(past)
         return terms.filter(terms["subscription:running"] > 0)
     return past.days.filter(past.days.age <= task.cohort.active_within.days)

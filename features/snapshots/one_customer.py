@@ -11,13 +11,13 @@ from features.config.load import Config
 from features.engines.open import open_engine
 from features.intake import read_log, side_tables
 from features.money import TICKS
-from features.point_in_time.history import cutoff_rows, visible
+from features.point_in_time.history import cutoff_table, visible_at_cutoffs
 
 CONTACTS = "contacts"
 
 
 @dataclass(frozen=True)
-class Known:
+class CustomerHistory:
     """Orders and contacts of a customer as they were known, the newest first.
 
     Attributes:
@@ -29,7 +29,7 @@ class Known:
     contacts: list[dict[str, object]]
 
 
-def known(config: Config, customer: str, cutoff: date) -> Known:
+def read_customer_history(config: Config, customer: str, cutoff: date) -> CustomerHistory:
     """Reads a customer's orders and contacts.
 
     Raises:
@@ -37,15 +37,17 @@ def known(config: Config, customer: str, cutoff: date) -> Known:
         UsageError: A column that is not there, or a query that is not understood.
     """
     with open_engine(config.engine, config.folder) as engine:
-        moments = engine.load("known_at", cutoff_rows([cutoff]))
-        rows = engine.store("events_of_one", visible(read_log.of_customer(config, engine, customer), moments))
+        moments = engine.load("known_at", cutoff_table([cutoff]))
+        rows = engine.store(
+            "events_of_one", visible_at_cutoffs(read_log.read_customer_events(config, engine, customer), moments)
+        )
         orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
         found = _newest(engine.arrow(orders), "amount", "order_id")
         contacts: list[dict[str, object]] = []
         if config.contacts:
-            told = visible(side_tables.of_customer(CONTACTS, config, engine, customer), moments)
+            told = visible_at_cutoffs(side_tables.read_customer_side_rows(CONTACTS, config, engine, customer), moments)
             contacts = _newest(engine.arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
-    return Known(found, contacts)
+    return CustomerHistory(found, contacts)
 
 
 def _newest(table: pa.Table, money: str, then: str) -> list[dict[str, object]]:

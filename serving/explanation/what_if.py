@@ -22,7 +22,7 @@ import pyarrow as pa
 from features.config.load import Config
 from features.feature import Feature
 from features.snapshots import counterfactual
-from features.snapshots.counterfactual import Stage
+from features.snapshots.counterfactual import CutoffLog
 from serving.explanation.contributions import contributions
 from serving.explanation.what_if_changes import CONTACTS, Change, Usual, changes
 from serving.language.feature_phrases import phrased
@@ -108,10 +108,10 @@ def explain_changes(
         return WhatIf(risk, below)
     catalog = phrased(catalog, tr.phrase)
     customer = row["customer_id"][0].as_py()
-    with counterfactual.stage(config, cutoff) as at:
-        past = counterfactual.rows_of(at, customer)
+    with counterfactual.open_at_cutoff(config, cutoff) as at:
+        past = counterfactual.known_customer_rows(at, customer)
         tried = changes(past, at.tables.contract, at.task, cutoff, usual(at), tr)
-        found = counterfactual.features_of(at, customer, [past, *(change.rows for change in tried)])
+        found = counterfactual.counterfactual_features(at, customer, [past, *(change.rows for change in tried)])
     rows, held = holding(found, row)
     risks = bundle.predict(rows)["churn_probability"][1:]
     chosen = list(_enough(tried, risks, below))
@@ -121,7 +121,7 @@ def explain_changes(
     return WhatIf(risk, below, len(tried), enough, answers[-1] if least else None, held)
 
 
-def usual(at: Stage) -> Usual:
+def usual(at: CutoffLog) -> Usual:
     """The commonest actions with their median cost, and the quarters of the measures, as known at the cutoff."""
     return Usual(tuple(_actions(at)), dict(_levels(at)))
 
@@ -154,10 +154,10 @@ def _told(answer: Answer) -> Iterator[str]:
         yield f"  {'':>12}  {moved.after}, instead of: {moved.before}  [{moved.phrase}: {points}]"
 
 
-def _actions(at: Stage) -> Iterator[tuple[str, int | None]]:
+def _actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
     if not at.tables.contract.has_contacts:
         return
-    rows = counterfactual.known(at, CONTACTS)
+    rows = counterfactual.known_rows(at, CONTACTS)
     done = rows.filter(~rows.held_out)
     counts = done.group_by("action").aggregate(times=done.count(), cost=done.cost.quantile(0.5))
     first = counts.order_by(counts.times.desc(), counts.action).limit(ACTIONS)
@@ -165,11 +165,11 @@ def _actions(at: Stage) -> Iterator[tuple[str, int | None]]:
         yield action["action"], None if action["cost"] is None else round(action["cost"])
 
 
-def _levels(at: Stage) -> Iterator[tuple[str, tuple[int, int]]]:
+def _levels(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
     for table in at.tables.contract.activities:
         name = f"activities.{table.name}"
         if table.measure:
-            rows = counterfactual.known(at, name)
+            rows = counterfactual.known_rows(at, name)
             quarters = rows.aggregate(low=rows.measure.quantile(0.25), high=rows.measure.quantile(0.75))
             (both,) = at.engine.arrow(quarters).to_pylist()
             if both["low"] is not None:

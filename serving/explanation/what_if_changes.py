@@ -95,7 +95,7 @@ def changes(
     """All changes that can be tried on a customer, the smallest first.
 
     Args:
-        past: Their rows as they were known at the cutoff (`features.snapshots.counterfactual.rows_of`).
+        past: Their rows as they were known at the cutoff (`features.snapshots.counterfactual.known_customer_rows`).
         contract: Which tables and columns there are.
         task: Its windows bound what is taken away.
         cutoff: When.

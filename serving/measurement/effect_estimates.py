@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from serving.measurement.executed_plan import VALUE, Campaign
-from serving.measurement.exposure import cost_of
-from serving.statistics.treatment_effect import LEVEL, Effect, adjusted, plain, pooled, simultaneous
+from serving.measurement.executed_plan import VALUE, ExecutedPlan
+from serving.measurement.exposure import action_cost
+from serving.statistics.treatment_effect import (
+    LEVEL,
+    TreatmentEffect,
+    difference_in_means,
+    pool_effects,
+    regression_adjusted_effect,
+    simultaneous_effects,
+)
 
 ALL = "all"
 ADJUSTED, PLAIN = "adjusted", "plain"
@@ -19,7 +26,7 @@ EACH_ACTION, EACH_SEGMENT, EACH_PAIR = "action", "segment", "action and segment"
 Cell = tuple[str, str, np.ndarray]
 
 
-def effects(campaign: Campaign) -> list[dict[str, Any]]:
+def effect_rows(campaign: ExecutedPlan) -> list[dict[str, Any]]:
     """Tidy rows: of each outcome and estimator the plan as a whole, then its actions, segments, and pairs of them.
 
     Intervals and probabilities of a family's rows hold together (`together` of them); those of the whole by itself.
@@ -32,26 +39,26 @@ def effects(campaign: Campaign) -> list[dict[str, Any]]:
             families = [list(_actions(campaign)), list(_segments(campaign)), list(_pairs(campaign))]
             parts = [_estimate(campaign, came, cell, estimator) for cell in families[0]]
             of = {"outcome": outcome, "estimator": estimator}
-            told = [(ALL, (ALL, ALL, campaign.meant >= 0), _whole(parts), 1)]
+            told = [(ALL, (ALL, ALL, campaign.assigned >= 0), _whole(parts), 1)]
             for family, cells in zip((EACH_ACTION, EACH_SEGMENT, EACH_PAIR), families, strict=True):
                 found = parts if family == EACH_ACTION else [_estimate(campaign, came, c, estimator) for c in cells]
                 known = max(sum(not isnan(part.p) for part in found), 1)
-                told += [(family, c, e, known) for c, e in zip(cells, simultaneous(found), strict=True)]
+                told += [(family, c, e, known) for c, e in zip(cells, simultaneous_effects(found), strict=True)]
             rows += [{**of, **_row(campaign, came, *each)} for each in told]
     return rows
 
 
-def returns(campaign: Campaign, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def plan_returns(campaign: ExecutedPlan, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """What the plan and each action brought in all, adjusted: customers, money, and money for each unit spent.
 
     Ends of intervals are those of the effect, or while the outcome is immature those that hold at every look; costs
     are taken as known.
     """
     margin = campaign.plan.manifest["margin"]
-    low, high = ends_of(campaign.mature)
+    low, high = interval_columns(campaign.mature)
     told = [row for row in rows if row["estimator"] == ADJUSTED and row["family"] in (ALL, EACH_ACTION)]
     measured = {row["action"] for row in told if row["effect"] is not None}
-    by_action = {name: cost_of(campaign, place) for place, name in enumerate(campaign.actions)}
+    by_action = {name: action_cost(campaign, place) for place, name in enumerate(campaign.actions)}
     spent = {**by_action, ALL: sum(cost for name, cost in by_action.items() if name in measured)}
     found: dict[str, Any] = {}
     for row in told:
@@ -66,49 +73,52 @@ def returns(campaign: Campaign, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def ends_of(mature: bool) -> tuple[str, str]:
+def interval_columns(mature: bool) -> tuple[str, str]:
     """The columns of the interval to read: while an outcome is immature, the one that holds at every look."""
     return ("low", "high") if mature else ("anytime_low", "anytime_high")
 
 
-def _actions(campaign: Campaign) -> Iterator[Cell]:
+def _actions(campaign: ExecutedPlan) -> Iterator[Cell]:
     for place, name in enumerate(campaign.actions):
-        if (mine := campaign.meant == place).any():
+        if (mine := campaign.assigned == place).any():
             yield name, ALL, mine
 
 
-def _segments(campaign: Campaign) -> Iterator[Cell]:
-    some = campaign.meant >= 0
+def _segments(campaign: ExecutedPlan) -> Iterator[Cell]:
+    some = campaign.assigned >= 0
     for name in sorted(set(campaign.segment[some])):
         yield ALL, name, some & (campaign.segment == name)
 
 
-def _pairs(campaign: Campaign) -> Iterator[Cell]:
+def _pairs(campaign: ExecutedPlan) -> Iterator[Cell]:
     for action, _, of in _actions(campaign):
         for _, segment, mine in _segments(campaign):
             if (both := of & mine).any():
                 yield action, segment, both
 
 
-def _estimate(campaign: Campaign, came: np.ndarray, cell: Cell, estimator: str) -> Effect:
+def _estimate(campaign: ExecutedPlan, came: np.ndarray, cell: Cell, estimator: str) -> TreatmentEffect:
     mine = cell[2]
-    treated = ~campaign.held[mine]
+    treated = ~campaign.held_out[mine]
     if estimator == PLAIN:
-        return plain(came[mine], treated)
-    return adjusted(came[mine], treated, campaign.before[mine])
+        return difference_in_means(came[mine], treated)
+    return regression_adjusted_effect(came[mine], treated, campaign.covariates[mine])
 
 
-def _whole(parts: list[Effect]) -> Effect:
+def _whole(parts: list[TreatmentEffect]) -> TreatmentEffect:
     """The mean of those effects that are known."""
     known = [part for part in parts if not isnan(part.effect)]
-    return pooled(known, [part.treated for part in known]) if known else parts[0]
+    return pool_effects(known, [part.treated for part in known]) if known else parts[0]
 
 
-def _row(campaign: Campaign, came: np.ndarray, family: str, cell: Cell, effect: Effect, known: int) -> dict[str, Any]:
+def _row(
+    campaign: ExecutedPlan, came: np.ndarray, family: str, cell: Cell, effect: TreatmentEffect, known: int
+) -> dict[str, Any]:
     action, segment, mine = cell
-    sides = (came[mine & ~campaign.held], came[mine & campaign.held])
-    low, high = effect.anytime(1 - (1 - LEVEL) / known)
+    sides = (came[mine & ~campaign.held_out], came[mine & campaign.held_out])
+    low, high = effect.anytime_interval(1 - (1 - LEVEL) / known)
     figures = {**asdict(effect), "anytime_low": low, "anytime_high": high}
+    figures["held"] = figures.pop("held_out")
     figures |= {
         f"mean_{name}": float(side.mean()) if len(side) else None
         for name, side in zip(("treated", "held"), sides, strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.campaigns.plan_outcomes import Aftermath, aftermath
+from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.config.load import Config
 from features.errors import DataError, RefusedError, sample
 from features.task import Window
@@ -20,7 +20,7 @@ RETURN, VALUE = "return", "value"
 
 
 @dataclass(frozen=True)
-class Campaign:
+class ExecutedPlan:
     """The customers of a plan whom the log knows (n), in the plan's order.
 
     Attributes:
@@ -28,17 +28,17 @@ class Campaign:
         actions: Its actions (a).
         segment: Names (n,).
         eligible: (n,) who took part in the lot.
-        held: (n,) who was held out.
-        meant: (n,) place of the action meant for each, those held out included; -1: none.
-        got: (n, a) contacts received with each action.
-        other: (n,) contacts with an action that the plan does not have.
+        held_out: (n,) who was held out.
+        assigned: (n,) place of the action meant for each, those held out included; -1: none.
+        contacts: (n, a) contacts received with each action.
+        other_contacts: (n,) contacts with an action that the plan does not have.
         cost: (n,) of the contacts with the plan's actions.
-        priced: 'contacts' where they tell their cost, else 'plan'.
+        cost_source: 'contacts' where they tell their cost, else 'plan'.
         outcomes: (n,) by name: return (1: a purchase; of contracts, not cancelled) and, where there is money, value.
-        before: (n, k) what was known when the plan was made, and `names` (k) what it is.
-        missing: How many of the plan's customers the log does not know.
-        outside: How many customers who are not in the plan had a contact with its actions.
-        elsewhere: Customers by action that the plan does not have.
+        covariates: (n, k) what was known when the plan was made, and `names` (k) what it is.
+        missing_customers: How many of the plan's customers the log does not know.
+        contacted_outside: How many customers who are not in the plan had a contact with its actions.
+        other_actions: Customers by action that the plan does not have.
         log: What the log told.
         horizon: Over which the plan is judged.
     """
@@ -47,25 +47,25 @@ class Campaign:
     actions: tuple[str, ...]
     segment: np.ndarray
     eligible: np.ndarray
-    held: np.ndarray
-    meant: np.ndarray
-    got: np.ndarray
-    other: np.ndarray
+    held_out: np.ndarray
+    assigned: np.ndarray
+    contacts: np.ndarray
+    other_contacts: np.ndarray
     cost: np.ndarray
-    priced: str
+    cost_source: str
     outcomes: dict[str, np.ndarray]
-    before: np.ndarray
-    names: tuple[str, ...]
-    missing: int
-    outside: int
-    elsewhere: dict[str, int]
-    log: Aftermath
+    covariates: np.ndarray
+    covariate_names: tuple[str, ...]
+    missing_customers: int
+    contacted_outside: int
+    other_actions: dict[str, int]
+    log: PlanOutcomes
     horizon: Window
 
     @property
     def treated(self) -> np.ndarray:
         """(n,) who was meant to get an action and was not held out."""
-        return np.asarray((self.meant >= 0) & ~self.held)
+        return np.asarray((self.assigned >= 0) & ~self.held_out)
 
     @property
     def mature(self) -> bool:
@@ -78,7 +78,7 @@ class Campaign:
         return self.plan.cutoff + self.horizon.delta
 
 
-def carried_out(config: Config, plan: Plan, other_log: bool = False) -> Campaign:
+def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> ExecutedPlan:
     """Joins a plan with the contacts that went out and the events since.
 
     Args:
@@ -95,7 +95,7 @@ def carried_out(config: Config, plan: Plan, other_log: bool = False) -> Campaign
     _refuse_no_comparison(plan, table)
     horizon = Window(int(facts["horizon_days"]))
     past = facts.get("past") or {"before": str(plan.cutoff)}
-    log = aftermath(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
+    log = read_plan_outcomes(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
     known = log.customers["known"].to_numpy(zero_copy_only=False)
     if not other_log:
         _refuse_other_log(plan, log, table, known)
@@ -107,8 +107,8 @@ def carried_out(config: Config, plan: Plan, other_log: bool = False) -> Campaign
 
 
 def _joined(
-    plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: Aftermath, horizon: Window
-) -> Campaign:
+    plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: PlanOutcomes, horizon: Window
+) -> ExecutedPlan:
     got, other, cost, outside = _contacts(table["customer_id"], actions, plan, log)
     meant = pc.index_in(table["would_have"], value_set=pa.array(actions, pa.string())).fill_null(-1).to_numpy()
     came = {RETURN: 1.0 - log.customers["churned"].to_numpy()}
@@ -117,30 +117,30 @@ def _joined(
     columns = {"before": log.customers["before"], **{name: table[name] for name in ("churn_probability", "value")}}
     columns = {name: column for name, column in columns.items() if not column.null_count}
     elsewhere = log.contacts.filter(pc.invert(pc.is_in(log.contacts["action"], pa.array(actions, pa.string()))))
-    return Campaign(
+    return ExecutedPlan(
         plan=plan,
         actions=actions,
         segment=table["segment"].to_numpy(zero_copy_only=False)[known],
         eligible=table["eligible"].to_numpy()[known],
-        held=table["holdout"].to_numpy()[known],
-        meant=meant[known],
-        got=got[known],
-        other=other[known],
+        held_out=table["holdout"].to_numpy()[known],
+        assigned=meant[known],
+        contacts=got[known],
+        other_contacts=other[known],
         cost=cost[known],
-        priced="contacts" if log.has_cost else "plan",
+        cost_source="contacts" if log.has_cost else "plan",
         outcomes={name: values[known] for name, values in came.items()},
-        before=np.column_stack([column.to_numpy() for column in columns.values()])[known],
-        names=tuple(columns),
-        missing=int((~known).sum()),
-        outside=outside,
-        elsewhere={row["values"]: row["counts"] for row in elsewhere["action"].value_counts().to_pylist()},
+        covariates=np.column_stack([column.to_numpy() for column in columns.values()])[known],
+        covariate_names=tuple(columns),
+        missing_customers=int((~known).sum()),
+        contacted_outside=outside,
+        other_actions={row["values"]: row["counts"] for row in elsewhere["action"].value_counts().to_pylist()},
         log=log,
         horizon=horizon,
     )
 
 
 def _contacts(
-    customers: pa.ChunkedArray, actions: tuple[str, ...], plan: Plan, log: Aftermath
+    customers: pa.ChunkedArray, actions: tuple[str, ...], plan: Plan, log: PlanOutcomes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """Contacts with each action (n, a), with others (n,), the cost of the former (n,), and customers outside the plan.
 
@@ -174,7 +174,7 @@ def _refuse_no_comparison(plan: Plan, table: pa.Table) -> None:
         )
 
 
-def _refuse_other_log(plan: Plan, log: Aftermath, table: pa.Table, known: np.ndarray) -> None:
+def _refuse_other_log(plan: Plan, log: PlanOutcomes, table: pa.Table, known: np.ndarray) -> None:
     """The log must be the one planned from, grown."""
     way_out = "measure with that log grown on, or, if its past was mended, with --other-log"
     if not known.all():
@@ -193,7 +193,7 @@ def _refuse_other_log(plan: Plan, log: Aftermath, table: pa.Table, known: np.nda
         )
 
 
-def _refuse_not_carried_out(plan: Plan, actions: tuple[str, ...], log: Aftermath) -> None:
+def _refuse_not_carried_out(plan: Plan, actions: tuple[str, ...], log: PlanOutcomes) -> None:
     """Contacts with an action of the plan must have gone out, by the names that the plan uses."""
     found = sorted(set(log.contacts["action"].to_pylist()))
     strange = [name for name in found if name not in actions]

@@ -20,14 +20,14 @@ from features.atomic_files import file_in_place, write_whole
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from serving.measurement.effect_estimates import effects, returns
-from serving.measurement.executed_plan import Campaign, carried_out
-from serving.measurement.exposure import contamination, costs, exposure, sample_ratios
+from serving.measurement.effect_estimates import effect_rows, plan_returns
+from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
+from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
 from serving.planning.plan import Plan, read
 
 FORMAT = 1
 TABLE = "measured.parquet"
-ROWS = pa.schema(
+EFFECT_SCHEMA = pa.schema(
     [
         ("family", pa.string()),
         ("outcome", pa.string()),
@@ -45,7 +45,7 @@ ROWS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Measured:
+class PlanMeasurement:
     """A measured plan on disk.
 
     Attributes:
@@ -59,7 +59,7 @@ class Measured:
     earlier: dict[str, Any] | None
 
     @property
-    def alarm(self) -> bool:
+    def sample_ratio_mismatch(self) -> bool:
         """Whether the groups are not those that the lot drew."""
         return bool(self.facts["sample_ratio"]["alarm"])
 
@@ -68,7 +68,7 @@ class Measured:
         return pq.ParquetFile(self.plan.folder / TABLE).read()
 
 
-def measure_plan(config: Config, name: str, other_log: bool = False) -> Measured:
+def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeasurement:
     """Measures a plan and writes measured.json and measured.parquet beside it, each whole.
 
     Args:
@@ -81,18 +81,18 @@ def measure_plan(config: Config, name: str, other_log: bool = False) -> Measured
         RefusedError: The log is not the one planned from.
         DataError: Nothing can be compared, or a table cannot be read.
     """
-    plan = plan_named(config, name)
-    campaign = carried_out(config, plan, other_log)
-    rows = effects(campaign)
+    plan = find_plan(config, name)
+    campaign = load_executed_plan(config, plan, other_log)
+    rows = effect_rows(campaign)
     facts = {**_facts(campaign, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
     with file_in_place(plan.folder / TABLE) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=ROWS), beside, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
     write_whole(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    return Measured(plan, facts, earlier)
+    return PlanMeasurement(plan, facts, earlier)
 
 
-def plan_named(config: Config, name: str) -> Plan:
+def find_plan(config: Config, name: str) -> Plan:
     """The plan that a command names.
 
     Raises:
@@ -113,16 +113,16 @@ def plan_named(config: Config, name: str) -> Plan:
     return plan
 
 
-def refuse_alarm(measured: Measured) -> None:
+def refuse_sample_ratio_mismatch(measured: PlanMeasurement) -> None:
     """Raises RefusedError where the groups are not those that the lot drew."""
-    if measured.alarm:
+    if measured.sample_ratio_mismatch:
         raise RefusedError(
             "the groups are not those that the lot drew (sample ratio): something else decided who is there, and no "
             "figure above can be trusted until it is found"
         )
 
 
-def _facts(campaign: Campaign, rows: list[dict[str, Any]], other_log: bool) -> dict[str, Any]:
+def _facts(campaign: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) -> dict[str, Any]:
     """Everything but the note of an earlier measurement: the same plan and log make the same bytes."""
     plan, log = campaign.plan, campaign.log
     return {
@@ -138,18 +138,18 @@ def _facts(campaign: Campaign, rows: list[dict[str, Any]], other_log: bool) -> d
         "plan_sha256": hashlib.sha256((plan.folder / MANIFEST).read_bytes()).hexdigest(),
         "log": {"fingerprint": log.fingerprint, "end": str(log.end), "past": log.marks, "other": other_log},
         "customers": {
-            "measured": len(campaign.held),
-            "missing": campaign.missing,
+            "measured": len(campaign.held_out),
+            "missing": campaign.missing_customers,
             "treated": int(campaign.treated.sum()),
-            "held_out": int((campaign.held & (campaign.meant >= 0)).sum()),
+            "held_out": int((campaign.held_out & (campaign.assigned >= 0)).sum()),
         },
-        "sample_ratio": sample_ratios(campaign),
-        "exposure": exposure(campaign),
-        "contamination": contamination(campaign),
-        "cost": costs(campaign),
-        "adjusted_for": list(campaign.names),
+        "sample_ratio": sample_ratio_checks(campaign),
+        "exposure": exposure_by_action(campaign),
+        "contamination": holdout_contamination(campaign),
+        "cost": contact_costs(campaign),
+        "adjusted_for": list(campaign.covariate_names),
         "effects": rows,
-        "returns": returns(campaign, rows),
+        "returns": plan_returns(campaign, rows),
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, ends_of
+from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
-from serving.measurement.measure import Measured
+from serving.measurement.measure import PlanMeasurement
 
 COVARIATES = {
     "before": "what they brought in a horizon before",
@@ -17,14 +17,14 @@ COVARIATES = {
 Facts = Mapping[str, Any]
 
 
-def measurement_text(measured: Measured) -> str:
+def measurement_text(measured: PlanMeasurement) -> str:
     """What was measured, in words."""
     facts = measured.facts
     parts = [_head(measured), _reached(facts), _lot(facts), *_effects(facts), _money(facts), _reading(facts)]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _head(measured: Measured) -> list[str]:
+def _head(measured: PlanMeasurement) -> list[str]:
     facts, earlier = measured.facts, measured.earlier
     lines = [
         f"plan {facts['campaign']!r} at {facts['cutoff']}, measured by who was meant to get what: "
@@ -144,7 +144,7 @@ def _line(row: Facts, plain: Facts, facts: Facts) -> tuple[str, ...]:
 
 
 def _range(row: Facts, facts: Facts) -> str:
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if row["effect"] is None:
         return "too few to tell"
     scale = 100 if row["outcome"] == RETURN else 1
@@ -152,7 +152,7 @@ def _range(row: Facts, facts: Facts) -> str:
 
 
 def _verdict(whole: Facts, facts: Facts) -> str:
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if whole["effect"] is None:
         return "  too few customers on one side to tell an effect"
     if whole[low] > 0:

@@ -14,7 +14,7 @@ from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
 from serving.monitoring.inputs import Gathered, References, chosen
 from serving.scoring.score_tables import Scores, read
-from serving.statistics.population_drift import Drift, Sides, compare
+from serving.statistics.population_drift import Drift, DriftSamples, measure_drift
 
 SCORES = {
     "churn_probability": N_("risk of leaving"),
@@ -62,7 +62,7 @@ def _features(rules: MonitorConfig, gathered: Gathered, tr: Language) -> list[Dr
     made = []
     for feature in gathered.features:
         sides = _sides({c: column[feature.name] for c, column in columns.items()}, gathered.vitals.cutoff, refs)
-        figures = compare(sides, chance, rules.psi)
+        figures = measure_drift(sides, chance, rules.psi)
         phrase = tr.phrase(feature.phrase)
         made.append(Drift(what="feature", name=feature.name, phrase=phrase, reference=told, **figures))
     return made
@@ -82,7 +82,7 @@ def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Languag
         columns = {c: table[name] for c, table in tables.items()}
         if not np.isfinite(columns[scores.cutoff]).any():
             continue
-        figures = compare(
+        figures = measure_drift(
             _sides(columns, scores.cutoff, refs), config.monitor.false_alarms / len(SCORES), config.monitor.psi
         )
         told = _reference(tr("cutoffs scored before"), refs.newest, tr)
@@ -90,9 +90,9 @@ def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Languag
     return made
 
 
-def _sides(columns: dict[date, np.ndarray], now: date, refs: References) -> Sides:
+def _sides(columns: dict[date, np.ndarray], now: date, refs: References) -> DriftSamples:
     year = columns[refs.season] if refs.season else None
-    return Sides(columns[now], [columns[c] for c in refs.newest], [columns[c] for c in refs.earlier], year)
+    return DriftSamples(columns[now], [columns[c] for c in refs.newest], [columns[c] for c in refs.earlier], year)
 
 
 def _reference(words: str, cutoffs: Sequence[date], tr: Language) -> str:

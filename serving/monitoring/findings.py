@@ -11,7 +11,7 @@ from serving.language.formats import share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.log_health import Check
-from serving.statistics.population_drift import Drift, moved_weight
+from serving.statistics.population_drift import Drift, drifted_driver_share
 
 CRITICAL_DATA = ("silent_days", "new_rows", "repeated", "rows_read")
 NAMED, SOME, MUCH = 5, 0.1, 0.5  # features named; shares of what drives the model
@@ -65,7 +65,7 @@ def of_drift(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language
     """
     moved = sorted((d for d in drifts if d.moved), key=lambda d: (-drivers.get(d.name, 0.0), -d.psi))
     features = [d for d in moved if d.what == "feature"]
-    weight = moved_weight(features, drivers)
+    weight = drifted_driver_share(features, drivers)
     if features and weight >= SOME:
         first = "; ".join(_moved(d, tr) for d in features[:NAMED])
         told = tr(

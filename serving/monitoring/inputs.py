@@ -14,15 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.audit.log_profile import Vitals, take
+from features.audit.log_profile import LogProfile, profile_log
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
-from features.point_in_time.history import cutoff_rows, order_days
-from features.snapshots.build import GRACE, KEYS, opened, outcomes, plan
-from features.snapshots.cache import shelf
+from features.point_in_time.history import cutoff_table, order_days
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query, with_outcomes
+from features.snapshots.cache import open_cache
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
@@ -65,7 +65,7 @@ class Gathered:
         end: First day of which nothing was known: labels mature up to it.
     """
 
-    vitals: Vitals
+    vitals: LogProfile
     references: References
     features: tuple[Feature, ...]
     columns: dict[date, dict[str, np.ndarray]]
@@ -89,10 +89,10 @@ class Log:
         )
         places = pa.array(np.arange(len(ids)))
         keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
-        moments = self.engine.load("scored_cutoff", cutoff_rows([scores.cutoff]))
+        moments = self.engine.load("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
         task = self.config.task.task()
-        found = outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        found = with_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
         return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
 
     @cached_property
@@ -114,14 +114,16 @@ def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[
         UsageError: The user's own features cannot be used.
     """
     cutoff = scores.cutoff
-    with opened(config, [cutoff]) as (engine, tables, _, own):
-        vitals = take(tables, cutoff, engine, bool(config.events.known_at))
+    with open_log(config, [cutoff]) as (engine, tables, _, own):
+        vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
         end = min(tables.end, cutoff)
         to_compare = references(config, cutoff, tables, scored)
         found = Gathered(vitals, to_compare, (), {}, end)
-        if tables.first < cutoff <= tables.last + GRACE.delta:
+        if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*to_compare.cutoffs, cutoff]
-            planned = plan(tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, shelf=shelf(config))
+            planned = snapshot_query(
+                tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
+            )
             names = [feature.name for feature in planned.features]
             rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             found = replace(found, features=planned.features, columns=_columns(rows, names))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, poisson
 
-from features.audit.log_profile import WEEK, Vitals, Weekly
+from features.audit.log_profile import WEEK, LogProfile, WeeklyCounts
 from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
 
@@ -69,7 +69,7 @@ class Check:
         return {**said, "ok": bool(self.ok)}
 
 
-def look(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> list[Check]:
+def look(vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> list[Check]:
     """Everything that is looked at.
 
     Args:
@@ -81,7 +81,7 @@ def look(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | None,
     return [*_volumes(vitals, rules, tr), *_shares(vitals, rules, tr), *_since(vitals, rules, before, tr)]
 
 
-def record(vitals: Vitals) -> dict[str, Any]:
+def record(vitals: LogProfile) -> dict[str, Any]:
     """What the next cutoff compares with."""
     return {
         "rows_read": vitals.rows_read,
@@ -123,7 +123,7 @@ def season(counts: np.ndarray, stride: int) -> float:
     return 1.0 if error is None else float(np.exp(error))
 
 
-def usual_share(weekly: Weekly, least: float, deviations: float) -> tuple[float, float] | None:
+def usual_share(weekly: WeeklyCounts, least: float, deviations: float) -> tuple[float, float] | None:
     """The range in which the newest week's share is usual; None where there are too few weeks.
 
     Args:
@@ -162,7 +162,7 @@ def weeks(days: np.ndarray) -> np.ndarray:
     return np.asarray(days[: len(days) // WEEK * WEEK].reshape(-1, WEEK).sum(axis=1))
 
 
-def _volumes(vitals: Vitals, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
+def _volumes(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
     days = vitals.days["events"]
     yield _silent(days, tr)
     yield _count("events_day", "events_day", days, WEEK, rules, tr)
@@ -198,7 +198,7 @@ def _silent(days: np.ndarray, tr: Language) -> Check:
     return Check("silent_days", phrase, float(busy[0]), 0.0, longest, bool(busy[0] <= longest))
 
 
-def _shares(vitals: Vitals, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
+def _shares(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
     if vitals.late is not None:
         yield _share("late_share", "late_share", vitals.late, rules.missing, rules, tr)
     for column, weekly in vitals.missing.items():
@@ -209,7 +209,7 @@ def _shares(vitals: Vitals, rules: MonitorConfig, tr: Language) -> Iterator[Chec
 
 
 def _share(
-    name: str, phrase: str, weekly: Weekly, least: float, rules: MonitorConfig, tr: Language, **slots: str
+    name: str, phrase: str, weekly: WeeklyCounts, least: float, rules: MonitorConfig, tr: Language, **slots: str
 ) -> Check:
     said = _said(phrase, tr, **slots)
     value = float(weekly.shares[0]) if len(weekly.rows) and weekly.rows[0] else 0.0
@@ -223,7 +223,7 @@ def _share(
     return Check(name, said, value, low, high, bool(empty or low <= value <= high), "", True)
 
 
-def _since(vitals: Vitals, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> Iterator[Check]:
+def _since(vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> Iterator[Check]:
     """What came since the cutoff before."""
     aside, read = _aside(vitals.set_aside), vitals.rows_read
     if before is None:

@@ -20,7 +20,7 @@ from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import Log
 from serving.scoring.score_tables import Scores, read
-from serving.statistics.expected_performance import Figure, expected, realised
+from serving.statistics.expected_performance import Estimate, expected_metrics, realised_metrics
 
 MOST, WEEK, FEWEST = 24, 7, 30  # cutoffs looked at; days of which one stands for all; customers of a segment
 COLUMNS = ["churn_probability", "value", "value_at_risk", "segment"]
@@ -42,8 +42,8 @@ class Judged:
     cutoff: date
     metric: str
     segment: str
-    said: Figure
-    came: Figure | None
+    said: Estimate
+    came: Estimate | None
     customers: int
 
     @property
@@ -146,9 +146,11 @@ def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[Judge
         inside = np.ones(len(churn), bool) if segment == EVERYONE else segments == segment
         if not inside.any() or (segment != EVERYONE and inside.sum() < FEWEST):
             continue
-        said = expected(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
+        said = expected_metrics(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
         was = (
-            {} if left is None else realised(churn[inside], left[inside], None if brought is None else brought[inside])
+            {}
+            if left is None
+            else realised_metrics(churn[inside], left[inside], None if brought is None else brought[inside])
         )
         for metric in METRICS if segment == EVERYONE else OF_SEGMENTS:
             if metric in said and np.isfinite(said[metric].value):

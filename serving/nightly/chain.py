@@ -16,7 +16,7 @@ from typing import Any
 
 from features.audit import audit as schema
 from features.audit import delivery
-from features.audit.delivery import Arrived
+from features.audit.delivery import DeliveryRecord
 from features.config.load import Config
 from features.errors import DataError, RefusedError, RegularsError, UsageError
 from serving.nightly import steps
@@ -176,9 +176,11 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
             raise
         checked = Outcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        log = delivery.arrived(config, audit)
+        log = delivery.delivery_record(config, audit)
         which = cutoff or log.complete_until
-        wrong = [] if accept else delivery.faults(log, before, which, partial(delivery.longest_silence, config))
+        wrong = (
+            [] if accept else delivery.delivery_faults(log, before, which, partial(delivery.longest_silence, config))
+        )
         if wrong and cutoff is None:
             which = max([which, *known])
         checked = _checked(log, before, audit.breaches, wrong, digest_of(place) == held)
@@ -189,7 +191,7 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
 
 
 def _checked(
-    log: Arrived, before: Arrived | None, breaches: Sequence[str], wrong: Sequence[str], same: bool
+    log: DeliveryRecord, before: DeliveryRecord | None, breaches: Sequence[str], wrong: Sequence[str], same: bool
 ) -> Outcome:
     """What came of a check whose log could be read."""
     if breaches:
@@ -204,7 +206,7 @@ def _checked(
     return Outcome(DONE, said)
 
 
-def _night(config: Config, cutoff: date, log: Arrived | None, nights: Sequence[dict[str, Any]]) -> Night:
+def _night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
     """A night, and what it remembers."""
     earlier = next((one for one in nights if one["cutoff"] == str(cutoff)), {})
     others = [one for one in nights if one["cutoff"] != str(cutoff)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from features.atomic_files import write_whole
-from features.audit.delivery import Arrived, remembered
+from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import HOUSE
 from features.config.load import Config
 from serving.scoring.resumable_run import checksum
@@ -71,7 +71,7 @@ class Night:
 
     config: Config
     cutoff: date
-    log: Arrived | None
+    log: DeliveryRecord | None
     earlier: Mapping[str, Any]
     others: Sequence[Mapping[str, Any]]
     trained: dict[str, Any] | None = None
@@ -110,10 +110,10 @@ def summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
     return found, damaged
 
 
-def log_before(nights: Sequence[Mapping[str, Any]]) -> Arrived | None:
+def log_before(nights: Sequence[Mapping[str, Any]]) -> DeliveryRecord | None:
     """How the log had arrived at the last run that could trust it."""
     told = [night for night in nights if night.get("log")]
-    return remembered(max(told, key=lambda one: (one["started"], one["cutoff"]))["log"]) if told else None
+    return parse_delivery_record(max(told, key=lambda one: (one["started"], one["cutoff"]))["log"]) if told else None
 
 
 def write(config: Config, told: Mapping[str, Any]) -> Path:

@@ -85,7 +85,7 @@ def segments(night: Night) -> Outcome:
 
 def uplift(night: Night) -> Outcome:
     """Says what each action would change, where a champion for that stands."""
-    found = registry.champion(night.config)
+    found = registry.load_uplift_champion(night.config)
     if found is None:
         return Outcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
     bundle, version = found
@@ -164,7 +164,7 @@ def measure(night: Night) -> Outcome:
         name = f"{place.parent.name.removeprefix('cutoff=')}/{place.name}"
         try:
             found = measuring.measure_plan(night.config, name)
-            measuring.refuse_alarm(found)
+            measuring.refuse_sample_ratio_mismatch(found)
             told.append(f"{name} is measured")
         except RegularsError as problem:
             failed.append(problem)

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from features.campaigns.contact_history import attributes, contacted
+from features.campaigns.contact_history import read_attributes, read_earlier_contacts
 from features.config.load import Config
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import UsageError
-from features.intake.customer_ids import all_ours
+from features.intake.customer_ids import stored_ids
 from features.task import Window
 
 NO_ACTION = "no action is open to them"
@@ -89,7 +89,7 @@ Rule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it meets (n,)
 def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[Rule]:
     if config.contacts is None or not rules.asks_contacts:
         return
-    found = contacted(config, config.contacts, cutoff, rules.contacts_window or DAY)
+    found = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or DAY)
     place = pc.index_in(scores["customer_id"], value_set=found.customers.combine_chunks())
     age, recent = (_taken(column, place) for column in (found.days_since, found.recent))
     if rules.contacted_within is not None:
@@ -118,7 +118,10 @@ def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Tabl
             column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
             listed = rule.texts()
         else:
-            column, listed = scores["customer_id"], all_ours(config, _ids(config, rule) if rule.ids else rule.customers)
+            column, listed = (
+                scores["customer_id"],
+                stored_ids(config, _ids(config, rule) if rule.ids else rule.customers),
+            )
         met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, met.to_numpy(), rule.actions
 
@@ -138,7 +141,7 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
             )
     if section is None:
         return {}
-    table = attributes(config, section, cutoff, names)
+    table = read_attributes(config, section, cutoff, names)
     place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
     return {name: table[name].take(place) for name in names}
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import folder_in_place
-from features.campaigns.contact_history import log_before
+from features.campaigns.contact_history import summarise_log
 from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
@@ -101,7 +101,7 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
         inputs.effects, inputs.who, language(config.language),
     )  # fmt: skip
     manifest = manifest_of(config, rules, inputs, found)
-    log = log_before(config, cutoff, config.task.horizon)
+    log = summarise_log(config, cutoff, config.task.horizon)
     manifest["past"] = {"before": str(log.day), **log.marks}
     spread = _spread(config, log.spread) if inputs.objective == MONEY else None
     manifest["design"] = design(table, list(rules.actions), rules.holdout, spread)

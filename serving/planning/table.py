@@ -12,6 +12,7 @@ import pyarrow.csv
 from serving.language.messages import ENGLISH, Language
 from serving.planning.action_effects import Effects
 from serving.planning.eligibility import Eligible
+from serving.scoring.spreadsheet_text import escape_formulas
 
 COLUMNS = pa.schema(
     [
@@ -39,7 +40,6 @@ FOR_TOOLS = (
     "customer_id", "action", "cost", "expected_gain", "effect_return", "effect_value", "source", "holdout",
     "would_have", "assignment", "reasons",
 )  # fmt: skip
-RUNS = r"^\s*[=+\-@]|^[\t\r\n]"  # what a spreadsheet takes for a formula
 
 
 def plan_table(
@@ -94,22 +94,12 @@ def plan_table(
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
-    """The customers with an action and those held out from one; texts that a spreadsheet would run are defused."""
+    """The customers with an action and those held out from one; formulas are escaped."""
     rows = table.filter(table["would_have"].is_valid()).select(FOR_TOOLS)
     for place, field in enumerate(rows.schema):
         if field.type == pa.string():
-            rows = rows.set_column(place, field, defused(rows[field.name]))
+            rows = rows.set_column(place, field, escape_formulas(rows[field.name]))
     pyarrow.csv.write_csv(rows, path)
-
-
-def defused(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text with an apostrophe before what a spreadsheet would take for a formula.
-
-    >>> defused(pa.chunked_array([["=1+1", "@x", "c-17", None]])).to_pylist()
-    ["'=1+1", "'@x", 'c-17', None]
-    """
-    marked = pc.binary_join_element_wise("'", column, "")
-    return pc.if_else(pc.match_substring_regex(column, RUNS), marked, column)
 
 
 def _in_words(

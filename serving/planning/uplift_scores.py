@@ -21,7 +21,7 @@ from features.atomic_files import folder_in_place
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, build_snapshots
-from training.registry.models import Registered
+from training.registry.models import RegisteredVersion
 from training.uplift import registry
 from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
@@ -120,7 +120,7 @@ def effects_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.
 
 
 def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
-    said, n = bundle.effects(rows), rows.num_rows
+    said, n = bundle.predict_effects(rows), rows.num_rows
     parts = []
     for action in bundle.actions:
         value, error = said["value"][action] if "value" in said else (np.full(n, np.nan), np.full(n, np.nan))
@@ -136,8 +136,8 @@ def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _champion(config: Config) -> tuple[UpliftBundle, Registered]:
-    found = registry.champion(config)
+def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
+    found = registry.load_uplift_champion(config)
     if found is None:
         raise UsageError(
             f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"
@@ -146,8 +146,8 @@ def _champion(config: Config) -> tuple[UpliftBundle, Registered]:
 
 
 def _manifest(
-    config: Config, cutoff: date, bundle: UpliftBundle, version: Registered, snapshots: Snapshots, table: pa.Table,
-    file: Path,
+    config: Config, cutoff: date, bundle: UpliftBundle, version: RegisteredVersion, snapshots: Snapshots,
+    table: pa.Table, file: Path,
 ) -> dict[str, object]:  # fmt: skip
     return {
         "format": 1,

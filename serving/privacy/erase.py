@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import writable
 from features.errors import DataError
-from features.intake.customer_ids import KEPT, LIST
+from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
 from serving.privacy.mentions import ID, mended, mended_line, named_in
 from serving.scoring.resumable_run import checksum
 
@@ -166,7 +166,9 @@ def _files(found: Erasing) -> Iterator[Path]:
         for name in sorted(files):
             if LEFT_OVER.fullmatch(name):
                 found.remove(here / name, "removed: left by a run that ended early")
-            elif (here / name).resolve() not in found.data and (here != found.root or name not in (KEPT, LIST)):
+            elif (here / name).resolve() not in found.data and (
+                here != found.root or name not in (IDS_FILE, FORGOTTEN_FILE)
+            ):
                 yield here / name
     if found.cache and not found.cache.is_relative_to(found.root) and found.cache.is_dir():
         yield from sorted(found.cache.glob("*.parquet"))

@@ -18,15 +18,15 @@ from typing import Any
 from features.config.load import Config
 from features.config.sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
-from features.intake.customer_ids import LIST, forgotten, listing, ours
-from features.snapshots.cache import shelf
-from features.snapshots.membership import Membership, look_up
+from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
+from features.snapshots.cache import open_cache
+from features.snapshots.membership import Membership, find_membership
 from features.sources.files import find_files
 from serving.privacy.erase import CACHED, STAGING, Erasing, discard, find, finish, ready, shown
 from serving.scoring.passes import working_folder
 from serving.scoring.resumable_run import alone
 from serving.scoring.sinks import forget_rows
-from training.registry.lineage import LearnedFrom, learned_from
+from training.registry.lineage import ModelLineage, read_model_lineage
 
 PLANS, MANIFEST = "plans", "manifest.json"
 HASHED = re.compile("[0-9a-f]{32}")
@@ -75,7 +75,7 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
         before = finish(config.output)
         versions, notes = _versions(config)
         name, member, more = _who(config, customer, versions)
-        listed = forgotten(config).has(name)
+        listed = read_forgotten(config).has(name)
         found = find(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
         rows = forget_rows(config, found.names, False) if config.serving.database else None
         if not (found.known or rows or listed or (member and member.rows)):
@@ -85,7 +85,11 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
             discard(found)
         else:
             if not listed:  # with the files, so that a death leaves both or neither
-                found.add(config.output / LIST, listing(config, name), "the customer is on the list of the forgotten")
+                found.add(
+                    config.output / FORGOTTEN_FILE,
+                    forgotten_list_text(config, name),
+                    "the customer is on the list of the forgotten",
+                )
             ready(found)
             finish(config.output)
             rows = forget_rows(config, found.names, True) if config.serving.database else None
@@ -114,7 +118,9 @@ def forget_text(forgot: Forgot) -> str:
     lines.append(
         f"  rows of the customer: {told or 'none found'}" + ("; remove them there, and in backups" * bool(told))
     )
-    lines.append(f"  until then they are set aside as 'forgotten' wherever they are read ({LIST} of the output)")
+    lines.append(
+        f"  until then they are set aside as 'forgotten' wherever they are read ({FORGOTTEN_FILE} of the output)"
+    )
     return "\n".join([*lines, *(f"note: {note}" for note in forgot.notes)])
 
 
@@ -130,7 +136,7 @@ def _alone(config: Config) -> Iterator[None]:
 
 
 def _looking(config: Config, customer: str, name: str) -> Erasing:
-    cache = shelf(config)
+    cache = open_cache(config)
     return Erasing(config.output, frozenset({customer, name}), cache.folder if cache else None, _data(config))
 
 
@@ -149,17 +155,17 @@ def _data(config: Config) -> frozenset[Path]:
     return frozenset(found | {config.path(rule.ids) for rule in rules if rule.ids})
 
 
-def _versions(config: Config) -> tuple[list[LearnedFrom], list[str]]:
+def _versions(config: Config) -> tuple[list[ModelLineage], list[str]]:
     """The registered models, and what is to be told where they are not known."""
     try:
-        return learned_from(config), []
+        return read_model_lineage(config), []
     except UsageError as problem:
         return [], [f"which models learned from the customer is not known: {problem}"]
 
 
-def _who(config: Config, customer: str, versions: list[LearnedFrom]) -> tuple[str, Membership | None, list[str]]:
+def _who(config: Config, customer: str, versions: list[ModelLineage]) -> tuple[str, Membership | None, list[str]]:
     """The name under which the customer is kept, and what `_member` says; the hash itself may be given, off a page."""
-    name = ours(config, customer)
+    name = stored_id(config, customer)
     member, notes = _member(config, name, versions)
     if config.privacy.hash_ids and HASHED.fullmatch(customer) and not (member and member.rows):
         other, also = _member(config, customer, versions)
@@ -168,11 +174,11 @@ def _who(config: Config, customer: str, versions: list[LearnedFrom]) -> tuple[st
     return name, member, notes
 
 
-def _member(config: Config, name: str, versions: list[LearnedFrom]) -> tuple[Membership | None, list[str]]:
+def _member(config: Config, name: str, versions: list[ModelLineage]) -> tuple[Membership | None, list[str]]:
     """What the log holds of the customer, and what is to be told where it cannot be read."""
     cutoffs = sorted({day for version in versions if version.kind != "uplift" for day in version.days})
     try:
-        return look_up(config, name, cutoffs, _counted(config)), []
+        return find_membership(config, name, cutoffs, _counted(config)), []
     except RegularsError as problem:
         return None, [f"the log was not looked into: {problem}"]
 
@@ -195,7 +201,7 @@ def _correct(path: Path, said: dict[str, Any], member: Membership | None) -> Non
     past |= {key: past[key] - count for key, count in marks.items() if key in past}
 
 
-def _learned(config: Config, version: LearnedFrom, member: Membership | None, listed: bool) -> str:
+def _learned(config: Config, version: ModelLineage, member: Membership | None, listed: bool) -> str:
     """Whether a model learned from the customer, in words; empty where it did not."""
     title = version.label + (f" ({', '.join(version.aliases)})" if version.aliases else "")
     if member is None or not member.rows:

@@ -23,7 +23,7 @@ from serving.planning.plan import Plan
 from serving.planning.plan import read as read_plan
 from serving.scoring.run import Scores
 from training.evaluation.evaluate import Evaluation
-from training.registry.models import evaluation_of
+from training.registry.models import load_evaluation
 
 LOG = logging.getLogger(__name__)
 BROKEN = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException, RegularsError)
@@ -117,7 +117,7 @@ def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
     """None where the run is gone; the page then says that it cannot tell how good the numbers are."""
     models = scores.manifest["models"]
     try:
-        return evaluation_of(config, models.get("value", models["churn"])["run_id"])
+        return load_evaluation(config, models.get("value", models["churn"])["run_id"])
     except UsageError as problem:
         LOG.warning("the report cannot say how good the predictions are: %s", problem)
         return None

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from serving.charts import figures
 from serving.language.formats import Forms
-from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, ends_of
+from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.planning.action_effects import ASSUMED
 from serving.planning.inputs import MONEY
@@ -220,7 +220,7 @@ def _foreseen(said: Said, each: PastPlan, name: str, form: Forms) -> str:
 def _effect(said: Said, row: Facts | None, facts: Facts, form: Forms) -> str:
     if row is None:
         return "–"
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if row["effect"] is None or row[low] is None:
         return said.tr("too few to tell")
     if row["outcome"] == RETURN:
@@ -239,7 +239,7 @@ def _brought(said: Said, ends: Sequence[float | None] | None, form: Forms) -> st
 
 def _verdict(said: Said, row: Facts | None, facts: Facts) -> str:
     tr = said.tr
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     if facts["sample_ratio"].get("alarm"):
         return tr("▲▲ not to be trusted: the groups are not those that the lot drew")
     if row is None or row["effect"] is None or row[low] is None:
@@ -296,7 +296,7 @@ def _picture(said: Said, measured: Sequence[PastPlan]) -> Markup | str:
 def _dot(each: PastPlan, outcome: str) -> figures.Dot | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
-    low, high = ends_of(facts["mature"])
+    low, high = interval_columns(facts["mature"])
     for row in facts["effects"]:
         if (
             all(row[key] == value for key, value in wanted.items())

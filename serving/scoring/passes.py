@@ -23,7 +23,7 @@ from tqdm import tqdm
 from features.atomic_files import writable
 from features.config.load import Config
 from features.feature import Feature
-from features.snapshots.build import Reading
+from features.snapshots.build import PreparedFeatures
 from serving.explanation.drivers import LIST, Levels, sampled, strongest, together
 from serving.language.feature_phrases import phrased
 from serving.language.messages import language
@@ -106,7 +106,7 @@ def working_folder(config: Config) -> Path:
     return config.output / ".scoring"
 
 
-def write_features(job: Job, run: Run, log: Reading) -> None:
+def write_features(job: Job, run: Run, log: PreparedFeatures) -> None:
     """Has the engine build the cohort's features, by customer_id, where that is not done.
 
     Raises:

@@ -25,7 +25,7 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
 from features.snapshots import cache as reuse
-from features.snapshots.build import Reading, reading
+from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.columns import COLUMNS, REASON, score_table
@@ -76,7 +76,7 @@ def score_customers(config: Config, cutoff: date, with_contributions: bool = Fal
     models = champions(config)
     lock = working_folder(config) / f"cutoff={cutoff}.lock"
     with alone(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
-        log = open_log.enter_context(reading(config, cutoff))
+        log = open_log.enter_context(prepare_features(config, cutoff))
         refuse_others(models, log.features, log.own)
         kinds = models.kinds if with_contributions else ()
         job = Job(config, cutoff, models, log.features, _identity(config, cutoff, models, log), kinds)
@@ -100,7 +100,7 @@ def _passes(engine: Engine, config: Config) -> Passes:
     return OnSpark(cast("SparkEngine", engine))
 
 
-def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> dict[str, Any]:
+def _identity(config: Config, cutoff: date, models: Champions, log: PreparedFeatures) -> dict[str, Any]:
     """Everything that the files of a scored cutoff depend on, as JSON has it."""
     labels = {
         kind: {"label": m.version.label, "run_id": m.version.run_id, "digest": m.bundle.digest}
@@ -116,7 +116,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
         "language": config.language,
         "engine": config.engine.kind,
         "segment_rules": value_tiers.RULES_VERSION,
-        "ids": customer_ids.identity(config),
+        "ids": customer_ids.id_hashing_record(config),
         "code": _code(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
@@ -126,7 +126,7 @@ def _identity(config: Config, cutoff: date, models: Champions, log: Reading) -> 
 def _code() -> str:
     """A digest of the modules that numbers and reasons come from."""
     wording = {path.parent.name: checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
-    return _digest({"modules": code_digest(__name__), "wording": wording, "features": reuse.code()})
+    return _digest({"modules": code_digest(__name__), "wording": wording, "features": reuse.builder_digest()})
 
 
 def _digest(content: Any) -> str:

@@ -25,11 +25,9 @@ from features.sources import postgres
 from features.sources.source import Source
 from serving.scoring.resumable_run import checksum, is_whole
 from serving.scoring.score_tables import MANIFEST, Scores
+from serving.scoring.spreadsheet_text import escape_formulas
 
 CSV, INCOMING = "scores.csv", "regulars_incoming"
-# A spreadsheet runs a cell that begins so (OWASP, CSV injection); a plain number is one of them that it only reads.
-RUNS = r"^[=+\-@\t\r\n＝＋－＠]"
-NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
 SQL_TYPES = {pa.string(): "text", pa.float64(): "double precision", pa.timestamp("us"): "timestamp"}
 REASONS = "jsonb"
 FORMS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (1.0, "{:+,.2f}")}
@@ -69,16 +67,6 @@ def write_csv(scores: Scores, folder: Path) -> bool:
             said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": checksum(file)}
             (beside / MANIFEST).write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
-
-
-def defused(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text with an apostrophe before whatever a spreadsheet would run; plain numbers stay as they are.
-
-    >>> defused(pa.chunked_array([["=1+1", "@home", "-5", "-5+A1", "+49 171", "C-7", None]])).to_pylist()
-    ["'=1+1", "'@home", '-5', "'-5+A1", "'+49 171", 'C-7', None]
-    """
-    runs = pc.and_not(pc.match_substring_regex(text, RUNS), pc.match_substring_regex(text, NUMBER))
-    return pc.if_else(runs, pc.binary_join_element_wise("'", text, ""), text)
 
 
 def reason_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Array:
@@ -161,16 +149,16 @@ def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
 
 
 def as_text(table: pa.Table) -> pa.Table:
-    """Score rows for a spreadsheet: the cutoff as a day, reasons as sentences, text defused, numbers as they are."""
+    """Score rows for a spreadsheet: the cutoff as a day, reasons as sentences, formulas escaped."""
     columns = {}
     for field in table.schema:
         column = table[field.name]
         if _listed(field):
-            column = defused(pa.chunked_array([reason_text(column, *FORMS[field.name])]))
+            column = escape_formulas(pa.chunked_array([reason_text(column, *FORMS[field.name])]))
         elif pa.types.is_timestamp(field.type):
             column = column.cast(pa.date32())
         elif pa.types.is_string(field.type):
-            column = defused(column)
+            column = escape_formulas(column)
         columns[field.name] = column
     return pa.table(columns)
 

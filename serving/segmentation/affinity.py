@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
-from features.point_in_time.baskets import Together
+from features.point_in_time.baskets import CoPurchases
 
 LEVEL = 0.95
 RULES_EACH = 5  # rules that a value leads to
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-def pairs(kind: str, met: Together) -> pa.Table:
+def pairs(kind: str, met: CoPurchases) -> pa.Table:
     """One row a pair, the surest first (by the low end of lift).
 
     Returns:
@@ -62,7 +62,7 @@ def lift(both: int, a: int, b: int, baskets: int, design: float = 1.0) -> tuple[
     return ratio, ratio * float(np.exp(-wide)), ratio * float(np.exp(wide))
 
 
-def design_effect(value: dict[str, Any], met: Together) -> float:
+def design_effect(value: dict[str, Any], met: CoPurchases) -> float:
     """How many times wider the variance of a value's share is than if all baskets were of different customers.
 
     Args:
@@ -97,7 +97,7 @@ def rules(table: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(kept, schema)
 
 
-def _row(kind: str, met: Together, a: dict[str, Any], b: dict[str, Any], both: int) -> dict[str, Any]:
+def _row(kind: str, met: CoPurchases, a: dict[str, Any], b: dict[str, Any], both: int) -> dict[str, Any]:
     design = max(design_effect(a, met), design_effect(b, met))
     ratio, low, high = lift(both, a["n"], b["n"], met.baskets, design)
     return {

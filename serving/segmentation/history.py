@@ -19,8 +19,8 @@ from features.engines.base import Engine
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.point_in_time import baskets
-from features.snapshots.build import KEYS, opened, plan
-from features.snapshots.cache import shelf
+from features.snapshots.build import KEYS, open_log, snapshot_query
+from features.snapshots.cache import open_cache
 from features.task import Task, Window
 from serving.language.feature_phrases import phrased
 from serving.language.messages import language
@@ -160,9 +160,9 @@ def gather(config: Config, cutoff: date) -> History:
         UsageError: The cutoff lies outside the log.
     """
     task = config.task.task()
-    with opened(config, [cutoff]) as (engine, tables, _, own):
+    with open_log(config, [cutoff]) as (engine, tables, _, own):
         cutoffs = _cutoffs(config, tables, task, cutoff)
-        planned = plan(tables, task, cutoffs, engine, own=own, shelf=shelf(config))
+        planned = snapshot_query(tables, task, cutoffs, engine, own=own, cache=open_cache(config))
         names = _names(config, tables, planned.features)
         narrow = planned.rows.select(*KEYS, *names.columns, "churned")
         rows = engine.arrow(narrow.order_by("cutoff", "customer_id"))
@@ -227,15 +227,17 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
     periods = min(product_lifecycle.PERIODS, span // step.days)
     preferences, lives, pairs, then = {}, [], [], []
     for kind in kinds:
-        seen = baskets.look(tables, cutoff, window, kind, engine)
-        preferences[kind] = baskets.preferred(seen, rules.preference_orders, rules.preference_share)
-        counted = baskets.periods(seen, step, periods, product_lifecycle.FEWEST_CUSTOMERS)
+        seen = baskets.purchases_of_kind(tables, cutoff, window, kind, engine)
+        preferences[kind] = baskets.preferred_values(seen, rules.preference_orders, rules.preference_share)
+        counted = baskets.count_by_period(seen, step, periods, product_lifecycle.FEWEST_CUSTOMERS)
         lives.append(product_lifecycle.lives(kind, *counted, periods))
-        pairs.append(affinity.pairs(kind, baskets.together(seen, rules.support)))
+        pairs.append(affinity.pairs(kind, baskets.count_co_purchases(seen, rules.support)))
         likely = baskets.next_values(seen, affinity.rules(pairs[-1]))
         likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
-    channels = action_reach.reach(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    channels = (
+        action_reach.reach_by_action(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
+    )
     return Views(
         preferences,
         pa.concat_tables([product_lifecycle.SCHEMA.empty_table(), *lives]),

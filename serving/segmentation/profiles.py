@@ -15,7 +15,7 @@ from features.feature import Feature
 from features.phrases import say
 from serving.language.messages import ENGLISH, N_, Language
 from serving.scoring.score_tables import total
-from serving.statistics.proportions import wilson
+from serving.statistics.proportions import wilson_interval
 from training.artifact.bundle import Spread
 from training.data.category_levels import FEWEST_CUSTOMERS
 
@@ -119,7 +119,7 @@ def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
         return
     of = np.bincount(outcome.codes, minlength=size)
     left = np.bincount(outcome.codes, weights=outcome.churned, minlength=size)
-    low, high = wilson(left, of)
+    low, high = wilson_interval(left, of)
     for g in range(size):
         share = (left[g] / of[g], low[g], high[g]) if of[g] else (None,) * 3
         yield dict(zip(names, (outcome.cutoff, int(of[g]), *share), strict=True))

@@ -50,7 +50,7 @@ from serving.segmentation.assignments import (
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import History, gather
 from serving.segmentation.transitions import transitions
-from serving.statistics.proportions import wilson
+from serving.statistics.proportions import wilson_interval
 from training.artifact.bundle import Spread
 
 FORMAT = 1
@@ -189,7 +189,7 @@ def _channels(history: History, customers: int) -> pa.Table:
     """The actions with their reach in the cohort, their cost and the share that a purchase followed."""
     rows = []
     for row in history.views.channels:
-        low, high = wilson(np.array([row["followed"]]), np.array([row["judged"]]))
+        low, high = wilson_interval(np.array([row["followed"]]), np.array([row["judged"]]))
         judged, contacts = row["judged"], row["contacts"]
         shares = {
             "reach": row["in_cohort"] / max(customers, 1),

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from serving.language.messages import N_
 from serving.segmentation.lifecycle_stages import ABSENT
-from serving.statistics.proportions import wilson
+from serving.statistics.proportions import wilson_interval
 
 NOT_YET, GONE = N_("not yet a customer"), N_("no longer a customer")
 SCHEMA = pa.schema(
@@ -82,7 +82,7 @@ def _rows(standing: Standing) -> Iterator[dict[str, Any]]:
         counts = matrix(places[someone, place], places[someone, place + 1], len(names))
         total = counts.sum(axis=1)
         for a, b in np.argwhere(counts).tolist():
-            low, high = wilson(counts[[a], b], total[[a]])
+            low, high = wilson_interval(counts[[a], b], total[[a]])
             yield {
                 "segmentation": standing.name,
                 "from_cutoff": first,

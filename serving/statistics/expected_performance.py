@@ -19,13 +19,13 @@ from scipy.stats import norm, rankdata
 from training.artifact.bundle import Spread
 from training.models.calibration import BELIEF, DRIFT
 
-LEVEL, DRAWS, MOST = 0.95, 300, 20_000
+LEVEL, DRAWS, MAX_SAMPLE = 0.95, 300, 20_000
 SHIFT = float(np.hypot(DRIFT, BELIEF))
 EDGE = 1e-9
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A figure with its interval."""
 
     value: float
@@ -37,9 +37,9 @@ class Figure:
         return self.low <= number <= self.high
 
 
-def expected(
+def expected_metrics(
     churn: np.ndarray, worth: np.ndarray | None, spread: Spread | None, seed: int, shift: float = SHIFT
-) -> dict[str, Figure]:
+) -> dict[str, Estimate]:
     """What is expected of a scored cutoff: auc, brier, churn (share that leaves) and, with money, value (the sum).
 
     Args:
@@ -58,11 +58,11 @@ def expected(
     }
     if worth is not None and spread is not None:
         low, high = replace(spread, inside=LEVEL).total(1 - churn, worth)
-        found["value"] = Figure(float(((1 - churn) * worth).sum()), low, high)
+        found["value"] = Estimate(float(((1 - churn) * worth).sum()), low, high)
     return found
 
 
-def realised(churn: np.ndarray, churned: np.ndarray, value: np.ndarray | None) -> dict[str, Figure]:
+def realised_metrics(churn: np.ndarray, churned: np.ndarray, value: np.ndarray | None) -> dict[str, Estimate]:
     """What came of a scored cutoff, in the same figures; those that cannot be told (one fate only) are left out.
 
     Intervals are DeLong's for the AUC (Biometrics 44, 1988; by midranks: Sun and Xu, IEEE Signal Processing Letters 21,
@@ -74,15 +74,15 @@ def realised(churn: np.ndarray, churned: np.ndarray, value: np.ndarray | None) -
         value: What they brought (n,), not below 0; None without money.
     """
     z, n = float(norm.isf((1 - LEVEL) / 2)), len(churn)
-    found = {"churn": wilson(int(churned.sum()), n)}
+    found = {"churn": wilson_estimate(int(churned.sum()), n)}
     if 0 < churned.sum() < n:
         found["auc"] = _delong(churn, churned, z)
     square = (churn - churned) ** 2
     brier, error = float(square.mean()), z * float(square.std() / np.sqrt(n))
-    found["brier"] = Figure(brier, max(brier - error, 0.0), brier + error)
+    found["brier"] = Estimate(brier, max(brier - error, 0.0), brier + error)
     if value is not None:
         total, error = float(value.sum()), z * float(value.std()) * float(np.sqrt(n))
-        found["value"] = Figure(total, max(total - error, 0.0), total + error)
+        found["value"] = Estimate(total, max(total - error, 0.0), total + error)
     return found
 
 
@@ -100,7 +100,7 @@ def expected_auc(p: np.ndarray) -> float:
     return float(in_order / pairs) if pairs > 0 else float("nan")
 
 
-def wilson(count: int, n: int) -> Figure:
+def wilson_estimate(count: int, n: int) -> Estimate:
     """A share with Wilson's interval (Journal of the American Statistical Association 22, 1927).
 
     >>> figure = wilson(50, 100)
@@ -111,13 +111,13 @@ def wilson(count: int, n: int) -> Figure:
     share = count / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     room = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return Figure(share, max(float(middle - room), 0.0), min(float(middle + room), 1.0))
+    return Estimate(share, max(float(middle - room), 0.0), min(float(middle + room), 1.0))
 
 
 def _draws(p: np.ndarray, seed: int, shift: float) -> Mapping[str, np.ndarray]:
     """Figures (DRAWS,) of what might come; of very many customers a sample is drawn, whose chance is the larger."""
     rng = np.random.default_rng(seed)
-    q = p if len(p) <= MOST else rng.permutation(p)[:MOST]
+    q = p if len(p) <= MAX_SAMPLE else rng.permutation(p)[:MAX_SAMPLE]
     moved = expit(logit(q) + shift * rng.standard_normal(DRAWS)[:, None])
     came = rng.random(moved.shape) < moved
     left = came.sum(axis=1)
@@ -127,18 +127,18 @@ def _draws(p: np.ndarray, seed: int, shift: float) -> Mapping[str, np.ndarray]:
     return {"auc": auc, "brier": ((q - came) ** 2).mean(axis=1), "churn": left / len(q)}
 
 
-def _around(value: float, drawn: np.ndarray) -> Figure:
+def _around(value: float, drawn: np.ndarray) -> Estimate:
     """A figure with the normal interval of what was drawn, which a few hundred draws settle better than its ends."""
     told = drawn[np.isfinite(drawn)]
     room = float(norm.isf((1 - LEVEL) / 2)) * float(told.std()) if len(told) else 0.0
-    return Figure(value, max(value - room, 0.0), min(value + room, 1.0))
+    return Estimate(value, max(value - room, 0.0), min(value + room, 1.0))
 
 
-def _delong(score: np.ndarray, came: np.ndarray, z: float) -> Figure:
+def _delong(score: np.ndarray, came: np.ndarray, z: float) -> Estimate:
     ones, zeros = score[came == 1], score[came == 0]
     ranks = rankdata(np.concatenate([ones, zeros]))
     above = (ranks[: len(ones)] - rankdata(ones)) / len(zeros)
     below = 1 - (ranks[len(ones) :] - rankdata(zeros)) / len(ones)
     auc = float(above.mean())
     error = z * float(np.sqrt(sum(x.var(ddof=1) / len(x) for x in (above, below) if len(x) > 1)))
-    return Figure(auc, max(auc - error, 0.0), min(auc + error, 1.0))
+    return Estimate(auc, max(auc - error, 0.0), min(auc + error, 1.0))

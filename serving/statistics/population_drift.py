@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-GROUPS, FEWEST_EACH = 10, 20  # of numbers, and customers in each
-MOST_LEVELS, FEWEST_OF_LEVEL = 30, 5
+GROUPS, MIN_GROUP_SIZE = 10, 20  # of numbers, and customers in each
+MAX_LEVELS, MIN_LEVEL_SIZE = 30, 5
 GRID = (np.arange(200) + 0.5) / 200
 NULL = "\x00"  # stands for what is missing among levels
 
@@ -60,22 +60,22 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Sides:
+class DriftSamples:
     """What is compared: values (n,), floats with NaN for what is missing, or texts with None.
 
     Attributes:
-        newest: Of each cutoff of the reference; at least one.
-        earlier: Of cutoffs as long before these as these are before now; may be empty.
-        season: Of a year ago, or None.
+        reference_cutoffs: Of each cutoff of the reference; at least one.
+        earlier_cutoffs: Of cutoffs as long before these as these are before now; may be empty.
+        season_values: Of a year ago, or None.
     """
 
     now: np.ndarray
-    newest: Sequence[np.ndarray]
-    earlier: Sequence[np.ndarray] = ()
-    season: np.ndarray | None = None
+    reference_cutoffs: Sequence[np.ndarray]
+    earlier_cutoffs: Sequence[np.ndarray] = ()
+    season_values: np.ndarray | None = None
 
 
-def compare(sides: Sides, chance: float, matters: float) -> dict[str, Any]:
+def measure_drift(sides: DriftSamples, chance: float, matters: float) -> dict[str, Any]:
     """Compares numbers or levels with those of earlier cutoffs.
 
     Args:
@@ -86,21 +86,23 @@ def compare(sides: Sides, chance: float, matters: float) -> dict[str, Any]:
     Returns:
         The fields of `Drift` that are figures.
     """
-    now, before = sides.now, np.concatenate(sides.newest)
+    now, before = sides.now, np.concatenate(sides.reference_cutoffs)
     levels, n = now.dtype == object, len(sides.now)
-    m = len(before) // len(sides.newest)  # the cutoffs share customers: together they tell no more than one
+    m = len(before) // len(sides.reference_cutoffs)  # the cutoffs share customers: together they tell no more than one
     groups = _level_groups(now, before, min(n, m)) if levels else _edges(before, min(n, m))
     count = _count_levels if levels else _count_numbers
-    here, each = count(now, groups), [count(b, groups) for b in sides.newest]
-    there, index = np.sum(each, axis=0), psi(here, np.sum(each, axis=0))
-    usually = [psi(c, there - c) for c in each] if len(each) > 1 else []
-    if sides.earlier:
-        usually.append(psi(there, np.sum([count(b, groups) for b in sides.earlier], axis=0)))
-    bound = max(noise(int(((here + there) > 0).sum()), n, m, chance), *usually, 0.0)
+    here, each = count(now, groups), [count(b, groups) for b in sides.reference_cutoffs]
+    there, index = np.sum(each, axis=0), population_stability_index(here, np.sum(each, axis=0))
+    usually = [population_stability_index(c, there - c) for c in each] if len(each) > 1 else []
+    if sides.earlier_cutoffs:
+        usually.append(
+            population_stability_index(there, np.sum([count(b, groups) for b in sides.earlier_cutoffs], axis=0))
+        )
+    bound = max(psi_noise_bound(int(((here + there) > 0).sum()), n, m, chance), *usually, 0.0)
     passed = bool(index > bound and index > matters)
-    year = None if sides.season is None else psi(here, count(sides.season, groups))
+    year = None if sides.season_values is None else population_stability_index(here, count(sides.season_values, groups))
     as_then = passed and year is not None and bool(year <= bound or year <= matters)
-    distance, change = (jensen_shannon(here, there), None) if levels else wasserstein(now, before)
+    distance, change = (jensen_shannon_distance(here, there), None) if levels else wasserstein_distance(now, before)
     return {
         "psi": index,
         "noise": bound,
@@ -113,7 +115,7 @@ def compare(sides: Sides, chance: float, matters: float) -> dict[str, Any]:
     }
 
 
-def psi(here: np.ndarray, there: np.ndarray) -> float:
+def population_stability_index(here: np.ndarray, there: np.ndarray) -> float:
     """Population stability index of two histograms (g,), half a customer added to each group.
 
     >>> round(psi(np.array([50, 50]), np.array([50, 50])), 3), round(psi(np.array([90, 10]), np.array([50, 50])), 2)
@@ -123,7 +125,7 @@ def psi(here: np.ndarray, there: np.ndarray) -> float:
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def noise(groups: int, n: int, m: int, chance: float) -> float:
+def psi_noise_bound(groups: int, n: int, m: int, chance: float) -> float:
     """What the index of samples of n and m customers passes with probability `chance` where nothing changed.
 
     >>> round(noise(10, 200, 200, 0.05), 3), round(noise(10, 2_000_000, 2_000_000, 0.05), 6)
@@ -134,7 +136,7 @@ def noise(groups: int, n: int, m: int, chance: float) -> float:
     return float(chi2.isf(chance, groups - 1) * (1 / n + 1 / m))
 
 
-def jensen_shannon(here: np.ndarray, there: np.ndarray) -> float:
+def jensen_shannon_distance(here: np.ndarray, there: np.ndarray) -> float:
     """Distance of two histograms (g,), from 0 (the same) to 1 (nothing in common): the root of the divergence in bits.
 
     Endres and Schindelin, IEEE Transactions on Information Theory 49, 2003.
@@ -152,7 +154,7 @@ def jensen_shannon(here: np.ndarray, there: np.ndarray) -> float:
     return float(np.sqrt(max((divergence(p) + divergence(q)) / 2, 0.0)))
 
 
-def wasserstein(now: np.ndarray, before: np.ndarray) -> tuple[float, float]:
+def wasserstein_distance(now: np.ndarray, before: np.ndarray) -> tuple[float, float]:
     """Wasserstein distance, and the difference of means, of numbers (n,) and (m,), in standard deviations of `before`.
 
     The distance is the mean gap of the quantiles: how far numbers moved on average. Missing ones are left out.
@@ -171,7 +173,7 @@ def wasserstein(now: np.ndarray, before: np.ndarray) -> tuple[float, float]:
 def _edges(before: np.ndarray, customers: int) -> np.ndarray:
     """Inner edges of groups that hold the reference in equal shares; equal numbers stay together."""
     told = before[np.isfinite(before)]
-    wanted = int(np.clip(customers // FEWEST_EACH, 2, GROUPS))
+    wanted = int(np.clip(customers // MIN_GROUP_SIZE, 2, GROUPS))
     if not len(told):
         return np.array([])
     return np.unique(np.quantile(told, np.arange(1, wanted) / wanted, method="inverted_cdf"))
@@ -187,9 +189,9 @@ def _count_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _level_groups(now: np.ndarray, before: np.ndarray, customers: int) -> np.ndarray:
     """The levels to be counted apart: common in both together, so that neither side's chance chooses them."""
     counts = Counter(map(_text, np.concatenate([now, before]).tolist()))
-    fewest = FEWEST_OF_LEVEL * (len(now) + len(before)) / max(customers, 1)
+    fewest = MIN_LEVEL_SIZE * (len(now) + len(before)) / max(customers, 1)
     common = [level for level, count in counts.items() if count >= fewest]
-    return np.array(sorted(common, key=lambda level: (-counts[level], level))[:MOST_LEVELS], object)
+    return np.array(sorted(common, key=lambda level: (-counts[level], level))[:MAX_LEVELS], object)
 
 
 def _count_levels(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -212,7 +214,7 @@ def _shares(counts: np.ndarray) -> np.ndarray:
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * len(counts)))
 
 
-def moved_weight(drifts: Sequence[Drift], drivers: Mapping[str, float]) -> float:
+def drifted_driver_share(drifts: Sequence[Drift], drivers: Mapping[str, float]) -> float:
     """What share of the model's drivers, by strength, moved; 0 where none is known."""
     whole = sum(drivers.values())
     moved = sum(drivers.get(d.name, 0.0) for d in drifts if d.moved and d.what == "feature")

@@ -8,7 +8,7 @@ from scipy.stats import norm
 LEVEL = 0.95
 
 
-def wilson(hits: np.ndarray, all_: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+def wilson_interval(hits: np.ndarray, all_: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
     """The interval of a share: `hits` of `all_` (both (n,)), by Wilson (1927); [0, 1] where there is nothing to go by.
 
     >>> low, high = wilson(np.array([5, 0]), np.array([10, 0]))

@@ -16,12 +16,12 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import chi2
 
 LEVEL = 0.95
-FEWEST = 2  # customers in either group, below which there is no spread to tell anything by
-UNSURE = float("nan")
+MIN_CUSTOMERS = 2  # customers in either group, below which there is no spread to tell anything by
+UNKNOWN = float("nan")
 
 
 @dataclass(frozen=True)
-class Effect:
+class TreatmentEffect:
     """An estimated effect on a customer.
 
     Attributes:
@@ -31,7 +31,7 @@ class Effect:
         high: its upper end.
         p: Two-sided probability of a difference as large where there is no effect.
         treated: Customers in the group with the action.
-        held: Customers held out.
+        held_out: Customers held out.
     """
 
     effect: float
@@ -40,9 +40,9 @@ class Effect:
     high: float
     p: float
     treated: int
-    held: int
+    held_out: int
 
-    def anytime(self, level: float = LEVEL, planned: int | None = None) -> tuple[float, float]:
+    def anytime_interval(self, level: float = LEVEL, planned: int | None = None) -> tuple[float, float]:
         """An interval that holds at every look at once, for those who look while customers still come in.
 
         An asymptotic confidence sequence (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics 52,
@@ -53,13 +53,13 @@ class Effect:
             level: Probability that it holds.
             planned: Number of customers at which it is narrowest, the same at every look; None: those there are now.
         """
-        n, alpha = self.treated + self.held, 1 - level
+        n, alpha = self.treated + self.held_out, 1 - level
         rho = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / (planned or n)
         reach = self.error * np.sqrt(2 * (n * rho + 1) / (n * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
         return float(self.effect - reach), float(self.effect + reach)
 
 
-def plain(outcome: np.ndarray, treated: np.ndarray) -> Effect:
+def difference_in_means(outcome: np.ndarray, treated: np.ndarray) -> TreatmentEffect:
     """The difference of means, with unequal variances (Welch).
 
     Args:
@@ -70,10 +70,10 @@ def plain(outcome: np.ndarray, treated: np.ndarray) -> Effect:
     >>> found.effect, round(found.error, 4)
     (2.0, 0.8165)
     """
-    return adjusted(outcome, treated, np.empty((len(outcome), 0)))
+    return regression_adjusted_effect(outcome, treated, np.empty((len(outcome), 0)))
 
 
-def adjusted(outcome: np.ndarray, treated: np.ndarray, before: np.ndarray) -> Effect:
+def regression_adjusted_effect(outcome: np.ndarray, treated: np.ndarray, before: np.ndarray) -> TreatmentEffect:
     """The same, less what was known before: each group's regression on it, compared at the mean of all customers.
 
     The standard error is Neyman's of the residuals, with the degrees of freedom that the regressions take, plus what
@@ -87,10 +87,10 @@ def adjusted(outcome: np.ndarray, treated: np.ndarray, before: np.ndarray) -> Ef
     treated = np.asarray(treated, bool)
     count, rest = int(treated.sum()), int((~treated).sum())
     k = before.shape[1]
-    if min(count, rest) < FEWEST + k:
+    if min(count, rest) < MIN_CUSTOMERS + k:
         before, k = before[:, :0], 0
-    if min(count, rest) < FEWEST:
-        return Effect(UNSURE, UNSURE, UNSURE, UNSURE, UNSURE, count, rest)
+    if min(count, rest) < MIN_CUSTOMERS:
+        return TreatmentEffect(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, count, rest)
     centred = before - before.mean(axis=0)
     sides = [_side(outcome[group], centred[group]) for group in (treated, ~treated)]
     effect = sides[0][0] - sides[1][0]
@@ -99,7 +99,7 @@ def adjusted(outcome: np.ndarray, treated: np.ndarray, before: np.ndarray) -> Ef
     return _effect(effect, error, count, rest)
 
 
-def pooled(parts: Sequence[Effect], weights: Sequence[float]) -> Effect:
+def pool_effects(parts: Sequence[TreatmentEffect], weights: Sequence[float]) -> TreatmentEffect:
     """The mean of effects on different customers, such as those of several actions.
 
     >>> both = pooled([Effect(1, 0.3, 0, 0, 0, 10, 10), Effect(3, 0.4, 0, 0, 0, 30, 30)], [1, 3])
@@ -109,10 +109,10 @@ def pooled(parts: Sequence[Effect], weights: Sequence[float]) -> Effect:
     share = np.array(weights, float) / np.sum(weights)
     effect = float(share @ [part.effect for part in parts])
     error = float(np.sqrt(share**2 @ np.array([part.error for part in parts]) ** 2))
-    return _effect(effect, error, sum(part.treated for part in parts), sum(part.held for part in parts))
+    return _effect(effect, error, sum(part.treated for part in parts), sum(part.held_out for part in parts))
 
 
-def simultaneous(parts: Sequence[Effect], level: float = LEVEL) -> list[Effect]:
+def simultaneous_effects(parts: Sequence[TreatmentEffect], level: float = LEVEL) -> list[TreatmentEffect]:
     """The same effects with intervals and probabilities for which all of them hold together, by their number (Holm).
 
     Probabilities are Holm's (Scandinavian Journal of Statistics 6, 1979); intervals are Bonferroni's, since Holm's
@@ -128,7 +128,7 @@ def simultaneous(parts: Sequence[Effect], level: float = LEVEL) -> list[Effect]:
     return found
 
 
-def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> float:
+def sample_ratio_p_value(counts: Sequence[int], shares: Sequence[float]) -> float:
     """Probability of counts at least as uneven, had the lot drawn the groups with these shares (chi-square).
 
     Far below 0.01 something else than the lot decided who is there, and nothing that follows can be trusted (Fabijan et
@@ -154,7 +154,7 @@ def _side(outcome: np.ndarray, centred: np.ndarray) -> tuple[float, float, np.nd
     return float(b[0]), float(rest @ rest) / left / len(outcome), b[1:]
 
 
-def _effect(effect: float, error: float, treated: int, held: int) -> Effect:
+def _effect(effect: float, error: float, treated: int, held: int) -> TreatmentEffect:
     reach = float(ndtri((1 + LEVEL) / 2)) * error
     p = float(2 * ndtr(-abs(effect) / error)) if error > 0 else float(effect == 0)
-    return Effect(float(effect), error, effect - reach, effect + reach, p, treated, held)
+    return TreatmentEffect(float(effect), error, effect - reach, effect + reach, p, treated, held)

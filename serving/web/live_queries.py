@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from features.errors import RegularsError
-from features.snapshots.one_customer import known
+from features.snapshots.one_customer import read_customer_history
 from serving.charts.live_svg import plain, timeline
 from serving.explanation.what_if import explain_changes
 from serving.language.formats import task_words
@@ -31,7 +31,7 @@ def history(site: Site, at: Scored, customer: str) -> dict[str, Any]:
     """
     with _ONE_AT_A_TIME:
         try:
-            found = known(site.config, customer, at.cutoff)
+            found = read_customer_history(site.config, customer, at.cutoff)
         except RegularsError as problem:
             raise NotHere(site.tr("The log cannot be read: {why}", why=str(problem)), "regulars check", 503) from None
     orders = [(_day(row["day"]), float(str(row["amount"] if row["amount"] is not None else 1))) for row in found.orders]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, true_gains
-from features.simulation.business import Action, Business, Population, Settings, after_contacts, expected_orders
+from features.simulation.business import Action, Business, Population, Settings, apply_contacts, expected_orders
 
 EVEN = {"season": 0, "weekdays": (1,) * 7, "response_spread": 0}
 GOOD = Action("good", 1, 0.4, 30, (0.5, 0.5, 0.5))
@@ -53,14 +53,14 @@ def test_when_one_dies_whose_hazard_an_action_changes(change: float, stretch: in
     person, business = one(0.1, 4.0, change)
     given = np.full((1, 6), -1)
     given[0, stretch] = 0
-    assert after_contacts(person, business, given).death == pytest.approx([dies])
+    assert apply_contacts(person, business, given).death == pytest.approx([dies])
 
 
 def test_a_life_that_outlasts_all_stretches_ends_where_it_would() -> None:
     person, business = one(0.01, 5.0, 1)
     given = np.array([[0, -1, -1]])
-    assert after_contacts(person, business, given).death == pytest.approx([500 - 7])
-    assert after_contacts(person, business, np.full((1, 3), -1)).death == pytest.approx([500])
+    assert apply_contacts(person, business, given).death == pytest.approx([500 - 7])
+    assert apply_contacts(person, business, np.full((1, 3), -1)).death == pytest.approx([500])
 
 
 def test_expected_orders_weigh_each_day_by_the_chance_to_live_to_it() -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.intake.read_log import read_tables
-from features.snapshots.build import snapshots_of
+from features.snapshots.build import snapshots_from_tables
 from features.task import Cohort, Task, Window
 
 Row = dict[str, Any]
@@ -166,5 +166,5 @@ def by_hand(
     events = {column: [line[place] for line in lines] for place, column in enumerate(("customer", "time", "amount"))}
     log = read_tables(config(make_config, parent, pa.table(events), {name: rows}), engine)
     task = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
-    built = snapshots_of(log, task, [cutoff], engine, with_labels=False).rows.to_pylist()
+    built = snapshots_from_tables(log, task, [cutoff], engine, with_labels=False).rows.to_pylist()
     return {row["customer_id"]: row for row in built}

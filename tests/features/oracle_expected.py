@@ -26,8 +26,8 @@ def expectations(days: Days, cutoff: date, horizon: int, has_amount: bool) -> di
         orders = float(rhythm.expected_orders([repeats], [recency], [age], horizon)[0])
         found[customer] = {
             "orders_expected": orders,
-            "alive_probability": float(rhythm.alive([repeats], [recency], [age])[0]),
-            "return_probability": float(rhythm.returns([repeats], [recency], [age], horizon)[0]),
+            "alive_probability": float(rhythm.alive_probability([repeats], [recency], [age])[0]),
+            "return_probability": float(rhythm.return_probability([repeats], [recency], [age], horizon)[0]),
         }
         if has_amount:
             amount = float(spend.expected_spend([repeats + 1], [mean])[0])

@@ -79,7 +79,7 @@ def backtest_models(config: Config, most: int = MOST) -> Backtest:
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
     rows = build.build_snapshots(config)
-    models.connect(config)
+    models.connect_to_mlflow(config)
     judged, left_out = roll(rows, config, most)
     settings, horizon = config.training, rows.task.horizon
     figures = judge(judged, horizon, seed=settings.seed, resamples=settings.bootstrap)

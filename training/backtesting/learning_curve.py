@@ -73,7 +73,7 @@ def learning_curve(config: Config) -> Curve:
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
     rows = build.build_snapshots(config)
-    registry.connect(config)
+    registry.connect_to_mlflow(config)
     table, fold, left_out = grow(rows, config)
     made = Curve(table, fold.test, tuple(left_out), config.path(config.serving.output) / "learning_curve", "")
     _write(made)

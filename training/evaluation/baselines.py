@@ -60,7 +60,7 @@ def rhythm_of(known: Sample, test: Sample, horizon: Window) -> Prediction:
     """The same, fitted on the past of some customers and said of others."""
     past = _rhythm(test)
     rhythm = fit_bgnbd(*_rhythm(known))
-    churn = 1 - rhythm.returns(*past, horizon.days)
+    churn = 1 - rhythm.return_probability(*past, horizon.days)
     if not _money(test):
         return Prediction(churn, None)
     orders, size = test.column("orders_count_ever"), test.column("order_amount_mean_ever")

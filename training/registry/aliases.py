@@ -15,33 +15,33 @@ from mlflow.exceptions import MlflowException
 
 from features.config.load import Config
 from features.errors import RefusedError, UsageError
-from training.registry.mlflow_tracking import UNKNOWN, answering, connect, quiet
+from training.registry.mlflow_tracking import NOT_FOUND_CODES, as_usage_errors, connect_to_mlflow, quiet_mlflow
 
-ALIAS, CHALLENGER = "champion", "challenger"
-GATE, HISTORY = "regulars.gate", "regulars.champions"
-KINDS = ("churn", "value")  # these score together
-ALONE = ("uplift",)  # this moves by itself
+CHAMPION, CHALLENGER = "champion", "challenger"
+CLASSIFIER_TAG, HISTORY_TAG = "regulars.gate", "regulars.champions"
+JOINT_KINDS = ("churn", "value")  # these score together
+SEPARATE_KINDS = ("uplift",)  # this moves by itself
 LONGEST_HISTORY = 100
-State = dict[str, str]
+VersionNumbers = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Moved:
+class ChampionChange:
     """A change of champions: labels before and after, by kind."""
 
-    before: State
-    after: State
+    before: VersionNumbers
+    after: VersionNumbers
 
 
-def crown(config: Config, versions: State) -> Moved:
+def set_champions(config: Config, versions: VersionNumbers) -> ChampionChange:
     """Makes versions (numbers by kind) the champions, all of them together; they are challengers no more.
 
     Raises:
         RefusedError: Another model's champion, which stays, would have another gate than theirs.
         UsageError: The store does not answer.
     """
-    client, kinds = connect(config), _kinds(*versions)
-    with quiet(), answering():
+    client, kinds = connect_to_mlflow(config), _kinds(*versions)
+    with quiet_mlflow(), as_usage_errors():
         now, past = _state(client, config, kinds=kinds), _history(client, config, kinds)
         if now and past[-1:] != [now]:  # the alias was set by another hand than ours
             past = [*past, now]
@@ -50,10 +50,10 @@ def crown(config: Config, versions: State) -> Moved:
         for kind, number in _state(client, config, CHALLENGER, kinds).items():
             if versions.get(kind) == number:
                 client.delete_registered_model_alias(f"{config.name}-{kind}", CHALLENGER)
-    return Moved(_labels(config, now), _labels(config, then))
+    return ChampionChange(_labels(config, now), _labels(config, then))
 
 
-def promote(config: Config, which: str = "all") -> Moved:
+def promote_challengers(config: Config, which: str = "all") -> ChampionChange:
     """Makes the challengers champions by hand, whatever the gates said.
 
     Args:
@@ -64,8 +64,8 @@ def promote(config: Config, which: str = "all") -> Moved:
         RefusedError: The champions would not share one gate.
         UsageError: There is no challenger, or the store does not answer.
     """
-    client = connect(config)
-    with quiet(), answering():
+    client = connect_to_mlflow(config)
+    with quiet_mlflow(), as_usage_errors():
         found = _state(client, config, CHALLENGER, _kinds(which))
     wanted = {kind: number for kind, number in found.items() if which in ("all", kind)}
     if not wanted:
@@ -73,10 +73,10 @@ def promote(config: Config, which: str = "all") -> Moved:
             f"{config.name} has no challenger{'' if which == 'all' else f' for {which}'}: `regulars train` makes one, "
             "unless it comes out as the champion is"
         )
-    return crown(config, wanted)
+    return set_champions(config, wanted)
 
 
-def rollback(config: Config, which: str = "all") -> Moved:
+def roll_back_champions(config: Config, which: str = "all") -> ChampionChange:
     """Puts the alias champion back on the versions that had it before; called again, it goes further back.
 
     Args:
@@ -87,8 +87,8 @@ def rollback(config: Config, which: str = "all") -> Moved:
         RefusedError: The champions would not share one gate.
         UsageError: There is nothing to go back to, or the store does not answer.
     """
-    client, kinds = connect(config), _kinds(which)
-    with quiet(), answering():
+    client, kinds = connect_to_mlflow(config), _kinds(which)
+    with quiet_mlflow(), as_usage_errors():
         now = _state(client, config, kinds=kinds)
         history = [state for state in _history(client, config, kinds) if _is_there(client, config, state)]
         place = _before(history, now, which)
@@ -100,10 +100,10 @@ def rollback(config: Config, which: str = "all") -> Moved:
             )
         then = history[place] if which == "all" else {**now, which: history[place][which]}
         _move(client, config, then, history[:place], kinds)
-    return Moved(_labels(config, now), _labels(config, then))
+    return ChampionChange(_labels(config, now), _labels(config, then))
 
 
-def _before(history: list[State], now: State, which: str) -> int | None:
+def _before(history: list[VersionNumbers], now: VersionNumbers, which: str) -> int | None:
     """The place of the newest state that differs from the one now, in all or in one kind."""
     for place in reversed(range(len(history))):
         state = history[place]
@@ -114,10 +114,12 @@ def _before(history: list[State], now: State, which: str) -> int | None:
 
 def _kinds(*named: str) -> tuple[str, ...]:
     """The kinds that move together with those named."""
-    return ALONE if set(named) & set(ALONE) else KINDS
+    return SEPARATE_KINDS if set(named) & set(SEPARATE_KINDS) else JOINT_KINDS
 
 
-def _move(client: MlflowClient, config: Config, then: State, past: list[State], kinds: tuple[str, ...]) -> None:
+def _move(
+    client: MlflowClient, config: Config, then: VersionNumbers, past: list[VersionNumbers], kinds: tuple[str, ...]
+) -> None:
     """Sets the aliases to a state, and writes down the states before it on every model that there is."""
     _refuse_two_gates(client, config, then)
     history = json.dumps([*past, then][-LONGEST_HISTORY:])
@@ -125,16 +127,16 @@ def _move(client: MlflowClient, config: Config, then: State, past: list[State], 
         name = f"{config.name}-{kind}"
         if not client.search_registered_models(f"name = '{name}'"):
             continue
-        client.set_registered_model_tag(name, HISTORY, history)
+        client.set_registered_model_tag(name, HISTORY_TAG, history)
         if kind in then:
-            client.set_registered_model_alias(name, ALIAS, then[kind])
-        elif aliased(client, name, ALIAS) is not None:
-            client.delete_registered_model_alias(name, ALIAS)
+            client.set_registered_model_alias(name, CHAMPION, then[kind])
+        elif version_with_alias(client, name, CHAMPION) is not None:
+            client.delete_registered_model_alias(name, CHAMPION)
 
 
-def _refuse_two_gates(client: MlflowClient, config: Config, then: State) -> None:
+def _refuse_two_gates(client: MlflowClient, config: Config, then: VersionNumbers) -> None:
     versions = {kind: client.get_model_version(f"{config.name}-{kind}", number) for kind, number in then.items()}
-    gates = {found.tags.get(GATE, "") for found in versions.values()}
+    gates = {found.tags.get(CLASSIFIER_TAG, "") for found in versions.values()}
     if len(gates) > 1:
         both = " and ".join(_labels(config, then).values())
         raise RefusedError(
@@ -143,26 +145,28 @@ def _refuse_two_gates(client: MlflowClient, config: Config, then: State) -> None
         )
 
 
-def _state(client: MlflowClient, config: Config, alias: str = ALIAS, kinds: tuple[str, ...] = KINDS) -> State:
+def _state(
+    client: MlflowClient, config: Config, alias: str = CHAMPION, kinds: tuple[str, ...] = JOINT_KINDS
+) -> VersionNumbers:
     """The numbers of the versions that have an alias, by kind."""
-    found = {kind: aliased(client, f"{config.name}-{kind}", alias) for kind in kinds}
+    found = {kind: version_with_alias(client, f"{config.name}-{kind}", alias) for kind in kinds}
     return {kind: str(v.version) for kind, v in found.items() if v is not None}
 
 
-def _labels(config: Config, state: State) -> State:
+def _labels(config: Config, state: VersionNumbers) -> VersionNumbers:
     return {kind: f"{config.name}-{kind}/{number}" for kind, number in state.items()}
 
 
-def _history(client: MlflowClient, config: Config, kinds: tuple[str, ...]) -> list[State]:
+def _history(client: MlflowClient, config: Config, kinds: tuple[str, ...]) -> list[VersionNumbers]:
     """The states of champions, oldest first; the longest of what the models say."""
     texts = []
     for kind in kinds:
         found = client.search_registered_models(f"name = '{config.name}-{kind}'")
-        texts += [json.loads(model.tags.get(HISTORY, "[]")) for model in found]
+        texts += [json.loads(model.tags.get(HISTORY_TAG, "[]")) for model in found]
     return max(texts, key=len, default=[])
 
 
-def _is_there(client: MlflowClient, config: Config, state: State) -> bool:
+def _is_there(client: MlflowClient, config: Config, state: VersionNumbers) -> bool:
     """Whether no version of a state was deleted since."""
     for kind, number in state.items():
         if not client.search_model_versions(f"name = '{config.name}-{kind}' and version_number = {int(number)}"):
@@ -170,11 +174,11 @@ def _is_there(client: MlflowClient, config: Config, state: State) -> bool:
     return True
 
 
-def aliased(client: MlflowClient, name: str, alias: str) -> Any:
+def version_with_alias(client: MlflowClient, name: str, alias: str) -> Any:
     """The version of a model that has an alias, or None where none has."""
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as problem:
-        if problem.error_code in UNKNOWN:
+        if problem.error_code in NOT_FOUND_CODES:
             return None
         raise

@@ -22,7 +22,7 @@ from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation import metrics
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
-from training.registry.aliases import ALIAS
+from training.registry.aliases import CHAMPION
 from training.registry.models import Champion
 
 COMPARED = (
@@ -33,7 +33,7 @@ TITLES = {name: metrics.TITLES[name] for name in COMPARED}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ChampionComparison:
     """Champion and challenger on the same cutoff.
 
     Attributes:
@@ -52,7 +52,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Rivals:
+class CurrentChampions:
     """The champions of a business as far as they can be read.
 
     Attributes:
@@ -66,27 +66,29 @@ class Rivals:
     logged: Callable[[], Evaluation | None] = lambda: None
 
 
-def compare(
-    judge: ModelBundle, truth: Sample, cutoff: date, rivals: Rivals, config: Config, evaluation: Evaluation,
+def compare_with_champions(
+    judge: ModelBundle, truth: Sample, cutoff: date, rivals: CurrentChampions, config: Config, evaluation: Evaluation,
     own: str = "",
-) -> Comparison:  # fmt: skip
+) -> ChampionComparison:  # fmt: skip
     """Champion and challenger on one cutoff's customers, which neither has seen; arguments as of `decide`."""
     problem, how, theirs = rivals.problem, "", None
     if not problem:
         problem, how, theirs = _asked(rivals, judge, truth, cutoff, own)
     if theirs is not None:
-        said = {OURS: _prediction(judge.predict(truth.features)), ALIAS: theirs}
+        said = {OURS: _prediction(judge.predict(truth.features)), CHAMPION: theirs}
         settings = config.training
         found = evaluate_predictions(said, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
-        return Comparison(_paired(found), cutoff, len(truth), how)
+        return ChampionComparison(_paired(found), cutoff, len(truth), how)
     logged = rivals.logged()
     if logged is not None and len(table := _unpaired(evaluation, logged, cutoff)):
-        return Comparison(table, cutoff, len(truth), f"its logged figures at this cutoff, not paired, since {problem}")
-    return Comparison(_paired(None), cutoff, len(truth), problem=problem)
+        return ChampionComparison(
+            table, cutoff, len(truth), f"its logged figures at this cutoff, not paired, since {problem}"
+        )
+    return ChampionComparison(_paired(None), cutoff, len(truth), problem=problem)
 
 
 def _asked(
-    rivals: Rivals, judge: ModelBundle, truth: Sample, cutoff: date, own: str
+    rivals: CurrentChampions, judge: ModelBundle, truth: Sample, cutoff: date, own: str
 ) -> tuple[str, str, Prediction | None]:
     """What the champions say of customers whose cutoff they had not seen; or why they cannot be asked."""
     said, told = {}, []
@@ -142,7 +144,7 @@ def _paired(found: Evaluation | None) -> pd.DataFrame:
         index="metric", columns="model", values="value", sort=False
     )
     rows = found.differences[found.differences.metric.isin(TITLES)].set_index("metric")
-    both = rows.join(figures.rename(columns={ALIAS: "champion", OURS: "challenger"})).reset_index()
+    both = rows.join(figures.rename(columns={CHAMPION: "champion", OURS: "challenger"})).reset_index()
     order = {name: place for place, name in enumerate(TITLES)}
     return both.sort_values("metric", key=lambda names: names.map(order), ignore_index=True)[columns]
 
@@ -162,7 +164,7 @@ def _unpaired(ours: Evaluation, theirs: Evaluation, cutoff: date) -> pd.DataFram
 
 
 def _figure(found: Evaluation, metric: str, cutoff: date) -> tuple[float, float, float] | None:
-    m = at(found.metrics, cutoff)
+    m = rows_at_cutoff(found.metrics, cutoff)
     rows = m[(m.metric == metric) & (m.segment == "all") & (m.model == OURS)]
     if rows.empty:
         return None
@@ -173,6 +175,6 @@ def _figure(found: Evaluation, metric: str, cutoff: date) -> tuple[float, float,
     return abs(value), least, max(abs(low), abs(high))
 
 
-def at(table: pd.DataFrame, cutoff: date) -> pd.DataFrame:
+def rows_at_cutoff(table: pd.DataFrame, cutoff: date) -> pd.DataFrame:
     """The rows of one cutoff, whether it is a date or the text of one."""
     return table[table.cutoff.astype(str).str[:10] == str(cutoff)]

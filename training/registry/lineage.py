@@ -14,14 +14,14 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from features.config.load import Config
-from training.registry.aliases import ALONE, KINDS
-from training.registry.mlflow_tracking import answering, connect, quiet
+from training.registry.aliases import JOINT_KINDS, SEPARATE_KINDS
+from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
 
-FACTS = "artifacts/bundle/bundle.json"
+BUNDLE_INDEX = "artifacts/bundle/bundle.json"
 
 
 @dataclass(frozen=True)
-class LearnedFrom:
+class ModelLineage:
     """A registered version, and what it learned from.
 
     Attributes:
@@ -41,15 +41,15 @@ class LearnedFrom:
     fingerprint: str
 
 
-def learned_from(config: Config) -> list[LearnedFrom]:
+def read_model_lineage(config: Config) -> list[ModelLineage]:
     """Every registered version of a config's models, oldest first.
 
     Raises:
         UsageError: The store does not answer.
     """
-    client, found = connect(config), []
-    with quiet(), answering():
-        for kind in (*KINDS, *ALONE):
+    client, found = connect_to_mlflow(config), []
+    with quiet_mlflow(), as_usage_errors():
+        for kind in (*JOINT_KINDS, *SEPARATE_KINDS):
             name = f"{config.name}-{kind}"
             aliases: dict[str, Any] = {}
             for model in client.search_registered_models(f"name = '{name}'"):
@@ -63,13 +63,13 @@ def learned_from(config: Config) -> list[LearnedFrom]:
 
 def _said(
     client: MlflowClient, name: str, kind: str, version: ModelVersion, aliases: tuple[str, ...]
-) -> LearnedFrom:  # fmt: skip
+) -> ModelLineage:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        uri = f"models:/{name}/{version.version}/{FACTS}"
+        uri = f"models:/{name}/{version.version}/{BUNDLE_INDEX}"
         facts = json.loads(Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)).read_text("utf-8"))["facts"]
     days = facts.get("cutoffs", facts.get("rounds", []))
     fingerprint = facts.get("data_fingerprint") or _param(client, version, "data_fingerprint")
-    return LearnedFrom(
+    return ModelLineage(
         f"{name}/{version.version}",
         kind,
         aliases,

@@ -28,18 +28,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from features.config.load import Config
 from features.errors import UsageError
 from training.evaluation.evaluate import Evaluation
-from training.registry.run_record import TABLES, Record
+from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
 
-SERVERS = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
-PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+SERVER_SCHEMES = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
-UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # How long a server may keep us waiting, unless the user's environment says otherwise: at first, and once it answered.
-FIRST = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
-LATER = {"MAX_RETRIES": "4", "BACKOFF_FACTOR": "1", "TIMEOUT": "60"}
+FIRST_WAIT = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
+LATER_WAIT = {"MAX_RETRIES": "4", "BACKOFF_FACTOR": "1", "TIMEOUT": "60"}
 
 
-def store_of(environment: Mapping[str, str]) -> str:
+def user_tracking_uri(environment: Mapping[str, str]) -> str:
     """The tracking store that a user's environment names; empty where it names none.
 
     `mlflow run` always names one: a local store of the folder it was started in is its default, not the user's choice.
@@ -50,24 +50,24 @@ def store_of(environment: Mapping[str, str]) -> str:
     ''
     """
     uri = environment.get("MLFLOW_TRACKING_URI", "")
-    return "" if "MLFLOW_RUN_ID" in environment and not uri.startswith(SERVERS) else uri
+    return "" if "MLFLOW_RUN_ID" in environment and not uri.startswith(SERVER_SCHEMES) else uri
 
 
-FROM_ENVIRONMENT = store_of(os.environ)  # read once: MLflow overwrites it with what we set
-OF_THE_USER = frozenset(os.environ)
+USER_TRACKING_URI = user_tracking_uri(os.environ)  # read once: MLflow overwrites it with what we set
+USER_VARIABLES = frozenset(os.environ)
 
 
-def require_server(config: Config) -> None:
+def require_tracking_server(config: Config) -> None:
     """Stops before anything expensive where the config's tracking server does not answer; a file is not made yet.
 
     Raises:
         UsageError: It does not answer.
     """
-    if _uri(config).startswith(SERVERS):
-        connect(config)
+    if _uri(config).startswith(SERVER_SCHEMES):
+        connect_to_mlflow(config)
 
 
-def connect(config: Config) -> MlflowClient:
+def connect_to_mlflow(config: Config) -> MlflowClient:
     """Points MLflow at the config's store and experiment.
 
     The config's URI comes first, then MLFLOW_TRACKING_URI, then mlflow.db beside the config (see `store_of`). A run
@@ -81,21 +81,21 @@ def connect(config: Config) -> MlflowClient:
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     uri, name = _uri(config), config.tracking.experiment or config.name
-    _wait_at_most(FIRST)
-    with quiet(), answering(uri, "[tracking] uri: "):
-        _knock(uri)
+    _limit_waiting(FIRST_WAIT)
+    with quiet_mlflow(), as_usage_errors(uri, "[tracking] uri: "):
+        _check_database_port(uri)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if mlflow.get_experiment_by_name(name) is None:
             local = uri.startswith("sqlite:")
             mlflow.create_experiment(name, config.path("mlartifacts").as_uri() if local else None)
         mlflow.set_experiment(name)
-    _wait_at_most(LATER)
+    _limit_waiting(LATER_WAIT)
     return MlflowClient()
 
 
 @contextmanager
-def answering(uri: str = "", where: str = "") -> Iterator[None]:
+def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
     """What the store does not answer, or refuses, becomes one message without a password.
 
     Raises:
@@ -104,11 +104,11 @@ def answering(uri: str = "", where: str = "") -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, SQLAlchemyError) as problem:
-        store = without_password(uri or mlflow.get_tracking_uri())
-        raise UsageError(f"{where}the tracking store at {store} does not answer: {_cause(problem)}") from None
+        store = without_credentials(uri or mlflow.get_tracking_uri())
+        raise UsageError(f"{where}the tracking store at {store} does not answer: {_short_cause(problem)}") from None
 
 
-def without_password(text: str) -> str:
+def without_credentials(text: str) -> str:
     """Text with who logs in, and the options, taken out of each URL in it.
 
     >>> without_password("http://me:secret@tracking:5000/base?token=x is down")
@@ -117,20 +117,20 @@ def without_password(text: str) -> str:
     return re.sub(r"(://[^\s?]*)\?\S*", r"\1", re.sub(r"://\S*@", "://", text))
 
 
-def evaluation_of(config: Config, run_id: str) -> Evaluation:
+def load_evaluation(config: Config, run_id: str) -> Evaluation:
     """The evaluation that a training logged; raises UsageError where its run is gone."""
-    connect(config)
+    connect_to_mlflow(config)
     tables = {}
-    for name in TABLES:
+    for name in EVALUATION_TABLES:
         try:
             text = mlflow.artifacts.load_text(f"runs:/{run_id}/evaluation/{name}.csv")
         except (MlflowException, OSError) as problem:
-            raise UsageError(f"the run {run_id} of the champion has no evaluation: {_cause(problem)}") from None
+            raise UsageError(f"the run {run_id} of the champion has no evaluation: {_short_cause(problem)}") from None
         tables[name] = pd.read_csv(StringIO(text))
     return Evaluation(**tables)
 
 
-def write(client: MlflowClient, run: mlflow.ActiveRun, record: Record) -> None:
+def log_training_record(client: MlflowClient, run: mlflow.ActiveRun, record: TrainingRecord) -> None:
     """A record into a run: parameters, tags, data, files, and a nested run for each trial; figures come last."""
     facts, now = record.facts, get_current_time_millis()
     mlflow.set_tags(facts["tags"])
@@ -141,7 +141,9 @@ def write(client: MlflowClient, run: mlflow.ActiveRun, record: Record) -> None:
         _log_trial(client, run, trial, now)
 
 
-def write_figures(client: MlflowClient, run: mlflow.ActiveRun, record: Record, models: Mapping[str, str]) -> None:
+def log_record_metrics(
+    client: MlflowClient, run: mlflow.ActiveRun, record: TrainingRecord, models: Mapping[str, str]
+) -> None:
     """A record's figures into its run, each with the model (an id by kind) that it tells of.
 
     After the models: MLflow asks for the history of each figure that a run has when a model is logged.
@@ -167,7 +169,7 @@ def _log_trial(client: MlflowClient, parent: mlflow.ActiveRun, trial: dict[str, 
     client.set_terminated(run_id)
 
 
-class _Described(MetaDataset):
+class _RowlessDataset(MetaDataset):
     """A dataset of which MLflow is told what it is, and given no row."""
 
     def __init__(self, given: dict[str, Any]) -> None:
@@ -188,41 +190,41 @@ class _Described(MetaDataset):
 
 def _log_inputs(inputs: list[dict[str, Any]]) -> None:
     for given in inputs:
-        mlflow.log_input(_Described(given), context=given["context"])
+        mlflow.log_input(_RowlessDataset(given), context=given["context"])
 
 
 def _uri(config: Config) -> str:
-    uri = config.tracking.uri or FROM_ENVIRONMENT or "sqlite:///mlflow.db"
+    uri = config.tracking.uri or USER_TRACKING_URI or "sqlite:///mlflow.db"
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{config.path(uri.removeprefix('sqlite:///'))}"
     return uri
 
 
-def _knock(uri: str) -> None:
+def _check_database_port(uri: str) -> None:
     """Raises OSError where nothing listens at a database's address: MLflow itself would try it for two minutes."""
     parts = urlsplit(uri)
-    port = next((number for scheme, number in PORTS.items() if uri.startswith(scheme)), None)
+    port = next((number for scheme, number in DATABASE_PORTS.items() if uri.startswith(scheme)), None)
     if port is not None and parts.hostname:
-        socket.create_connection((parts.hostname, parts.port or port), timeout=float(FIRST["TIMEOUT"])).close()
+        socket.create_connection((parts.hostname, parts.port or port), timeout=float(FIRST_WAIT["TIMEOUT"])).close()
 
 
-def _wait_at_most(bounds: Mapping[str, str]) -> None:
+def _limit_waiting(bounds: Mapping[str, str]) -> None:
     """MLflow's own patience is minutes; what the user's environment says stands."""
     for key, value in bounds.items():
-        if f"MLFLOW_HTTP_REQUEST_{key}" not in OF_THE_USER:
+        if f"MLFLOW_HTTP_REQUEST_{key}" not in USER_VARIABLES:
             os.environ[f"MLFLOW_HTTP_REQUEST_{key}"] = value
 
 
-def _cause(problem: Exception) -> str:
+def _short_cause(problem: Exception) -> str:
     """What went wrong, in few words: the system's own where MLflow wraps them in a chain of exceptions."""
     text = str(problem)
     found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|([Rr]ead timed out|timed out|Name or service not known)", text)
     short = next(group for group in found.groups() if group) if found else text.strip().split("\n")[0]
-    return without_password(short)[:300]
+    return without_credentials(short)[:300]
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_mlflow() -> Iterator[None]:
     """Keeps MLflow's and its database's chatter out of the user's terminal; warnings of ours still show."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loggers]

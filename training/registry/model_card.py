@@ -28,7 +28,7 @@ NOT_FOR = """\
 - A single customer's value is uncertain: use the interval, and sums over many."""
 
 
-def card(learned: Learned, snapshots: Snapshots, config: Config, fairness: pd.DataFrame) -> str:
+def model_card_text(learned: Learned, snapshots: Snapshots, config: Config, fairness: pd.DataFrame) -> str:
     """The card of a training as Markdown; text that comes from data or config is escaped.
 
     Args:
@@ -37,7 +37,7 @@ def card(learned: Learned, snapshots: Snapshots, config: Config, fairness: pd.Da
         config: The business.
         fairness: What `fairness` found; may be empty.
     """
-    name = escape(config.name)
+    name = escape_markdown(config.name)
     parts = [
         f"# {name}: who leaves, and what each is worth\n",
         _predicts(learned, snapshots),
@@ -52,7 +52,7 @@ def card(learned: Learned, snapshots: Snapshots, config: Config, fairness: pd.Da
     return "\n".join(parts)
 
 
-def escape(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text from data or config as plain text in Markdown: no markup, link, HTML or table cell can come of it.
 
     >>> escape("gold|<b>*x*</b>")
@@ -101,7 +101,7 @@ def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
         ["features", f"{len(snapshots.features)}{', your own among them' if snapshots.own else ''}"],
         ["data fingerprint", f"`{snapshots.data_fingerprint}`"],
         ["snapshot fingerprint", f"`{snapshots.fingerprint}` (data, task and features)"],
-        ["attributes of customers", ", ".join(map(escape, attributes)) or "none"],
+        ["attributes of customers", ", ".join(map(escape_markdown, attributes)) or "none"],
     ]
     return f"## Data\n\n{_table(['what', ''], lines)}"
 
@@ -110,7 +110,10 @@ def _made(learned: Learned, config: Config) -> str:
     plan, tuned = learned.split, learned.tuned
     ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
     heard = sorted(set(ours[ours.metric == "brier"].cutoff) - {plan.test.test})
-    trials = " and ".join(f"{len(t.trials)} trials ({escape(name)})" for name, t in tuned.items()) or "none: defaults"
+    trials = (
+        " and ".join(f"{len(t.trials)} trials ({escape_markdown(name)})" for name, t in tuned.items())
+        or "none: defaults"
+    )
     lines = [
         ["code", f"regulars {package_version()}, commit {code_version()}"],
         ["tuning", f"{trials}, on {len(plan.folds)} folds forward in time"],
@@ -147,7 +150,7 @@ def _quality(learned: Learned) -> str:
             rows.append([f"{title} {_arrow(metric)}", _with_interval(cells.loc[OURS]), *theirs])
     return (
         f"## How well it does\n\nOn {len(learned.truth):,} customers at {cutoff}; intervals are 95%, over resamples of "
-        f"customers.\n\n{_table(['metric', OURS, *map(escape, rules)], rows)}"
+        f"customers.\n\n{_table(['metric', OURS, *map(escape_markdown, rules)], rows)}"
         f"\n↑ higher is better, ↓ nearer 0 is better.\n{_longer(found)}"
     )
 
@@ -169,7 +172,7 @@ def _longer(found: Evaluation) -> str:
     ]
     return (
         "\nValue over longer horizons, each at the last cutoff whose outcome is known, from what was known by then and "
-        f"with default parameters:\n\n{_table(['value over', OURS, *map(escape, rungs)], rows)}"
+        f"with default parameters:\n\n{_table(['value over', OURS, *map(escape_markdown, rungs)], rows)}"
     )
 
 
@@ -204,7 +207,7 @@ def _fails(learned: Learned) -> str:
     segments = ours[(ours.cutoff == cutoff) & (ours.segment != "all")]
     cutoffs = ours[ours.segment == "all"]
     lines = [
-        *_worst(segments, "segment", lambda row: f"{escape(row['segment'])}, {row['customers']:,} customers"),
+        *_worst(segments, "segment", lambda row: f"{escape_markdown(row['segment'])}, {row['customers']:,} customers"),
         *_worst(cutoffs, "cutoff", lambda row: f"cutoff {row['cutoff']}"),
     ]
     if not lines:
@@ -242,9 +245,9 @@ def _fairness(found: pd.DataFrame) -> str:
         for group, of_group in part.groupby("group", sort=False):
             cells = of_group.set_index("measure")
             shown = [_with_interval(cells.loc[m]) if m in cells.index else "" for m in measures]
-            rows.append([escape(str(group)), f"{int(of_group.customers.iloc[0]):,}", *shown])
+            rows.append([escape_markdown(str(group)), f"{int(of_group.customers.iloc[0]):,}", *shown])
         heads = [TITLES.get(m, m) for m in measures]
-        text.append(f"### {escape(str(attribute))}\n\n{_table(['group', 'customers', *heads], rows)}")
+        text.append(f"### {escape_markdown(str(attribute))}\n\n{_table(['group', 'customers', *heads], rows)}")
     return "\n".join(text)
 
 

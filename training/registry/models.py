@@ -26,21 +26,37 @@ from features.errors import DataError
 from training.artifact import bundle as bundle_code
 from training.artifact import reasons
 from training.artifact.bundle import BundleError, ModelBundle
-from training.registry.aliases import ALIAS, CHALLENGER, GATE, aliased
-from training.registry.mlflow_tracking import UNKNOWN, answering, connect, evaluation_of, quiet, write, write_figures
-from training.registry.run_record import Record
+from training.registry.aliases import CHALLENGER, CHAMPION, CLASSIFIER_TAG, version_with_alias
+from training.registry.mlflow_tracking import (
+    NOT_FOUND_CODES,
+    as_usage_errors,
+    connect_to_mlflow,
+    load_evaluation,
+    log_record_metrics,
+    log_training_record,
+    quiet_mlflow,
+)
+from training.registry.run_record import TrainingRecord
 
-__all__ = ["Champion", "Registered", "load_champion", "connect", "evaluation_of", "log", "params_of"]
+__all__ = [
+    "Champion",
+    "RegisteredVersion",
+    "load_champion",
+    "connect_to_mlflow",
+    "load_evaluation",
+    "log_and_register",
+    "load_run_params",
+]
 
-DIGEST = "regulars.digest"
+DIGEST_TAG = "regulars.digest"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
-CODE, FILES = (bundle_code, reasons, phrases), "files.json"
-CARRIED = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
+CARRIED_MODULES, CHECKSUMS_FILE = (bundle_code, reasons, phrases), "files.json"
+REQUIRED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredVersion:
     """A registered model version.
 
     Attributes:
@@ -87,11 +103,11 @@ class Champion:
     """
 
     bundle: ModelBundle
-    version: Registered
+    version: RegisteredVersion
     judge: ModelBundle | None = None
 
 
-def log(record: Record, config: Config) -> tuple[Registered, ...]:
+def log_and_register(record: TrainingRecord, config: Config) -> tuple[RegisteredVersion, ...]:
     """Writes a training into MLflow as a run, and registers its models as challengers.
 
     A model that is equal to a registered one in every bit is not registered again: that version is returned.
@@ -99,30 +115,30 @@ def log(record: Record, config: Config) -> tuple[Registered, ...]:
     Raises:
         UsageError: The store does not answer; what the record holds is still in its folder.
     """
-    client = connect(config)
+    client = connect_to_mlflow(config)
     bar = tqdm(total=1 + len(record.kinds), desc="logging to MLflow", leave=False, disable=None)
-    with quiet(), answering(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
-        write(client, run, record)
+    with quiet_mlflow(), as_usage_errors(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
+        log_training_record(client, run, record)
         bar.update()
         made = []
         for kind in record.kinds:
             made.append(_register(client, run.info.run_id, record, kind))
             bar.update()
-        write_figures(client, run, record, {v.kind: v.model_id for v in made if v.new})
+        log_record_metrics(client, run, record, {v.kind: v.model_id for v in made if v.new})
         return tuple(made)
 
 
-def load_champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | None:
+def load_champion(config: Config, kind: str, alias: str = CHAMPION) -> Champion | None:
     """The champion of 'churn' or 'value', or None where there is none.
 
     Raises:
         DataError: What is registered under its name is not a whole model of ours.
         UsageError: The store does not answer.
     """
-    client = connect(config)
+    client = connect_to_mlflow(config)
     name = f"{config.name}-{kind}"
-    with quiet(), answering(), tempfile.TemporaryDirectory() as folder:
-        found = aliased(client, name, alias)
+    with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
+        found = version_with_alias(client, name, alias)
         if found is None:
             return None
         uri = f"models:/{name}/{found.version}"
@@ -137,28 +153,28 @@ def load_champion(config: Config, kind: str, alias: str = ALIAS) -> Champion | N
             f"{name} version {found.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} model of "
             f"{config.name!r}: `regulars rollback` goes back to the one before, `regulars train` makes a new one"
         )
-    label = Registered(name, str(found.version), found.run_id or "", new=False, champion=alias == ALIAS)
+    label = RegisteredVersion(name, str(found.version), found.run_id or "", new=False, champion=alias == CHAMPION)
     return Champion(bundle, label, judge)
 
 
-def params_of(config: Config, run_id: str) -> dict[str, str]:
+def load_run_params(config: Config, run_id: str) -> dict[str, str]:
     """The parameters of a run; empty where it is gone."""
-    client = connect(config)
-    with quiet(), answering():
+    client = connect_to_mlflow(config)
+    with quiet_mlflow(), as_usage_errors():
         try:
             return dict(client.get_run(run_id).data.params)
         except MlflowException as problem:
-            if problem.error_code in UNKNOWN:
+            if problem.error_code in NOT_FOUND_CODES:
                 return {}
             raise
 
 
-def _register(client: MlflowClient, run_id: str, record: Record, kind: str) -> Registered:
+def _register(client: MlflowClient, run_id: str, record: TrainingRecord, kind: str) -> RegisteredVersion:
     bundle, name = record.bundle(kind), f"{record.facts['name']}-{kind}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{bundle.digest}'")
-    current = aliased(client, name, ALIAS)
+    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
+    current = version_with_alias(client, name, CHAMPION)
     if equal:
         number, from_run, model_id = str(equal[0].version), equal[0].run_id or run_id, ""
     else:
@@ -166,10 +182,12 @@ def _register(client: MlflowClient, run_id: str, record: Record, kind: str) -> R
     here = current is not None and str(current.version) == number
     if not here:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return Registered(name, number, from_run, new=not equal, champion=here, model_id=model_id)
+    return RegisteredVersion(name, number, from_run, new=not equal, champion=here, model_id=model_id)
 
 
-def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: ModelBundle, name: str) -> tuple[str, str]:
+def _new_version(
+    client: MlflowClient, run_id: str, record: TrainingRecord, bundle: ModelBundle, name: str
+) -> tuple[str, str]:
     """Logs and registers a model; returns the version's number and MLflow's id of the model."""
     values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
     example = pd.DataFrame([values])
@@ -182,9 +200,9 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
             artifacts={"bundle": str(saved), "judge": str(judge)},
             signature=_signature(bundle, example),
             input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in CARRIED],
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
-    tags, card = {DIGEST: bundle.digest, GATE: bundle.gate_digest}, _description(record.card)
+    tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.gate_digest}, _description(record.card)
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )
@@ -194,11 +212,11 @@ def _new_version(client: MlflowClient, run_id: str, record: Record, bundle: Mode
 
 def _carry(folder: Path, wording: dict[str, Any]) -> None:
     """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
-    for module in CODE:
+    for module in CARRIED_MODULES:
         shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
     (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    (folder / FILES).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
+    (folder / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def _description(card: str) -> str:

@@ -12,20 +12,26 @@ from features.config.load import Config
 from training.artifact.bundle import ModelBundle
 from training.data.time_split import Sample
 from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
-from training.registry.aliases import ALIAS
-from training.registry.champion_challenger import TITLES, Comparison, Rivals, at, compare
+from training.registry.aliases import CHAMPION
+from training.registry.champion_challenger import (
+    TITLES,
+    ChampionComparison,
+    CurrentChampions,
+    compare_with_champions,
+    rows_at_cutoff,
+)
 
 
 @dataclass(frozen=True)
-class Gate:
+class PromotionGate:
     """One thing that is asked of a challenger.
 
     Attributes:
         kind: 'churn' or 'value'.
         metric: By which it is judged.
         against: 'champion', or a rule of the ladder.
-        asked: 'better', 'ahead', 'level' or 'any'.
-        least: How much better it must be, in the metric's own unit.
+        required: 'better', 'ahead', 'level' or 'any'.
+        min_gain: How much better it must be, in the metric's own unit.
         theirs, ours: The two figures.
         difference, low, high: Ours less theirs, with its 95% interval (of sizes for total_error).
     """
@@ -33,10 +39,10 @@ class Gate:
     kind: str
     metric: str
     against: str
-    asked: str
-    least: float
-    theirs: float
-    ours: float
+    required: str
+    min_gain: float
+    reference: float
+    challenger: float
     difference: float
     low: float
     high: float
@@ -60,29 +66,29 @@ class Gate:
         'ahead'
         """
         low, middle, high = self.gains
-        if low > self.least:
+        if low > self.min_gain:
             return "better"
-        if middle >= self.least:
+        if middle >= self.min_gain:
             return "ahead"
-        return "level" if high >= self.least else "behind"
+        return "level" if high >= self.min_gain else "behind"
 
     @property
     def passed(self) -> bool:
         """Whether it stands where it must."""
         order = ("better", "ahead", "level", "behind")
-        return self.asked == "any" or order.index(self.standing) <= order.index(self.asked)
+        return self.required == "any" or order.index(self.standing) <= order.index(self.required)
 
     def __str__(self) -> str:
-        more = f" by {self.least:.4g} or more" if self.least else ""
+        more = f" by {self.min_gain:.4g} or more" if self.min_gain else ""
         return (
-            f"{self.kind}, {TITLES[self.metric]}: {self.ours:.4g} against {self.theirs:.4g} of the {self.against}, "
-            f"{self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); asked for {self.asked!r}{more}, "
-            f"found {self.standing!r}"
+            f"{self.kind}, {TITLES[self.metric]}: {self.challenger:.4g} against {self.reference:.4g} "
+            f"of the {self.against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
+            f"asked for {self.required!r}{more}, found {self.standing!r}"
         )
 
 
 @dataclass(frozen=True)
-class Decision:
+class PromotionDecision:
     """What became of a challenger, and why.
 
     Attributes:
@@ -94,16 +100,16 @@ class Decision:
     """
 
     promoted: bool
-    gates: tuple[Gate, ...] = ()
-    comparison: Comparison | None = None
+    gates: tuple[PromotionGate, ...] = ()
+    comparison: ChampionComparison | None = None
     reasons: tuple[str, ...] = ()
     note: str = ""
 
 
-def decide(
+def decide_promotion(
     evaluation: Evaluation, challengers: Mapping[str, ModelBundle], judge: ModelBundle, truth: Sample, cutoff: date,
-    rivals: Rivals, config: Config, own: str = "",
-) -> Decision:  # fmt: skip
+    rivals: CurrentChampions, config: Config, own: str = "",
+) -> PromotionDecision:  # fmt: skip
     """Asks the gates of `[training.promote]`.
 
     Args:
@@ -117,13 +123,13 @@ def decide(
         own: The digest of the user's own features that `truth` holds.
     """
     if not challengers:
-        return Decision(True)
+        return PromotionDecision(True)
     settings, kinds = config.training.promote, tuple(challengers)
     first = not rivals.models and not rivals.problem
     ladder = tuple(_ladder_gates(evaluation, cutoff, kinds, config, settings.first if first else settings.ladder))
     if first:
         return _decided(ladder, None, _loud(evaluation, cutoff, kinds, config))
-    comparison = compare(judge, truth, cutoff, rivals, config, evaluation, own)
+    comparison = compare_with_champions(judge, truth, cutoff, rivals, config, evaluation, own)
     gates = (*_champion_gates(comparison, kinds, rivals, config), *ladder)
     problems = [*_apart(challengers, rivals, config)]
     if comparison.problem and settings.champion != "any":
@@ -131,7 +137,7 @@ def decide(
     return _decided(gates, comparison, "", problems)
 
 
-def gates_text(decision: Decision) -> str:
+def gates_text(decision: PromotionDecision) -> str:
     """Champion against challenger as a table for a terminal, and the verdict of each gate."""
     found = decision.comparison
     if found is None:
@@ -151,32 +157,34 @@ def gates_text(decision: Decision) -> str:
 
 
 def _decided(
-    gates: tuple[Gate, ...], comparison: Comparison | None, note: str, problems: Sequence[str] = ()
-) -> Decision:
+    gates: tuple[PromotionGate, ...], comparison: ChampionComparison | None, note: str, problems: Sequence[str] = ()
+) -> PromotionDecision:
     reasons = (*problems, *(str(gate) for gate in gates if not gate.passed))
-    return Decision(not reasons, gates, comparison, reasons, "" if reasons else note)
+    return PromotionDecision(not reasons, gates, comparison, reasons, "" if reasons else note)
 
 
 def _ladder_gates(
     evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: Config, asked: str
-) -> Iterator[Gate]:
+) -> Iterator[PromotionGate]:
     """One gate a kind, against the rule with the best figure."""
     for kind in kinds:
         metric: str = getattr(config.training.promote, kind)
-        d, m = at(evaluation.differences, cutoff), at(evaluation.metrics, cutoff)
+        d, m = rows_at_cutoff(evaluation.differences, cutoff), rows_at_cutoff(evaluation.metrics, cutoff)
         m = m[(m.metric == metric) & (m.segment == "all")].set_index("model")["value"]
         rules = d[(d.metric == metric) & d.against.isin(m.index)]
         if rules.empty or OURS not in m.index:
             continue
         sizes = [m[name] if metric in BETTER_HIGH else -abs(m[name]) for name in rules.against]
         best = rules.iloc[int(np.argmax(sizes))]
-        yield Gate(
+        yield PromotionGate(
             kind, metric, best.against, asked, 0.0, float(m[best.against]), float(m[OURS]),
             float(best.difference), float(best.low), float(best.high),
         )  # fmt: skip
 
 
-def _champion_gates(found: Comparison, kinds: tuple[str, ...], rivals: Rivals, config: Config) -> Iterator[Gate]:
+def _champion_gates(
+    found: ChampionComparison, kinds: tuple[str, ...], rivals: CurrentChampions, config: Config
+) -> Iterator[PromotionGate]:
     """One gate a kind that has a champion and was measured."""
     settings = config.training.promote
     for kind in kinds:
@@ -186,8 +194,8 @@ def _champion_gates(found: Comparison, kinds: tuple[str, ...], rivals: Rivals, c
             continue
         row = rows.iloc[0]
         least = settings.gain * abs(row.champion)
-        yield Gate(
-            kind, metric, ALIAS, settings.champion, least, float(row.champion), float(row.challenger),
+        yield PromotionGate(
+            kind, metric, CHAMPION, settings.champion, least, float(row.champion), float(row.challenger),
             float(row.difference), float(row.low), float(row.high),
         )  # fmt: skip
 
@@ -205,7 +213,7 @@ def _loud(evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: 
     )
 
 
-def _apart(challengers: Mapping[str, ModelBundle], rivals: Rivals, config: Config) -> Iterator[str]:
+def _apart(challengers: Mapping[str, ModelBundle], rivals: CurrentChampions, config: Config) -> Iterator[str]:
     """A champion that stays and has another gate."""
     gates = {bundle.gate_digest for bundle in challengers.values()}
     for kind, model in rivals.models.items():

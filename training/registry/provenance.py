@@ -11,7 +11,7 @@ from typing import Any
 
 from features.code_digest import HOUSE
 
-OURS = ("features", "training", "serving", "regulars.py")
+CODE_PATHS = ("features", "training", "serving", "regulars.py")
 
 
 def package_version() -> str:
@@ -28,11 +28,11 @@ def code_version(root: Path = HOUSE) -> str:
     top = _git(root, "rev-parse", "--show-toplevel")
     if not commit or Path(top).resolve() != root.resolve():  # installed into somebody else's checkout
         return package_version()
-    changed = _git(root, "status", "--porcelain", "--", *(name for name in OURS if (root / name).exists()))
+    changed = _git(root, "status", "--porcelain", "--", *(name for name in CODE_PATHS if (root / name).exists()))
     return f"{commit} dirty" if changed else commit
 
 
-def environment() -> dict[str, Any]:
+def runtime_environment() -> dict[str, Any]:
     """Python, the system, and every installed package with its version."""
     found = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     return {

@@ -34,16 +34,16 @@ from training.artifact.reasons import Wording
 from training.evaluation.evaluate import OURS, Evaluation
 from training.evaluation.plots import calibration_plot, decile_plot, lift_plot
 from training.fit import Learned
-from training.registry.provenance import code_version, environment, package_version
+from training.registry.provenance import code_version, package_version, runtime_environment
 
-TABLES = ("metrics", "differences", "groups")
-WORDS = tuple(field.name for field in fields(Wording) if field.name != "name")
-FACTS, RUN, BUNDLES, CARD = "facts.json", "run", "bundles", "model_card.md"
+EVALUATION_TABLES = ("metrics", "differences", "groups")
+WORDING_FIELDS = tuple(field.name for field in fields(Wording) if field.name != "name")
+FACTS_FILE, RUN_FOLDER, BUNDLES_FOLDER, CARD_FILE = "facts.json", "run", "bundles", "model_card.md"
 FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """A training as it lies in a folder.
 
     Attributes:
@@ -58,7 +58,7 @@ class Record:
     @property
     def run(self) -> Path:
         """The folder of the run's artefacts."""
-        return self.folder / RUN
+        return self.folder / RUN_FOLDER
 
     @property
     def cutoff(self) -> date:
@@ -68,7 +68,7 @@ class Record:
     @property
     def card(self) -> str:
         """The model card."""
-        return (self.run / CARD).read_text(encoding="utf-8")
+        return (self.run / CARD_FILE).read_text(encoding="utf-8")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -83,14 +83,14 @@ class Record:
     def bundle(self, kind: str) -> ModelBundle:
         """One of churn, value and judge; raises UsageError where it is not whole."""
         try:
-            return ModelBundle.load(self.folder / BUNDLES / kind)
+            return ModelBundle.load(self.folder / BUNDLES_FOLDER / kind)
         except BundleError as problem:
             raise UsageError(f"{self.folder}: {problem}") from None
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """The tables of figures."""
-        return Evaluation(**{name: _table(self.run / "evaluation" / f"{name}.csv") for name in TABLES})
+        return Evaluation(**{name: _table(self.run / "evaluation" / f"{name}.csv") for name in EVALUATION_TABLES})
 
     def remove(self) -> None:
         """Takes the folder away once all of it is in MLflow."""
@@ -99,9 +99,9 @@ class Record:
             self.folder.parent.rmdir()
 
 
-def keep(
+def save_training_record(
     learned: Learned, snapshots: Snapshots, config: Config, kinds: tuple[str, ...], card: str, fairness: pd.DataFrame
-) -> Record:
+) -> TrainingRecord:
     """Writes a training into a folder of OUTPUT/unlogged, named after its last cutoff and its models' digest.
 
     Args:
@@ -118,44 +118,44 @@ def keep(
     facts = _facts(learned, snapshots, config, bundles)
     with folder_in_place(folder) as beside:
         for name, bundle in {**bundles, "judge": learned.judge}.items():
-            bundle.save(beside / BUNDLES / name)
-        _write_run(beside / RUN, learned, config, card, fairness)
-        (beside / FACTS).write_text(_json(facts), encoding="utf-8")
-    return Record(folder, facts)
+            bundle.save(beside / BUNDLES_FOLDER / name)
+        _write_run(beside / RUN_FOLDER, learned, config, card, fairness)
+        (beside / FACTS_FILE).write_text(_json(facts), encoding="utf-8")
+    return TrainingRecord(folder, facts)
 
 
-def read(folder: Path) -> Record:
+def load_training_record(folder: Path) -> TrainingRecord:
     """What `keep` wrote.
 
     Raises:
         UsageError: The folder is not there, or not a training of ours.
     """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         found = facts["format"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{folder} is no training that was kept for later: expected a folder of OUTPUT/unlogged with {FACTS}"
+            f"{folder} is no training that was kept for later: expected a folder of OUTPUT/unlogged with {FACTS_FILE}"
         ) from None
     if found != FORMAT:
         raise UsageError(f"{folder}: made by another version of regulars; expected format {FORMAT}, found {found}")
-    return Record(folder, facts)
+    return TrainingRecord(folder, facts)
 
 
 def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairness: pd.DataFrame) -> None:
     (folder / "evaluation").mkdir(parents=True)
     (folder / "plots").mkdir()
-    for name in TABLES:
+    for name in EVALUATION_TABLES:
         getattr(learned.evaluation, name).to_csv(folder / "evaluation" / f"{name}.csv", index=False)
     if len(fairness):
         fairness.to_csv(folder / "evaluation" / "fairness.csv", index=False)
     for name, figure in _plots(learned):
         figure.savefig(folder / "plots" / f"{name}.png")
-    (folder / CARD).write_text(card, encoding="utf-8")
-    (folder / "config.json").write_text(_json(open_config(config)), encoding="utf-8")
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    (folder / "config.json").write_text(_json(config_without_credentials(config)), encoding="utf-8")
     found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
     (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
-    (folder / "environment.json").write_text(_json(environment()), encoding="utf-8")
+    (folder / "environment.json").write_text(_json(runtime_environment()), encoding="utf-8")
 
 
 def _plots(learned: Learned) -> Iterator[tuple[str, Figure]]:
@@ -189,7 +189,7 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
         ],
         "examples": {kind: _typical(snapshots, bundle) for kind, bundle in bundles.items()},
         "wording": {
-            feature.name: {field: getattr(feature, field) for field in WORDS} for feature in snapshots.features
+            feature.name: {field: getattr(feature, field) for field in WORDING_FIELDS} for feature in snapshots.features
         },
     }
 
@@ -264,7 +264,7 @@ def _open(text: str) -> str:
     return re.sub(r"://.*@", "://", text).split("?")[0] if "://" in text else text
 
 
-def open_config(config: Config) -> dict[str, Any]:
+def config_without_credentials(config: Config) -> dict[str, Any]:
     """The config as JSON, with no login and no option in any URL, and no customer's id."""
 
     def opened(key: str, value: Any) -> Any:

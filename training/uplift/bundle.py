@@ -29,7 +29,7 @@ class UpliftBundleError(ValueError):
 
 
 @dataclass(frozen=True)
-class Column:
+class DesignColumn:
     """A column of the design: a number or, with a level, 1 where a text column holds that level and else 0."""
 
     name: str
@@ -37,7 +37,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearForm:
     """A linear form of asinh(x / scale) - centre; an unknown x counts as the centre.
 
     Attributes:
@@ -61,7 +61,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Part:
+class ScorePart:
     """A number of each customer: of trees, or of a linear form.
 
     Attributes:
@@ -74,7 +74,7 @@ class Part:
     trees: str = ""
     arms: int = 0
     arm: int = 0
-    linear: Linear | None = None
+    linear: LinearForm | None = None
 
     def of(self, design: np.ndarray) -> np.ndarray:
         """The part (n,) of a design (n, p).
@@ -88,11 +88,11 @@ class Part:
             booster = lgb.Booster(model_str=self.trees)
         except lgb.basic.LightGBMError as problem:
             raise UpliftBundleError(f"the trees of a model are not LightGBM's: {problem}") from None
-        return np.asarray(booster.predict(with_arm(design, self.arms, self.arm)))
+        return np.asarray(booster.predict(with_arm_columns(design, self.arms, self.arm)))
 
 
 @dataclass(frozen=True)
-class Vote:
+class LearnerVote:
     """A learner's part in a score: its weight, and the mean and spread by which its own score is made comparable."""
 
     weight: float
@@ -105,7 +105,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Effect:
+class EffectModel:
     """What is believed of one action's effect on one outcome, in the outcome's unit, beside doing nothing.
 
     Attributes:
@@ -121,7 +121,7 @@ class Effect:
     error: float
     slope: float = 0.0
     slope_error: float = 0.0
-    votes: dict[str, Vote] = field(default_factory=dict)
+    votes: dict[str, LearnerVote] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -130,7 +130,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeModel:
     """The model of one outcome.
 
     Attributes:
@@ -143,11 +143,11 @@ class Outcome:
             rather than being the same for all (a probability).
     """
 
-    parts: dict[str, Part]
+    parts: dict[str, ScorePart]
     learners: dict[str, dict[str, Formula]]
     base: Formula
     base_mean: float
-    effects: dict[str, Effect]
+    effects: dict[str, EffectModel]
     proportional: bool = False
 
     def predict(self, design: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -201,8 +201,8 @@ class UpliftBundle:
     name: str
     actions: tuple[str, ...]
     source: str
-    columns: tuple[Column, ...]
-    outcomes: dict[str, Outcome]
+    columns: tuple[DesignColumn, ...]
+    outcomes: dict[str, OutcomeModel]
     task: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     kind: str = "uplift"
@@ -222,24 +222,24 @@ class UpliftBundle:
         """Changes when anything that shapes a prediction does."""
         return hashlib.sha256(json.dumps(self._index(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def effects(self, features: Any) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    def predict_effects(self, features: Any) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """Effect and standard error, (n,) each, by outcome and action, of a feature table (Arrow or pandas).
 
         Raises:
             UpliftBundleError: A column is missing, or of another type.
         """
-        design = self.design(features)
+        design = self.design_matrix(features)
         return {name: outcome.predict(design) for name, outcome in self.outcomes.items()}
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
         """The same as columns: `email_return`, `email_return_error`, `email_value`, ..."""
         found: dict[str, np.ndarray] = {}
-        for outcome, by_action in self.effects(features).items():
+        for outcome, by_action in self.predict_effects(features).items():
             for action, (effect, error) in by_action.items():
                 found |= {f"{action}_{outcome}": effect, f"{action}_{outcome}_error": error}
         return found
 
-    def design(self, features: Any) -> np.ndarray:
+    def design_matrix(self, features: Any) -> np.ndarray:
         """The design (n, p) of a feature table; raises UpliftBundleError."""
         table = features if isinstance(features, pa.Table) else pa.Table.from_pandas(features, preserve_index=False)
         missing = [name for name in self.features if name not in table.column_names]
@@ -248,7 +248,7 @@ class UpliftBundle:
                 f"the uplift model {self.name!r} needs {len(self.features)} feature columns; "
                 f"{len(missing)} are missing: {', '.join(missing[:5])}"
             )
-        return design(table, self.columns)
+        return design_matrix(table, self.columns)
 
     def save(self, folder: Path) -> Path:
         """Writes bundle.json and the trees, such as value-dr-1.txt; returns the folder."""
@@ -276,7 +276,7 @@ class UpliftBundle:
         for name, checksum in checksums.items():
             if checksum != _checksum(texts[name]):
                 raise UpliftBundleError(f"{folder / name} is not the file that was written: its checksum differs")
-        columns = tuple(Column(**column) for column in index.pop("columns"))
+        columns = tuple(DesignColumn(**column) for column in index.pop("columns"))
         outcomes = {name: _outcome(name, given, texts) for name, given in index.pop("outcomes").items()}
         return cls(columns=columns, outcomes=outcomes, actions=tuple(index.pop("actions")), **index)
 
@@ -299,14 +299,14 @@ class UpliftBundle:
         return {"format": FORMAT, **asdict(replace(self, outcomes=short)), "checksums": checksums}
 
 
-def design(table: pa.Table, columns: Sequence[Column]) -> np.ndarray:
+def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarray:
     """The design (n, p) of a feature table: numbers, NaN where null, and indicators of levels.
 
     Raises:
         UpliftBundleError: A column holds text where numbers are needed, or numbers where text is.
 
     >>> table = pa.table({"orders": [1, None], "plan": ["gold", None]})
-    >>> design(table, [Column("orders"), Column("plan", "gold")]).tolist()
+    >>> design_matrix(table, [Column("orders"), Column("plan", "gold")]).tolist()
     [[1.0, 1.0], [nan, 0.0]]
     """
     found = np.empty((table.num_rows, len(columns)))
@@ -327,7 +327,7 @@ def design(table: pa.Table, columns: Sequence[Column]) -> np.ndarray:
     return found
 
 
-def with_arm(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
+def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
     """A design (n, p) with columns that say which arm (one, or (n,)) is asked about, 0 being the control.
 
     >>> with_arm(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
@@ -343,17 +343,17 @@ def _sum(formula: Formula, said: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.asarray(sum(weight * said[name] for name, weight in sorted(formula.items())))  # one order, one sum
 
 
-def _outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> Outcome:
+def _outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> OutcomeModel:
     parts = {}
     for part, values in given.pop("parts").items():
         linear = values.pop("linear")
-        form = None if linear is None else Linear(linear["intercept"], *(tuple(linear[k]) for k in SHAPES))
-        parts[part] = Part(**{**values, "trees": texts.get(_file(name, part), ""), "linear": form})
+        form = None if linear is None else LinearForm(linear["intercept"], *(tuple(linear[k]) for k in SHAPES))
+        parts[part] = ScorePart(**{**values, "trees": texts.get(_file(name, part), ""), "linear": form})
     effects = {}
     for action, values in given.pop("effects").items():
-        votes = {learner: Vote(**vote) for learner, vote in values.pop("votes").items()}
-        effects[action] = Effect(**values, votes=votes)
-    return Outcome(parts=parts, effects=effects, **given)
+        votes = {learner: LearnerVote(**vote) for learner, vote in values.pop("votes").items()}
+        effects[action] = EffectModel(**values, votes=votes)
+    return OutcomeModel(parts=parts, effects=effects, **given)
 
 
 def _file(outcome: str, part: str) -> str:

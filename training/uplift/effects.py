@@ -20,29 +20,29 @@ import pandas as pd
 from scipy.stats import norm
 
 from features.errors import DataError
-from training.uplift.bundle import Effect, Outcome, UpliftBundle, Vote
-from training.uplift.experiment import Trial
-from training.uplift.meta_learners import LEARNERS, doubly_robust, folds_of, learn
+from training.uplift.bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
+from training.uplift.experiment import ExperimentData
+from training.uplift.meta_learners import LEARNERS, assign_folds, doubly_robust_scores, fit_learners
 from training.uplift.metrics import (
-    Interval,
-    arms,
-    bootstrap,
-    calibration,
-    clustered_error,
+    ConfidenceInterval,
+    arm_outcomes,
+    cluster_bootstrap,
+    clustered_standard_error,
     doubly_robust_area,
+    effect_calibration,
     qini_area,
 )
 
 TOGETHER = "together"
-FEWEST = 50  # customers of an arm
-CLEARLY = 1.0  # standard errors by which one learner alone must be better than all together
-TWICE = 2**0.5  # without it a fifth of the experiments whose effect is the same for all seemed to differ
-DOUBT = 0.05  # probability of seeing a difference between customers where there is none
-TAIL = 0.005  # of the sums that came: what lies beyond, on either side, counts as its edge where learners learn
+MIN_CUSTOMERS = 50  # customers of an arm
+CLEARLY_BETTER = 1.0  # standard errors by which one learner alone must be better than all together
+PAIRED_FOLDS_FACTOR = 2**0.5  # without it a fifth of the experiments whose effect is the same for all seemed to differ
+SIGNIFICANCE = 0.05  # probability of seeing a difference between customers where there is none
+TAIL_SHARE = 0.005  # of the sums that came: what lies beyond, on either side, counts as its edge where learners learn
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedEffect:
     """One action's effect on one outcome, on customers that the learners had not seen.
 
     Attributes:
@@ -51,26 +51,27 @@ class Judged:
         effect: What is believed.
         qini: Area over random, by customer, of ranking by what is said, with its interval.
         area: The same from doubly robust scores.
-        said: Of each entry of the rounds that offered it (n,), by models that had not seen the customer.
-        psi: Doubly robust scores (n,).
+        predicted: Of each entry of the rounds that offered it (n,), by models that had not seen the customer.
+        dr_scores: Doubly robust scores (n,).
         learners: learner, gain, error, weight: one row each, and one for all together.
         calibration: See `uplift_metrics.calibration`.
-        better: By how much the doubly robust loss is lower than that of the average for all, in standard errors.
+        loss_reduction: How much lower the doubly robust loss is than that of the average effect for all, in standard
+            errors.
     """
 
     outcome: str
     action: str
-    average: Interval
-    gain: Interval
+    average: ConfidenceInterval
+    gain: ConfidenceInterval
     p_value: float
-    effect: Effect
-    qini: Interval
-    area: Interval
-    said: np.ndarray
-    psi: np.ndarray
+    effect: EffectModel
+    qini: ConfidenceInterval
+    area: ConfidenceInterval
+    predicted: np.ndarray
+    dr_scores: np.ndarray
     learners: pd.DataFrame
     calibration: pd.DataFrame
-    better: float
+    loss_reduction: float
 
     @property
     def verdict(self) -> str:
@@ -85,16 +86,22 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Estimated:
+class UpliftEstimates:
     """The model, and how it did for each outcome and action."""
 
     bundle: UpliftBundle
-    judged: tuple[Judged, ...]
+    evaluated: tuple[EvaluatedEffect, ...]
 
 
-def estimate(
-    trial: Trial, *, seed: int, folds: int = 5, resamples: int = 300, name: str = "", proportional: tuple[str, ...] = ()
-) -> Estimated:
+def estimate_effects(
+    trial: ExperimentData,
+    *,
+    seed: int,
+    folds: int = 5,
+    resamples: int = 300,
+    name: str = "",
+    proportional: tuple[str, ...] = (),
+) -> UpliftEstimates:
     """Learns the effect of each action on each outcome.
 
     Args:
@@ -108,24 +115,24 @@ def estimate(
     Raises:
         DataError: An arm has too few customers.
     """
-    refuse_few(trial)
-    judged: list[Judged] = []
+    refuse_small_arms(trial)
+    judged: list[EvaluatedEffect] = []
     outcomes = {}
     for outcome in trial.outcomes:
         money = outcome in proportional
         outcomes[outcome], found = _outcome(trial, outcome, money, seed, folds, resamples)
         judged += found
-    return Estimated(UpliftBundle(name, trial.actions, trial.source, trial.columns, outcomes), tuple(judged))
+    return UpliftEstimates(UpliftBundle(name, trial.actions, trial.source, trial.columns, outcomes), tuple(judged))
 
 
-def refuse_few(trial: Trial) -> None:
+def refuse_small_arms(trial: ExperimentData) -> None:
     """Refuses a trial with an arm from which nothing can be learned; raises DataError."""
     for arm, name in enumerate(("the control", *trial.actions)):
         count = len(np.unique(trial.units[trial.arm == arm]))
-        if count < FEWEST:
+        if count < MIN_CUSTOMERS:
             raise DataError(
-                f"arm {name!r} has {count} customers whose outcome is known, at least {FEWEST} are needed to learn its "
-                "effect: contact more of them, wait, or shorten [task] horizon"
+                f"arm {name!r} has {count} customers with a known outcome; at least {MIN_CUSTOMERS} are needed to "
+                "estimate its effect: contact more of them, wait, or shorten [task] horizon"
             )
 
 
@@ -134,8 +141,8 @@ class _Heard:
     """What the learners said of customers that they had not seen: scores (n, actions, learners), psi, means, folds."""
 
     scores: np.ndarray
-    psi: np.ndarray
-    psi_raw: np.ndarray
+    dr_scores: np.ndarray
+    raw_dr_scores: np.ndarray
     means: np.ndarray
     folds: np.ndarray
 
@@ -145,25 +152,25 @@ class _Heard:
 
 
 def _outcome(
-    trial: Trial, name: str, money: bool, seed: int, folds: int, resamples: int
-) -> tuple[Outcome, list[Judged]]:
+    trial: ExperimentData, name: str, money: bool, seed: int, folds: int, resamples: int
+) -> tuple[OutcomeModel, list[EvaluatedEffect]]:
     outcome = trial.outcomes[name]
-    tame = trimmed(outcome)
+    tame = trim_tails(outcome)
     heard = _hear(trial, tame, outcome, seed, folds)
-    learned = learn(trial, tame, seed)
-    said = learned.said(trial.design)
+    learned = fit_learners(trial, tame, seed)
+    said = learned.part_values(trial.design)
     effects, judged = {}, []
     for place, action in enumerate(trial.actions):
-        here = trial.offers(place + 1)
+        here = trial.offered_in_round(place + 1)
         scores = learned.scores(said, action)[here]
         found = _judge(trial.rows(here), name, place, heard.rows(here), scores, money, seed, resamples)
         effects[action] = found.effect
         judged.append(found)
     base = np.maximum(learned.means(said, 1)[:, 0], 0)
-    return Outcome(learned.parts, learned.learners, learned.base, float(base.mean()), effects, money), judged
+    return OutcomeModel(learned.parts, learned.learners, learned.base, float(base.mean()), effects, money), judged
 
 
-def trimmed(outcome: np.ndarray) -> np.ndarray:
+def trim_tails(outcome: np.ndarray) -> np.ndarray:
     """Outcomes with the few largest and smallest sums drawn in, so that they do not drown all others.
 
     >>> trimmed(np.array([0.0, 1.0, 1.0, 0.0])).tolist()
@@ -172,57 +179,70 @@ def trimmed(outcome: np.ndarray) -> np.ndarray:
     came = outcome[outcome != 0]
     if not len(came):
         return outcome
-    low, high = np.quantile(came, [TAIL, 1 - TAIL])
+    low, high = np.quantile(came, [TAIL_SHARE, 1 - TAIL_SHARE])
     return np.clip(outcome, min(low, 0.0), max(high, 0.0))
 
 
-def _hear(trial: Trial, tame: np.ndarray, outcome: np.ndarray, seed: int, folds: int) -> _Heard:
+def _hear(trial: ExperimentData, tame: np.ndarray, outcome: np.ndarray, seed: int, folds: int) -> _Heard:
     arms_ = 1 + len(trial.actions)
-    place = folds_of(trial.units, folds, seed)
+    place = assign_folds(trial.units, folds, seed)
     scores, means = np.zeros((len(trial), arms_ - 1, len(LEARNERS))), np.zeros((len(trial), arms_))
     for fold in range(folds):
         mine = place == fold
-        learned = learn(trial.rows(~mine), tame[~mine], seed)
-        said = learned.said(trial.design[mine])
+        learned = fit_learners(trial.rows(~mine), tame[~mine], seed)
+        said = learned.part_values(trial.design[mine])
         means[mine] = learned.means(said, arms_)
         for a, action in enumerate(trial.actions):
             scores[mine, a] = learned.scores(said, action)
-    return _Heard(scores, doubly_robust(trial, tame, means), doubly_robust(trial, outcome, means), means, place)
+    return _Heard(
+        scores, doubly_robust_scores(trial, tame, means), doubly_robust_scores(trial, outcome, means), means, place
+    )
 
 
 def _judge(
-    trial: Trial, name: str, place: int, heard: _Heard, final: np.ndarray, money: bool, seed: int, resamples: int
-) -> Judged:
-    units, psi, raw = _codes(trial.units), _centred(heard.psi[:, place], heard.folds), heard.psi_raw[:, place]
+    trial: ExperimentData,
+    name: str,
+    place: int,
+    heard: _Heard,
+    final: np.ndarray,
+    money: bool,
+    seed: int,
+    resamples: int,
+) -> EvaluatedEffect:
+    units, psi, raw = (
+        _codes(trial.units),
+        _centred(heard.dr_scores[:, place], heard.folds),
+        heard.raw_dr_scores[:, place],
+    )
     each = _comparable(heard.scores[:, place], heard.folds)
     score, slopes = _crosswise(each, psi, units, heard.folds)
     gain, error = _gain(score, psi, units)
     p_value = float(norm.sf(gain / error)) if error > 0 else 1.0
-    average, average_error = float(raw.mean()), clustered_error(raw, units)
+    average, average_error = float(raw.mean()), clustered_standard_error(raw, units)
     weights = _weigh(each, psi, units)
     trust = max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
-    effect = Effect(average, average_error)
+    effect = EffectModel(average, average_error)
     said = _without_evidence(average, heard.means[:, 0], money)
-    if p_value < DOUBT:
-        effect = Effect(average, average_error, gain * trust, error, _votes(weights, final))
+    if p_value < SIGNIFICANCE:
+        effect = EffectModel(average, average_error, gain * trust, error, _votes(weights, final))
         said = average + slopes * score
     receiving = np.isin(trial.arm, (0, place + 1))
-    found = arms(trial.outcomes[name][receiving], trial.arm[receiving] > 0, trial.received[receiving])
+    found = arm_outcomes(trial.outcomes[name][receiving], trial.arm[receiving] > 0, trial.received[receiving])
     mine = said[receiving]
-    return Judged(
+    return EvaluatedEffect(
         outcome=name,
         action=trial.actions[place],
         average=_interval(average, average_error),
         gain=_interval(gain, error),
         p_value=p_value,
         effect=effect,
-        qini=bootstrap(lambda at: qini_area(found.at(at), mine[at]), _codes(units[receiving]), resamples, seed),
-        area=bootstrap(lambda at: doubly_robust_area(raw[at], said[at]), units, resamples, seed),
-        said=said,
-        psi=raw,
+        qini=cluster_bootstrap(lambda at: qini_area(found.at(at), mine[at]), _codes(units[receiving]), resamples, seed),
+        area=cluster_bootstrap(lambda at: doubly_robust_area(raw[at], said[at]), units, resamples, seed),
+        predicted=said,
+        dr_scores=raw,
         learners=_table(each, psi, units, weights),
-        calibration=calibration(raw, said, units),
-        better=_better(heard.psi[:, place], said, units),
+        calibration=effect_calibration(raw, said, units),
+        loss_reduction=_better(heard.dr_scores[:, place], said, units),
     )
 
 
@@ -256,7 +276,7 @@ def _weigh(each: np.ndarray, psi: np.ndarray, units: np.ndarray) -> np.ndarray:
     together = each @ weights
     alone = int(np.argmax([gain for gain, _ in found]))
     more = psi * (each[:, alone] - together / max(together.std(), 1e-12))
-    if more.mean() > CLEARLY * clustered_error(more, units):
+    if more.mean() > CLEARLY_BETTER * clustered_standard_error(more, units):
         weights = np.eye(each.shape[1])[alone]
     return weights
 
@@ -267,7 +287,7 @@ def _gain(score: np.ndarray, psi: np.ndarray, units: np.ndarray) -> tuple[float,
     if variance < 1e-12:
         return 0.0, 0.0
     slope = float((score * psi).mean()) / variance
-    return slope, TWICE * clustered_error(score * (psi - slope * score), units) / variance
+    return slope, PAIRED_FOLDS_FACTOR * clustered_standard_error(score * (psi - slope * score), units) / variance
 
 
 def _centred(values: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -286,10 +306,10 @@ def _comparable(scores: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return found
 
 
-def _votes(weights: np.ndarray, final: np.ndarray) -> dict[str, Vote]:
+def _votes(weights: np.ndarray, final: np.ndarray) -> dict[str, LearnerVote]:
     """The learners' weights, and the mean and spread of what each says of the trial's customers once it knows all."""
     return {
-        name: Vote(float(w), float(score.mean()), max(float(score.std()), 1e-12))
+        name: LearnerVote(float(w), float(score.mean()), max(float(score.std()), 1e-12))
         for name, w, score in zip(LEARNERS, weights, final.T, strict=True)
         if w > 0
     }
@@ -308,23 +328,23 @@ def _better(psi: np.ndarray, said: np.ndarray, units: np.ndarray) -> float:
     if np.ptp(said) < 1e-12:
         return 0.0
     less = (psi - psi.mean()) ** 2 - (psi - psi.mean() - (said - said.mean())) ** 2
-    error = clustered_error(less, units)
+    error = clustered_standard_error(less, units)
     return float(less.mean() / error) if error > 0 else 0.0
 
 
-def _interval(value: float, error: float) -> Interval:
-    return Interval(value, value - 1.96 * error, value + 1.96 * error)
+def _interval(value: float, error: float) -> ConfidenceInterval:
+    return ConfidenceInterval(value, value - 1.96 * error, value + 1.96 * error)
 
 
 def _codes(units: np.ndarray) -> np.ndarray:
     return np.unique(units, return_inverse=True)[1]
 
 
-def figures(estimated: Estimated) -> pd.DataFrame:
+def effect_figures(estimated: UpliftEstimates) -> pd.DataFrame:
     """Every figure with its interval: outcome, action, figure, value, low, high."""
     rows = []
-    for one in estimated.judged:
-        named: Mapping[str, Interval] = {
+    for one in estimated.evaluated:
+        named: Mapping[str, ConfidenceInterval] = {
             "average": one.average, "gain": one.gain, "qini": one.qini, "doubly_robust_area": one.area
         }  # fmt: skip
         for figure, found in named.items():

@@ -11,15 +11,15 @@ import pyarrow as pa
 from features.errors import DataError, sample
 from training.data.category_levels import learn_levels
 from training.data.time_split import Sample
-from training.uplift.bundle import Column, design
+from training.uplift.bundle import DesignColumn, design_matrix
 
 TOLERANCE = 0.005  # of sums of propensities
-SELDOM = 1e-6  # probability below which an arm that had nobody in a round was not one of it
-MOST_ERRORS = 5.0  # standard errors by which varying propensities may miss the shares that were found
+RARE_ABSENCE = 1e-6  # probability below which an arm that had nobody in a round was not one of it
+MAX_ERRORS = 5.0  # standard errors by which varying propensities may miss the shares that were found
 
 
 @dataclass(frozen=True)
-class Trial:
+class ExperimentData:
     """Customers in trials, an entry each time that one was in a round.
 
     Attributes:
@@ -36,7 +36,7 @@ class Trial:
     """
 
     design: np.ndarray
-    columns: tuple[Column, ...]
+    columns: tuple[DesignColumn, ...]
     arm: np.ndarray
     propensity: np.ndarray
     units: np.ndarray
@@ -53,20 +53,20 @@ class Trial:
         """The probability (n,) of the arm received."""
         return self.propensity[np.arange(len(self)), self.arm]
 
-    def offers(self, arm: int) -> np.ndarray:
+    def offered_in_round(self, arm: int) -> np.ndarray:
         """Whether the entry's round had both an action and the control (n,): else it says nothing of its effect."""
         return np.asarray(self.offered[:, arm] & self.offered[:, 0])
 
-    def rows(self, places: np.ndarray) -> Trial:
+    def rows(self, places: np.ndarray) -> ExperimentData:
         """Some entries, by a mask or by places."""
         outcomes = {name: values[places] for name, values in self.outcomes.items()}
-        return Trial(
+        return ExperimentData(
             self.design[places], self.columns, self.arm[places], self.propensity[places], self.units[places],
             outcomes, self.actions, self.offered[places], self.source,
         )  # fmt: skip
 
 
-def make_trial(
+def experiment_from_columns(
     features: pa.Table,
     action: Sequence[str] | np.ndarray,
     outcomes: Mapping[str, np.ndarray],
@@ -77,7 +77,7 @@ def make_trial(
     rounds: np.ndarray | None = None,
     actions: Sequence[str] = (),
     source: str = "measured",
-) -> Trial:
+) -> ExperimentData:
     """A trial from plain columns.
 
     Args:
@@ -112,17 +112,19 @@ def make_trial(
         given = wide
     when = np.zeros(len(arm), int) if rounds is None else np.asarray(rounds)
     if propensity is not None:
-        refuse_impossible(given, arm, when)
+        refuse_impossible_propensities(given, arm, when)
     ids = np.arange(len(arm)) if customers is None else np.unique(np.asarray(customers), return_inverse=True)[1]
     columns = design_columns(features, ids)
     values = {name: np.asarray(v, float) for name, v in outcomes.items()}
     codes = np.unique(when, return_inverse=True)[1]
     there = np.zeros((codes.max() + 1, len(arms)), dtype=bool)
     there[codes, arm] = True
-    return Trial(design(features, columns), columns, arm, given, ids, values, names, there[codes], source)
+    return ExperimentData(
+        design_matrix(features, columns), columns, arm, given, ids, values, names, there[codes], source
+    )
 
 
-def refuse_impossible(propensity: np.ndarray, arm: np.ndarray, rounds: np.ndarray) -> None:
+def refuse_impossible_propensities(propensity: np.ndarray, arm: np.ndarray, rounds: np.ndarray) -> None:
     """Refuses probabilities that cannot be those by which arms were drawn.
 
     Within a round, those of the arms sum to one. Where they differ between customers of an arm, only the one received
@@ -151,10 +153,10 @@ def _refuse_sum(received: np.ndarray, arm: np.ndarray, round_: object) -> None:
         total = sum(float(one.mean()) for one in by_arm)
         wrong, found = abs(total - 1) > TOLERANCE * arms, f"sum to {total:.4g}"
         if total < 1:  # a rare arm may have had nobody
-            wrong = wrong and total ** len(received) < SELDOM
+            wrong = wrong and total ** len(received) < RARE_ABSENCE
     else:
         total, error = float(inverse.mean()), float(inverse.std() / np.sqrt(len(inverse)))
-        wrong = abs(total - arms) > MOST_ERRORS * error + TOLERANCE * arms
+        wrong = abs(total - arms) > MAX_ERRORS * error + TOLERANCE * arms
         found = f"do not fit who got what: one over them is {total:.4g} on average, and there are {arms} arms"
     if wrong:
         raise DataError(
@@ -163,13 +165,13 @@ def _refuse_sum(received: np.ndarray, arm: np.ndarray, round_: object) -> None:
         )
 
 
-def design_columns(features: pa.Table, units: np.ndarray) -> tuple[Column, ...]:
+def design_columns(features: pa.Table, units: np.ndarray) -> tuple[DesignColumn, ...]:
     """Numbers as they are, and for text an indicator of each level that enough customers have."""
     n = features.num_rows
     zeros = np.zeros(n)
     ids = pa.chunked_array([pa.array(units)])
     levels = learn_levels(Sample(ids, zeros, features, zeros, zeros))
-    found: list[Column] = []
+    found: list[DesignColumn] = []
     for name in features.column_names:
-        found += [Column(name, level) for level in levels[name]] if name in levels else [Column(name)]
+        found += [DesignColumn(name, level) for level in levels[name]] if name in levels else [DesignColumn(name)]
     return tuple(found)

@@ -16,8 +16,8 @@ import lightgbm as lgb
 import numpy as np
 
 from training.models.lightgbm_base import FIXED
-from training.uplift.bundle import Formula, Linear, Part, with_arm
-from training.uplift.experiment import Trial
+from training.uplift.bundle import Formula, LinearForm, ScorePart, with_arm_columns
+from training.uplift.experiment import ExperimentData
 
 LEARNERS = {
     "t-trees": "T-learner on LightGBM",
@@ -28,24 +28,24 @@ LEARNERS = {
     "dr-ridge": "doubly robust learner on ridge regression",
     "response": "in proportion to what comes without the action",
 }
-PENALTIES = np.logspace(0, 5, 11)  # of the ridge, on columns of spread 1
+RIDGE_PENALTIES = np.logspace(0, 5, 11)  # of the ridge, on columns of spread 1
 TREES = {"learning_rate": 0.05, "num_leaves": 7, "lambda_l2": 5.0, "feature_fraction": 0.7}
 EFFECT_TREES = {**TREES, "num_leaves": 4}  # of doubly robust scores, which are mostly noise
-INNER, INNER_FOLDS = 1, 3  # the stream of the folds within a fold, and how many
+INNER_STREAM, INNER_FOLDS = 1, 3  # the stream of the folds within a fold, and how many
 BASE: Formula = {"trees-0": 0.5, "ridge-0": 0.5}
 ROUNDS, GAP_ROUNDS, EFFECT_ROUNDS = 50, 40, 25
-LEAST_LEAF, LEAF_SHARE = 20, 0.02  # rows of a leaf
+MIN_LEAF_ROWS, MIN_LEAF_SHARE = 20, 0.02  # rows of a leaf
 
 
 @dataclass(frozen=True)
-class Learned:
+class FittedLearners:
     """The learners of one outcome: their parts, and by learner and action the formula of the score."""
 
-    parts: dict[str, Part]
+    parts: dict[str, ScorePart]
     learners: dict[str, dict[str, Formula]]
     base: Formula
 
-    def said(self, design: np.ndarray) -> dict[str, np.ndarray]:
+    def part_values(self, design: np.ndarray) -> dict[str, np.ndarray]:
         """Every part (n,) of a design (n, p)."""
         return {name: part.of(design) for name, part in self.parts.items()}
 
@@ -60,12 +60,12 @@ class Learned:
         return np.column_stack([(said[f"trees-{a}"] + said[f"ridge-{a}"]) / 2 for a in range(arms)])
 
 
-def learn(trial: Trial, outcome: np.ndarray, seed: int) -> Learned:
+def fit_learners(trial: ExperimentData, outcome: np.ndarray, seed: int) -> FittedLearners:
     """All learners of an outcome (n,), from all entries of a trial."""
     return _Learning(trial, outcome, seed).learned
 
 
-def doubly_robust(trial: Trial, outcome: np.ndarray, means: np.ndarray) -> np.ndarray:
+def doubly_robust_scores(trial: ExperimentData, outcome: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Doubly robust scores (n, actions) of each action's effect beside the control.
 
     The difference of `mean_a + 1{received a} (outcome - mean_a) / propensity_a` between the action and the control,
@@ -80,19 +80,19 @@ def doubly_robust(trial: Trial, outcome: np.ndarray, means: np.ndarray) -> np.nd
 
 def fit_trees(design: np.ndarray, label: np.ndarray, rounds: int, seed: int, trees: Mapping[str, float] = TREES) -> str:
     """LightGBM's text of a squared-error model, repeatable bit by bit."""
-    leaf = max(LEAST_LEAF, round(LEAF_SHARE * len(label)))
+    leaf = max(MIN_LEAF_ROWS, round(MIN_LEAF_SHARE * len(label)))
     parameters: dict[str, Any] = {"objective": "regression", "seed": seed, "min_child_samples": leaf, **trees, **FIXED}
     parameters["bagging_freq"] = 0
     data = lgb.Dataset(design, label=label, params=FIXED)
     return str(lgb.train(parameters, data, num_boost_round=rounds).model_to_string())
 
 
-def fit_ridge(design: np.ndarray, label: np.ndarray) -> Linear:
+def fit_ridge(design: np.ndarray, label: np.ndarray) -> LinearForm:
     """Ridge regression on shaped columns, its penalty by generalised cross-validation.
 
     Golub, Heath and Wahba, Technometrics 21, 1979. An unknown value counts as the mean.
     """
-    size, centre, shaped = shape(design)
+    size, centre, shaped = asinh_columns(design)
     spread = shaped.std(axis=0)
     spread[spread < 1e-9] = np.inf
     wide, mean = shaped / spread, float(label.mean())
@@ -105,12 +105,12 @@ def fit_ridge(design: np.ndarray, label: np.ndarray) -> Linear:
         rest = total - 2 * float(inner @ target) + float((inner**2 * values).sum())
         return rest / (1 - float((values / (values + penalty)).sum()) / n - 1 / n) ** 2
 
-    best = min(PENALTIES, key=lost)
+    best = min(RIDGE_PENALTIES, key=lost)
     weights = vectors @ (target / (values + best)) / spread
-    return Linear(mean, tuple(size.tolist()), tuple(centre.tolist()), tuple(weights.tolist()))
+    return LinearForm(mean, tuple(size.tolist()), tuple(centre.tolist()), tuple(weights.tolist()))
 
 
-def shape(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def asinh_columns(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns with their tails drawn in: sizes (p,), centres (p,), and asinh(x / size) - centre (n, p), 0 for NaN.
 
     >>> size, centre, shaped = shape(np.array([[0.0], [2.0], [np.nan]]))
@@ -128,12 +128,12 @@ def shape(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 class _Learning:
     """The learners of one outcome, each built from what those before it found."""
 
-    def __init__(self, trial: Trial, outcome: np.ndarray, seed: int):
+    def __init__(self, trial: ExperimentData, outcome: np.ndarray, seed: int):
         self.trial, self.outcome, self.seed = trial, outcome, seed
         self.arms = range(1 + len(trial.actions))
 
     @cached_property
-    def learned(self) -> Learned:
+    def learned(self) -> FittedLearners:
         """All of them."""
         parts = {**self.means, **self.single, **self.crossed, **self.robust}
         learners: dict[str, dict[str, Formula]] = {name: {} for name in LEARNERS}
@@ -146,22 +146,22 @@ class _Learning:
             learners["dr-trees"][action] = {f"robust-{a}": 1.0}
             learners["dr-ridge"][action] = {f"robust-ridge-{a}": 1.0}
             learners["response"][action] = BASE
-        return Learned(parts, learners, BASE)
+        return FittedLearners(parts, learners, BASE)
 
     @cached_property
-    def means(self) -> dict[str, Part]:
+    def means(self) -> dict[str, ScorePart]:
         """The outcome's mean in each arm, by trees and by ridge."""
         return _means(self.trial, self.outcome, self.seed)
 
     @cached_property
-    def single(self) -> dict[str, Part]:
+    def single(self) -> dict[str, ScorePart]:
         """One model of all arms, asked about each."""
         arms = len(self.trial.actions)
-        text = fit_trees(with_arm(self.trial.design, arms, self.trial.arm), self.outcome, ROUNDS, self.seed)
-        return {f"single-{a}": Part(text, arms, a) for a in self.arms}
+        text = fit_trees(with_arm_columns(self.trial.design, arms, self.trial.arm), self.outcome, ROUNDS, self.seed)
+        return {f"single-{a}": ScorePart(text, arms, a) for a in self.arms}
 
     @cached_property
-    def crossed(self) -> dict[str, Part]:
+    def crossed(self) -> dict[str, ScorePart]:
         """What each arm did beyond what the other's mean says of the same customers."""
         trial, found = self.trial, {}
         for a in self.arms[1:]:
@@ -170,25 +170,25 @@ class _Learning:
                 gap = self.outcome[here] - self.means[f"trees-{other}"].of(trial.design[here])
                 effect = gap if side == "treated" else -gap
                 text = fit_trees(trial.design[here], effect, GAP_ROUNDS, self.seed)
-                found[f"crossed-{a}-{side}"] = Part(text)
+                found[f"crossed-{a}-{side}"] = ScorePart(text)
         return found
 
     @cached_property
-    def robust(self) -> dict[str, Part]:
+    def robust(self) -> dict[str, ScorePart]:
         """Trees and ridge on doubly robust scores, whose means come from other customers."""
-        trial, folds = self.trial, folds_of(self.trial.units, INNER_FOLDS, self.seed, INNER)
+        trial, folds = self.trial, assign_folds(self.trial.units, INNER_FOLDS, self.seed, INNER_STREAM)
         psi = np.zeros((len(trial), len(trial.actions)))
         for fold in range(INNER_FOLDS):
             mine, others = folds == fold, trial.rows(folds != fold)
-            learned = Learned(_means(others, self.outcome[~mine], self.seed), {}, {})
-            means = learned.means(learned.said(trial.design[mine]), len(self.arms))
-            psi[mine] = doubly_robust(trial.rows(mine), self.outcome[mine], means)
+            learned = FittedLearners(_means(others, self.outcome[~mine], self.seed), {}, {})
+            means = learned.means(learned.part_values(trial.design[mine]), len(self.arms))
+            psi[mine] = doubly_robust_scores(trial.rows(mine), self.outcome[mine], means)
         found = {}
         for a in self.arms[1:]:
-            here = trial.offers(a)
+            here = trial.offered_in_round(a)
             design, label = trial.design[here], psi[here, a - 1]
-            found[f"robust-{a}"] = Part(fit_trees(design, label, EFFECT_ROUNDS, self.seed, EFFECT_TREES))
-            found[f"robust-ridge-{a}"] = Part(linear=fit_ridge(design, label))
+            found[f"robust-{a}"] = ScorePart(fit_trees(design, label, EFFECT_ROUNDS, self.seed, EFFECT_TREES))
+            found[f"robust-ridge-{a}"] = ScorePart(linear=fit_ridge(design, label))
         return found
 
     def _treated_share(self, a: int) -> float:
@@ -197,16 +197,16 @@ class _Learning:
         return float(treated / (treated + control))
 
 
-def _means(trial: Trial, outcome: np.ndarray, seed: int) -> dict[str, Part]:
+def _means(trial: ExperimentData, outcome: np.ndarray, seed: int) -> dict[str, ScorePart]:
     found = {}
     for a in range(1 + len(trial.actions)):
         here = trial.arm == a
-        found[f"trees-{a}"] = Part(fit_trees(trial.design[here], outcome[here], ROUNDS, seed))
-        found[f"ridge-{a}"] = Part(linear=fit_ridge(trial.design[here], outcome[here]))
+        found[f"trees-{a}"] = ScorePart(fit_trees(trial.design[here], outcome[here], ROUNDS, seed))
+        found[f"ridge-{a}"] = ScorePart(linear=fit_ridge(trial.design[here], outcome[here]))
     return found
 
 
-def folds_of(units: np.ndarray, folds: int, seed: int, stream: int = 0) -> np.ndarray:
+def assign_folds(units: np.ndarray, folds: int, seed: int, stream: int = 0) -> np.ndarray:
     """The fold (n,) of each entry: a customer's are all in one. Folds within folds are drawn from another stream.
 
     >>> found = folds_of(np.array([0, 0, 1, 1, 2, 3]), 2, seed=1)

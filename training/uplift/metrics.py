@@ -24,7 +24,7 @@ DECILES = 10
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A figure with its 95% interval."""
 
     value: float
@@ -36,7 +36,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Arms:
+class ArmOutcomes:
     """The outcomes of one action's customers and of the control's.
 
     Attributes:
@@ -52,9 +52,9 @@ class Arms:
     def __len__(self) -> int:
         return len(self.outcome)
 
-    def at(self, places: np.ndarray) -> Arms:
+    def at(self, places: np.ndarray) -> ArmOutcomes:
         """The rows at some places."""
-        return Arms(self.outcome[places], self.treated[places], self.weight[places])
+        return ArmOutcomes(self.outcome[places], self.treated[places], self.weight[places])
 
     def difference(self) -> float:
         """Mean of the treated less that of the controls."""
@@ -67,13 +67,13 @@ class Arms:
         return t, t * self.outcome, c, c * self.outcome
 
 
-def arms(outcome: np.ndarray, treated: np.ndarray, propensity: np.ndarray | None = None) -> Arms:
+def arm_outcomes(outcome: np.ndarray, treated: np.ndarray, propensity: np.ndarray | None = None) -> ArmOutcomes:
     """Outcomes by arm; `propensity` (n,) of what was received, None: the same within each arm."""
     weight = np.ones(len(outcome)) if propensity is None else 1 / propensity
-    return Arms(np.asarray(outcome, float), np.asarray(treated, bool), weight)
+    return ArmOutcomes(np.asarray(outcome, float), np.asarray(treated, bool), weight)
 
 
-def qini_curve(found: Arms, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def qini_curve(found: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Customers targeted (k,) and the Qini (k,) there, from 0, at every score that differs from the one before.
 
     >>> found = arms(np.array([1, 0, 1, 0]), np.array([True, False, True, False]))
@@ -86,7 +86,7 @@ def qini_curve(found: Arms, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.append(0.0, ends + 1.0), np.append(0.0, yt - scaled)
 
 
-def uplift_curve(found: Arms, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def uplift_curve(found: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share targeted (k,) and what that brings (k,) for each customer of the whole list, from 0.
 
     Where one of the arms has nobody among those targeted, its mean counts as 0.
@@ -97,7 +97,7 @@ def uplift_curve(found: Arms, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.append(0.0, share), np.append(0.0, share * _difference(*sums))
 
 
-def area(found: Arms, score: np.ndarray) -> float:
+def uplift_area(found: ArmOutcomes, score: np.ndarray) -> float:
     """Mean height of the uplift curve over that of random targeting, in the outcome's unit for each customer.
 
     >>> outcome, treated = np.array([1, 0, 0, 0, 0, 0]), np.array([True, False, True, False, True, False])
@@ -108,7 +108,7 @@ def area(found: Arms, score: np.ndarray) -> float:
     return float(_mean_height(share, height) - height[-1] / 2)
 
 
-def qini_area(found: Arms, score: np.ndarray) -> float:
+def qini_area(found: ArmOutcomes, score: np.ndarray) -> float:
     """The Qini coefficient in customers' outcomes: area between the Qini curve and the line to its end, by customer."""
     count, height = qini_curve(found, score)
     n = len(found)
@@ -122,7 +122,9 @@ def doubly_robust_area(psi: np.ndarray, score: np.ndarray) -> float:
     return _mean_height(np.append(0.0, (ends + 1) / len(psi)), gain) - float(gain[-1]) / 2
 
 
-def bootstrap(figure: Callable[[np.ndarray], float], units: np.ndarray, resamples: int, seed: int) -> Interval:
+def cluster_bootstrap(
+    figure: Callable[[np.ndarray], float], units: np.ndarray, resamples: int, seed: int
+) -> ConfidenceInterval:
     """A figure with its percentile interval over resamples of units, each with all of its rows.
 
     Args:
@@ -140,10 +142,10 @@ def bootstrap(figure: Callable[[np.ndarray], float], units: np.ndarray, resample
         starts = np.repeat(begins[drawn] - np.append(0, np.cumsum(lengths)[:-1]), lengths)
         found.append(figure(order[starts + np.arange(lengths.sum())]))
     low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(figure(np.arange(len(units))), float(low), float(high))
+    return ConfidenceInterval(figure(np.arange(len(units))), float(low), float(high))
 
 
-def clustered_error(values: np.ndarray, units: np.ndarray) -> float:
+def clustered_standard_error(values: np.ndarray, units: np.ndarray) -> float:
     """Standard error of the mean of values (n,), those of one unit moving together.
 
     >>> round(clustered_error(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])), 4)
@@ -155,7 +157,7 @@ def clustered_error(values: np.ndarray, units: np.ndarray) -> float:
     return float(np.sqrt((sums**2).sum() * count / max(count - 1, 1)) / len(values))
 
 
-def calibration(psi: np.ndarray, said: np.ndarray, units: np.ndarray) -> pd.DataFrame:
+def effect_calibration(psi: np.ndarray, said: np.ndarray, units: np.ndarray) -> pd.DataFrame:
     """What was said of the effect and what doubly robust scores found, in ten groups by what was said.
 
     Returns:
@@ -166,7 +168,7 @@ def calibration(psi: np.ndarray, said: np.ndarray, units: np.ndarray) -> pd.Data
     rows = []
     for place, group in enumerate(np.unique(groups)):
         mine = groups == group
-        mean, error = float(psi[mine].mean()), clustered_error(psi[mine], units[mine])
+        mean, error = float(psi[mine].mean()), clustered_standard_error(psi[mine], units[mine])
         row = {"group": place + 1, "customers": int(mine.sum()), "said": float(said[mine].mean()), "found": mean}
         rows.append(row | {"low": mean - 1.96 * error, "high": mean + 1.96 * error})
     return pd.DataFrame(rows)

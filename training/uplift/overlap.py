@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from training.uplift.experiment import Trial
-from training.uplift.meta_learners import folds_of, shape
+from training.uplift.experiment import ExperimentData
+from training.uplift.meta_learners import asinh_columns, assign_folds
 
-INSIDE = (0.02, 0.98)  # propensities outside are drawn in to it: no weight above 50
-UNEVEN = 0.1  # standardised mean difference above which arms are commonly called unbalanced
+PROPENSITY_BOUNDS = (0.02, 0.98)  # propensities outside are drawn in to it: no weight above 50
+UNBALANCED = 0.1  # standardised mean difference above which arms are commonly called unbalanced
 PENALTY = 1.0  # of the logistic regression, on columns of spread 1
 
 
@@ -31,41 +31,41 @@ class Overlap:
     outside: float
     balance: pd.DataFrame
 
-    def describe(self) -> str:
+    def summary(self) -> str:
         """In words."""
         worst = self.balance.iloc[0] if len(self.balance) else None
-        before, after = (int((self.balance[c].abs() > UNEVEN).sum()) for c in ("before", "after"))
+        before, after = (int((self.balance[c].abs() > UNBALANCED).sum()) for c in ("before", "after"))
         lines = [
             f"balance: of {len(self.balance):,} differences of features between an action and the control, {before:,} "
-            f"are above {UNEVEN:g} standard deviations, {after:,} after weighting"
+            f"are above {UNBALANCED:g} standard deviations, {after:,} after weighting"
         ]
         if worst is not None:
             lines.append(
                 f"largest: {worst.feature} of {worst.action}, {worst.before:+.2f}; {worst.after:+.2f} weighted"
             )
         if self.estimated:
-            lines.insert(0, f"overlap: {self.outside:.1%} of customers have a propensity outside {INSIDE}")
+            lines.insert(0, f"overlap: {self.outside:.1%} of customers have a propensity outside {PROPENSITY_BOUNDS}")
         return "\n".join(lines)
 
 
-def with_propensities(trial: Trial, *, seed: int, folds: int = 5) -> tuple[Trial, float]:
+def estimate_propensities(trial: ExperimentData, *, seed: int, folds: int = 5) -> tuple[ExperimentData, float]:
     """A trial whose propensities are estimated by what was known before, and the share that lay outside INSIDE.
 
     A multinomial logistic regression on shaped columns, crosswise: nobody's own arm tells of their propensity.
     """
-    place, found = folds_of(trial.units, folds, seed), np.zeros((len(trial), 1 + len(trial.actions)))
+    place, found = assign_folds(trial.units, folds, seed), np.zeros((len(trial), 1 + len(trial.actions)))
     shaped = _even(trial.design)
     for fold in range(folds):
         mine = place == fold
         model = LogisticRegression(C=1 / PENALTY, max_iter=500)
         model.fit(shaped[~mine], trial.arm[~mine])
         found[np.ix_(mine, model.classes_)] = model.predict_proba(shaped[mine])
-    low, high = INSIDE
+    low, high = PROPENSITY_BOUNDS
     outside = float(((found < low) | (found > high)).any(axis=1).mean())
     return replace(trial, propensity=np.clip(found, low, high)), outside
 
 
-def overlap(trial: Trial, *, estimated: bool = False, outside: float = 0.0) -> Overlap:
+def measure_overlap(trial: ExperimentData, *, estimated: bool = False, outside: float = 0.0) -> Overlap:
     """How alike the arms of a trial are, before and after weighting."""
     rows = []
     for a, action in enumerate(trial.actions, start=1):
@@ -78,7 +78,7 @@ def overlap(trial: Trial, *, estimated: bool = False, outside: float = 0.0) -> O
     return Overlap(estimated, outside, table.iloc[order].reset_index(drop=True))
 
 
-def standardised_differences(trial: Trial, a: int, weight: np.ndarray) -> np.ndarray:
+def standardised_differences(trial: ExperimentData, a: int, weight: np.ndarray) -> np.ndarray:
     """Weighted mean of each column for an action less that of the control, in their pooled standard deviations (p,).
 
     Only rounds that offered both are compared. Austin, Statistics in Medicine 28, 2009. Unknown values are left out; 0
@@ -86,7 +86,7 @@ def standardised_differences(trial: Trial, a: int, weight: np.ndarray) -> np.nda
     """
     means, variances = [], []
     for arm in (a, 0):
-        here = (trial.arm == arm) & trial.offers(a)
+        here = (trial.arm == arm) & trial.offered_in_round(a)
         x = trial.design[here]
         known = np.isfinite(x)
         w = weight[here][:, None] * known
@@ -101,6 +101,6 @@ def standardised_differences(trial: Trial, a: int, weight: np.ndarray) -> np.nda
 
 def _even(design: np.ndarray) -> np.ndarray:
     """Shaped columns (n, p) of spread 1."""
-    shaped = shape(design)[2]
+    shaped = asinh_columns(design)[2]
     spread = shaped.std(axis=0)
     return np.divide(shaped, spread, out=np.zeros_like(shaped), where=spread > 1e-9)

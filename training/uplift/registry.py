@@ -17,9 +17,9 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from features.config.load import Config
 from features.errors import DataError
-from training.registry.aliases import ALIAS, CHALLENGER, aliased
-from training.registry.mlflow_tracking import answering, connect, quiet
-from training.registry.models import CARRIED, DIGEST, Registered
+from training.registry.aliases import CHALLENGER, CHAMPION, version_with_alias
+from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
+from training.registry.models import DIGEST_TAG, REQUIRED_PACKAGES, RegisteredVersion
 from training.registry.provenance import code_version, package_version
 from training.uplift import bundle as uplift_bundle
 from training.uplift.bundle import UpliftBundle, UpliftBundleError
@@ -27,7 +27,9 @@ from training.uplift.bundle import UpliftBundle, UpliftBundleError
 KIND, SOURCE = "uplift", "regulars.source"
 
 
-def log(bundle: UpliftBundle, folder: Path, figures: dict[str, float], rows: pa.Table, config: Config) -> Registered:
+def log_uplift_model(
+    bundle: UpliftBundle, folder: Path, figures: dict[str, float], rows: pa.Table, config: Config
+) -> RegisteredVersion:
     """Writes a training of effects into MLflow as a run, and registers its model as challenger.
 
     A model that is equal to a registered one in every bit is not registered again: that version is returned.
@@ -42,9 +44,9 @@ def log(bundle: UpliftBundle, folder: Path, figures: dict[str, float], rows: pa.
     Raises:
         UsageError: The store does not answer.
     """
-    client, name = connect(config), f"{config.name}-{KIND}"
+    client, name = connect_to_mlflow(config), f"{config.name}-{KIND}"
     title = f"train uplift {max(bundle.facts['rounds'])}"
-    with quiet(), answering(), mlflow.start_run(run_name=title) as run:
+    with quiet_mlflow(), as_usage_errors(), mlflow.start_run(run_name=title) as run:
         mlflow.set_tags(_tags(bundle))
         mlflow.log_params({f"task.{key}": str(value) for key, value in bundle.task.items()})
         mlflow.log_params({k: str(v) for k, v in bundle.facts.items()} | {"actions": ", ".join(bundle.actions)})
@@ -53,16 +55,16 @@ def log(bundle: UpliftBundle, folder: Path, figures: dict[str, float], rows: pa.
         return _register(client, run.info.run_id, bundle, name, _typical(rows, bundle), folder)
 
 
-def champion(config: Config) -> tuple[UpliftBundle, Registered] | None:
+def load_uplift_champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion] | None:
     """The champion's model and version, or None where there is none.
 
     Raises:
         DataError: What is registered under its name is not a whole model of ours.
         UsageError: The store does not answer.
     """
-    client, name = connect(config), f"{config.name}-{KIND}"
-    with quiet(), answering(), tempfile.TemporaryDirectory() as folder:
-        found = aliased(client, name, ALIAS)
+    client, name = connect_to_mlflow(config), f"{config.name}-{KIND}"
+    with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
+        found = version_with_alias(client, name, CHAMPION)
         if found is None:
             return None
         path = mlflow.artifacts.download_artifacts(f"models:/{name}/{found.version}", dst_path=folder)
@@ -70,16 +72,16 @@ def champion(config: Config) -> tuple[UpliftBundle, Registered] | None:
             bundle = UpliftBundle.load(Path(path) / "artifacts" / "bundle")
         except UpliftBundleError as problem:
             raise DataError(f"{name} version {found.version}: {problem}; run `regulars train uplift` again") from None
-    return bundle, Registered(name, str(found.version), found.run_id or "", new=False, champion=True)
+    return bundle, RegisteredVersion(name, str(found.version), found.run_id or "", new=False, champion=True)
 
 
 def _register(
     client: MlflowClient, run_id: str, bundle: UpliftBundle, name: str, example: pd.DataFrame, folder: Path
-) -> Registered:
+) -> RegisteredVersion:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{bundle.digest}'")
-    current = aliased(client, name, ALIAS)
+    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
+    current = version_with_alias(client, name, CHAMPION)
     if equal:
         number, from_run = str(equal[0].version), equal[0].run_id or run_id
     else:
@@ -87,7 +89,7 @@ def _register(
     here = current is not None and str(current.version) == number
     if not here:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return Registered(name, number, from_run, new=not equal, champion=here)
+    return RegisteredVersion(name, number, from_run, new=not equal, champion=here)
 
 
 def _new_version(
@@ -102,10 +104,10 @@ def _new_version(
             artifacts={"bundle": str(saved)},
             signature=_signature(bundle, example),
             input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in CARRIED],
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
     text = (folder / "run" / "uplift.txt").read_text(encoding="utf-8")[:4800]
-    tags = {DIGEST: bundle.digest, SOURCE: bundle.source}
+    tags = {DIGEST_TAG: bundle.digest, SOURCE: bundle.source}
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=text, model_id=logged.model_id
     )

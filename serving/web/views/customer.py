@@ -193,11 +193,12 @@ def _phrases(site: Site, at: Scored, kind: str) -> dict[str, str]:
     """The phrase of every feature: those of the catalog, and those that the manifest names."""
 
     def read() -> dict[str, str]:
-        from features.catalog.families import catalog  # Ibis takes a second to import, and no other page needs it
+        # Ibis takes a second to import, and no other page needs it.
+        from features.catalog.families import catalog_features
         from features.config.data_contract import contract
 
         try:
-            features = catalog(site.config.task.task(), contract(site.config, has_clock=True))
+            features = catalog_features(site.config.task.task(), contract(site.config, has_clock=True))
         except RegularsError:
             return {}  # a config that changed since: the manifest still names the strongest
         return {f.name: f.phrase for f in features}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from features.audit.audit import Audit, audit, audit_text, check_log, mature_cutoffs, require
+from features.audit.audit import Audit, audit_tables, audit_text, check_log, mature_cutoffs, require_no_breach
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
@@ -37,7 +37,7 @@ HAND_MADE = [
 
 @pytest.fixture
 def report(make_log: Make, make_task: Make, engine: DuckDBEngine) -> Audit:
-    return audit(make_log(HAND_MADE, max_unreadable=0.5), make_task(horizon=14, every=7), engine)
+    return audit_tables(make_log(HAND_MADE, max_unreadable=0.5), make_task(horizon=14, every=7), engine)
 
 
 def test_rows_customers_and_span_are_counted(report: Audit) -> None:
@@ -80,12 +80,12 @@ def test_late_rows_are_counted(make_log: Make, make_task: Make, engine: DuckDBEn
     rows = [
         {"customer": "a", "time": moment("2024-01-01T10:00"), "known_at": moment("2024-01-01T10:00") + d} for d in known
     ]
-    assert audit(make_log(rows), make_task(), engine).late_rows == 1
+    assert audit_tables(make_log(rows), make_task(), engine).late_rows == 1
 
 
 def test_a_log_without_money_says_so(make_log: Make, make_task: Make, engine: DuckDBEngine) -> None:
     rows = [{key: row[key] for key in ("customer", "time", "order")} for row in HAND_MADE[:8]]
-    report = audit(make_log(rows), make_task(horizon=14), engine)
+    report = audit_tables(make_log(rows), make_task(horizon=14), engine)
     assert (report.net_amount, report.refund_rows_share, report.refund_amount_share) == (None, None, None)
     assert report.orders == 6
     assert any("value cannot" in note for note in report.notes)
@@ -117,7 +117,7 @@ def daily(days: int, amount: float = 1.0) -> list[dict[str, Any]]:
 
 
 def breaches_of(tables: Tables, task: Task, engine: DuckDBEngine) -> list[str]:
-    return list(audit(tables, task, engine).breaches)
+    return list(audit_tables(tables, task, engine).breaches)
 
 
 @pytest.mark.parametrize(("span", "broken"), [(29, True), (30, True), (31, False)])
@@ -155,13 +155,13 @@ def test_a_break_between_two_whole_seasons_is_no_breach(make_log: Make, make_tas
 def test_require_stops_on_a_breach_and_lets_a_good_log_pass(
     make_log: Make, make_task: Make, engine: DuckDBEngine
 ) -> None:
-    require(make_log(daily(60)), make_task(horizon=30), engine)
+    require_no_breach(make_log(daily(60)), make_task(horizon=30), engine)
     with pytest.raises(DataError, match="no label can mature"):
-        require(make_log(daily(60)), make_task(horizon=60), engine)
+        require_no_breach(make_log(daily(60)), make_task(horizon=60), engine)
 
 
 def test_a_window_longer_than_the_log_is_noted(make_log: Make, make_task: Make, engine: DuckDBEngine) -> None:
-    notes = audit(make_log(daily(60)), make_task(windows=(30, 365)), engine).notes
+    notes = audit_tables(make_log(daily(60)), make_task(windows=(30, 365)), engine).notes
     assert any("the window 365d is longer than the log (60 days): its features are null" == note for note in notes)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from features.audit.log_profile import take
+from features.audit.log_profile import profile_log
 from features.engines.duckdb import DuckDBEngine
 from features.intake.tables import Tables
 
@@ -38,15 +38,15 @@ def test_everything_is_counted_back_from_the_cutoff(make_log: Callable[..., Tabl
             row("2024-02-01", "later"),
         ]
     )
-    found = take(tables, CUTOFF, engine, with_known=True)
+    found = profile_log(tables, CUTOFF, engine, with_known=True)
     assert found.days["events"][:4].tolist() == [1, 1, 1, 0]
     assert found.days["events"].sum() == 5
     assert found.last == date(2024, 1, 31)
-    assert found.missing["kind"].shown.tolist() == [0, 1, 0, 0, 0]
-    assert found.repeated.shown.tolist() == [1, 0, 0, 0, 0]
+    assert found.missing["kind"].matching.tolist() == [0, 1, 0, 0, 0]
+    assert found.repeated.matching.tolist() == [1, 0, 0, 0, 0]
     assert found.repeated.rows.tolist() == [3, 1, 0, 0, 1]
-    assert found.new["kind"].shown.tolist() == [1, 0, 0, 0]  # 'app'; the first week, where all is new, is left out
-    assert found.late is not None and found.late.shown.tolist() == [2, 0, 0, 0, 0]
+    assert found.new["kind"].matching.tolist() == [1, 0, 0, 0]  # 'app'; the first week, where all is new, is left out
+    assert found.late is not None and found.late.matching.tolist() == [2, 0, 0, 0, 0]
     assert found.rows_read == 7
     np.testing.assert_allclose(found.repeated.shares, [1 / 3, 0, np.nan, np.nan, 0])
 
@@ -55,5 +55,5 @@ def test_a_log_that_does_not_tell_has_no_delay(make_log: Callable[..., Tables], 
     tables = make_log(
         [{"customer": "c", "time": datetime(2024, 1, 1)}, {"customer": "c", "time": datetime(2024, 1, 30)}]
     )
-    found = take(tables, CUTOFF, engine)
+    found = profile_log(tables, CUTOFF, engine)
     assert found.late is None and found.missing == {} and found.new == {}

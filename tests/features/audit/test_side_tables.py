@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.audit.audit import Audit, audit, audit_text, check_log
+from features.audit.audit import Audit, audit_tables, audit_text, check_log
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
@@ -48,7 +48,7 @@ def audit_of(
 
     def make(tables: dict[str, list[dict[str, Any]]], sections: Any = beside.SECTIONS) -> Audit:
         config = beside.config(make_config, tmp_path, events, tables, sections)
-        return audit(read_tables(config, engine), make_task(30), engine)
+        return audit_tables(read_tables(config, engine), make_task(30), engine)
 
     return make
 

@@ -40,7 +40,7 @@ def audited(tmp_path: Path, engine: DuckDBEngine) -> Callable[..., tuple[Tables,
     def make(terms: Sequence[Term], customers: Sequence[str] = (), **keys: Any) -> tuple[Tables, Audit]:
         config = configured(tmp_path, terms, customers, **keys)
         tables, task = read_tables(config, engine), config.task.task()
-        return tables, audit.audit(tables, task, engine)
+        return tables, audit.audit_tables(tables, task, engine)
 
     return make
 
@@ -112,16 +112,16 @@ def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
 def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, MANY, **keys)
     tables, task = read_tables(config, engine), config.task.task()
-    assert said in audit.audit(tables, task, engine).breaches[0]
+    assert said in audit.audit_tables(tables, task, engine).breaches[0]
     with pytest.raises(DataError) as problem:
-        audit.require(tables, task, engine)
+        audit.require_no_breach(tables, task, engine)
     assert said in str(problem.value)
 
 
 def test_no_end_at_all_stops(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, [(0, None, None)] * 3, reason=None, cancelled=None)
     with pytest.raises(DataError, match="no term of .subscriptions. has ended"):
-        audit.require(read_tables(config, engine), config.task.task(), engine)
+        audit.require_no_breach(read_tables(config, engine), config.task.task(), engine)
 
 
 def test_ends_that_name_the_last_day_of_cover_are_noticed(audited: Callable[..., Any]) -> None:
@@ -137,7 +137,7 @@ def test_a_business_of_silence_has_no_contracts_in_its_audit(
     make_log: Callable[..., Tables], make_task: Callable[..., Any], engine: DuckDBEngine
 ) -> None:
     log = make_log([{"customer": "a", "time": START}, {"customer": "a", "time": START + timedelta(200)}])
-    assert audit.audit(log, make_task(), engine).contracts is None
+    assert audit.audit_tables(log, make_task(), engine).contracts is None
 
 
 def without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.campaigns.action_reach import reach
+from features.campaigns.action_reach import reach_by_action
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake.read_log import read_tables
@@ -43,7 +43,7 @@ def test_reach_cost_and_what_followed(tmp_path: Path, make_config: Callable[...,
     section = {"source": "contacts.parquet", "customer": "customer", "time": "time", "action": "action", "cost": "cost"}
     config = make_config({"contacts": {**section, "control": "nothing"}}, amount="amount")
     cohort = pa.table({"customer_id": ["ann", "bob", "cid", "dan", "eve"]})
-    found = reach(read_tables(config, engine), date(2024, 6, 1), Window(90), cohort, engine)
+    found = reach_by_action(read_tables(config, engine), date(2024, 6, 1), Window(90), cohort, engine)
     names = ("action", "held_out", "contacts", "customers", "in_cohort", "cost", "judged", "followed")
     assert [tuple(row[name] for name in names) for row in found] == [
         ("call", False, 1, 1, 1, 4.0, 1, 1),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.campaigns.contact_history import attributes, contacted, log_before
+from features.campaigns.contact_history import read_attributes, read_earlier_contacts, summarise_log
 from features.config.load import Config
 from features.errors import UsageError
 from features.task import Window
@@ -39,7 +39,7 @@ def test_contacts_before_the_cutoff_count_the_control_and_later_ones_do_not(
     pq.write_table(table, tmp_path / "contacts.parquet")
     config = make_config({"contacts": CONTACTS})
     assert config.contacts is not None
-    found = contacted(config, config.contacts, CUTOFF, Window(29))
+    found = read_earlier_contacts(config, config.contacts, CUTOFF, Window(29))
     assert found.customers.to_pylist() == ["a", "d"]
     assert found.days_since.to_pylist() == [1, 274]
     assert found.recent.to_pylist() == [2, 0]
@@ -58,7 +58,7 @@ def test_attributes_are_text_as_known_before_the_cutoff(tmp_path: Path, make_con
     _people(tmp_path)
     config = make_config({"customers": {**PEOPLE, "known_at": "known"}})
     assert config.customers is not None
-    found = attributes(config, config.customers, CUTOFF, ["consent", "grade", "city"])
+    found = read_attributes(config, config.customers, CUTOFF, ["consent", "grade", "city"])
     assert found.to_pylist() == [{"customer_id": "1", "consent": "no", "grade": "3.5", "city": None}]
 
 
@@ -67,7 +67,7 @@ def test_without_known_at_attributes_are_those_of_today(tmp_path: Path, make_con
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "people.parquet")
     config = make_config({"customers": PEOPLE})
     assert config.customers is not None
-    found = attributes(config, config.customers, CUTOFF, ["grade", "consent"])
+    found = read_attributes(config, config.customers, CUTOFF, ["grade", "consent"])
     assert found.to_pylist() == [{"customer_id": "a", "grade": "2", "consent": "no"}]
 
 
@@ -76,7 +76,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, make_config: Callab
     config = make_config({"customers": {**PEOPLE, "attributes": ["consnt"]}})
     assert config.customers is not None
     with pytest.raises(UsageError, match="consent"):
-        attributes(config, config.customers, CUTOFF, ["consnt"])
+        read_attributes(config, config.customers, CUTOFF, ["consnt"])
 
 
 def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
@@ -94,7 +94,7 @@ def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
     table = pa.Table.from_pylist([dict(zip(("customer", "order", "time", "amount"), r, strict=True)) for r in rows])
     pq.write_table(table, tmp_path / "log.parquet")
     config = make_config(amount="amount", order="order")
-    found = log_before(config, CUTOFF, Window(30))
+    found = summarise_log(config, CUTOFF, Window(30))
     assert found.spread == pytest.approx(450.0 / 30.0**2)  # 15 and 45
     assert found.marks == {"events": 6, "customers": 4, "ticks": 9_570_000, "age_days": 20 + 10 + 5 + 1 + 19 + 31}
-    assert log_before(config, date(2024, 2, 15), Window(2)).spread is None
+    assert summarise_log(config, date(2024, 2, 15), Window(2)).spread is None

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from features.campaigns import uplift_dataset
-from features.campaigns.measured_plans import COLUMNS, MANIFEST, measured_plans, plans_as_contacts
+from features.campaigns.measured_plans import COLUMNS, MANIFEST, plans_as_contacts, read_measured_plans
 from features.errors import DataError, RefusedError
 from serving.measurement.measure import measure_plan
 from tests.campaigns import Ended, make_ended, within
 from tests.scored import CUTOFF
 from training.uplift.overlap import standardised_differences
-from training.uplift.train import trial_of
+from training.uplift.train import experiment_from_trials
 
 TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 60}}}
 
@@ -25,7 +25,7 @@ TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     made = make_ended(tmp_path_factory.mktemp("planned"), rules=TWO)
     with pytest.raises(RefusedError, match="or measure a plan"):
-        uplift_dataset.from_config(made.config)
+        uplift_dataset.build_uplift_dataset(made.config)
     assert plans_as_contacts(made.config).num_rows == 0
     measure_plan(made.config, str(CUTOFF))
     return made
@@ -53,7 +53,7 @@ def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: Ended) -> No
 
 
 def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> None:
-    found = uplift_dataset.from_config(ended.config)
+    found = uplift_dataset.build_uplift_dataset(ended.config)
     assert found.plans == ("2024-03-01/retention",) and found.rounds == (CUTOFF,)
     rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
     assert len(rows) == sum(bool(row["would_have"]) for row in ended.table)
@@ -62,7 +62,7 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
         if within(order["time"]) and order["customer"] in rows:
             value[order["customer"]] += order["amount"]
     assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
-    trial = trial_of(found, ended.config)
+    trial = experiment_from_trials(found, ended.config)
     assert trial.actions == ("call", "mail") and trial.source == "measured"
     mail = np.array([row["round"].endswith("mail") for row in found.rows.to_pylist()])
     assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()
@@ -73,7 +73,7 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
 
 def test_contacts_that_tell_their_propensity_go_first(ended: Ended) -> None:
     contacts = ended.config.contacts.model_copy(update={"propensity": "cost"})
-    assert uplift_dataset.drawing_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
+    assert uplift_dataset.randomising_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
 
 
 def test_customers_in_two_plans_of_a_cutoff_count_in_none(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,11 +85,16 @@ def test_customers_in_two_plans_of_a_cutoff_count_in_none(ended: Ended, monkeypa
 
 
 def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: Ended) -> None:
-    (plan,) = measured_plans(ended.config)
-    assert plan == measured_plans(ended.config)[0] and plan.share == 0.3
-    _with(plan.folder / "measured.json", '"alarm": false', '"alarm": true', lambda: measured_plans(ended.config) == [])
+    (plan,) = read_measured_plans(ended.config)
+    assert plan == read_measured_plans(ended.config)[0] and plan.share == 0.3
+    _with(
+        plan.folder / "measured.json",
+        '"alarm": false',
+        '"alarm": true',
+        lambda: read_measured_plans(ended.config) == [],
+    )
     with pytest.raises(DataError, match="was changed since it was measured"):
-        _with(plan.folder / MANIFEST, '"share": 0.3', '"share": 0.5', lambda: measured_plans(ended.config))
+        _with(plan.folder / MANIFEST, '"share": 0.3', '"share": 0.5', lambda: read_measured_plans(ended.config))
 
 
 def _with(path: Path, old: str, new: str, look: object) -> None:

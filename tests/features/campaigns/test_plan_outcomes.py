@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.campaigns.plan_outcomes import Aftermath, aftermath
+from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.config.load import Config
 from features.errors import DataError
 from features.task import Window
@@ -47,7 +47,7 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., Co
     return made
 
 
-def _told(found: Aftermath) -> dict[str, tuple[Any, ...]]:
+def _told(found: PlanOutcomes) -> dict[str, tuple[Any, ...]]:
     return {row["customer_id"]: tuple(list(row.values())[1:]) for row in found.customers.to_pylist()}
 
 
@@ -64,7 +64,7 @@ EVENTS = [
 
 
 def test_purchases_value_and_contacts_lie_in_the_horizon(make: Callable[..., Config]) -> None:
-    found = aftermath(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
+    found = read_plan_outcomes(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
     assert found.customers["customer_id"].to_pylist() == ["d", "a", "b", "nobody"]
     assert _told(found) == {
         "d": (True, 3.0, 1.0, 0.0),
@@ -78,7 +78,7 @@ def test_purchases_value_and_contacts_lie_in_the_horizon(make: Callable[..., Con
     ]
     assert (found.days, found.end, found.has_cost) == (30, date(2024, 4, 20), True)
     assert found.marks == {"events": 4, "customers": 3, "ticks": 1_170_000, "age_days": 31 + 30 + 1 + 29}
-    early = aftermath(make(EVENTS), ASKED, date(2024, 3, 31), Window(30), CUTOFF)
+    early = read_plan_outcomes(make(EVENTS), ASKED, date(2024, 3, 31), Window(30), CUTOFF)
     assert early.days == 20 and _told(early)["a"] == (True, -2.0, 0.0, 50.0)
 
 
@@ -98,7 +98,7 @@ def test_contracts_return_by_not_being_cancelled(
     section = {"source": "terms.parquet", "customer": "who", "start": "start", "end": "end", "reason": "why",
                "cancelled": ["left"]}  # fmt: skip
     config = make(EVENTS, subscriptions=section, task={"churn": "cancelled"}, engine={"kind": kind})
-    whole = aftermath(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
+    whole = read_plan_outcomes(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
     assert (whole.contacts.num_rows, whole.marks["age_days"]) == (2, 91)
     found = _told(whole)
     assert {who: row[2] for who, row in found.items()} == {"a": 1.0, "b": 0.0, "d": 0.0, "e": 0.0}
@@ -108,4 +108,4 @@ def test_contracts_return_by_not_being_cancelled(
 
 def test_before_the_first_day_there_is_nothing_to_see(make: Callable[..., Config]) -> None:
     with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*whole from 2024-05-20"):
-        aftermath(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)
+        read_plan_outcomes(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)

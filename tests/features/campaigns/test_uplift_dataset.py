@@ -63,7 +63,7 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
 
 
 def test_what_was_known_before_and_what_came_after(make: Make) -> None:
-    found = uplift_dataset.from_config(make())
+    found = uplift_dataset.build_uplift_dataset(make())
     rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
     assert sorted(rows) == ["one", "three", "two"]
     assert found.rounds == (date(2024, 3, 1),) and found.control == "none"
@@ -84,7 +84,7 @@ def test_what_was_known_before_and_what_came_after(make: Make) -> None:
 
 def test_without_a_draw_those_not_contacted_are_the_control(make: Make) -> None:
     told: list[Told] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
-    found = uplift_dataset.from_config(make(told, {"observational": True}, propensity="", control=""))
+    found = uplift_dataset.build_uplift_dataset(make(told, {"observational": True}, propensity="", control=""))
     assert found.left_out["of unknown customers"] == 1
     rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
     assert {who: row["action"] for who, row in rows.items()} == {
@@ -120,26 +120,26 @@ BAD: dict[str, tuple[list[Told], dict[str, Any], str]] = {
 def test_bad_contacts_have_one_message_each(make: Make, case: str) -> None:
     told, keys, why = BAD[case]
     with pytest.raises(DataError, match=why):
-        uplift_dataset.from_config(make(told, **keys))
+        uplift_dataset.build_uplift_dataset(make(told, **keys))
 
 
 def test_an_action_that_the_config_lacks_is_named(make: Make) -> None:
     with pytest.raises(DataError, match=r"action 'email', which \[uplift\] actions lacks; did you mean 'emails'\?"):
-        uplift_dataset.from_config(make(uplift={"actions": ["emails"]}))
+        uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["emails"]}))
     with pytest.raises(UsageError, match="names the control 'none'"):
-        uplift_dataset.from_config(make(uplift={"actions": ["email", "none"]}))
+        uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["email", "none"]}))
 
 
 def test_what_nothing_can_be_learned_from_is_refused(make: Make, make_config: Callable[..., Config]) -> None:
     with pytest.raises(RefusedError, match=r"\[contacts\] propensity is not set.*drawn at random"):
-        uplift_dataset.from_config(make(propensity=""))
+        uplift_dataset.build_uplift_dataset(make(propensity=""))
     with pytest.raises(UsageError, match=r"\[contacts\] control is not set"):
-        uplift_dataset.from_config(make(control=""))
+        uplift_dataset.build_uplift_dataset(make(control=""))
     with pytest.raises(UsageError, match=r"there is no \[contacts\]"):
-        uplift_dataset.from_config(make_config())
+        uplift_dataset.build_uplift_dataset(make_config())
 
 
 def test_rounds_begin_anew_after_their_length() -> None:
     days = [date(2024, 1, day) for day in (1, 7, 8, 14, 15, 31)]
-    starts = uplift_dataset.rounds_of(days, Window(7)).values()
+    starts = uplift_dataset.round_starts(days, Window(7)).values()
     assert [start.day for start in starts] == [1, 1, 8, 8, 15, 31]

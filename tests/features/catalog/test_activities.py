@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from features.catalog.activities import features, kinds, last_value
+from features.catalog.activities import activity_features, activity_kind_features, last_activity_features
 from features.config.data_contract import ActivityColumns
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
@@ -66,7 +66,14 @@ def test_nothing_is_zero_or_null(build: Build) -> None:
 
 def test_readings_say_the_names_of_the_config() -> None:
     scores, window = ActivityColumns("survey_scores", "rating", ("store_id",)), [Window(30), Window(90)]
-    found = {f.name: f for f in (*features(scores, window), *last_value(scores), *kinds(scores, "store_id", window))}
+    found = {
+        f.name: f
+        for f in (
+            *activity_features(scores, window),
+            *last_activity_features(scores),
+            *activity_kind_features(scores, "store_id", window),
+        )
+    }
     said = {name: found[f"survey_scores_{name}"].read({f"survey_scores_{name}": 2.0}) for name in WORDS}
     assert said == WORDS
     assert found["survey_scores_count_30d"].read({"survey_scores_count_30d": 0}) == (
@@ -84,6 +91,6 @@ WORDS = {
 
 
 def test_a_table_without_a_measure_has_no_feature_of_one() -> None:
-    names = [f.name for f in features(ActivityColumns("tickets"), [Window(30), Window(90)])]
+    names = [f.name for f in activity_features(ActivityColumns("tickets"), [Window(30), Window(90)])]
     assert [name for name in names if "sum" in name or "mean" in name or "last" in name] == []
     assert len(names) == 8

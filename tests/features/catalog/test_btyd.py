@@ -25,12 +25,12 @@ from features.engines.duckdb import DuckDBEngine
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.snapshots.build import build_snapshots, snapshots_of
+from features.snapshots.build import build_snapshots, snapshots_from_tables
 from features.task import Task, Window
 from tests.features import oracle_expected
 
 CUTOFF = date(2024, 5, 1)
-NAMES = [feature.name for feature in btyd.features(Window(30), True)]
+NAMES = [feature.name for feature in btyd.btyd_features(Window(30), True)]
 THREADS = """
 import numpy as np
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
@@ -69,8 +69,8 @@ def test_every_customer_of_every_log_has_finite_expectations(
     log: str, money: bool, make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task]
 ) -> None:
     tables = make_log([*AWKWARD[log], *days_before(-3, customer="later")], amount="amount" if money else "")
-    rows = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    names = NAMES if money else NAMES[: len(btyd.GATE)]
+    rows = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    names = NAMES if money else NAMES[: len(btyd.ORDER_COLUMNS)]
     assert rows.num_rows >= 1
     assert [name for name in rows.column_names if name in NAMES] == names
     for row in rows.select(names).to_pylist():
@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_models_asked_of_each_customer_alone(
     cutoffs = [date(2023, 4, 1), date(2023, 8, 1)]
     with open_engine(EngineConfig(), shop.folder) as opened:
         tables = read_tables(shop, opened)
-        rows = snapshots_of(tables, make_task(active=1000), cutoffs, opened, with_labels=False).rows
+        rows = snapshots_from_tables(tables, make_task(active=1000), cutoffs, opened, with_labels=False).rows
         spent = opened.arrow(
             tables.events.group_by("customer_id", "order_id").aggregate(
                 day=tables.events.day.min(), net=tables.events.amount.sum().cast("int64")
@@ -131,10 +131,10 @@ def test_batches_change_no_bit(
     ]
     tables, task = make_log([*rows, *days_before(-3)]), make_task(active=1000)
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
-    whole = snapshots_of(tables, task, cutoffs, engine, with_labels=False).rows
+    whole = snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
         monkeypatch.setattr(duckdb, "BATCH", size)
-        assert snapshots_of(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
+        assert snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 
 def test_threads_change_no_bit() -> None:
@@ -155,11 +155,11 @@ def test_threads_change_no_bit() -> None:
 def test_a_large_cutoff_is_fitted_on_customers_drawn_by_their_id(engine: DuckDBEngine) -> None:
     names = [f"customer-{i}" for i in range(4000)]
     rows = engine.load("told", pa.table({"customer_id": names}))
-    drawn = engine.arrow(btyd.sampled(rows, 4000, most=1000))["customer_id"].to_pylist()
+    drawn = engine.arrow(btyd.sample_customers(rows, 4000, most=1000))["customer_id"].to_pylist()
     share = [name for name in names if int(hashlib.md5(name.encode()).hexdigest()[:8], 16) < 2**30]  # noqa: S324
     assert sorted(drawn) == sorted(share)
     assert 900 < len(drawn) < 1100
-    assert engine.count(btyd.sampled(rows, 4000, most=4000)) == 4000
+    assert engine.count(btyd.sample_customers(rows, 4000, most=4000)) == 4000
 
 
 def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
@@ -172,12 +172,12 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
     tables, fitted = make_log([*rows, *days_before(-3)]), []
     monkeypatch.setattr(
         btyd,
-        "fit_rows",
-        lambda rows, money, honest=btyd.fit_rows: (fitted.append(rows.num_rows), honest(rows, money))[1],
+        "fit_one_cutoff",
+        lambda rows, money, honest=btyd.fit_one_cutoff: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
-    whole = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    monkeypatch.setattr(btyd, "sampled", partial(btyd.sampled, most=100))
-    part = snapshots_of(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    whole = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    monkeypatch.setattr(btyd, "sample_customers", partial(btyd.sample_customers, most=100))
+    part = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     assert fitted[0] == whole.num_rows == part.num_rows and 60 < fitted[1] < 140
     assert part["orders_expected"].to_pylist() != whole["orders_expected"].to_pylist()
     assert part["orders_expected"].null_count == 0
@@ -187,7 +187,7 @@ def test_fitted_parameters_can_be_had(engine: DuckDBEngine) -> None:
     told = pa.table(
         {"bought": [1, 2, 5], "spend": [10_0000, 30_0000, 80_0000], "first": [90, 50, 80], "last": [90, 9, 3]}
     )
-    models = btyd.fit_rows(told, True)
+    models = btyd.fit_one_cutoff(told, True)
     assert astuple(models.rhythm) == astuple(fit_bgnbd([0, 1, 4], [0, 41, 77], [90, 50, 80]))
     assert models.spend == fit_gamma_gamma([1, 2, 5], [10.0, 15.0, 16.0])
-    assert btyd.fit_rows(told, False).spend is None
+    assert btyd.fit_one_cutoff(told, False).spend is None

@@ -83,7 +83,7 @@ def test_the_likelihood_is_that_of_the_paper(x: int, t_x: float, t: float) -> No
     rows = np.array([[x], [t_x], [t], [3.0]])
     found, _ = btyd_model._bgnbd_loss(rows)(np.log([r, alpha, a, b]))
     assert found == pytest.approx(-3 * math.log(stays + left), rel=1e-12)
-    assert WEEKS.alive([x], [7 * t_x], [7 * t]) == pytest.approx(stays / (stays + left), rel=1e-12)
+    assert WEEKS.alive_probability([x], [7 * t_x], [7 * t]) == pytest.approx(stays / (stays + left), rel=1e-12)
 
 
 @pytest.mark.parametrize(("x", "z"), [(1, 10.0), (3, 35.0), (12, 400.0)])
@@ -143,10 +143,10 @@ def test_the_closed_form_is_the_integral_over_dropout(a: float, b: float, x: int
 
 def test_alive_is_a_probability_and_falls_with_silence() -> None:
     frequency, age = np.full(50, 6.0), np.linspace(70, 700, 50)
-    alive = WEEKS.alive(frequency, 70, age)
+    alive = WEEKS.alive_probability(frequency, 70, age)
     assert ((alive > 0) & (alive < 1)).all() and (np.diff(alive) < 0).all()
-    assert (WEEKS.alive([0, 0], [0, 0], [0, 900]) == 1).all()
-    assert (np.diff(WEEKS.alive(6, np.linspace(1, 600, 50), 600)) > 0).all()
+    assert (WEEKS.alive_probability([0, 0], [0, 0], [0, 900]) == 1).all()
+    assert (np.diff(WEEKS.alive_probability(6, np.linspace(1, 600, 50), 600)) > 0).all()
 
 
 def test_expected_orders_grow_with_the_horizon_and_a_recent_purchase() -> None:
@@ -157,7 +157,7 @@ def test_expected_orders_grow_with_the_horizon_and_a_recent_purchase() -> None:
 
 
 def test_what_is_not_finite_stays_so_and_does_not_spoil_others() -> None:
-    alive = WEEKS.alive([1, np.nan, 2], [10, 10, np.nan], 90)
+    alive = WEEKS.alive_probability([1, np.nan, 2], [10, 10, np.nan], 90)
     assert np.isfinite(alive).tolist() == [True, False, False]
     rows = [0, 1, 3, 2], [0, 20, 70, 40], [90, 80, 90, 60]
     spoilt = [*rows[0], 5], [*rows[1], np.nan], [*rows[2], 90]
@@ -174,7 +174,7 @@ def test_predictions_are_finite_for_extremes(
     r: float, alpha: float, a: float, b: float, x: int, recency: float, age: float, horizon: float
 ) -> None:
     model = BGNBD(r, alpha, a, b, penalised=False, time_unit_days=30)
-    alive = model.alive([x], [recency], [age])
+    alive = model.alive_probability([x], [recency], [age])
     orders = model.expected_orders([x], [recency], [age], horizon)
     assert 0 <= alive[0] <= 1
     assert 0 <= orders[0] <= (r + x) / (alpha + age / 30) * (horizon / 30) * (1 + 1e-9) + 1e-300
@@ -272,12 +272,12 @@ def test_returns_is_the_share_that_buys_again_in_a_simulation() -> None:
     silent = np.exp(-rate * age) * rate**x * (1 - leaves) ** x
     left = np.exp(-rate * t_x) * rate**x * leaves * (1 - leaves) ** (x - 1)
     again = (silent * -np.expm1(-rate * horizon)).sum() / (silent + left).sum()
-    assert model.returns(x, t_x, age, horizon) == pytest.approx(again, rel=0.02)
+    assert model.return_probability(x, t_x, age, horizon) == pytest.approx(again, rel=0.02)
 
 
 def test_returns_rises_with_the_horizon_up_to_being_alive() -> None:
     model = BGNBD(r=0.243, alpha=4.414, a=0.793, b=2.426, penalised=False, time_unit_days=7.0)
-    ahead = [model.returns(2, 100, 200, days) for days in (0, 10, 100, 1e9)]
+    ahead = [model.return_probability(2, 100, 200, days) for days in (0, 10, 100, 1e9)]
     assert ahead[0] == 0
     assert ahead == sorted(ahead)
-    assert ahead[-1] == pytest.approx(float(model.alive(2, 100, 200)), rel=1e-3)
+    assert ahead[-1] == pytest.approx(float(model.alive_probability(2, 100, 200)), rel=1e-3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from features.catalog.contacts import features
+from features.catalog.contacts import contact_features
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.task import Window
@@ -85,5 +85,5 @@ def test_a_purchase_answers_the_latest_contact_before_it(build: Build) -> None:
 
 
 def test_what_a_log_does_not_have_has_no_feature() -> None:
-    names = {f.name for f in features([Window(30)], has_cost=False, has_control=False)}
+    names = {f.name for f in contact_features([Window(30)], has_cost=False, has_control=False)}
     assert names == {"contacts_recency_days", "contacts_count_30d", "contacts_count_ever"}

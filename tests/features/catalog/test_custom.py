@@ -17,14 +17,14 @@ from click.testing import CliRunner
 
 import regulars
 from features.catalog import custom
-from features.catalog.custom import MODULE, Family, Own
+from features.catalog.custom import MODULE_NAME, CustomFeatures, Family
 from features.config.data_contract import Contract
 from features.config.load import Config, load_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.tables import Tables
 from features.snapshots import cohort_features, leakage
-from features.snapshots.build import Snapshots, build_snapshots, snapshots_of
+from features.snapshots.build import Snapshots, build_snapshots, snapshots_from_tables
 from features.task import Task
 from tests.shop import make_shop
 
@@ -33,7 +33,7 @@ BLOCKS = {kind: re.findall(rf"```{kind}\n(.*?)```", GUIDE, re.DOTALL) for kind i
 EVENING, QUIET, LOYALTY = BLOCKS["python"]
 CUTOFF = date(2023, 9, 1)
 HEAD = "from features.own import *\nimport ibis\n"
-Try = Callable[..., Own]
+Try = Callable[..., CustomFeatures]
 
 
 def feature(**words: Any) -> str:
@@ -59,9 +59,11 @@ def declaring(*features: str, measures: str = "None", before: str = "") -> str:
 def read(tmp_path: Path, make_config: Callable[..., Config], make_task: Callable[..., Task]) -> Try:
     """Reads a source as the user's file of an ordinary log."""
 
-    def call(source: str | bytes) -> Own:
+    def call(source: str | bytes) -> CustomFeatures:
         (tmp_path / "my_features.py").write_bytes(source if isinstance(source, bytes) else source.encode())
-        return custom.read(make_config({"features": {"own": "my_features.py"}}), make_task(), Contract())
+        return custom.read_custom_features(
+            make_config({"features": {"own": "my_features.py"}}), make_task(), Contract()
+        )
 
     return call
 
@@ -75,12 +77,12 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable:
     """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them our chief measures."""
-    families = cohort_features.families
+    families = cohort_features.feature_families
 
     def few(task: Task, contract: Contract) -> list[Family]:
         return [replace(f, features=()) for f in families(task, contract) if f.name in ("rhythm", "sums")]
 
-    monkeypatch.setattr(cohort_features, "families", few)
+    monkeypatch.setattr(cohort_features, "feature_families", few)
 
     def call(source: str) -> Snapshots:
         days = [("a", n) for n in range(0, 60, 5)] + [("b", 7)]
@@ -88,7 +90,7 @@ def run(
             {"customer": c, "time": datetime(2023, 7, 1, 12) + timedelta(n), "amount": 10.0 + n, "kind_x": f"k{n % 3}"}
             for c, n in days
         ]
-        return snapshots_of(
+        return snapshots_from_tables(
             make_log(rows), make_task(), [date(2023, 8, 20)], engine, own=read(source), with_labels=False
         )
 
@@ -115,7 +117,7 @@ def test_the_guides_example_gives_what_it_says(tmp_path: Path) -> None:
 def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _guide_shop(tmp_path, EVENING)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
+    monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 0, said.output
     assert said.output.count("every bit the same") == 2
@@ -126,7 +128,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
         "late_evening_share_90d",
         "big_order_days",
     ]
-    features = {f.name: f for f in custom.read(config, config.task.task(), Contract()).features}
+    features = {f.name: f for f in custom.read_custom_features(config, config.task.task(), Contract()).features}
     share = features["late_evening_share_30d"]
     assert share.read({"late_evening_share_30d": 0.25}) == "25% of orders in the last 30 days came after 8 pm (UTC)"
     assert features["big_order_days"].read({"big_order_days": 3.0}) == "last order above 50 was 3 days ago"
@@ -135,7 +137,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
 def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _guide_shop(tmp_path, LOYALTY)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(leakage, "prove", partial(leakage.prove, count=1))
+    monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
     said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
     assert said.exit_code == 1
     told = _uncounted(said.output.replace(f"{tmp_path.resolve()}/", ""))
@@ -164,14 +166,14 @@ def test_a_level_is_text(run: Callable) -> None:
 
 
 def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Callable[..., Task]) -> None:
-    assert custom.read(make_config(), make_task(), Contract()) == custom.NOTHING
+    assert custom.read_custom_features(make_config(), make_task(), Contract()) == custom.NO_CUSTOM_FEATURES
 
 
 def test_the_file_is_left_in_no_table_of_modules_and_may_hold_a_dataclass(read: Try, tmp_path: Path) -> None:
     extra = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    x: int\n"
     made = read(extra + declaring(feature()))
     assert [f.name for f in made.features] == ["mine"]
-    assert MODULE not in sys.modules and "my_features" not in sys.modules
+    assert MODULE_NAME not in sys.modules and "my_features" not in sys.modules
     assert [path.name for path in tmp_path.iterdir()] == ["my_features.py"]  # no __pycache__
 
 
@@ -230,7 +232,7 @@ def test_a_file_that_declares_something_else_is_told_so(read: Try, source: str |
     with pytest.raises(UsageError) as told:
         read(source)
     assert str(told.value).startswith("my_features.py: ") and words in str(told.value)
-    assert "\n" not in str(told.value) and MODULE not in sys.modules
+    assert "\n" not in str(told.value) and MODULE_NAME not in sys.modules
 
 
 def test_families_of_one_name_are_refused(read: Try) -> None:
@@ -244,7 +246,7 @@ def test_a_file_that_cannot_be_read(
     name: str, make_config: Callable[..., Config], make_task: Callable[..., Task]
 ) -> None:
     with pytest.raises(UsageError, match=rf"^\[features\] own: '{re.escape(name)}' cannot be read: .*give a Python"):
-        custom.read(make_config({"features": {"own": name}}), make_task(), Contract())
+        custom.read_custom_features(make_config({"features": {"own": name}}), make_task(), Contract())
 
 
 FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog.customer_attributes import features
-from features.catalog.families import catalog
+from features.catalog.customer_attributes import attribute_features
+from features.catalog.families import catalog_features
 from features.config.data_contract import Attribute, Contract
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.snapshots.build import snapshots_of
+from features.snapshots.build import snapshots_from_tables
 from tests.features import oracle_customers as oracle
 
 Make = Callable[..., Any]
@@ -61,7 +61,7 @@ def shop(tmp_path: Path, make_config: Make, engine: DuckDBEngine) -> Make:
 
 
 def _built(tables: Tables, make_task: Make, engine: DuckDBEngine) -> dict[tuple[str, date], dict[str, Any]]:
-    rows = snapshots_of(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
+    rows = snapshots_from_tables(tables, make_task(), CUTOFFS, engine, with_labels=False).rows.to_pylist()
     return {(row["customer_id"], row["cutoff"].date()): row for row in rows}
 
 
@@ -139,7 +139,7 @@ def test_the_later_clock_of_a_day_wins(shop: Make, make_task: Make, engine: Duck
 
 
 def test_names_phrases_and_readings() -> None:
-    found = {feature.name: feature for feature in features(EVERYTHING)}
+    found = {feature.name: feature for feature in attribute_features(EVERYTHING)}
     row = {"plan": "gold", "shoe_size": 42.5, "birth_date": 12000.0, "signup_age_days": 30.0}
     assert {name: found[name].read(row) for name in row} == {
         "plan": "plan gold",
@@ -158,10 +158,10 @@ def test_names_phrases_and_readings() -> None:
 def test_a_name_that_another_feature_has_is_refused(make_task: Make) -> None:
     same = replace(EVERYTHING, attributes=(Attribute("recency_days", "number"),))
     with pytest.raises(UsageError, match=r"\[events\] and \[customers\] would both give a feature 'recency_days'"):
-        catalog(make_task(), same)
+        catalog_features(make_task(), same)
     twice = replace(EVERYTHING, attributes=(Attribute("signup_age_days", "number"),))
     with pytest.raises(UsageError, match="would both give a feature 'signup_age_days'"):
-        catalog(make_task(), twice)
+        catalog_features(make_task(), twice)
 
 
 @pytest.mark.parametrize("name", ["tenure", "customer", "id", "age"])

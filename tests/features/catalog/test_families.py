@@ -8,7 +8,7 @@ from string import Formatter
 
 import pytest
 
-from features.catalog.families import catalog
+from features.catalog.families import catalog_features
 from features.config.data_contract import ActivityColumns, Contract
 from features.errors import UsageError
 from features.feature import Feature
@@ -33,14 +33,14 @@ EVERYTHING = Contract(
 def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, ...]:
     task = make_task(90, windows=(30, 90, 180, 365))
     if request.param:
-        return catalog(task, EVERYTHING)
-    return catalog(task, Contract(has_amount=False, has_clock=False))
+        return catalog_features(task, EVERYTHING)
+    return catalog_features(task, Contract(has_amount=False, has_clock=False))
 
 
 def test_a_full_log_has_at_least_120_features_and_an_ordinary_one_80(make_task: Make) -> None:
     full = Contract(has_quantity=True, has_discount=True)
-    assert len(catalog(make_task(90, windows=(30, 90, 180, 365)), full)) >= 120
-    assert len(catalog(make_task(28, windows=(28, 84, 168)), Contract())) >= 80
+    assert len(catalog_features(make_task(90, windows=(30, 90, 180, 365)), full)) >= 120
+    assert len(catalog_features(make_task(28, windows=(28, 84, 168)), Contract())) >= 80
 
 
 def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
@@ -65,17 +65,17 @@ def test_features_of_the_same_name_are_refused_with_both_sections(
     contract: Contract, sections: str, make_task: Make
 ) -> None:
     with pytest.raises(UsageError, match=sections + r" would both give a feature '\w+' \('.+' and '.+'\); rename"):
-        catalog(make_task(), contract)
+        catalog_features(make_task(), contract)
 
 
 def test_names_of_activities_and_measures_do_not_get_in_each_other_s_way(make_task: Make) -> None:
     """`gap_last`, `recency` and the like are measures of orders, and no features."""
     names = ("gap", "recency", "tenure", "spend", "side", "side0", "contacts_answers")
-    catalog(make_task(), Contract(activities=tuple(ActivityColumns(name, "last") for name in names)))
+    catalog_features(make_task(), Contract(activities=tuple(ActivityColumns(name, "last") for name in names)))
 
 
 def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
-    bare = catalog(make_task(), Contract(has_amount=False, has_clock=False))
+    bare = catalog_features(make_task(), Contract(has_amount=False, has_clock=False))
     words = "amount|spend|price|refund|discount|quantity|hour|morning"
     assert not [feature.name for feature in bare if re.search(words, feature.name)]
     assert {feature.unit for feature in bare}.isdisjoint({"money"})

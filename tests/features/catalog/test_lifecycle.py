@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import ibis
 import pyarrow as pa
 
-from features.catalog.lifecycle import lifecycle
+from features.catalog.lifecycle import lifecycle_stage
 from features.task import Window
 
 Case = tuple[int, int, float | None, str]
@@ -41,5 +41,5 @@ def told(cases: Sequence[Case], horizon: int) -> list[str]:
     recency, tenure, gap, _ = (list(column) for column in zip(*cases, strict=True))
     places = list(range(len(cases)))
     rows = ibis.memtable(pa.table({"place": places, "recency": recency, "tenure": tenure, "gap_mean": gap}))
-    found = rows.select("place", lifecycle=lifecycle(rows, Window(horizon))).order_by("place").to_pyarrow()
+    found = rows.select("place", lifecycle=lifecycle_stage(rows, Window(horizon))).order_by("place").to_pyarrow()
     return list(found["lifecycle"].to_pylist())

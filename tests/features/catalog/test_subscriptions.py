@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from features.catalog.subscriptions import features
+from features.catalog.subscriptions import subscription_features
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from tests.features import beside
@@ -90,5 +90,7 @@ def test_a_term_is_invisible_until_it_was_known(days: float, seen: int, build: B
 
 
 def test_what_a_log_does_not_have_has_no_feature() -> None:
-    names = {feature.name.removeprefix("subscription_") for feature in features(has_end=False, has_price=False)}
+    names = {
+        feature.name.removeprefix("subscription_") for feature in subscription_features(has_end=False, has_price=False)
+    }
     assert names == {"age_days", "terms_ever", "renewals_ever", "renewal_recency_days"}

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.audit.audit import check_log
-from features.campaigns.contact_history import attributes
+from features.campaigns.contact_history import read_attributes
 from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
-from features.intake.customer_ids import KEPT, LIST, identity, listing, ours
+from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, forgotten_list_text, id_hashing_record, stored_id
 from features.intake.read_log import read_tables
 from features.keyed_hash import hashed
 
@@ -57,7 +57,7 @@ def tables_of(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
 def put_on_list(config: Config, name: str) -> None:
     """As `regulars forget` does."""
     config.output.mkdir(exist_ok=True)
-    (config.output / LIST).write_text(listing(config, name))
+    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, name))
 
 
 def everyone(config: Config, engine: Engine) -> dict[str, set[str]]:
@@ -77,21 +77,25 @@ def test_all_tables_name_a_customer_alike_on_each_engine(config: Config, each_en
     assert found.pop("activities.visits") == {hashed("2", KEY.encode())}
     assert set(map(frozenset, found.values())) == {frozenset(both)}
     assert set(found) == {"events", "customers", "contacts", "subscriptions"}
-    assert ours(config, "17850") in both
+    assert stored_id(config, "17850") in both
 
 
 def test_without_hashing_ids_are_as_they_were(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = tables_of(tmp_path, {})
     assert everyone(config, engine) == {"events": {"17850", "2"}}
-    assert (ours(config, "2"), identity(config), (config.output / KEPT).exists()) == ("2", None, False)
+    assert (stored_id(config, "2"), id_hashing_record(config), (config.output / IDS_FILE).exists()) == (
+        "2",
+        None,
+        False,
+    )
 
 
 def test_a_plans_attributes_are_of_the_hashed_customers(config: Config) -> None:
     assert config.customers is not None
-    found = attributes(config, config.customers, AT.date(), ["plan"])
+    found = read_attributes(config, config.customers, AT.date(), ["plan"])
     assert dict(zip(*(found[name].to_pylist() for name in ("customer_id", "plan")), strict=True)) == {
-        ours(config, "17850"): "a",
-        ours(config, "2"): "b",
+        stored_id(config, "17850"): "a",
+        stored_id(config, "2"): "b",
     }
 
 
@@ -120,7 +124,7 @@ def test_the_audit_names_hashed_customers_only(config: Config) -> None:
     late = pa.table({"id": [17850.0] * 40 + [99.0], "at": ["2024-01-05"] * 40 + ["soon"], "amount": [1.0] * 41})
     pq.write_table(late, config.folder / "log.parquet")
     report, target = check_log(config)
-    assert report.set_aside[0]["customers"] == (ours(config, "99"),)
+    assert report.set_aside[0]["customers"] == (stored_id(config, "99"),)
     assert '"99"' not in target.read_text() and '"17850"' not in target.read_text()
 
 
@@ -144,7 +148,7 @@ def test_another_key_is_refused_by_its_check_value(
     config: Config, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_tables(config, engine)
-    assert KEY not in (config.output / KEPT).read_text()
+    assert KEY not in (config.output / IDS_FILE).read_text()
     monkeypatch.setenv("REGULARS_ID_KEY", KEY[::-1])
     with pytest.raises(UsageError, match="is not the key with which .*output was made"):
         read_tables(config, engine)
@@ -155,7 +159,7 @@ def test_hashing_is_neither_begun_nor_ended_in_an_output_that_has_ids(config: Co
     plain = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": False})})
     with pytest.raises(UsageError, match="was made with hashed ids, and .* is off"):
         read_tables(plain, engine)
-    (config.output / KEPT).unlink()
+    (config.output / IDS_FILE).unlink()
     (config.output / "scores" / "cutoff=2024-01-01").mkdir(parents=True)
     with pytest.raises(UsageError, match="was made with ids as they are"):
         read_tables(config, engine)
@@ -169,7 +173,7 @@ def test_a_key_may_lie_in_a_file_that_nobody_else_reads(config: Config, engine: 
     with pytest.raises(UsageError, match="others can read .*key; run chmod 600"):
         read_tables(config.model_copy(update={"privacy": privacy}), engine)
     file.chmod(0o600)
-    assert ours(config.model_copy(update={"privacy": privacy}), "2") == ours(config, "2")
+    assert stored_id(config.model_copy(update={"privacy": privacy}), "2") == stored_id(config, "2")
     file.unlink()
     with pytest.raises(UsageError, match="key_file: .* cannot be read: No such file"):
         read_tables(config.model_copy(update={"privacy": privacy}), engine)
@@ -186,17 +190,17 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
     hashes: bool, config: Config, engine: DuckDBEngine
 ) -> None:
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": hashes})})
-    put_on_list(config, ours(config, "17850"))
+    put_on_list(config, stored_id(config, "17850"))
     tables = read_tables(config, engine)
     (gone, *_) = (aside for aside in tables.set_aside if aside.reason == "forgotten")
     assert (gone.rows, gone.customers) == (2, ())
-    assert set().union(*everyone(config, engine).values()) == {ours(config, "2")}
-    listed = json.loads((config.output / LIST).read_text())
+    assert set().union(*everyone(config, engine).values()) == {stored_id(config, "2")}
+    listed = json.loads((config.output / FORGOTTEN_FILE).read_text())
     assert len(listed["customers"]) == 1 and "17850" not in json.dumps(listed)
 
 
 def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: DuckDBEngine) -> None:
     put_on_list(config, "17850")
-    (config.output / LIST).write_text("{}")
+    (config.output / FORGOTTEN_FILE).write_text("{}")
     with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
         read_tables(config, engine)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.audit.audit import audit, audit_text, check_log, require
+from features.audit.audit import audit_tables, audit_text, check_log, require_no_breach
 from features.catalog import customer_attributes
 from features.config.data_contract import Attribute
 from features.config.load import Config
@@ -22,9 +22,9 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, Past, newest
+from features.point_in_time.history import KEYS, Past, newest_rows
 from features.snapshots import leakage
-from features.snapshots.build import snapshots_of
+from features.snapshots.build import snapshots_from_tables
 
 Make = Callable[..., Any]
 CANARY = "Ms Canary Personal"
@@ -121,7 +121,7 @@ def test_without_known_at_only_what_never_changes_is_used_and_the_rest_is_told(
     tables = read_tables(config, engine)
     assert [a.name for a in tables.contract.attributes] == ["birth"]
     assert set(_rows(tables, engine)["a"]) == {"customer_id", "day", "seen", "time", "since", "birth"}
-    names = snapshots_of(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False).names
+    names = snapshots_from_tables(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False).names
     assert "birth" in names and not {"age", "plan", "signup_age_days"} & set(names)
     line = (
         "as of today: age, plan (no known_at, so what they were at a past cutoff is not known): left out; "
@@ -136,7 +136,7 @@ def test_with_known_at_nothing_is_left_out(make: Make, engine: DuckDBEngine, mak
     people = [{"id": "a", "plan": p, "at": datetime(2024, 1, d)} for p, d in (("gold", 1), ("basic", 5))]
     tables = read_tables(make(people, {"attributes": ["plan"], "known_at": "at"}), engine)
     assert [a.name for a in tables.contract.attributes] == ["plan"]
-    report = audit(tables, make_task(14, every=7), engine)
+    report = audit_tables(tables, make_task(14, every=7), engine)
     assert not [text for text in (*report.notes, *report.breaches) if "today" in text or "customers]" in text]
 
 
@@ -174,8 +174,8 @@ def test_several_rows_a_customer_without_known_at_are_a_breach(
     people = [{"id": c, "plan": p} for c, p in (("a", "x"), ("a", "y"), ("b", "x"), ("b", "x"), ("c", "x"))]
     tables = read_tables(make(people, {"attributes": ["plan"], "constant": ["plan"]}), engine)
     with pytest.raises(DataError, match=r"2 rows for 1 customers \(such as 'a'\) that differ.*known_at"):
-        require(tables, make_task(14, every=7), engine)
-    (breach,) = audit(tables, make_task(14, every=7), engine).breaches
+        require_no_breach(tables, make_task(14, every=7), engine)
+    (breach,) = audit_tables(tables, make_task(14, every=7), engine).breaches
     assert "'b'" not in breach
 
 
@@ -237,7 +237,7 @@ def test_what_is_personal_is_in_no_table_and_in_nothing_written(
     config = make(people, keys)
     tables = read_tables(config, engine)
     assert ("malformed line", 1) in [(a.reason, a.rows) for a in tables.sides["customers"].set_aside]
-    snapshots = snapshots_of(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False)
+    snapshots = snapshots_from_tables(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False)
     report, written = check_log(config)
     told = [snapshots.rows.to_pylist(), audit_text(report), written.read_text()]
     stored = engine.connection.con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
@@ -261,7 +261,7 @@ def test_both_queries_read_their_own_source(make: Make, engine: DuckDBEngine, ma
     tables = read_tables(make(CSV, keys, query="SELECT * FROM source WHERE customer <> 'a'"), engine)
     assert set(_rows(tables, engine)) == {"a", "c"}
     assert tables.customers == 3
-    assert audit(tables, make_task(14, every=7), engine).rows_read == 6
+    assert audit_tables(tables, make_task(14, every=7), engine).rows_read == 6
 
 
 def test_the_fingerprint_sees_the_customers(make: Make, engine: DuckDBEngine) -> None:
@@ -278,12 +278,14 @@ def test_the_proof_finds_no_leak_in_versions_and_one_where_they_are_read_too_ear
     at = [datetime(2024, 1, 5), datetime(2024, 2, 10), datetime(2024, 2, 20, 12)]
     people = [{"id": c, "plan": f"{c}{i}", "at": t, "on": t.date()} for c in "abc" for i, t in enumerate(at)]
     config = make(people, {"attributes": ["plan"], "known_at": "at", "since": "on"})
-    assert [trial.leaks for trial in leakage.prove(config, 3)] == [()] * 6
+    assert [trial.leaks for trial in leakage.prove_no_leakage(config, 3)] == [()] * 6
 
     def too_early(past: Past) -> ibis.Table:
         rows = past.tables.sides["customers"].rows
         aged = rows.cross_join(past.moments).mutate(age=ibis.literal(0, "int64"))
-        return newest(aged, rows.columns).select(*KEYS, **{"attribute:plan": ibis._["attribute:plan"], "signup:age": 9})
+        return newest_rows(aged, rows.columns).select(
+            *KEYS, **{"attribute:plan": ibis._["attribute:plan"], "signup:age": 9}
+        )
 
-    monkeypatch.setattr(customer_attributes, "measures", too_early)
-    assert any("plan" in dict(trial.leaks) for trial in leakage.prove(config, 3))
+    monkeypatch.setattr(customer_attributes, "attribute_measures", too_early)
+    assert any("plan" in dict(trial.leaks) for trial in leakage.prove_no_leakage(config, 3))

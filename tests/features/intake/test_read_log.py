@@ -15,7 +15,7 @@ from features.config.data_contract import slug
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake.column_types import shape
+from features.intake.column_types import mask_text
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
@@ -163,7 +163,7 @@ def test_kinds_of_one_slug_are_refused(load_text: Load) -> None:
 
 def test_slugs_and_shapes() -> None:
     assert [slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
-    assert shape("Ab-12 €3") == "aa-99 €9"
+    assert mask_text("Ab-12 €3") == "aa-99 €9"
 
 
 # Times

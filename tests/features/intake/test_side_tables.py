@@ -18,7 +18,7 @@ from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.snapshots import build
-from features.snapshots.leakage import change_tables, delete_after, later_rows
+from features.snapshots.leakage import change_tables, count_later_rows, delete_after
 from features.task import Task
 from tests.features import beside, oracle, oracle_sides
 from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, close, random_lines, table
@@ -81,7 +81,7 @@ def test_every_feature_agrees_with_the_oracle(
     seed: int, make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines, sides = random_log(seed, 100)
-    built = build.snapshots_of(
+    built = build.snapshots_from_tables(
         read_tables(make_config_beside(lines, sides), engine), task, CUTOFFS, engine, with_labels=False
     )
     names = {name for name in built.names if name.startswith(PREFIXES)}
@@ -102,7 +102,7 @@ def test_a_log_without_rows_beside_it_has_zeros_and_nulls(
     make_config_beside: Callable[..., Config], engine: DuckDBEngine, task: Task
 ) -> None:
     lines = random_lines(4, 5, True)
-    built = build.snapshots_of(read_tables(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
+    built = build.snapshots_from_tables(read_tables(make_config_beside(lines, {}), engine), task, CUTOFFS[1:2], engine)
     for row in built.rows.to_pylist():
         values = expected(lines, {name: [] for name in beside.SCHEMAS}, row["customer_id"], CUTOFFS[1])
         assert {name: row[name] for name in values} == values
@@ -377,11 +377,11 @@ def test_nothing_at_or_after_a_cutoff_is_seen(
     task: Task,
 ) -> None:
     tables = read_tables(make_config_beside(*log), engine)
-    assert min(later_rows(tables, cutoff, engine).values()) > 5 and len(tables.sides) == 4
+    assert min(count_later_rows(tables, cutoff, engine).values()) > 5 and len(tables.sides) == 4
     reaching = replace(tables, last=max(tables.last, cutoff))
-    honest = build.snapshots_of(reaching, task, [cutoff], engine, with_labels=False).rows
+    honest = build.snapshots_from_tables(reaching, task, [cutoff], engine, with_labels=False).rows
     changed = change_tables(tables, change, cutoff, engine)
-    assert build.snapshots_of(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
+    assert build.snapshots_from_tables(changed, task, [cutoff], engine, with_labels=False).rows.equals(honest)
 
 
 def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
@@ -391,7 +391,9 @@ def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
     late = {"customer": "anchor", "time": arrived - timedelta(20), "known_at": arrived, "action": "email"}
     config = make_config_beside(lines, {name: [late] for name in beside.SCHEMAS})
     days = [arrived.date(), arrived.date() + timedelta(1)]
-    rows = build.snapshots_of(read_tables(config, engine), task, days, engine, with_labels=False).rows.to_pylist()
+    rows = build.snapshots_from_tables(
+        read_tables(config, engine), task, days, engine, with_labels=False
+    ).rows.to_pylist()
     found = [[row[name] for row in rows if row["customer_id"] == "anchor"] for name in COUNTS]
     assert found == [[0.0, 1.0]] * len(COUNTS)
 

@@ -53,10 +53,10 @@ def known(lines: list[Line], days: int) -> list[tuple[str, str, str, int]]:
     return found
 
 
-def look(lines: list[Line], folder: Path, make_config: Callable[..., Config], engine: Engine) -> bought.Bought:
+def look(lines: list[Line], folder: Path, make_config: Callable[..., Config], engine: Engine) -> bought.KindPurchases:
     pq.write_table(pa.Table.from_pylist(lines), folder / "log.parquet")
     config = make_config(amount="amount", order="order", known_at="known_at", kinds=["kind"])
-    return bought.look(read_tables(config, engine), CUTOFF, WINDOW, "kind", engine)
+    return bought.purchases_of_kind(read_tables(config, engine), CUTOFF, WINDOW, "kind", engine)
 
 
 def test_all_is_counted_as_by_hand(tmp_path: Path, make_config: Callable[..., Config], each_engine: Engine) -> None:
@@ -71,12 +71,12 @@ def test_where_orders_hold_one_value_customers_are_the_baskets(
     _same(look(lines, tmp_path, make_config, engine), lines, "customer")
 
 
-def _same(seen: bought.Bought, lines: list[Line], basket: str) -> None:
+def _same(seen: bought.KindPurchases, lines: list[Line], basket: str) -> None:
     recent = known(lines, WINDOW.days)
     assert preferences(seen) == preferred_by_hand(recent)
-    by_value, total = (table.to_pylist() for table in bought.periods(seen, PERIOD, 4, fewest=20))
+    by_value, total = (table.to_pylist() for table in bought.count_by_period(seen, PERIOD, 4, fewest=20))
     assert (by_value, total) == periods_by_hand(known(lines, 80), 4, 20)
-    _same_pairs(bought.together(seen, 0.03), recent, basket, 0.03)
+    _same_pairs(bought.count_co_purchases(seen, 0.03), recent, basket, 0.03)
     rules = [
         {"because": a, "next": b, "confidence": round(0.9 - ord(b) / 500, 3), "lift": 2.0}
         for a in "abc"
@@ -85,8 +85,8 @@ def _same(seen: bought.Bought, lines: list[Line], basket: str) -> None:
     assert bought.next_values(seen, pa.Table.from_pylist(rules)).to_pylist() == next_by_hand(recent, rules)
 
 
-def preferences(seen: bought.Bought) -> list[Line]:
-    rows = bought.preferred(seen, 3, 0.5).to_pylist()
+def preferences(seen: bought.KindPurchases) -> list[Line]:
+    rows = bought.preferred_values(seen, 3, 0.5).to_pylist()
     return [row | {"share": pytest.approx(row["share"])} for row in rows]
 
 
@@ -130,13 +130,13 @@ def periods_by_hand(lines: list[tuple[str, str, str, int]], count: int, fewest: 
     return rows, total
 
 
-def _same_pairs(met: bought.Together, lines: list[tuple[str, str, str, int]], basket: str, support: float) -> None:
+def _same_pairs(met: bought.CoPurchases, lines: list[tuple[str, str, str, int]], basket: str, support: float) -> None:
     unit = {"order": lambda line: line[:2], "customer": lambda line: line[:1]}[basket]
     baskets = defaultdict(set)
     for line in lines:
         baskets[unit(line)].add(line[2])
     own = Counter(key[0] for key in baskets)
-    fewest = max(bought.FEWEST_PAIRS, support * len(baskets))
+    fewest = max(bought.MIN_PAIR_BASKETS, support * len(baskets))
     counts = Counter(value for held in baskets.values() for value in held)
     pairs = Counter(pair for held in baskets.values() for pair in combinations(sorted(held), 2))
     assert (met.basket, met.baskets) == (basket, len(baskets))

@@ -17,8 +17,8 @@ from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.intake.read_log import read_tables
 from features.money import TICKS
-from features.point_in_time.labels import churn_of, labels, money_of, where_mature
-from features.snapshots.build import Snapshots, snapshots_of
+from features.point_in_time.labels import churned_label, null_if_immature, purchase_labels, value_label
+from features.snapshots.build import Snapshots, snapshots_from_tables
 from features.task import Cohort, Task, Window
 from tests.features import oracle_terms
 
@@ -52,7 +52,7 @@ def found(rows: ibis.Table | pa.Table, *columns: str) -> dict[str, tuple[object,
 
 
 def test_a_purchase_is_an_order_with_a_positive_net_amount(future: ibis.Table) -> None:
-    assert found(labels(future, has_amount=True), "purchases", "net") == {
+    assert found(purchase_labels(future, has_amount=True), "purchases", "net") == {
         "buyer": (2, 13.0),
         "refunded": (0, -4.0),
         "free": (0, 0.0),
@@ -62,7 +62,7 @@ def test_a_purchase_is_an_order_with_a_positive_net_amount(future: ibis.Table) -
 
 
 def test_without_money_every_order_is_a_purchase(future: ibis.Table) -> None:
-    assert found(labels(future, has_amount=False), "purchases", "net") == {
+    assert found(purchase_labels(future, has_amount=False), "purchases", "net") == {
         "buyer": (2, None),
         "refunded": (1, None),
         "free": (1, None),
@@ -84,9 +84,9 @@ def test_labels_are_null_until_mature_and_absence_is_churn(has_amount: bool, eng
             }
         ),
     )
-    columns = {"churned": churn_of(joined, False), "value": money_of(joined, has_amount, False)}
+    columns = {"churned": churned_label(joined, False), "value": value_label(joined, has_amount, False)}
     when = {"cutoff": joined.cutoff, "horizon": Window(30), "end": date(2024, 4, 1)}
-    rows = joined.select("customer_id", **{name: where_mature(label, **when) for name, label in columns.items()})
+    rows = joined.select("customer_id", **{name: null_if_immature(label, **when) for name, label in columns.items()})
     assert rows.schema()["churned"].is_int8()
     assert found(rows, "churned") == {"stayed": (0,), "gone": (1,), "refunded": (1,), "early": (None,)}
     values = {"stayed": (9.0,), "gone": (0.0,), "refunded": (-1.0,), "early": (None,)}
@@ -180,7 +180,7 @@ def make_terms(tmp_path: Path, make_config: Callable[..., Config]) -> Contracts:
 def contract_snapshots(config: Config, engine: DuckDBEngine, cutoffs: Sequence[date]) -> Snapshots:
     windows = (Window(30), Window(90))
     task = Task(Window(HORIZON), Cohort(Window(365)), Window(30), windows, "cancelled", (Window(LONGER),))
-    return snapshots_of(read_tables(config, engine), task, cutoffs, engine)
+    return snapshots_from_tables(read_tables(config, engine), task, cutoffs, engine)
 
 
 def test_what_becomes_of_a_cover(make_terms: Contracts, engine: DuckDBEngine) -> None:

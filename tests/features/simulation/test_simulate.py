@@ -28,7 +28,7 @@ from features.simulation.business import (
     draw_population,
     expected_orders,
 )
-from features.simulation.simulate import ORDERS, POPULATION, simulate
+from features.simulation.simulate import ORDERS, POPULATION, simulate_business
 
 Ask = Callable[..., list[tuple[Any, ...]]]
 START, DAYS = date(2023, 1, 1), 730
@@ -55,7 +55,7 @@ def asker(folder: Path) -> Ask:
 def usual(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Twenty thousand customers who are all offered something every month."""
     folder = tmp_path_factory.mktemp("usual")
-    simulate(folder, 20_000, seed=5, settings=USUAL)
+    simulate_business(folder, 20_000, seed=5, settings=USUAL)
     return asker(folder)
 
 
@@ -63,7 +63,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Ask:
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Twenty thousand customers whom nobody contacts."""
     folder = tmp_path_factory.mktemp("quiet")
-    simulate(folder, 20_000, seed=6, settings=QUIET)
+    simulate_business(folder, 20_000, seed=6, settings=QUIET)
     return asker(folder)
 
 
@@ -89,7 +89,7 @@ def act(**changes: Any) -> tuple[Action, ...]:
 
 
 def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
-    done = simulate(tmp_path / "shop", 1_500, days=200, seed=1)
+    done = simulate_business(tmp_path / "shop", 1_500, days=200, seed=1)
     tables = read_log(load_config(done.config), engine)
     assert (tables.end, done.start, done.end) == (date(2023, 7, 20), START, date(2023, 7, 20))
     assert tables.rows_read == done.events == len(rows(done.folder, "events"))
@@ -102,7 +102,7 @@ def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
 
 
 def test_columns_and_types(tmp_path: Path) -> None:
-    simulate(tmp_path / "shop", 10, days=90, seed=1)
+    simulate_business(tmp_path / "shop", 10, days=90, seed=1)
     schemas = {name: pq.read_schema(tmp_path / "shop" / name / "part-00000.parquet") for name in ("events", "contacts")}
     assert {name: [(f.name, str(f.type)) for f in schema] for name, schema in schemas.items()} == {
         "events": [
@@ -286,7 +286,7 @@ def test_the_dead_are_expected_to_do_nothing(usual: Ask) -> None:
 
 
 def test_nobody_dies_without_a_hazard(tmp_path: Path) -> None:
-    simulate(tmp_path / "shop", 2_000, seed=2, settings=Settings(hazard_mean=0, actions=()))
+    simulate_business(tmp_path / "shop", 2_000, seed=2, settings=Settings(hazard_mean=0, actions=()))
     ask = asker(tmp_path / "shop")
     assert ask("SELECT count(lifetime_end), max(hazard) FROM truth") == [(0, 0)]
     ahead = sum(season_and_weekday(END + timedelta(days=d), QUIET) for d in range(90))
@@ -342,7 +342,7 @@ def test_who_orders_often_responds_less_where_responses_saturate() -> None:
 
 def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
     harm = act(days=30, lifts=(0, 0, 0), hazards=(4, 0, 0))
-    simulate(tmp_path / "shop", 4_000, days=300, seed=2, settings=Settings(actions=harm, contact_share=1.0))
+    simulate_business(tmp_path / "shop", 4_000, days=300, seed=2, settings=Settings(actions=harm, contact_share=1.0))
     ask = asker(tmp_path / "shop")
     assert ask("SELECT channel, avg(hazard_response_mail) FROM truth GROUP BY 1 ORDER BY 1") == [
         ("app", 0), ("store", 0), ("web", pytest.approx(4, abs=0.1)),
@@ -362,16 +362,16 @@ def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        simulate(tmp_path / name, 1_200, days=100, seed=seed)
+        simulate_business(tmp_path / name, 1_200, days=100, seed=seed)
     one, same, other = (digest(tmp_path / name) for name in "abc")
     assert one == same
     assert all(one[name] != other[name] for name in one)
 
 
 def test_neither_chunk_nor_number_changes_what_a_customer_does(tmp_path: Path) -> None:
-    simulate(tmp_path / "whole", 4_500, days=150, seed=1)
-    simulate(tmp_path / "parts", 4_500, days=150, seed=1, chunk=1_001)
-    simulate(tmp_path / "fewer", 1_300, days=150, seed=1)
+    simulate_business(tmp_path / "whole", 4_500, days=150, seed=1)
+    simulate_business(tmp_path / "parts", 4_500, days=150, seed=1, chunk=1_001)
+    simulate_business(tmp_path / "fewer", 1_300, days=150, seed=1)
     assert [p.name for p in sorted((tmp_path / "parts" / "truth").iterdir())] == [
         f"part-0000{i}.parquet" for i in range(3)
     ]
@@ -382,8 +382,8 @@ def test_neither_chunk_nor_number_changes_what_a_customer_does(tmp_path: Path) -
 
 
 def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> None:
-    simulate(tmp_path / "with", 500, days=100, seed=1)
-    simulate(tmp_path / "without", 500, days=100, seed=1, settings=QUIET)
+    simulate_business(tmp_path / "with", 500, days=100, seed=1)
+    simulate_business(tmp_path / "without", 500, days=100, seed=1, settings=QUIET)
     assert not (tmp_path / "without" / "contacts").exists()
     assert load_config(tmp_path / "with" / "regulars.toml").contacts is not None
     assert load_config(tmp_path / "without" / "regulars.toml").contacts is None
@@ -393,7 +393,7 @@ def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> Non
 
 
 def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:
-    done = simulate(tmp_path / "shop", 1, days=1, start=date(2024, 2, 29), seed=0)
+    done = simulate_business(tmp_path / "shop", 1, days=1, start=date(2024, 2, 29), seed=0)
     assert {row["time"].date() for row in rows(done.folder, "events")} == {date(2024, 2, 29)}
     assert (done.end, done.contacts, done.customers) == (date(2024, 3, 1), 0, 1)
     assert read_log(load_config(done.config), engine).sides["contacts"].rows_read == 0
@@ -435,7 +435,7 @@ def test_memory_grows_with_the_chunk_and_not_with_the_customers(tmp_path: Path) 
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        simulate(tmp_path / "shop", **{"customers": 10, "seed": 1, **wrong})
+        simulate_business(tmp_path / "shop", **{"customers": 10, "seed": 1, **wrong})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -470,17 +470,17 @@ def test_settings_that_cannot_be_are_refused(wrong: Callable[[], object], messag
 def test_an_earlier_simulation_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()
-    simulate(shop, 5, days=30, seed=1)
-    simulate(shop, 7, days=30, seed=1)
+    simulate_business(shop, 5, days=30, seed=1)
+    simulate_business(shop, 7, days=30, seed=1)
     assert len(rows(shop, "truth")) == 7
     (shop / "output").mkdir()
     with pytest.raises(UsageError, match=r"shop holds 'output'; give a new or empty folder"):
-        simulate(shop, 5, days=30, seed=1)
+        simulate_business(shop, 5, days=30, seed=1)
     (tmp_path / "mine" / "events").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"mine holds 'events'"):
-        simulate(tmp_path / "mine", 5, days=30, seed=1)
+        simulate_business(tmp_path / "mine", 5, days=30, seed=1)
     with pytest.raises(UsageError, match=r"regulars.toml is a file"):
-        simulate(shop / "regulars.toml", 5, days=30, seed=1)
+        simulate_business(shop / "regulars.toml", 5, days=30, seed=1)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -489,5 +489,5 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module.pq, "write_table", full)
     with pytest.raises(UsageError, match=r"cannot be written: No space left on device"):
-        simulate(tmp_path / "shop", 5, days=30, seed=1)
+        simulate_business(tmp_path / "shop", 5, days=30, seed=1)
     assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake.tables import Tables
-from features.snapshots.build import Snapshots, build_snapshots, snapshots_of, without_touched
+from features.snapshots.build import Snapshots, build_snapshots, drop_contacted, snapshots_from_tables
 from features.task import Task, Window
 from tests.features import oracle
 
@@ -132,7 +132,7 @@ def test_every_feature_and_label_agrees_with_the_oracle(
     lines = random_lines(seed, 120, has_clock)
     tables = make_log(table(lines, columns))
     assert tables.contract.has_clock == has_clock
-    assert_agrees(snapshots_of(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
 
 
 def test_null_rules_hold_where_the_log_is_short(
@@ -145,7 +145,7 @@ def test_null_rules_hold_where_the_log_is_short(
         lines = [x for x in random_lines(11, 80, True) if x["time"] >= start]
         lines.append(lines[0] | {"time": start, "known_at": None, "customer": "first", "order": None})
         tables = make_log(table(lines, ALL[:-1]))
-        snapshots = snapshots_of(tables, task, CUTOFFS, engine)
+        snapshots = snapshots_from_tables(tables, task, CUTOFFS, engine)
         assert_agrees(snapshots, lines, ALL[:-1], True, tables.end)
         null |= {name for name in snapshots.names if snapshots.rows[name].null_count}
         known |= {name for name in snapshots.names if len(set(snapshots.rows[name].drop_null().to_pylist())) > 1}
@@ -167,7 +167,9 @@ def test_the_oracle_agrees_on_logs_made_to_break_it(
     for _ in range(data.draw(st.integers(1, 12))):
         lines.append(line(lambda options: data.draw(st.sampled_from(options)), ["a", "b"], True))
     tables = make_log(table(lines, ALL))
-    assert_agrees(snapshots_of(tables, task, CUTOFFS, engine), lines, ALL, tables.contract.has_clock, tables.end)
+    assert_agrees(
+        snapshots_from_tables(tables, task, CUTOFFS, engine), lines, ALL, tables.contract.has_clock, tables.end
+    )
 
 
 def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
@@ -175,7 +177,7 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
 ) -> None:
     lines = random_lines(3, 40, True)
     tables = make_log(table(lines, ALL))
-    snapshots = snapshots_of(tables, make_task(400, 5000, 30, (1, 365, 4000)), CUTOFFS, engine)
+    snapshots = snapshots_from_tables(tables, make_task(400, 5000, 30, (1, 365, 4000)), CUTOFFS, engine)
     wide = oracle.Setting((1, 365, 4000), 400, 5000, ("kind_what", "kind_where"), True, True, True, True)
     expected = oracle.snapshots(lines, CUTOFFS, wide, tables.end)
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
@@ -192,14 +194,14 @@ def test_nothing_at_or_after_a_cutoff_is_seen(
 ) -> None:
     """Rows that happened or became known later are deleted, or made nonsense: the features keep every bit."""
     lines = random_lines(4, 80, True)
-    whole = snapshots_of(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
+    whole = snapshots_from_tables(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
     past = [x for x in lines if x["time"] < oracle.midnight(cutoff) and oracle.known(x) < oracle.midnight(cutoff)]
     later = [x for x in lines if x not in past]
     nonsense = [x | {"amount": -1e9, "quantity": 99, "kind_what": "later", "kind_where": "later"} for x in later]
     assert later
     assert whole.rows.num_rows > 20
     for changed in (past, past + nonsense):
-        again = snapshots_of(make_log(table(changed, ALL)), task, [cutoff], engine, with_labels=False)
+        again = snapshots_from_tables(make_log(table(changed, ALL)), task, [cutoff], engine, with_labels=False)
         assert again.rows.equals(whole.rows)
 
 
@@ -208,10 +210,10 @@ def test_the_order_of_rows_and_of_cutoffs_does_not_matter(
 ) -> None:
     lines = random_lines(5, 120, True)
     first_tables = make_log(table(lines, ALL))
-    first = snapshots_of(first_tables, task, CUTOFFS, engine)
+    first = snapshots_from_tables(first_tables, task, CUTOFFS, engine)
     random.Random(6).shuffle(lines)  # noqa: S311
     second_tables = make_log(table(lines, ALL))
-    second = snapshots_of(second_tables, task, [*CUTOFFS[::-1], CUTOFFS[0]], engine)
+    second = snapshots_from_tables(second_tables, task, [*CUTOFFS[::-1], CUTOFFS[0]], engine)
     assert first.rows.equals(second.rows)
     assert first_tables.fingerprint == second_tables.fingerprint
     assert first.fingerprint == second.fingerprint
@@ -221,8 +223,8 @@ def test_one_cutoff_alone_gives_the_same_bits_as_among_others(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
     tables = make_log(table(random_lines(7, 80, True), ALL[:-1]))
-    together = snapshots_of(tables, task, CUTOFFS[1:3], engine).rows
-    alone = [snapshots_of(tables, task, [cutoff], engine).rows for cutoff in CUTOFFS[1:3]]
+    together = snapshots_from_tables(tables, task, CUTOFFS[1:3], engine).rows
+    alone = [snapshots_from_tables(tables, task, [cutoff], engine).rows for cutoff in CUTOFFS[1:3]]
     assert pa.concat_tables(alone).equals(together)
 
 
@@ -230,8 +232,8 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
     tables = make_log(table(random_lines(8, 60, True), ALL))
-    labelled = snapshots_of(tables, task, CUTOFFS, engine)
-    scored = snapshots_of(tables, task, CUTOFFS, engine, with_labels=False)
+    labelled = snapshots_from_tables(tables, task, CUTOFFS, engine)
+    scored = snapshots_from_tables(tables, task, CUTOFFS, engine, with_labels=False)
     assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value", *task.longer]))
     assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
 
@@ -239,7 +241,7 @@ def test_a_scored_row_is_the_trained_row_without_labels(
 def test_features_are_text_or_floats_without_nan_and_rows_are_sorted(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
-    snapshots = snapshots_of(make_log(table(random_lines(9, 60, True), ALL)), task, CUTOFFS, engine)
+    snapshots = snapshots_from_tables(make_log(table(random_lines(9, 60, True), ALL)), task, CUTOFFS, engine)
     for feature in snapshots.features:
         column = snapshots.rows[feature.name]
         assert column.type == (pa.string() if feature.unit == "level" else pa.float64())
@@ -260,7 +262,9 @@ def test_an_event_at_the_cutoff_belongs_to_the_label(
         {"customer": "a", "time": at("2024-03-02T00:00"), "amount": 16.0},
         {"customer": "a", "time": at("2024-06-01T00:00"), "amount": 32.0},
     ]
-    (row,) = snapshots_of(make_log(rows), make_task(30, 365, 30, (30, 90)), [date(2024, 2, 1)], engine).rows.to_pylist()
+    (row,) = snapshots_from_tables(
+        make_log(rows), make_task(30, 365, 30, (30, 90)), [date(2024, 2, 1)], engine
+    ).rows.to_pylist()
     assert (row["amount_sum_30d"], row["amount_sum_90d"], row["recency_days"]) == (2.0, 3.0, 1.0)
     assert (row["value"], row["churned"]) == (12.0, 0)
 
@@ -271,7 +275,7 @@ def test_hours_belong_to_their_band_from_its_first_instant_on(
     clocks = ["05:59:59.999999", "06:00", "06:01", "06:02", "11:59:59.999999", "12:00", "12:01", "17:59:59.999999"]
     clocks += ["18:00", "23:59:59.999999"]
     rows = [{"customer": "a", "time": at(f"2024-01-01T{clock}"), "amount": 1.0} for clock in clocks]
-    (row,) = snapshots_of(make_log(rows), task, [date(2024, 1, 2)], engine).rows.to_pylist()
+    (row,) = snapshots_from_tables(make_log(rows), task, [date(2024, 1, 2)], engine).rows.to_pylist()
     shares = [row[f"{band}_share_ever"] * 10 for band in ("night", "morning", "afternoon", "evening")]
     assert shares == pytest.approx([1, 4, 3, 2])
 
@@ -281,7 +285,7 @@ def test_an_order_of_exactly_twice_the_mean_of_all_customers_is_large(
 ) -> None:
     amounts = (("a", 40.0), ("a", 39.99), ("b", 10.0), ("b", 10.0), ("b", 0.01), ("a", -5.0))
     rows = [{"customer": c, "time": at(f"2024-01-0{n + 1}T10:00"), "amount": x} for n, (c, x) in enumerate(amounts)]
-    found = snapshots_of(make_log(rows), task, [date(2024, 1, 10)], engine).rows.to_pylist()
+    found = snapshots_from_tables(make_log(rows), task, [date(2024, 1, 10)], engine).rows.to_pylist()
     assert [row["large_orders_share_ever"] for row in found] == [0.5, 0.0]
 
 
@@ -295,10 +299,10 @@ def test_a_label_is_null_until_the_whole_horizon_is_known(
     at: Callable[[str], datetime],
 ) -> None:
     rows = [{"customer": "a", "time": at("2024-01-28T10:00"), "amount": 1.0}]
-    (row,) = snapshots_of(
+    (row,) = snapshots_from_tables(
         make_log(rows, until=until), make_task(horizon=29), [date(2024, 1, 31)], engine
     ).rows.to_pylist()
-    (late,) = snapshots_of(
+    (late,) = snapshots_from_tables(
         make_log(rows, until=until), make_task(horizon=31), [date(2024, 1, 31)], engine
     ).rows.to_pylist()
     assert (row["churned"], row["value"]) == (1, 0.0)
@@ -311,7 +315,7 @@ def test_a_first_event_that_became_known_late_does_not_lengthen_the_log(
     early = {"customer": "b", "time": at("2022-01-01T10:00"), "amount": 1.0, "known_at": at("2023-07-01T00:00")}
     later = [at(text) for text in ("2022-08-01T10:00", "2023-05-30T10:00", "2023-07-01T10:00")]
     rows = [early] + [{"customer": "a", "time": time, "amount": 1.0, "known_at": None} for time in later]
-    (row,) = snapshots_of(make_log(rows), task, [date(2023, 6, 15)], engine).rows.to_pylist()
+    (row,) = snapshots_from_tables(make_log(rows), task, [date(2023, 6, 15)], engine).rows.to_pylist()
     assert row["orders_count_year_ago"] is None
 
 
@@ -320,7 +324,7 @@ def test_an_order_split_over_days_stands_on_its_first_day_and_hour(
 ) -> None:
     times = ("2024-01-01T15:00", "2024-01-03T09:00", "2024-02-20T09:00")
     rows = [{"customer": "a", "time": at(time), "amount": 5.0, "order": "1"} for time in times]
-    (row,) = snapshots_of(make_log(rows), task, [date(2024, 2, 1)], engine).rows.to_pylist()
+    (row,) = snapshots_from_tables(make_log(rows), task, [date(2024, 2, 1)], engine).rows.to_pylist()
     names = ("recency_days", "hour_mean_ever", "orders_count_ever", "amount_sum_30d", "amount_sum_90d")
     assert [row[name] for name in names] == [31.0, 15.0, 1.0, 0.0, 10.0]
 
@@ -340,10 +344,10 @@ def test_a_cutoff_outside_the_log_is_refused(
     rows = [{"customer": "a", "time": at(f"2024-{month}-01T10:00"), "amount": 1.0} for month in ("01", "02")]
     tables, task = make_log(rows), make_task()
     if inside:
-        assert snapshots_of(tables, task, [date.fromisoformat(cutoff)], engine).rows.num_rows == 1
+        assert snapshots_from_tables(tables, task, [date.fromisoformat(cutoff)], engine).rows.num_rows == 1
         return
     with pytest.raises(UsageError, match="outside the log, which runs from 2024-01-01 to 2024-02-01") as problem:
-        snapshots_of(tables, task, [date(2024, 1, 15), date.fromisoformat(cutoff)], engine)
+        snapshots_from_tables(tables, task, [date(2024, 1, 15), date.fromisoformat(cutoff)], engine)
     assert cutoff in str(problem.value)
 
 
@@ -351,7 +355,9 @@ def test_no_cutoff_is_refused(
     make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task, at: Callable[[str], datetime]
 ) -> None:
     with pytest.raises(UsageError, match="no cutoff given"):
-        snapshots_of(make_log([{"customer": "a", "time": at("2024-01-01T00:00"), "amount": 1.0}]), task, [], engine)
+        snapshots_from_tables(
+            make_log([{"customer": "a", "time": at("2024-01-01T00:00"), "amount": 1.0}]), task, [], engine
+        )
 
 
 def test_the_fingerprint_follows_the_data_and_the_task(
@@ -359,12 +365,12 @@ def test_the_fingerprint_follows_the_data_and_the_task(
 ) -> None:
     lines = random_lines(10, 5, True)
     cutoffs = CUTOFFS[:1]
-    first = snapshots_of(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
-    other_task = snapshots_of(
+    first = snapshots_from_tables(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
+    other_task = snapshots_from_tables(
         make_log(table(lines, ALL)), make_task(29, ACTIVE, 30, WINDOWS), cutoffs, engine
     ).fingerprint
     lines[0]["amount"] += 0.01
-    other_data = snapshots_of(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
+    other_data = snapshots_from_tables(make_log(table(lines, ALL)), task, cutoffs, engine).fingerprint
     assert len({first, other_task, other_data}) == 3
 
 
@@ -427,6 +433,6 @@ def test_without_anybody_untouched_there_is_nothing_to_learn_from(
 ) -> None:
     whole = build_snapshots(_contacted(tmp_path, make_config))
     with pytest.raises(DataError, match="every customer was contacted within the label's interval"):
-        without_touched(whole, whole.rows.select(["customer_id", "cutoff"]))
+        drop_contacted(whole, whole.rows.select(["customer_id", "cutoff"]))
     with pytest.raises(UsageError, match="learn_from = 'untouched' leaves out who was contacted, but no"):
         make_config({"training": {"learn_from": "untouched"}})

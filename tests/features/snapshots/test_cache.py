@@ -18,9 +18,9 @@ from features.config.data_contract import Attribute
 from features.config.load import Config
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
-from features.intake.tables import Side
+from features.intake.tables import SideTable
 from features.snapshots import build, cache, leakage
-from features.snapshots.build import build_file, build_snapshots
+from features.snapshots.build import build_snapshots, write_snapshots
 from features.task import Cohort, Task, Window
 from tests.features.snapshots.test_build import line
 
@@ -90,7 +90,7 @@ def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
     )
     assert mine.rows.schema == fresh.rows.schema
     assert mine.rows.equals(fresh.rows) and mine.rows.num_rows > 0
-    assert leakage.differences(fresh.rows, mine.rows) == {}  # to the last bit
+    assert leakage.differing_columns(fresh.rows, mine.rows) == {}  # to the last bit
     assert replace(mine, rows=fresh.rows, features=fresh.features, reused=0) == fresh
     assert fresh.reused == 0
     return mine.reused
@@ -171,15 +171,15 @@ def test_a_harmed_part_is_made_again(built: Config, harm: str) -> None:
 
 
 def test_a_part_that_goes_while_it_is_read_is_made_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = cache.Shelf.find
+    honest = cache.SnapshotCache.find_part
 
-    def vanishing(self: cache.Shelf, cutoff: date, key: str) -> Path | None:
+    def vanishing(self: cache.SnapshotCache, cutoff: date, key: str) -> Path | None:
         part = honest(self, cutoff, key)
         if part and cutoff == CUTOFFS[0]:
             part.unlink()
         return part
 
-    monkeypatch.setattr(cache.Shelf, "find", vanishing)
+    monkeypatch.setattr(cache.SnapshotCache, "find_part", vanishing)
     assert agree(built, CUTOFFS) == 3
 
 
@@ -187,15 +187,15 @@ def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: p
     """While one build writes its parts another does the same, from nothing to the end."""
     for part in parts(built):
         part.unlink()
-    honest, others = cache.Shelf.keep, []
+    honest, others = cache.SnapshotCache.store_part, []
 
-    def meanwhile(self: cache.Shelf, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
+    def meanwhile(self: cache.SnapshotCache, cutoff: date, key: str, write: Callable[[Path], None]) -> bool:
         if not others:
             others.append(True)
             others.append(build_snapshots(built, CUTOFFS).reused)
         return honest(self, cutoff, key, write)
 
-    monkeypatch.setattr(cache.Shelf, "keep", meanwhile)
+    monkeypatch.setattr(cache.SnapshotCache, "store_part", meanwhile)
     build_snapshots(built, CUTOFFS)
     assert others == [True, 0]
     assert agree(built, CUTOFFS) == 4
@@ -227,21 +227,21 @@ def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise AssertionError("the cache was used")
 
-    monkeypatch.setattr(cache.Shelf, "find", refuse)
-    monkeypatch.setattr(cache.Shelf, "keep", refuse)
-    assert len(leakage.prove(shop, 1)) == 2
+    monkeypatch.setattr(cache.SnapshotCache, "find_part", refuse)
+    monkeypatch.setattr(cache.SnapshotCache, "store_part", refuse)
+    assert len(leakage.prove_no_leakage(shop, 1)) == 2
 
 
 def test_the_least_recently_used_parts_go(built: Config) -> None:
-    shelf, stranger = cache.shelf(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
+    shelf, stranger = cache.open_cache(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
     stranger.write_text("not a part")
     for age, part in enumerate(parts(built)[1:]):
         os.utime(part, (1e9 - age, 1e9 - age))
     assert shelf is not None
-    shelf.tidy(most=2)
+    shelf.remove_oldest(most=2)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-02-01", "2024-03-01"]
     build_snapshots(built, CUTOFFS[1:2])  # used again: now the newest
-    shelf.tidy(most=1)
+    shelf.remove_oldest(most=1)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-03-01"]
 
 
@@ -256,7 +256,8 @@ def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         "features": lambda told: told | {"features": told["features"][1:]},
         "own features": lambda told: told | {"own": "other"},
         "new table": lambda told: (
-            told | {"tables": replace(told["tables"], sides={"contacts": Side(told["tables"].events.limit(1), 1, ())})}
+            told
+            | {"tables": replace(told["tables"], sides={"contacts": SideTable(told["tables"].events.limit(1), 1, ())})}
         ),
         "type": lambda told: (
             told
@@ -282,20 +283,20 @@ def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
             "engine": engine,
             "own": "",
         }
-        before, after = cache.keys(**told), cache.keys(**changed(name)(told))
+        before, after = cache.cache_keys(**told), cache.cache_keys(**changed(name)(told))
     assert len(set(before.values())) == 4
     assert not set(before.values()) & set(after.values())
 
 
 def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "code", lambda: "other")
+    monkeypatch.setattr(cache, "builder_digest", lambda: "other")
     assert agree(built, CUTOFFS) == 0
 
 
 def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
     with open_engine(built.engine, built.folder) as engine:
         tables, task = read_tables(built, engine), built.task.task()
-        found = [tuple(cache.keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
+        found = [tuple(cache.cache_keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
     assert len(set(found)) == 3
 
 
@@ -308,8 +309,12 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
         tables, task = read_tables(built, engine), built.task.task()
         contract = replace(tables.contract, attributes=(Attribute("x", "level", constant),))
         one, two = (
-            cache.keys(
-                replace(tables, contract=contract, sides={"customers": Side(rows, 1, ())}), task, (), CUTOFFS, engine
+            cache.cache_keys(
+                replace(tables, contract=contract, sides={"customers": SideTable(rows, 1, ())}),
+                task,
+                (),
+                CUTOFFS,
+                engine,
             )
             for rows in (engine.load(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))
         )
@@ -318,7 +323,8 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
 
 def test_the_file_is_the_same_bytes_however_it_came_about(built: Config, tmp_path: Path) -> None:
     (*size, reused), (*_, none) = (
-        build_file(config, CUTOFFS, tmp_path / name) for config, name in ((built, "a"), (without_cache(built), "b"))
+        write_snapshots(config, CUTOFFS, tmp_path / name)
+        for config, name in ((built, "a"), (without_cache(built), "b"))
     )
     assert (reused, none) == (4, 0) and size == [
         pq.read_metadata(tmp_path / "a").num_rows,

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalog.btyd import FAMILY
-from features.catalog.custom import NOTHING
+from features.catalog.custom import NO_CUSTOM_FEATURES
 from features.config.load import Config
 from features.config.sections import FeaturesConfig
 from features.engines.duckdb import DuckDBEngine
 from features.intake.read_log import read_tables
 from features.snapshots import counterfactual
-from features.snapshots.build import Snapshots, build_snapshots, snapshots_of
-from features.snapshots.counterfactual import EVENTS, Stage
+from features.snapshots.build import Snapshots, build_snapshots, snapshots_from_tables
+from features.snapshots.counterfactual import EVENTS, CutoffLog
 from features.task import Cohort, Task, Window
 from serving.explanation.what_if_changes import Change, Usual, changes
 from tests.contracts import make_contracts
@@ -48,7 +48,7 @@ CUSTOMER = f"ñ-{30:0>38}"
 
 
 @pytest.fixture
-def at(make_config: Callable[..., Config], tmp_path: Path, engine: DuckDBEngine) -> Stage:
+def at(make_config: Callable[..., Config], tmp_path: Path, engine: DuckDBEngine) -> CutoffLog:
     """A log with every table, awkward rows in all of them."""
     lines = random_lines(5, 40, True)
     ids = sorted({line["customer"] for line in lines})
@@ -57,12 +57,12 @@ def at(make_config: Callable[..., Config], tmp_path: Path, engine: DuckDBEngine)
         bought.setdefault(line["customer"], []).append(line["time"].replace(tzinfo=UTC))
     tables = beside.random_rows(6, ids, CUTOFFS, bought)
     config = beside.config(make_config, tmp_path, pa.Table.from_pylist(lines), tables)
-    return Stage(read_tables(config, engine), TASK, CUTOFF, engine, NOTHING)
+    return CutoffLog(read_tables(config, engine), TASK, CUTOFF, engine, NO_CUSTOM_FEATURES)
 
 
-def cohort_of(at: Stage) -> Snapshots:
+def cohort_of(at: CutoffLog) -> Snapshots:
     """The cohort as it is."""
-    return snapshots_of(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
+    return snapshots_from_tables(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
 
 
 def together(found: Sequence[Change], past: counterfactual.Rows) -> list[counterfactual.Rows]:
@@ -78,7 +78,7 @@ def together(found: Sequence[Change], past: counterfactual.Rows) -> list[counter
     return made
 
 
-def really(at: Stage, customer: str, rows: counterfactual.Rows) -> Stage:
+def really(at: CutoffLog, customer: str, rows: counterfactual.Rows) -> CutoffLog:
     """A log in which a customer's past is this one."""
 
     def put(name: str, table: ibis.Table) -> ibis.Table:
@@ -98,15 +98,15 @@ def row_of(snapshots: Snapshots, customer: str) -> dict[str, object]:
     return row
 
 
-def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_nobody(at: Stage) -> None:
+def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_nobody(at: CutoffLog) -> None:
     rows = cohort_of(at)
-    past = counterfactual.rows_of(at, CUSTOMER)
+    past = counterfactual.known_customer_rows(at, CUSTOMER)
     assert all(seen < CUTOFF for table in past.values() for seen in table["seen"].to_pylist())
-    assert at.engine.count(counterfactual.known(at, EVENTS)) < at.engine.count(at.tables.events)
+    assert at.engine.count(counterfactual.known_rows(at, EVENTS)) < at.engine.count(at.tables.events)
     amounts = pa.array([10**12] * past[EVENTS].num_rows, pa.int64())
     huge = past[EVENTS].set_column(past[EVENTS].column_names.index("amount"), "amount", amounts)
     pasts = together(changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
-    made = counterfactual.features_of(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
+    made = counterfactual.counterfactual_features(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
     assert made.column_names == rows.names
     unchanged, *changed = made.to_pylist()
     assert unchanged == row_of(rows, CUSTOMER)
@@ -122,10 +122,10 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     config, cutoff, customer = make_shop(tmp_path / "shop", customers=60), date(2023, 10, 1), "customer-0007"
     (config.folder / "own.py").write_text(OWN)
     config = config.model_copy(update={"features": FeaturesConfig(own="own.py")})
-    with counterfactual.stage(config, cutoff) as at:
-        past = counterfactual.rows_of(at, customer)
+    with counterfactual.open_at_cutoff(config, cutoff) as at:
+        past = counterfactual.known_customer_rows(at, customer)
         found = [c for c in changes(past, at.tables.contract, at.task, cutoff, Usual()) if "one more order" in c.words]
-        made = counterfactual.features_of(at, customer, [found[-1].rows]).to_pylist()[0]
+        made = counterfactual.counterfactual_features(at, customer, [found[-1].rows]).to_pylist()[0]
         added = [row for row in found[-1].rows[EVENTS].to_pylist() if row["order_id"].startswith("imagined")]
     log = pq.read_table(config.folder / "log.parquet")
     lines = [
@@ -154,10 +154,12 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
     config, cutoff = make_contracts(tmp_path / "cover", customers=60), date(2023, 6, 1)
     terms = pq.read_table(config.folder / "terms.parquet").to_pylist()
     customer = next(t["customer"] for t in terms if t["to"] is None and t["from"] < date(2023, 5, 1))
-    with counterfactual.stage(config, cutoff) as at:
-        past = counterfactual.rows_of(at, customer)
+    with counterfactual.open_at_cutoff(config, cutoff) as at:
+        past = counterfactual.known_customer_rows(at, customer)
         found = changes(past, at.tables.contract, at.task, cutoff, Usual())
-        made = counterfactual.features_of(at, customer, [past, *(change.rows for change in found)]).to_pylist()
+        made = counterfactual.counterfactual_features(
+            at, customer, [past, *(change.rows for change in found)]
+        ).to_pylist()
     assert [change.kind for change in found] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
     before = row_of(build_snapshots(config, [cutoff], with_labels=False), customer)
     for term in terms:

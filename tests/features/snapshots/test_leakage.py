@@ -16,15 +16,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.catalog.custom import NOTHING
+from features.catalog.custom import NO_CUSTOM_FEATURES
 from features.config.load import Config, parse_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
 from features.intake import read_log
-from features.intake.tables import Side, Tables
+from features.intake.tables import SideTable, Tables
 from features.point_in_time import history
 from features.snapshots import cohort_features, leakage
-from features.snapshots.leakage import Trial, change_tables, differences, prove, prove_at, spread
+from features.snapshots.leakage import (
+    LeakageTrial,
+    change_tables,
+    differing_columns,
+    prove_at_cutoffs,
+    prove_no_leakage,
+    spread_cutoffs,
+)
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.task import Task
 from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, random_lines, table
@@ -42,7 +49,7 @@ PLANTED = {
 }
 
 
-def _found(trials: list[Trial], change: str = "") -> set[str]:
+def _found(trials: list[LeakageTrial], change: str = "") -> set[str]:
     return {name for trial in trials if change in trial.change for name, _ in trial.leaks}
 
 
@@ -64,7 +71,7 @@ def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
     """Lines stand at midnight of the cutoff, an instant before it, at the edges of windows, and became known late."""
     lines, task = random_lines(11, 120, True), make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
     lines += [line | {"time": midnight, "known_at": None} for line, midnight in zip(lines, _edges(), strict=False)]
-    trials = prove_at(make_log(table(lines, ALL)), task, NOTHING, CUTOFFS[1:3], engine)
+    trials = prove_at_cutoffs(make_log(table(lines, ALL)), task, NO_CUSTOM_FEATURES, CUTOFFS[1:3], engine)
     assert _found(trials) == set()
     assert all(t.customers > 20 and t.changed_rows["events"] > 100 for t in trials)
 
@@ -95,16 +102,16 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     def with_visits(config: Config, engine: DuckDBEngine) -> Tables:
         tables = honest(config, engine)
         visits = tables.events.select("customer_id", "day", "seen", minutes=tables.events.amount)
-        return replace(tables, sides={"activities.visits": Side(engine.store("visits", visits), 9, ())})
+        return replace(tables, sides={"activities.visits": SideTable(engine.store("visits", visits), 9, ())})
 
     monkeypatch.setattr(read_log, "read_tables", with_visits)
-    families = cohort_features.families  # the first alone says who is in the cohort; the others take time
-    monkeypatch.setattr(cohort_features, "families", lambda task, contract: families(task, contract)[:1])
+    families = cohort_features.feature_families  # the first alone says who is in the cohort; the others take time
+    monkeypatch.setattr(cohort_features, "feature_families", lambda task, contract: families(task, contract)[:1])
     return parse_config(values, tmp_path / "regulars.toml")
 
 
 def test_whatever_looks_ahead_is_caught_and_named(planted: Config) -> None:
-    trials = prove(planted, 2)
+    trials = prove_no_leakage(planted, 2)
     assert trials[0].cutoff < date(2023, 3, 1) and trials[-1].cutoff == date(2023, 12, 1)
     assert _found(trials, "deleted") == PLANTED - {"at_the_instant", "at_the_edge"}  # nobody bought on those days
     assert _found(trials, "corrupted") == PLANTED
@@ -123,7 +130,7 @@ def test_the_columns_there_are_follow_from_the_whole_log_and_their_values_do_not
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
     events = {"source": "log.parquet", "customer": "customer", "time": "time"}
     values = {"config_version": 1, "name": "t", "events": events, "task": {"horizon": "30d", "windows": ["30d"]}}
-    trials = prove(parse_config(values, tmp_path / "regulars.toml"), 1)
+    trials = prove_no_leakage(parse_config(values, tmp_path / "regulars.toml"), 1)
     assert trials[0].cutoff < date(2023, 4, 1) and _found(trials) == set()
 
 
@@ -165,7 +172,7 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
         return joined.mutate(hour=joined.late.day()).select(told.columns)
 
     monkeypatch.setattr(history, "_visible_orders", peeking)
-    found = {name for trial in prove(shop, 1) for name, _ in trial.leaks}
+    found = {name for trial in prove_no_leakage(shop, 1) for name, _ in trial.leaks}
     bands = {f"{band}_share_ever" for band in ("night", "morning", "afternoon", "evening")}
     assert "hour_mean_ever" in found
     assert found <= bands | {"hour_mean_ever"}
@@ -173,7 +180,7 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
 
 def test_a_cohort_that_looks_ahead_is_caught(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leakage, "delete_after", lambda rows, cutoff: rows.filter(rows.customer_id > "customer-0100"))
-    trials = prove(shop, 1)
+    trials = prove_no_leakage(shop, 1)
     assert dict(trials[0].leaks)["customers"] > 10
     assert "LEAK: customers" in leakage.leaks_text(trials)
 
@@ -265,20 +272,20 @@ def test_a_type_that_cannot_be_corrupted_is_refused() -> None:
 def test_bits_are_compared_not_numbers() -> None:
     one = pa.table({"customer_id": ["a", "b"], "x": [0.1 + 0.2, None], "y": [0.0, 1.0]})
     other = pa.table({"customer_id": ["a", "b"], "x": [0.3, None], "y": [-0.0, 1.0]})
-    assert differences(one, one) == {}
-    assert differences(one, other) == {"x": 1, "y": 1}
-    assert differences(one, one.drop_columns(["y"])) == {"y": 2}
-    assert differences(one, one.set_column(2, "y", pa.array(["0", "1"]))) == {"y": 2}
+    assert differing_columns(one, one) == {}
+    assert differing_columns(one, other) == {"x": 1, "y": 1}
+    assert differing_columns(one, one.drop_columns(["y"])) == {"y": 2}
+    assert differing_columns(one, one.set_column(2, "y", pa.array(["0", "1"]))) == {"y": 2}
     texts = [pa.table({"customer_id": ["a", "b"], "x": ["u", last]}) for last in (None, "w")]
-    assert differences(texts[0], texts[0]) == {} and differences(*texts) == {"x": 1}
+    assert differing_columns(texts[0], texts[0]) == {} and differing_columns(*texts) == {"x": 1}
     fewer = pa.table({"customer_id": ["b", "c"], "x": [1.0, 2.0], "y": [1.0, 2.0]})
-    assert differences(one, fewer) == {"customers": 2, "x": 1}  # who is in both is compared
-    assert differences(one, one.set_column(1, "x", pa.array([0.1 + 0.2, 0.0]))) == {"x": 1}
+    assert differing_columns(one, fewer) == {"customers": 2, "x": 1}  # who is in both is compared
+    assert differing_columns(one, one.set_column(1, "x", pa.array([0.1 + 0.2, 0.0]))) == {"x": 1}
 
 
 def test_few_cutoffs_are_all_taken() -> None:
-    assert spread([CUTOFF], 3) == [CUTOFF]
-    assert spread([], 3) == []
+    assert spread_cutoffs([CUTOFF], 3) == [CUTOFF]
+    assert spread_cutoffs([], 3) == []
 
 
 def _edges() -> list[datetime]:

@@ -15,7 +15,7 @@ from features.config.load import Config
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.money import TICKS
-from features.snapshots.one_customer import known
+from features.snapshots.one_customer import read_customer_history
 
 ROWS = [
     {
@@ -107,13 +107,13 @@ def test_orders_are_those_of_the_whole_log(config: Config, customer: str, cutoff
     for row in rows:
         if row["customer_id"] == customer and row["seen"] < cutoff:
             expected[row["day"], row["order_id"]] += row["amount"] / TICKS
-    found = known(config, customer, cutoff).orders
+    found = read_customer_history(config, customer, cutoff).orders
     assert {(row["day"], row["order_id"]): row["amount"] for row in found} == expected
     assert [row["day"] for row in found] == sorted((row["day"] for row in found), reverse=True)
 
 
 def test_contacts_are_told_with_who_was_held_out(config: Config) -> None:
-    found = known(config, "7", date(2024, 2, 1)).contacts
+    found = read_customer_history(config, "7", date(2024, 2, 1)).contacts
     assert [(row["day"].day, row["action"], row["held_out"], row["cost"]) for row in found] == [
         (9, "mail", False, 0.5),
         (8, "none", True, None),
@@ -127,5 +127,5 @@ def test_rows_that_are_equal_are_dropped_where_the_config_says_so(
     pq.write_table(pa.Table.from_pylist([row, row, {**row, "amount": 3.0}]), tmp_path / "log.parquet")
     for duplicates, amount in (("drop", 5.0), ("keep", 7.0)):
         config = make_config(amount="amount", duplicates=duplicates)
-        (order,) = known(config, "x", date(2024, 2, 1)).orders
+        (order,) = read_customer_history(config, "x", date(2024, 2, 1)).orders
         assert order["amount"] == amount

@@ -37,9 +37,11 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
 ) -> None:
     found, customer = asked(shop, trained, cohort, row, 0.8), row["customer_id"][0].as_py()
     assert found.risk > 0.8 and found.enough and found.held == ()
-    with counterfactual.stage(shop, trained.newest) as at:
-        every = changes(counterfactual.rows_of(at, customer), at.tables.contract, at.task, at.cutoff, Usual())
-        made = counterfactual.features_of(at, customer, [change.rows for change in every])
+    with counterfactual.open_at_cutoff(shop, trained.newest) as at:
+        every = changes(
+            counterfactual.known_customer_rows(at, customer), at.tables.contract, at.task, at.cutoff, Usual()
+        )
+        made = counterfactual.counterfactual_features(at, customer, [change.rows for change in every])
     risks = {c.words: r for c, r in zip(every, trained.learned.churn.predict(made)["churn_probability"], strict=True)}
     assert found.tried == len(risks)
     answered = {answer.change.kind: answer for answer in found.enough}

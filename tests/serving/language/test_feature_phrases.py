@@ -12,8 +12,8 @@ from babel.messages.pofile import read_po
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.catalog.families import catalog
-from features.catalog.reference import FULL
+from features.catalog.families import catalog_features
+from features.catalog.reference import FULL_CONTRACT
 from features.config.data_contract import ActivityColumns, Attribute, Contract
 from features.config.sections import SEGMENTS, TaskConfig
 from features.feature import Feature
@@ -25,7 +25,7 @@ from serving.language.messages import LOCALE, language
 TR = language("zh")
 BOOK = TR._phrases
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
-    FULL,
+    FULL_CONTRACT,
     kinds=("stock_code", "商品", "status", "favourite_store", "order"),
     activities=(ActivityColumns("store_visits", "time_on_site", ("landing_page",)), ActivityColumns("工单", "评分")),
     attributes=(
@@ -74,14 +74,14 @@ def catalogs() -> Iterator[Feature]:
         Task(Window(30), TaskConfig().task().cohort, Window(30), (Window(7), Window(28))),
     )
     for task, contract in (
-        (usual, FULL),
+        (usual, FULL_CONTRACT),
         (short, OWN),
         (usual, OWN),
         (usual, Contract(has_amount=False)),
         (CONTRACTUAL, OWN),
-        (CONTRACTUAL, replace(FULL, only_terms=True)),
+        (CONTRACTUAL, replace(FULL_CONTRACT, only_terms=True)),
     ):
-        yield from catalog(task, contract)
+        yield from catalog_features(task, contract)
 
 
 FEATURES = list(catalogs())
@@ -149,7 +149,7 @@ def test_what_is_said_already_stays_as_it_is() -> None:
 
 
 def test_english_is_the_catalog_to_the_letter() -> None:
-    features = catalog(TaskConfig().task(), FULL)
+    features = catalog_features(TaskConfig().task(), FULL_CONTRACT)
     assert phrased(features, language("en").phrase) == tuple(features)
 
 

@@ -18,11 +18,11 @@ import regulars
 from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from serving.measurement.measure import ROWS, Measured, measure_plan, refuse_alarm
+from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
 from serving.planning.plan import Plan
-from serving.statistics.treatment_effect import adjusted, plain
+from serving.statistics.treatment_effect import difference_in_means, regression_adjusted_effect
 from tests.campaigns import CONTACTS, HORIZON, Ended, at, make_ended, within, write
 from tests.scored import CUTOFF
 
@@ -41,7 +41,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def measured(ended: Ended) -> Measured:
+def measured(ended: Ended) -> PlanMeasurement:
     return measure_plan(ended.config, NAME)
 
 
@@ -79,51 +79,53 @@ def _spent_before(ended: Ended) -> dict[str, float]:
     return found
 
 
-def _row(measured: Measured, outcome: str, estimator: str, action: str = "all", segment: str = "all") -> dict[str, Any]:
+def _row(
+    measured: PlanMeasurement, outcome: str, estimator: str, action: str = "all", segment: str = "all"
+) -> dict[str, Any]:
     wanted = {"outcome": outcome, "estimator": estimator, "action": action, "segment": segment}
     (row,) = [r for r in measured.facts["effects"] if all(r[key] == value for key, value in wanted.items())]
     return row
 
 
 @pytest.mark.parametrize("action", ["mail", "call"])
-def test_effects_are_those_of_the_raw_rows(ended: Ended, measured: Measured, action: str) -> None:
+def test_effects_are_those_of_the_raw_rows(ended: Ended, measured: PlanMeasurement, action: str) -> None:
     outcome, treated, before = _cell(ended, would_have=action)
     assert min(treated.sum(), (~treated).sum()) > 10
     for place, name in enumerate(("return", "value")):
         for estimator, found in (
-            ("plain", plain(outcome[:, place], treated)),
-            ("adjusted", adjusted(outcome[:, place], treated, before)),
+            ("plain", difference_in_means(outcome[:, place], treated)),
+            ("adjusted", regression_adjusted_effect(outcome[:, place], treated, before)),
         ):
             row = _row(measured, name, estimator, action)
             assert (row["effect"], row["error"]) == pytest.approx((found.effect, found.error), rel=1e-6)
-            assert (row["treated"], row["held"], row["together"]) == (found.treated, found.held, 2)
+            assert (row["treated"], row["held"], row["together"]) == (found.treated, found.held_out, 2)
             assert row["high"] - row["low"] == pytest.approx(2 * 2.241402728 * found.error, rel=1e-6)
-            assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(found.anytime(0.975), rel=1e-6)
+            assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(found.anytime_interval(0.975), rel=1e-6)
 
 
-def test_the_whole_is_the_mean_over_actions_by_customers_treated(ended: Ended, measured: Measured) -> None:
+def test_the_whole_is_the_mean_over_actions_by_customers_treated(ended: Ended, measured: PlanMeasurement) -> None:
     parts = [_cell(ended, would_have=action) for action in ("mail", "call")]
-    known = [plain(outcome[:, 1], treated) for outcome, treated, _ in parts]
+    known = [difference_in_means(outcome[:, 1], treated) for outcome, treated, _ in parts]
     share = np.array([part.treated for part in known]) / sum(part.treated for part in known)
     row = _row(measured, "value", "plain")
     assert row["effect"] == pytest.approx(share @ [part.effect for part in known], rel=1e-6)
     assert row["high"] - row["low"] == pytest.approx(2 * 1.959963985 * row["error"], rel=1e-6)
 
 
-def test_segments_hold_together_and_pairs_are_in_the_table(ended: Ended, measured: Measured) -> None:
+def test_segments_hold_together_and_pairs_are_in_the_table(ended: Ended, measured: PlanMeasurement) -> None:
     outcome, treated, _ = _cell(ended, segment="keep")
     row = _row(measured, "return", "plain", segment="keep")
-    assert row["effect"] == pytest.approx(plain(outcome[:, 0], treated).effect, rel=1e-6)
+    assert row["effect"] == pytest.approx(difference_in_means(outcome[:, 0], treated).effect, rel=1e-6)
     assert row["together"] == 3
     table = measured.table()
-    assert table.schema == ROWS and table.to_pylist() == measured.facts["effects"]
+    assert table.schema == EFFECT_SCHEMA and table.to_pylist() == measured.facts["effects"]
     assert set(table["family"].to_pylist()) == {"all", "action", "segment", "action and segment"}
     both, treated, _ = _cell(ended, segment="keep", would_have="mail")
     found = _row(measured, "value", "plain", "mail", "keep")
-    assert found["effect"] == pytest.approx(plain(both[:, 1], treated).effect, rel=1e-6)
+    assert found["effect"] == pytest.approx(difference_in_means(both[:, 1], treated).effect, rel=1e-6)
 
 
-def test_exposure_and_cost_are_those_of_the_contacts(ended: Ended, measured: Measured) -> None:
+def test_exposure_and_cost_are_those_of_the_contacts(ended: Ended, measured: PlanMeasurement) -> None:
     inside = [row for row in ended.contacts if within(row["at"]) and row["what"] in ("mail", "call")]
     meant = {row["customer_id"]: row["action"] for row in ended.table if row["action"]}
     for action, found in measured.facts["exposure"].items():
@@ -139,7 +141,7 @@ def test_exposure_and_cost_are_those_of_the_contacts(ended: Ended, measured: Mea
     }  # fmt: skip
 
 
-def test_money_is_margin_times_value_less_cost(measured: Measured) -> None:
+def test_money_is_margin_times_value_less_cost(measured: PlanMeasurement) -> None:
     row, found = _row(measured, "value", "adjusted"), measured.facts["returns"]["all"]
     more = [row["treated"] * row[end] for end in ("effect", "low", "high")]
     assert found["more_value"] == pytest.approx(more)
@@ -148,7 +150,7 @@ def test_money_is_margin_times_value_less_cost(measured: Measured) -> None:
     assert found["cost"] == pytest.approx(measured.facts["cost"]["treated"])
 
 
-def test_the_words_say_who_was_reached_and_what_it_changed(measured: Measured) -> None:
+def test_the_words_say_who_was_reached_and_what_it_changed(measured: PlanMeasurement) -> None:
     said, mail = measurement_text(measured), measured.facts["exposure"]["mail"]
     assert f"of {mail['meant']:,} customers meant to get mail, {mail['got']:,} (" in said
     assert "held out, nobody was contacted" in said and "IMMATURE" not in said and "ALARM" not in said
@@ -157,7 +159,7 @@ def test_the_words_say_who_was_reached_and_what_it_changed(measured: Measured) -
     assert "return on spend" in said and "segment keep" in said and "p after Holm" in said
 
 
-def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured: Measured) -> None:
+def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured: PlanMeasurement) -> None:
     files = [ended.plan.folder / name for name in ("measured.json", "measured.parquet")]
     before = [file.read_bytes() for file in files]
     again = measure_plan(ended.config, str(ended.plan.folder))
@@ -169,7 +171,7 @@ def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured:
     assert json.loads(before[0]) == again.facts
 
 
-def test_a_measured_plan_is_not_planned_anew(ended: Ended, measured: Measured) -> None:
+def test_a_measured_plan_is_not_planned_anew(ended: Ended, measured: PlanMeasurement) -> None:
     with pytest.raises(RefusedError, match="was measured already.*--campaign"):
         plans.make_plan(ended.config, CUTOFF, budget=50.0)
 
@@ -181,8 +183,8 @@ def test_immature_outcomes_are_marked_and_have_intervals_for_every_look(tmp_path
     assert "IMMATURE: 12 of 30 days have passed (the log ends at 2024-03-13)" in said
     assert "whole from 2024-03-31 on" in said and "within 12 days" in said
     outcome, treated, before = _cell(early, days=12)
-    best = adjusted(outcome[:, 0], treated, before)
-    low, high = best.anytime()
+    best = regression_adjusted_effect(outcome[:, 0], treated, before)
+    low, high = best.anytime_interval()
     assert f"{best.effect * 100:+.2f} ({low * 100:+.2f} to {high * 100:+.2f})" in said
     assert found.facts["returns"]["all"]["more_return"][1] == pytest.approx(low * best.treated)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
@@ -236,9 +238,11 @@ def test_a_lot_that_was_not_drawn_raises_the_alarm(tmp_path: Path) -> None:
     held[np.flatnonzero(held)[: held.sum() // 2]] = False
     _forged(ended.plan, holdout=pa.array(held))
     found = measure_plan(ended.config, NAME)
-    assert found.alarm and "ALARM: the groups are not those that the lot drew" in measurement_text(found)
+    assert found.sample_ratio_mismatch and "ALARM: the groups are not those that the lot drew" in measurement_text(
+        found
+    )
     with pytest.raises(RefusedError, match="sample ratio"):
-        refuse_alarm(found)
+        refuse_sample_ratio_mismatch(found)
     ran = CliRunner().invoke(regulars.cli, ["-c", str(_toml(tmp_path, ended.config)), "measure", NAME])
     assert ran.exit_code == 1 and "who was reached" in ran.output and "no figure above can be trusted" in ran.output
 
@@ -344,7 +348,7 @@ def test_without_money_there_is_return_alone(tmp_path: Path) -> None:
     assert "customers more came back" in said
 
 
-def test_a_file_that_is_no_measurement_is_told(ended: Ended, measured: Measured) -> None:
+def test_a_file_that_is_no_measurement_is_told(ended: Ended, measured: PlanMeasurement) -> None:
     path = ended.plan.folder / "measured.json"
     kept = path.read_bytes()
     path.write_text("{}")
@@ -353,7 +357,7 @@ def test_a_file_that_is_no_measurement_is_told(ended: Ended, measured: Measured)
     path.write_bytes(kept)
 
 
-def test_too_few_to_tell_is_said(measured: Measured) -> None:
+def test_too_few_to_tell_is_said(measured: PlanMeasurement) -> None:
     facts = {**measured.facts, "effects": [dict(row) for row in measured.facts["effects"]]}
     for row in facts["effects"]:
         row |= {name: None for name in ("effect", "low", "high", "p")}

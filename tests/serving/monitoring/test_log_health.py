@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.audit.log_profile import Vitals, Weekly
+from features.audit.log_profile import LogProfile, WeeklyCounts
 from features.config.monitor import MonitorConfig
 from serving.language.messages import language
 from serving.monitoring.log_health import Check, look, record, usual, usual_share
@@ -17,17 +17,17 @@ from serving.monitoring.log_health import Check, look, record, usual, usual_shar
 CUTOFF, TR, RULES = date(2024, 7, 1), language("en"), MonitorConfig()
 
 
-def vitals(days: np.ndarray, repeated: float = 0.0, **changes: Any) -> Vitals:
+def vitals(days: np.ndarray, repeated: float = 0.0, **changes: Any) -> LogProfile:
     weeks = len(days) // 7
     rows = days[: weeks * 7].reshape(-1, 7).sum(axis=1)
     last = CUTOFF - timedelta(1 + int(np.flatnonzero(days)[0]))
     shown = np.zeros(weeks)
     shown[0] = repeated * rows[0]
     told: dict[str, Any] = {
-        "cutoff": CUTOFF, "days": {"events": days}, "missing": {}, "repeated": Weekly(rows, shown), "new": {},
+        "cutoff": CUTOFF, "days": {"events": days}, "missing": {}, "repeated": WeeklyCounts(rows, shown), "new": {},
         "late": None, "rows_read": int(days.sum()), "set_aside": {}, "dropped": 0, "last": last, "fingerprint": "f",
     }  # fmt: skip
-    return Vitals(**{**told, **changes})
+    return LogProfile(**{**told, **changes})
 
 
 def steady(days: int = 120, level: float = 50, seed: int = 1) -> np.ndarray:
@@ -79,22 +79,22 @@ def test_a_short_history_says_so() -> None:
     checks = {check.name: check for check in look(vitals(steady(days=12)), RULES, None, TR)}
     assert checks["events_week"].ok and checks["events_week"].low is None
     assert "too little history" in checks["events_week"].note
-    assert usual(np.ones(4), 1, 4.0) is None and usual_share(Weekly(np.ones(4), np.ones(4)), 0.1, 4.0) is None
+    assert usual(np.ones(4), 1, 4.0) is None and usual_share(WeeklyCounts(np.ones(4), np.ones(4)), 0.1, 4.0) is None
 
 
 def test_a_share_must_change_beyond_chance_and_by_what_matters() -> None:
     rows = np.full(20, 1_000_000.0)
-    low, high = usual_share(Weekly(rows, rows * 0.1), 0.02, 4.0) or (0, 0)
+    low, high = usual_share(WeeklyCounts(rows, rows * 0.1), 0.02, 4.0) or (0, 0)
     assert (round(low, 3), round(high, 3)) == (0.08, 0.12)
     few = np.full(20, 10.0)
-    assert (usual_share(Weekly(few, few * 0.1), 0.02, 4.0) or (0, 0))[1] > 0.4
+    assert (usual_share(WeeklyCounts(few, few * 0.1), 0.02, 4.0) or (0, 0))[1] > 0.4
 
 
 def test_rows_that_arrived_twice_are_told() -> None:
     assert wrong(look(vitals(steady(), repeated=0.3), RULES, None, TR)) == ["repeated"]
     doubled = vitals(steady())
     weekly = doubled.repeated
-    doubled = replace(doubled, repeated=Weekly(weekly.rows, weekly.rows / 2))  # the whole log, in every week
+    doubled = replace(doubled, repeated=WeeklyCounts(weekly.rows, weekly.rows / 2))  # the whole log, in every week
     assert wrong(look(doubled, RULES, None, TR)) == ["repeated"]
 
 

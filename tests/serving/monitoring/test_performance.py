@@ -7,7 +7,7 @@ from datetime import date
 from features.config.monitor import MonitorConfig
 from serving.language.messages import language
 from serving.monitoring.performance import Judged, calibration, chosen, findings
-from serving.statistics.expected_performance import Figure
+from serving.statistics.expected_performance import Estimate
 
 TR, RULES = language("en"), MonitorConfig()
 
@@ -16,8 +16,8 @@ def judged(
     month: int, metric: str, said: float, came: float | None, *, segment: str = "all", room: float = 0.03
 ) -> Judged:
     """A figure of a month's first day, whose estimate is unsure by a share of it."""
-    figure = Figure(said, said * (1 - room), said * (1 + room))
-    outcome = None if came is None else Figure(came, came, came)
+    figure = Estimate(said, said * (1 - room), said * (1 + room))
+    outcome = None if came is None else Estimate(came, came, came)
     return Judged(date(2024, month, 1), metric, segment, figure, outcome, 100)
 
 

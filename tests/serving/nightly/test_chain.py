@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from features.audit.delivery import Arrived
+from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
@@ -200,7 +200,7 @@ STANDING = {"id": "a", "severity": "warning", "title": "4 features have moved", 
 
 def night(config: Config, **given: Any) -> Night:
     """A night of which only what the step asks about is there."""
-    log = Arrived(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
+    log = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
     return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "others": [], **given})
 
 
@@ -228,7 +228,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return SimpleNamespace(bundle=bundle)
 
     monkeypatch.setattr(steps.training, "train", train)
-    monkeypatch.setattr(steps.registry, "champion", standing)
+    monkeypatch.setattr(steps.registry, "load_uplift_champion", standing)
     return asked
 
 
@@ -414,7 +414,7 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
     config = parse_config(values, nights.config.folder / "regulars.toml")
     cutoff = nights.deliver(DAYS) + timedelta(days=7)
     before = {kind: load_champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
-    log = Arrived(1, 0, START.date(), cutoff, cutoff, "f")
+    log = DeliveryRecord(1, 0, START.date(), cutoff, cutoff, "f")
     this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
     outcome = steps.retrain(this)
     assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
@@ -426,8 +426,8 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
     ended = make_ended(tmp_path, customers=150)
     whole = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
-    early = replace(this, log=Arrived(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
+    this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
+    early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
     assert steps.measure(early).state == SKIPPED
     first = steps.measure(this)
     assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
@@ -438,8 +438,8 @@ def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp
     ended = make_ended(tmp_path, customers=150)
     write(tmp_path, "contacts", [EARLIER])
     whole = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=whole, log=Arrived(1, 0, CUTOFF, whole, whole, "f"))
+    this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
     assert steps.measure(this).state == FAILED
     assert "not carried out" in this.tried[f"{CUTOFF}/retention"]
     late = whole + timedelta(days=7)
-    assert steps.measure(replace(this, log=Arrived(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED
+    assert steps.measure(replace(this, log=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED

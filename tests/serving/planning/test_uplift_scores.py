@@ -13,19 +13,19 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.snapshots.build import build_snapshots
 from serving.planning import uplift_scores
-from training.uplift.train import Trained
+from training.uplift.train import TrainedUplift
 
 pytestmark = pytest.mark.xdist_group("uplift")
 CUTOFF = date(2023, 6, 20)
 
 
 @pytest.fixture(scope="module")
-def written(business: Config, learned_effects: Trained) -> uplift_scores.Effects:
+def written(business: Config, learned_effects: TrainedUplift) -> uplift_scores.Effects:
     return uplift_scores.write_uplift_scores(business, CUTOFF)
 
 
 def test_every_customer_and_action_once(
-    business: Config, learned_effects: Trained, written: uplift_scores.Effects
+    business: Config, learned_effects: TrainedUplift, written: uplift_scores.Effects
 ) -> None:
     table = written.table()
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
@@ -37,7 +37,7 @@ def test_every_customer_and_action_once(
     pairs = list(zip(table["customer_id"].to_pylist(), table["action"].to_pylist(), strict=True))
     assert pairs == [(who, action) for who in sorted(ids) for action in ("email", "voucher")]
     assert set(table["source"].to_pylist()) == {"measured"}
-    said = learned_effects.estimated.bundle.effects(cohort.rows)
+    said = learned_effects.estimates.bundle.predict_effects(cohort.rows)
     emails = table.filter(np.array(table["action"]) == "email")
     order = np.argsort(ids)
     np.testing.assert_array_equal(emails["effect_return"].to_numpy(), said["return"]["email"][0][order])
@@ -45,9 +45,11 @@ def test_every_customer_and_action_once(
     np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), said["value"]["email"][1][order])
 
 
-def test_chunks_change_nothing(business: Config, learned_effects: Trained, written: uplift_scores.Effects) -> None:
+def test_chunks_change_nothing(
+    business: Config, learned_effects: TrainedUplift, written: uplift_scores.Effects
+) -> None:
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
-    found = uplift_scores.effects_table(learned_effects.estimated.bundle, cohort, chunk=100)
+    found = uplift_scores.effects_table(learned_effects.estimates.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
         np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
 

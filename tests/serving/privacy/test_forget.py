@@ -15,7 +15,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError, RefusedError
-from features.intake.customer_ids import LIST
+from features.intake.customer_ids import FORGOTTEN_FILE
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
@@ -25,15 +25,15 @@ from serving.scoring import score_tables
 from serving.scoring.resumable_run import alone
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
-from training.registry.lineage import LearnedFrom
+from training.registry.lineage import ModelLineage
 
 WHO, NEIGHBOUR = "c002", "c0020"
 DAYS = (date(2023, 2, 1), date(2024, 2, 25))
 
 
-def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> LearnedFrom:
+def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprint: str = "") -> ModelLineage:
     """A registered model."""
-    return LearnedFrom(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
+    return ModelLineage(label, label.split("-")[1].split("/")[0], ("champion",), days, (), fingerprint)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,11 @@ def traces(folder: Path, name: str) -> list[str]:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Every file's bytes, but for the list, whose salt is random."""
-    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file() and f.name != LIST}
+    return {
+        str(f.relative_to(folder)): f.read_bytes()
+        for f in folder.rglob("*")
+        if f.is_file() and f.name != FORGOTTEN_FILE
+    }
 
 
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
@@ -127,7 +131,7 @@ def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
 def test_what_would_be_done_is_said_and_not_done(business: Config) -> None:
     before = content(business.folder)
     forgot = forget_customer(business, WHO, really=False)
-    assert content(business.folder) == before and not (business.output / LIST).exists()
+    assert content(business.folder) == before and not (business.output / FORGOTTEN_FILE).exists()
     said = forget_text(forgot)
     assert "scores/cutoff=2024-03-01/part-00000.parquet: 1 of 300 rows removed" in said
     assert "snapshots: 1 files removed: built again when needed" in said
@@ -179,7 +183,7 @@ def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, mon
     with pytest.raises(KeyboardInterrupt):
         forget_customer(business, WHO, really=True)
     left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
-    assert left == before and not (business.output / LIST).exists()
+    assert left == before and not (business.output / FORGOTTEN_FILE).exists()
     with pytest.raises(DataError):  # the next removal of anybody clears up
         forget_customer(business, "nobody", really=True)
     assert content(business.output) == before

@@ -17,7 +17,7 @@ import pytest
 from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.errors import DataError
-from features.snapshots.build import Reading
+from features.snapshots.build import PreparedFeatures
 from serving.scoring import run as room
 from serving.scoring.passes import FEATURES, Job
 from serving.scoring.predictions import Champions, champions
@@ -37,10 +37,10 @@ class Kept:
     """A copy of the features that Spark built, and the log that they come from."""
 
     features: Path
-    log: list[Reading] = field(default_factory=list)
+    log: list[PreparedFeatures] = field(default_factory=list)
 
     @contextmanager
-    def reading(self, config: Config, cutoff: date) -> Iterator[Reading]:
+    def reading(self, config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
         """Stands for `snapshots.reading`."""
         yield replace(self.log[0], write=lambda target: shutil.copytree(self.features, target))
 
@@ -115,7 +115,7 @@ def both(
     """The newest cutoff scored on each engine, with contributions."""
     write = room.write_features
 
-    def keeps(job: Job, run: Run, log: Reading) -> None:
+    def keeps(job: Job, run: Run, log: PreparedFeatures) -> None:
         write(job, run, log)
         if job.config.engine.kind == "spark":
             shutil.copytree(run.folder / FEATURES, kept.features)

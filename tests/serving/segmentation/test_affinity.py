@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.point_in_time.baskets import Together
+from features.point_in_time.baskets import CoPurchases
 from serving.segmentation.affinity import design_effect, lift, pairs, rules
 
 Baskets = list[tuple[int, set[str]]]  # the customer, and what is in it
 
 
-def together(baskets: Baskets) -> Together:
+def together(baskets: Baskets) -> CoPurchases:
     """The counts of some baskets, by hand."""
     own = Counter(customer for customer, _ in baskets)
     each = Counter((customer, value) for customer, held in baskets for value in held)
@@ -27,7 +27,7 @@ def together(baskets: Baskets) -> Together:
     met = Counter(pair for _, held in baskets for pair in combinations(sorted(held), 2))
     rows = [{"a": a, "b": b, "both": n} for (a, b), n in sorted(met.items())]
     squares = sum(n * n for n in own.values())
-    return Together("order", len(baskets), squares, pa.Table.from_pylist(found), pa.Table.from_pylist(rows))
+    return CoPurchases("order", len(baskets), squares, pa.Table.from_pylist(found), pa.Table.from_pylist(rows))
 
 
 def test_figures_are_those_of_counting() -> None:
@@ -68,7 +68,7 @@ def test_the_interval_holds_where_customers_repeat_themselves() -> None:
         n = inside.sum(axis=(0, 1))
         both, own = int(inside.all(axis=2).sum()), inside.sum(axis=1)
         sums = [{"n": n[v], "squares": (own[:, v] ** 2).sum(), "products": (8 * own[:, v]).sum()} for v in (0, 1)]
-        met = Together("order", 1600, 200 * 64, pa.table({}), pa.table({}))
+        met = CoPurchases("order", 1600, 200 * 64, pa.table({}), pa.table({}))
         design = max(design_effect(value, met) for value in sums)
         _, low, high = lift(both, n[0], n[1], 1600, design)
         held += low < 1 < high

@@ -9,7 +9,7 @@ import pytest
 from features.config.sections import SEGMENTS, STAGES, TIERS
 from features.feature import Feature, column
 from serving.segmentation.profiles import TREATMENTS, Outcome, Worth, apart, figures, treatment
-from serving.statistics.proportions import wilson
+from serving.statistics.proportions import wilson_interval
 from training.artifact.bundle import Spread
 
 ORDERS = Feature("orders", column("orders"), "frequency", "orders so far", "{value}", "orders")
@@ -31,7 +31,7 @@ def test_figures_are_those_of_each_groups_customers() -> None:
         assert row["value_at_risk"] == pytest.approx((churn * value)[inside].sum())
         of = then == group
         assert (row["left_of"], row["left_share"]) == (of.sum(), pytest.approx(left[of].mean()))
-        low, high = wilson(np.array([left[of].sum()]), np.array([of.sum()]))
+        low, high = wilson_interval(np.array([left[of].sum()]), np.array([of.sum()]))
         assert (row["left_low"], row["left_high"]) == pytest.approx((low[0], high[0]))
     assert (rows[3]["customers"], rows[3]["churn_probability"], rows[3]["left_share"]) == (0, None, None)
     bare = figures(codes, 3, Worth(churn, None, None), None)

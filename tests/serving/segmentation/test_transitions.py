@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serving.segmentation.transitions import GONE, NOT_YET, Standing, transitions
-from serving.statistics.proportions import wilson
+from serving.statistics.proportions import wilson_interval
 
 DAYS = [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)]
 
@@ -31,7 +31,7 @@ def test_every_movement_is_counted_once(seed: int) -> None:
     assert {key: row["customers"] for key, row in found.items()} == dict(counts)
     for key, row in found.items():
         of = sum(n for other, n in counts.items() if other[:3] == key[:3])
-        low, high = wilson(np.array([row["customers"]]), np.array([of]))
+        low, high = wilson_interval(np.array([row["customers"]]), np.array([of]))
         assert row["share"] == pytest.approx(counts[key] / of)
         assert (row["share_low"], row["share_high"]) == pytest.approx((low[0], high[0]))
 

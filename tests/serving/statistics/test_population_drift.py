@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from serving.statistics.population_drift import Drift, Sides, compare, moved_weight, noise, psi
+from serving.statistics.population_drift import (
+    Drift,
+    DriftSamples,
+    drifted_driver_share,
+    measure_drift,
+    population_stability_index,
+    psi_noise_bound,
+)
 
 LEVELS = np.array(["web", "shop", "app", None], object)
 
@@ -24,66 +31,68 @@ def test_the_noise_bound_holds_what_it_promises(draw) -> None:  # type: ignore[n
     rng, seeds = np.random.default_rng(3), 400
     passed = 0
     for _ in range(seeds):
-        found = compare(Sides(draw(rng, 200), [draw(rng, 200)]), chance=0.05, matters=0.0)
+        found = measure_drift(DriftSamples(draw(rng, 200), [draw(rng, 200)]), chance=0.05, matters=0.0)
         passed += found["psi"] > found["noise"]
     assert 0.02 <= passed / seeds <= 0.09  # 5% are expected, 3.3 standard errors either way
 
 
 def test_of_a_hundred_features_none_alarms_by_chance_at_200_customers() -> None:
     rng = np.random.default_rng(4)
-    both = [Sides(numbers(rng, 200), [numbers(rng, 200)]) for _ in range(100)]
-    assert not any(compare(sides, 0.01 / 100, 0.2)["moved"] for sides in both)
+    both = [DriftSamples(numbers(rng, 200), [numbers(rng, 200)]) for _ in range(100)]
+    assert not any(measure_drift(sides, 0.01 / 100, 0.2)["moved"] for sides in both)
 
 
 def test_two_million_customers_do_not_alarm_for_a_trifle() -> None:
     rng = np.random.default_rng(5)
     shares = np.full(10, 0.1)
     n = 2_000_000
-    same = psi(rng.multinomial(n, shares), rng.multinomial(n, shares))
-    assert same < noise(10, n, n, 0.0001)
-    trifle = psi(rng.multinomial(n, shares + np.linspace(-0.005, 0.005, 10)), rng.multinomial(n, shares))
-    assert noise(10, n, n, 0.0001) < trifle < 0.2  # beyond chance, and of no size
+    same = population_stability_index(rng.multinomial(n, shares), rng.multinomial(n, shares))
+    assert same < psi_noise_bound(10, n, n, 0.0001)
+    trifle = population_stability_index(
+        rng.multinomial(n, shares + np.linspace(-0.005, 0.005, 10)), rng.multinomial(n, shares)
+    )
+    assert psi_noise_bound(10, n, n, 0.0001) < trifle < 0.2  # beyond chance, and of no size
 
 
 @pytest.mark.parametrize("n", [200, 5000])
 def test_a_shifted_feature_alarms(n: int) -> None:
     rng = np.random.default_rng(6)
     before, now = rng.normal(0, 1, n), rng.normal(1, 1, n)
-    found = compare(Sides(now, [before]), 0.01 / 100, 0.2)
+    found = measure_drift(DriftSamples(now, [before]), 0.01 / 100, 0.2)
     assert found["moved"] and found["distance"] == pytest.approx(1, abs=0.25) and found["change"] > 0.7
 
 
 def test_levels_that_were_never_there_are_counted() -> None:
     before, now = np.array(["a"] * 900 + ["b"] * 100, object), np.array(["a"] * 500 + ["c"] * 500, object)
-    found = compare(Sides(now, [before]), 0.001, 0.2)
+    found = measure_drift(DriftSamples(now, [before]), 0.001, 0.2)
     assert found["moved"] and found["unseen"] == 0.5 and found["change"] is None and 0.5 < found["distance"] < 1
 
 
 def test_what_changed_as_much_before_is_no_alarm() -> None:
     rng = np.random.default_rng(7)
     then, before, now = (rng.normal(mean, 1, 3000) for mean in (0, 1, 2))
-    assert compare(Sides(now, [before]), 0.001, 0.2)["moved"]
-    assert not compare(Sides(now, [before], [then]), 0.001, 0.2)["moved"]
+    assert measure_drift(DriftSamples(now, [before]), 0.001, 0.2)["moved"]
+    assert not measure_drift(DriftSamples(now, [before], [then]), 0.001, 0.2)["moved"]
 
 
 def test_what_was_so_a_year_ago_is_the_season() -> None:
     rng = np.random.default_rng(8)
     before, now, year = rng.normal(0, 1, 3000), rng.normal(1, 1, 3000), rng.normal(1, 1, 3000)
-    found = compare(Sides(now, [before], season=year), 0.001, 0.2)
+    found = measure_drift(DriftSamples(now, [before], season_values=year), 0.001, 0.2)
     assert found["seasonal"] and not found["moved"]
-    assert compare(Sides(now, [before], season=before), 0.001, 0.2)["moved"]
+    assert measure_drift(DriftSamples(now, [before], season_values=before), 0.001, 0.2)["moved"]
 
 
 def test_a_feature_that_stopped_coming_moved() -> None:
     rng = np.random.default_rng(9)
-    found = compare(Sides(np.full(500, np.nan), [rng.normal(size=500)]), 0.001, 0.2)
+    found = measure_drift(DriftSamples(np.full(500, np.nan), [rng.normal(size=500)]), 0.001, 0.2)
     assert found["moved"] and found["distance"] == 0
 
 
 def test_nothing_at_all_is_compared_without_an_alarm() -> None:
     nothing = np.full(50, np.nan)
-    assert not compare(Sides(nothing, [nothing]), 0.001, 0.2)["moved"]
-    assert noise(1, 10, 10, 0.01) == 0.0
+    assert not measure_drift(DriftSamples(nothing, [nothing]), 0.001, 0.2)["moved"]
+    assert psi_noise_bound(1, 10, 10, 0.01) == 0.0
 
 
 def test_what_moved_is_weighed_by_what_drives_the_model() -> None:
@@ -91,5 +100,5 @@ def test_what_moved_is_weighed_by_what_drives_the_model() -> None:
         return Drift("feature", name, name, 0.5, 0.1, 1.0, 1.0, 0.0, False, None, "before", moved)
 
     drivers = {"a": 3.0, "b": 1.0}
-    assert moved_weight([drift("a", True), drift("b", False)], drivers) == 0.75
-    assert moved_weight([drift("c", True)], drivers) == 0.0 == moved_weight([drift("a", True)], {})
+    assert drifted_driver_share([drift("a", True), drift("b", False)], drivers) == 0.75
+    assert drifted_driver_share([drift("c", True)], drivers) == 0.0 == drifted_driver_share([drift("a", True)], {})

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from serving.statistics.treatment_effect import Effect, adjusted, plain, pooled, sample_ratio, simultaneous
+from serving.statistics.treatment_effect import (
+    TreatmentEffect,
+    difference_in_means,
+    pool_effects,
+    regression_adjusted_effect,
+    sample_ratio_p_value,
+    simultaneous_effects,
+)
 
 TRIALS = 1_000
 
@@ -23,17 +30,17 @@ def test_a_game_s_retention_comes_out_as_published() -> None:
     """90,189 players, a gate at level 30 or 40, 19.0% against 18.2% back after a week: z is 3.16."""
     n30, n40 = 44_700, 45_489
     back = np.concatenate([np.arange(n30) < round(0.1902 * n30), np.arange(n40) < round(0.1820 * n40)]).astype(float)
-    found = plain(back, np.arange(n30 + n40) < n30)
+    found = difference_in_means(back, np.arange(n30 + n40) < n30)
     assert found.effect == pytest.approx(0.0082, abs=1e-4)
     assert found.effect / found.error == pytest.approx(3.16, abs=0.03)
     assert 0.003 < found.low < found.high < 0.0134
     assert found.p == pytest.approx(0.0016, abs=3e-4)
-    assert sample_ratio([n30, n40], [0.5, 0.5]) == pytest.approx(0.0086, abs=1e-3)
+    assert sample_ratio_p_value([n30, n40], [0.5, 0.5]) == pytest.approx(0.0086, abs=1e-3)
 
 
 def test_the_plain_figure_is_welch_s() -> None:
     outcome, treated, _ = _trial(np.random.default_rng(0))
-    found = plain(outcome, treated)
+    found = difference_in_means(outcome, treated)
     theirs = stats.ttest_ind(outcome[treated], outcome[~treated], equal_var=False)
     assert found.effect / found.error == pytest.approx(theirs.statistic, rel=1e-9)
 
@@ -42,7 +49,9 @@ def test_the_adjusted_figure_is_least_squares_with_interactions() -> None:
     outcome, treated, before = _trial(np.random.default_rng(1))
     centred = before - before.mean(axis=0)
     Z = np.column_stack([np.ones(len(outcome)), treated, centred, centred * treated[:, None]])
-    assert adjusted(outcome, treated, before).effect == pytest.approx(np.linalg.lstsq(Z, outcome, rcond=None)[0][1])
+    assert regression_adjusted_effect(outcome, treated, before).effect == pytest.approx(
+        np.linalg.lstsq(Z, outcome, rcond=None)[0][1]
+    )
 
 
 @pytest.mark.parametrize("effect", [0.0, 2.0])
@@ -51,11 +60,11 @@ def test_intervals_hold_and_false_alarms_are_as_rare_as_promised(effect: float) 
     found = {"plain": [], "adjusted": [], "anytime": []}
     for _ in range(TRIALS):
         outcome, treated, before = _trial(rng, effect=effect)
-        fine = adjusted(outcome, treated, before)
+        fine = regression_adjusted_effect(outcome, treated, before)
         for name, (low, high) in {
-            "plain": (lambda e: (e.low, e.high))(plain(outcome, treated)),
+            "plain": (lambda e: (e.low, e.high))(difference_in_means(outcome, treated)),
             "adjusted": (fine.low, fine.high),
-            "anytime": fine.anytime(),
+            "anytime": fine.anytime_interval(),
         }.items():
             found[name].append((low <= effect <= high, high - low, low > 0 or high < 0))
     held, width, alarm = ({name: np.mean(rows, axis=0)[i] for name, rows in found.items()} for i in range(3))
@@ -72,8 +81,8 @@ def test_looking_every_day_raises_false_alarms_but_not_those_of_the_anytime_inte
     rng, alarms = np.random.default_rng(5), np.zeros(2)
     for _ in range(TRIALS):
         outcome, treated = rng.normal(size=600), rng.random(600) < 0.5
-        looks = [plain(outcome[:n], treated[:n]) for n in range(60, 601, 60)]
-        ends = [e.anytime(planned=600) for e in looks]
+        looks = [difference_in_means(outcome[:n], treated[:n]) for n in range(60, 601, 60)]
+        ends = [e.anytime_interval(planned=600) for e in looks]
         alarms += [any(e.low > 0 or e.high < 0 for e in looks), any(low > 0 or high < 0 for low, high in ends)]
     assert alarms[0] / TRIALS > 0.12
     assert alarms[1] / TRIALS < 0.05
@@ -82,8 +91,8 @@ def test_looking_every_day_raises_false_alarms_but_not_those_of_the_anytime_inte
 def test_actions_looked_at_together_raise_false_alarms_but_not_the_simultaneous_ones() -> None:
     rng, alarms = np.random.default_rng(6), np.zeros(3)
     for _ in range(TRIALS):
-        parts = [plain(rng.normal(size=100), rng.random(100) < 0.5) for _ in range(6)]
-        together = simultaneous(parts)
+        parts = [difference_in_means(rng.normal(size=100), rng.random(100) < 0.5) for _ in range(6)]
+        together = simultaneous_effects(parts)
         alarms += [
             any(e.p < 0.05 for e in parts),
             any(e.p < 0.05 for e in together),
@@ -94,8 +103,8 @@ def test_actions_looked_at_together_raise_false_alarms_but_not_the_simultaneous_
 
 
 def test_simultaneous_effects_keep_their_order_and_size() -> None:
-    parts = [Effect(e, 1.0, e - 2, e + 2, p, 10, 10) for e, p in ((3.0, 0.003), (0.5, 0.6), (2.2, 0.03))]
-    found = simultaneous(parts)
+    parts = [TreatmentEffect(e, 1.0, e - 2, e + 2, p, 10, 10) for e, p in ((3.0, 0.003), (0.5, 0.6), (2.2, 0.03))]
+    found = simultaneous_effects(parts)
     assert [round(e.p, 9) for e in found] == [0.009, 0.6, 0.06]
     assert [e.effect for e in found] == [e.effect for e in parts]
     assert all(a.low < b.low and a.high > b.high for a, b in zip(found, parts, strict=True))
@@ -103,26 +112,26 @@ def test_simultaneous_effects_keep_their_order_and_size() -> None:
 
 def test_the_lot_that_was_not_drawn_is_noticed() -> None:
     rng = np.random.default_rng(7)
-    fair = [sample_ratio(np.bincount(rng.choice(3, 500, p=[0.5, 0.3, 0.2])), [5, 3, 2]) for _ in range(TRIALS)]
+    fair = [sample_ratio_p_value(np.bincount(rng.choice(3, 500, p=[0.5, 0.3, 0.2])), [5, 3, 2]) for _ in range(TRIALS)]
     assert np.mean(np.array(fair) < 0.05) == pytest.approx(0.05, abs=0.02)
-    assert sample_ratio([500, 300, 120], [5, 3, 2]) < 1e-4
+    assert sample_ratio_p_value([500, 300, 120], [5, 3, 2]) < 1e-4
 
 
 @pytest.mark.parametrize("held", [0, 1])
 def test_too_few_to_compare_is_not_known_rather_than_wrong(held: int) -> None:
-    found = adjusted(np.arange(9.0), np.arange(9) >= held, np.ones((9, 1)))
-    assert np.isnan(found.effect) and (found.treated, found.held) == (9 - held, held)
-    assert np.isnan(simultaneous([found])[0].p)
+    found = regression_adjusted_effect(np.arange(9.0), np.arange(9) >= held, np.ones((9, 1)))
+    assert np.isnan(found.effect) and (found.treated, found.held_out) == (9 - held, held)
+    assert np.isnan(simultaneous_effects([found])[0].p)
 
 
 def test_what_never_varies_cannot_harm() -> None:
     outcome, treated, before = _trial(np.random.default_rng(8))
-    twice = adjusted(outcome, treated, np.column_stack([before, before, np.ones(len(before))]))
-    once = adjusted(outcome, treated, before)
+    twice = regression_adjusted_effect(outcome, treated, np.column_stack([before, before, np.ones(len(before))]))
+    once = regression_adjusted_effect(outcome, treated, before)
     assert (twice.effect, twice.error) == pytest.approx((once.effect, once.error), rel=1e-6)
 
 
 def test_the_whole_is_the_mean_of_its_parts() -> None:
-    parts = [Effect(1.0, 0.5, 0, 2, 0.05, 10, 20), Effect(2.0, 0.5, 1, 3, 0.05, 30, 40)]
-    found = pooled(parts, [10, 30])
-    assert (found.effect, found.treated, found.held) == (1.75, 40, 60)
+    parts = [TreatmentEffect(1.0, 0.5, 0, 2, 0.05, 10, 20), TreatmentEffect(2.0, 0.5, 1, 3, 0.05, 30, 40)]
+    found = pool_effects(parts, [10, 30])
+    assert (found.effect, found.treated, found.held_out) == (1.75, 40, 60)

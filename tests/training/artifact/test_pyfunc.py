@@ -34,7 +34,7 @@ PATIENCE = 90  # seconds that a server may take to answer
 @pytest.fixture(scope="module")
 def model(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The champion for value as a folder."""
-    models.connect(shop)
+    models.connect_to_mlflow(shop)
     folder = tmp_path_factory.mktemp("model")
     return Path(mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(folder)))
 

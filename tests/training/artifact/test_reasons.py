@@ -10,7 +10,7 @@ from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation import contributions as explain
 from training.artifact.reasons import Wording, contributions, reasons
-from training.registry.run_record import WORDS
+from training.registry.run_record import WORDING_FIELDS
 from training.train import Trained
 
 
@@ -32,7 +32,7 @@ def test_contributions_are_those_of_the_score_table(trained: Trained, snapshots:
 
 def test_reasons_are_worded_as_in_the_score_table(trained: Trained, snapshots: Snapshots) -> None:
     rows, catalog = snapshots.rows.slice(0, 40), snapshots.features
-    wordings = [Wording(f.name, **{field: getattr(f, field) for field in WORDS}) for f in catalog]
+    wordings = [Wording(f.name, **{field: getattr(f, field) for field in WORDING_FIELDS}) for f in catalog]
     part = explain.contributions(trained.learned.churn, rows)["churn"]
     said = reasons(part.values, rows, wordings, 4, phrases.tell)
     assert said == explain.reasons(part, rows, catalog, 4)

@@ -272,15 +272,17 @@ def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
     config = shop.model_copy(update={"name": "plans"})
     assert learned.value is not None
     named = {kind: replace(getattr(learned, kind), name="plans") for kind in ("churn", "value", "judge")}
-    kept = run_record.keep(replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame())
-    aliases.crown(config, {v.kind: v.version for v in models.log(kept, config)})
+    kept = run_record.save_training_record(
+        replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame()
+    )
+    aliases.set_champions(config, {v.kind: v.version for v in models.log_and_register(kept, config)})
     return config
 
 
 def test_mlflow_takes_text_and_says_what_the_bundle_says(
     registered: Config, bundle: ModelBundle, rows: Snapshots
 ) -> None:
-    models.connect(registered)
+    models.connect_to_mlflow(registered)
     model = mlflow.pyfunc.load_model("models:/plans-value@champion")
     frame = rows.rows.select(rows.names).to_pandas()
     said = model.predict(frame)
@@ -295,7 +297,7 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
 
 
 def test_what_is_registered_holds_no_rare_text(registered: Config, tmp_path: Path) -> None:
-    models.connect(registered)
+    models.connect_to_mlflow(registered)
     path = Path(mlflow.artifacts.download_artifacts("models:/plans-value@champion", dst_path=str(tmp_path / "model")))
     text = "".join(file.read_text(encoding="utf-8") for file in path.rglob("*") if file.is_file())
     assert "silver" in text

@@ -9,7 +9,7 @@ import pytest
 from features.config.load import Config
 from features.errors import RefusedError, UsageError
 from training.registry import aliases
-from training.registry.models import connect
+from training.registry.models import connect_to_mlflow
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def bare(shop: Config, tmp_path: Path) -> Config:
 
 def _version(config: Config, kind: str, gate: str) -> str:
     """Registers a version without a model, as far as aliases go; returns its number."""
-    client, name = connect(config), f"{config.name}-{kind}"
+    client, name = connect_to_mlflow(config), f"{config.name}-{kind}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    made = client.create_model_version(name, f"file:{config.folder}", tags={aliases.GATE: gate})
+    made = client.create_model_version(name, f"file:{config.folder}", tags={aliases.CLASSIFIER_TAG: gate})
     client.set_registered_model_alias(name, aliases.CHALLENGER, made.version)
     return str(made.version)
 
@@ -34,80 +34,80 @@ def _labels(config: Config, churn: str, value: str) -> dict[str, str]:
 
 def _crowned(config: Config, *gates: str) -> None:
     for gate in gates:
-        aliases.crown(config, {kind: _version(config, kind, gate) for kind in ("churn", "value")})
+        aliases.set_champions(config, {kind: _version(config, kind, gate) for kind in ("churn", "value")})
 
 
 def _now(config: Config) -> dict[str, str]:
-    client, found = connect(config), {}
+    client, found = connect_to_mlflow(config), {}
     for kind in ("churn", "value"):
-        version = aliases.aliased(client, f"{config.name}-{kind}", aliases.ALIAS)
+        version = aliases.version_with_alias(client, f"{config.name}-{kind}", aliases.CHAMPION)
         found |= {} if version is None else {kind: str(version.version)}
     return found
 
 
 def test_rollback_goes_back_again_and_again_both_together(bare: Config) -> None:
     with pytest.raises(UsageError, match="nothing to go back to: no model"):
-        aliases.rollback(bare)
+        aliases.roll_back_champions(bare)
     _crowned(bare, "a", "b", "c")
     assert _now(bare) == {"churn": "3", "value": "3"}
-    moved = aliases.rollback(bare)
+    moved = aliases.roll_back_champions(bare)
     assert moved.before == _labels(bare, "3", "3")
     assert moved.after == _labels(bare, "2", "2")
-    aliases.rollback(bare)
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "1", "value": "1"}
     with pytest.raises(UsageError, match="nothing to go back to: .*-churn/1, .*-value/1 is champion"):
-        aliases.rollback(bare)
+        aliases.roll_back_champions(bare)
     _crowned(bare, "d")
-    aliases.rollback(bare)
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "1", "value": "1"}, "what was rolled back from is not gone back to"
 
 
 def test_rollback_of_a_state_in_which_one_model_had_not_changed(bare: Config) -> None:
     _crowned(bare, "a")
-    aliases.crown(bare, {"value": _version(bare, "value", "a")})
+    aliases.set_champions(bare, {"value": _version(bare, "value", "a")})
     assert _now(bare) == {"churn": "1", "value": "2"}
-    aliases.rollback(bare)
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "1", "value": "1"}
 
 
 def test_churn_and_value_with_other_gates_are_never_champions_together(bare: Config) -> None:
     _crowned(bare, "a", "b")
     with pytest.raises(RefusedError, match="-churn/1 and .*-value/2 do not share one gate"):
-        aliases.rollback(bare, "churn")
+        aliases.roll_back_champions(bare, "churn")
     alone = _version(bare, "churn", "c")
     with pytest.raises(RefusedError, match="do not share one gate"):
-        aliases.promote(bare, "churn")
+        aliases.promote_challengers(bare, "churn")
     with pytest.raises(RefusedError, match="do not share one gate"):
-        aliases.crown(bare, {"churn": alone})
+        aliases.set_champions(bare, {"churn": alone})
     assert _now(bare) == {"churn": "2", "value": "2"}
-    aliases.crown(bare, {"value": _version(bare, "value", "b")})
-    aliases.rollback(bare, "value")
+    aliases.set_champions(bare, {"value": _version(bare, "value", "b")})
+    aliases.roll_back_champions(bare, "value")
     assert _now(bare) == {"churn": "2", "value": "2"}
 
 
 def test_promotion_by_hand_takes_the_challengers_and_can_be_rolled_back(bare: Config) -> None:
     _crowned(bare, "a")
     with pytest.raises(UsageError, match="has no challenger"):
-        aliases.promote(bare)
+        aliases.promote_challengers(bare)
     for kind in ("churn", "value"):
         _version(bare, kind, "b")
-    moved = aliases.promote(bare)
+    moved = aliases.promote_challengers(bare)
     assert moved.after == _labels(bare, "2", "2")
-    client = connect(bare)
-    assert aliases.aliased(client, f"{bare.name}-churn", aliases.CHALLENGER) is None
-    aliases.rollback(bare)
+    client = connect_to_mlflow(bare)
+    assert aliases.version_with_alias(client, f"{bare.name}-churn", aliases.CHALLENGER) is None
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "1", "value": "1"}
 
 
 def test_an_alias_that_another_hand_moved_is_gone_back_to_and_a_deleted_version_is_not(bare: Config) -> None:
     _crowned(bare, "a", "b")
-    client = connect(bare)
+    client = connect_to_mlflow(bare)
     for kind in ("churn", "value"):
         other = _version(bare, kind, "c")
-        client.set_registered_model_alias(f"{bare.name}-{kind}", aliases.ALIAS, other)
+        client.set_registered_model_alias(f"{bare.name}-{kind}", aliases.CHAMPION, other)
     _crowned(bare, "d")
-    aliases.rollback(bare)
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "3", "value": "3"}
     client.delete_model_version(f"{bare.name}-churn", "2")
-    aliases.rollback(bare)
+    aliases.roll_back_champions(bare)
     assert _now(bare) == {"churn": "1", "value": "1"}

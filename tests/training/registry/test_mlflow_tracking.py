@@ -39,7 +39,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Config:
 
 
 def _carries_all(config: Config, trained: Trained) -> None:
-    client = models.connect(config)
+    client = models.connect_to_mlflow(config)
     run = client.get_run(trained.versions[0].run_id)
     assert run.info.status == "FINISHED"
     params, tags = run.data.params, run.data.tags
@@ -93,7 +93,7 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
 ) -> None:
     real = models._register
 
-    def die(*arguments: object) -> models.Registered:
+    def die(*arguments: object) -> models.RegisteredVersion:
         server.kill()
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         return real(*arguments)  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
 def test_a_database_that_is_down_is_told_at_once(shop: Config) -> None:
     start = time.monotonic()
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
-        mlflow_tracking.connect(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
+        mlflow_tracking.connect_to_mlflow(_with_uri(shop, f"postgresql://me:secret@127.0.0.1:{free_port()}/mlflow"))
     assert "secret" not in str(problem.value)
     assert time.monotonic() - start < 5
 
@@ -143,28 +143,28 @@ def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path
     (tmp_path / "file").write_text("")
     config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
     with pytest.raises(UsageError, match="does not answer"):
-        mlflow_tracking.connect(config)
+        mlflow_tracking.connect_to_mlflow(config)
 
 
 def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_RUN_ID", "not-in-this-store")
-    mlflow_tracking.connect(shop)
+    mlflow_tracking.connect_to_mlflow(shop)
     with mlflow.start_run() as run:
         assert run.info.run_id != "not-in-this-store"
 
 
 def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
     server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
-    assert mlflow_tracking.store_of({}) == ""
-    assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": server, **inside}) == server
+    assert mlflow_tracking.user_tracking_uri({}) == ""
+    assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": server, **inside}) == server
     for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
-        assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": local}) == local
-        assert mlflow_tracking.store_of({"MLFLOW_TRACKING_URI": local, **inside}) == ""
+        assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": local}) == local
+        assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": local, **inside}) == ""
 
 
 def test_the_evaluation_comes_back(shop: Config, trained: Trained) -> None:
-    back = mlflow_tracking.evaluation_of(shop, trained.versions[0].run_id)
+    back = mlflow_tracking.load_evaluation(shop, trained.versions[0].run_id)
     assert back.of("auc")["value"] == pytest.approx(trained.learned.evaluation.of("auc")["value"])
     assert list(back.differences.columns) == list(trained.learned.evaluation.differences.columns)
     with pytest.raises(UsageError, match="no evaluation"):
-        mlflow_tracking.evaluation_of(shop, "0" * 32)
+        mlflow_tracking.load_evaluation(shop, "0" * 32)

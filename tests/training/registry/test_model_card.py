@@ -13,7 +13,7 @@ from features.task import Window
 from training.artifact.bundle import Longer
 from training.evaluation.evaluate import OURS
 from training.evaluation.fairness import COLUMNS
-from training.registry.model_card import card, escape
+from training.registry.model_card import escape_markdown, model_card_text
 from training.train import Trained
 
 NASTY = "<img src=x>|[a](http://b) *c*\n# d"
@@ -28,7 +28,7 @@ def rows(shop: Config, trained: Trained) -> Snapshots:
 @pytest.fixture(scope="module")
 def text(shop: Config, trained: Trained, rows: Snapshots) -> str:
     found = [["plan", NASTY, 40, "gap", 0.01, -0.02, 0.04, CUTOFF], ["plan", "gold", 60, "gap", 0.3, 0.2, 0.4, CUTOFF]]
-    return card(trained.learned, rows, shop, pd.DataFrame(found, columns=COLUMNS))
+    return model_card_text(trained.learned, rows, shop, pd.DataFrame(found, columns=COLUMNS))
 
 
 def test_a_stranger_reads_what_for_whom_from_what_and_how_well(text: str, trained: Trained, rows: Snapshots) -> None:
@@ -62,7 +62,7 @@ def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: Trained, 
     )
     metrics = pd.concat([evaluation.metrics, extra], ignore_index=True)
     learned = replace(trained.learned, evaluation=replace(evaluation, metrics=metrics))
-    text = card(learned, rows, shop, pd.DataFrame(columns=COLUMNS))
+    text = model_card_text(learned, rows, shop, pd.DataFrame(columns=COLUMNS))
     fails = text.split("## Where it fails")[1].split("## ")[0]
     assert f"| Brier score ↓ | cutoff {worst.cutoff} | {worst.value:,.4g} " in fails
     assert "| Brier score ↓ | &lt;img" in fails
@@ -75,11 +75,11 @@ def test_text_of_customers_stays_text(text: str) -> None:
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.replace("\\|", "").count("|") >= 3
-    assert escape("a_b\n\n- c") == "a\\_b \\- c"
+    assert escape_markdown("a_b\n\n- c") == "a\\_b \\- c"
 
 
 def test_fairness_that_was_not_measured_says_so(shop: Config, trained: Trained, rows: Snapshots) -> None:
-    assert "Not measured" in card(trained.learned, rows, shop, pd.DataFrame(columns=COLUMNS))
+    assert "Not measured" in model_card_text(trained.learned, rows, shop, pd.DataFrame(columns=COLUMNS))
 
 
 def test_longer_horizons_are_told_with_their_figures(trained: Trained, rows: Snapshots, shop: Config) -> None:
@@ -94,15 +94,15 @@ def test_longer_horizons_are_told_with_their_figures(trained: Trained, rows: Sna
     changed = replace(
         learned, evaluation=longer, value=replace(value, longer=(step,)), notes=("value_400d is left out",)
     )
-    told = card(changed, replace(rows, task=task), shop, pd.DataFrame())
+    told = model_card_text(changed, replace(rows, task=task), shop, pd.DataFrame())
     assert "and over 60d, never less than over a shorter time" in told
     assert "60d at " in told and "inside the value interval" in told and "Note: value_400d is left out." in told
-    plain = card(learned, rows, shop, pd.DataFrame())
+    plain = model_card_text(learned, rows, shop, pd.DataFrame())
     assert "longer horizons" not in plain and "never less" not in plain
 
 
 def test_a_contract_s_card_speaks_of_contracts(trained: Trained, rows: Snapshots, shop: Config) -> None:
     contracts = replace(rows, task=replace(rows.task, churn="cancelled"))
-    told = card(trained.learned, contracts, shop, pd.DataFrame())
+    told = model_card_text(trained.learned, contracts, shop, pd.DataFrame())
     assert "the contract is cancelled" in told and "a term of theirs running" in told
     assert "made a purchase" not in told.split("## Data")[0]

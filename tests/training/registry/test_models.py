@@ -22,7 +22,7 @@ from training.train import Trained, train_models
 @pytest.fixture
 def client(shop: Config, trained: Trained) -> MlflowClient:
     """MLflow as the training left it."""
-    return registry.connect(shop)
+    return registry.connect_to_mlflow(shop)
 
 
 def test_both_models_are_champions(client: MlflowClient, shop: Config, trained: Trained) -> None:

@@ -18,9 +18,9 @@ from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.registry import promotion_gates
-from training.registry.champion_challenger import Rivals
-from training.registry.models import Champion, Registered
-from training.registry.promotion_gates import Decision, Gate
+from training.registry.champion_challenger import CurrentChampions
+from training.registry.models import Champion, RegisteredVersion
+from training.registry.promotion_gates import PromotionDecision, PromotionGate
 
 CUTOFF, N = date(2024, 6, 1), 600
 TASK = {"horizon": "30d", "churn": "inactive"}
@@ -62,18 +62,20 @@ def truth() -> Sample:
 
 
 @pytest.fixture
-def decide(truth: Sample, make_config: Config_) -> Callable[..., Decision]:
+def decide(truth: Sample, make_config: Config_) -> Callable[..., PromotionDecision]:
     """Asks the gates about a challenger with a blur, beside champions and the keys of [training.promote]."""
 
     def call(
         blur: float, *champions: Champion, rule: float = 3.0, kinds: tuple[str, ...] = ("churn", "value"),
         logged: Evaluation | None = None, own: str = "", problem: str = "", gate: str = "one", **keys: Any
-    ) -> Decision:  # fmt: skip
+    ) -> PromotionDecision:  # fmt: skip
         config = make_config({"training": {"bootstrap": 100, "promote": keys}})
         judge: Any = Said(blur, gate_digest=gate)
-        rivals = Rivals({c.version.kind: c for c in champions}, problem, lambda: logged)
+        rivals = CurrentChampions({c.version.kind: c for c in champions}, problem, lambda: logged)
         found = _evaluation(blur, rule, truth)
-        return promotion_gates.decide(found, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, rivals, config, own)
+        return promotion_gates.decide_promotion(
+            found, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, rivals, config, own
+        )
 
     return call
 
@@ -86,14 +88,16 @@ def _evaluation(blur: float, rule: float, truth: Sample) -> Evaluation:
 
 def _champion(kind: str, blur: float, judge: Any = None, **more: Any) -> Champion:
     bundle: Any = Said(blur, **more)
-    return Champion(bundle, Registered(f"shop-{kind}", "1", "run", new=False, champion=True), judge)
+    return Champion(bundle, RegisteredVersion(f"shop-{kind}", "1", "run", new=False, champion=True), judge)
 
 
 def _pair(blur: float, judge: Any = None, **more: Any) -> tuple[Champion, Champion]:
     return _champion("churn", blur, judge, **more), _champion("value", blur, judge, **more)
 
 
-def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(decide: Callable[..., Decision]) -> None:
+def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(
+    decide: Callable[..., PromotionDecision],
+) -> None:
     better = decide(0.1, *_pair(2.0))
     assert better.promoted
     assert not better.reasons
@@ -108,7 +112,7 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(de
         assert "found 'behind'" in reason
 
 
-def test_one_model_that_is_worse_keeps_both_back(decide: Callable[..., Decision]) -> None:
+def test_one_model_that_is_worse_keeps_both_back(decide: Callable[..., PromotionDecision]) -> None:
     good, bad = _champion("churn", 2.0), _champion("value", 0.0)
     found = decide(0.3, good, bad)
     assert not found.promoted
@@ -130,27 +134,27 @@ def test_what_a_standing_passes(low: float, middle: float, high: float, standing
     for metric, sign in (("auc", 1), ("brier", -1)):
         ends = sorted((sign * low, sign * high))
         for asked in ("better", "ahead", "level", "any"):
-            gate = Gate("churn", metric, "champion", asked, 0.0, 0.5, 0.5, sign * middle, *ends)
+            gate = PromotionGate("churn", metric, "champion", asked, 0.0, 0.5, 0.5, sign * middle, *ends)
             assert gate.standing == standing
             assert gate.passed == (asked in passes)
 
 
-def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[..., Decision]) -> None:
+def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[..., PromotionDecision]) -> None:
     (free, *_), (dear, *_) = (decide(0.1, *_pair(0.6), gain=gain).gates for gain in (0.0, 0.5))
     assert free.passed
-    assert dear.least == pytest.approx(0.5 * dear.theirs)
+    assert dear.min_gain == pytest.approx(0.5 * dear.reference)
     assert not dear.passed
     assert "by 0." in str(dear)
 
 
-def test_the_ladder_s_best_rule_must_be_beaten_too(decide: Callable[..., Decision]) -> None:
+def test_the_ladder_s_best_rule_must_be_beaten_too(decide: Callable[..., PromotionDecision]) -> None:
     found = decide(0.5, *_pair(2.0), rule=0.0)
     assert not found.promoted
     assert all("of the rule" in reason for reason in found.reasons)
     assert decide(0.5, *_pair(2.0), rule=0.0, ladder="any").promoted
 
 
-def test_the_first_model_is_let_in_loudly_unless_the_gates_say_no(decide: Callable[..., Decision]) -> None:
+def test_the_first_model_is_let_in_loudly_unless_the_gates_say_no(decide: Callable[..., PromotionDecision]) -> None:
     good, poor = decide(0.1), decide(1.5, rule=0.0)
     assert good.promoted and not good.note
     assert poor.promoted
@@ -160,7 +164,7 @@ def test_the_first_model_is_let_in_loudly_unless_the_gates_say_no(decide: Callab
     assert "of the rule" in refused.reasons[0]
 
 
-def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[..., Decision]) -> None:
+def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[..., PromotionDecision]) -> None:
     seen = ("2024-04-01", "2024-05-15")
     judge: Any = Said(2.0)
     shipped = decide(0.3, *_pair(2.0)).comparison
@@ -182,7 +186,7 @@ def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[.
     ],
 )
 def test_a_champion_that_cannot_be_asked_is_a_choice_of_the_user(
-    decide: Callable[..., Decision], more: dict[str, Any], why: str
+    decide: Callable[..., PromotionDecision], more: dict[str, Any], why: str
 ) -> None:
     found = decide(0.1, *_pair(2.0, **more))
     assert not found.promoted
@@ -191,13 +195,15 @@ def test_a_champion_that_cannot_be_asked_is_a_choice_of_the_user(
     assert decide(0.1, *_pair(2.0, **more), champion="any").promoted
 
 
-def test_a_champion_that_cannot_be_read_is_one_more_reason(decide: Callable[..., Decision]) -> None:
+def test_a_champion_that_cannot_be_read_is_one_more_reason(decide: Callable[..., PromotionDecision]) -> None:
     found = decide(0.1, problem="shop-churn version 1: made by another version")
     assert not found.promoted
     assert "made by another version" in found.reasons[0]
 
 
-def test_logged_figures_stand_in_where_the_columns_are_gone(decide: Callable[..., Decision], truth: Sample) -> None:
+def test_logged_figures_stand_in_where_the_columns_are_gone(
+    decide: Callable[..., PromotionDecision], truth: Sample
+) -> None:
     paired = decide(0.1, *_pair(2.0)).gates[0]
     found = decide(0.1, *_pair(2.0, needs="gone"), logged=_evaluation(2.0, 3.0, truth))
     assert found.promoted
@@ -206,7 +212,7 @@ def test_logged_figures_stand_in_where_the_columns_are_gone(decide: Callable[...
     assert found.gates[0].high - found.gates[0].low > paired.high - paired.low
 
 
-def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., Decision]) -> None:
+def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., PromotionDecision]) -> None:
     stays = _champion("value", 2.0)
     assert decide(0.1, stays, kinds=("churn",)).promoted
     found = decide(0.1, stays, kinds=("churn",), gate="another")
@@ -214,7 +220,7 @@ def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., Decisi
     assert "shop-value/1 would stay champion beside it with another gate" in found.reasons[0]
 
 
-def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Callable[..., Decision]) -> None:
+def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Callable[..., PromotionDecision]) -> None:
     text = promotion_gates.gates_text(decide(0.1, *_pair(2.0)))
     assert "600 customers at 2024-06-01 (the champion: shop-churn/1 as it scores; shop-value/1 as it scores)" in text
     brier = next(line for line in text.splitlines() if line.startswith("Brier"))

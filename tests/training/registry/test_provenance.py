@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.registry.provenance import code_version, environment, package_version
+from training.registry.provenance import code_version, package_version, runtime_environment
 
 
 def _git(folder: Path, *words: str) -> str:
@@ -38,6 +38,6 @@ def test_without_git_or_a_checkout_it_is_the_version(tmp_path: Path, monkeypatch
 
 
 def test_the_environment_names_python_and_every_package() -> None:
-    found = environment()
+    found = runtime_environment()
     assert found["python"].startswith("3.")
     assert {"lightgbm", "mlflow", "pytest"} <= set(found["packages"])

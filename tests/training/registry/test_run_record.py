@@ -12,7 +12,7 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.snapshots.build import Snapshots, build_snapshots
 from training.registry import run_record
-from training.registry.run_record import Record
+from training.registry.run_record import TrainingRecord
 from training.train import Trained, log_later
 
 
@@ -22,17 +22,17 @@ def rows(shop: Config, trained: Trained) -> Snapshots:
 
 
 @pytest.fixture
-def kept(shop: Config, trained: Trained, rows: Snapshots, tmp_path: Path) -> Record:
+def kept(shop: Config, trained: Trained, rows: Snapshots, tmp_path: Path) -> TrainingRecord:
     """The shop's training, kept elsewhere; its store and its log are named by URLs with a login."""
     serving = shop.serving.model_copy(update={"output": str(tmp_path)})
     tracking = shop.tracking.model_copy(update={"uri": "http://me:secret@tracking:5000?token=secret"})
     events = shop.events.model_copy(update={"source": "postgresql://me@db/shop?sslpassword=secret", "table": "log"})
     config = shop.model_copy(update={"serving": serving, "tracking": tracking, "events": events})
-    return run_record.keep(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
+    return run_record.save_training_record(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
 
 
-def test_what_is_read_is_what_was_kept(kept: Record, trained: Trained) -> None:
-    back, learned = run_record.read(kept.folder), trained.learned
+def test_what_is_read_is_what_was_kept(kept: TrainingRecord, trained: Trained) -> None:
+    back, learned = run_record.load_training_record(kept.folder), trained.learned
     assert back.kinds == ("churn", "value")
     assert back.cutoff == learned.split.test.test
     assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.judge)
@@ -43,7 +43,7 @@ def test_what_is_read_is_what_was_kept(kept: Record, trained: Trained) -> None:
     ]
 
 
-def test_nothing_of_a_login_or_a_customer_is_kept(kept: Record, trained: Trained) -> None:
+def test_nothing_of_a_login_or_a_customer_is_kept(kept: TrainingRecord, trained: Trained) -> None:
     files = [path for path in kept.folder.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".txt", ".csv", ".md", ".png"}
     text = "".join(path.read_text(encoding="utf-8") for path in files if path.suffix != ".png")
@@ -52,24 +52,24 @@ def test_nothing_of_a_login_or_a_customer_is_kept(kept: Record, trained: Trained
     assert kept.facts["inputs"][0]["source"] == "postgresql://db/shop table log"
 
 
-def test_a_training_of_another_business_or_version_is_refused(kept: Record, shop: Config) -> None:
+def test_a_training_of_another_business_or_version_is_refused(kept: TrainingRecord, shop: Config) -> None:
     with pytest.raises(UsageError, match="is a training of 'shop', and the config's name is 'other'"):
         log_later(shop.model_copy(update={"name": "other"}), kept.folder)
     facts = json.loads((kept.folder / "facts.json").read_text())
     (kept.folder / "facts.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(UsageError, match="made by another version"):
-        run_record.read(kept.folder)
+        run_record.load_training_record(kept.folder)
     with pytest.raises(UsageError, match="no training that was kept"):
-        run_record.read(kept.folder / "run")
+        run_record.load_training_record(kept.folder / "run")
 
 
-def test_a_bundle_that_was_changed_is_noticed(kept: Record) -> None:
+def test_a_bundle_that_was_changed_is_noticed(kept: TrainingRecord) -> None:
     (file, *_) = sorted((kept.folder / "bundles" / "churn").glob("*.txt"))
     file.write_text(file.read_text() + "\n")
     with pytest.raises(UsageError, match="checksum differs"):
         kept.bundle("churn")
 
 
-def test_what_is_logged_leaves_no_folder(kept: Record, tmp_path: Path) -> None:
+def test_what_is_logged_leaves_no_folder(kept: TrainingRecord, tmp_path: Path) -> None:
     kept.remove()
     assert not list(tmp_path.iterdir())

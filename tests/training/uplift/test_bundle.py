@@ -10,12 +10,14 @@ import pytest
 
 from tests.experiments import experiment
 from training.uplift.bundle import UpliftBundle, UpliftBundleError
-from training.uplift.effects import estimate
+from training.uplift.effects import estimate_effects
 
 
 @pytest.fixture(scope="module")
 def bundle() -> UpliftBundle:
-    found = estimate(experiment(1_000).trial(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",))
+    found = estimate_effects(
+        experiment(1_000).trial(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",)
+    )
     assert found.bundle.outcomes["return"].effects["email"].differs
     return found.bundle
 

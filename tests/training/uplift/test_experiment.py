@@ -8,8 +8,8 @@ import pytest
 
 from features.errors import DataError
 from tests.experiments import Experiment, experiment
-from training.uplift.bundle import Column
-from training.uplift.experiment import make_trial
+from training.uplift.bundle import DesignColumn
+from training.uplift.experiment import experiment_from_columns
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +22,19 @@ def test_arms_columns_and_customers(made: Experiment) -> None:
     assert trial.actions == ("email",)
     np.testing.assert_array_equal(trial.arm == 1, made.action == "email")
     np.testing.assert_allclose(trial.received, 0.5)
-    assert set(trial.columns[-2:]) == {Column("plan", "basic"), Column("plan", "gold")}
+    assert set(trial.columns[-2:]) == {DesignColumn("plan", "basic"), DesignColumn("plan", "gold")}
     assert len(set(trial.units.tolist())) == 100
     assert trial.units[0] == trial.units[1]
-    gold = trial.design[:, trial.columns.index(Column("plan", "gold"))] == 1
+    gold = trial.design[:, trial.columns.index(DesignColumn("plan", "gold"))] == 1
     np.testing.assert_array_equal(gold, np.array(made.features["plan"]) == "gold")
 
 
 def test_a_rare_level_could_be_a_name_and_is_no_column(made: Experiment) -> None:
     names = pa.array(["anna"] * 19 + ["basic"] * 181)
-    trial = make_trial(pa.table({"who": names}), made.action, {}, control="none", propensity=made.propensity)
-    assert trial.columns == (Column("who", "basic"),)
+    trial = experiment_from_columns(
+        pa.table({"who": names}), made.action, {}, control="none", propensity=made.propensity
+    )
+    assert trial.columns == (DesignColumn("who", "basic"),)
 
 
 @pytest.mark.parametrize(
@@ -54,15 +56,15 @@ def test_propensities_sum_to_one_in_each_round(made: Experiment) -> None:
 def test_a_rare_arm_may_have_nobody_and_says_nothing_there(made: Experiment) -> None:
     action = np.array(["email", "none"] * 3 + ["voucher", "email", "none"] * 60)
     rounds = np.repeat(["small", "large"], [6, 180])
-    trial = make_trial(
+    trial = experiment_from_columns(
         made.features.slice(0, 186), action, {}, control="none", rounds=rounds,
         propensity=np.where(action == "voucher", 0.2, 0.4),
     )  # fmt: skip
-    np.testing.assert_array_equal(trial.offers(2), rounds == "large")
-    assert trial.offers(1).all()
+    np.testing.assert_array_equal(trial.offered_in_round(2), rounds == "large")
+    assert trial.offered_in_round(1).all()
     with pytest.raises(DataError, match="of the round large sum to 0.8"):
         kept = action != "voucher"
-        make_trial(
+        experiment_from_columns(
             made.features.slice(0, 126),
             action[kept],
             {},
@@ -85,4 +87,4 @@ def test_arms_without_customers_or_of_no_config_are_refused(made: Experiment) ->
     with pytest.raises(DataError, match="'email' is none of 'none', 'voucher'"):
         made.trial(actions=("voucher",))
     with pytest.raises(DataError, match="there is no action"):
-        make_trial(made.features, ["none"] * 200, {}, control="none", propensity=made.propensity)
+        experiment_from_columns(made.features, ["none"] * 200, {}, control="none", propensity=made.propensity)

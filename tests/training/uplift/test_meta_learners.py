@@ -9,15 +9,15 @@ from sklearn.linear_model import Ridge
 
 from tests.experiments import Experiment, experiment
 from training.uplift.meta_learners import (
-    INNER,
+    INNER_STREAM,
     LEARNERS,
-    PENALTIES,
-    Learned,
-    doubly_robust,
+    RIDGE_PENALTIES,
+    FittedLearners,
+    asinh_columns,
+    assign_folds,
+    doubly_robust_scores,
+    fit_learners,
     fit_ridge,
-    folds_of,
-    learn,
-    shape,
 )
 
 
@@ -27,28 +27,28 @@ def made() -> Experiment:
 
 
 @pytest.fixture(scope="module")
-def learned(made: Experiment) -> Learned:
-    return learn(made.trial(), made.visit, seed=3)
+def learned(made: Experiment) -> FittedLearners:
+    return fit_learners(made.trial(), made.visit, seed=3)
 
 
 @pytest.mark.parametrize("learner", [name for name in LEARNERS if name != "response"])
-def test_every_learner_finds_who_gains(learner: str, learned: Learned) -> None:
+def test_every_learner_finds_who_gains(learner: str, learned: FittedLearners) -> None:
     later = experiment(2_000, seed=8)
-    scores = learned.scores(learned.said(later.trial().design), "email")
+    scores = learned.scores(learned.part_values(later.trial().design), "email")
     found = scores[:, list(LEARNERS).index(learner)]
     assert spearmanr(found, later.truth).statistic > 0.4
     assert found.mean() == pytest.approx(later.truth.mean(), abs=0.06)
 
 
-def test_a_seed_repeats_every_bit(made: Experiment, learned: Learned) -> None:
-    assert learn(made.trial(), made.visit, seed=3) == learned
-    assert learn(made.trial(), made.visit, seed=4) != learned
+def test_a_seed_repeats_every_bit(made: Experiment, learned: FittedLearners) -> None:
+    assert fit_learners(made.trial(), made.visit, seed=3) == learned
+    assert fit_learners(made.trial(), made.visit, seed=4) != learned
 
 
 @pytest.mark.parametrize("means", [np.zeros(2), np.array([0.9, 0.1])])
 def test_doubly_robust_scores_find_the_average_by_wrong_means(means: np.ndarray) -> None:
     chosen = experiment(40_000, chosen=1.0)
-    psi = doubly_robust(chosen.trial(), chosen.visit, np.tile(means, (40_000, 1)))[:, 0]
+    psi = doubly_robust_scores(chosen.trial(), chosen.visit, np.tile(means, (40_000, 1)))[:, 0]
     naive = chosen.visit[chosen.action == "email"].mean() - chosen.visit[chosen.action == "none"].mean()
     assert psi.mean() == pytest.approx(chosen.truth.mean(), abs=4 * psi.std() / 200)
     assert naive - chosen.truth.mean() > 0.05
@@ -56,22 +56,22 @@ def test_doubly_robust_scores_find_the_average_by_wrong_means(means: np.ndarray)
 
 def test_the_ridge_is_that_of_scikit_learn(made: Experiment) -> None:
     design = made.trial().design
-    shaped = shape(design)[2]
+    shaped = asinh_columns(design)[2]
     said = fit_ridge(design, made.visit).of(design)
     wide = shaped / np.where(shaped.std(axis=0) > 0, shaped.std(axis=0), 1)
-    theirs = [Ridge(alpha=penalty).fit(wide, made.visit).predict(wide) for penalty in PENALTIES]
+    theirs = [Ridge(alpha=penalty).fit(wide, made.visit).predict(wide) for penalty in RIDGE_PENALTIES]
     assert min(float(np.abs(said - other).max()) for other in theirs) < 1e-8
 
 
 def test_folds_keep_customers_whole() -> None:
     units = np.random.default_rng(1).integers(100, size=1_000)
-    found = folds_of(units, 5, seed=2)
+    found = assign_folds(units, 5, seed=2)
     assert all(len(set(found[units == unit])) == 1 for unit in range(100))
     assert np.bincount([found[units == unit][0] for unit in range(100)]).tolist() == [20] * 5
 
 
 def test_folds_within_folds_are_other_folds() -> None:
     units = np.arange(900)
-    outer, inner = folds_of(units, 3, seed=2), folds_of(units, 3, seed=2, stream=INNER)
+    outer, inner = assign_folds(units, 3, seed=2), assign_folds(units, 3, seed=2, stream=INNER_STREAM)
     cells = np.bincount(3 * outer + inner, minlength=9)
     assert cells.min() > 60

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from training.uplift.metrics import (
-    Interval,
-    area,
-    arms,
-    bootstrap,
-    calibration,
-    clustered_error,
+    ConfidenceInterval,
+    arm_outcomes,
+    cluster_bootstrap,
+    clustered_standard_error,
     doubly_robust_area,
+    effect_calibration,
     qini_area,
     qini_curve,
+    uplift_area,
     uplift_curve,
 )
 
@@ -36,7 +36,7 @@ def test_curves_are_those_of_a_peer(drawn: tuple[np.ndarray, ...]) -> None:
     from sklift import metrics as peer
 
     visit, treated, score = drawn
-    found, given = arms(visit, treated), (visit.astype(int), score, treated.astype(int))
+    found, given = arm_outcomes(visit, treated), (visit.astype(int), score, treated.astype(int))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn, about what the peer calls
         for curve, theirs, scale in ((qini_curve, peer.qini_curve, (1, 1)), (uplift_curve, peer.uplift_curve, (N, N))):
@@ -49,21 +49,21 @@ def test_curves_are_those_of_a_peer(drawn: tuple[np.ndarray, ...]) -> None:
         assert qini_area(found, score) * N * N / best == pytest.approx(peer.qini_auc_score(*given))
         best_uplift = peer.perfect_uplift_curve(visit.astype(int), treated.astype(int))
         best = np.trapezoid(best_uplift[1], best_uplift[0]) - N * best_uplift[1][-1] / 2
-        assert area(found, score) * N * N / best == pytest.approx(peer.uplift_auc_score(*given))
+        assert uplift_area(found, score) * N * N / best == pytest.approx(peer.uplift_auc_score(*given))
 
 
 def test_areas_of_money_by_hand() -> None:
     spend, treated = np.array([30.0, 10.0, 6.0, 2.0]), np.array([True, False, True, False])
-    found = arms(spend, treated)
+    found = arm_outcomes(spend, treated)
     # targeted 1, 2, 3, 4: treated means 30, 30, 18, 18; control means 0 (nobody), 10, 10, 6
     np.testing.assert_allclose(uplift_curve(found, np.array([4.0, 3, 2, 1]))[1], [0, 7.5, 10, 6, 12])
-    assert area(found, np.array([4.0, 3, 2, 1])) == pytest.approx((7.5 / 2 + 17.5 / 2 + 16 / 2 + 18 / 2) / 4 - 6)
+    assert uplift_area(found, np.array([4.0, 3, 2, 1])) == pytest.approx((7.5 / 2 + 17.5 / 2 + 16 / 2 + 18 / 2) / 4 - 6)
 
 
 def test_one_score_for_all_is_random_targeting(drawn: tuple[np.ndarray, ...]) -> None:
     visit, treated, _ = drawn
-    found = arms(visit, treated)
-    assert area(found, np.ones(N)) == pytest.approx(0)
+    found = arm_outcomes(visit, treated)
+    assert uplift_area(found, np.ones(N)) == pytest.approx(0)
     assert qini_area(found, np.ones(N)) == pytest.approx(0)
     assert doubly_robust_area(visit, np.ones(N)) == pytest.approx(0)
 
@@ -74,8 +74,8 @@ def test_weights_by_propensity_undo_a_choice() -> None:
     sends = 0.1 + 0.8 * x
     treated = rng.random(len(x)) < sends
     visit = (rng.random(len(x)) < 0.1 + 0.5 * x + 0.1 * treated).astype(float)
-    plain = arms(visit, treated)
-    weighted = arms(visit, treated, np.where(treated, sends, 1 - sends))
+    plain = arm_outcomes(visit, treated)
+    weighted = arm_outcomes(visit, treated, np.where(treated, sends, 1 - sends))
     assert plain.difference() > 0.2
     assert weighted.difference() == pytest.approx(0.1, abs=0.02)
 
@@ -86,31 +86,31 @@ def test_the_areas_agree_where_arms_are_even() -> None:
     treated, score = rng.random(n) < 0.5, rng.normal(size=n)
     visit = (rng.random(n) < 0.3 + treated * 0.1 * (score > 0)).astype(float)
     psi = np.where(treated, visit / 0.5, -visit / 0.5)
-    found = arms(visit, treated)
+    found = arm_outcomes(visit, treated)
     truth = 0.1 * 0.5 / 4  # gains 0.1 a share up to a half: 3/8 of 0.05... less half of 0.05
-    assert area(found, score) == pytest.approx(truth, abs=0.002)
-    assert doubly_robust_area(psi, score) == pytest.approx(area(found, score), abs=0.002)
-    assert qini_area(found, score) == pytest.approx(area(found, score) / 2, abs=0.001)
+    assert uplift_area(found, score) == pytest.approx(truth, abs=0.002)
+    assert doubly_robust_area(psi, score) == pytest.approx(uplift_area(found, score), abs=0.002)
+    assert qini_area(found, score) == pytest.approx(uplift_area(found, score) / 2, abs=0.001)
 
 
 def test_intervals_resample_customers_with_all_their_rows() -> None:
     rng = np.random.default_rng(3)
     units = np.repeat(np.arange(200), 5)
     values = np.repeat(rng.normal(size=200), 5)
-    found = bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
+    found = cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
     error = float(values.std() / np.sqrt(200))
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.2)
-    assert clustered_error(values, units) == pytest.approx(error, rel=0.01)
-    assert found == bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
-    assert str(Interval(1.0, 0.5, 1.5)) == "1 (0.5 to 1.5)"
+    assert clustered_standard_error(values, units) == pytest.approx(error, rel=0.01)
+    assert found == cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
+    assert str(ConfidenceInterval(1.0, 0.5, 1.5)) == "1 (0.5 to 1.5)"
 
 
 def test_deciles_show_what_was_said_beside_what_was_found() -> None:
     rng = np.random.default_rng(6)
     said = rng.normal(size=5_000)
-    table = calibration(2 * said + rng.normal(size=5_000), said, np.arange(5_000))
+    table = effect_calibration(2 * said + rng.normal(size=5_000), said, np.arange(5_000))
     assert len(table) == 10 and table.customers.sum() == 5_000
     np.testing.assert_allclose(table.found, 2 * table.said, atol=0.2)
     assert ((table.low < 2 * table.said) & (2 * table.said < table.high)).mean() >= 0.8
-    assert len(calibration(said, np.ones(5_000), np.arange(5_000))) == 1
+    assert len(effect_calibration(said, np.ones(5_000), np.arange(5_000))) == 1

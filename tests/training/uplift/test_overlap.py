@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tests.experiments import Experiment, experiment
-from training.uplift.effects import estimate
-from training.uplift.experiment import make_trial
-from training.uplift.overlap import INSIDE, overlap, standardised_differences, with_propensities
+from training.uplift.effects import estimate_effects
+from training.uplift.experiment import experiment_from_columns
+from training.uplift.overlap import PROPENSITY_BOUNDS, estimate_propensities, measure_overlap, standardised_differences
 
 
 @pytest.fixture(scope="module")
@@ -19,28 +19,28 @@ def chosen() -> Experiment:
 
 def test_differences_by_hand() -> None:
     features = pa.table({"x": [1.0, 3.0, 2.0, 6.0, None], "same": [1.0] * 5})
-    trial = make_trial(features, ["a", "a", "none", "none", "none"], {}, control="none", propensity=None)
+    trial = experiment_from_columns(features, ["a", "a", "none", "none", "none"], {}, control="none", propensity=None)
     found = standardised_differences(trial, 1, np.array([1.0, 3.0, 1.0, 1.0, 1.0]))
     # weighted mean 2.5 less 4, over the root of the mean of variances 2 and 8
     np.testing.assert_allclose(found, [(2.5 - 4) / np.sqrt(5), 0])
 
 
 def test_weighting_balances_what_was_chosen_by(chosen: Experiment) -> None:
-    trial, outside = with_propensities(chosen.trial(propensity=None), seed=2)
-    found = overlap(trial, estimated=True, outside=outside)
+    trial, outside = estimate_propensities(chosen.trial(propensity=None), seed=2)
+    found = measure_overlap(trial, estimated=True, outside=outside)
     row = found.balance.set_index("feature").loc["x1"]
     assert row.before > 0.8
     assert abs(row.after) < row.before / 5
     assert 0 < outside < 0.2
-    assert trial.propensity.min() >= INSIDE[0] and trial.propensity.max() <= INSIDE[1]
+    assert trial.propensity.min() >= PROPENSITY_BOUNDS[0] and trial.propensity.max() <= PROPENSITY_BOUNDS[1]
     np.testing.assert_allclose(trial.received, chosen.propensity, atol=0.15)
-    assert f"{outside:.1%} of customers have a propensity outside (0.02, 0.98)" in found.describe()
+    assert f"{outside:.1%} of customers have a propensity outside (0.02, 0.98)" in found.summary()
 
 
 def test_an_observational_estimate_is_near_the_truth_and_marked(chosen: Experiment) -> None:
-    trial, _ = with_propensities(chosen.trial(propensity=None, source="observational"), seed=2)
-    made = estimate(trial, seed=2, folds=2, resamples=50)
-    average = made.judged[0].average
+    trial, _ = estimate_propensities(chosen.trial(propensity=None, source="observational"), seed=2)
+    made = estimate_effects(trial, seed=2, folds=2, resamples=50)
+    average = made.evaluated[0].average
     naive = chosen.visit[chosen.action == "email"].mean() - chosen.visit[chosen.action == "none"].mean()
     assert made.bundle.source == "observational"
     assert average.low < chosen.truth.mean() < average.high < naive

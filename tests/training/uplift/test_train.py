@@ -17,43 +17,43 @@ from features.config.load import Config
 from features.errors import RefusedError, UsageError
 from training.registry import aliases, models
 from training.uplift import registry, train
-from training.uplift.metrics import Interval
-from training.uplift.train import Trained, refusals
+from training.uplift.metrics import ConfidenceInterval
+from training.uplift.train import TrainedUplift, refusal_reasons
 
 pytestmark = pytest.mark.xdist_group("uplift")
 
 
-def test_the_action_that_works_is_told_from_the_one_that_does_not(learned_effects: Trained) -> None:
-    found = {(one.action, one.outcome): one.average for one in learned_effects.estimated.judged}
+def test_the_action_that_works_is_told_from_the_one_that_does_not(learned_effects: TrainedUplift) -> None:
+    found = {(one.action, one.outcome): one.average for one in learned_effects.estimates.evaluated}
     assert set(found) == {(a, o) for a in ("email", "voucher") for o in ("return", "value")}
     assert found["email", "return"].low > 0.05 and found["email", "value"].low > 0
     assert found["voucher", "return"].low < 0 < found["voucher", "return"].high
     assert learned_effects.arms.arm.tolist() == ["nothing", "email", "voucher"]
-    assert learned_effects.estimated.bundle.facts["rounds"] == ["2023-03-02", "2023-05-01"]
+    assert learned_effects.estimates.bundle.facts["rounds"] == ["2023-03-02", "2023-05-01"]
 
 
-def test_what_was_found_is_said_in_words(learned_effects: Trained) -> None:
+def test_what_was_found_is_said_in_words(learned_effects: TrainedUplift) -> None:
     text = train.uplift_text(learned_effects)
     assert "email, effect on return: +" in text and "points on average" in text
     assert "p = " in text and "balance: of " in text and "OBSERVATIONAL" not in text
     assert (learned_effects.folder / "run" / "uplift.txt").read_text() == text + "\n"
 
 
-def test_it_is_champion_beside_churn_and_value(business: Config, learned_effects: Trained) -> None:
-    found = registry.champion(business)
+def test_it_is_champion_beside_churn_and_value(business: Config, learned_effects: TrainedUplift) -> None:
+    found = registry.load_uplift_champion(business)
     assert found is not None
     bundle, version = found
-    assert bundle == learned_effects.estimated.bundle
+    assert bundle == learned_effects.estimates.bundle
     assert (version.label, version.champion) == ("trials-uplift/1", True)
-    run = models.connect(business).get_run(version.run_id)
+    run = models.connect_to_mlflow(business).get_run(version.run_id)
     assert run.data.tags["regulars.source"] == "measured"
     assert run.data.params["control"] == "none"
     assert {"return.1.average", "return.1.average_low", "value.2.qini_high"} <= set(run.data.metrics)
 
 
-def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Trained) -> None:
-    client: MlflowClient = models.connect(business)
-    bundle = learned_effects.estimated.bundle
+def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: TrainedUplift) -> None:
+    client: MlflowClient = models.connect_to_mlflow(business)
+    bundle = learned_effects.estimates.bundle
     model = mlflow.pyfunc.load_model("models:/trials-uplift@champion")
     rows = pd.DataFrame([{name: float(i) for name in bundle.features if name not in bundle.levels} for i in range(5)])
     rows = rows.assign(**{name: "new" for name in bundle.levels})[list(bundle.features)]
@@ -63,7 +63,9 @@ def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: Tra
     assert "email" in client.get_model_version("trials-uplift", "1").description
 
 
-def test_the_same_training_registers_nothing_new_and_stays_champion(business: Config, learned_effects: Trained) -> None:
+def test_the_same_training_registers_nothing_new_and_stays_champion(
+    business: Config, learned_effects: TrainedUplift
+) -> None:
     done = CliRunner().invoke(regulars.cli, ["-c", str(business.folder / "regulars.toml"), "train", "uplift"])
     assert done.exit_code == 0
     assert done.output.startswith(train.uplift_text(learned_effects))
@@ -71,25 +73,30 @@ def test_the_same_training_registers_nothing_new_and_stays_champion(business: Co
     assert "uplift --cutoff 2023-06-25" in done.output
 
 
-def test_worse_than_no_model_stays_challenger(learned_effects: Trained) -> None:
-    one = learned_effects.estimated.judged[0]
+def test_worse_than_no_model_stays_challenger(learned_effects: TrainedUplift) -> None:
+    one = learned_effects.estimates.evaluated[0]
     differs = replace(one.effect, slope=0.1)
-    assert refusals(replace(learned_effects.estimated, judged=(replace(one, effect=differs, better=1.0),))) == []
-    worse = replace(one, effect=differs, better=-2.0, area=Interval(-0.2, -0.3, -0.1))
-    loss, area = refusals(replace(learned_effects.estimated, judged=(worse,)))
+    assert (
+        refusal_reasons(
+            replace(learned_effects.estimates, evaluated=(replace(one, effect=differs, loss_reduction=1.0),))
+        )
+        == []
+    )
+    worse = replace(one, effect=differs, loss_reduction=-2.0, area=ConfidenceInterval(-0.2, -0.3, -0.1))
+    loss, area = refusal_reasons(replace(learned_effects.estimates, evaluated=(worse,)))
     assert "2.0 standard errors above that of the average effect" in loss and "less than targeting at random" in area
     flat = replace(worse, effect=replace(one.effect, slope=0.0))
-    assert refusals(replace(learned_effects.estimated, judged=(flat,))) == []
+    assert refusal_reasons(replace(learned_effects.estimates, evaluated=(flat,))) == []
     assert "stays challenger" in train.uplift_refusal(replace(learned_effects, reasons=(loss, area)))
 
 
-def test_it_moves_alone(business: Config, learned_effects: Trained) -> None:
+def test_it_moves_alone(business: Config, learned_effects: TrainedUplift) -> None:
     with pytest.raises(UsageError, match="has no challenger for uplift"):
-        aliases.promote(business, "uplift")
+        aliases.promote_challengers(business, "uplift")
     with pytest.raises(UsageError, match="nothing to go back to: trials-uplift/1 is champion"):
-        aliases.rollback(business, "uplift")
+        aliases.roll_back_champions(business, "uplift")
     with pytest.raises(UsageError, match="nothing to go back to: no model is champion"):
-        aliases.rollback(business)
+        aliases.roll_back_champions(business)
 
 
 def changed(config: Config, section: str, **values: object) -> Config:
@@ -103,7 +110,7 @@ def test_without_propensities_it_refuses_unless_told(business: Config, tmp_path:
         train.train_uplift(blind)
     seen = changed(changed(blind, "uplift", observational=True), "serving", output=str(tmp_path / "other"))
     found = train.train_uplift(seen.model_copy(update={"name": "seen"}))
-    assert found.estimated.bundle.source == "observational" and found.overlap.estimated
+    assert found.estimates.bundle.source == "observational" and found.overlap.estimates
     text = train.uplift_text(found)
     assert text.startswith("OBSERVATIONAL: nobody drew") and "have a propensity outside (0.02, 0.98)" in text
     assert "observational" in train.uplift_outcome(found)

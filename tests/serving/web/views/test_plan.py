@@ -73,6 +73,6 @@ def test_the_list_is_those_who_are_in_most_gain_for_the_money_first(tmp_path: Pa
 def test_names_that_are_repeated_here_are_those_of_the_room() -> None:
     assert (planning.CURVE_JSON, planning.MONEY) == (plan.CURVE_JSON, inputs.MONEY)
     for mature in (True, False):
-        assert experiments.ENDS[mature] == effect_estimates.ends_of(mature)
+        assert experiments.ENDS[mature] == effect_estimates.interval_columns(mature)
     names = ("ALL", "ADJUSTED", "EACH_ACTION", "EACH_SEGMENT")
     assert [getattr(experiments, name) for name in names] == [getattr(effect_estimates, name) for name in names]
