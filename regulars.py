@@ -62,9 +62,9 @@ def cli(ctx: click.Context, path: str) -> None:
 @click.option("--quick", is_flag=True, help="A tenth of the households and two trials: a look in half a minute.")
 def demo(out: str, trials: int, quick: bool) -> None:
     """Run the whole loop on The Complete Journey, real grocery purchases."""
-    from serving.demo import run
+    from serving.demo import run_demo
 
-    page, then = run(Path(out), trials=trials, quick=quick, say=click.echo)
+    page, then = run_demo(Path(out), trials=trials, quick=quick, say=click.echo)
     _closing(f"{page}: open it in a browser", then, str(Path(out) / "regulars.toml"))
 
 
@@ -142,10 +142,10 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         _train_uplift(path)
         return
     if kept:
-        settled = room.log_later(load_config(path), Path(kept))
+        settled = room.log_kept_training(load_config(path), Path(kept))
     else:
         settled = trained = room.train_models(load_config(path), which, resume=resume)
-        click.echo(room.training_text(trained.learned))
+        click.echo(room.training_text(trained.fitted))
     if compare:
         click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
@@ -200,7 +200,7 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 
     config = load_config(path)
     if learning_curve:
-        curve = grown.learning_curve(config)
+        curve = grown.measure_learning_curve(config)
         text, folder, run_id = grown.learning_curve_text(curve), curve.folder, curve.run_id
     else:
         made = rolled.backtest_models(config, cutoffs)
@@ -341,7 +341,7 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
     summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else click.echo)
     if not quiet or summary.code:
         click.echo("\n".join([*lines, chain.night_text(summary)]))
-        _closing(str(summary.file), chain.advice(summary), path, "summary")
+        _closing(str(summary.file), chain.next_command(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
 

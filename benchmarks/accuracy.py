@@ -27,12 +27,12 @@ from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake import read_log
 from features.snapshots.build import Snapshots, snapshots_from_tables
-from serving.demo import prepare
+from serving.demo import prepare_demo
 from training.data.prediction import Prediction
-from training.data.time_split import Sample, take
-from training.evaluation.baselines import LADDER
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate_predictions
-from training.fit import Learned, fit_models
+from training.data.time_split import Sample, sample_at
+from training.evaluation.baselines import BASELINES
+from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation, evaluate_predictions
+from training.fit import FittedModels, fit_models
 
 HERE = Path(__file__).resolve().parent
 WHERE = {
@@ -54,8 +54,8 @@ TITLES = {
     "decile_error": ("error over value deciles", "{:.1%}"),
 }
 LEGEND = (
-    f"✓ better, ✗ worse than the best baseline of that row: the {LEVEL:.0%} interval of the paired difference (of the "
-    "absolute errors, for the total) leaves out 0; ↑ higher is better, ↓ nearer 0 is better."
+    f"✓ better, ✗ worse than the best baseline of that row: the {CONFIDENCE:.0%} interval of the paired difference (of "
+    "the absolute errors, for the total) leaves out 0; ↑ higher is better, ↓ nearer 0 is better."
 )
 
 
@@ -74,7 +74,7 @@ class Result:
     config: Config
     cutoff: date
     rows: int
-    learned: Learned
+    learned: FittedModels
     examples: Sample
     truth: Sample
     covered: float
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def measure(config: Config) -> Result:
     """Trains on the log as it was one horizon before its end, and judges what it says of the customers of that day."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         whole = read_log.read_tables(config, engine)
         cutoff = whole.end - task.horizon.delta
@@ -116,9 +116,9 @@ def measure(config: Config) -> Result:
     learned = fit_models(snapshots, cut)
     if learned.value is None:
         raise UsageError(f"{config.name}: this benchmark needs a log with amounts")
-    said, truth = learned.value.predict(now.rows), take(later, [cutoff])
-    examples = take(snapshots, learned.split.everything)
-    ladder = {name: rule(examples, truth, task.horizon) for name, rule in LADDER.items()}
+    said, truth = learned.value.predict(now.rows), sample_at(later, [cutoff])
+    examples = sample_at(snapshots, learned.split.all_cutoffs)
+    ladder = {name: rule(examples, truth, task.horizon) for name, rule in BASELINES.items()}
     models = {OURS: Prediction(said["churn_probability"], said["value"]), **ladder}
     settings = config.training
     judged = evaluate_predictions(models, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
@@ -128,10 +128,10 @@ def measure(config: Config) -> Result:
 
 def table(result: Result) -> str:
     """The figures of one log as GitHub Markdown, sizes first."""
-    cutoffs, truth, task = result.learned.split.everything, result.truth, result.config.task
+    cutoffs, truth, task = result.learned.split.all_cutoffs, result.truth, result.config.task
     metrics = result.evaluation.metrics.set_index(["metric", "model"])
     trials = " and ".join(f"{len(tuned.trials)} trials ({name})" for name, tuned in result.learned.tuned.items())
-    note = f" Note: {result.learned.split.lesser}." if result.learned.split.lesser else ""
+    note = f" Note: {result.learned.split.shortfall}." if result.learned.split.shortfall else ""
     lines = [
         f"### {result.config.name}, {task.horizon} ahead\n",
         f"Learned from {result.rows:,} events before {result.cutoff}: {len(result.examples):,} rows of {len(cutoffs)} "
@@ -139,22 +139,22 @@ def table(result: Result) -> str:
         f"Judged on {len(truth):,} customers at {result.cutoff}: {truth.churned.mean():.1%} made no purchase in the "
         f"{task.horizon} after it, and their mean value was {truth.spend.mean():,.2f}. "
         f"The {result.config.serving.interval:.0%} value intervals held {result.covered:.1%} of them.{note}\n",
-        f"| metric | {OURS} ({LEVEL:.0%} interval) | {' | '.join(LADDER)} | {OURS} less the best of them |",
-        f"|:---|---:|{'---:|' * len(LADDER)}---:|",
+        f"| metric | {OURS} ({CONFIDENCE:.0%} interval) | {' | '.join(BASELINES)} | {OURS} less the best of them |",
+        f"|:---|---:|{'---:|' * len(BASELINES)}---:|",
     ]
     for metric, (title, form) in TITLES.items():
         mine = metrics.loc[(metric, OURS)]
         ours = f"{form.format(mine.value)} ({form.format(mine.low)} to {form.format(mine.high)})"
-        theirs = {name: metrics.loc[(metric, name), "value"] for name in LADDER}
+        theirs = {name: metrics.loc[(metric, name), "value"] for name in BASELINES}
         others = " | ".join(form.format(value) for value in theirs.values())
         against = _against(result.evaluation, metric, theirs, form)
-        lines.append(f"| {title} {'↑' if metric in BETTER_HIGH else '↓'} | {ours} | {others} | {against} |")
+        lines.append(f"| {title} {'↑' if metric in HIGHER_IS_BETTER else '↓'} | {ours} | {others} | {against} |")
     return "\n".join([*lines, ""])
 
 
 def _against(evaluation: Evaluation, metric: str, theirs: dict[str, float], form: str) -> str:
     """The paired difference to the best baseline with its interval, and a mark where it is clear."""
-    high = metric in BETTER_HIGH
+    high = metric in HIGHER_IS_BETTER
     best = max(theirs, key=lambda name: theirs[name] if high else -abs(theirs[name]))
     d: pd.DataFrame = evaluation.differences
     row: Any = d[(d.metric == metric) & (d.against == best)].iloc[0]
@@ -174,7 +174,7 @@ def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
     """A log's config with its data found, or None where they are not there."""
     if log == "complete_journey":
         try:
-            return prepare(folder / log, trials=trials)
+            return prepare_demo(folder / log, trials=trials)
         except UsageError:
             return None
     config = load_config(HERE / f"{log}.toml")

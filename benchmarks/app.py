@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from features.config.load import Config, parse_config  # noqa: E402
-from serving.scoring.score_tables import write_parts  # noqa: E402
-from serving.scoring.value_tiers import segment, tier  # noqa: E402
+from serving.scoring.score_tables import write_score_parts  # noqa: E402
+from serving.scoring.value_tiers import assign_segments, assign_tiers  # noqa: E402
 from tests.webpages import MODELS, app_of, fetch  # noqa: E402
 
 CUTOFFS = (date(2024, 10, 1), date(2024, 11, 1), date(2024, 12, 1))
@@ -77,7 +77,7 @@ def scores(
     output: Path, day: date, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng: np.random.Generator
 ) -> None:
     """The score table of a cutoff with its manifest."""
-    n, tiers = len(ids), tier(spend)
+    n, tiers = len(ids), assign_tiers(spend)
     table = pa.table(
         {
             "customer_id": ids,
@@ -91,7 +91,7 @@ def scores(
             "value_at_risk": churn * spend,
             "lifecycle": np.array(["new", "active", "slipping", "dormant"])[rng.integers(0, 4, n)],
             "tier": pa.array(tiers),
-            "segment": pa.array(segment(tiers, churn)),
+            "segment": pa.array(assign_segments(tiers, churn)),
             "churn_reasons": reasons(n, rng),
             "value_reasons": reasons(n, rng),
         }
@@ -109,7 +109,7 @@ def scores(
         "models": MODELS,
         "bases": {"churn": 0.5, "value": 40.0},
         "drivers": {"churn": drivers, "value": drivers},
-        "parts": write_parts(table, folder, CHUNK),
+        "parts": write_score_parts(table, folder, CHUNK),
     }
     if day == CUTOFFS[-1]:
         told["contributions"] = {"churn": told["parts"], "value": told["parts"]}

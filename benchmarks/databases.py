@@ -54,7 +54,7 @@ def by_ibis(server: Postgres, engine: DuckDBEngine) -> None:
     words = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
     table = ibis.postgres.connect(**words, database="postgres").table("orders")[list(COLUMNS)]
     for batch in table.to_pyarrow_batches(chunk_size=100_000):
-        engine.load("ibis", pa.Table.from_batches([batch]))
+        engine.store_arrow("ibis", pa.Table.from_batches([batch]))
 
 
 def main(rows: int) -> None:
@@ -68,7 +68,7 @@ def main(rows: int) -> None:
         with open_engine(EngineConfig(), folder) as engine:
 
             def ours(url: str) -> Callable[[], object]:
-                return lambda: engine.rows(Source("events", url, table="orders"), folder, named)
+                return lambda: engine.read_source(Source("events", url, table="orders"), folder, named)
 
             ways: dict[str, Callable[[], object]] = {f"{kind}, ours": ours(url) for kind, url in urls.items()}
             if find_spec("psycopg"):

@@ -31,8 +31,10 @@ sys.path.insert(0, str(ROOT))
 
 from features.feature import Feature  # noqa: E402
 from serving.explanation import contributions  # noqa: E402
-from serving.explanation.treeshap import explainer, processors  # noqa: E402
-from training.artifact.bundle import Margin, ModelBundle, Spread  # noqa: E402
+from serving.explanation.treeshap import thread_count, tree_explainer  # noqa: E402
+from training.artifact.bundle import ModelBundle  # noqa: E402
+from training.artifact.margin import Margin  # noqa: E402
+from training.artifact.spread import Spread  # noqa: E402
 from training.models.churn import ChurnClassifier  # noqa: E402
 from training.models.spend import SpendRegressor  # noqa: E402
 
@@ -40,8 +42,8 @@ FEATURES = 60
 LEARNED = 30_000
 CLOSE = 1e-6
 FIRST = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\nbegin = time.perf_counter()\n" + (
-    "from serving.explanation.treeshap import explainer\n"
-    "found = explainer((open(sys.argv[2]).read(),), (1.0,), int(sys.argv[3]))\n"
+    "from serving.explanation.treeshap import tree_explainer\n"
+    "found = tree_explainer((open(sys.argv[2]).read(),), (1.0,), int(sys.argv[3]))\n"
     "found.values([np.zeros(1000)] * int(sys.argv[3]))\nfound.values([np.zeros(9)] * int(sys.argv[3]))\n"
     "print(time.perf_counter() - begin)\n"
 )
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--woodelf", type=int, default=50_000, help="rows for woodelf, 0 for none (50,000)")
     options = parser.parse_args(arguments)
     columns, churned, spent = customers(options.rows)
-    print(f"{options.rows:,} rows, {FEATURES} features, {options.trees} trees, {processors()} threads\n")
+    print(f"{options.rows:,} rows, {FEATURES} features, {options.trees} trees, {thread_count()} threads\n")
     print("| leaves | ours, rows/s | of predict's time | times pred_contrib | times woodelf | largest difference |")
     print("|---:|---:|---:|---:|---:|---:|")
     far, head = 0.0, _head(columns)
@@ -93,7 +95,7 @@ def _head(columns: dict[str, np.ndarray]) -> pa.Table:
 def compare(booster: lgb.Booster, columns: dict[str, np.ndarray], options: argparse.Namespace) -> float:
     """Prints one line of the table; the largest difference to pred_contrib."""
     X, own = np.column_stack(list(columns.values())), list(columns.values())
-    found = explainer((booster.model_to_string(),), (1.0,), FEATURES)
+    found = tree_explainer((booster.model_to_string(),), (1.0,), FEATURES)
     found.values(own)
     turns: dict[str, tuple[int, Callable[[], Any]]] = {
         "ours": (len(X), lambda: found.values(own)),
@@ -144,10 +146,10 @@ def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
     """Prints what ten rows cost, and what the first call costs with and without compiled code at hand."""
     text = booster.model_to_string()
     X, own = np.column_stack([c[:10] for c in columns.values()]), [c[:10] for c in columns.values()]
-    fresh = explainer.__wrapped__((text,), (1.0,), FEATURES)
+    fresh = tree_explainer.__wrapped__((text,), (1.0,), FEATURES)
     ours = [_seconds(lambda: fresh.values(own)) for _ in range(21)]
     theirs = [_seconds(lambda: booster.predict(X, pred_contrib=True)) for _ in range(21)]
-    read = [_seconds(lambda: explainer.__wrapped__((text,), (1.0,), FEATURES)) for _ in range(5)]
+    read = [_seconds(lambda: tree_explainer.__wrapped__((text,), (1.0,), FEATURES)) for _ in range(5)]
     load = [_seconds(lambda: lgb.Booster(model_str=text)) for _ in range(5)]
     few, contrib, reading, loading = (statistics.median(own) * 1e3 for own in (ours, theirs, read, load))
     print(
@@ -200,10 +202,10 @@ def whole_run(
         spread=spread,
     )
     table, shares = pa.table(columns), []
-    contributions.contributions(bundle, table.slice(0, 1000))
+    contributions.compute_contributions(bundle, table.slice(0, 1000))
     for _ in range(options.runs):
         with watched(contributions, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
-            whole = _seconds(lambda: contributions.contributions(bundle, table))
+            whole = _seconds(lambda: contributions.compute_contributions(bundle, table))
         shares.append((whole, sum(margins) / whole, sum(predicting) / whole))
     whole, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
     print(
@@ -211,13 +213,13 @@ def whole_run(
         f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
     )
     few = table.slice(0, min(options.rows, 100_000))
-    part = contributions.contributions(bundle, few)["value"]
+    part = contributions.compute_contributions(bundle, few)["value"]
     units = ("days", "money", "share", "#order", "number")
     catalog = [
         Feature(name, lambda m: m, f"family {i % 25}", name, f"{{value:{units[i % 5]}}} of {name}", "days", unread="-")
         for i, name in enumerate(columns)
     ]
-    seconds = _seconds(lambda: contributions.reasons(part, few, catalog, 3))
+    seconds = _seconds(lambda: contributions.top_reasons(part, few, catalog, 3))
     print(f"reasons(), three each: {few.num_rows / seconds:,.0f} rows/s")
 
 

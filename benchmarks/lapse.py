@@ -42,9 +42,9 @@ from features.errors import UsageError
 from features.intake import read_log
 from features.snapshots.build import snapshots_from_tables
 from training.data.prediction import Prediction
-from training.data.time_split import Sample, take
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation, evaluate_predictions
-from training.evaluation.tenure_hazard import AGE, tenure_hazard
+from training.data.time_split import Sample, sample_at
+from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation, evaluate_predictions
+from training.evaluation.tenure_hazard import AGE, tenure_hazard_baseline
 from training.fit import fit_models
 
 HERE = Path(__file__).resolve().parent
@@ -113,9 +113,9 @@ def cut(config: Config, day: date) -> Config:
 
 def measure(config: Config) -> str:
     """Trains on the table as it was at CUTOFF and judges what is said of the policies in force on that day."""
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
-        truth = take(snapshots_from_tables(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
+        truth = sample_at(snapshots_from_tables(read_log.read_tables(config, engine), task, [CUTOFF], engine), [CUTOFF])
     then = cut(config, CUTOFF)
     with open_engine(config.engine, config.folder) as engine:
         tables = audit.with_too_long_windows(read_log.read_tables(then, engine), task)
@@ -124,9 +124,9 @@ def measure(config: Config) -> str:
     if not now.rows["customer_id"].equals(truth.customers):
         raise UsageError("the policies in force changed when the table was cut: something looks ahead")
     learned = fit_models(snapshots, then)
-    examples = take(snapshots, learned.split.everything)
+    examples = sample_at(snapshots, learned.split.all_cutoffs)
     models = {OURS: Prediction(learned.churn.predict(now.rows)["churn_probability"], None)}
-    models["tenure hazard table"] = Prediction(tenure_hazard(examples, truth, task.horizon).churn, None)
+    models["tenure hazard table"] = Prediction(tenure_hazard_baseline(examples, truth, task.horizon).churn, None)
     past = _past(config, examples, truth)
     models |= {name: Prediction(peer(past), None) for name, peer in PEERS.items() if _there(name)}
     judged = evaluate_predictions(models, truth, CUTOFF, seed=config.training.seed, resamples=RESAMPLES)
@@ -143,7 +143,7 @@ def table(judged: Evaluation, models: dict[str, Prediction], truth: Sample) -> l
     """A row a model: the figures with intervals, the paired differences to ours, and the mean said beside what came."""
     metrics = judged.metrics.set_index(["metric", "model"])
     gaps = judged.differences.set_index(["metric", "against"])
-    titles = [f"{title} {'↑' if m in BETTER_HIGH else '↓'} | {OURS} less it" for m, (title, _) in TITLES.items()]
+    titles = [f"{title} {'↑' if m in HIGHER_IS_BETTER else '↓'} | {OURS} less it" for m, (title, _) in TITLES.items()]
     lines = [f"| model | {' | '.join(titles)} | mean said (came {truth.churned.mean():.2%}) |"]
     lines.append("|:---|" + "---:|" * (2 * len(TITLES) + 1))
     for name, said in models.items():
@@ -153,13 +153,17 @@ def table(judged: Evaluation, models: dict[str, Prediction], truth: Sample) -> l
             cells.append(f"{form.format(row.value)} ({form.format(row.low)} to {form.format(row.high)})")
             cells.append("" if name == OURS else _gap(gaps.loc[(metric, name)], metric, form))
         lines.append(f"| {name} | {' | '.join(cells)} | {said.churn.mean():.2%} |")
-    return [*lines, "", f"✓ ours is better, ✗ worse: the {LEVEL:.0%} interval of the paired difference leaves out 0."]
+    return [
+        *lines,
+        "",
+        f"✓ ours is better, ✗ worse: the {CONFIDENCE:.0%} interval of the paired difference leaves out 0.",
+    ]
 
 
 def _gap(row: pd.Series, metric: str, form: str) -> str:
     signed = form.replace(":", ":+")
-    better = row.low > 0 if metric in BETTER_HIGH else row.high < 0
-    worse = row.high < 0 if metric in BETTER_HIGH else row.low > 0
+    better = row.low > 0 if metric in HIGHER_IS_BETTER else row.high < 0
+    worse = row.high < 0 if metric in HIGHER_IS_BETTER else row.low > 0
     mark = " ✓" if better else " ✗" if worse else ""
     return f"{signed.format(row.difference)} ({signed.format(row.low)} to {signed.format(row.high)}){mark}"
 

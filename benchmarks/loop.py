@@ -47,9 +47,9 @@ from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, 
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.config.rfm_rules import RULES
 from features.simulation.business import Action, Business, Settings
-from serving.optimizer.allocate import allocate, options
-from serving.segmentation.rfm import groups, scores
-from training.uplift.bundle import UpliftBundle
+from serving.optimizer.allocate import allocate_actions, allocation_problem
+from serving.segmentation.rfm import rfm_groups, rfm_scores
+from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
 from training.uplift.experiment import experiment_from_columns
 
@@ -112,7 +112,7 @@ class Ours:
             gains = MARGIN * self._effects(seen, orders, day) - COSTS
             gains[chosen >= -1] = -np.inf
             left = budget - COSTS[chosen[chosen >= 0]].sum()
-            plan = allocate(options(gains, COSTS, left)).choice
+            plan = allocate_actions(allocation_problem(gains, COSTS, left)).choice
             chosen = np.where(chosen >= -1, chosen, np.where(plan < len(COSTS), plan, -1))
         return spread(self.world, seen, np.maximum(chosen, -1))
 
@@ -237,8 +237,8 @@ def tiers(names: Sequence[str]) -> Callable[[Seen, np.random.Generator], np.ndar
 
     def rank(seen: Seen, rng: np.random.Generator) -> np.ndarray:
         money = seen["orders_amount_365d"]
-        r = scores(seen["last_order_days"], least_is_best=True)
-        group = groups(RULES, r, scores(seen["orders_count_365d"]), scores(money))
+        r = rfm_scores(seen["last_order_days"], least_is_best=True)
+        group = rfm_groups(RULES, r, rfm_scores(seen["orders_count_365d"]), rfm_scores(money))
         tier = np.array([names.index(name) for name in RULES])[group]
         return -tier + money / (money.max() + 1)
 
@@ -258,7 +258,7 @@ def knowing(world: World) -> Decide:
 
     def decide(stretch: int, orders: Orders, given: np.ndarray) -> np.ndarray:
         gains = MARGIN * true_gains(world, given, stretch) - COSTS
-        choice = allocate(options(gains, COSTS, budget_of(world))).choice
+        choice = allocate_actions(allocation_problem(gains, COSTS, budget_of(world))).choice
         return np.where(choice < len(COSTS), choice, -1)
 
     return decide

@@ -35,7 +35,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.config.rfm_rules import RULES
-from serving.segmentation.rfm import groups, scores
+from serving.segmentation.rfm import rfm_groups, rfm_scores
 from training.uplift.effects import estimate_effects
 from training.uplift.experiment import ExperimentData, experiment_from_columns
 from training.uplift.meta_learners import fit_learners
@@ -119,8 +119,8 @@ def chosen(
     better = int(np.argmax([one.average.value for one in made.evaluated]))
     learned = fit_learners(visits, visits.outcomes["visit"], seed)
     response = learned.means(learned.part_values(design), 1 + len(EMAILS)).mean(axis=1)
-    r, m = scores(rows.recency.to_numpy(float), least_is_best=True), scores(rows.history.to_numpy(float))
-    tier = np.array([BEST_FIRST.index(name) for name in RULES])[groups(RULES, r, m, m)]
+    r, m = rfm_scores(rows.recency.to_numpy(float), least_is_best=True), rfm_scores(rows.history.to_numpy(float))
+    tier = np.array([BEST_FIRST.index(name) for name in RULES])[rfm_groups(RULES, r, m, m)]
     simple = -tier + rows.history.to_numpy() / (rows.history.max() + 1), response
     found: dict[Policy, np.ndarray] = {}
     for campaign, email in zip(CAMPAIGNS, (0, 1, better), strict=True):

@@ -19,14 +19,14 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, vstack
 
-from serving.optimizer.allocate import allocate, curve, options
-from serving.optimizer.dual_prices import Options
+from serving.optimizer.allocate import allocate_actions, allocation_problem, budget_curve
+from serving.optimizer.dual_prices import AllocationProblem
 
 COSTS = np.array([0.2, 0.5, 1.0, 3.0, 8.0])
 MARGIN, HELD = 0.4, 0.1
 
 
-def campaign(n: int, seed: int) -> Options:
+def campaign(n: int, seed: int) -> AllocationProblem:
     """A campaign of `n` customers whose budget suffices for about a fifth of them."""
     rng = np.random.default_rng(seed)
     value, taste = rng.lognormal(4, 1, (n, 1)), rng.normal(0, 0.02, (n, 1))
@@ -34,14 +34,14 @@ def campaign(n: int, seed: int) -> Options:
     segment = rng.choice(5, n, p=[0.1, 0.15, 0.2, 0.25, 0.3])
     capacities = np.array([np.inf, np.inf, n // 20, np.inf, n // 50])
     minimums = np.array([n // 50, 0, 0, 0, n // 20])
-    return options(
+    return allocation_problem(
         MARGIN * value * effect - COSTS, COSTS, 0.25 * n, capacities, segment, minimums, rng.random(n) < HELD
     )
 
 
-def relaxed(problem: Options) -> float:
+def relaxed(problem: AllocationProblem) -> float:
     """The LP relaxation by HiGHS: what no plan can pass."""
-    takers = problem.taking()
+    takers = problem.without_holdout()
     n, a = takers.gains.shape
     rows, actions = np.divmod(np.arange(n * a), a)
     ones, at = np.ones(n * a), np.arange(n * a)
@@ -57,9 +57,9 @@ def relaxed(problem: Options) -> float:
     return float(-found.fun)
 
 
-def greedy(problem: Options, key: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+def greedy(problem: AllocationProblem, key: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
     """Whoever has the highest key of any option comes first and has that option, if it fits; minimums first."""
-    takers = problem.taking()
+    takers = problem.without_holdout()
     score = key(takers.gains, np.asarray(takers.costs))
     best = score.argmax(axis=1)
     left, slots, gain = takers.budget, takers.capacities.copy(), 0.0
@@ -93,16 +93,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()
     problem = campaign(asked.customers, asked.seed)
-    seconds, found = timed(lambda: allocate(problem))
-    print(f"{asked.customers:,} customers x {len(COSTS)} actions, {int(problem.shadows.sum()):,} held out")
+    seconds, found = timed(lambda: allocate_actions(problem))
+    print(f"{asked.customers:,} customers x {len(COSTS)} actions, {int(problem.holdout.sum()):,} held out")
     print(f"plan: {seconds:.1f} s, gain {found.gain:,.0f}, bound {found.bound:,.0f}, gap {found.gap:.2e}")
     budgets = np.linspace(0.1, 2.0, asked.points) * problem.budget
-    seconds, points = timed(lambda: curve(problem, budgets.tolist()))
+    seconds, points = timed(lambda: budget_curve(problem, budgets.tolist()))
     worst = max((p.bound - p.gain) / p.bound for p in points)
     print(f"curve of {len(points)} budgets: {seconds:.1f} s, worst gap {worst:.2e}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB\n")
     small = campaign(asked.peers, asked.seed)
-    seconds, ours = timed(lambda: allocate(small))
+    seconds, ours = timed(lambda: allocate_actions(small))
     print(f"at {asked.peers:,} customers:\n| | seconds | gain | of the LP relaxation |\n|---|---:|---:|---:|")
     lp_seconds, most = timed(lambda: relaxed(small))
     rows = [("ours", seconds, ours.gain), ("HiGHS, LP relaxation (customers in parts)", lp_seconds, most)]

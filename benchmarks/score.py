@@ -111,8 +111,8 @@ def measure(path: Path) -> dict[str, Any]:
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
     room.score_all = _marked(room.score_all, phase)
-    passes.Here.numbers = _timed(passes.Here.numbers, seconds, "numbers")  # type: ignore[method-assign]
-    passes._explain = _timed(passes._explain, seconds, "reasons")
+    passes.LocalPasses.predict_all = _timed(passes.LocalPasses.predict_all, seconds, "numbers")  # type: ignore[method-assign]
+    passes._explain_chunk = _timed(passes._explain_chunk, seconds, "reasons")
     watch.start()
     begun = time.perf_counter()
     scores = room.score_customers(config, CUTOFF, with_contributions=True)
@@ -120,7 +120,7 @@ def measure(path: Path) -> dict[str, Any]:
     stop.set()
     watch.join()
     seconds["engine"] = total - seconds["numbers"] - seconds["reasons"]
-    bundle = room.champions(config).fullest.bundle
+    bundle = room.load_champions(config).richest.bundle
     trees = sum(b.num_trees() for m in (bundle.gate, bundle.spend) if m for b in m.boosters())
     counts = {"customers": scores.manifest["customers"], "features": len(bundle.features), "trees": trees}
     return {**counts, "seconds": total, "each": seconds, "peaks": peaks}

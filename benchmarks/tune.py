@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.models.lightgbm_base import Boosted
+from training.models.lightgbm_base import LightGBMEstimator
 from training.models.spend import SpendRegressor
 from training.tune import Labelled, tune_models
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def line(name: str, estimator: type[Boosted], folds: Sequence[tuple[Labelled, Labelled]], trials: int) -> str:
+def line(name: str, estimator: type[LightGBMEstimator], folds: Sequence[tuple[Labelled, Labelled]], trials: int) -> str:
     """One row of the table."""
     start = time.perf_counter()
     tuned = tune_models(estimator, folds, trials=trials, seed=SEED)

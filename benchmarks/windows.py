@@ -214,19 +214,19 @@ def ours() -> Run:
     import ibis
     import ibis.backends.duckdb  # or Ibis would import it on the clock
 
-    from features.engines.window_aggregate import by_window
-    from features.engines.window_spec import Measure, Plan, Span
+    from features.engines.window_aggregate import aggregate_by_window
+    from features.engines.window_spec import Span, WindowMeasure, WindowSpec
     from features.task import Window
 
     measures = (
-        Measure("events", lambda r: ibis.literal(True), "count"),
-        Measure("purchases", lambda r: r.kind == "purchase", "count"),
-        Measure("refunds", lambda r: r.amount < 0, "count"),
-        Measure("amount", lambda r: r.amount),
-        Measure("squares", lambda r: r.amount, "squares"),
-        Measure("max", lambda r: r.amount, "max"),
-        Measure("min", lambda r: r.amount, "min"),
-        Measure("last", lambda r: r.day, "max"),
+        WindowMeasure("events", lambda r: ibis.literal(True), "count"),
+        WindowMeasure("purchases", lambda r: r.kind == "purchase", "count"),
+        WindowMeasure("refunds", lambda r: r.amount < 0, "count"),
+        WindowMeasure("amount", lambda r: r.amount),
+        WindowMeasure("squares", lambda r: r.amount, "squares"),
+        WindowMeasure("max", lambda r: r.amount, "max"),
+        WindowMeasure("min", lambda r: r.amount, "min"),
+        WindowMeasure("last", lambda r: r.day, "max"),
     )
 
     def run(log: Path, moments: list[date]) -> pa.Table:
@@ -237,8 +237,8 @@ def ours() -> Run:
         rows = events.select("customer_id", "kind", "product", day=day, seen=day, amount=amount)
         spans = tuple(Span.window(Window(w)) for w in WINDOWS)
         distinct = {"kinds": "kind", "products": "product", "days": "day"}
-        plan = Plan(tuple(moments), spans, measures, distinct)
-        batches = by_window(rows, plan, threads=os.cpu_count() or 1)
+        plan = WindowSpec(tuple(moments), spans, measures, distinct)
+        batches = aggregate_by_window(rows, plan, threads=os.cpu_count() or 1)
         return pa.Table.from_batches(_derived(batch) for batch in batches)
 
     return run

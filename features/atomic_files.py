@@ -15,11 +15,11 @@ from features.errors import UsageError
 
 AT_WORKING_FOLDER = -100  # AT_FDCWD
 EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
-CANNOT = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+EXCHANGE_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 
 @contextmanager
-def file_in_place(target: Path, name: Callable[[Path], str] | None = None) -> Iterator[Path]:
+def atomic_file(target: Path, name: Callable[[Path], str] | None = None) -> Iterator[Path]:
     """A path beside `target` that takes its place when the block ends well, and is gone when it does not.
 
     Args:
@@ -29,43 +29,43 @@ def file_in_place(target: Path, name: Callable[[Path], str] | None = None) -> It
     Raises:
         UsageError: The place cannot be written to.
     """
-    with writable(target):
+    with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
         os.close(handle)
-    beside = Path(beside_name)
+    temporary = Path(temporary_name)
     try:
-        yield beside
-        with writable(target):
-            beside.replace(target if name is None else target.with_name(name(beside)))
+        yield temporary
+        with report_write_errors(target):
+            temporary.replace(target if name is None else target.with_name(name(temporary)))
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def folder_in_place(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """A new folder beside `target` that takes its place when the block ends well, and is gone when it does not.
 
     Raises:
         UsageError: The place cannot be written to.
     """
-    with writable(target):
+    with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        yield beside
-        put_in_place(beside, target)
+        yield temporary
+        replace_folder(temporary, target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_whole(target: Path, text: str) -> None:
+def write_text_atomically(target: Path, text: str) -> None:
     """Writes a text file, whole or not at all; raises UsageError where it cannot."""
-    with file_in_place(target) as beside, writable(target):
-        beside.write_text(text, encoding="utf-8")
+    with atomic_file(target) as temporary, report_write_errors(target):
+        temporary.write_text(text, encoding="utf-8")
 
 
-def put_in_place(beside: Path, target: Path) -> None:
+def replace_folder(new: Path, target: Path) -> None:
     """Renames a folder to its place; the folder that was there changes places with it in one instant, and is removed.
 
     Both are on one file system. Where that cannot exchange names the old folder is renamed first, and for that moment
@@ -74,24 +74,24 @@ def put_in_place(beside: Path, target: Path) -> None:
     Raises:
         UsageError: The place cannot be written to.
     """
-    with writable(target):
+    with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            beside.rename(target)
+            new.rename(target)
             return
-        if not _exchanged(beside, target):
+        if not _exchange(new, target):
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             target.rename(old / "was")
-            beside.rename(target)
-            beside = old
-        if beside.is_symlink() or beside.is_file():
-            beside.unlink()
+            new.rename(target)
+            new = old
+        if new.is_symlink() or new.is_file():
+            new.unlink()
         else:
-            shutil.rmtree(beside)
+            shutil.rmtree(new)
 
 
 @contextmanager
-def writable(target: Path, advice: str = "give another place or make room") -> Iterator[None]:
+def report_write_errors(target: Path, advice: str = "give another place or make room") -> Iterator[None]:
     """Turns an OSError inside into a UsageError that names the place and says what to do."""
     try:
         yield
@@ -99,7 +99,7 @@ def writable(target: Path, advice: str = "give another place or make room") -> I
         raise UsageError(f"{target} cannot be written: {problem.strerror or problem}; {advice}") from None
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchange(one: Path, other: Path) -> bool:
     """Lets two paths change places in one instant; False where the system or the file system cannot."""
     system = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(one), os.fsencode(other)
@@ -109,6 +109,6 @@ def _exchanged(one: Path, other: Path) -> bool:
         failed = system.renamex_np(*paths, EXCHANGE)
     else:
         return False
-    if failed and (code := ctypes.get_errno()) not in CANNOT:
+    if failed and (code := ctypes.get_errno()) not in EXCHANGE_UNSUPPORTED:
         raise OSError(code, os.strerror(code), str(other))
     return not failed

@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-HOUSE = Path(__file__).resolve().parent.parent
-ROOMS = ("features", "training", "serving")
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+TOP_PACKAGES = ("features", "training", "serving")
 
 
 @cache
-def code_digest(*entries: str, house: Path = HOUSE) -> str:
+def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
     """A digest of the modules that `entries` depend on, by relative path and content.
 
     Args:
         entries: Module names, such as 'features.snapshots.build'.
-        house: The folder that holds the rooms.
+        root: The folder that holds the rooms.
 
     Returns:
         32 hexadecimal digits.
@@ -30,14 +30,14 @@ def code_digest(*entries: str, house: Path = HOUSE) -> str:
     Raises:
         ModuleNotFoundError: An entry is no module of ours.
     """
-    total = hashlib.sha256()
-    for path in sorted(dependencies(entries, house)):
+    digest = hashlib.sha256()
+    for path in sorted(find_dependencies(entries, root)):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(house).as_posix()} {content}\n".encode())
-    return total.hexdigest()[:32]
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:32]
 
 
-def dependencies(entries: Iterable[str], house: Path = HOUSE) -> set[Path]:
+def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[Path]:
     """The files of the entry modules and of all modules of ours that they import, directly or through others.
 
     Imports inside functions count, too. The `__init__` of each package on the way is included.
@@ -47,32 +47,35 @@ def dependencies(entries: Iterable[str], house: Path = HOUSE) -> set[Path]:
     """
     pending, files = list(entries), set[Path]()
     for entry in pending:
-        if not _files(entry, house):
-            raise ModuleNotFoundError(f"{entry} is no module in {house}")
+        if not _files(entry, root):
+            raise ModuleNotFoundError(f"{entry} is no module in {root}")
     while pending:
-        for path in _files(pending.pop(), house):
+        for path in _files(pending.pop(), root):
             if path not in files:
                 files.add(path)
-                pending.extend(_imported(path))
+                pending.extend(_imported(path, root))
     return files
 
 
-def _files(module: str, house: Path) -> list[Path]:
+def _files(module: str, root: Path) -> list[Path]:
     """The file of a module and the `__init__` of its packages; nothing for what is no module of ours."""
     parts = module.split(".")
-    if parts[0] not in ROOMS:
+    if parts[0] not in TOP_PACKAGES:
         return []
-    place = house.joinpath(*parts)
-    candidates = [*(house.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))]
+    place = root.joinpath(*parts)
+    candidates = [*(root.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1))]
     candidates.append(place.with_suffix(".py"))
     return [path for path in candidates if path.is_file()] if any(map(Path.is_file, candidates[-2:])) else []
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """The names that a file imports, modules and what could be one."""
+def _imported(path: Path, root: Path) -> Iterator[str]:
+    """The names that a file imports, absolutely or relatively: modules, and what could be one."""
+    package = path.relative_to(root).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)

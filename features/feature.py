@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ibis
 
 from features.money import TICKS
-from features.phrases import Row, tell
+from features.phrases import Row, format_reading
 from features.task import Window
 
 Compute = Callable[[ibis.Table], ibis.Value]
@@ -52,22 +52,22 @@ class Feature:
         """When its value is null, in words."""
         return f"null: {self.unread}" if self.unread else "never null"
 
-    def read(self, row: Row) -> str:
+    def format_reading(self, row: Row) -> str:
         """The customer's own reading, such as 'last order 74 days ago, usually every 12 days'."""
-        return tell(row[self.name], row, self.reading, self.unread, self.at_zero)
+        return format_reading(row[self.name], row, self.reading, self.unread, self.at_zero)
 
 
-def column(name: str) -> Compute:
+def measure_value(name: str) -> Compute:
     """A measure as it is."""
     return lambda m: m[name]
 
 
-def ratio(above: str, below: str) -> Compute:
+def measure_ratio(above: str, below: str) -> Compute:
     """One measure over another; null where that is 0."""
     return lambda m: m[above] / m[below].nullif(0)
 
 
-def count(name: str) -> Compute:
+def count_or_zero(name: str) -> Compute:
     """A count that is 0 for customers of whom no kind is known at all."""
     return lambda m: m[name].fill_null(0)
 
@@ -81,14 +81,14 @@ def spread(n: ibis.Value, total: ibis.Value, squares: ibis.Value) -> ibis.Value:
     """Standard deviation over mean from a count, a sum and a sum of squares; null below two."""
     mean = total / n
     variance = (squares.cast("float64") - total * mean) / (n - 1).nullif(0)
-    return root(variance) / mean
+    return clipped_sqrt(variance) / mean
 
 
-def root(variance: ibis.Value) -> ibis.Value:
+def clipped_sqrt(variance: ibis.Value) -> ibis.Value:
     """The square root of a variance that rounding may have left a hair below 0; null stays null."""
     return (variance < 0).ifelse(0.0, variance).sqrt()
 
 
-def rate(m: ibis.Table, column: str, w: Window) -> ibis.Value:
+def daily_rate(m: ibis.Table, column: str, w: Window) -> ibis.Value:
     """A windowed sum a day, over the part of the window in which the customer was one."""
     return m[f"{column}_{w}"] / ibis.least(m.tenure, w.days)

@@ -13,7 +13,7 @@ from typing import Any
 Row = Mapping[str, Any]
 
 
-def fill(template: str, value: Any, row: Row) -> str:
+def fill_template(template: str, value: Any, row: Row) -> str:
     """Fills a reading's template; empty where a value that it names is null.
 
     >>> fill("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
@@ -23,14 +23,18 @@ def fill(template: str, value: Any, row: Row) -> str:
     for literal, name, spec in _fields(template):
         parts.append(literal)
         if name:
-            named = value if name == "value" else row[name]
-            if named is None or named != named:
+            slot_value = value if name == "value" else row[name]
+            if slot_value is None or slot_value != slot_value:
                 return ""
-            parts.append(level(named, spec) if isinstance(named, str) else say(float(named), spec))
+            parts.append(
+                format_level(slot_value, spec)
+                if isinstance(slot_value, str)
+                else format_number(float(slot_value), spec)
+            )
     return "".join(parts)
 
 
-def level(name: str, spec: str = "") -> str:
+def format_level(name: str, spec: str = "") -> str:
     """A level in words: 'new=first orders' names it; one that is not named is said as it is.
 
     >>> level("new", "new=first orders|active=regular"), level("gold", "level")
@@ -39,7 +43,7 @@ def level(name: str, spec: str = "") -> str:
     return dict(pair.split("=", 1) for pair in spec.split("|") if "=" in pair).get(name, name)
 
 
-def tell(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = "") -> str:
+def format_reading(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = "") -> str:
     """A customer's value in words: the template of its reading, or what is said of 0 and of a null.
 
     >>> tell(2.0, {}, "{value:#order} so far"), tell(0.0, {}, "{value:#order} so far", at_zero="no order so far")
@@ -47,10 +51,10 @@ def tell(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = ""
     """
     if value == 0 and at_zero:
         return at_zero
-    return fill(reading, value, row) or unread
+    return fill_template(reading, value, row) or unread
 
 
-def say(number: float, unit: str) -> str:
+def format_number(number: float, unit: str) -> str:
     """A number in words: money with two digits, shares in per cent, '#order' with its plural, a sign as a word.
 
     'plain' leaves the number as it is. A sign's word follows the number, or has it where its '*' stands.
@@ -62,8 +66,8 @@ def say(number: float, unit: str) -> str:
     """
     if "|" in unit:
         above, below, size = unit.split("|")
-        word, told = below if number < 0 else above, say(abs(number), size)
-        return word.replace("*", told) if "*" in word else f"{told} {word}"
+        word, amount = below if number < 0 else above, format_number(abs(number), size)
+        return word.replace("*", amount) if "*" in word else f"{amount} {word}"
     if unit == "money":
         return f"{number:,.2f}"
     if unit == "share":

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.errors import UsageError
 from features.intake.customer_ids import stored_id
-from features.phrases import say
-from serving.explanation.contributions import Contributions, contributions, reasons
-from serving.explanation.what_if import describe, explain_changes
+from features.phrases import format_number
+from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
+from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_words
-from serving.scoring.run import champions, cohort, figures
+from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
 
 SHOWN = 8
 TITLES = {"churn": "why this risk", "value": "why this value"}
@@ -39,21 +39,21 @@ def explain_customer(
     """
     if below is not None and not 0 < below < 1:
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
-    models = champions(config)
-    snapshots = cohort(config, cutoff)
+    models = load_champions(config)
+    snapshots = build_cohort(config, cutoff)
     place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
-    everyone = figures(models, snapshots)
+    everyone = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in everyone.items()}
     row = snapshots.rows.slice(place, 1)
-    parts = contributions(models.fullest.bundle, row)
+    parts = compute_contributions(models.richest.bundle, row)
     lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
     for name in (name for name in TITLES if name in parts):
-        lines += ["", *_why(name, parts[name], reasons(parts[name], row, snapshots.features, SHOWN)[0])]
+        lines += ["", *_why(name, parts[name], top_reasons(parts[name], row, snapshots.features, SHOWN)[0])]
     if not with_what_if:
         return "\n".join(lines)
     level = float(everyone["churn_probability"].mean()) if below is None else below
-    found = explain_changes(config, models.fullest.bundle, snapshots.features, row, cutoff, level)
-    return "\n".join([*lines, "", *describe(found, snapshots.rows.num_rows if below is None else 0)])
+    found = find_what_if(config, models.richest.bundle, snapshots.features, row, cutoff, level)
+    return "\n".join([*lines, "", *what_if_lines(found, snapshots.rows.num_rows if below is None else 0)])
 
 
 def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
@@ -76,15 +76,15 @@ def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
     horizon, chance = config.task.horizon.days, task_words(config.task).chance
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
-        inside = f"{config.serving.interval:.0%} of such customers: {say(columns['value_low'], 'money')} to"
+        inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"
         lines += [
-            f"expected value over {horizon} days (LTV)   {say(columns['value'], 'money')} "
-            f"({inside} {say(columns['value_high'], 'money')})",
-            f"value at risk   {say(columns['value_at_risk'], 'money')}",
+            f"expected value over {horizon} days (LTV)   {format_number(columns['value'], 'money')} "
+            f"({inside} {format_number(columns['value_high'], 'money')})",
+            f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
         ]
-    for name, longer in config.task.task().longer.items():
+    for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has behind it is not in the model
-            lines.append(f"the same over {longer.days} days   {say(columns[name], 'money')}")
+            lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
@@ -102,7 +102,7 @@ def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]
 
 
 def _amount(number: float, unit: str) -> str:
-    return f"{number:.1%}" if unit == "probability" else say(number, "money")
+    return f"{number:.1%}" if unit == "probability" else format_number(number, "money")
 
 
 def _signed(number: float, unit: str) -> str:

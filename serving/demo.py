@@ -11,7 +11,7 @@ from shlex import quote
 import duckdb
 from tqdm import tqdm
 
-from features.atomic_files import file_in_place, write_whole
+from features.atomic_files import atomic_file, write_text_atomically
 from features.audit import audit
 from features.config.load import Config, load_config
 from features.errors import UsageError
@@ -68,9 +68,9 @@ save_rate = 0.3
 plan_every    = "28d"
 retrain_every = "28d"
 """
-EARLIER, QUICK = 2, 1  # dates before the newest one that are scored too
+EARLIER_CUTOFFS, QUICK_CUTOFFS = 2, 1  # dates before the newest one that are scored too
 
-JOIN = """
+JOIN_QUERY = """
 SELECT t.*, p.department, p.brand, p.product_category
 FROM read_parquet($1) AS t LEFT JOIN read_parquet($2) AS p USING (product_id)
 WHERE t.household_id % $3 = 0
@@ -78,7 +78,7 @@ ORDER BY transaction_timestamp, basket_id, product_id
 """
 
 
-def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> tuple[Path, str]:
+def run_demo(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> tuple[Path, str]:
     """Makes a folder with data and config, then goes the whole loop: from the check to the report.
 
     Args:
@@ -93,16 +93,16 @@ def run(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> t
     Raises:
         UsageError: The data package is not installed.
     """
-    config = prepare(out, trials=2 if quick else trials, share=10 if quick else 1)
+    config = prepare_demo(out, trials=2 if quick else trials, share=10 if quick else 1)
     say(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_checked(config)))}")
     say("\n2/7 train: tune, calibrate and judge the churn and value models")
     trained = train_models(config)
-    say(_indent(training_text(trained.learned)))
+    say(_indent(training_text(trained.fitted)))
     if not trained.decision.promoted:
         say(_indent(training_refusal(trained)))
     elif trained.decision.note:
         say(_indent(f"note: {trained.decision.note}"))
-    most = _served(config, trained.newest, QUICK if quick else EARLIER, say)
+    most = _served(config, trained.newest, QUICK_CUTOFFS if quick else EARLIER_CUTOFFS, say)
     say("\n7/7 report")
     page = report.write_report(config, trained.newest)
     say(f"    the same to look through, with every customer: regulars -c {quote(str(out / 'regulars.toml'))} app")
@@ -127,7 +127,7 @@ def _served(config: Config, newest: date, before: int, say: Callable[[str], None
     return scores.most_at_risk()
 
 
-def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:
+def prepare_demo(out: Path, *, trials: int = 12, share: int = 1) -> Config:
     """Writes data/transactions.parquet and regulars.toml into a folder and returns the config.
 
     Args:
@@ -145,13 +145,13 @@ def prepare(out: Path, *, trials: int = 12, share: int = 1) -> Config:
         )
     data = Path(found.origin).parent / "data"
     steps = tqdm(total=1, desc="data", leave=False, disable=None)
-    with file_in_place(out / "data" / "transactions.parquet") as beside, duckdb.connect() as connection:
+    with atomic_file(out / "data" / "transactions.parquet") as beside, duckdb.connect() as connection:
         joined = connection.from_query(
-            JOIN, params=[str(data / "transactions.parquet"), str(data / "products.parquet"), share]
+            JOIN_QUERY, params=[str(data / "transactions.parquet"), str(data / "products.parquet"), share]
         )
         joined.write_parquet(str(beside), compression="zstd")
     steps.close()
-    write_whole(out / "regulars.toml", CONFIG.format(trials=trials))
+    write_text_atomically(out / "regulars.toml", CONFIG.format(trials=trials))
     return load_config(out / "regulars.toml")
 
 

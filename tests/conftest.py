@@ -24,7 +24,7 @@ from features.task import Cohort, Task, Window
 from tests.experiments import make_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
-from training.train import Trained, train_models
+from training.train import TrainingRun, train_models
 from training.uplift import train as uplift
 
 Rows = Sequence[Mapping[str, Any]]
@@ -147,7 +147,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="session")
-def trained(shop: Config) -> Trained:
+def trained(shop: Config) -> TrainingRun:
     """The shop with its champions registered in MLflow."""
     return train_models(shop)
 

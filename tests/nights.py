@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config, parse_config
-from serving.scoring.columns import COLUMNS
+from serving.scoring.columns import SCORE_SCHEMA
 from serving.scoring.score_tables import MANIFEST
 
 START, DAYS, CUSTOMERS, A_DAY = datetime(2024, 1, 1), 200, 120, 12
@@ -74,7 +74,9 @@ def score(config: Config, cutoff: date, churn: Sequence[float] | None = None, cu
         "tier": ["low"] * customers,
         "segment": [SEGMENTS[i % 3] for i in range(customers)],
     }
-    table = pa.table({f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    table = pa.table(
+        {f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA
+    )
     place = config.output / "scores" / f"cutoff={cutoff}"
     place.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, place / "part-00000.parquet")

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config, parse_config
-from serving.scoring.run import COLUMNS, MANIFEST, REASON
+from serving.scoring.columns import REASON_TYPE, SCORE_SCHEMA
+from serving.scoring.score_tables import MANIFEST
 
 CUTOFF = date(2024, 3, 1)
 SEGMENTS = ("save first", "keep", "let go")
@@ -42,10 +43,12 @@ def make_scored(
         "value": (1 - churn) * spend if money else None,
         "value_at_risk": churn * spend if money else None,
         "segment": [SEGMENTS[i % 3] for i in range(customers)],
-        "churn_reasons": pa.array([[reason, reason]] * customers, pa.list_(REASON)),
+        "churn_reasons": pa.array([[reason, reason]] * customers, pa.list_(REASON_TYPE)),
     }
     given = {name: column for name, column in columns.items() if column is not None}
-    table = pa.table({f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    table = pa.table(
+        {f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA
+    )
     orders = [
         {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i], "order": i, "channel": "x"}
         for i in range(customers)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from features.config.load import Config
 from features.snapshots import leakage
 from regulars import cli
-from serving.scoring.run import read
+from serving.scoring.score_tables import read_scores
 from tests.contracts import make_contracts
 from training.registry import models as registry
 
@@ -59,7 +59,7 @@ def test_build_writes_the_cohort_in_force(contracts: Config, tmp_path: Path) -> 
 def test_score_explain_and_report_speak_of_cancelling(contracts: Config) -> None:
     done = run(contracts, "score", "--cutoff", str(CUTOFF))
     assert done.exit_code == 0, done.output
-    table = read(contracts, CUTOFF).table()
+    table = read_scores(contracts, CUTOFF).table()
     assert set(table["lifecycle"].to_pylist()) <= {"new", "active"} and table["value"].null_count == 0
     told = run(contracts, "explain", table["customer_id"][0].as_py(), "--cutoff", str(CUTOFF))
     assert "probability of cancelling in the next 60 days" in told.output and not BUYING.search(told.output)
@@ -108,6 +108,6 @@ def test_without_prices_there_is_churn_alone(tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "[subscriptions] price and price_every" in refused.output
     assert run(config, "train").exit_code == 0
     assert run(config, "score", "--cutoff", str(CUTOFF)).exit_code == 0
-    table = read(config, CUTOFF).table()
+    table = read_scores(config, CUTOFF).table()
     assert table["value"].null_count == table.num_rows and len(set(table["tier"].to_pylist())) == 3
     assert run(config, "report").exit_code == 0

@@ -21,10 +21,11 @@ from features.errors import UsageError
 from features.snapshots.build import build_snapshots
 from serving.customer_report import explain_customer
 from serving.report import page as report
-from serving.scoring.run import Scores, score_customers
+from serving.scoring.run import score_customers
+from serving.scoring.score_tables import Scores
 from tests.shop import make_shop
 from training.registry import models
-from training.train import Trained, train_models
+from training.train import TrainingRun, train_models
 
 CUTOFF = date(2023, 11, 20)
 CANARY, RARE = "canary@example.com", "Ms Rare Level"
@@ -71,22 +72,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def trained(shop: Config) -> Trained:
+def trained(shop: Config) -> TrainingRun:
     """Its champions."""
     return train_models(shop)
 
 
 @pytest.fixture(scope="module")
-def scored(shop: Config, trained: Trained) -> Scores:
+def scored(shop: Config, trained: TrainingRun) -> Scores:
     """A scored cutoff, with contributions."""
     return score_customers(shop, CUTOFF, with_contributions=True)
 
 
-def test_the_levels_of_the_table_are_in_the_model_and_rare_ones_are_not(trained: Trained) -> None:
-    assert trained.learned.value is not None
-    assert trained.learned.value.levels["plan_name"] == ("gold", "basic", "silver")
-    assert {"age", "signup_age_days", "signup_to_first_order_days"} < set(trained.learned.value.features)
-    assert "city" not in trained.learned.value.features
+def test_the_levels_of_the_table_are_in_the_model_and_rare_ones_are_not(trained: TrainingRun) -> None:
+    assert trained.fitted.value is not None
+    assert trained.fitted.value.levels["plan_name"] == ("gold", "basic", "silver")
+    assert {"age", "signup_age_days", "signup_to_first_order_days"} < set(trained.fitted.value.features)
+    assert "city" not in trained.fitted.value.features
 
 
 def test_contributions_add_up_with_a_column_for_the_text(shop: Config, scored: Scores) -> None:
@@ -127,7 +128,9 @@ def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: 
     assert "most with gold" in page or "least gold" in page
 
 
-def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(shop: Config, trained: Trained) -> None:
+def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(
+    shop: Config, trained: TrainingRun
+) -> None:
     models.connect_to_mlflow(shop)
     text = mlflow.artifacts.load_text(f"runs:/{trained.versions[0].run_id}/evaluation/fairness.csv")
     found = pd.read_csv(io.StringIO(text)).groupby("attribute").group.unique()
@@ -136,7 +139,7 @@ def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(s
     assert len(found["age"]) == 4, "quarters; those whose age is not known are too few to be shown"
     assert set(found["email"]) <= {"not known", "all smaller groups"}
     assert "### Plan Name" in (shop.output / "model_card.md").read_text()
-    assert "email" not in trained.learned.churn.features
+    assert "email" not in trained.fitted.churn.features
     wrong = shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("gendr",)})})
     with pytest.raises(UsageError, match=r"^\[training\] fairness: .*no column 'gendr'"):
         train_models(wrong)
@@ -154,7 +157,9 @@ def test_a_change_in_the_order_of_the_files_or_the_threads_changes_no_bit(shop: 
     assert mine.fingerprint == theirs.fingerprint
 
 
-def test_what_is_personal_or_rare_is_in_nothing_that_is_kept(shop: Config, trained: Trained, scored: Scores) -> None:
+def test_what_is_personal_or_rare_is_in_nothing_that_is_kept(
+    shop: Config, trained: TrainingRun, scored: Scores
+) -> None:
     with redirect_stdout(io.StringIO()):
         check_log(shop)
     report.write_report(shop, CUTOFF)

@@ -114,7 +114,7 @@ def prepare(folder: Path) -> Config:
 def contacted(config: Config) -> None:
     """Sends what the plan says."""
     known = {stored_id(config, who): who for who in pq.read_table(config.folder / "people.parquet")["id"].to_pylist()}
-    meant = [row for row in plan.read(config, CUTOFF).table().to_pylist() if row["action"]]
+    meant = [row for row in plan.read_plan(config, CUTOFF).table().to_pylist() if row["action"]]
     at = datetime(2023, 10, 20) + timedelta(hours=3)
     sent = [{"id": known[row["customer_id"]], "at": at, "what": "mail", "cost": 0.1, "to": CANARY} for row in meant]
     pq.write_table(pa.Table.from_pylist(sent), config.folder / "contacts.parquet")
@@ -122,7 +122,7 @@ def contacted(config: Config) -> None:
 
 def scored(config: Config) -> str:
     """One of those who were scored, by the id of the user's tables."""
-    known = set(score_tables.read(config).table()["customer_id"].to_pylist())
+    known = set(score_tables.read_scores(config).table()["customer_id"].to_pylist())
     return next(who for who in (f"{WHO}{i:04d}" for i in range(150)) if stored_id(config, who) in known)
 
 
@@ -203,14 +203,14 @@ def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived
 
 
 def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
-    made = plan.read(lived.config, CUTOFF)
+    made = plan.read_plan(lived.config, CUTOFF)
     row = next(row for row in made.table().to_pylist() if row["customer_id"] == stored_id(lived.config, STAFF))
     assert row["assignment"] == "left out: staff"
     assert made.manifest["rules"]["exclude"][0]["customers"] == 1
 
 
 def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
-    found = score_tables.read(lived.config)
+    found = score_tables.read_scores(lived.config)
     assert set(found.manifest["ids"]) == {"method", "key_check"}
     built = sorted((lived.config.output / "snapshots").glob("*.parquet"))
     columns = set(pq.read_schema(built[-1]).names)
@@ -224,7 +224,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
     looked = CliRunner().invoke(cli, words)
     assert looked.exit_code == 1 and "run it again with --yes" in looked.output
-    customers = score_tables.read(config).manifest["customers"]
+    customers = score_tables.read_scores(config).manifest["customers"]
     done = CliRunner().invoke(cli, [*words, "--yes"])
     assert done.exit_code == 0, done.output
     assert "shop-churn/1 (champion): learned from the customer: " in done.output
@@ -232,8 +232,10 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     name = stored_id(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
     assert (
-        score_tables.read(config).manifest["customers"] == score_tables.read(config).table().num_rows == customers - 1
+        score_tables.read_scores(config).manifest["customers"]
+        == score_tables.read_scores(config).table().num_rows
+        == customers - 1
     )
     again = CliRunner().invoke(cli, ["-c", words[1], "score", "--cutoff", str(CUTOFF)])
     assert again.exit_code == 0, again.output
-    assert name not in score_tables.read(config).table()["customer_id"].to_pylist()
+    assert name not in score_tables.read_scores(config).table()["customer_id"].to_pylist()

@@ -17,7 +17,7 @@ import regulars
 from features.config.load import Config
 from tests.scored import CUTOFF, make_scored
 from tests.shop import CONFIG, make_shop
-from training.train import Trained
+from training.train import TrainingRun
 
 START = datetime(2023, 1, 1)
 Run = Callable[..., Result]
@@ -322,7 +322,7 @@ def test_a_horizon_longer_than_the_data(run: Run, tmp_path: Path) -> None:
     _refused(run("train"), 3, "two cutoffs at least a horizon")
 
 
-def test_a_cutoff_before_the_first_event_or_after_the_last(run: Run, shop: Config, trained: Trained) -> None:
+def test_a_cutoff_before_the_first_event_or_after_the_last(run: Run, shop: Config, trained: TrainingRun) -> None:
     config = str(shop.folder / "regulars.toml")
     for cutoff in ("2022-12-31", "2031-01-01"):
         _refused(run("-c", config, "score", "--cutoff", cutoff), 2, cutoff, "outside the log", "2023-01-0")

@@ -267,7 +267,7 @@ def _beside(output: Path) -> None:
         }
         for a, b, n in moves
     ]
-    pq.write_table(pa.Table.from_pylist(told, transitions.SCHEMA), place / "transitions.parquet")
+    pq.write_table(pa.Table.from_pylist(told, transitions.TRANSITIONS_SCHEMA), place / "transitions.parquet")
     rule = {
         "customer_id": ids[10],
         "kind": "category",

@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots import build
-from training.data.time_split import Sample, take
+from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
-from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
-from training.evaluation.fairness import fairness, groups_at
+from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation.metrics import TITLES
-from training.fit import Learned, fit_models
+from training.fit import FittedModels, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -26,13 +26,13 @@ from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import PromotionDecision
 from training.registry.run_record import TrainingRecord
-from training.tune import Tuned
+from training.tune import TuningResult
 
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
 
 @dataclass(frozen=True)
-class Settled:
+class RegisteredTraining:
     """What became of a training: its versions, whether they are champions, and the first cutoff that can be scored."""
 
     versions: tuple[RegisteredVersion, ...]
@@ -41,13 +41,13 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class Trained(Settled):
+class TrainingRun(RegisteredTraining):
     """A training: what was learned, and what became of it."""
 
-    learned: Learned
+    fitted: FittedModels
 
 
-def train_models(config: Config, which: str = "all", *, resume: bool = False) -> Trained:
+def train_models(config: Config, which: str = "all", *, resume: bool = False) -> TrainingRun:
     """Builds snapshots of every mature cutoff, learns, judges, registers, and asks the gates.
 
     Args:
@@ -68,18 +68,18 @@ def train_models(config: Config, which: str = "all", *, resume: bool = False) ->
     mlflow_tracking.require_tracking_server(config)
     rows = build.build_snapshots(config)
     registry.connect_to_mlflow(config)
-    known = groups_at(config, rows.cutoffs[-1])
+    known = read_fairness_groups(config, rows.cutoffs[-1])
     learned = fit_models(rows, config, resume=resume)
-    groups = fairness(learned.out_of_time, known, config)
+    groups = evaluate_fairness(learned.out_of_time, known, config)
     kinds = ("churn", "value") if which == "all" else (which,)
     kept = run_record.save_training_record(
         learned, rows, config, kinds, model_card_text(learned, rows, config, groups), groups
     )
     settled = _settle(kept, learned.truth, config)
-    return Trained(**vars(settled), learned=learned)
+    return TrainingRun(**vars(settled), fitted=learned)
 
 
-def log_later(config: Config, folder: Path) -> Settled:
+def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
     """Logs a training that was kept when the tracking store did not answer, and asks the gates.
 
     Raises:
@@ -93,10 +93,10 @@ def log_later(config: Config, folder: Path) -> Settled:
     rows = build.build_snapshots(config, [kept.cutoff])
     if rows.rows["churned"].null_count:
         raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
-    return _settle(kept, take(rows, [kept.cutoff]), config)
+    return _settle(kept, sample_at(rows, [kept.cutoff]), config)
 
 
-def training_text(learned: Learned) -> str:
+def training_text(learned: FittedModels) -> str:
     """The figures of the last cutoff beside the ladder, as text for a terminal."""
     metrics = learned.evaluation.metrics
     last = metrics[(metrics.cutoff == learned.split.test.test) & (metrics.segment == "all")]
@@ -111,11 +111,11 @@ def training_text(learned: Learned) -> str:
         mine = rows.loc[OURS]
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         others = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
-        better = "higher is better" if metric in BETTER_HIGH else "nearer 0 is better"
+        better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
         lines.append(f"{title:<24}{cell:<30}{others}   {better}")
     lines += ["", *(_tuning(kind, tuned) for kind, tuned in learned.tuned.items())] if learned.tuned else []
     lines += _longer(learned.evaluation)
-    notes = [learned.split.lesser] if learned.split.lesser else []
+    notes = [learned.split.shortfall] if learned.split.shortfall else []
     lines += ["", *(f"note: {note}" for note in [*notes, *learned.notes])] if notes or learned.notes else []
     return "\n".join(lines)
 
@@ -123,7 +123,7 @@ def training_text(learned: Learned) -> str:
 def _longer(evaluation: Evaluation) -> list[str]:
     """The figures of value over longer horizons, each beside the best of the simpler models."""
     lines, before = [], ""
-    for row in longer_horizons.shown(evaluation):
+    for row in longer_horizons.longer_horizon_figures(evaluation):
         if row["horizon"] != before:
             before = row["horizon"]
             lines += ["", f"value over {before}, judged on {row['customers']:,} customers at {row['cutoff']}:"]
@@ -135,12 +135,12 @@ def _longer(evaluation: Evaluation) -> list[str]:
 def _best_rung(row: Mapping[str, Any]) -> str:
     if not row["rungs"]:
         return ""
-    sign = -1 if row["metric"] in BETTER_HIGH else 1
+    sign = -1 if row["metric"] in HIGHER_IS_BETTER else 1
     name = min(row["rungs"], key=lambda rung: sign * abs(row["rungs"][rung]))
     return f"best of the simpler models: {row['rungs'][name]:,.4g} ({name})"
 
 
-def _tuning(kind: str, tuned: Tuned) -> str:
+def _tuning(kind: str, tuned: TuningResult) -> str:
     """What the search found, whether it held on a later cutoff, and what mattered."""
     mattered = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
@@ -152,14 +152,14 @@ def _tuning(kind: str, tuned: Tuned) -> str:
     return f"tuning of {kind}: {len(tuned.trials)} trials, loss {loss}{held}{said}"
 
 
-def training_outcome(settled: Settled) -> str:
+def training_outcome(settled: RegisteredTraining) -> str:
     """Which versions there are now, and what they are, as text for a terminal."""
     made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in settled.versions)
     alias = "champion" if settled.decision.promoted else "challenger"
     return f"{made}, {alias}; MLflow run {settled.versions[0].run_id}"
 
 
-def training_refusal(settled: Settled) -> str:
+def training_refusal(settled: RegisteredTraining) -> str:
     """Why a challenger is not champion, how to look at it, and how to promote it by hand."""
     made = " and ".join(v.label for v in settled.versions)
     reasons = "\n".join(f"  - {reason}" for reason in settled.decision.reasons)
@@ -171,7 +171,7 @@ def training_refusal(settled: Settled) -> str:
     )
 
 
-def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> Settled:
+def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> RegisteredTraining:
     """Logs a record, asks the gates, and moves the aliases; the record's folder goes once all of it is done."""
     try:
         rivals = _rivals(kept, config)
@@ -185,10 +185,10 @@ def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> Settled:
             f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
             f"`regulars train --log {kept.folder}` logs it"
         ) from None
-    write_whole(config.output / run_record.CARD_FILE, kept.card)
+    write_text_atomically(config.output / run_record.CARD_FILE, kept.card)
     newest = date.fromisoformat(kept.facts["end"])
     kept.remove()
-    return Settled(versions, decision, newest)
+    return RegisteredTraining(versions, decision, newest)
 
 
 def _decide(

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from features.errors import UsageError
 from training.data.time_split import Sample
-from training.models.lightgbm_base import FIXED, Boosted
+from training.models.lightgbm_base import FIXED, LightGBMEstimator
 from training.models.linear_prior import churn_loss, spend_loss
 
 MOST_TREES = 600
@@ -36,7 +36,7 @@ LOSSES = {"binary": churn_loss, "gamma": spend_loss}
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """One set of parameters and its mean loss over the folds (None where it was pruned)."""
 
     number: int
@@ -45,7 +45,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResult:
     """The best parameters, with the trees that they want, and every trial.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tuned:
     parameters: dict[str, Any]
     loss: float
     default_loss: float
-    trials: tuple[Trial, ...]
+    trials: tuple[TuningTrial, ...]
     importance: dict[str, float] = field(default_factory=dict)
     kept: bool = True
     later: tuple[float, float] | None = None
@@ -77,7 +77,7 @@ Labelled = tuple[Sample, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyFile:
     """Where a search is kept: a file of Optuna's journal, or nowhere.
 
     Attributes:
@@ -90,7 +90,7 @@ class Study:
 
 
 def tune_models(
-    estimator: type[Boosted],
+    estimator: type[LightGBMEstimator],
     folds: Sequence[tuple[Labelled, Labelled]],
     *,
     trials: int,
@@ -98,8 +98,8 @@ def tune_models(
     timeout: int = 0,
     title: str = "",
     categorical: Sequence[str] = (),
-    study: Study = Study(),
-) -> Tuned:
+    study: StudyFile = StudyFile(),
+) -> TuningResult:
     """Searches the parameters of an estimator for the least mean loss on later cutoffs.
 
     Args:
@@ -130,7 +130,7 @@ def tune_models(
             search.optimize(loss, n_trials=1)
     best = search.best_trial
     told = tuple(_trial(number, t) for number, t in enumerate(_finished(search)))
-    return Tuned(
+    return TuningResult(
         parameters={**best.params, "n_estimators": best.user_attrs["trees"]},
         loss=float(best.value or 0.0),
         default_loss=float(told[0].loss if told[0].loss is not None else np.nan),
@@ -139,14 +139,14 @@ def tune_models(
     )
 
 
-def later_loss(estimator: Boosted, fold: tuple[Labelled, Labelled]) -> float:
+def later_loss(estimator: LightGBMEstimator, fold: tuple[Labelled, Labelled]) -> float:
     """Mean loss on the later part of a fold of an estimator that learns from the earlier one."""
     (train, label), (test, came) = fold
-    margin = estimator.correct(train.features, label).margin(test.features)
+    margin = estimator.fit_margin(train.features, label).margin(test.features)
     return float(LOSSES[estimator.objective](came, margin)[0].mean())
 
 
-def _opened(study: Study, defaults: Mapping[str, Any]) -> optuna.Study:
+def _opened(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:
     """The search, begun with the defaults or found as it was left; what was interrupted in mid-trial is dropped."""
     try:
         search = optuna.create_study(
@@ -165,7 +165,7 @@ def _opened(study: Study, defaults: Mapping[str, Any]) -> optuna.Study:
     return search
 
 
-def _storage(study: Study) -> BaseStorage:
+def _storage(study: StudyFile) -> BaseStorage:
     if study.path is None:
         return InMemoryStorage()
     study.path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
 
 
 def _objective(
-    estimator: type[Boosted], data: Sequence[tuple[lgb.Dataset, lgb.Dataset]], given: dict[str, Any]
+    estimator: type[LightGBMEstimator], data: Sequence[tuple[lgb.Dataset, lgb.Dataset]], given: dict[str, Any]
 ) -> Callable[[optuna.Trial], float]:
     def loss(trial: optuna.Trial) -> float:
         model = estimator(**_suggest(trial), **given)
@@ -237,7 +237,7 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
     }
 
 
-def _defaults(estimator: type[Boosted]) -> dict[str, Any]:
+def _defaults(estimator: type[LightGBMEstimator]) -> dict[str, Any]:
     own = estimator().get_params()
     return {name: value for name, value in own.items() if name not in ("n_estimators", "seed", "categorical")}
 
@@ -249,6 +249,6 @@ def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tu
     return learn, lgb.Dataset(test.features, label=later, reference=learn, params=FIXED, free_raw_data=False)
 
 
-def _trial(number: int, trial: optuna.trial.FrozenTrial) -> Trial:
+def _trial(number: int, trial: optuna.trial.FrozenTrial) -> TuningTrial:
     complete = trial.state == TrialState.COMPLETE
-    return Trial(number, dict(trial.params), float(trial.value) if complete and trial.value is not None else None)
+    return TuningTrial(number, dict(trial.params), float(trial.value) if complete and trial.value is not None else None)

@@ -1,4 +1,4 @@
-"""The data contract's audit: what a log holds, what was set aside and why, every breach that would mislead a model."""
+"""The audit of a log: what it holds, what was set aside and why, and every breach of the contract."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -31,8 +31,8 @@ from features.intake.tables import Tables
 from features.money import TICKS
 from features.task import Task, Window
 
-MAX_STRAY_SHARE = 0.01
-LONG_GAP = Window(7)
+MAX_STRAY_SHARE = 0.01  # of the rows; a larger group far from the others is no mistake
+LONG_GAP = Window(7)  # shorter runs without events are not reported
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,28 @@ class Audit:
     """What `regulars check` prints and writes: counts, spans, shares, and breaches in words.
 
     Attributes:
-        gaps: The longest runs of days without any event: (first day without, days).
-        months: Events, orders, customers and net amount by month.
-        sides: The tables beside the events (`sides_audit.side_facts`).
-        customer_table: What the table of customers holds (`customers.customer_facts`), or None where there is none.
-        contracts: What the terms come to (`terms.contract_facts`), or None where churn is not 'cancelled'.
-        breaches: What must be mended before a model can be trusted; empty if the log keeps the contract.
-        notes: What is worth knowing and stops nothing.
+        rows_read: Rows of the source.
+        rows: Usable rows.
+        customers: Customers with a usable row.
+        orders: Purchases.
+        first, last: Days of the first and the last event.
+        complete_until: First day about which nothing is known.
+        net_amount: Sum of all amounts, in money; None without amounts.
+        set_aside: Reason, rows and a few customers of the rows that were set aside.
+        duplicate_rows: Rows that equal another in every column and are kept.
+        duplicates_dropped: Such rows that were dropped.
+        refund_rows_share: Share of the rows with a negative amount; None without amounts.
+        refund_amount_share: Refunded share of the positive amounts; None without amounts.
+        one_time_buyers_share: Share of the buyers with one purchase.
+        late_rows: Rows that became known on a later day than they happened.
+        gaps: The longest runs of days without any event: the first day without, and how many.
+        months: Events, customers and net amount by month.
+        sides: The tables beside the events (`side_tables.side_facts`).
+        customer_table: The customer table (`customer_table.customer_facts`); None if there is none.
+        contracts: The terms (`subscriptions.subscription_facts`); None unless churn is 'cancelled'.
+        breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
+        notes: What is worth knowing but stops nothing.
+        fingerprint: Of the whole log.
     """
 
     rows_read: int
@@ -79,22 +94,20 @@ class Audit:
 
 
 def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
-    """Looks at a whole log; reads it, changes nothing."""
-    e = tables.events
-    facts = _one(
-        engine,
-        e.aggregate(
-            net=e.amount.sum().cast("float64") / TICKS,
-            gross=e.amount.sum(where=e.amount > 0).cast("float64") / TICKS,
-            refund_rows=(e.amount < 0).sum(),
-            late=(e.seen > e.day).sum(),
-        ),
-    )
-    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
-    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count(tables.source.distinct())
-    money = tables.contract.has_amount
+    """Audits a whole log without changing it.
+
+    Args:
+        tables: The contract, read with all columns.
+        task: Horizon, windows and what churn is.
+        engine: Where the tables are.
+
+    Returns:
+        The audit.
+    """
+    days = _rows_by_day(tables, engine)
+    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
-    gross, table, beside = facts["gross"] or 0.0, customer_facts(tables, engine), side_facts(tables, engine)
+    customer_table, sides = customer_facts(tables, engine), side_facts(tables, engine)
     contracts = subscription_facts(tables, task, mature_cutoffs(tables, task), engine)
     return Audit(
         rows_read=tables.rows_read,
@@ -104,114 +117,155 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
         first=tables.first,
         last=tables.last,
         complete_until=tables.end,
-        net_amount=facts["net"] if money else None,
         set_aside=tuple(asdict(aside) for aside in tables.set_aside),
         duplicate_rows=duplicates,
         duplicates_dropped=tables.duplicates_dropped,
-        refund_rows_share=facts["refund_rows"] / tables.rows if money else None,
-        refund_amount_share=1 - facts["net"] / gross if money and gross else None,
         one_time_buyers_share=(buyers["once"] or 0) / max(buyers["buyers"], 1),
-        late_rows=int(facts["late"] or 0),
         gaps=tuple(_gaps(days)[:5]),
         months=tuple(_months(tables, engine)),
-        customer_table=table,
+        customer_table=customer_table,
         contracts=contracts,
         breaches=tuple(find_breaches(tables, task, engine, days)),
-        sides=beside,
+        sides=sides,
         notes=(
             *_notes(tables, task, duplicates),
             *subscription_notes(contracts, tables),
-            *customer_notes(table),
-            *side_notes(beside, tables, task),
+            *customer_notes(customer_table),
+            *side_notes(sides, tables, task),
         ),
         fingerprint=tables.fingerprint,
+        **_event_totals(tables, engine),
     )
 
 
+def _event_totals(tables: Tables, engine: Engine) -> dict[str, Any]:
+    """The net amount and the shares of refunds (None without amounts), and how many rows became known late."""
+    events = tables.events
+    totals = _first_row(
+        engine,
+        events.aggregate(
+            net=events.amount.sum().cast("float64") / TICKS,
+            gross=events.amount.sum(where=events.amount > 0).cast("float64") / TICKS,
+            refund_rows=(events.amount < 0).sum(),
+            late=(events.seen > events.day).sum(),
+        ),
+    )
+    has_amount, gross = tables.contract.has_amount, totals["gross"] or 0.0
+    return {
+        "net_amount": totals["net"] if has_amount else None,
+        "refund_rows_share": totals["refund_rows"] / tables.rows if has_amount else None,
+        "refund_amount_share": 1 - totals["net"] / gross if has_amount and gross else None,
+        "late_rows": int(totals["late"] or 0),
+    }
+
+
+def _rows_by_day(tables: Tables, engine: Engine) -> pa.Table:
+    """How many events each day has: day, rows; ascending."""
+    events = tables.events
+    return engine.to_arrow(events.group_by("day").aggregate(rows=events.count()).order_by("day"))
+
+
 def check_log(config: Config) -> tuple[Audit, Path]:
-    """Audits the log of a config and writes the audit as JSON; returns it and where it was written."""
-    task = config.task.task()
+    """Audits a config's log and writes the audit as JSON; returns the audit and the path of the file."""
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
-        tables = read_log.read_tables(config, engine, whole=True)
-        catalog_features(task, tables.contract)  # refuses features of the same name
+        tables = read_log.read_tables(config, engine, all_columns=True)
+        catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
         report = audit_tables(tables, task, engine)
     target = config.output / "audit.json"
-    write_whole(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
-    """Stops on the first breach of the contract.
+    """Refuses a log that breaks the contract, at the first breach.
+
+    Args:
+        tables: The contract.
+        task: Horizon, windows and what churn is.
+        engine: Where the tables are.
 
     Raises:
         DataError: With the breach in words.
     """
-    e = tables.events
-    days = engine.arrow(e.group_by("day").aggregate(rows=e.count()).order_by("day"))
-    for breach in find_breaches(tables, task, engine, days):
+    for breach in find_breaches(tables, task, engine, _rows_by_day(tables, engine)):
         raise DataError(breach)
 
 
 def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
-    """Every mature cutoff to learn from, ascending."""
+    """Every mature cutoff that models can learn from, ascending."""
     return task.mature_cutoffs(tables.first, tables.end)
 
 
 def with_too_long_windows(tables: Tables, task: Task) -> Tables:
-    """The tables, their contract told which windows of a task are longer than the whole log."""
+    """The tables with a contract that lists the task's windows longer than the whole log."""
     span = (tables.end - tables.first).days
-    beyond = tuple(w.days for w in task.windows if w.days > span)
-    return replace(tables, contract=replace(tables.contract, beyond=beyond))
+    too_long = tuple(w.days for w in task.windows if w.days > span)
+    return replace(tables, contract=replace(tables.contract, windows_beyond_log=too_long))
 
 
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
-    """Every breach of the contract, in words: stray dates, no purchase, a short log, several rows a customer."""
-    found = _stray(days, task)
+    """Every breach of the contract, in words.
+
+    These are stray dates, no purchase, a log shorter than the horizon, no cancellation, or several rows a customer.
+
+    Args:
+        tables: The contract.
+        task: Horizon, windows and what churn is.
+        engine: Where the tables are.
+        days: Columns day and rows (events of the day), ascending.
+
+    Returns:
+        One sentence a breach.
+    """
+    breaches = _stray_dates(days, task)
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
-        found.append(
+        breaches.append(
             f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
-            f"no label can mature; give a longer log or a horizon below {span}d"
+            f"no label can mature; provide a longer log or set a horizon below {span}d"
         )
-    if tables.contract.has_amount and not engine.count(tables.events.filter(tables.events.amount > 0)):
-        found.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
-    return [*found, *subscription_breaches(tables, task, engine), *customer_breaches(tables, engine)]
+    if tables.contract.has_amount and not engine.count_rows(tables.events.filter(tables.events.amount > 0)):
+        breaches.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
+    return [*breaches, *subscription_breaches(tables, task, engine), *customer_breaches(tables, engine)]
 
 
-def _stray(days: pa.Table, task: Task) -> list[str]:
-    """A few rows far from all others are most often mistyped dates, and would move the end of the log."""
-    found, total, seen = [], sum(days["rows"].to_pylist()), 0
+def _stray_dates(days: pa.Table, task: Task) -> list[str]:
+    """A few rows far from all others: mostly mistyped dates, which would move the end of the log."""
+    breaches, total, count_so_far = [], sum(days["rows"].to_pylist()), 0
     dates, rows = days["day"].to_pylist(), days["rows"].to_pylist()
     for before, after, count in zip(dates, dates[1:], rows, strict=False):
-        seen += count
+        count_so_far += count
         if (after - before).days <= max(task.horizon.days, 30):
             continue
-        if total - seen < MAX_STRAY_SHARE * total:
-            found.append(
-                f"{total - seen:,} of {total:,} rows are dated {after} or later, {(after - before).days} days after "
-                f'all others: mistyped or future dates? Set [events] until = "{_next(before)}" to set them aside'
+        if total - count_so_far < MAX_STRAY_SHARE * total:
+            breaches.append(
+                f"{total - count_so_far:,} of {total:,} rows are dated {after} or later, {(after - before).days} days "
+                "after all others: mistyped or future dates? To set them aside, set [events] until = "
+                f'"{_day_after(before)}"'
             )
             break
-        if seen < MAX_STRAY_SHARE * total:
-            found.append(
-                f"{seen:,} of {total:,} rows are dated {before} or earlier, {(after - before).days} days before all "
-                "others: mistyped dates? Filter them in [events] query"
+        if count_so_far < MAX_STRAY_SHARE * total:
+            breaches.append(
+                f"{count_so_far:,} of {total:,} rows are dated {before} or earlier, {(after - before).days} days "
+                "before all others: mistyped dates? Filter them in [events] query"
             )
-    return found
+    return breaches
 
 
 def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
+    """What is worth knowing about the events."""
     notes = []
     if duplicates:
         notes.append(
-            f"{duplicates:,} rows equal another in every column; they are kept "
-            '(drop them with [events] duplicates = "drop", or name an event id)'
+            f"{duplicates:,} rows equal another row in every column; they are kept "
+            '(drop them with [events] duplicates = "drop", or set [events] id)'
         )
     span = (tables.end - tables.first).days
-    if beyond := [str(w) for w in task.windows if w.days > span]:
-        one = len(beyond) == 1
+    if too_long := [str(w) for w in task.windows if w.days > span]:
+        one = len(too_long) == 1
         notes.append(
-            f"the window{'' if one else 's'} {', '.join(beyond)} {'is' if one else 'are'} longer than the log "
+            f"the window{'' if one else 's'} {', '.join(too_long)} {'is' if one else 'are'} longer than the log "
             f"({span} days): {'its' if one else 'their'} features are null"
         )
     if not tables.contract.has_amount and not tables.contract.price_days:
@@ -222,41 +276,48 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
 
 
 def _buyers(tables: Tables, engine: Engine) -> dict[str, Any]:
-    e = tables.events
-    orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
-    bought = orders.filter(orders.net > 0) if tables.contract.has_amount else orders
-    each = bought.group_by("customer_id").aggregate(n=bought.count())
-    return _one(engine, each.aggregate(buyers=each.count(), once=(each.n == 1).sum(), orders=each.n.sum()))
+    """How many customers bought, how many of them once, and how many purchases there are."""
+    events = tables.events
+    orders = events.group_by("customer_id", "order_id").aggregate(net=events.amount.sum())
+    purchases = orders.filter(orders.net > 0) if tables.contract.has_amount else orders
+    buyers = purchases.group_by("customer_id").aggregate(n=purchases.count())
+    return _first_row(
+        engine, buyers.aggregate(buyers=buyers.count(), once=(buyers.n == 1).sum(), orders=buyers.n.sum())
+    )
 
 
 def _months(tables: Tables, engine: Engine) -> list[dict[str, Any]]:
-    e = tables.events.mutate(month=tables.events.day.truncate("M"))
-    rows = e.group_by("month").aggregate(
-        events=e.count(), customers=e.customer_id.nunique(), net_amount=e.amount.sum().cast("float64") / TICKS
+    """Events, customers and net amount by month."""
+    events = tables.events.mutate(month=tables.events.day.truncate("M"))
+    rows = events.group_by("month").aggregate(
+        events=events.count(),
+        customers=events.customer_id.nunique(),
+        net_amount=events.amount.sum().cast("float64") / TICKS,
     )
-    return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.arrow(rows.order_by("month")).to_pylist()]
+    return [{**row, "month": f"{row['month']:%Y-%m}"} for row in engine.to_arrow(rows.order_by("month")).to_pylist()]
 
 
 def _gaps(days: pa.Table) -> list[dict[str, Any]]:
-    """Runs of a week or more without any event, longest first."""
+    """Runs of a week or more without any event, the longest first."""
     dates = days["day"].to_pylist()
     runs = [
-        {"from": _next(before), "days": (after - before).days - 1}
+        {"from": _day_after(before), "days": (after - before).days - 1}
         for before, after in zip(dates, dates[1:], strict=False)
         if (after - before).days > LONG_GAP.days
     ]
     return sorted(runs, key=lambda run: -run["days"])
 
 
-def _next(day: date) -> date:
+def _day_after(day: date) -> date:
     return Window(1).after(day)[1]
 
 
-def _one(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
-    return engine.arrow(expr).to_pylist()[0]
+def _first_row(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
+    return engine.to_arrow(expr).to_pylist()[0]
 
 
 def _plain(value: Any) -> Any:
+    """Values as JSON can hold them."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -267,12 +328,12 @@ def _plain(value: Any) -> Any:
 def audit_text(report: Audit) -> str:
     """The audit as text for a terminal."""
     money = report.net_amount is not None
-    alone = report.contracts is not None and report.contracts["only_terms"]
-    once = "" if alone else f", {report.one_time_buyers_share:.1%} of buyers bought once"
+    only_terms = report.contracts is not None and report.contracts["only_terms"]
+    one_time_buyers = "" if only_terms else f", {report.one_time_buyers_share:.1%} of buyers bought once"
     lines = [
         f"rows           {report.rows:,} usable of {report.rows_read:,} read",
-        f"customers      {report.customers:,}{once}",
-        *([] if alone else [f"purchases      {report.orders:,} orders"]),
+        f"customers      {report.customers:,}{one_time_buyers}",
+        *([] if only_terms else [f"purchases      {report.orders:,} orders"]),
         f"span           {report.first} to {report.last}, complete until {report.complete_until}",
     ]
     if money:
@@ -291,7 +352,7 @@ def audit_text(report: Audit) -> str:
     lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
     lines += [
         "",
-        f"{'month':<9}{'terms begun' if alone else 'events':>12}{'customers':>12}"
+        f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"
         + (f"{'net amount':>18}" if money else ""),
     ]
     most = max(month["events"] for month in report.months)

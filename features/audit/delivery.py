@@ -135,6 +135,6 @@ def longest_silence(config: Config) -> int:
     """
     with open_engine(config.engine, config.folder) as engine:
         events = read_tables(config, engine).events
-        days = engine.arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
+        days = engine.to_arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
     lately = [day for day in days if day >= days[-1] - SILENCE_WINDOW.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)

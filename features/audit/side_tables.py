@@ -1,4 +1,4 @@
-"""What the tables beside the events hold, as the audit says it: counts, spans, and what looks odd."""
+"""What the audit says of the tables beside the events: counts, spans, and what looks odd."""
 
 from __future__ import annotations
 
@@ -18,101 +18,117 @@ MAX_NAMED_CUSTOMERS = 5
 
 
 def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
-    """One entry a table of activities, contacts or subscriptions, in the order in which they were read.
+    """Facts on each table of activities, contacts or subscriptions, in the order in which they were read.
 
     Returns:
-        table, rows_read, rows (usable), set_aside (reason, rows, customers), customers, unknown (those without any
-        event), strangers (a few of them), never_bought (those with events but no purchase), first and last day of
-        what happened (null where nothing did), late_rows (known on a later day), held_out_rows (of contacts).
+        table, rows_read, rows (usable), set_aside (reason, rows, customers), customers, unknown (customers without any
+        event), strangers (a few of these), never_bought (customers with events but no purchase), first and last day of
+        the rows (null if there are none), late_rows (known on a later day), held_out_rows (of contacts).
     """
     return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items() if name != "customers")
 
 
 def _facts(name: str, side: SideTable, tables: Tables, engine: Engine) -> Facts:
+    """The facts on one table."""
     rows = side.rows
     if "part" in rows.columns:  # a term is one row of its source
         rows = rows.filter(rows.part == "start")
-    held = rows.held_out.sum() if "held_out" in rows.columns else ibis.null("int64")
+    held_out = rows.held_out.sum() if "held_out" in rows.columns else ibis.null("int64")
     counts = rows.aggregate(
-        rows=rows.count(), first=rows.day.min(), last=rows.day.max(), late=(rows.seen > rows.day).sum(), held=held
+        rows=rows.count(),
+        first=rows.day.min(),
+        last=rows.day.max(),
+        late=(rows.seen > rows.day).sum(),
+        held_out=held_out,
     )
-    found = engine.arrow(counts).to_pylist()[0]
+    totals = engine.to_arrow(counts).to_pylist()[0]
     return {
         "table": name,
         "rows_read": side.rows_read,
-        "rows": found["rows"],
+        "rows": totals["rows"],
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
-        **_customers(rows, tables, engine),
-        "first": found["first"],
-        "last": found["last"],
-        "late_rows": int(found["late"] or 0),
-        "held_out_rows": int(found["held"] or 0),
+        **_customer_counts(rows, tables, engine),
+        "first": totals["first"],
+        "last": totals["last"],
+        "late_rows": int(totals["late"] or 0),
+        "held_out_rows": int(totals["held_out"] or 0),
     }
 
 
-def _customers(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
-    """How many customers there are, how many the events do not know, and how many never bought."""
-    e = tables.events
-    orders = e.group_by("customer_id", "order_id").aggregate(net=e.amount.sum())
+def _customer_counts(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
+    """How many customers there are, how many have no event, and how many never bought."""
+    events = tables.events
+    orders = events.group_by("customer_id", "order_id").aggregate(net=events.amount.sum())
     bought = (orders.net > 0) if tables.contract.has_amount else orders.order_id.notnull()
     known = orders.group_by("customer_id").aggregate(bought=bought.any())
-    each = rows.select("customer_id").distinct().left_join(known, "customer_id")
-    strange = each.filter(each.bought.isnull()).select("customer_id")
-    never = each.filter(~each.bought)
-    few = engine.arrow(strange.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
+    customers = rows.select("customer_id").distinct().left_join(known, "customer_id")
+    unknown = customers.filter(customers.bought.isnull()).select("customer_id")
+    never_bought = customers.filter(~customers.bought)
+    examples = engine.to_arrow(unknown.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
     return {
-        "customers": engine.count(each),
-        "unknown": engine.count(strange),
-        "strangers": tuple(few["customer_id"].to_pylist()),
-        "never_bought": engine.count(never),
+        "customers": engine.count_rows(customers),
+        "unknown": engine.count_rows(unknown),
+        "strangers": tuple(examples["customer_id"].to_pylist()),
+        "never_bought": engine.count_rows(never_bought),
     }
 
 
 def side_notes(facts: Sequence[Facts], tables: Tables, task: Task) -> list[str]:
-    """What is odd about the tables beside the events, in words."""
-    return [f"[{one['table']}] {note}" for one in facts for note in _notes(one, tables, task)]
+    """Notes on what is odd about the tables beside the events.
+
+    Args:
+        facts: From `side_facts`.
+        tables: The contract.
+        task: Its horizon decides which spans are odd.
+
+    Returns:
+        One sentence a note.
+    """
+    return [f"[{table['table']}] {note}" for table in facts for note in _notes(table, tables, task)]
 
 
-def _notes(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
-    if not one["rows"]:
+def _notes(table: Facts, tables: Tables, task: Task) -> Iterator[str]:
+    """Notes on one table."""
+    if not table["rows"]:
         yield "has no rows yet"
         return
-    if one["unknown"]:
-        lost = "nobody is predicted before a purchase, so their rows are not used"
+    if table["unknown"]:
+        consequence = "customers without a purchase are not predicted, so these rows are not used"
         yield (
-            f"{one['unknown']:,} of {one['customers']:,} customers have no event (such as "
-            f"{sample(one['strangers'])}): {'features of events are null' if task.contractual else lost}"
+            f"{table['unknown']:,} of {table['customers']:,} customers have no event (such as "
+            f"{sample(table['strangers'])}): {'features of events are null' if task.contractual else consequence}"
         )
-    if one["never_bought"] and not task.contractual:
-        yield f"{one['never_bought']:,} of {one['customers']:,} customers have events but never bought: likewise"
-    if one["table"] == "contacts" and tables.contract.has_control and not one["held_out_rows"]:
-        yield "names a control, but no row has that action: nobody was held out, or control is spelt otherwise"
-    yield from _spans(one, tables, task)
+    if table["never_bought"] and not task.contractual:
+        never_bought = f"{table['never_bought']:,} of {table['customers']:,} customers have events but never bought"
+        yield f"{never_bought}: their rows are not used either"
+    if table["table"] == "contacts" and tables.contract.has_control and not table["held_out_rows"]:
+        yield "control names an action that no row has: nobody was held out, or control is misspelt"
+    yield from _span_notes(table, tables, task)
 
 
-def _spans(one: Facts, tables: Tables, task: Task) -> Iterator[str]:
-    """Ends that lie more than a horizon from those of the events; terms that stand for the events have none apart."""
-    if one["table"] == "subscriptions" and tables.contract.only_terms:
+def _span_notes(table: Facts, tables: Tables, task: Task) -> Iterator[str]:
+    """Notes on ends more than a horizon away from those of the events; none on terms that stand for the events."""
+    if table["table"] == "subscriptions" and tables.contract.only_subscriptions:
         return
-    late, early = (one["first"] - tables.first).days, (tables.last - one["last"]).days
+    late, early = (table["first"] - tables.first).days, (tables.last - table["last"]).days
     if late > task.horizon.days:
-        yield f"begins on {one['first']}, {late} days after the events: earlier cutoffs know nothing of it"
+        yield f"begins on {table['first']}, {late} days after the events: earlier cutoffs have no rows of it"
     if early > task.horizon.days:
-        yield f"ends on {one['last']}, {early} days before the events: is it complete?"
+        yield f"ends on {table['last']}, {early} days before the events: is it complete?"
     if -early > task.horizon.days:
-        yield f"ends on {one['last']}, {-early} days after the events: mistyped or future dates?"
+        yield f"ends on {table['last']}, {-early} days after the events: mistyped or future dates?"
 
 
 def side_lines(facts: Sequence[Facts]) -> list[str]:
-    """The tables beside the events as lines for a terminal."""
+    """The lines on the tables beside the events in the printed audit."""
     lines = []
-    for one in facts:
-        span = f", {one['first']} to {one['last']}" if one["rows"] else ""
-        people = f"{one['customers']:,} customers" + (f" ({one['unknown']:,} unknown)" if one["unknown"] else "")
-        late = f", {one['late_rows']:,} known late" if one["late_rows"] else ""
-        usable = f"{one['rows']:,} usable of {one['rows_read']:,} read"
-        lines.append(f"beside         [{one['table']}] {usable}, {people}{span}{late}")
-        for row in one["set_aside"]:
+    for table in facts:
+        span = f", {table['first']} to {table['last']}" if table["rows"] else ""
+        people = f"{table['customers']:,} customers" + (f" ({table['unknown']:,} unknown)" if table["unknown"] else "")
+        late = f", {table['late_rows']:,} known late" if table["late_rows"] else ""
+        usable = f"{table['rows']:,} usable of {table['rows_read']:,} read"
+        lines.append(f"beside         [{table['table']}] {usable}, {people}{span}{late}")
+        for row in table["set_aside"]:
             ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
             lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")
     return lines

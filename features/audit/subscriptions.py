@@ -1,4 +1,4 @@
-"""The terms of a contractual business as a whole: how far the log goes, and what the audit says of its contracts."""
+"""What the audit says of the subscriptions of a contractual business."""
 
 from __future__ import annotations
 
@@ -17,39 +17,41 @@ from features.point_in_time.labels import cover_outcomes
 from features.task import Task
 
 Facts = Mapping[str, Any]
-MIN_REASON_TERMS = 20  # terms; a reason that fewer share could be a remark on somebody, and is not shown
-MAX_REASONS = 6  # reasons shown
+MIN_REASON_TERMS = 20  # with fewer, a reason could be a remark on one customer, so it is not named
+MAX_REASONS = 6  # how many reasons are named
 OTHER_REASONS = "other reasons"
 
 
 def subscription_facts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> Facts | None:
-    """What the audit says of contracts; None where churn is not told by them.
+    """Facts on subscriptions; None unless churn is 'cancelled'.
 
     Args:
         tables: The contract.
         task: The task.
-        cutoffs: Those whose outcome is known, ascending.
-        engine: Where it runs.
+        cutoffs: Mature cutoffs, ascending.
+        engine: Where the tables are.
 
     Returns:
-        only_terms, horizon, terms, ended, cancelled (ended by what is churn), reasons (value, terms, churn; the rarer
-        ones together), next_day and same_day (terms that begin the day after, or on the day of, the end before), later
-        (ends on which the log is not complete), last_end, and outcomes: by cutoff (the last three) the customers with
-        a running term, how many of them cancelled within the horizon, and how many covers ended otherwise.
+        only_terms, horizon, terms, ended, cancelled (ended by churn), reasons (value, terms, churn; rare ones
+        together), next_day and same_day (terms that begin the day after, or on the day of, the previous end), later
+        (ends on or after the day up to which the log is complete), last_end, and outcomes at the last three cutoffs:
+        the customers with a running term, how many cancelled within the horizon, and how many covers ended without
+        churn.
     """
     if not task.contractual:
         return None
     terms = one_row_per_term(tables.sides["subscriptions"].rows)
     return {
-        "only_terms": tables.contract.only_terms,
+        "only_terms": tables.contract.only_subscriptions,
         "horizon": str(task.horizon),
-        **_sizes(terms, tables, engine),
-        "reasons": tuple(_reasons(tables, engine)),
+        **_term_counts(terms, tables, engine),
+        "reasons": tuple(_end_reasons(tables, engine)),
         "outcomes": tuple(_outcomes(terms, task, cutoffs[-3:], engine)),
     }
 
 
-def _sizes(terms: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Any]:
+def _term_counts(terms: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Any]:
+    """Counts over all terms, and the last end."""
     order = ibis.window(group_by="customer_id", order_by=[terms.start, terms.term])
     linked = terms.mutate(gap=terms.start.delta(terms.end.lag().over(order), unit="day"))
     counts = linked.aggregate(
@@ -61,76 +63,92 @@ def _sizes(terms: ibis.Table, tables: Tables, engine: Engine) -> dict[str, Any]:
         later=(linked.end >= ibis.literal(tables.end)).sum(),
         last_end=linked.end.max(),
     )
-    found = engine.arrow(counts).to_pylist()[0]
-    return {name: value if name == "last_end" else int(value or 0) for name, value in found.items()}
+    totals = engine.to_arrow(counts).to_pylist()[0]
+    return {name: value if name == "last_end" else int(value or 0) for name, value in totals.items()}
 
 
-def _reasons(tables: Tables, engine: Engine) -> Iterator[dict[str, Any]]:
+def _end_reasons(tables: Tables, engine: Engine) -> Iterator[dict[str, Any]]:
     """Why terms ended: the most common reasons by name, the others together."""
     rows = tables.sides["subscriptions"].rows
     ended = rows.filter((rows.part == "end") & rows.cause.notnull())
     counts = ended.group_by("cause", "cancelled").aggregate(terms=ended.count())
-    rest = 0
-    for place, row in enumerate(engine.arrow(counts.order_by(counts.terms.desc(), counts.cause)).to_pylist()):
-        if row["cancelled"] or (place < MAX_REASONS and row["terms"] >= MIN_REASON_TERMS):
+    other_terms = 0
+    for rank, row in enumerate(engine.to_arrow(counts.order_by(counts.terms.desc(), counts.cause)).to_pylist()):
+        if row["cancelled"] or (rank < MAX_REASONS and row["terms"] >= MIN_REASON_TERMS):
             yield {"reason": row["cause"], "terms": row["terms"], "churn": row["cancelled"]}
         else:
-            rest += row["terms"]
-    if rest:
-        yield {"reason": OTHER_REASONS, "terms": rest, "churn": False}
+            other_terms += row["terms"]
+    if other_terms:
+        yield {"reason": OTHER_REASONS, "terms": other_terms, "churn": False}
 
 
 def _outcomes(terms: ibis.Table, task: Task, cutoffs: Sequence[date], engine: Engine) -> Iterator[dict[str, Any]]:
+    """At each cutoff: customers in force, and how many of them cancelled or ended without churn."""
     if not cutoffs:
         return
-    moments = engine.load("audited_cutoffs", cutoff_table(tuple(cutoffs)))
-    found = cover_outcomes(terms_at_cutoffs(terms, moments, task.horizon), task.horizon)
-    mine = found.filter(found.known == 1)
-    counts = mine.group_by("cutoff").aggregate(
-        customers=mine.count(), cancelled=mine.cancelled.sum(), competing=(mine.ended - mine.cancelled).sum()
+    moments = engine.store_arrow("audited_cutoffs", cutoff_table(tuple(cutoffs)))
+    outcomes = cover_outcomes(terms_at_cutoffs(terms, moments, task.horizon), task.horizon)
+    in_force = outcomes.filter(outcomes.known == 1)
+    counts = in_force.group_by("cutoff").aggregate(
+        customers=in_force.count(),
+        cancelled=in_force.cancelled.sum(),
+        competing=(in_force.ended - in_force.cancelled).sum(),
     )
-    for row in engine.arrow(counts.order_by("cutoff")).to_pylist():
+    for row in engine.to_arrow(counts.order_by("cutoff")).to_pylist():
         yield {name: value if name == "cutoff" else int(value) for name, value in row.items()}
 
 
 def subscription_breaches(tables: Tables, task: Task, engine: Engine) -> list[str]:
-    """Where nothing could be learned: no term that ended did so by what counts as churn."""
+    """Breaches of the contract: no term has ended by churn, so there is nothing to learn.
+
+    Args:
+        tables: The contract.
+        task: Says whether churn is cancellation.
+        engine: Where the tables are.
+
+    Returns:
+        One sentence, or none.
+    """
     if not task.contractual:
         return []
     rows = tables.sides["subscriptions"].rows
-    if engine.count(rows.filter((rows.part == "end") & rows.cancelled)):
+    if engine.count_rows(rows.filter((rows.part == "end") & rows.cancelled)):
         return []
-    if not (named := tables.contract.cancelled):
+    if not (cancellations := tables.contract.cancelled):
         return ["no term of [subscriptions] has ended, so there is no cancellation to predict; check its end"]
-    found = [row["reason"] for row in _reasons(tables, engine)]
-    return [f"no term of [subscriptions] ended by {_listed(named)}: {_nearest(named, found)}"]
+    reasons = [row["reason"] for row in _end_reasons(tables, engine)]
+    return [
+        f"no term of [subscriptions] ended by {_quoted_list(cancellations)}: {_did_you_mean(cancellations, reasons)}"
+    ]
 
 
 def subscription_notes(facts: Facts | None, tables: Tables) -> Iterator[str]:
-    """What is odd about the contracts, in words."""
+    """Notes on what is odd about the subscriptions."""
     if facts is None:
         return
-    has, found = tables.contract, [row["reason"] for row in facts["reasons"]]
-    if absent := [value for value in has.cancelled if value not in found]:
-        yield f"[subscriptions] cancelled names {_listed(absent)}, and no term ended so: {_nearest(absent, found)}"
+    contract, reasons = tables.contract, [row["reason"] for row in facts["reasons"]]
+    if absent := [value for value in contract.cancelled if value not in reasons]:
+        advice = _did_you_mean(absent, reasons)
+        yield f"[subscriptions] cancelled names {_quoted_list(absent)}, but no term ended so: {advice}"
     if facts["later"]:
         yield (
-            f"{facts['later']:,} terms end on or after {tables.end}, up to which the log counts as complete (the last "
-            f"on {facts['last_end']}): such ends are taken for plans, and no label sees them. If they have come, say "
-            f"up to which day the terms are complete with [{'subscriptions' if has.only_terms else 'events'}] until"
+            f"{facts['later']:,} terms end on or after {tables.end}, the day up to which the log is complete "
+            f"(the last on {facts['last_end']}): such ends are taken for plans, and no label sees them. If they are "
+            "real, set the day up to which the terms are complete: "
+            f"[{'subscriptions' if contract.only_subscriptions else 'events'}] until"
         )
     if facts["next_day"] > facts["same_day"]:
         yield (
-            f"{facts['next_day']:,} terms begin the day after the end before, and {facts['same_day']:,} on that day: "
-            "if end is the last day of cover, add a day to it in [subscriptions] query, or covers that are renewed on "
-            "the day after a horizon count as cancelled"
+            f"{facts['next_day']:,} terms begin the day after the previous end, and {facts['same_day']:,} on that day: "
+            "if end is the last day of cover, add a day to it in [subscriptions] query; otherwise cover that is "
+            "renewed on the day after a horizon counts as cancelled"
         )
-    if has.has_price and not (has.has_amount or has.price_days):
+    if contract.has_price and not (contract.has_amount or contract.price_days):
         yield "[subscriptions] has a price but no price_every (how long it pays for): churn but no value"
 
 
 def subscription_lines(facts: Facts | None) -> list[str]:
-    """The contracts as lines for a terminal."""
+    """The lines on subscriptions in the printed audit."""
     if facts is None:
         return []
     ways = ", ".join(
@@ -143,15 +161,21 @@ def subscription_lines(facts: Facts | None) -> list[str]:
     for row in facts["outcomes"]:
         lines.append(
             f"{'':<15}at {row['cutoff']} {row['customers']:,} customers in force; within {facts['horizon']} "
-            f"{row['cancelled']:,} cancelled, {row['competing']:,} ended otherwise (no churn)"
+            f"{row['cancelled']:,} cancelled, {row['competing']:,} ended for other reasons (no churn)"
         )
     return lines
 
 
-def _nearest(named: Sequence[str], found: Sequence[str]) -> str:
-    near = [match for value in named for match in difflib.get_close_matches(value, found, n=1)]
-    return f"did you mean {_listed(near)}?" if near else f"they ended by {_listed(found) or 'nothing that is named'}"
+def _did_you_mean(wanted: Sequence[str], known: Sequence[str]) -> str:
+    """The known reasons most like the wanted ones, or all known ones."""
+    matches = [match for value in wanted for match in difflib.get_close_matches(value, known, n=1)]
+    return (
+        f"did you mean {_quoted_list(matches)}?"
+        if matches
+        else f"they ended by {_quoted_list(known) or 'no named reason'}"
+    )
 
 
-def _listed(values: Sequence[str]) -> str:
+def _quoted_list(values: Sequence[str]) -> str:
+    """Values in quotes, separated by commas."""
     return ", ".join(map(repr, values))

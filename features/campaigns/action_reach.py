@@ -39,10 +39,10 @@ def reach_by_action(
         (money of all contacts), judged (moments of contact old enough that a purchase would be known) and followed (how
         many of those a purchase followed).
     """
-    moments = engine.load("reach_cutoff", cutoff_table([cutoff]))
+    moments = engine.store_arrow("reach_cutoff", cutoff_table([cutoff]))
     told = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
     recent = engine.store("reach_contacts", told.filter(told.age <= window.days))
-    inside = recent.semi_join(engine.load("reach_cohort", cohort), CUSTOMER)
+    inside = recent.semi_join(engine.store_arrow("reach_cohort", cohort), CUSTOMER)
     members = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
     met = recent.group_by(CUSTOMER, "action", time=recent.time.cast("timestamp")).aggregate(age=recent.age.min())
     asked = met.left_join(_followed(tables, recent, moments), [CUSTOMER, "time"])
@@ -56,7 +56,7 @@ def reach_by_action(
     )
     both = sums.inner_join(outcome, "action").left_join(members, "action")
     both = both.select(*sums.columns, "judged", "followed", in_cohort=both.in_cohort.fill_null(0))
-    rows = engine.arrow(both.order_by("action")).to_pylist()
+    rows = engine.to_arrow(both.order_by("action")).to_pylist()
     return [{**row, "cost": row.pop("ticks") / TICKS} for row in rows]
 
 

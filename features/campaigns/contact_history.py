@@ -51,7 +51,7 @@ def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, windo
         each = told.group_by("customer_id").aggregate(
             days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
         )
-        found = engine.arrow(each.order_by("customer_id"))
+        found = engine.to_arrow(each.order_by("customer_id"))
     return EarlierContacts(found["customer_id"], found["days_since"], found["recent"])
 
 
@@ -93,7 +93,7 @@ def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine
         .group_by("customer_id")
         .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
     )
-    found = engine.arrow(each.filter(each.bought).order_by("customer_id"))
+    found = engine.to_arrow(each.filter(each.bought).order_by("customer_id"))
     spend = found["spend"].to_numpy() / TICKS
     mean = float(spend.mean()) if len(spend) else 0.0
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
@@ -118,7 +118,7 @@ def read_attributes(config: Config, section: Customers, cutoff: date, names: Seq
         rows = with_stored_ids(rows, config, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
         last = newest_rows(known_before(usable, cutoff, engine), usable.columns)
-        found = engine.arrow(last.select("customer_id", *texts).order_by("customer_id"))
+        found = engine.to_arrow(last.select("customer_id", *texts).order_by("customer_id"))
     return found.rename_columns(["customer_id", *names])
 
 

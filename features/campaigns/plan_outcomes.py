@@ -25,7 +25,7 @@ from features.point_in_time.history import (
     visible_at_cutoffs,
     with_age,
 )
-from features.snapshots.build import with_outcomes
+from features.snapshots.outcomes import add_outcomes
 from features.task import Window
 
 
@@ -84,13 +84,13 @@ def read_plan_outcomes(
                 f"nothing has happened yet: the log ends at {tables.end}, and the plan is of {cutoff}; a first look "
                 f"can be had a day later, and the outcomes are whole from {cutoff + horizon.delta} on"
             )
-        moments = engine.load("aftermath_cutoff", cutoff_table([cutoff]))
+        moments = engine.store_arrow("aftermath_cutoff", cutoff_table([cutoff]))
         inside = engine.store("aftermath_contacts", _received(tables, moments, horizon))
         _refuse_strangers(inside, tables, section, engine)
         rows = _customers(config, tables, customers, cutoff, moments, horizon, Window(days), engine)
         return PlanOutcomes(
-            customers=engine.arrow(rows),
-            contacts=engine.arrow(_by_action(inside)),
+            customers=engine.to_arrow(rows),
+            contacts=engine.to_arrow(_by_action(inside)),
             end=tables.end,
             days=days,
             fingerprint=tables.fingerprint,
@@ -113,9 +113,9 @@ def _customers(
     orders = engine.store("aftermath_orders", order_days(tables))
     n = len(customers)
     ids = {"customer_id": customers, "place": np.arange(n), "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), n)}
-    asked = engine.load("aftermath_customers", pa.table(ids))
+    asked = engine.store_arrow("aftermath_customers", pa.table(ids))
     rows = asked.mutate(cutoff=asked.cutoff.cast("timestamp"))
-    came = with_outcomes(rows, orders, tables, config.task.task(), moments, passed)
+    came = add_outcomes(rows, orders, tables, config.task.to_task(), moments, passed)
     before = _before(orders, moments, horizon, tables.contract.has_amount)
     first = _first(tables)
     joined = came.left_join(before, "customer_id").drop("customer_id_right")
@@ -167,11 +167,11 @@ def _by_action(inside: ibis.Table) -> ibis.Table:
 def _refuse_strangers(inside: ibis.Table, tables: Tables, section: Contacts, engine: Engine) -> None:
     """Contacts of customers who had done nothing by then: refused where they are more than unreadable rows may be."""
     joined = inside.left_join(_first(tables), "customer_id")
-    total = engine.count(inside)
+    total = engine.count_rows(inside)
     strange = joined.filter(joined["first"].isnull() | (joined["first"] > joined.day))
-    number = engine.count(strange)
+    number = engine.count_rows(strange)
     if number > section.max_unreadable * total:
-        ids = engine.arrow(strange.select("customer_id").distinct().order_by("customer_id").limit(3))
+        ids = engine.to_arrow(strange.select("customer_id").distinct().order_by("customer_id").limit(3))
         raise DataError(
             f"{number:,} of {total:,} contacts since the plan are of customers whom [events] do not know, or not yet "
             f"(such as {sample(ids['customer_id'].to_pylist(), 3)}), above [contacts] max_unreadable = "

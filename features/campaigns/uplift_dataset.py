@@ -79,7 +79,7 @@ def build_uplift_dataset(config: Config) -> UpliftDataset:
         DataError: The log breaks its contract, or its contacts cannot be those of a trial.
     """
     section = require_uplift_contacts(config)
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = with_too_long_windows(read_log.read_tables(config, engine), task)
         require_no_breach(tables, task, engine)
@@ -113,7 +113,7 @@ def require_uplift_contacts(config: Config) -> Contacts:
         raise UsageError(
             "there is no [contacts]: the effect of actions is learned from what was done to whom; name the table"
         )
-    if config.only_terms:
+    if config.only_subscriptions:
         raise UsageError("[events] is not given: the effect of actions is on purchases, and terms alone show none")
     if not section.propensity and not accepted and not read_measured_plans(config):
         raise RefusedError(
@@ -181,7 +181,7 @@ def _contacts(tables: Tables, section: Contacts, config: Config, engine: Engine)
     e, c = tables.events, tables.sides["contacts"].rows
     first = e.group_by("customer_id").aggregate(first=e.day.min())
     joined = c.left_join(first, "customer_id").select("customer_id", "day", "time", "action", "propensity", "first")
-    given = engine.arrow(joined).to_pandas()
+    given = engine.to_arrow(joined).to_pandas()
     left_out = dict(_strangers(given, config, section))
     given = given[given["first"].notna() & (given["first"] < given.day)]
     if given.empty:
@@ -284,7 +284,7 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
             "contact_day": pa.array(units.day, pa.date32()),
         }
     )
-    contacts, has_amount = engine.load("trial_contacts", told), tables.contract.has_amount
+    contacts, has_amount = engine.store_arrow("trial_contacts", told), tables.contract.has_amount
     future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
     joined = contacts.left_join(future, KEYS)
     found = joined.select(
@@ -293,7 +293,7 @@ def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -
         returned=1 - churned_label(joined, contractual=False),
         value=value_label(joined, has_amount, contractual=False),
     )
-    return engine.arrow(found).to_pandas()
+    return engine.to_arrow(found).to_pandas()
 
 
 def _joined(units: pd.DataFrame, came: pd.DataFrame, built: Snapshots) -> pa.Table:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import ibis
 
 from features.config.data_contract import ActivityColumns
-from features.engines.window_spec import Measure, Plan
+from features.engines.window_spec import WindowMeasure, WindowSpec
 from features.engines.window_totals import EPOCH
-from features.feature import Compute, Feature, column, count, money, rate
+from features.feature import Compute, Feature, count_or_zero, daily_rate, measure_value, money
 from features.phrases import plural
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import window_spans
@@ -24,16 +24,16 @@ def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     """Counts, days and sums of the measure, by window; one row a customer with any activity."""
     rows, name = _rows(past, activity), activity.name
     wanted = [
-        Measure(f"{name}:count", lambda r: r.day.notnull(), "count"),
-        Measure(f"{name}:latest", lambda r: r.day, "max"),
+        WindowMeasure(f"{name}:count", lambda r: r.day.notnull(), "count"),
+        WindowMeasure(f"{name}:latest", lambda r: r.day, "max"),
     ]
     if activity.measure:
         wanted += [
-            Measure(f"{name}:total", lambda r: r.measure),
-            Measure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
+            WindowMeasure(f"{name}:total", lambda r: r.measure),
+            WindowMeasure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
         ]
-    plan = Plan(past.cutoffs, window_spans(past.task.windows), tuple(wanted), distinct={f"{name}:days": "day"})
-    made = past.engine.windowed(rows, plan, f"windows of {name}")
+    plan = WindowSpec(past.cutoffs, window_spans(past.task.windows), tuple(wanted), distinct={f"{name}:days": "day"})
+    made = past.engine.aggregate_windows(rows, plan, f"windows of {name}")
     since_1970 = made.cutoff.delta(ibis.literal(EPOCH), unit="day")
     return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})
 
@@ -69,7 +69,7 @@ def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> I
     words = _words(activity.name)
     yield Feature(
         f"{activity.name}_recency_days",
-        column(f"{activity.name}:age_ever"),
+        measure_value(f"{activity.name}:age_ever"),
         words,
         f"days since the last of the {words}",
         f"{words}: the last {{value:days}} ago",
@@ -107,7 +107,7 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
         label = _label(w)
         yield Feature(
             f"{stem}_distinct_{w or 'ever'}",
-            count(f"{activity.name}:{kind}:{w or 'ever'}"),
+            count_or_zero(f"{activity.name}:{kind}:{w or 'ever'}"),
             f"{noun} of {words}",
             f"different {plural(noun)} of the {words} {label}",
             f"{words}: {{value:#different {noun}}} {label}",
@@ -117,7 +117,7 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
         )
     yield Feature(
         f"{stem}_top_share_ever",
-        column(f"{activity.name}:{kind}:top"),
+        measure_value(f"{activity.name}:{kind}:top"),
         f"{noun} of {words}",
         f"share of the most frequent {noun} of the {words}",
         f"{{value:share}} of the {words} of the most frequent {noun}",
@@ -134,7 +134,7 @@ def _counts(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     ):
         yield Feature(
             f"{activity.name}_{stem}_{tail}",
-            count(f"{activity.name}:{measure}_{tail}"),
+            count_or_zero(f"{activity.name}:{measure}_{tail}"),
             words,
             phrase,
             reading,
@@ -176,7 +176,7 @@ def _trends(activity: ActivityColumns, short: Window, long: Window) -> Iterator[
     name, words, last_days = activity.name, _words(activity.name), f"in the last {long.days} days"
     yield Feature(
         f"{name}_trend_{short}_{long}",
-        lambda m: rate(m, f"{name}:count", short) / rate(m, f"{name}:count", long).nullif(0),
+        lambda m: daily_rate(m, f"{name}:count", short) / daily_rate(m, f"{name}:count", long).nullif(0),
         f"{words} trend",
         f"pace of the {words} in the last {short.days} days against the last {long.days}",
         f"{words} at {{value:number}} times the pace of the last {long.days} days",

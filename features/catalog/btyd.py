@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
@@ -69,13 +69,15 @@ def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
             "share",
         ),
     ):
-        yield Feature(name, column(measure), FAMILY, phrase, reading, unit)
+        yield Feature(name, measure_value(measure), FAMILY, phrase, reading, unit)
     if has_amount:
         size, total = "spend expected on a day with an order", f"spend expected {ahead}"
         yield Feature(
-            "order_amount_expected", column(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
+            "order_amount_expected", measure_value(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
         )
-        yield Feature("amount_expected", column(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money")
+        yield Feature(
+            "amount_expected", measure_value(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money"
+        )
 
 
 def btyd_measures(past: Past) -> ibis.Table:
@@ -85,7 +87,7 @@ def btyd_measures(past: Past) -> ibis.Table:
     names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
     schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in names)])
     work = partial(predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names)
-    return past.engine.map_rows(told, work, schema, "expected_rows")
+    return past.engine.map_batches(told, work, schema, "expected_rows")
 
 
 def purchase_summaries(days: ibis.Table) -> ibis.Table:
@@ -103,12 +105,12 @@ def fit_by_cutoff(past: Past, told: ibis.Table) -> dict[date, CutoffModels]:
         past: The cutoffs, and whether the log has money.
         told: The `summaries` of its days.
     """
-    sizes = past.engine.arrow(told.group_by("cutoff").aggregate(customers=told.count()).order_by("cutoff"))
+    sizes = past.engine.to_arrow(told.group_by("cutoff").aggregate(customers=told.count()).order_by("cutoff"))
     found = {}
     for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
         mine = told.filter(told.cutoff == ibis.literal(cutoff))
         rows = sample_customers(mine, customers).select("bought", "spend", "first", "last")
-        found[cutoff] = fit_one_cutoff(past.engine.arrow(rows), past.tables.contract.has_amount)
+        found[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
     return found
 
 

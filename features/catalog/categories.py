@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, count
+from features.feature import Feature, count_or_zero
 from features.phrases import plural
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
@@ -78,7 +78,7 @@ def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]
 def _distinct(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
     return Feature(
         f"{slug}_distinct_{tail}",
-        count(f"{slug}_distinct_{tail}"),
+        count_or_zero(f"{slug}_distinct_{tail}"),
         f"variety of {plural(noun)}",
         f"different {plural(noun)} {label}",
         f"{{value:#different {noun}}} {label}",

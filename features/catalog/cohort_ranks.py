@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.point_in_time.history import KEYS
 from features.task import Window
 
@@ -67,7 +67,7 @@ def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
     for name, family, what, more, w in forms:
         yield Feature(
             f"{name}_{w}" if w else name,
-            column(name),
+            measure_value(name),
             family,
             f"rank among all customers by {what}",
             f"{more} {{value:share}} of customers",

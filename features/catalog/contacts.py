@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, column, count, money, rate
+from features.feature import Feature, count_or_zero, daily_rate, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
 from features.task import Window
@@ -69,7 +69,7 @@ def contact_features(windows: Sequence[Window], has_cost: bool, has_control: boo
     """Contacts received, their pace and cost, and those held out."""
     yield Feature(
         "contacts_recency_days",
-        column("contacts:age_ever"),
+        measure_value("contacts:age_ever"),
         "contacts",
         "days since the last contact",
         "last contact {value:days} ago",
@@ -101,7 +101,7 @@ def action_features() -> Iterator[Feature]:
     """How many different actions a customer received, and the last."""
     yield Feature(
         "contacts_action_last",
-        column("contacts:last"),
+        measure_value("contacts:last"),
         "last contact",
         "action of the last contact",
         "last contact: {value}",
@@ -117,7 +117,7 @@ def response_features() -> Iterator[Feature]:
     within = f"within {RESPONSE_WINDOW.days} days"
     yield Feature(
         "contacts_answered_ever",
-        count("contacts:answered"),
+        count_or_zero("contacts:answered"),
         "answers",
         f"contacts so far with a purchase {within}",
         f"{{value:#contact}} so far with a purchase {within}",
@@ -139,7 +139,7 @@ def _counted(name: str, measure: str, what: str, label: str, w: Window | None = 
     """A count, and in words that it is 0."""
     return Feature(
         name,
-        count(f"contacts:{measure}"),
+        count_or_zero(f"contacts:{measure}"),
         "contacts",
         f"{what} {label}",
         f"{what} {label}: {{value:count}}",
@@ -153,7 +153,7 @@ def _counted(name: str, measure: str, what: str, label: str, w: Window | None = 
 def _pressure(short: Window, long: Window) -> Feature:
     return Feature(
         f"contacts_trend_{short}_{long}",
-        lambda m: rate(m, "contacts:received", short) / rate(m, "contacts:received", long).nullif(0),
+        lambda m: daily_rate(m, "contacts:received", short) / daily_rate(m, "contacts:received", long).nullif(0),
         "contacts trend",
         f"pace of contacts in the last {short.days} days against the last {long.days}",
         f"contacts at {{value:number}} times the pace of the last {long.days} days",

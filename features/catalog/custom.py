@@ -30,7 +30,7 @@ from features.catalog.custom_checks import (
     check_measures_table,
 )
 from features.catalog.families import Family, catalog_features
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
@@ -84,7 +84,7 @@ def add_up(
     return partial(_added_up, measures=measures, of=of)
 
 
-def read_custom_features(config: Config, task: Task, contract: Contract) -> CustomFeatures:
+def read_custom_features(config: Config, task: Task, contract: DataContract) -> CustomFeatures:
     """Runs the file that the config names, and checks what it declares.
 
     Raises:
@@ -153,8 +153,8 @@ def _refuse_any(
 ) -> None:
     """Refuses a feature for the customers in a table, if there are any: what it is of them, and what to do."""
     customers = wrong.select("customer_id").distinct()
-    if count := engine.count(customers):
-        few = engine.arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+    if count := engine.count_rows(customers):
+        few = engine.to_arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
         found, cure = told
         raise UsageError(f"{own.file}: feature {feature.name}: {found} for {count:,} customers ({sample(few)}); {cure}")
 
@@ -265,14 +265,14 @@ def _measured(past: Past, measures: Callable[[Past], ibis.Table], name: str, fil
 def _refuse_other_keys(rows: ibis.Table, past: Past) -> None:
     keys = rows.group_by(KEYS).aggregate(n=rows.count())
     several = keys.filter(keys.n > 1)
-    if count := past.engine.count(several):
-        ids = past.engine.arrow(several.select("customer_id").distinct().order_by("customer_id").limit(5))
+    if count := past.engine.count_rows(several):
+        ids = past.engine.to_arrow(several.select("customer_id").distinct().order_by("customer_id").limit(5))
         raise CustomFeatureError(
             f"measures gives more than one row for {count:,} pairs of customer and cutoff (customers "
             f"{sample(ids['customer_id'].to_pylist())}); end with `.group_by(KEYS).aggregate(...)`"
         )
     strange = rows.anti_join(past.moments, "cutoff").select("cutoff").distinct().order_by("cutoff").limit(1)
-    for cutoff in past.engine.arrow(strange)["cutoff"].to_pylist():
+    for cutoff in past.engine.to_arrow(strange)["cutoff"].to_pylist():
         raise CustomFeatureError(
             f"measures gives rows of cutoff {cutoff}, which was not asked for; take cutoffs from the past only"
         )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.config.data_contract import Attribute, Contract
-from features.feature import Feature, column
+from features.config.data_contract import CustomerAttribute, DataContract
+from features.feature import Feature, measure_value
 from features.intake.customer_table import CUSTOMER_TABLE, SINCE, attribute_column
 from features.point_in_time.history import KEYS, Past, days_since
 
@@ -22,17 +22,17 @@ def attribute_measures(past: Past) -> ibis.Table:
     return rows.select(*KEYS, **values, **signed_up)
 
 
-def attribute_features(contract: Contract) -> Iterator[Feature]:
+def attribute_features(contract: DataContract) -> Iterator[Feature]:
     """One feature an attribute, in the config's order, then those of signing up."""
     for attribute in contract.attributes:
-        yield _FORMS[attribute.sort](attribute.name)
+        yield _FORMS[attribute.value_type](attribute.name)
     if contract.has_since:
         yield from _signing_up()
 
 
-def _as_it_stood(rows: ibis.Table, attribute: Attribute) -> ibis.Value:
+def _as_it_stood(rows: ibis.Table, attribute: CustomerAttribute) -> ibis.Value:
     name = attribute_column(attribute.name)
-    return days_since(rows, name) if attribute.sort == "date" else rows[name]
+    return days_since(rows, name) if attribute.value_type == "date" else rows[name]
 
 
 def _number(slug: str) -> Feature:
@@ -52,7 +52,7 @@ def _feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feat
     value = f"{{value:{form}}}" if form else "{value}"
     return Feature(
         slug,
-        column(attribute_column(slug)),
+        measure_value(attribute_column(slug)),
         f"customer's {noun}",
         phrase.replace("_", " "),
         reading.format(noun=noun, value=value),
@@ -67,7 +67,7 @@ _FORMS = {"number": _number, "date": _date, "level": _level}
 def _signing_up() -> Iterator[Feature]:
     yield Feature(
         "signup_age_days",
-        column(SIGNED_UP),
+        measure_value(SIGNED_UP),
         "signing up",
         "days since signing up",
         "signed up {value:days} ago",

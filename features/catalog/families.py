@@ -29,7 +29,7 @@ from features.catalog import (
     trends,
 )
 from features.catalog.windows import money_window_features, order_window_features
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.errors import UsageError
 from features.feature import Feature
 from features.point_in_time.history import Past
@@ -68,12 +68,12 @@ class Family:
     used_by_ranks: bool = False
 
 
-def catalog_features(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def catalog_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     """All features of a task on a log, in a fixed order; names are unique."""
     return tuple(feature for family in feature_families(task, contract) for feature in family.features)
 
 
-def feature_families(task: Task, contract: Contract) -> tuple[Family, ...]:
+def feature_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of a task on a log; the first gives every customer with a purchase, or with a term, a row.
 
     Raises:
@@ -85,11 +85,11 @@ def feature_families(task: Task, contract: Contract) -> tuple[Family, ...]:
     return tuple(_within_reach(family, contract) for family in found)
 
 
-def _within_reach(family: Family, contract: Contract) -> Family:
+def _within_reach(family: Family, contract: DataContract) -> Family:
     """The family, its features null where their window is longer than the whole log."""
     features = tuple(
         replace(f, compute=partial(_null, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
-        if f.window and f.window.days in contract.beyond
+        if f.window and f.window.days in contract.windows_beyond_log
         else f
         for f in family.features
     )
@@ -100,7 +100,7 @@ def _null(m: ibis.Table, dtype: str) -> ibis.Value:
     return ibis.null(dtype)
 
 
-def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _of_events(task: Task, contract: DataContract) -> tuple[Family, ...]:
     return (
         Family("rhythm", _rhythm(), recency.recency_measures, used_by_ranks=True),
         Family("lifecycle", tuple(lifecycle.lifecycle_features(task.horizon))),
@@ -126,14 +126,14 @@ def _of_events(task: Task, contract: Contract) -> tuple[Family, ...]:
     )
 
 
-def _of_contracts(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _of_contracts(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of a contractual business: the terms first, which every customer has, then what the events add.
 
     BG/NBD stays out: it foresees who falls silent, where a contract says when it ends. Events that are nothing but the
     starts of the terms add nothing.
     """
     terms = _subscriptions(contract)
-    if contract.only_terms:
+    if contract.only_subscriptions:
         columns, alone = (
             subscriptions.terms_only_features(task.horizon),
             partial(subscriptions.subscription_measures, alone=True),
@@ -149,12 +149,12 @@ def _may_lack(family: Family) -> Family:
     return replace(family, features=features)
 
 
-def _subscriptions(contract: Contract) -> Family:
+def _subscriptions(contract: DataContract) -> Family:
     columns = tuple(subscriptions.subscription_features(contract.has_end, contract.has_price))
     return Family("subscriptions", columns, subscriptions.subscription_measures, section="subscriptions")
 
 
-def _of_sides(task: Task, contract: Contract) -> tuple[Family, ...]:
+def _of_sides(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of the tables beside the events."""
     found = [
         family for place, table in enumerate(contract.activities) for family in _activity(task, table, f"side{place}")
@@ -187,7 +187,7 @@ def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ..
     return tuple(found)
 
 
-def _of_customers(contract: Contract) -> tuple[Family, ...]:
+def _of_customers(contract: DataContract) -> tuple[Family, ...]:
     found = tuple(customer_attributes.attribute_features(contract))
     return (
         (Family("customer_attributes", found, customer_attributes.attribute_measures, section="customers"),)
@@ -219,7 +219,7 @@ def _rhythm() -> tuple[Feature, ...]:
     )
 
 
-def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _orders(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     found = [*lifetime.lifetime_features(contract.has_amount)]
     for w in task.windows:
         found += [
@@ -232,7 +232,7 @@ def _orders(task: Task, contract: Contract) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _ever(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     found = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
     if task.horizon.days < YEAR:
         found += seasonality.season_share_features(task.horizon)
@@ -241,7 +241,7 @@ def _ever(task: Task, contract: Contract) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
+def _trends(task: Task, contract: DataContract) -> tuple[Feature, ...]:
     found: list[Feature] = []
     for short, long in pairwise(task.windows):
         found += trends.pace_features(short, long, contract.has_amount)
@@ -252,7 +252,7 @@ def _trends(task: Task, contract: Contract) -> tuple[Feature, ...]:
     return tuple(found)
 
 
-def _peers(task: Task, contract: Contract) -> Family:
+def _peers(task: Task, contract: DataContract) -> Family:
     longest, has_amount = task.windows[-1], contract.has_amount
     among = partial(cohort_ranks.rank_measures, window=longest, has_amount=has_amount)
     return Family("peers", tuple(cohort_ranks.rank_features(longest, has_amount)), cohort_measures=among)

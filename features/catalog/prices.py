@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import ibis
 
 from features.catalog.windows import window_feature
-from features.feature import Compute, Feature, money, ratio
+from features.feature import Compute, Feature, measure_ratio, money
 from features.task import Window
 
 
@@ -84,4 +84,4 @@ def _off(span: str) -> Compute:
 
 
 def _discounted(span: str) -> Compute:
-    return ratio(f"discounted_{span}", f"orders_{span}")
+    return measure_ratio(f"discounted_{span}", f"orders_{span}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.feature import Feature, column, root
+from features.feature import Feature, clipped_sqrt, measure_value
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import MONTH
 
@@ -41,7 +41,7 @@ def recency_measures(past: Past) -> ibis.Table:
     variance = (sums.gap_squares - sums.gap_sum * mean) / (sums.gaps - 1).nullif(0)
     return sums.mutate(
         gap_mean=mean,
-        gap_std=root(variance),
+        gap_std=clipped_sqrt(variance),
         gap_median=(sums.gap_low + sums.gap_high) / 2,
         clumpiness=_clumpiness(sums),
     )
@@ -103,7 +103,7 @@ def gap_features() -> Iterator[Feature]:
         ("gap_last_days", "gap_last", "days between the last two orders", "{value:days} between the last two orders"),
         ("gap_longest_days", "gap_max", "longest pause between orders", "longest pause so far {value:days}"),
     ):
-        yield Feature(name, column(measure), "gaps", phrase, reading, "days", unread=FEWER_THAN_TWO)
+        yield Feature(name, measure_value(measure), "gaps", phrase, reading, "days", unread=FEWER_THAN_TWO)
 
 
 def regularity_features() -> Iterator[Feature]:
@@ -119,7 +119,7 @@ def regularity_features() -> Iterator[Feature]:
         ),
         (
             "gap_clumpiness",
-            column("clumpiness"),
+            measure_value("clumpiness"),
             "how much orders come in bursts (0 evenly, 1 all at once)",
             "orders come in bursts: {value:share} of the way from evenly to all at once",
             "share",

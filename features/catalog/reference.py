@@ -9,22 +9,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.catalog.families import catalog_features
-from features.config.data_contract import ActivityColumns, Attribute, Contract
+from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
 from features.config.sections import TaskConfig
 from features.feature import Feature
 from features.task import Window
 
-FULL_CONTRACT = Contract(
+FULL_CONTRACT = DataContract(
     kinds=("category",),
     has_quantity=True,
     has_discount=True,
     activities=(ActivityColumns("visits", "minutes", ("page",)),),
     attributes=(
-        Attribute("plan", "level", constant=True),
-        Attribute("age", "number", constant=True),
-        Attribute("birthday", "date", constant=True),
+        CustomerAttribute("plan", "level", constant=True),
+        CustomerAttribute("age", "number", constant=True),
+        CustomerAttribute("birthday", "date", constant=True),
     ),
     has_since=True,
     has_contacts=True,
@@ -51,7 +51,7 @@ is written by `python -m features.catalog.reference docs/features.md`; a test ke
 
 def features_page() -> str:
     """The page: a table a family, in the order of the catalog."""
-    task = TaskConfig().task()
+    task = TaskConfig().to_task()
     features = catalog_features(task, FULL_CONTRACT)
     lines = [INTRODUCTION.format(windows=", ".join(map(str, task.windows)), count=len(features))]
     families: dict[str, dict[str, list[Feature]]] = {}
@@ -91,4 +91,4 @@ def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:
 
 
 if __name__ == "__main__":
-    write_whole(Path(sys.argv[1]), features_page())
+    write_text_atomically(Path(sys.argv[1]), features_page())

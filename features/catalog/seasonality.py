@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.config.data_contract import Contract
-from features.feature import Feature, column, money
+from features.config.data_contract import DataContract
+from features.feature import Feature, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import WEEK, YEAR
 from features.task import Window
@@ -17,7 +17,7 @@ DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # from w
 DAY_PART_HOURS = 6
 
 
-def calendar_sums(orders: ibis.Table, horizon: Window, contract: Contract) -> dict[str, ibis.Value]:
+def calendar_sums(orders: ibis.Table, horizon: Window, contract: DataContract) -> dict[str, ibis.Value]:
     """Purchases by weekday, by hour and in the stretch of the calendar that the horizon will cover."""
     weekday, ahead = orders.day.day_of_week.index(), (YEAR - orders.age % YEAR) % YEAR
     found = {f"orders_weekday_{k}": orders.count(where=orders.purchase & (weekday == k)) for k in range(WEEK)}
@@ -133,7 +133,7 @@ def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     unread = "the log does not reach back a year"
     yield Feature(
         "orders_count_year_ago",
-        column("season_orders"),
+        measure_value("season_orders"),
         "season",
         f"orders {place}",
         "{value:#order} " + place,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import ibis
 
-from features.feature import Compute, Feature, column, count, money
+from features.feature import Compute, Feature, count_or_zero, measure_value, money
 from features.intake.subscription_terms import RENEWAL_GRACE
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
@@ -100,7 +100,7 @@ def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
     yield _counted("renewals_ever", "renewals", "renewals", "subscription", "renewals of the subscription so far")
     yield Feature(
         f"{STEM}_renewal_recency_days",
-        column(f"{STEM}:renewed"),
+        measure_value(f"{STEM}:renewed"),
         "subscription",
         "days since the last renewal",
         "last renewal {value:days} ago",
@@ -118,7 +118,7 @@ def terms_only_features(horizon: Window) -> Iterator[Feature]:
     """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
     yield Feature(
         "tenure_days",
-        column("tenure"),
+        measure_value("tenure"),
         f"{STEM} age",
         "days since the first term began",
         "customer for {value:days}",
@@ -178,7 +178,7 @@ def _prices() -> Iterator[Feature]:
 def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Feature:
     return Feature(
         f"{STEM}_{name}",
-        count(f"{STEM}:{measure}"),
+        count_or_zero(f"{STEM}:{measure}"),
         family,
         phrase,
         f"{phrase}: {{value:count}}",

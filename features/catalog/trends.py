@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
-from features.feature import Feature, money, rate
+from features.feature import Feature, daily_rate, money
 from features.point_in_time.measures import MONTH, YEAR
 from features.task import Window
 
@@ -26,7 +26,7 @@ def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Fea
     for stem, measure, noun in _pairs(has_amount):
         yield Feature(
             f"{stem}_trend_{short}_{long}",
-            lambda m, measure=measure: rate(m, measure, short) / rate(m, measure, long).nullif(0),  # type: ignore[misc]
+            lambda m, measure=measure: daily_rate(m, measure, short) / daily_rate(m, measure, long).nullif(0),  # type: ignore[misc]
             f"{noun} trend",
             f"pace of {noun} in the last {short.days} days against the last {long.days}",
             f"{noun} at {{value:number}} times the pace of the last {long.days} days",
@@ -94,7 +94,9 @@ def acceleration_features(short: Window, mid: Window, long: Window, has_amount: 
 
 def _bend(m: ibis.Table, measure: str, short: Window, mid: Window, long: Window) -> ibis.Value:
     """(pace short - pace mid) - (pace mid - pace long), a month."""
-    bend = (rate(m, measure, short) - rate(m, measure, mid)) - (rate(m, measure, mid) - rate(m, measure, long))
+    bend = (daily_rate(m, measure, short) - daily_rate(m, measure, mid)) - (
+        daily_rate(m, measure, mid) - daily_rate(m, measure, long)
+    )
     return (money(bend) if measure == "spend" else bend) * MONTH
 
 

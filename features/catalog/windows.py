@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from features.feature import Compute, Feature, column, money, ratio, spread
+from features.feature import Compute, Feature, measure_ratio, measure_value, money, spread
 from features.task import Window
 
 
 def order_window_features(w: Window, has_quantity: bool) -> Iterator[Feature]:
     """Orders, days with one, and baskets in a window."""
-    orders = column(f"orders_{w}")
+    orders = measure_value(f"orders_{w}")
     yield window_feature(w, "orders_count", orders, "frequency", "orders", "{value:#order}", "orders")
-    days = column(f"active_days_{w}")
+    days = measure_value(f"active_days_{w}")
     yield window_feature(w, "active_days", days, "frequency", "days with an order", "orders on {value:#day}", "days")
-    lines = column(f"items_{w}")
+    lines = measure_value(f"items_{w}")
     yield window_feature(w, "items_count", lines, "basket", "order lines", "{value:#line} ordered", "count")
     yield window_feature(
         w,
         "items_per_order",
-        ratio(f"items_{w}", f"orders_{w}"),
+        measure_ratio(f"items_{w}", f"orders_{w}"),
         "basket",
         "lines in an order",
         "{value:number} lines in an order",
@@ -40,12 +40,12 @@ def order_window_features(w: Window, has_quantity: bool) -> Iterator[Feature]:
 
 def money_window_features(w: Window) -> Iterator[Feature]:
     """Spend, order size and refunds in a window."""
-    spent = column(f"amount_{w}")
+    spent = measure_value(f"amount_{w}")
     yield window_feature(
         w, "amount_sum", lambda m: money(spent(m)), "money", "net spend", "spent {value:money}", "money"
     )
     yield from _order_sizes(w)
-    refunds = column(f"refunds_{w}")
+    refunds = measure_value(f"refunds_{w}")
     yield window_feature(w, "refunds_count", refunds, "refunds", "refunds", "{value:#refund}", "count")
     yield window_feature(
         w,

@@ -19,16 +19,16 @@ class ActivityColumns:
 
 
 @dataclass(frozen=True)
-class Attribute:
+class CustomerAttribute:
     """A column of the customer table: a 'number', a 'date' (its age in days) or a 'level' (text)."""
 
     name: str
-    sort: str
+    value_type: str
     constant: bool = False
 
 
 @dataclass(frozen=True)
-class Contract:
+class DataContract:
     """Which columns and tables a log has.
 
     Attributes:
@@ -40,9 +40,9 @@ class Contract:
         has_end: Whether the terms of subscriptions may end.
         price_days: How many days one price of a term pays for; 0 where that is not said.
         cancelled: The reasons for which a term ends that are churn; empty where every end is.
-        only_terms: Whether the events are nothing but the starts of the terms.
-        as_of_today: Those that are left out: nothing says what they were at a past cutoff.
-        beyond: Windows, in days, that are longer than the whole log: their features are null.
+        only_subscriptions: Whether the events are nothing but the starts of the terms.
+        undated_attributes: Those that are left out: nothing says what they were at a past cutoff.
+        windows_beyond_log: Windows, in days, that are longer than the whole log: their features are null.
     """
 
     kinds: tuple[str, ...] = ()
@@ -51,8 +51,8 @@ class Contract:
     has_discount: bool = False
     has_clock: bool = True
     activities: tuple[ActivityColumns, ...] = ()
-    attributes: tuple[Attribute, ...] = ()
-    as_of_today: tuple[str, ...] = ()
+    attributes: tuple[CustomerAttribute, ...] = ()
+    undated_attributes: tuple[str, ...] = ()
     has_since: bool = False
     has_contacts: bool = False
     has_cost: bool = False
@@ -62,15 +62,15 @@ class Contract:
     has_price: bool = False
     price_days: int = 0
     cancelled: tuple[str, ...] = ()
-    only_terms: bool = False
-    beyond: tuple[int, ...] = ()
+    only_subscriptions: bool = False
+    windows_beyond_log: tuple[int, ...] = ()
 
 
-def contract(config: Config, has_clock: bool, attributes: tuple[Attribute, ...] = ()) -> Contract:
+def build_contract(config: Config, has_clock: bool, attributes: tuple[CustomerAttribute, ...] = ()) -> DataContract:
     """What a config promises; the clock and the types of attributes are read from the data."""
     events, contacts, terms = config.events, config.contacts, config.subscriptions
-    return Contract(
-        kinds=tuple(slug(kind) for kind in events.kinds),
+    return DataContract(
+        kinds=tuple(feature_slug(kind) for kind in events.kinds),
         has_amount=bool(events.amount),
         has_quantity=bool(events.quantity),
         has_discount=bool(events.discount),
@@ -86,15 +86,17 @@ def contract(config: Config, has_clock: bool, attributes: tuple[Attribute, ...] 
         has_price=terms is not None and bool(terms.price),
         price_days=terms.price_every.days if terms is not None and terms.price_every else 0,
         cancelled=terms.cancelled if terms is not None else (),
-        only_terms=config.only_terms,
+        only_subscriptions=config.only_subscriptions,
     )
 
 
 def _activity(name: str, section: Activity) -> ActivityColumns:
-    return ActivityColumns(slug(name), slug(section.measure), tuple(slug(kind) for kind in section.kinds))
+    return ActivityColumns(
+        feature_slug(name), feature_slug(section.measure), tuple(feature_slug(kind) for kind in section.kinds)
+    )
 
 
-def slug(name: str) -> str:
+def feature_slug(name: str) -> str:
     """A column's name as part of a feature's name.
 
     >>> slug("StockCode"), slug("store id"), slug("商品")

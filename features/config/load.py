@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from features.config.monitor import MonitorConfig
 from features.config.nightly import RunConfig
 from features.config.plan import PlanConfig
-from features.config.rfm_rules import told_by
+from features.config.rfm_rules import groups_using
 from features.config.sections import (
     Activity,
     Contacts,
@@ -79,7 +79,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _check_plan(self) -> Config:
         plan = self.plan
-        if plan and plan.asks_contacts and self.contacts is None:
+        if plan and plan.limits_contacts and self.contacts is None:
             raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
         if plan and self.contacts and self.contacts.control in plan.actions:
             raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
@@ -87,7 +87,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_run(self) -> Config:
-        if self.run.plans and (self.plan is None or self.plan.budget is None):
+        if self.run.makes_plans and (self.plan is None or self.plan.budget is None):
             lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
             raise ValueError(f"[run] says when a plan is due (plan_every, plan_on), but {lacks}")
         return self
@@ -101,9 +101,11 @@ class Config(Section):
         if unknown:
             known = _listed(self.events.kinds) or "none"
             raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
-        groups = told_by(rules.rfm, "m")
-        if groups and not self.events.amount:
-            raise ValueError(f"[segments.rfm] {groups[0]!r} is told by m, and the log has no amounts; use r and f")
+        groups_with_m = groups_using(rules.rfm, "m")
+        if groups_with_m and not self.events.amount:
+            raise ValueError(
+                f"[segments.rfm] {groups_with_m[0]!r} is told by m, and the log has no amounts; use r and f"
+            )
         return self
 
     def path(self, text: str) -> Path:
@@ -111,12 +113,12 @@ class Config(Section):
         return (self.folder / Path(text).expanduser()).resolve()
 
     @property
-    def only_terms(self) -> bool:
+    def only_subscriptions(self) -> bool:
         """Whether the business has nothing but the terms of its contracts: the events are their starts."""
         terms = self.subscriptions
         if terms is None or self.task.churn != "cancelled":
             return False
-        return self.events.model_copy(update={"until": terms.until}) == Events.model_validate(terms.starts())
+        return self.events.model_copy(update={"until": terms.until}) == Events.model_validate(terms.as_events())
 
     @property
     def has_value(self) -> bool:
@@ -138,7 +140,7 @@ class Config(Section):
         if "events" in values or not (isinstance(task, dict) and task.get("churn") == "cancelled"):
             return values
         try:
-            return {**values, "events": Subscriptions.model_validate(terms).starts()}
+            return {**values, "events": Subscriptions.model_validate(terms).as_events()}
         except ValidationError:  # what is wrong is told where [subscriptions] itself is read, and not of [events] too
             return {**values, "events": {"source": "none", "customer": "none", "time": "none"}}
 
@@ -148,7 +150,7 @@ class Config(Section):
         if self.task.churn == "cancelled" and (terms is None or not terms.end):
             needed = "end = the column of the day on which a term ended" if terms else "the table of the terms"
             raise ValueError(f"[task] churn = 'cancelled' is read from [subscriptions]: give it {needed}")
-        if terms and terms.until and not self.only_terms:
+        if terms and terms.until and not self.only_subscriptions:
             raise ValueError(
                 "[subscriptions] until is for a business without [events]; here they say how far the log goes: "
                 "set [events] until"
@@ -194,8 +196,8 @@ def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> 
     return config
 
 
-def _listed(things: Iterable[object]) -> str:
-    return ", ".join(map(str, things))
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _explain(error: dict[str, Any]) -> str:
@@ -213,9 +215,9 @@ def _explain(error: dict[str, Any]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    found = error.get("input")
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) and repr(found) not in message else ""
-    return f"{place}: {message[:1].lower() + message[1:]}{shown}" if place else message
+    value = error.get("input")
+    suffix = f" (found {value!r})" if isinstance(value, str | int | float | bool) and repr(value) not in message else ""
+    return f"{place}: {message[:1].lower() + message[1:]}{suffix}" if place else message
 
 
 def _keys(where: list[str]) -> set[str]:

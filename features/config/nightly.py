@@ -11,8 +11,8 @@ from features.config.sections import Duration, Section
 from features.task import Window
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-LAST_DAY = 28  # of a month: every month has it
-DayOf = Annotated[str, BeforeValidator(lambda v: str(v).strip().lower() if isinstance(v, str | int) else v)]
+LAST_DAY_OF_MONTH = 28  # of a month: every month has it
+PlanDay = Annotated[str, BeforeValidator(lambda v: str(v).strip().lower() if isinstance(v, str | int) else v)]
 
 
 class RunConfig(Section):
@@ -25,23 +25,25 @@ class RunConfig(Section):
     )
     retrain_pause: Duration = Field(Window(7), description="least time between trainings that alerts ask for")
     plan_every: Duration | None = Field(None, description="a plan is due so long after the last one")
-    plan_on: DayOf = Field("", description="a plan is due on this weekday, or on this day of the month (1 to 28)")
+    plan_on: PlanDay = Field("", description="a plan is due on this weekday, or on this day of the month (1 to 28)")
     contributions: int = Field(1, ge=0, description="of how many newest nights every contribution is kept")
     report: bool = Field(True, description="whether the page for analysts is written")
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
         on = self.plan_on
-        if on and on not in WEEKDAYS and on not in map(str, range(1, LAST_DAY + 1)):
-            raise ValueError(f"plan_on: expected a weekday such as 'monday', or a day from 1 to {LAST_DAY}, found {on}")
+        if on and on not in WEEKDAYS and on not in map(str, range(1, LAST_DAY_OF_MONTH + 1)):
+            raise ValueError(
+                f"plan_on: expected a weekday such as 'monday', or a day from 1 to {LAST_DAY_OF_MONTH}, found {on}"
+            )
         return self
 
     @property
-    def plans(self) -> bool:
+    def makes_plans(self) -> bool:
         """Whether plans are ever due."""
         return self.plan_every is not None or bool(self.plan_on)
 
-    def plan_day(self, last: date | None, first: date) -> date:
+    def next_plan_day(self, last: date | None, first: date) -> date:
         """The day from which the next plan is due.
 
         Args:

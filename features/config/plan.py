@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from features.config.sections import Duration, Section
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class PlanAction(Section):
@@ -42,7 +42,7 @@ class Exclusion(Section):
             raise ValueError("column and values go together: the column, and which values of it are left out")
         return self
 
-    def texts(self) -> list[str]:
+    def values_as_text(self) -> list[str]:
         """The values as the customer table writes them.
 
         >>> Exclusion(why="opted out", column="consent", values=(False, 3, 2.5, "no")).texts()
@@ -51,7 +51,7 @@ class Exclusion(Section):
         return [_text(value) for value in self.values]
 
 
-def unnamed(rule: Mapping[str, Any]) -> dict[str, Any]:
+def without_customer_ids(rule: Mapping[str, Any]) -> dict[str, Any]:
     """An exclusion's values as they may be kept: the number of its customers in the place of their ids.
 
     >>> unnamed({"why": "staff", "customers": ("C-1", "C-2")})
@@ -65,7 +65,9 @@ class PlanConfig(Section):
 
     actions: dict[str, PlanAction] = Field(min_length=1, description="what may be done, by name")
     campaign: str = Field(
-        "retention", pattern=NAME, description="names the plan (--campaign goes first); its holdout stays the same"
+        "retention",
+        pattern=NAME_PATTERN,
+        description="names the plan (--campaign goes first); its holdout stays the same",
     )
     budget: float | None = Field(None, ge=0, allow_inf_nan=False, description="most money; --budget goes first")
     margin: float | None = Field(
@@ -99,7 +101,7 @@ class PlanConfig(Section):
         return self
 
     @property
-    def asks_contacts(self) -> bool:
+    def limits_contacts(self) -> bool:
         """Whether earlier contacts leave anyone out."""
         return self.contacted_within is not None or self.contacts_at_most is not None
 

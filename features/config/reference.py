@@ -18,9 +18,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
-from features.config.plan import NAME
+from features.config.plan import NAME_PATTERN
 from features.config.sections import TableSection
 from features.task import Window
 
@@ -37,7 +37,7 @@ hold. This page is written by `python -m features.config.reference docs/config.m
 """
 WORDS = {str: "text", bool: "true or false", int: "whole number", float: "number", Path: "path", Window: "duration"}
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-PATTERNS = {NAME: "letters, digits, `.`, `_`, `-`"}
+PATTERNS = {NAME_PATTERN: "letters, digits, `.`, `_`, `-`"}
 EVERY_TABLE = "keys of every table"
 
 
@@ -223,4 +223,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_whole(Path(sys.argv[1]), markdown())
+    write_text_atomically(Path(sys.argv[1]), markdown())

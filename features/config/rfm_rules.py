@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 
-BEST = 5
+BEST_SCORE = 5
 SCORES = ("r", "f", "m", "fm")
 RULE = re.compile(r"\s*([A-Za-z]+)\s*([1-5])\s*(?:-\s*([1-5])\s*)?")
-BUILT_IN = "1"  # the version of these rules
+BUILT_IN_VERSION = "1"  # the version of these rules
 RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "champions": ("r 5, fm 4-5",),
@@ -31,11 +31,11 @@ RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "lost": ("r 1, fm 1",),
     }
 )
-Box = Mapping[str, tuple[int, int]]
-Cell = tuple[int, int, int]
+ScoreRanges = Mapping[str, tuple[int, int]]
+RfmScores = tuple[int, int, int]
 
 
-def both(f: int, m: int) -> int:
+def fm_score(f: int, m: int) -> int:
     """The score `fm` of two scores: their mean, rounded half up.
 
     >>> both(5, 4), both(1, 2), both(3, 3)
@@ -44,7 +44,7 @@ def both(f: int, m: int) -> int:
     return (f + m + 1) // 2
 
 
-def parse(rule: str) -> Box:
+def parse_rule(rule: str) -> ScoreRanges:
     """A rule's ranges by score, both ends inside.
 
     Raises:
@@ -53,7 +53,7 @@ def parse(rule: str) -> Box:
     >>> parse("r 4-5, fm 1")
     {'r': (4, 5), 'fm': (1, 1)}
     """
-    box: dict[str, tuple[int, int]] = {}
+    ranges: dict[str, tuple[int, int]] = {}
     for part in rule.split(","):
         match = RULE.fullmatch(part)
         name = match[1].lower() if match else ""
@@ -62,13 +62,15 @@ def parse(rule: str) -> Box:
         low, high = int(match[2]), int(match[3] or match[2])
         if name not in SCORES:
             raise ValueError(f"the rule {rule!r} names {name!r}; known are {', '.join(SCORES)}")
-        if name in box or low > high:
-            raise ValueError(f"the rule {rule!r} {f'names {name} twice' if name in box else 'has a range backwards'}")
-        box[name] = (low, high)
-    return box
+        if name in ranges or low > high:
+            raise ValueError(
+                f"the rule {rule!r} {f'names {name} twice' if name in ranges else 'has a range backwards'}"
+            )
+        ranges[name] = (low, high)
+    return ranges
 
 
-def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
+def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]:
     """The group of every combination (r, f, m) of scores.
 
     Raises:
@@ -77,26 +79,31 @@ def group_of(rules: Mapping[str, Sequence[str]]) -> dict[Cell, str]:
     >>> group_of(RULES)[5, 5, 4], group_of(RULES)[1, 5, 5]
     ('champions', 'cannot lose')
     """
-    boxes = {name: [parse(rule) for rule in texts] for name, texts in rules.items()}
-    scores = range(1, BEST + 1)
+    ranges_by_group = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
+    scores = range(1, BEST_SCORE + 1)
     cells = list(product(scores, scores, scores))
-    found = {cell: [name for name, some in boxes.items() if any(_holds(box, cell) for box in some)] for cell in cells}
-    for cell, names in found.items():
+    claims = {
+        cell: [name for name, ranges in ranges_by_group.items() if any(_matches(box, cell) for box in ranges)]
+        for cell in cells
+    }
+    for cell, names in claims.items():
         if len(names) > 1:
-            raise ValueError(f"{_told(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it")
-    missing = [cell for cell, names in found.items() if not names]
+            raise ValueError(
+                f"{_format_scores(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it"
+            )
+    missing = [cell for cell, names in claims.items() if not names]
     if missing:
         more = f" and {len(missing) - 1} more combinations do" if len(missing) > 1 else " does"
-        raise ValueError(f"{_told(missing[0])}{more} not belong to any group; add a rule that claims them")
-    return {cell: names[0] for cell, names in found.items()}
+        raise ValueError(f"{_format_scores(missing[0])}{more} not belong to any group; add a rule that claims them")
+    return {cell: names[0] for cell, names in claims.items()}
 
 
-def told_by(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
+def groups_using(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
     """The groups whose rules name a score."""
-    return [name for name, texts in rules.items() if any(score in parse(rule) for rule in texts)]
+    return [name for name, texts in rules.items() if any(score in parse_rule(rule) for rule in texts)]
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def suggest_name(name: str, known: Sequence[str]) -> str:
     """A hint at the known name that was meant, or all of them.
 
     >>> nearest("champoins", ["champions", "loyal"])
@@ -106,16 +113,16 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
 
 
-def _holds(box: Box, cell: Cell) -> bool:
-    r, f, m = cell
-    scores = {"r": r, "f": f, "m": m, "fm": both(f, m)}
-    return all(low <= scores[name] <= high for name, (low, high) in box.items())
+def _matches(ranges: ScoreRanges, scores_rfm: RfmScores) -> bool:
+    r, f, m = scores_rfm
+    scores = {"r": r, "f": f, "m": m, "fm": fm_score(f, m)}
+    return all(low <= scores[name] <= high for name, (low, high) in ranges.items())
 
 
-def _told(cell: Cell) -> str:
-    return " ".join(_parts(cell))
+def _format_scores(scores: RfmScores) -> str:
+    return " ".join(_parts(scores))
 
 
-def _parts(cell: Cell) -> Iterator[str]:
-    for name, score in zip(SCORES, cell, strict=False):
+def _parts(scores: RfmScores) -> Iterator[str]:
+    for name, score in zip(SCORES, scores, strict=False):
         yield f"{name} {score}"

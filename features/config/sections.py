@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-from features.config.rfm_rules import BUILT_IN, RULES, group_of, nearest
-from features.sources.source import VARIABLE, Source
+from features.config.rfm_rules import BUILT_IN_VERSION, RULES, groups_by_scores, suggest_name
+from features.sources.source import VARIABLE_NAME, Source
 from features.task import Cohort, Task, Window
 
 # Keys of a section that name one column, and those that name several.
-ROLES = (
+COLUMN_KEYS = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
     "cost", "propensity", "start", "end", "end_known_at", "price", "reason",
 )  # fmt: skip
-LISTS = ("kinds", "attributes")
-IDS = ("customer", "order", "id", "action", "reason")
+COLUMN_LIST_KEYS = ("kinds", "attributes")
+ID_ROLES = ("customer", "order", "id", "action", "reason")
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
@@ -64,23 +64,23 @@ class TableSection(Section):
         0.05, ge=0, le=1, description="share of rows whose time or amount may be unreadable before the table is refused"
     )
 
-    def rows(self, section: str) -> Source:
+    def to_source(self, section: str) -> Source:
         """Where the section's rows are; `section` is its name in messages."""
         return Source(section, self.source, self.table, self.query, self.password_env, self.personal)
 
-    def roles(self) -> dict[str, str]:
+    def columns_by_role(self) -> dict[str, str]:
         """The columns that the section names, by the role that each plays; optional ones left empty are left out."""
         listed = {
             f"{key} ({column})": column
             for key in type(self).model_fields
-            for column in (getattr(self, key) if key in LISTS else ())
+            for column in (getattr(self, key) if key in COLUMN_LIST_KEYS else ())
         }
-        single = {key: getattr(self, key) for key in type(self).model_fields if key in ROLES}
+        single = {key: getattr(self, key) for key in type(self).model_fields if key in COLUMN_KEYS}
         return {role: column for role, column in (single | listed).items() if column}
 
-    def ids(self) -> tuple[str, ...]:
+    def id_columns(self) -> tuple[str, ...]:
         """The columns that name things rather than measure them: every digit of them counts."""
-        return tuple(c for role, c in self.roles().items() if role in IDS or role.startswith("kinds ("))
+        return tuple(c for role, c in self.columns_by_role().items() if role in ID_ROLES or role.startswith("kinds ("))
 
     @model_validator(mode="after")
     def _check_roles(self) -> TableSection:
@@ -89,14 +89,14 @@ class TableSection(Section):
         empty = [key for key, field in fields.items() if field.is_required() and not getattr(self, key)]
         if empty:
             raise ValueError(f"{' and '.join(empty)} must not be empty")
-        for key in (key for key in fields if key in LISTS):
+        for key in (key for key in fields if key in COLUMN_LIST_KEYS):
             named = getattr(self, key)
             if len(set(named)) != len(named):
                 raise ValueError(f"{key} names a column twice: {', '.join(named)}")
-        both = sorted(set(self.personal) & set(self.roles().values()))
+        both = sorted(set(self.personal) & set(self.columns_by_role().values()))
         if both:
             raise ValueError(f"{', '.join(both)} is personal and cannot be used as well; name it in one place")
-        self.rows("").check()
+        self.to_source("").check()
         return self
 
 
@@ -200,7 +200,7 @@ class Subscriptions(TableSection):
             )
         return self
 
-    def starts(self) -> dict[str, Any]:
+    def as_events(self) -> dict[str, Any]:
         """The [events] of a business that has nothing but its terms: each start is an event, without an amount."""
         shared = {key for key in TableSection.model_fields if key in Events.model_fields}
         return self.model_dump(include=shared | {"until"}) | {"time": self.start}
@@ -224,14 +224,14 @@ class TaskConfig(Section):
         (Window(30), Window(90), Window(180), Window(365)), description="windows of the features, ascending"
     )
 
-    def task(self) -> Task:
+    def to_task(self) -> Task:
         """The task these settings describe; raises ValueError where they contradict each other."""
         longer = tuple(horizon for horizon in self.value_horizons if horizon != self.horizon)
         return Task(self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn, longer)
 
     @model_validator(mode="after")
     def _check(self) -> TaskConfig:
-        self.task()
+        self.to_task()
         return self
 
 
@@ -255,7 +255,7 @@ class EngineConfig(Section):
     scratch: str = Field("", description="folder for what outgrows memory; empty: the system's temporary folder")
 
 
-Standing = Literal["better", "ahead", "level", "any"]
+GateRule = Literal["better", "ahead", "level", "any"]
 
 
 class PromoteConfig(Section):
@@ -271,12 +271,12 @@ class PromoteConfig(Section):
     value: Literal["deviance", "gini", "spearman", "decile_error", "total_error", "mae"] = Field(
         "deviance", description="the metric that decides on the value model"
     )
-    champion: Standing = Field("ahead", description="where a challenger must stand against the champion")
+    champion: GateRule = Field("ahead", description="where a challenger must stand against the champion")
     gain: float = Field(
         0.0, ge=-1, le=1, description="by how much it must beat the champion, as a share of its figure: 0.01 is 1%"
     )
-    ladder: Standing = Field("ahead", description="where it must stand against the best simple rule of the ladder")
-    first: Standing = Field("any", description="the same, of the first model, which has no champion to beat")
+    ladder: GateRule = Field("ahead", description="where it must stand against the best simple rule of the ladder")
+    first: GateRule = Field("any", description="the same, of the first model, which has no champion to beat")
 
 
 class TrainingConfig(Section):
@@ -328,7 +328,9 @@ class PrivacyConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> PrivacyConfig:
-        if not VARIABLE.fullmatch(self.key_env):  # what it holds is not repeated: it may be the key in the wrong place
+        if not VARIABLE_NAME.fullmatch(
+            self.key_env
+        ):  # what it holds is not repeated: it may be the key in the wrong place
             raise ValueError("key_env must be the name of an environment variable, such as REGULARS_ID_KEY")
         return self
 
@@ -349,7 +351,7 @@ class ServingConfig(Section):
     table: str = Field("regulars_scores", description="its table, such as 'sales.scores'; made where there is none")
     password_env: str = Field("", description="environment variable with the password; empty: PGPASSWORD, ~/.pgpass")
 
-    def target(self) -> Source:
+    def scores_target(self) -> Source:
         """The table that gets the scores."""
         return Source("serving", self.database, self.table, password_env=self.password_env)
 
@@ -359,19 +361,19 @@ class ServingConfig(Section):
             if self.password_env:
                 raise ValueError("password_env belongs to database, which is not given")
             return self
-        if self.target().database != "postgresql":
+        if self.scores_target().database != "postgresql":
             raise ValueError("database is not PostgreSQL: expected postgresql://user@host:5432/dbname")
         if not self.table:
             raise ValueError("table must not be empty")
         try:
-            self.target().check()
+            self.scores_target().check()
         except ValueError as problem:
             raise ValueError(str(problem).replace("source ", "database ", 1)) from None
         return self
 
 
-Rules = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
-STAGES = ("new", "growing", "mature", "declining", "dormant", "lost")  # of the lifecycle
+RuleTexts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
+LIFECYCLE_STAGES = ("new", "growing", "mature", "declining", "dormant", "lost")  # of the lifecycle
 TIERS = ("high", "middle", "low")
 SEGMENTS = ("save first", "let go", "keep", "grow", "maintain")
 
@@ -380,12 +382,12 @@ class SegmentsConfig(Section):
     """[segments]: into which groups customers fall, and by which rules."""
 
     version: str = Field(
-        BUILT_IN,
+        BUILT_IN_VERSION,
         min_length=1,
         max_length=40,
         description="names these rules in what is written; rules of your own need one of their own",
     )
-    rfm: dict[str, Rules] = Field(
+    rfm: dict[str, RuleTexts] = Field(
         dict(RULES), description="groups, each one rule by scores or a list of them, such as 'r 4-5, fm 2-3'"
     )
     treatments: dict[str, str] = Field({}, description="by the name of a group: what to do with its customers")
@@ -405,17 +407,19 @@ class SegmentsConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> SegmentsConfig:
-        group_of(self.rfm)
+        groups_by_scores(self.rfm)
         wrong = [name for name in self.rfm if not name.strip() or len(name) > 40]
         if wrong:
             raise ValueError(f"rfm: a group is named by 1 to 40 characters, found {wrong[0]!r}")
-        if (self.rfm == RULES) != (self.version == BUILT_IN):
-            own = f"version {BUILT_IN!r} is that of the built-in rules: give your own rules another version"
-            raise ValueError(own if self.version == BUILT_IN else "the rules are the built-in ones: leave version out")
-        known = [*self.rfm, *STAGES, *TIERS, *SEGMENTS]
+        if (self.rfm == RULES) != (self.version == BUILT_IN_VERSION):
+            own = f"version {BUILT_IN_VERSION!r} is that of the built-in rules: give your own rules another version"
+            raise ValueError(
+                own if self.version == BUILT_IN_VERSION else "the rules are the built-in ones: leave version out"
+            )
+        known = [*self.rfm, *LIFECYCLE_STAGES, *TIERS, *SEGMENTS]
         for name in self.treatments:
             if name not in known:
-                raise ValueError(f"treatments names {name!r}, which is no group; {nearest(name, known)}")
+                raise ValueError(f"treatments names {name!r}, which is no group; {suggest_name(name, known)}")
         fewest, most = self.clusters
         if self.clusters != (0, 0) and not 2 <= fewest <= most <= 20:
             raise ValueError(f"clusters: expected [fewest, most] between 2 and 20, found [{fewest}, {most}]")

@@ -1,4 +1,4 @@
-"""Files and places as Spark is told of them."""
+"""Paths of files as Spark reads them, and packages as archives for its workers."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from features.errors import DataError, UsageError
-from features.sources.files import find_files, kind_of
+from features.sources.files import file_format, find_files
 
-PLACES = ("abfs", "abfss", "dbfs", "file", "gs", "hdfs", "oss", "s3", "s3a", "viewfs", "wasb", "wasbs")
-
-
-def elsewhere(place: str) -> bool:
-    """Whether a place is written as one that Spark reaches by itself, such as s3a://bucket/folder or dbfs:/tmp."""
-    return place.partition(":")[0] in PLACES and ":/" in place
+REMOTE_SCHEMES = ("abfs", "abfss", "dbfs", "file", "gs", "hdfs", "oss", "s3", "s3a", "viewfs", "wasb", "wasbs")
 
 
-def paths(source: str, folder: Path) -> list[str]:
-    """What Spark is to read.
+def is_remote_path(path: str) -> bool:
+    """Return whether a path has a scheme that Spark reads itself, such as s3a://bucket/folder or dbfs:/tmp."""
+    return path.partition(":")[0] in REMOTE_SCHEMES and ":/" in path
+
+
+def spark_paths(source: str, folder: Path) -> list[str]:
+    """Return the paths that Spark reads for a source.
 
     Raises:
         DataError: There are no files, or they are not Parquet.
         UsageError: The source is a database.
     """
-    if elsewhere(source):
+    if is_remote_path(source):
         return [source]
     if "://" in source:
         raise UsageError(
             f'[events] source: with [engine] kind = "spark", {source.partition(":")[0]}:// is not read; '
-            f"expected Parquet: files, a folder or a glob, here or at {', '.join(PLACES)}"
+            f"expected Parquet: files, a folder or a glob, on this machine or at {', '.join(REMOTE_SCHEMES)}"
         )
     files = find_files(source, folder)
-    if kind_of(files, source) != "parquet":
+    if file_format(files, source) != "parquet":
         raise DataError(
             f'{source}: [engine] kind = "spark" reads Parquet only, found {files[0].name}; convert it once '
             f"(duckdb -c \"COPY (FROM '{files[0].name}') TO 'log.parquet'\"), or set kind = \"duckdb\""
         )
-    return [path_of(file) for file in files]
+    return [escaped_path(file) for file in files]
 
 
-def path_of(path: Path) -> str:
-    """A path here as Spark reads it, which takes brackets and the like for globs unless they are escaped."""
+def escaped_path(path: Path) -> str:
+    """Return a local path as a URL for Spark, with characters of globs escaped."""
     return "file://" + re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path.resolve()))
 
 
-def archive(package: Path, folder: Path) -> Path:
-    """A package's modules as an archive in a folder, from which they can be imported."""
+def zip_package(package: Path, folder: Path) -> Path:
+    """Write a package's modules to a zip archive in a folder, from which Python can import them."""
     target = folder / f"{package.name}.zip"
     with ZipFile(target, "w") as parts:
         for module in sorted(package.rglob("*.py")):

@@ -1,7 +1,7 @@
-"""The customer table into the contract: one row a customer, or one a version where it says when each became known.
+"""Reads the customer table into the contract: one row a customer, or one a version if the table has known_at.
 
-Without a known-at a table says what is so today. What an attribute was at a past cutoff is then not known, so only
-those that never change are read. Personal columns are dropped before anything is read.
+A table without known_at holds today's values. What an attribute was at a past cutoff is then unknown, so only those
+that never change ([customers] constant) are read. Personal columns are dropped before anything is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import Attribute, slug
+from features.config.data_contract import CustomerAttribute, feature_slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.engines.base import Engine
@@ -35,52 +35,60 @@ from features.task import is_label
 
 CUSTOMER_TABLE, SINCE = "customers", "since"
 ALWAYS_KNOWN = date(1900, 1, 1)  # known before every cutoff
-# Columns of snapshots and of contributions, which no feature may be called.
+# Columns of snapshots and of contributions; no feature may have these names.
 RESERVED = ("customer_id", "cutoff", "base", "total")
 Facts = Mapping[str, Any]
 
 
 def attribute_column(slug: str) -> str:
-    """The column that holds an attribute: a name that no other measure has."""
+    """The column of an attribute; no measure of another family has such a name."""
     return f"attribute:{slug}"
 
 
 def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with the customer table, where the config names one.
+    """The tables with the customer table, if the config names one.
 
     Its rows are `customer_id, day, seen, time` (when it became known), `since` (a date) and one column an attribute.
 
+    Args:
+        tables: The events and the tables beside them.
+        config: Names the table and its columns.
+        engine: Where it runs.
+
+    Returns:
+        The tables; the fingerprint covers the customer table too.
+
     Raises:
-        DataError: Nothing to read, too many rows that cannot be read, or zones that are mixed.
-        UsageError: A column that is not there or not of a known type, or a name that a feature may not have.
+        DataError: There is nothing to read, too many rows cannot be read, or times come with and without an offset.
+        UsageError: A column does not exist or has an unknown type, or an attribute has a name that no feature may have.
     """
     section = config.customers
     if section is None:
         return tables
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
-    rows_read = engine.count(source)
+    rows_read = engine.count_rows(source)
     rows = with_stored_ids(_normalise(source, section, attributes, engine), config, engine)
     stored = engine.store("customers_read", rows)
     aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
-    identity = json.dumps([tables.fingerprint, engine.content(rows), rows.columns])
+    identity = json.dumps([tables.fingerprint, engine.fingerprint(rows), rows.columns])
     return replace(
         tables,
-        contract=replace(tables.contract, attributes=attributes, as_of_today=_as_of_today(section)),
+        contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
         sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
         fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
     )
 
 
 def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
-    """What the audit says of the customer table; None where there is none.
+    """What the audit says of the customer table; None if there is none.
 
     Returns:
-        rows_read, rows (usable; one that repeats another is one), customers, without_row (customers of the log whom
-        the table does not have), without_events (the other way round), set_aside, attributes (name, sort and, of
-        text, the number of levels) and as_of_today (left out, since nothing says when they became so).
+        rows_read, rows (usable; equal rows count once), customers, without_row (customers of the log who are not in the
+        table), without_events (customers of the table who are not in the log), set_aside, attributes (name, sort and,
+        for text, the number of levels) and as_of_today (attributes left out because nothing says since when they hold).
     """
     if CUSTOMER_TABLE not in tables.sides:
         return None
@@ -89,26 +97,26 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
     counts = {
         attribute_column(a.name): side.rows[attribute_column(a.name)].nunique()
         for a in contract.attributes
-        if a.sort == "level"
+        if a.value_type == "level"
     }
-    levels = engine.arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
+    levels = engine.to_arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
     return {
         "rows_read": side.rows_read,
-        "rows": engine.count(side.rows),
-        "customers": engine.count(ids),
-        "without_row": engine.count(log.anti_join(ids, "customer_id")),
-        "without_events": engine.count(ids.anti_join(log, "customer_id")),
+        "rows": engine.count_rows(side.rows),
+        "customers": engine.count_rows(ids),
+        "without_row": engine.count_rows(log.anti_join(ids, "customer_id")),
+        "without_events": engine.count_rows(ids.anti_join(log, "customer_id")),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
-            {"name": a.name, "sort": a.sort, "levels": levels.get(attribute_column(a.name))}
+            {"name": a.name, "sort": a.value_type, "levels": levels.get(attribute_column(a.name))}
             for a in contract.attributes
         ),
-        "as_of_today": contract.as_of_today,
+        "as_of_today": contract.undated_attributes,
     }
 
 
 def customer_lines(facts: Facts | None) -> list[str]:
-    """The customer table as lines for a terminal."""
+    """The lines on the customer table in the printed audit."""
     if facts is None:
         return []
     lines = [
@@ -119,45 +127,53 @@ def customer_lines(facts: Facts | None) -> list[str]:
     for row in facts["set_aside"]:
         ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
         lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")
-    named = ", ".join(_told(attribute) for attribute in facts["attributes"])
-    return [*lines, f"{'':<15}attributes: {named or 'none'}"]
+    attribute_names = ", ".join(_attribute_text(attribute) for attribute in facts["attributes"])
+    return [*lines, f"{'':<15}attributes: {attribute_names or 'none'}"]
 
 
 def customer_notes(facts: Facts | None) -> list[str]:
-    """What is worth knowing about the customer table, in words."""
+    """Notes on the customer table, in words."""
     if facts is None or not facts["as_of_today"]:
         return []
     return [
-        f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so what they were at a past cutoff is not "
-        "known): left out; name them in [customers] constant if they never change"
+        f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so their values at past cutoffs are unknown): "
+        "left out; name them in [customers] constant if they never change"
     ]
 
 
 def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
-    """Customers with several rows of which nothing says which holds when."""
+    """Breaches of the contract: customers with several rows and nothing that says which holds when."""
     if CUSTOMER_TABLE not in tables.sides:
         return []
     rows = tables.sides[CUSTOMER_TABLE].rows
-    today = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
-    each = today.group_by("customer_id").aggregate(rows=today.count())
+    undated = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
+    each = undated.group_by("customer_id").aggregate(rows=undated.count())
     several = each.filter(each["rows"] > 1)
-    found = engine.arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
-    if not found["customers"]:
+    counts = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
+    if not counts["customers"]:
         return []
-    few = engine.arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
+    examples = engine.to_arrow(several.order_by("customer_id").limit(5))["customer_id"].to_pylist()
     return [
-        f"[customers] has {found['rows']:,} rows for {found['customers']:,} customers (such as {sample(few)}) that "
-        "differ; expected one row a customer. Name the column of when a row became known in [customers] known_at, or "
-        "keep one row of each with [customers] query"
+        f"[customers] has {counts['rows']:,} rows for {counts['customers']:,} customers (such as {sample(examples)}) "
+        "that differ; expected one row a customer. Set [customers] known_at to the column that says when a row became "
+        "known, or keep one row of each with [customers] query"
     ]
 
 
 def read_customer_rows(section: Customers, config: Config, engine: Engine) -> tuple[ibis.Table, ibis.Value]:
-    """The customer table without its personal columns, and when each row became known: always, where nothing says.
+    """The customer table without its personal columns, and when each row became known.
+
+    Args:
+        section: The [customers] section.
+        config: The business.
+        engine: Where it runs.
+
+    Returns:
+        The rows, and a timestamp in UTC for each; ALWAYS_KNOWN if the section has no known_at.
 
     Raises:
-        DataError: Nothing to read, or zones that are mixed.
-        UsageError: A column that is not there.
+        DataError: There is nothing to read, or times come with and without an offset.
+        UsageError: A column does not exist.
     """
     source = _read(section, config, engine)
     if section.known_at:
@@ -172,16 +188,19 @@ def _always_known() -> ibis.Value:
     return ibis.literal(datetime(ALWAYS_KNOWN.year, ALWAYS_KNOWN.month, ALWAYS_KNOWN.day), "timestamp")  # noqa: DTZ001
 
 
-def _told(attribute: Facts) -> str:
+def _attribute_text(attribute: Facts) -> str:
+    """An attribute in the printed audit."""
     levels = f", {attribute['levels']:,} levels" if attribute["levels"] is not None else ""
     return f"{attribute['name']} ({attribute['sort']}{levels})"
 
 
 def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
-    """The source without its personal columns, once it is known to have rows and what the section names."""
-    source = engine.rows(section.rows(CUSTOMER_TABLE), config.folder, section.roles(), section.ids())
+    """The source without its personal columns; checks that it has rows and the columns that the section names."""
+    source = engine.read_source(
+        section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, CUSTOMER_TABLE)
-    if not engine.count(source):
+    if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     for role in (role for role in ("since", "known_at") if getattr(section, role)):
         refuse_mixed_zones(source, section, engine, role, CUSTOMER_TABLE)
@@ -189,27 +208,33 @@ def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
 
 
 def _as_of_today(section: Customers) -> tuple[str, ...]:
+    """The attributes whose past values are unknown."""
     return () if section.known_at else tuple(a for a in section.attributes if a not in section.constant)
 
 
-def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[Attribute, ...]:
-    """The attributes that features may use, with what their columns hold."""
-    used = section.attributes if section.known_at else section.constant
-    wrong = [name for name in used if slug(name) in RESERVED or is_label(slug(name))]
-    if wrong:
+def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[CustomerAttribute, ...]:
+    """The attributes that features may use, with the types of their columns."""
+    usable = section.attributes if section.known_at else section.constant
+    reserved = [name for name in usable if feature_slug(name) in RESERVED or is_label(feature_slug(name))]
+    if reserved:
         raise UsageError(
-            f"[customers] attributes: no feature can be called {slug(wrong[0])!r}; give column {wrong[0]!r} another "
-            "name in [customers] query"
+            f"[customers] attributes: no feature can be called {feature_slug(reserved[0])!r}; "
+            f"give column {reserved[0]!r} another name in [customers] query"
         )
-    dated = _dated(source, [name for name in used if source[name].type().is_string()], section, engine)
+    date_columns = _date_columns(source, [name for name in usable if source[name].type().is_string()], section, engine)
     return tuple(
-        Attribute(slug(name), "date" if name in dated else _sort(source[name]), name in section.constant)
+        CustomerAttribute(
+            feature_slug(name),
+            "date" if name in date_columns else _attribute_type(source[name]),
+            name in section.constant,
+        )
         for name in section.attributes
-        if name in used
+        if name in usable
     )
 
 
-def _sort(column: ibis.Value) -> str:
+def _attribute_type(column: ibis.Value) -> str:
+    """The type of an attribute: 'level', 'number' or 'date'."""
     kind = column.type()
     if kind.is_boolean() or kind.is_string() or kind.is_null():
         return "level"
@@ -218,49 +243,55 @@ def _sort(column: ibis.Value) -> str:
     if kind.is_date() or kind.is_timestamp():
         return "date"
     raise UsageError(
-        f"[customers] attributes: column {column.get_name()!r} holds {kind}; expected numbers, yes or no, dates or text"
+        f"[customers] attributes: column {column.get_name()!r} holds {kind}; expected numbers, booleans, dates or text"
     )
 
 
-def _dated(source: ibis.Table, texts: list[str], section: Customers, engine: Engine) -> set[str]:
-    """The columns of text that hold dates, but for as few unreadable ones as the section allows."""
-    if not texts:
+def _date_columns(source: ibis.Table, names: list[str], section: Customers, engine: Engine) -> set[str]:
+    """The columns of text that hold dates; as many may be unreadable as the section allows."""
+    if not names:
         return set()
     counts = {}
-    for place, name in enumerate(texts):
-        told = blank_to_null(source[name])
-        counts[f"given{place}"] = told.count()
-        counts[f"dates{place}"] = as_utc_timestamp(told, section, engine, "attributes", CUSTOMER_TABLE).count()
-    found = engine.arrow(source.aggregate(**counts)).to_pylist()[0]
+    for number, name in enumerate(names):
+        text = blank_to_null(source[name])
+        counts[f"given{number}"] = text.count()
+        counts[f"dates{number}"] = as_utc_timestamp(text, section, engine, "attributes", CUSTOMER_TABLE).count()
+    counted = engine.to_arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
-        name for i, name in enumerate(texts) if found[f"dates{i}"] and found[f"dates{i}"] >= least * found[f"given{i}"]
+        name
+        for i, name in enumerate(names)
+        if counted[f"dates{i}"] and counted[f"dates{i}"] >= least * counted[f"given{i}"]
     }
 
 
-def _normalise(source: ibis.Table, section: Customers, attributes: tuple[Attribute, ...], engine: Engine) -> ibis.Table:
-    """Every row in the contract's types, with the reason it is set aside or null."""
+def _normalise(
+    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], engine: Engine
+) -> ibis.Table:
+    """Every row in the contract's types, with the reason why it is set aside, or null."""
     customer = as_identifier(source[section.customer])
     checks = {"missing customer": customer.isnull()}
     known = _always_known()
     if section.known_at:
-        told = blank_to_null(source[section.known_at])
-        known = as_utc_timestamp(told, section, engine, "known_at", CUSTOMER_TABLE)
-        checks |= {"missing known_at": told.isnull(), "unreadable known_at": known.isnull()}
+        known_at = blank_to_null(source[section.known_at])
+        known = as_utc_timestamp(known_at, section, engine, "known_at", CUSTOMER_TABLE)
+        checks |= {"missing known_at": known_at.isnull(), "unreadable known_at": known.isnull()}
     since: ibis.Value = ibis.null("date")
     if section.since:
-        told = blank_to_null(source[section.since])
-        since = as_utc_timestamp(told, section, engine, "since", CUSTOMER_TABLE).date()
-        checks["unreadable since"] = told.notnull() & since.isnull()
-    columns = {slug(name): name for name in section.attributes}
-    values = {attribute_column(a.name): _value(source[columns[a.name]], a.sort, section, engine) for a in attributes}
+        signup = blank_to_null(source[section.since])
+        since = as_utc_timestamp(signup, section, engine, "since", CUSTOMER_TABLE).date()
+        checks["unreadable since"] = signup.notnull() & since.isnull()
+    columns = {feature_slug(name): name for name in section.attributes}
+    values = {
+        attribute_column(a.name): _value(source[columns[a.name]], a.value_type, section, engine) for a in attributes
+    }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = known.date()
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
 
 
 def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) -> ibis.Value:
-    """An attribute as a float, a date, or text; null where there is none."""
+    """An attribute as a float, a date, or text; null where there is no value."""
     if sort == "date":
         return as_utc_timestamp(blank_to_null(column), section, engine, "attributes", CUSTOMER_TABLE).date()
     if sort == "number":
@@ -272,18 +303,18 @@ def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) ->
 
 
 def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
-    """Lines of CSV with another number of columns than the header."""
-    rejected = engine.rejected_lines()
+    """Lines of CSV whose number of columns differs from the header's."""
+    rejected = engine.count_rejected_lines()
     return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 
 def _refuse_unreadable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
-    """Stops where too many rows are set aside: what is left would not stand for the whole."""
-    for one in aside:
-        if one.reason != FORGOTTEN_REASON and one.rows > section.max_unreadable * rows_read:
-            ids = f" (customers {sample(one.customers)})" if one.customers else ""
+    """Raises DataError if too many rows are set aside: the rest would not represent all of them."""
+    for rejected in aside:
+        if rejected.reason != FORGOTTEN_REASON and rejected.rows > section.max_unreadable * rows_read:
+            ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""
             raise DataError(
-                f"{section.source}: {one.rows:,} of {rows_read:,} rows of [customers] cannot be used: {one.reason}{ids}"
-                "; mend them, set [customers] time_format if times are written otherwise, or allow it with "
-                f"[customers] max_unreadable (now {section.max_unreadable:g})"
+                f"{section.source}: {rejected.rows:,} of {rows_read:,} rows of [customers] cannot be used: "
+                f"{rejected.reason}{ids}; repair them, set [customers] time_format if times have another layout, "
+                f"or allow them with [customers] max_unreadable (now {section.max_unreadable:g})"
             )

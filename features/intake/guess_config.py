@@ -1,4 +1,4 @@
-"""A first `regulars.toml`, guessed from the columns of a data file: every line says why, and what else it could be."""
+"""Guesses a first `regulars.toml` from the columns of a data file; every line says why, and what else it could be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
@@ -28,7 +28,7 @@ CUSTOMER_NAME = (
 )
 ORDER_NAME = rf"(^|_)(invoice|order|basket|transaction|receipt|trans|txn|bill|visit|session)({ID_SUFFIX})?$"
 EVENT_NAME = rf"^(event|row|line|record|item|entry|log){ID_SUFFIX}$"
-# Words of names; in the first four the earlier the better.
+# Words in the names of columns. In the first four lists an earlier word is a better match.
 AMOUNT_WORDS = "amount revenue sales spend spent turnover total dollar paid net gross value price"
 QUANTITY_WORDS = "quantity qty units pieces number_of num count items"
 EVENT_TIME_WORDS = "transaction purchase order invoice event sale basket visit timestamp date time"
@@ -45,7 +45,7 @@ PERSONAL_WORDS = (
     "name firstname lastname surname email mail e phone mobile tel fax address street zip postcode postal birth dob"
     " gender sex age ssn passport iban card ip lat lon latitude longitude token url description comment note text title"
 )
-# Up to a usual gap of so many days: horizon, active_within, every, windows.
+# By the median gap between purchases, up to so many days: horizon, active_within, every, windows.
 TASKS_BY_GAP = (
     (2, "7d", "28d", "7d", (7, 28, 90, 180)),
     (12, "28d", "90d", "28d", (28, 84, 168, 364)),
@@ -57,14 +57,24 @@ TASKS_BY_GAP = (
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """A column as a draft sees it: its name as words, its type, and what is in it."""
+    """A column of the data file, as the guess sees it.
+
+    Attributes:
+        name: As in the file.
+        words: The name as lower-case words joined by '_'.
+        type: Its type in Ibis.
+        filled: The share of rows with a value, in [0, 1].
+        distinct: About how many distinct values it has.
+        free_text: Whether it is free text, an id, or constant: no kind.
+        layouts: How its times are written, best first; empty if it holds no times.
+    """
 
     name: str
     words: str
     type: Any
     filled: float
     distinct: int
-    free: bool
+    free_text: bool
     layouts: tuple[str, ...]
 
     def has(self, words: str) -> bool:
@@ -77,7 +87,7 @@ def guess_config_text(source: str, folder: Path) -> str:
 
     Args:
         source: File, glob or folder, relative to `folder`.
-        folder: Where the config will lie.
+        folder: Where the config will be saved.
 
     Returns:
         The text of a `regulars.toml` that loads, and works on the file as it is.
@@ -86,166 +96,181 @@ def guess_config_text(source: str, folder: Path) -> str:
         DataError: The file cannot be read, or no column looks like a customer or a time.
     """
     with open_engine(EngineConfig(), folder) as engine:
-        columns = list(_profile(engine.store("draft", engine.read(source, folder)), engine))
-        events, lines = _events(source, columns)
+        columns = list(_profile_columns(engine.store("draft", engine.read_files(source, folder)), engine))
+        events, lines = _guess_events(source, columns)
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
         config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
-        task = _task(read_tables(config, engine), engine)
+        task = _guess_task(read_tables(config, engine), engine)
     head = "# Guessed by `regulars init`: read every line, then run `regulars check`.\nconfig_version = 1"
     lines.insert(0, f"name = {_quote(name)}  # from the file's name; it names the registered models\n\n[events]")
     return "\n".join([head, *lines, "\n[task]", *task, "\n# [training], [tracking] and [serving] may follow.\n"])
 
 
-def _profile(table: ibis.Table, engine: Engine) -> Iterator[ColumnProfile]:
-    """Every plain column with a few counts, in one pass, and the layouts of its times."""
-    plain = [c for c in table.columns if not table[c].type().is_nested()]
+def _profile_columns(table: ibis.Table, engine: Engine) -> Iterator[ColumnProfile]:
+    """Every column that is not nested, with a few counts from one pass and the layouts of its times."""
+    names = [name for name in table.columns if not table[name].type().is_nested()]
     facts: dict[str, ibis.Value] = {"rows": table.count()}
-    for i, c in enumerate(plain):
-        facts |= {f"filled{i}": table[c].count(), f"distinct{i}": table[c].approx_nunique()}
-        if table[c].type().is_string():
-            facts[f"free{i}"] = (table[c].length().mean() > 30) | (table[c].contains("@").mean() > 0.01)
-    found = engine.arrow(table.aggregate(**facts)).to_pylist()[0]
-    rows = found["rows"]
+    for i, name in enumerate(names):
+        facts |= {f"filled{i}": table[name].count(), f"distinct{i}": table[name].approx_nunique()}
+        if table[name].type().is_string():
+            facts[f"free{i}"] = (table[name].length().mean() > 30) | (table[name].contains("@").mean() > 0.01)
+    counts = engine.to_arrow(table.aggregate(**facts)).to_pylist()[0]
+    rows = counts["rows"]
     if not rows:
         raise DataError("the source has no rows to guess from; expected one row for each thing a customer did")
-    for i, c in enumerate(plain):
-        filled, distinct = found[f"filled{i}"] / rows, found[f"distinct{i}"]
-        free = found.get(f"free{i}") or distinct > max(20, rows / 2) or not 2 <= distinct <= 100_000
-        yield ColumnProfile(c, slug(c), table[c].type(), filled, distinct, bool(free), _layouts(table, c, engine))
+    for i, name in enumerate(names):
+        filled, distinct = counts[f"filled{i}"] / rows, counts[f"distinct{i}"]
+        free = counts.get(f"free{i}") or distinct > max(20, rows / 2) or not 2 <= distinct <= 100_000
+        yield ColumnProfile(
+            name, feature_slug(name), table[name].type(), filled, distinct, bool(free), _layouts(table, name, engine)
+        )
 
 
 def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
-    """How the times in a column are written, best first: 'ISO', 'YYYYMMDD', 'time', or strftime layouts; or nothing."""
-    column, kind = table[name], table[name].type()
-    if kind.is_timestamp() or kind.is_date():
+    """How the times in a column are written, best first: 'ISO', 'YYYYMMDD', 'time' or strftime layouts; or none."""
+    column, column_type = table[name], table[name].type()
+    if column_type.is_timestamp() or column_type.is_date():
         return ("time",)
-    if not (kind.is_integer() or kind.is_string()):
+    if not (column_type.is_integer() or column_type.is_string()):
         return ()
     text = column.cast("string").strip()
     digits = text.re_search(r"^(19|20)\d{6}( |$)")
-    fits = {"YYYYMMDD": digits & engine.parse_time(text, "%Y%m%d").notnull()}
-    if kind.is_string():
-        dated = digits | text.re_search(r"\d\W\w+\W\d")
-        fits = {"ISO": dated & text.try_cast("timestamp").notnull()}
-        fits |= {layout: dated & engine.parse_time(column, layout).notnull() for layout in LAYOUTS}
-    likely = _shares(table, fits, engine, few=1000)
-    return tuple(_shares(table, {layout: fits[layout] for layout in likely}, engine)) if likely else ()
+    tests = {"YYYYMMDD": digits & engine.parse_time(text, "%Y%m%d").notnull()}
+    if column_type.is_string():
+        looks_like_date = digits | text.re_search(r"\d\W\w+\W\d")
+        tests = {"ISO": looks_like_date & text.try_cast("timestamp").notnull()}
+        tests |= {layout: looks_like_date & engine.parse_time(column, layout).notnull() for layout in LAYOUTS}
+    likely = _passed_tests(table, tests, engine, first_rows=1000)
+    return tuple(_passed_tests(table, {layout: tests[layout] for layout in likely}, engine)) if likely else ()
 
 
-def _shares(table: ibis.Table, tests: dict[str, ibis.Value], engine: Engine, few: int = 0) -> list[str]:
-    """The tests that nearly all rows pass (or the first `few`), in the order given."""
-    rows = table.select(**tests).limit(few or None)
-    shares = engine.arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
+def _passed_tests(table: ibis.Table, tests: dict[str, ibis.Value], engine: Engine, first_rows: int = 0) -> list[str]:
+    """The tests that nearly all rows (or the first `first_rows`) pass, in the given order."""
+    rows = table.select(**tests).limit(first_rows or None)
+    shares = engine.to_arrow(rows.aggregate(**{name: rows[name].mean() for name in tests})).to_pylist()[0]
     return [name for name in tests if (shares[name] or 0) >= MIN_FIT]
 
 
-def _events(source: str, columns: list[ColumnProfile]) -> tuple[dict[str, Any], list[str]]:
+def _guess_events(source: str, columns: list[ColumnProfile]) -> tuple[dict[str, Any], list[str]]:
     """[events] as values and as commented lines."""
-    times = _ranked([c for c in columns if c.layouts and c.filled >= MIN_FIT], EVENT_TIME_WORDS, NOT_EVENT_TIME_WORDS)
-    left = [c for c in columns if c not in times]
-    ids = [c for c in left if c.type.is_string() or c.type.is_integer() or c.type.is_floating()]
+    times = _rank_by_words(
+        [c for c in columns if c.layouts and c.filled >= MIN_FIT], EVENT_TIME_WORDS, NOT_EVENT_TIME_WORDS
+    )
+    remaining = [c for c in columns if c not in times]
+    ids = [c for c in remaining if c.type.is_string() or c.type.is_integer() or c.type.is_floating()]
     customers = sorted((c for c in ids if re.search(CUSTOMER_NAME, c.words)), key=lambda c: -c.filled)
     if not (customers and times):
-        what, names = "time" if customers else "customer", ", ".join(c.name for c in columns)
-        raise DataError(f"{source}: no column looks like the {what} (it has {names}); write regulars.toml by hand")
+        role, names = "time" if customers else "customer", ", ".join(c.name for c in columns)
+        raise DataError(f"{source}: no column looks like the {role} (it has {names}); write regulars.toml by hand")
     values: dict[str, Any] = {"source": source}
-    lines = [f"source = {_quote(source)}", _role("customer", customers, "named like a customer's id", values)]
-    lines += _time(times, values)
+    lines = [f"source = {_quote(source)}", _role_line("customer", customers, "named like a customer's id", values)]
+    lines += _time_lines(times, values)
     orders = [c for c in ids if re.search(ORDER_NAME, c.words) and c not in customers and c.distinct > 2]
-    alone = "is there a column of order ids? Without it the lines of one moment are one order"
-    lines.append(_role("order", orders, "named like an order's id; its lines are one purchase", values, alone))
-    left = [c for c in left if c not in orders and c not in customers]
-    lines += _money([c for c in left if c.type.is_numeric()], {c.name.lower() for c in columns}, values)
-    lines += _kinds([c for c in left if c.name not in (values.get("amount"), values.get("quantity"))], values)
-    numbered = next((c.name for c in left if re.search(EVENT_NAME, c.words)), "")
-    lines.append(f"# id = {_quote(numbered)}  # does a column number the rows? Repeats are then dropped")
-    lines.append(_personal(columns, values))
+    question = "is there a column of order ids? Without it, rows of a customer with the same time are one order"
+    lines.append(_role_line("order", orders, "named like an order's id; its lines are one purchase", values, question))
+    remaining = [c for c in remaining if c not in orders and c not in customers]
+    lines += _money_lines([c for c in remaining if c.type.is_numeric()], {c.name.lower() for c in columns}, values)
+    lines += _kinds_lines(
+        [c for c in remaining if c.name not in (values.get("amount"), values.get("quantity"))], values
+    )
+    numbered = next((c.name for c in remaining if re.search(EVENT_NAME, c.words)), "")
+    lines.append(f"# id = {_quote(numbered)}  # does a column hold an id of the row? Repeated ids are then dropped")
+    lines.append(_personal_line(columns, values))
     return values, lines
 
 
-def _time(times: list[ColumnProfile], values: dict[str, Any]) -> Iterator[str]:
-    form, *others = times[0].layouts
-    why = {"time": f"holds {times[0].type}", "ISO": "text that reads as ISO 8601", "YYYYMMDD": "whole numbers YYYYMMDD"}
-    yield _role("time", times, why.get(form, "text in one layout"), values)
-    if form not in why:
-        values["time_format"] = form
-        ask = f"; fits as well: {', '.join(others)}. Which is right?" if others else ""
-        yield f"time_format = {_quote(form)}  # fits {MIN_FIT:.0%} of the rows or more{ask}"
+def _time_lines(times: list[ColumnProfile], values: dict[str, Any]) -> Iterator[str]:
+    """The lines for time, its layout and its time zone."""
+    layout, *other_layouts = times[0].layouts
+    reasons = {
+        "time": f"holds {times[0].type}",
+        "ISO": "text that reads as ISO 8601",
+        "YYYYMMDD": "whole numbers YYYYMMDD",
+    }
+    yield _role_line("time", times, reasons.get(layout, "text in one layout"), values)
+    if layout not in reasons:
+        values["time_format"] = layout
+        question = f"; fits as well: {', '.join(other_layouts)}. Which is right?" if other_layouts else ""
+        yield f"time_format = {_quote(layout)}  # fits {MIN_FIT:.0%} of the rows or more{question}"
     if not getattr(times[0].type, "timezone", None):
-        yield '# timezone = ""  # on which clocks are these times? Read as UTC unless set, such as "Europe/London"'
+        yield '# timezone = ""  # in which time zone are these times? Read as UTC unless set, such as "Europe/London"'
 
 
-def _money(numbers: list[ColumnProfile], taken: set[str], values: dict[str, Any]) -> Iterator[str]:
-    """Amount and quantity, or their product where there is a unit price and no amount."""
-    units = _ranked([c for c in numbers if c.has(QUANTITY_WORDS)], QUANTITY_WORDS)
+def _money_lines(numbers: list[ColumnProfile], existing: set[str], values: dict[str, Any]) -> Iterator[str]:
+    """The lines for amount and quantity; a product if there is a unit price and no amount."""
+    units = _rank_by_words([c for c in numbers if c.has(QUANTITY_WORDS)], QUANTITY_WORDS)
     filled = [c for c in numbers if c.filled >= MIN_FIT]
     prices = [c for c in filled if c.has("price") and not c.has("total disc discount tax cost")]
     named = [c for c in filled if c.has(AMOUNT_WORDS) and not c.has(NOT_AMOUNT_WORDS) and c not in prices]
-    amounts = _ranked(named, AMOUNT_WORDS) or ([] if units else prices)
+    amounts = _rank_by_words(named, AMOUNT_WORDS) or ([] if units else prices)
     if prices and units and not amounts:
-        name = next(n for n in ("revenue", "line_amount", "line_revenue", "amount_of_line") if n not in taken)
+        name = next(n for n in ("revenue", "line_amount", "line_revenue", "amount_of_line") if n not in existing)
         product = f"{_identifier(units[0].name)} * {_identifier(prices[0].name)}"
         values |= {"query": f"SELECT *, {product} AS {_identifier(name)} FROM source", "amount": name}  # noqa: S608
-        yield f"query = {_quote(values['query'])}  # units times their price, since no column is the amount"
+        yield f"query = {_quote(values['query'])}  # units times unit price, since no column holds the amount"
         yield f"amount = {_quote(name)}  # from the query; negative is a refund"
     else:
-        alone = "which column is money? Without it churn can be predicted, value cannot"
-        yield _role("amount", amounts, "named like money; negative is a refund", values, alone)
-    yield _role("quantity", units, "named like a number of units", values, "which column counts units?")
+        question = "which column is money? Without it churn can be predicted, value cannot"
+        yield _role_line("amount", amounts, "named like money; negative is a refund", values, question)
+    yield _role_line("quantity", units, "named like a number of units", values, "which column counts units?")
 
 
-def _kinds(columns: list[ColumnProfile], values: dict[str, Any]) -> Iterator[str]:
-    """What, where and how: at most five columns of few enough values, nothing personal, no free text."""
-    found, left = list[ColumnProfile](), list[ColumnProfile]()
+def _kinds_lines(columns: list[ColumnProfile], values: dict[str, Any]) -> Iterator[str]:
+    """The lines for kinds (at most five columns with few enough values, none personal or free text) and known_at."""
+    kinds, excluded = list[ColumnProfile](), list[ColumnProfile]()
     for c in columns:
         codes = c.type.is_string() or (c.type.is_integer() and c.has(KIND_WORDS))
         if (
             codes
             and not c.layouts
             and not re.search(EVENT_NAME, c.words)
-            and c.words not in {"", *(f.words for f in found)}
+            and c.words not in {"", *(f.words for f in kinds)}
         ):
-            (left if c.free or c.has(PERSONAL_WORDS) else found).append(c)
-    found = _ranked(found, KIND_WORDS)
-    values["kinds"] = [c.name for c in found[:5]]
-    others = f"; could be too: {_names(found[5:])}" if found[5:] else ""
-    aside = f"; left out as personal, free text or constant: {_names(left)}" if left else ""
-    yield f"kinds = [{_names(found[:5])}]  # what, where or how: text or codes that repeat{others}{aside}"
+            (excluded if c.free_text or c.has(PERSONAL_WORDS) else kinds).append(c)
+    kinds = _rank_by_words(kinds, KIND_WORDS)
+    values["kinds"] = [c.name for c in kinds[:5]]
+    alternatives = f"; possible too: {_names(kinds[5:])}" if kinds[5:] else ""
+    exclusions = f"; left out as personal, free text or constant: {_names(excluded)}" if excluded else ""
+    yield f"kinds = [{_names(kinds[:5])}]  # what, where or how: text or codes that repeat{alternatives}{exclusions}"
     yield '# known_at = ""  # does a column say when a row became known? Rows are then hidden until that day'
 
 
-def _personal(columns: list[ColumnProfile], values: dict[str, Any]) -> str:
-    """Columns that are named like what is personal and play no role."""
-    taken = {*values["kinds"], *(value for value in values.values() if isinstance(value, str))}
-    found = [c for c in columns if c.has(PERSONAL_WORDS) and c.name not in taken]
-    if not found:
+def _personal_line(columns: list[ColumnProfile], values: dict[str, Any]) -> str:
+    """The line for personal: columns that are named like personal data and play no other role."""
+    used = {*values["kinds"], *(value for value in values.values() if isinstance(value, str))}
+    personal = [c for c in columns if c.has(PERSONAL_WORDS) and c.name not in used]
+    if not personal:
         return "# personal = []  # are there names, addresses, birthdays? They are then never read, not even by query"
-    values["personal"] = [c.name for c in found]
-    return f"personal = [{_names(found)}]  # named like what is personal: never read, not even by query"
+    values["personal"] = [c.name for c in personal]
+    return f"personal = [{_names(personal)}]  # named like personal data: never read, not even by query"
 
 
-def _task(tables: Tables, engine: Engine) -> list[str]:
-    """[task] from how often customers come back."""
-    e = tables.events.select("customer_id", "day").distinct()
-    before = e.day.lag().over(group_by=e.customer_id, order_by=e.day)
-    gaps = e.mutate(gap=e.day.delta(before, unit="day"))
-    usual = engine.arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
+def _guess_task(tables: Tables, engine: Engine) -> list[str]:
+    """[task], from how often customers come back."""
+    purchase_days = tables.events.select("customer_id", "day").distinct()
+    previous = purchase_days.day.lag().over(group_by=purchase_days.customer_id, order_by=purchase_days.day)
+    gaps = purchase_days.mutate(gap=purchase_days.day.delta(previous, unit="day"))
+    typical_gap = engine.to_arrow(gaps.aggregate(gap=gaps.gap.median()))["gap"][0].as_py()
     span = (tables.end - tables.first).days
-    fitting = [pace for pace in TASKS_BY_GAP if int(pace[1][:-1]) * 3 <= span] or list(TASKS_BY_GAP[:1])
-    _, horizon, active, every, windows = next((p for p in fitting if (usual or 60) <= p[0]), fitting[-1])
-    why = f"customers come back after {usual:.0f} days (median)" if usual else "nobody came back: only a guess"
-    inside = ", ".join(f'"{w}d"' for w in windows if w < max(span, windows[0] + 1))
+    candidates = [pace for pace in TASKS_BY_GAP if int(pace[1][:-1]) * 3 <= span] or list(TASKS_BY_GAP[:1])
+    _, horizon, active, every, windows = next((p for p in candidates if (typical_gap or 60) <= p[0]), candidates[-1])
+    why = (
+        f"customers come back after {typical_gap:.0f} days (median)"
+        if typical_gap
+        else "nobody came back, so this is only a guess"
+    )
+    usable_windows = ", ".join(f'"{w}d"' for w in windows if w < max(span, windows[0] + 1))
     return [
         f'horizon = "{horizon}"  # {why} and the log spans {span} days; how far ahead do you plan?',
         'churn = "inactive"  # no purchase within the horizon',
-        f'active_within = "{active}"  # who still counts as a customer; who was silent for longer is not predicted',
-        f'every = "{every}"  # spacing of the cutoffs to learn from; smaller gives more of them, more alike',
-        f"windows = [{inside}]  # short to long, none longer than the log",
+        f'active_within = "{active}"  # customers without a purchase for longer are not predicted',
+        f'every = "{every}"  # spacing of the cutoffs to learn from; a smaller one gives more of them, but more alike',
+        f"windows = [{usable_windows}]  # short to long, none longer than the log",
     ]
 
 
-def _ranked(columns: list[ColumnProfile], words: str, late: str = "") -> list[ColumnProfile]:
-    """Columns whose names hold an early word first, those with a word of `late` last; ties in the file's order."""
+def _rank_by_words(columns: list[ColumnProfile], words: str, late: str = "") -> list[ColumnProfile]:
+    """Columns by the first of the words in their names, those with a word of `late` last; else in the file's order."""
 
     def rank(column: ColumnProfile) -> tuple[bool, int]:
         places = [place for place, word in enumerate(words.split()) if column.has(word)]
@@ -254,16 +279,17 @@ def _ranked(columns: list[ColumnProfile], words: str, late: str = "") -> list[Co
     return sorted(columns, key=rank)
 
 
-def _role(key: str, found: list[ColumnProfile], why: str, values: dict[str, Any], question: str = "") -> str:
-    """A key's line, and its value; where nothing was found, the question as a comment."""
-    if not found:
+def _role_line(key: str, candidates: list[ColumnProfile], why: str, values: dict[str, Any], question: str = "") -> str:
+    """A key's line, and its value; without a candidate, the question as a comment."""
+    if not candidates:
         return f'# {key} = ""  # {question}'
-    values[key] = found[0].name
-    others = f"; could be: {_names(found[1:])}" if found[1:] else ""
-    return f"{key} = {_quote(found[0].name)}  # {why}{others}"
+    values[key] = candidates[0].name
+    alternatives = f"; could be: {_names(candidates[1:])}" if candidates[1:] else ""
+    return f"{key} = {_quote(candidates[0].name)}  # {why}{alternatives}"
 
 
 def _names(columns: Sequence[ColumnProfile]) -> str:
+    """Names of columns as TOML strings."""
     return ", ".join(_quote(c.name) for c in columns)
 
 

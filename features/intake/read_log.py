@@ -1,7 +1,7 @@
-"""Files into contract tables: UTC, duplicates, refunds, known-at; bad rows are set aside and counted, never lost.
+"""Reads the log into the tables of the contract. Rows that cannot be used are set aside and counted, never lost.
 
-Money is kept as whole ten-thousandths (TICKS a unit): sums of integers do not depend on the order of rows,
-so the same log gives the same bits on any number of threads.
+Money is kept in whole ten-thousandths (TICKS a unit): sums of integers do not depend on the order of rows, so the same
+log gives the same bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date, timedelta
 import ibis
 from tqdm import tqdm
 
-from features.config.data_contract import contract, slug
+from features.config.data_contract import build_contract, feature_slug
 from features.config.load import Config
 from features.config.sections import Events
 from features.engines.base import Engine
@@ -35,28 +35,31 @@ from features.intake.customer_table import with_customer_table
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
-from features.money import GREATEST_FLOAT, LARGEST
+from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
-def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
-    """Reads [events], and the tables beside them, into the contract.
+def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:
+    """Reads [events] and the tables beside them into the contract.
 
     Args:
-        config: Names the source and its columns.
+        config: Names the sources and their columns.
         engine: Where it runs.
-        whole: Read every column of a database and not only the named ones, to compare whole rows.
+        all_columns: Read every column of a database and not only the named ones, to find rows that are equal in all.
+
+    Returns:
+        The tables, stored in the engine.
 
     Raises:
-        DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
-        UsageError: A column that is not there, or a query or format that is not understood.
+        DataError: Nothing to read, no usable row, too many unreadable ones, or times with and without an offset.
+        UsageError: A column does not exist, or a query or time format is not understood.
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    roles = {} if whole or (events.duplicates == "drop" and not events.id) else events.roles()
-    source = engine.rows(events.rows("events"), config.folder, roles, events.ids())
+    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.columns_by_role()
+    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
     require_section_columns(source, events, "events")
     steps.update()
-    rows_read = engine.count(source)
+    rows_read = engine.count_rows(source)
     if not rows_read:
         raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
@@ -66,24 +69,24 @@ def read_tables(config: Config, engine: Engine, whole: bool = False) -> Tables:
     stored = engine.store("intake", rows)
     steps.update()
     if events.id:
-        stored = engine.store("intake_once", _first_of_each_id(stored))
+        stored = engine.store("intake_once", _mark_repeated_ids(stored))
     tables = _summarise(stored, source, config, engine, rows_read)
     steps.close()
-    return _with_sides(tables, config, engine)
+    return _with_side_tables(tables, config, engine)
 
 
-def _with_sides(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events and that of the customers, which the fingerprint covers too."""
+def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
+    """The tables with those beside the events and the customer table; the fingerprint covers them too."""
     sides = read_side_tables(config, engine)
     if sides:
-        held = {name: [engine.content(side.rows), side.rows.columns] for name, side in sides.items()}
-        identity = json.dumps([tables.fingerprint, held], sort_keys=True)
+        contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
+        identity = json.dumps([tables.fingerprint, contents], sort_keys=True)
         tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
     return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
 
 
 def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
-    """Every row of the source in the contract's types, with the reason it is set aside or null."""
+    """Every row of the source in the contract's types, with the reason why it is set aside, or null."""
     customer = as_identifier(source[events.customer])
     moment = as_utc_timestamp(source[events.time], events, engine, "time")
     known = as_utc_timestamp(source[events.known_at], events, engine, "known_at") if events.known_at else moment
@@ -105,7 +108,7 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
             "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
             "unreadable amount": amount.isnull(),
             "infinite amount": amount.abs() > GREATEST_FLOAT,
-            "amount beyond 1e12": amount.abs() > LARGEST,
+            "amount beyond 1e12": amount.abs() > LARGEST_AMOUNT,
         }
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = moment.date()
@@ -120,7 +123,7 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
         discount=as_ticks(discount, reason),
         reason=reason,
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
-        **{f"kind_{slug(kind)}": source[kind].cast("string") for kind in events.kinds},
+        **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
     )
 
 
@@ -131,26 +134,27 @@ def _until(events: Events) -> date:
         raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
 
 
-def _first_of_each_id(stored: ibis.Table) -> ibis.Table:
-    """Marks all but the first of the usable rows that share an event id."""
-    everything = [stored[c] for c in stored.columns if c not in ("event_id", "seen")]
-    place = ibis.row_number().over(group_by=[stored.event_id, stored.reason], order_by=[stored.seen, *everything])
-    repeated = stored.event_id.notnull() & stored.reason.isnull() & (place > 0)
+def _mark_repeated_ids(stored: ibis.Table) -> ibis.Table:
+    """Sets aside all but the first of the usable rows that share an event id."""
+    tie_breakers = [stored[c] for c in stored.columns if c not in ("event_id", "seen")]
+    position = ibis.row_number().over(group_by=[stored.event_id, stored.reason], order_by=[stored.seen, *tie_breakers])
+    repeated = stored.event_id.notnull() & stored.reason.isnull() & (position > 0)
     return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
 
 
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
+    """The usable events, with the facts about the whole log; raises DataError if too few rows can be used."""
     events = config.events
     aside = (*count_set_aside(stored, engine), *malformed_lines(events, engine, rows_read))
-    good = stored.filter(stored.reason.isnull()).drop("reason")
+    usable = stored.filter(stored.reason.isnull()).drop("reason")
     refuse_unreadable(aside, source, events, engine, rows_read)
-    facts = engine.arrow(
-        good.aggregate(
-            rows=good.count(),
-            customers=good.customer_id.nunique(),
-            first=good.day.min(),
-            last=good.day.max(),
-            clock=(good.time != good.day.cast("timestamp")).any(),
+    facts = engine.to_arrow(
+        usable.aggregate(
+            rows=usable.count(),
+            customers=usable.customer_id.nunique(),
+            first=usable.day.min(),
+            last=usable.day.max(),
+            clock=(usable.time != usable.day.cast("timestamp")).any(),
         )
     ).to_pylist()[0]
     if not facts["rows"]:
@@ -158,12 +162,12 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
         raise DataError(f"{events.source}: none of {rows_read:,} rows can be used ({reasons})")
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
-    identity = {"content": engine.content(stored), "columns": stored.columns, "end": str(end)}
-    kept = engine.count(source) if events.duplicates == "drop" and not events.id else rows_read
+    identity = {"content": engine.fingerprint(stored), "columns": stored.columns, "end": str(end)}
+    kept = engine.count_rows(source) if events.duplicates == "drop" and not events.id else rows_read
     return Tables(
-        events=good,
+        events=usable,
         source=source,
-        contract=contract(config, has_clock),
+        contract=build_contract(config, has_clock),
         sides={},
         rows_read=rows_read,
         rows=facts["rows"],
@@ -178,20 +182,34 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
 
 
 def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.Table:
-    """The usable rows of one customer, in the columns of `Tables.events`; nothing is kept of the others.
+    """The usable rows of one customer, in the columns of `Tables.events`; rows of other customers are not stored.
 
-    An event id that another customer's row bears too is not told apart: `load`, which sees all rows, keeps the first.
+    An event id that a row of another customer has too is not noticed here; `read_tables`, which sees all rows, keeps
+    only the first of them.
+
+    Args:
+        config: Names the source and its columns.
+        engine: Where it runs.
+        customer: The id as the log has it.
+
+    Returns:
+        The rows, as an expression.
 
     Raises:
         DataError: There is nothing to read.
-        UsageError: A column that is not there, or a query or format that is not understood.
+        UsageError: A column does not exist, or a query or time format is not understood.
     """
     events = config.events
-    whole = events.duplicates == "drop" and not events.id
-    source = engine.rows(events.rows("events"), config.folder, {} if whole else events.roles(), events.ids())
+    compares_rows = events.duplicates == "drop" and not events.id
+    source = engine.read_source(
+        events.to_source("events"),
+        config.folder,
+        {} if compares_rows else events.columns_by_role(),
+        events.id_columns(),
+    )
     require_section_columns(source, events, "events")
-    rows = _normalise(source.distinct() if whole else source, events, engine)
-    mine = rows.filter(rows.customer_id == customer)
+    rows = _normalise(source.distinct() if compares_rows else source, events, engine)
+    customer_rows = rows.filter(rows.customer_id == customer)
     if events.id:
-        mine = _first_of_each_id(engine.store("intake_of_one", mine))
-    return mine.filter(mine.reason.isnull()).drop("reason")
+        customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
+    return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

@@ -1,6 +1,6 @@
-"""The tables beside the events: what else customers do or meet, what was done to them, the terms of their contracts.
+"""Reads the tables beside the events: activities, contacts, and the terms of subscriptions.
 
-Each is read like the events: rows that cannot be used are set aside and counted, and a row is seen from the day on
+Each is read like the events: rows that cannot be used are set aside and counted, and a row is visible from the day on
 which it had happened and was known.
 """
 
@@ -12,7 +12,7 @@ from typing import cast
 
 import ibis
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
@@ -31,17 +31,17 @@ from features.intake.column_types import (
 )
 from features.intake.customer_ids import with_stored_ids
 from features.intake.tables import SetAsideRows, SideTable
-from features.money import GREATEST_FLOAT, LARGEST
+from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
 @dataclass(frozen=True)
-class SourceSection:
-    """A section on its way to rows of the contract.
+class SectionRows:
+    """The rows of one section of the config, before they become rows of the contract.
 
     Attributes:
-        place: The section as the config writes it, 'activities.visits'.
+        place: The section as the config writes it, such as 'activities.visits'.
         section: Names the columns.
-        source: Its rows as they are.
+        source: The rows as they were read.
         engine: Where it runs.
     """
 
@@ -50,75 +50,75 @@ class SourceSection:
     source: ibis.Table
     engine: Engine
 
-    def moment(self, role: str) -> ibis.Value:
-        """The column of a role as naive timestamps in UTC; null where it cannot be read."""
-        return as_utc_timestamp(self.given(role), self.section, self.engine, role, self.place)
+    def timestamp(self, role: str) -> ibis.Value:
+        """The column of a role as naive timestamps in UTC; null where a time cannot be read."""
+        return as_utc_timestamp(self.column(role), self.section, self.engine, role, self.place)
 
-    def given(self, role: str) -> ibis.Value:
-        """The column of a role as it is; blank text is null."""
+    def column(self, role: str) -> ibis.Value:
+        """The column of a role as it was read; blank text is null."""
         return blank_to_null(self.source[getattr(self.section, role)])
 
     def number(self, role: str) -> ibis.Value:
-        """The column of a role as numbers; null where it is none."""
-        number = as_number(self.given(role))
+        """The column of a role as numbers; null where it is not a number."""
+        number = as_number(self.column(role))
         return number.isnan().ifelse(ibis.null("float64"), number)
 
-    def named(self, *roles: str) -> tuple[str, ...]:
-        """Those of some roles for which the section names a column."""
+    def configured(self, *roles: str) -> tuple[str, ...]:
+        """Those of the given roles for which the section names a column."""
         return tuple(role for role in roles if getattr(self.section, role, ""))
 
 
 @dataclass(frozen=True)
 class SectionSchema:
-    """How the rows of a sort of section become rows of the contract.
+    """How rows of one kind of section become rows of the contract.
 
     Attributes:
-        normalise: Gives every row of the source in the contract's types (customer_id, day, seen, its own columns) with
-            the `reason` why it is set aside, or null.
-        times: The roles that hold times, the first of them the one of `day`.
+        normalise: Returns every row of the source in the contract's types (customer_id, day, seen, its own columns)
+            with the `reason` why it is set aside, or null.
+        times: The roles that hold times; the first gives `day`.
         numbers: The roles that hold numbers.
-        finish: What is done with the usable rows, if anything.
+        finish: Changes the usable rows at the end, if needed.
     """
 
-    normalise: Callable[[SourceSection], ibis.Table]
+    normalise: Callable[[SectionRows], ibis.Table]
     times: tuple[str, ...]
     numbers: tuple[str, ...] = ()
     finish: Callable[[ibis.Table], ibis.Table] | None = None
 
 
 def read_side_tables(config: Config, engine: Engine) -> dict[str, SideTable]:
-    """Reads every table beside the events that a config names.
+    """Reads every table beside the events that a config names, except the customer table.
 
     Args:
         config: Names the sources and their columns.
         engine: Where it runs.
 
     Returns:
-        By key ('activities.visits', 'contacts', 'subscriptions'), the usable rows: customer_id, day, seen and
-        of activities: time, measure (ticks), one text column a kind (`kind_<slug>`);
-        of contacts: time, action, held_out (nothing was done), cost (ticks), propensity;
-        of subscriptions, where the start and the end of a term are rows of their own, each with its own day:
+        The usable rows by key ('activities.visits', 'contacts', 'subscriptions'). All have customer_id, day and seen;
+        activities also: time, measure (ticks), one text column a kind (`kind_<slug>`);
+        contacts also: time, action, held_out (nothing was done), cost (ticks), propensity;
+        subscriptions, where the start and the end of a term are rows of their own, each with its own day, also:
         term (a number within the customer), part ('start' or 'end'), price (ticks, on the start), cause (why it ended)
         and cancelled (whether that is churn), both on the end.
 
     Raises:
-        DataError: Nothing to read, no usable row, too many unreadable ones, or zones that are mixed.
-        UsageError: A column that is not there, a query that is not understood, or two sections of one name.
+        DataError: Nothing to read, no usable row, too many unreadable ones, or times with and without an offset.
+        UsageError: A column does not exist, a query is not understood, or two sections give features of the same name.
     """
     return {
-        key: read_side_table(key, place, section, form, config, engine)
-        for key, (place, section, form) in _wanted(config).items()
+        key: read_side_table(key, place, section, schema, config, engine)
+        for key, (place, section, schema) in _configured_sections(config).items()
     }
 
 
-def _wanted(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]]:
-    """The sections to read: by key, the place in the config, the section and its form."""
+def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]]:
+    """The sections to read, by key: the name in the config, the section and its schema."""
     wanted: dict[str, tuple[str, TableSection, SectionSchema]] = {}
     for name, activity in config.activities.items():
-        key, place = f"activities.{slug(name)}", f"activities.{name}"
-        if key in wanted or not slug(name):
+        key, place = f"activities.{feature_slug(name)}", f"activities.{name}"
+        if key in wanted or not feature_slug(name):
             other = f" and [{wanted[key][0]}]" if key in wanted else ""
-            raise UsageError(f"[{place}]{other}: would give features of the same name, or of none; rename one")
+            raise UsageError(f"[{place}]{other}: would give features of the same name or of no name; rename one")
         wanted[key] = (place, activity, ACTIVITY_SCHEMA)
     if config.contacts:
         wanted["contacts"] = ("contacts", config.contacts, CONTACTS_SCHEMA)
@@ -128,148 +128,173 @@ def _wanted(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]
 
 
 def read_side_table(
-    key: str, place: str, section: TableSection, form: SectionSchema, config: Config, engine: Engine
+    key: str, place: str, section: TableSection, schema: SectionSchema, config: Config, engine: Engine
 ) -> SideTable:
-    """Reads one section into rows of the contract, in the given form; arguments and errors as in `read_sides`."""
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
-    reading = SourceSection(place, section, source, engine)
-    require_section_columns(reading.source, section, place)
-    for role in reading.named(*form.times, "known_at", "end_known_at"):
-        refuse_mixed_zones(reading.source, section, engine, role, place)
-    rows_read, stage = engine.count(reading.source), f"side_{key.replace('.', '_')}"
-    stored = engine.store(f"{stage}_read", with_stored_ids(form.normalise(reading), config, engine))
-    aside = _counted(stored, reading, form, rows_read)
-    good = stored.filter(stored.reason.isnull()).drop("reason")
-    kept = engine.store(stage, form.finish(good) if form.finish else good)
+    """Reads one section into rows of the contract.
+
+    Args:
+        key: Of the table, as in `read_side_tables`.
+        place: The section's name in the config, for messages.
+        section: The section.
+        schema: How its rows become rows of the contract.
+        config: The business.
+        engine: Where it runs.
+
+    Returns:
+        The usable rows, stored, and what was set aside.
+
+    Raises:
+        DataError: As for `read_side_tables`.
+        UsageError: A column does not exist, or a query is not understood.
+    """
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
+    section_rows = SectionRows(place, section, source, engine)
+    require_section_columns(section_rows.source, section, place)
+    for role in section_rows.configured(*schema.times, "known_at", "end_known_at"):
+        refuse_mixed_zones(section_rows.source, section, engine, role, place)
+    rows_read, stage = engine.count_rows(section_rows.source), f"side_{key.replace('.', '_')}"
+    stored = engine.store(f"{stage}_read", with_stored_ids(schema.normalise(section_rows), config, engine))
+    aside = _checked_set_aside(stored, section_rows, schema, rows_read)
+    usable = stored.filter(stored.reason.isnull()).drop("reason")
+    kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
     return SideTable(kept, rows_read, aside)
 
 
-def _counted(
-    stored: ibis.Table, reading: SourceSection, form: SectionSchema, rows_read: int
+def _checked_set_aside(
+    stored: ibis.Table, section_rows: SectionRows, schema: SectionSchema, rows_read: int
 ) -> tuple[SetAsideRows, ...]:
-    """What was set aside; stops where it is too much, or everything."""
-    section, place, engine = reading.section, reading.place, reading.engine
+    """The rows that were set aside; raises DataError if these are too many, or all."""
+    section, place, engine = section_rows.section, section_rows.place, section_rows.engine
     aside = count_set_aside(stored, engine)
-    stray = malformed_lines(section, engine, rows_read, place)
-    times, numbers = reading.named(*form.times), reading.named(*form.numbers)
-    refuse_unreadable(aside, reading.source, section, engine, rows_read, place, times, numbers)
-    if rows_read and rows_read == sum(found.rows for found in aside):
-        reasons = "; ".join(f"{found.reason}: {found.rows:,}" for found in aside)
+    malformed = malformed_lines(section, engine, rows_read, place)
+    times, numbers = section_rows.configured(*schema.times), section_rows.configured(*schema.numbers)
+    refuse_unreadable(aside, section_rows.source, section, engine, rows_read, place, times, numbers)
+    if rows_read and rows_read == sum(rejected.rows for rejected in aside):
+        reasons = "; ".join(f"{rejected.reason}: {rejected.rows:,}" for rejected in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, *stray)
+    return (*aside, *malformed)
 
 
 def contract_rows(
-    reading: SourceSection,
+    section_rows: SectionRows,
     time: str,
     checks: Mapping[str, ibis.Value],
-    own: Callable[[ibis.Value], Mapping[str, ibis.Value]],
+    own_columns: Callable[[ibis.Value], Mapping[str, ibis.Value]],
 ) -> ibis.Table:
-    """Every row of a section in the contract's types: customer_id, day, seen, columns of its own, reason.
+    """Every row of a section in the contract's types: customer_id, day, seen, its own columns, reason.
 
     Args:
-        reading: The section.
+        section_rows: The section.
         time: The role of the time that gives `day`.
-        checks: More reasons to set a row aside, in order.
-        own: The section's own columns, given the reason.
+        checks: More reasons to set a row aside, in the order in which they are tried.
+        own_columns: Returns the section's own columns, given the reason.
+
+    Returns:
+        The rows, as an expression.
     """
-    customer, moment = as_identifier(reading.source[reading.section.customer]), reading.moment(time)
-    known = reading.moment("known_at") if reading.section.known_at else moment
+    customer, moment = as_identifier(section_rows.source[section_rows.section.customer]), section_rows.timestamp(time)
+    known = section_rows.timestamp("known_at") if section_rows.section.known_at else moment
     tests = {
         "missing customer": customer.isnull(),
-        f"missing {time}": reading.given(time).isnull(),
+        f"missing {time}": section_rows.column(time).isnull(),
         f"unreadable {time}": moment.isnull(),
     }
-    if reading.section.known_at:
-        tests["unreadable known_at"] = reading.given("known_at").notnull() & known.isnull()
+    if section_rows.section.known_at:
+        tests["unreadable known_at"] = section_rows.column("known_at").notnull() & known.isnull()
     every = {**tests, **checks}
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in every.items()), else_=ibis.null("string"))
     day = moment.date()
     seen = ibis.greatest(day, ibis.coalesce(known, moment).date())
-    return reading.source.select(customer_id=customer, day=day, seen=seen, **own(reason), reason=reason)
+    return section_rows.source.select(customer_id=customer, day=day, seen=seen, **own_columns(reason), reason=reason)
 
 
-def number_checks(reading: SourceSection, role: str) -> dict[str, ibis.Value]:
-    """The reasons to set a row aside for its number; a row without one stays."""
-    if not reading.named(role):
+def number_checks(section_rows: SectionRows, role: str) -> dict[str, ibis.Value]:
+    """The reasons to set a row aside because of its number; a row without a number stays."""
+    if not section_rows.configured(role):
         return {}
-    told, number = reading.given(role), reading.number(role)
-    read = as_number(told)  # of which one that is not a number is null to Spark, but was read
+    column, number = section_rows.column(role), section_rows.number(role)
+    parsed = as_number(column)  # of which one that is not a number is null to Spark, but was read
     return {
-        f"unreadable {role}": told.notnull() & read.isnull() & ~read.isnan().fill_null(False),
+        f"unreadable {role}": column.notnull() & parsed.isnull() & ~parsed.isnan().fill_null(False),
         f"infinite {role}": number.abs() > GREATEST_FLOAT,
-        f"{role} beyond 1e12": number.abs() > LARGEST,
+        f"{role} beyond 1e12": number.abs() > LARGEST_AMOUNT,
     }
 
 
-def _ticks(reading: SourceSection, role: str, reason: ibis.Value) -> ibis.Value:
+def _ticks(section_rows: SectionRows, role: str, reason: ibis.Value) -> ibis.Value:
     """The numbers of a role in ticks; null where there is none."""
-    return as_ticks(reading.number(role), reason) if reading.named(role) else ibis.null("int64")
+    return as_ticks(section_rows.number(role), reason) if section_rows.configured(role) else ibis.null("int64")
 
 
-def _activity(reading: SourceSection) -> ibis.Table:
-    kinds = cast(Activity, reading.section).kinds
+def _activity_rows(section_rows: SectionRows) -> ibis.Table:
+    """Rows of [activities.NAME] in the contract's types."""
+    kinds = cast(Activity, section_rows.section).kinds
     return contract_rows(
-        reading,
+        section_rows,
         "time",
-        number_checks(reading, "measure"),
+        number_checks(section_rows, "measure"),
         lambda reason: {
-            "time": reading.moment("time"),
-            "measure": _ticks(reading, "measure", reason),
-            **{f"kind_{slug(kind)}": reading.source[kind].cast("string") for kind in kinds},
+            "time": section_rows.timestamp("time"),
+            "measure": _ticks(section_rows, "measure", reason),
+            **{f"kind_{feature_slug(kind)}": section_rows.source[kind].cast("string") for kind in kinds},
         },
     )
 
 
-def _contact(reading: SourceSection) -> ibis.Table:
-    section = cast(Contacts, reading.section)
-    action, has_propensity = as_identifier(reading.source[section.action]), bool(section.propensity)
-    propensity = reading.number("propensity") if has_propensity else ibis.null("float64")
+def _contact_rows(section_rows: SectionRows) -> ibis.Table:
+    """Rows of [contacts] in the contract's types."""
+    section = cast(Contacts, section_rows.section)
+    action, has_propensity = as_identifier(section_rows.source[section.action]), bool(section.propensity)
+    propensity = section_rows.number("propensity") if has_propensity else ibis.null("float64")
     checks = {
         "missing action": action.isnull(),
-        **number_checks(reading, "cost"),
-        **number_checks(reading, "propensity"),
+        **number_checks(section_rows, "cost"),
+        **number_checks(section_rows, "propensity"),
         **({"impossible propensity": (propensity <= 0) | (propensity > 1)} if has_propensity else {}),
     }
     return contract_rows(
-        reading,
+        section_rows,
         "time",
         checks,
         lambda reason: {
-            "time": reading.moment("time"),
+            "time": section_rows.timestamp("time"),
             "action": action,
             "held_out": action == section.control if section.control else ibis.literal(False),
-            "cost": _ticks(reading, "cost", reason),
+            "cost": _ticks(section_rows, "cost", reason),
             "propensity": propensity,
         },
     )
 
 
-def _term(reading: SourceSection) -> ibis.Table:
-    """One row a term; `_parts` makes two of those that end."""
-    section, start = cast(Subscriptions, reading.section), reading.moment("start")
-    times = {role: reading.moment(role) for role in reading.named("end", "end_known_at")}
-    end, told = (times.get(role, ibis.null("timestamp")) for role in ("end", "end_known_at"))
-    unreadable = {f"unreadable {role}": reading.given(role).notnull() & time.isnull() for role, time in times.items()}
-    cause = as_identifier(reading.source[section.reason]) if section.reason else ibis.null("string")
-    left = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
-    checks = {**unreadable, "impossible end": end < start, **number_checks(reading, "price")}
+def _term_rows(section_rows: SectionRows) -> ibis.Table:
+    """Rows of [subscriptions] in the contract's types, one a term; `_term_starts_and_ends` splits them."""
+    section, start = cast(Subscriptions, section_rows.section), section_rows.timestamp("start")
+    times = {role: section_rows.timestamp(role) for role in section_rows.configured("end", "end_known_at")}
+    end, end_known = (times.get(role, ibis.null("timestamp")) for role in ("end", "end_known_at"))
+    unreadable = {
+        f"unreadable {role}": section_rows.column(role).notnull() & time.isnull() for role, time in times.items()
+    }
+    cause = as_identifier(section_rows.source[section.reason]) if section.reason else ibis.null("string")
+    is_churn = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
+    checks = {**unreadable, "impossible end": end < start, **number_checks(section_rows, "price")}
     return contract_rows(
-        reading,
+        section_rows,
         "start",
         checks,
         lambda reason: {
             "end": end.date(),
-            "end_seen": told.date(),
-            "price": _ticks(reading, "price", reason),
+            "end_seen": end_known.date(),
+            "price": _ticks(section_rows, "price", reason),
             "cause": cause,
-            "cancelled": left,
+            "cancelled": is_churn,
         },
     )
 
 
-def _parts(terms: ibis.Table) -> ibis.Table:
-    """The start and the end of each term as rows of their own, so that neither is seen before it came."""
+def _term_starts_and_ends(terms: ibis.Table) -> ibis.Table:
+    """The start and the end of each term as rows of their own, so that neither is visible too early."""
     order = [
         terms.day,
         *(terms[name].asc(nulls_first=True) for name in ("end", "end_seen", "price", "cause")),
@@ -288,23 +313,34 @@ def _parts(terms: ibis.Table) -> ibis.Table:
     return ibis.union(starts.select(columns), ends.select(columns))
 
 
-ACTIVITY_SCHEMA = SectionSchema(_activity, ("time",), ("measure",))
-CONTACTS_SCHEMA = SectionSchema(_contact, ("time",), ("cost", "propensity"))
-SUBSCRIPTIONS_SCHEMA = SectionSchema(_term, ("start", "end"), ("price",), _parts)
+ACTIVITY_SCHEMA = SectionSchema(_activity_rows, ("time",), ("measure",))
+CONTACTS_SCHEMA = SectionSchema(_contact_rows, ("time",), ("cost", "propensity"))
+SUBSCRIPTIONS_SCHEMA = SectionSchema(_term_rows, ("start", "end"), ("price",), _term_starts_and_ends)
 
 
 def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
-    """The usable rows of one customer in one table beside the events, by its key as in `read_sides`.
+    """The usable rows of one customer in one table beside the events.
+
+    Args:
+        key: Of the table, as in `read_side_tables`.
+        config: Names the sources and their columns.
+        engine: Where it runs.
+        customer: The id as the table has it.
+
+    Returns:
+        The rows, in the columns of `read_side_tables`.
 
     Raises:
         DataError: There is nothing to read.
-        UsageError: A column that is not there, or a query that is not understood.
+        UsageError: A column does not exist, or a query is not understood.
     """
-    place, section, form = _wanted(config)[key]
-    source = engine.rows(section.rows(place), config.folder, section.roles(), section.ids())
+    place, section, schema = _configured_sections(config)[key]
+    source = engine.read_source(
+        section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
+    )
     require_section_columns(source, section, place)
-    rows = form.normalise(SourceSection(place, section, source, engine))
-    mine = engine.store(
+    rows = schema.normalise(SectionRows(place, section, source, engine))
+    customer_rows = engine.store(
         "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason")
     )
-    return form.finish(mine) if form.finish else mine
+    return schema.finish(customer_rows) if schema.finish else customer_rows

@@ -1,4 +1,4 @@
-"""What intake makes of a log: the contract's tables, and the rows that did not enter them."""
+"""The tables of the contract, as the intake returns them, and the rows that were set aside."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import date
 
 import ibis
 
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 
 
 @dataclass(frozen=True)
 class SetAsideRows:
-    """Rows that do not enter the contract: why, how many, and a few of their customers."""
+    """Rows that did not enter the contract: the reason, how many, and a few of their customers."""
 
     reason: str
     rows: int
@@ -22,7 +22,7 @@ class SetAsideRows:
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table beside the events: customer_id, day, seen and columns of its own; rows read, and those set aside."""
+    """A table beside the events: customer_id, day, seen and its own columns; how many rows were read and set aside."""
 
     rows: ibis.Table
     rows_read: int
@@ -31,22 +31,28 @@ class SideTable:
 
 @dataclass(frozen=True)
 class Tables:
-    """The contract's tables in an engine, and what is known of them as a whole.
+    """The contract's tables in an engine, with facts about the whole log.
 
     Attributes:
         events: customer_id, order_id, time, day, seen (the day the row became visible), amount, quantity and
             discount (int64, ticks), and one text column a kind (`kind_<slug>`).
+        source: The rows as they were read, without exact duplicates where these are dropped.
         contract: Which columns and tables the config gives.
         sides: The tables beside the events, by name: 'activities.visits', 'customers', 'contacts', 'subscriptions'.
+        rows_read: Rows of the source.
+        rows: Rows of `events`.
+        customers: Customers of `events`.
         first: Day of the first event.
         last: Day of the last event.
         end: First day about which nothing is known: labels mature up to it.
+        set_aside: Rows of the source that are not in `events`.
+        duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
     """
 
     events: ibis.Table
     source: ibis.Table
-    contract: Contract
+    contract: DataContract
     sides: Mapping[str, SideTable]
     rows_read: int
     rows: int

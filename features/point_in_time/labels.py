@@ -1,10 +1,10 @@
-"""What happened after a cutoff: churn by silence or cancellation, and future value; null until the horizon has passed.
+"""Labels after a cutoff: churn by inactivity or cancellation, and future value; null until the horizon has passed.
 
-A contract is cancelled where its cover ends by cancellation in [cutoff, cutoff + horizon) and is not renewed. Cover
-goes on while a term begins no more than GRACE after the end before it, and before the horizon's end: what is renewed
-later cannot be seen. Who comes back after a longer break had left. Where several terms end last, on one day, one that
-was cancelled is enough. Cover that ends otherwise, by death or by anything else that `cancelled` does not name, is a
-competing end: no churn.
+A contract is cancelled if its cover ends by cancellation in [cutoff, cutoff + horizon) and is not renewed. Cover
+continues if a term begins at most RENEWAL_GRACE after the end of the one before, and before the horizon's end; a later
+renewal is outside the label. A customer who returns after a longer break had left. If several terms end last, on one
+day, one cancellation among them is enough. Cover that ends otherwise, by death or by another reason that `cancelled`
+does not name, is a competing event and no churn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from features.task import Window
 
 
 def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
-    """One row a customer and cutoff with any order in the label's interval.
+    """One row for each customer and cutoff with any order in the label interval.
 
     Args:
         future: Orders inside [cutoff, cutoff + horizon): customer_id, cutoff, order_id, amount (ticks).
@@ -28,7 +28,7 @@ def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
 
     Returns:
         customer_id, cutoff, purchases (orders with a positive net amount) and net (money, refunds taken off).
-        Who is not in it did nothing: no purchase, and a value of 0.
+        Customers without a row had no purchase and a value of 0.
     """
     orders = future.group_by("customer_id", "cutoff", "order_id").aggregate(amount=future.amount.sum().cast("int64"))
     return orders.group_by("customer_id", "cutoff").aggregate(
@@ -38,46 +38,52 @@ def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
 
 
 def cover_outcomes(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table:
-    """What became of the cover of each customer and cutoff.
+    """How the cover of each customer ended after each cutoff.
 
     Args:
-        terms: From `past.unfolding`: customer_id, cutoff, term, start and end (days from the cutoff), known, cancelled,
-            price (ticks).
+        terms: From `history.terms_at_cutoffs`: customer_id, cutoff, term, start and end (days from the cutoff), known,
+            cancelled, price (ticks).
         horizon: Of the labels.
-        price_days: How many days one price pays for; 0 where that is not known.
+        price_days: How many days one price pays for; 0 if unknown.
 
     Returns:
-        customer_id, cutoff, known (1: a running term was), ended (1: the cover does not last to the horizon's end),
-        cancelled (1: and that by cancellation), and paid: the prices of the days in force within the horizon, in money.
+        customer_id, cutoff, known (1: a running term was known), ended (1: the cover ends before the horizon does),
+        cancelled (1: it ends by cancellation), and paid: the prices of the days in force within the horizon, in money.
     """
     earlier = ibis.window(group_by=KEYS, order_by=[terms.start, terms.term], preceding=(None, 1))
     linked = terms.mutate(reach=terms.end.max().over(earlier))
     breaks = (linked.start - linked.reach > RENEWAL_GRACE.days).ifelse(linked.start, ibis.null("int64"))
-    broken = linked.mutate(broken=breaks.min().over(ibis.window(group_by=KEYS)))
-    first = broken.mutate(unbroken=broken.broken.isnull() | (broken.start < broken.broken))
-    ends = first.unbroken.ifelse(first.end, ibis.null("int64"))
-    whole = first.mutate(last=ends.max().over(ibis.window(group_by=KEYS)))
-    over = whole.unbroken & (whole.end == whole["last"]) & (whole["last"] < horizon.days)
-    days = whole.end - ibis.greatest(whole.start, 0)
-    paid = (whole.price * ibis.greatest(days, 0)).sum().cast("int64") / (TICKS * price_days) if price_days else None
-    return whole.group_by(KEYS).aggregate(
-        known=whole.known.cast("int64").max(),
-        ended=over.cast("int64").max(),
-        cancelled=(over & whole.cancelled).cast("int64").max(),
+    with_break = linked.mutate(broken=breaks.min().over(ibis.window(group_by=KEYS)))
+    marked = with_break.mutate(unbroken=with_break.broken.isnull() | (with_break.start < with_break.broken))
+    ends = marked.unbroken.ifelse(marked.end, ibis.null("int64"))
+    covered = marked.mutate(last=ends.max().over(ibis.window(group_by=KEYS)))
+    ends_early = covered.unbroken & (covered.end == covered["last"]) & (covered["last"] < horizon.days)
+    days = covered.end - ibis.greatest(covered.start, 0)
+    paid = (covered.price * ibis.greatest(days, 0)).sum().cast("int64") / (TICKS * price_days) if price_days else None
+    return covered.group_by(KEYS).aggregate(
+        known=covered.known.cast("int64").max(),
+        ended=ends_early.cast("int64").max(),
+        cancelled=(ends_early & covered.cancelled).cast("int64").max(),
         paid=ibis.null("float64") if paid is None else paid.fill_null(0.0),
     )
 
 
 def churned_label(joined: ibis.Table, contractual: bool) -> ibis.Value:
-    """`churned`: 1 where there was no purchase (who is not in the labels did nothing), or where cover was cancelled."""
+    """`churned`: 1 if there was no purchase (customers without a label row had none), or cover was cancelled."""
     left = joined.cancelled == 1 if contractual else joined.purchases.fill_null(0) == 0
     return left.cast("int8")
 
 
 def value_label(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis.Value:
-    """`value`: net money within the horizon, 0 for who did nothing; of contracts without events' money, what they pay.
+    """`value`: net money within the horizon, 0 without orders; for contracts without amounts, the prices paid.
 
-    Null where the log has no money.
+    Args:
+        joined: Rows with the columns of `purchase_labels`, and for contracts of `cover_outcomes`.
+        has_amount: Whether the log has amounts.
+        contractual: Whether churn is cancellation.
+
+    Returns:
+        Money; null if the log has none.
     """
     if has_amount:
         return joined.net.fill_null(0.0)
@@ -85,5 +91,15 @@ def value_label(joined: ibis.Table, has_amount: bool, contractual: bool) -> ibis
 
 
 def null_if_immature(label: ibis.Value, cutoff: ibis.Value, horizon: Window, end: date) -> ibis.Value:
-    """A label, null at cutoffs whose horizon has not passed by `end`, the first day about which nothing is known."""
+    """A label, null at cutoffs whose horizon has not passed by `end`.
+
+    Args:
+        label: The label.
+        cutoff: The cutoff of each row (a timestamp).
+        horizon: Of the label.
+        end: The first day about which nothing is known.
+
+    Returns:
+        The label or null.
+    """
     return (cutoff <= ibis.literal(end - horizon.delta).cast("timestamp")).ifelse(label, ibis.null(label.type()))

@@ -1,6 +1,6 @@
-"""What is added up over spans of time before any feature is made of it.
+"""Quantities that are aggregated over windows of time before features are computed from them.
 
-Every function sees orders, or days with one, that were already known at a cutoff.
+Every function sees orders, or days with an order, that were already known at a cutoff.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 
 import ibis
 
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 from features.engines.window_spec import EVER, Span
 from features.point_in_time.history import KEYS, window_index
 from features.task import Window
@@ -21,7 +21,13 @@ YEAR, MONTH, WEEK = 365, 30, 7  # days
 
 @dataclass(frozen=True)
 class Measure:
-    """One quantity that adds up over panes of time: how a pane is aggregated, and how panes merge."""
+    """One quantity that is aggregated over panes of time.
+
+    Attributes:
+        name: Of the quantity.
+        aggregate: Aggregates the rows of a pane.
+        merge: How the aggregates of several panes combine.
+    """
 
     name: str
     aggregate: Callable[[ibis.Table], ibis.Value]
@@ -48,31 +54,31 @@ DISCOUNT_MEASURES = (
     Measure("discounted", lambda o: (o.purchase & (o.discount > 0)).sum()),
 )
 DAY_MEASURES = (Measure("active_days", lambda d: d.count()),)
-# On purchases alone: what is set against the span before and against a year ago.
+# On purchases alone: compared with the span before and with a year ago.
 PURCHASE_MEASURES = (Measure("orders", lambda o: o.count()),)
 SPEND_MEASURES = (Measure("spend", lambda o: o.amount.sum()),)
 
 
-def order_measures(contract: Contract) -> tuple[Measure, ...]:
+def order_measures(contract: DataContract) -> tuple[Measure, ...]:
     """The measures on orders that a log can support."""
-    found = ORDER_MEASURES + (MONEY_MEASURES if contract.has_amount else ())
+    measures = ORDER_MEASURES + (MONEY_MEASURES if contract.has_amount else ())
     if contract.has_quantity:
-        found += QUANTITY_MEASURES + (UNIT_MEASURES if contract.has_amount else ())
-    return found + (DISCOUNT_MEASURES if contract.has_amount and contract.has_discount else ())
+        measures += QUANTITY_MEASURES + (UNIT_MEASURES if contract.has_amount else ())
+    return measures + (DISCOUNT_MEASURES if contract.has_amount and contract.has_discount else ())
 
 
-def purchase_measures(contract: Contract) -> tuple[Measure, ...]:
+def purchase_measures(contract: DataContract) -> tuple[Measure, ...]:
     """The measures on purchases that are compared with earlier spans."""
     return PURCHASE_MEASURES + (SPEND_MEASURES if contract.has_amount else ())
 
 
 def window_spans(windows: Sequence[Window]) -> tuple[Span, ...]:
-    """The windows, which nest, and the whole past ('ever')."""
+    """The windows, which nest, and the whole history ('ever')."""
     return (*map(Span.window, windows), EVER)
 
 
 def earlier_spans(windows: Sequence[Window]) -> tuple[Span, ...]:
-    """For each window the one before it and, where that is another one, the same one a year ago.
+    """For each window the one before it and, if that is not the same, the window a year ago.
 
     >>> [(s.name, s.start, s.end) for s in earlier_spans([Window(30), Window(365)])]
     [('before_30d', 30, 60), ('year_ago_30d', 365, 395), ('before_365d', 365, 730)]
@@ -87,15 +93,15 @@ def _earlier(w: Window) -> Iterator[Span]:
 
 
 def by_window(rows: ibis.Table, measures: Sequence[Measure], spans: Sequence[Span]) -> ibis.Table:
-    """Measures over every span, as `<measure>_<span>`: once a pane between two neighbouring edges, then added up.
+    """Measures over every span, as `<measure>_<span>`: aggregated once a pane between two edges, then combined.
 
     Args:
-        rows: Whatever has customer_id, cutoff and age.
+        rows: Rows with customer_id, cutoff and age.
         measures: What is aggregated.
-        spans: Over which ages; they may nest and overlap.
+        spans: Ranges of age, which may nest and overlap.
 
     Returns:
-        One row a customer and cutoff with any row; a sum over nothing is 0, an extreme null.
+        One row for each customer and cutoff with any row; a sum over nothing is 0, an extreme null.
     """
     edges = sorted({edge for span in spans for edge in (span.start, span.end) if edge})
     paned = rows.mutate(pane=window_index(rows.age, [Window(edge) for edge in edges]))
@@ -109,7 +115,7 @@ def by_window(rows: ibis.Table, measures: Sequence[Measure], spans: Sequence[Spa
 
 
 def _inside(pane: ibis.Value, span: Span, edges: Sequence[int]) -> ibis.Value | None:
-    """Which panes a span holds; None: all."""
+    """Which panes a span holds; None if all."""
     tests = []
     if span.start:
         tests.append(pane > edges.index(span.start))

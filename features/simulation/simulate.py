@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.errors import UsageError, sample
 from features.simulation.business import (
     CONTROL,
@@ -111,7 +111,7 @@ def simulate_business(
     except OverflowError:
         raise UsageError(f"days: {days} days from {start} end beyond the year 9999; give fewer") from None
     _refuse_other(out)
-    with folder_in_place(out) as folder:
+    with atomic_folder(out) as folder:
         try:
             rows = _write(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK_SIZE))
         except OSError as problem:

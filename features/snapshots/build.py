@@ -1,4 +1,4 @@
-"""Features and mature labels for many cutoffs, or features alone for scoring; unchanged cutoffs come from a shelf."""
+"""Features and mature labels at many cutoffs, or features alone for scoring; unchanged cutoffs come from the cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from features.atomic_files import file_in_place, folder_in_place
+from features.atomic_files import atomic_file, atomic_folder
 from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
 from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
 from features.catalog.families import catalog_features
@@ -25,13 +25,11 @@ from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.read_log import read_tables
-from features.intake.subscription_terms import one_row_per_term
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon, terms_at_cutoffs
-from features.point_in_time.labels import churned_label, cover_outcomes, null_if_immature, purchase_labels, value_label
-from features.snapshots.cache import SnapshotCache, cache_keys
-from features.snapshots.cache import open_cache as open_shelf
-from features.snapshots.cohort_features import build_cohort_features, join_on_keys
+from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon
+from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
+from features.snapshots.cohort_features import build_cohort_features
+from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
 from features.task import Task, Window
 
 __all__ = [
@@ -46,25 +44,25 @@ __all__ = [
     "prepare_features",
 ]
 
-MAX_CUTOFF_DELAY = Window(7)
+MAX_CUTOFF_DELAY = Window(7)  # a cutoff lies at most so long after the last day of the log
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """One row a customer and cutoff: customer_id, cutoff, the features, then the labels where asked for.
+    """One row a customer and cutoff: customer_id, cutoff, the features, then the labels if wanted.
 
     The labels are churned and value, then the value over each longer horizon, such as value_180d.
 
     Attributes:
-        rows: Sorted by cutoff and customer_id; features are float64, or text where their unit is 'level'; labels are
-            null where immature.
+        rows: Sorted by cutoff and customer_id; features are float64, or text if their unit is 'level'; labels are null
+            where immature.
         features: The features, in the order of their columns.
         task: The task they belong to.
-        fingerprint: Of the data, the task, the catalog and the user's own features.
+        fingerprint: Of the data, the task, the names of the features and the file of custom features.
         data_fingerprint: Of the data alone.
         end: First day about which the log says nothing: the newest cutoff that can be scored.
-        reused: How many cutoffs were read from the shelf; their bits are those of a build from nothing.
-        own: The digest of the file of the user's own features; empty where there is none.
+        reused: How many cutoffs were read from the cache; their bits equal those of a fresh build.
+        own: The digest of the file of custom features; empty if there is none.
         touched: How many rows were left out because of contacts within their labels' interval.
     """
 
@@ -91,7 +89,13 @@ class Snapshots:
 
 @dataclass(frozen=True)
 class SnapshotQuery:
-    """Snapshots whose stages are stored and whose rows are still an expression, sorted."""
+    """Snapshots before they are collected: the stages are stored, the rows are still an expression.
+
+    Attributes:
+        rows: As those of `Snapshots`, sorted.
+        features: The features, in the order of their columns.
+        reused: How many cutoffs came from the cache.
+    """
 
     rows: ibis.Table
     features: tuple[Feature, ...]
@@ -100,12 +104,14 @@ class SnapshotQuery:
 
 @dataclass(frozen=True)
 class PreparedFeatures:
-    """A log that was read, and what is known of a cutoff's features before they are built.
+    """A log that was read, and facts about the features of a cutoff that are not built yet.
 
     Attributes:
         features: The features, in the order of their columns.
-        fingerprint: As that of `Snapshots`, and so are `data_fingerprint` and `own`.
-        write: Builds the rows of `Snapshots` without labels into Parquet at a path where nothing is: one file with
+        fingerprint: As in `Snapshots`.
+        data_fingerprint: As in `Snapshots`.
+        own: As in `Snapshots`.
+        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
             DuckDB, a folder of parts with Spark. Collects nothing.
         engine: Where the log was read.
     """
@@ -128,29 +134,32 @@ def snapshots_from_tables(
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
 ) -> Snapshots:
-    """Features, and labels where asked for, of every cohort.
+    """Features, and labels if wanted, of the cohort at each cutoff.
 
     Args:
         tables: The contract.
         task: Horizon, cohort and windows.
-        cutoffs: When; need not be sorted.
+        cutoffs: The cutoffs, in any order.
         engine: Where it runs.
-        own: The user's own features.
-        with_labels: Whether churned and value are wanted; they are null where they are not mature.
-        cache: Where the features of unchanged cutoffs are, and those of others go; None builds all from nothing.
+        own: The custom features.
+        with_labels: Whether churned and value are wanted; they are null where immature.
+        cache: Holds the features of unchanged cutoffs, and stores those of the others; None builds everything.
+
+    Returns:
+        The snapshots, collected.
 
     Raises:
-        UsageError: A cutoff lies outside the log, or a feature of the user's own cannot be computed.
+        UsageError: A cutoff lies outside the log, or a custom feature cannot be computed.
     """
-    planned = snapshot_query(tables, task, cutoffs, engine, own=own, with_labels=with_labels, cache=cache)
+    query = snapshot_query(tables, task, cutoffs, engine, own=own, with_labels=with_labels, cache=cache)
     return Snapshots(
-        rows=engine.arrow(planned.rows),
-        features=planned.features,
+        rows=engine.to_arrow(query.rows),
+        features=query.features,
         task=task,
-        fingerprint=_fingerprint(tables, task, planned.features, own.digest),
+        fingerprint=_fingerprint(tables, task, query.features, own.digest),
         data_fingerprint=tables.fingerprint,
         end=tables.end,
-        reused=planned.reused,
+        reused=query.reused,
         own=own.digest,
     )
 
@@ -165,60 +174,87 @@ def snapshot_query(
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
 ) -> SnapshotQuery:
-    """What `build` collects, with the same arguments and errors."""
+    """The query whose rows `snapshots_from_tables` collects.
+
+    Args:
+        tables: The contract.
+        task: Horizon, cohort and windows.
+        cutoffs: The cutoffs, in any order.
+        engine: Where it runs.
+        own: The custom features.
+        with_labels: Whether churned and value are wanted; they are null where immature.
+        cache: Holds the features of unchanged cutoffs, and stores those of the others; None builds everything.
+
+    Returns:
+        The query, its stages stored in the engine.
+
+    Raises:
+        UsageError: A cutoff lies outside the log, or a custom feature cannot be computed.
+    """
     _refuse_outside(tables, cutoffs)
     dates, features = sorted(set(cutoffs)), (*catalog_features(task, tables.contract), *own.features)
     if cache is None:
         built, reused = build_cohort_features(tables, task, dates, engine, own), 0
         rows, orders = built.rows, built.orders
     else:
-        rows, orders, reused = _reusing(cache, tables, task, dates, engine, own)
+        rows, orders, reused = _rows_with_cache(cache, tables, task, dates, engine, own)
     if with_labels:
-        rows = _labelled(rows, orders, tables, task, engine.load("label_cutoffs", cutoff_table(dates)))
+        rows = add_labels(rows, orders, tables, task, engine.store_arrow("label_cutoffs", cutoff_table(dates)))
     return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
 def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
-    """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's shelf.
+    """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's cache.
 
-    Of snapshots with labels, [training] learn_from = 'untouched' keeps those rows that no contact touched.
+    With labels and [training] learn_from = 'untouched', rows with a contact within their labels' interval are left out.
 
     Args:
         config: The business.
-        cutoffs: When; by default every mature cutoff that can be learned from.
+        cutoffs: The cutoffs; by default every mature cutoff that models can learn from.
         with_labels: Whether churned and value are wanted.
+
+    Returns:
+        The snapshots, collected.
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log, or the user's own features cannot be used.
+        UsageError: A cutoff lies outside the log, or the custom features cannot be used.
     """
-    with open_log(config, cutoffs) as (engine, tables, wanted, own):
-        cache = open_shelf(config)
-        task = config.task.task()
-        snapshots = snapshots_from_tables(tables, task, wanted, engine, own=own, with_labels=with_labels, cache=cache)
+    with open_log(config, cutoffs) as (engine, tables, dates, own):
+        cache = open_cache(config)
+        task = config.task.to_task()
+        snapshots = snapshots_from_tables(tables, task, dates, engine, own=own, with_labels=with_labels, cache=cache)
         if with_labels and config.training.learn_from == "untouched":
             return drop_contacted(snapshots, contacted_in_horizon(tables, task, snapshots.cutoffs, engine))
         return snapshots
 
 
 def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
-    """Customers and cutoffs with a contact in the interval of any of their labels; the control is none.
+    """Customers and cutoffs with a contact within the interval of any of their labels; a control is no contact.
+
+    Args:
+        tables: The contract, with contacts.
+        task: Its longest horizon counts.
+        cutoffs: The cutoffs.
+        engine: Where it runs.
 
     Returns:
-        customer_id and cutoff (a timestamp), each once.
+        customer_id and cutoff (a timestamp), each pair once.
     """
     rows = tables.sides["contacts"].rows
     longest = max([task.horizon, *task.longer.values()])
-    moments = engine.load("touched_cutoffs", cutoff_table(cutoffs))
-    contacts = _timed(rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest))
-    return engine.arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
+    moments = engine.store_arrow("touched_cutoffs", cutoff_table(cutoffs))
+    contacts = with_timestamp_cutoff(
+        rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest)
+    )
+    return engine.to_arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
 
 
 def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
-    """Snapshots without the rows of some customers and cutoffs; a fingerprint of their own.
+    """Snapshots without the rows of the given customers and cutoffs, with a fingerprint of their own.
 
     Raises:
-        DataError: Nobody is left at any cutoff.
+        DataError: No row is left at any cutoff.
     """
     row_keys = snapshots.rows.select(KEYS).to_pandas()
     contacted_rows = contacted.to_pandas().assign(touched=True)
@@ -227,7 +263,7 @@ def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
     if len(kept) and not kept.any():
         raise DataError(
             "[training] learn_from = 'untouched': every customer was contacted within the label's interval, at every "
-            "cutoff; hold some out, or learn from 'all'"
+            "cutoff; hold some customers out, or set it to 'all'"
         )
     fingerprint = hashlib.sha256(f"{snapshots.fingerprint} untouched".encode()).hexdigest()[:16]
     return replace(
@@ -236,43 +272,48 @@ def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
 
 
 def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
-    """Builds snapshots of a config's log into Parquet, without collecting them; there whole or not at all.
+    """Writes snapshots of a config's log as Parquet without collecting them; `out` is complete or not there.
 
     DuckDB writes one file, Spark a folder of parts.
 
+    Args:
+        config: The business.
+        cutoffs: The cutoffs.
+        out: The file or folder to write.
+
     Returns:
-        How many rows and columns, and how many cutoffs were reused.
+        How many rows and columns were written, and how many cutoffs came from the cache.
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log, or the place cannot be written to.
+        UsageError: A cutoff lies outside the log, or `out` cannot be written.
     """
-    with open_log(config, cutoffs) as (engine, tables, wanted, own):
-        planned = snapshot_query(tables, config.task.task(), wanted, engine, own=own, cache=open_shelf(config))
-        with (folder_in_place if engine.writes_folders else file_in_place)(out) as target:
-            engine.write(planned.rows, target)
+    with open_log(config, cutoffs) as (engine, tables, dates, own):
+        query = snapshot_query(tables, config.task.to_task(), dates, engine, own=own, cache=open_cache(config))
+        with (atomic_folder if engine.writes_folders else atomic_file)(out) as target:
+            engine.write_parquet(query.rows, target)
     written = ds.dataset(out, format="parquet")
-    return written.count_rows(), len(written.schema), planned.reused
+    return written.count_rows(), len(written.schema), query.reused
 
 
 @contextmanager
 def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
-    """A config's log, read: whether anything is new can be asked before the features of a cutoff are built.
+    """Reads a config's log, so that a caller can check whether anything changed before features are built.
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: The cutoff lies outside the log, or the user's own features cannot be used.
+        UsageError: The cutoff lies outside the log, or the custom features cannot be used.
     """
-    with open_log(config, [cutoff]) as (engine, tables, wanted, own):
-        task = config.task.task()
-        _refuse_outside(tables, wanted)
+    with open_log(config, [cutoff]) as (engine, tables, dates, own):
+        task = config.task.to_task()
+        _refuse_outside(tables, dates)
         features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            planned = snapshot_query(tables, task, wanted, engine, own=own, with_labels=False, cache=open_shelf(config))
+            query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=open_cache(config))
             if engine.writes_folders:
                 target.mkdir()
-            engine.write(planned.rows, target)
+            engine.write_parquet(query.rows, target)
 
         fingerprint = _fingerprint(tables, task, features, own.digest)
         yield PreparedFeatures(features, fingerprint, tables.fingerprint, own.digest, write, engine)
@@ -282,108 +323,62 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
 def open_log(
     config: Config, cutoffs: Sequence[date] | None
 ) -> Iterator[tuple[Engine, Tables, Sequence[date], CustomFeatures]]:
-    """An engine, a config's log in it, the cutoffs (by default every mature one) and the user's own features."""
-    task = config.task.task()
+    """An engine, a config's log in it, the cutoffs (by default every mature one) and the custom features."""
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = with_too_long_windows(read_tables(config, engine), task)
         require_no_breach(tables, task, engine)
-        wanted = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        yield engine, tables, wanted, read_custom_features(config, task, tables.contract)
+        dates = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
+        yield engine, tables, dates, read_custom_features(config, task, tables.contract)
 
 
-def _reusing(
+def _rows_with_cache(
     cache: SnapshotCache, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures
 ) -> tuple[ibis.Table, ibis.Table, int]:
-    """The features of every cohort, their orders, and how many cutoffs came from the shelf; the others go there."""
+    """The features of every cohort, the orders, and how many cutoffs came from the cache; stores the others there."""
     features = (*catalog_features(task, tables.contract), *own.features)
     keys = cache_keys(tables, task, features, cutoffs, engine, own.digest)
-    stored = {c: rows for c in cutoffs if (rows := _taken(cache, c, keys[c], engine)) is not None}
-    missing = [c for c in cutoffs if c not in stored]
-    if not missing:
-        return ibis.union(*stored.values()), engine.store("orders", order_days(tables)), len(stored)
-    built = build_cohort_features(tables, task, missing, engine, own)
+    cached = {c: rows for c in cutoffs if (rows := _cached_part(cache, c, keys[c], engine)) is not None}
+    to_build = [c for c in cutoffs if c not in cached]
+    if not to_build:
+        return ibis.union(*cached.values()), engine.store("orders", order_days(tables)), len(cached)
+    built = build_cohort_features(tables, task, to_build, engine, own)
     rows = engine.store("built", built.rows)
-    for cutoff in missing:
+    for cutoff in to_build:
         part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
-        if not cache.store_part(cutoff, keys[cutoff], partial(engine.write, part)):
+        if not cache.store_part(cutoff, keys[cutoff], partial(engine.write_parquet, part)):
             break
     cache.remove_oldest()
-    return ibis.union(*stored.values(), rows) if stored else rows, built.orders, len(stored)
+    return ibis.union(*cached.values(), rows) if cached else rows, built.orders, len(cached)
 
 
-def _taken(cache: SnapshotCache, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
-    """The part of a cutoff, stored in the engine; None where there is none, or it went away meanwhile."""
+def _cached_part(cache: SnapshotCache, cutoff: date, key: str, engine: Engine) -> ibis.Table | None:
+    """The cached features of a cutoff, stored in the engine; None if there are none or they were just removed."""
     part = cache.find_part(cutoff, key)
     try:
-        return None if part is None else engine.store(f"reused_{cutoff}", engine.read(str(part), cache.folder))
+        return None if part is None else engine.store(f"reused_{cutoff}", engine.read_files(str(part), cache.folder))
     except DataError:
         return None
 
 
-def _labelled(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
-    """Adds what came after: churned, value, and the value over each longer horizon."""
-    features, money = rows.columns, (tables.contract.has_amount, task.contractual)
-    rows = _after(rows, orders, tables, task, moments, task.horizon)
-    churned = null_if_immature(churned_label(rows, task.contractual), rows.cutoff, task.horizon, tables.end)
-    value = null_if_immature(value_label(rows, *money), rows.cutoff, task.horizon, tables.end)
-    rows = rows.select(*features, churned=churned, value=value)
-    for name, horizon in task.longer.items():
-        later = _after(rows, orders, tables, task, moments, horizon)
-        value = null_if_immature(value_label(later, *money), later.cutoff, horizon, tables.end)
-        rows = later.select(*rows.columns, **{name: value})
-    return rows
-
-
-def _after(
-    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
-) -> ibis.Table:
-    """Rows with what `labels`, and of contracts `cover`, tell of a horizon."""
-    has = tables.contract
-    joined = join_on_keys(rows, _timed(purchase_labels(rows_in_horizon(orders, moments, horizon), has.has_amount)))
-    if not task.contractual:
-        return joined
-    terms = one_row_per_term(tables.sides["subscriptions"].rows)
-    return join_on_keys(
-        joined, _timed(cover_outcomes(terms_at_cutoffs(terms, moments, horizon), horizon, has.price_days))
-    )
-
-
-def with_outcomes(
-    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
-) -> ibis.Table:
-    """Rows (customer_id, cutoff, ...) with churned and value over [cutoff, cutoff + horizon), mature or not.
-
-    Args:
-        rows: Customers and cutoffs (timestamps).
-        orders: From `order_days`, stored.
-        tables: The contract.
-        task: What churn is.
-        moments: One row a cutoff.
-        horizon: Of what came; its end must not lie beyond that of the log.
-    """
-    joined, has_amount = _after(rows, orders, tables, task, moments, horizon), tables.contract.has_amount
-    churned, value = churned_label(joined, task.contractual), value_label(joined, has_amount, task.contractual)
-    return joined.select(*rows.columns, churned=churned, value=value)
-
-
-def _timed(rows: ibis.Table) -> ibis.Table:
-    """Rows with their cutoff as a timestamp."""
-    return rows.mutate(cutoff=rows.cutoff.cast("timestamp"))
-
-
 def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
-    """A cutoff must have a past, and one that the log still reaches."""
+    """Refuses cutoffs without history, or too long after the last day of the log."""
     latest = tables.last + MAX_CUTOFF_DELAY.delta
-    wrong = [c for c in cutoffs if not tables.first < c <= latest]
+    outside = [c for c in cutoffs if not tables.first < c <= latest]
     if not cutoffs:
         raise UsageError("no cutoff given; expected one or more dates")
-    if wrong:
+    if outside:
         raise UsageError(
-            f"cutoff {wrong[0]} is outside the log, which runs from {tables.first} to {tables.last}; "
+            f"cutoff {outside[0]} is outside the log, which runs from {tables.first} to {tables.last}; "
             f"give one from {tables.first + Window(1).delta} to {latest}"
         )
 
 
-def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own: str) -> str:
-    identity = {"data": tables.fingerprint, "task": repr(task), "features": [f.name for f in features], "own": own}
+def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_digest: str) -> str:
+    identity = {
+        "data": tables.fingerprint,
+        "task": repr(task),
+        "features": [f.name for f in features],
+        "own": own_digest,
+    }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]

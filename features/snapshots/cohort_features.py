@@ -1,4 +1,4 @@
-"""The features of every customer in the cohorts of some cutoffs, made from nothing in stored stages."""
+"""Builds the features of every customer in the cohorts of some cutoffs, in stored stages and without a cache."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from features.task import Task
 
 @dataclass(frozen=True)
 class CohortFeatures:
-    """An expression of the features, and the stage that labels are made of.
+    """The features of some cohorts as an expression, and the stage from which labels are computed.
 
     Attributes:
         rows: customer_id, cutoff (a timestamp) and the features; in no order.
-        orders: Stored: what happened, and became known, of an order on one day, at any time.
+        orders: From `order_days`, stored.
     """
 
     rows: ibis.Table
@@ -34,13 +34,23 @@ class CohortFeatures:
 def build_cohort_features(
     tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures = NO_CUSTOM_FEATURES
 ) -> CohortFeatures:
-    """Stores the measures of every family and makes the features of them.
+    """Stores the measures of every family and computes the features from them.
+
+    Args:
+        tables: The contract.
+        task: Horizon, cohort and windows.
+        cutoffs: The cutoffs, in any order.
+        engine: Where it runs.
+        own: The custom features.
+
+    Returns:
+        The features, as an expression over stored stages.
 
     Raises:
-        UsageError: A feature of the user's own cannot be computed.
+        UsageError: A custom feature cannot be computed.
     """
-    made = (*feature_families(task, tables.contract), *own.families)
-    steps = tqdm(total=3 + len(made), desc="features", leave=False, disable=None)
+    all_families = (*feature_families(task, tables.contract), *own.families)
+    steps = tqdm(total=3 + len(all_families), desc="features", leave=False, disable=None)
 
     def stage(name: str, expr: ibis.Table) -> ibis.Table:
         stored = engine.store(name, expr)
@@ -49,21 +59,25 @@ def build_cohort_features(
 
     with steps:
         past = build_history(tables, task, cutoffs, engine, stage)
-        parts = {family.name: stage(family.name, family.measures(past)) for family in made if family.measures}
-        refuse_taken_measures(own, {name: part.columns for name, part in parts.items()})
-        wide = reduce(join_on_keys, parts.values())
+        measured = {
+            family.name: stage(family.name, family.measures(past)) for family in all_families if family.measures
+        }
+        refuse_taken_measures(own, {name: part.columns for name, part in measured.items()})
+        wide = reduce(join_on_keys, measured.values())
         cohort = wide.filter(in_cohort(wide, task))
-        compared = [stage(family.name, family.cohort_measures(cohort)) for family in made if family.cohort_measures]
-    cohort = reduce(join_on_keys, compared, cohort)
+        comparisons = [
+            stage(family.name, family.cohort_measures(cohort)) for family in all_families if family.cohort_measures
+        ]
+    cohort = reduce(join_on_keys, comparisons, cohort)
     refuse_unusable_features(own, cohort, engine)
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
+    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in all_families for f in family.features}
     return CohortFeatures(
         cohort.select(customer_id=cohort.customer_id, cutoff=cohort.cutoff.cast("timestamp"), **columns), past.orders
     )
 
 
 def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
-    """Whether a customer is in the cohort: has a running term, or had a purchase lately."""
+    """Whether a customer is in the cohort: has a running term, or bought within the active window."""
     if task.contractual:
         return wide["subscription:running"] > 0
     return wide.recency <= task.cohort.active_within.days

@@ -1,8 +1,8 @@
-"""One customer as they would stand at a cutoff had their past been another: the features made anew from the rows.
+"""Features of one customer at a cutoff if their history had been different, computed from changed rows.
 
-Each version of the past becomes a customer of its own, and all of them go through the engine at once, by the same
-expressions as every customer. What compares customers (ranks, means, the fit of BG/NBD) is taken from the real ones,
-among whom no version counts; a version's rank is its place among the real others.
+Each version of the history becomes a customer of its own, and all of them go through the engine at once, by the same
+expressions as every customer. Whatever compares customers (ranks, means, the fit of BG/NBD) uses the real customers
+only, never a version; a version's rank is its place among the other real customers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ Rows = Mapping[str, pa.Table]
 
 @dataclass(frozen=True)
 class CutoffLog:
-    """A log in an engine, and the cutoff at which a customer is looked at."""
+    """A log in an engine, with the cutoff at which a customer is studied.
+
+    Attributes:
+        tables: The contract.
+        task: Horizon, cohort and windows.
+        cutoff: The cutoff.
+        engine: Where the log is.
+        own: The custom features.
+    """
 
     tables: Tables
     task: Task
@@ -44,74 +52,88 @@ class CutoffLog:
 
 @contextmanager
 def open_at_cutoff(config: Config, cutoff: date) -> Iterator[CutoffLog]:
-    """A config's log, read.
+    """Reads a config's log for one cutoff.
 
     Raises:
         DataError: The log breaks its contract.
     """
     with open_log(config, [cutoff]) as (engine, tables, _, own):
-        yield CutoffLog(tables, config.task.task(), cutoff, engine, own)
+        yield CutoffLog(tables, config.task.to_task(), cutoff, engine, own)
 
 
-def known_customer_rows(at: CutoffLog, customer: str) -> dict[str, pa.Table]:
-    """What was known of a customer at the cutoff: the rows of 'events' and of the tables beside them, by name."""
-    moments = at.engine.load("imagined_at", cutoff_table([at.cutoff]))
-    found = {}
-    for name, table in _tables(at.tables).items():
-        mine = table.filter(table.customer_id == customer)
-        known = mine if name == CUSTOMER_TABLE else visible_at_cutoffs(mine, moments).select(table.columns)
-        found[name] = at.engine.arrow(known.order_by(table.columns))
-    return found
+def known_customer_rows(log: CutoffLog, customer: str) -> dict[str, pa.Table]:
+    """A customer's rows known at the cutoff, by table: 'events' and the tables beside them."""
+    moments = log.engine.store_arrow("imagined_at", cutoff_table([log.cutoff]))
+    known_by_table = {}
+    for name, table in _rows_by_table(log.tables).items():
+        customer_rows = table.filter(table.customer_id == customer)
+        visible = (
+            customer_rows
+            if name == CUSTOMER_TABLE
+            else visible_at_cutoffs(customer_rows, moments).select(table.columns)
+        )
+        known_by_table[name] = log.engine.to_arrow(visible.order_by(table.columns))
+    return known_by_table
 
 
-def known_rows(at: CutoffLog, name: str) -> ibis.Table:
-    """The rows of a table that were known at the cutoff, of all customers."""
-    table = _tables(at.tables)[name]
-    return visible_at_cutoffs(table, at.engine.load("imagined_at", cutoff_table([at.cutoff]))).select(table.columns)
+def known_rows(log: CutoffLog, name: str) -> ibis.Table:
+    """The rows of a table known at the cutoff, of all customers."""
+    table = _rows_by_table(log.tables)[name]
+    return visible_at_cutoffs(table, log.engine.store_arrow("imagined_at", cutoff_table([log.cutoff]))).select(
+        table.columns
+    )
 
 
-def counterfactual_features(at: CutoffLog, customer: str, versions: Sequence[Rows]) -> pa.Table:
-    """The features (one row a version, in their order) that a customer would have with other rows.
+def counterfactual_features(log: CutoffLog, customer: str, versions: Sequence[Rows]) -> pa.Table:
+    """The features that a customer would have with other rows.
 
     Args:
-        at: The log and the cutoff.
-        customer: Who; compared with the others of the cohort.
-        versions: The rows as `rows_of` gives them, changed.
+        log: The log and the cutoff.
+        customer: The customer, who is compared with the others of the cohort.
+        versions: Changed rows, each version as `known_customer_rows` returns them.
+
+    Returns:
+        One row a version, in their order, and one column a feature.
     """
-    made = (*feature_families(at.task, at.tables.contract), *at.own.families)
-    everyone = build_history(at.tables, at.task, [at.cutoff], at.engine, at.engine.store)
-    first = next(family for family in made if family.measures)
-    by = [f.measures(everyone) for f in made if f.measures and (f is first or f.used_by_ranks)]
-    wide = reduce(join_on_keys, by)
-    others = wide.filter(in_cohort(wide, at.task) & (wide.customer_id != customer))
-    others = at.engine.store("imagined_others", others)
+    all_families = (*feature_families(log.task, log.tables.contract), *log.own.families)
+    everyone = build_history(log.tables, log.task, [log.cutoff], log.engine, log.engine.store)
+    first_measured = next(family for family in all_families if family.measures)
+    measured = [f.measures(everyone) for f in all_families if f.measures and (f is first_measured or f.used_by_ranks)]
+    wide = reduce(join_on_keys, measured)
+    other_customers = wide.filter(in_cohort(wide, log.task) & (wide.customer_id != customer))
+    other_customers = log.engine.store("imagined_others", other_customers)
 
-    def keep(name: str, expr: ibis.Table) -> ibis.Table:
-        return at.engine.store(f"imagined_{name}", expr)
+    def store(name: str, expr: ibis.Table) -> ibis.Table:
+        return log.engine.store(f"imagined_{name}", expr)
 
-    mine = build_history(_versions(at, versions), at.task, [at.cutoff], at.engine, keep)
-    past = replace(mine, compared=everyone)
-    cohort = reduce(join_on_keys, [keep(f.name, f.measures(past)) for f in made if f.measures])
-    ranks = [keep(f.name, f.cohort_measures(cohort, others=others)) for f in made if f.cohort_measures]
+    version_history = build_history(_versions_as_customers(log, versions), log.task, [log.cutoff], log.engine, store)
+    past = replace(version_history, compared=everyone)
+    cohort = reduce(join_on_keys, [store(f.name, f.measures(past)) for f in all_families if f.measures])
+    ranks = [
+        store(f.name, f.cohort_measures(cohort, others=other_customers)) for f in all_families if f.cohort_measures
+    ]
     cohort = reduce(join_on_keys, ranks, cohort)
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in made for f in family.features}
-    return at.engine.arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns("customer_id")
+    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in all_families for f in family.features}
+    return log.engine.to_arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns(
+        "customer_id"
+    )
 
 
-def _tables(tables: Tables) -> dict[str, ibis.Table]:
+def _rows_by_table(tables: Tables) -> dict[str, ibis.Table]:
+    """The rows of the events and of the tables beside them, by name."""
     return {EVENTS: tables.events, **{name: side.rows for name, side in tables.sides.items()}}
 
 
-def _versions(at: CutoffLog, versions: Sequence[Rows]) -> Tables:
+def _versions_as_customers(log: CutoffLog, versions: Sequence[Rows]) -> Tables:
     """The contract with each version as a customer of its own, numbered in order."""
     stored = {}
-    for place, name in enumerate(_tables(at.tables)):
-        parts = [_named(rows[name], f"{number:06d}") for number, rows in enumerate(versions)]
-        stored[name] = at.engine.load(f"imagined_table_{place}", pa.concat_tables(parts))
-    sides = {name: replace(side, rows=stored[name]) for name, side in at.tables.sides.items()}
-    return replace(at.tables, events=stored[EVENTS], source=stored[EVENTS], sides=sides)
+    for position, name in enumerate(_rows_by_table(log.tables)):
+        parts = [_with_customer_id(rows[name], f"{number:06d}") for number, rows in enumerate(versions)]
+        stored[name] = log.engine.store_arrow(f"imagined_table_{position}", pa.concat_tables(parts))
+    sides = {name: replace(side, rows=stored[name]) for name, side in log.tables.sides.items()}
+    return replace(log.tables, events=stored[EVENTS], source=stored[EVENTS], sides=sides)
 
 
-def _named(rows: pa.Table, customer: str) -> pa.Table:
+def _with_customer_id(rows: pa.Table, customer: str) -> pa.Table:
     place = rows.column_names.index("customer_id")
     return rows.set_column(place, rows.schema.field(place), pa.array([customer] * rows.num_rows, pa.string()))

@@ -1,10 +1,10 @@
-"""The proof that nothing looks ahead: what happened, or became known, at or after a cutoff is deleted, then corrupted,
-the features are built again, and every one of every customer must be the same to the last bit.
+"""Proves that no feature uses the future. Rows that happened or became known at or after a cutoff are deleted, then
+corrupted, and the features are built again: every value of every customer must stay the same to the last bit.
 
-The features that are compared with were built for all tried cutoffs at once from the whole log, as training builds
-them; those of the changed log for one cutoff alone. So what one cutoff sees of another is found out as well. Which
-columns there are is settled by the config and the log as a whole; whatever else is known of the whole log (its first
-and last day, its counts) follows the change.
+The features to compare with were built from the whole log for all tried cutoffs at once, as training builds them, and
+those of the changed log for one cutoff alone. So leakage between cutoffs is detected too. The config and the whole log
+decide which columns exist; all other facts about the whole log (its first and last day, its counts) follow the
+change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit import audit
 from features.catalog import custom
 from features.catalog.custom import CustomFeatures
@@ -45,10 +45,10 @@ class LeakageTrial:
     Attributes:
         cutoff: The cutoff.
         change: 'deleted' or 'corrupted'.
-        changed_rows: Rows at or after the cutoff, by either clock, of each table.
+        changed_rows: Rows that happened or became known at or after the cutoff, by table.
         customers: Customers compared.
         features: Features compared.
-        leaks: Feature and the number of customers for whom it changed; 'customers' where the cohort did.
+        leaks: Each feature that changed, with the number of customers; 'customers' if the cohort changed.
     """
 
     cutoff: date
@@ -60,60 +60,92 @@ class LeakageTrial:
 
 
 def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
-    """Tries `count` cutoffs of a config's log, spread from the first to the last that can be learned from.
+    """Tries `count` cutoffs of a config's log, spread from the first to the last mature one.
 
     Raises:
         DataError: No cutoff is mature.
-        UsageError: The file of the user's own features cannot be used.
+        UsageError: The file of custom features cannot be used.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = audit.with_too_long_windows(read_log.read_tables(config, engine), task)
         audit.require_no_breach(tables, task, engine)
-        mine = custom.read_custom_features(config, task, tables.contract)
+        own = custom.read_custom_features(config, task, tables.contract)
         cutoffs = spread_cutoffs(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
-            raise DataError("no cutoff is mature, so there is nothing to prove; give a longer log")
-        return prove_at_cutoffs(tables, task, mine, cutoffs, engine)
+            raise DataError("no cutoff is mature, so there is nothing to prove; provide a longer log")
+        return prove_at_cutoffs(tables, task, own, cutoffs, engine)
 
 
 def prove_at_cutoffs(
-    tables: Tables, task: Task, mine: CustomFeatures, cutoffs: Sequence[date], engine: Engine
+    tables: Tables, task: Task, own: CustomFeatures, cutoffs: Sequence[date], engine: Engine
 ) -> list[LeakageTrial]:
-    """Tries given cutoffs of a log."""
+    """Tries the given cutoffs of a log.
+
+    Args:
+        tables: The contract.
+        task: Horizon, cohort and windows.
+        own: The custom features.
+        cutoffs: The cutoffs.
+        engine: Where it runs.
+
+    Returns:
+        Two trials a cutoff: later rows deleted, and corrupted.
+    """
     changes: dict[str, Change] = {"deleted": delete_after, "corrupted": corrupt_after}
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
-        whole = build.snapshots_from_tables(tables, task, cutoffs, engine, own=mine, with_labels=False).rows
+        all_snapshots = build.snapshots_from_tables(tables, task, cutoffs, engine, own=own, with_labels=False).rows
         bar.update()
         for cutoff in cutoffs:
-            honest = whole.filter(pc.equal(whole["cutoff"], pa.scalar(datetime.combine(cutoff, time()))))
+            expected = all_snapshots.filter(
+                pc.equal(all_snapshots["cutoff"], pa.scalar(datetime.combine(cutoff, time())))
+            )
             rows = count_later_rows(tables, cutoff, engine)
-            size = {"customers": honest.num_rows, "features": honest.num_columns - len(build.KEYS)}
-            for name, change in changes.items():
+            size = {"customers": expected.num_rows, "features": expected.num_columns - len(build.KEYS)}
+            for change_name, change in changes.items():
                 changed = change_tables(tables, change, cutoff, engine)
-                altered = build.snapshots_from_tables(changed, task, [cutoff], engine, own=mine, with_labels=False).rows
-                found = differing_columns(honest, altered)
-                trials.append(LeakageTrial(cutoff, name, rows, leaks=tuple(found.items()), **size))
+                rebuilt = build.snapshots_from_tables(changed, task, [cutoff], engine, own=own, with_labels=False).rows
+                leaks = differing_columns(expected, rebuilt)
+                trials.append(LeakageTrial(cutoff, change_name, rows, leaks=tuple(leaks.items()), **size))
                 bar.update()
     return trials
 
 
 def count_later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
-    """How many rows of each table happened, or became known, at or after a cutoff."""
+    """Counts the rows of each table that happened or became known at or after a cutoff.
+
+    Args:
+        tables: The contract.
+        cutoff: The cutoff.
+        engine: Where it runs.
+
+    Returns:
+        The counts by table, 'events' first.
+    """
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
-    return {name: engine.count(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
+    return {name: engine.count_rows(table.filter(table.seen >= ibis.literal(cutoff))) for name, table in rows.items()}
 
 
 def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) -> Tables:
-    """The contract with every table changed, and all that is known of the log as a whole counted anew."""
+    """The contract with every table changed, and all facts about the whole log computed again.
+
+    Args:
+        tables: The contract.
+        change: Takes a table's rows and the cutoff, and returns the changed rows.
+        cutoff: The cutoff.
+        engine: Where it runs.
+
+    Returns:
+        The changed contract.
+    """
     events = engine.store("changed_events", change(tables.events, cutoff))
     sides = {}
-    for place, (name, side) in enumerate(tables.sides.items()):
-        rows = engine.store(f"changed_side_{place}", change(side.rows, cutoff))
-        sides[name] = replace(side, rows=rows, rows_read=engine.count(rows), set_aside=())
-    facts = engine.arrow(
+    for position, (name, side) in enumerate(tables.sides.items()):
+        rows = engine.store(f"changed_side_{position}", change(side.rows, cutoff))
+        sides[name] = replace(side, rows=rows, rows_read=engine.count_rows(rows), set_aside=())
+    facts = engine.to_arrow(
         events.aggregate(
             rows=events.count(),
             customers=events.customer_id.nunique(),
@@ -130,47 +162,49 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
         end=facts["last"] + (tables.end - tables.last),
         set_aside=(),
         duplicates_dropped=0,
-        fingerprint=engine.content(events),
+        fingerprint=engine.fingerprint(events),
         **facts,
     )
 
 
 def check_leaks(config: Config) -> tuple[list[LeakageTrial], Path]:
-    """Proves it for a config's log and writes the proof as JSON; returns it and where it was written."""
+    """Runs the proof on a config's log and writes it as JSON; returns the trials and the path of the file."""
     trials, target = prove_no_leakage(config), config.output / "leaks.json"
     plain = [{**asdict(trial), "cutoff": str(trial.cutoff)} for trial in trials]
-    write_whole(target, json.dumps(plain, indent=1) + "\n")
+    write_text_atomically(target, json.dumps(plain, indent=1) + "\n")
     return trials, target
 
 
 def spread_cutoffs(cutoffs: Sequence[date], count: int) -> list[date]:
-    """At most `count` cutoffs, the first and the last among them, evenly spread.
+    """At most `count` cutoffs, evenly spread, with the first and the last among them.
 
-    >>> [d.month for d in spread([date(2024, m, 1) for m in range(1, 8)], 3)]
+    >>> [d.month for d in spread_cutoffs([date(2024, m, 1) for m in range(1, 8)], 3)]
     [1, 4, 7]
     """
-    places = np.linspace(0, len(cutoffs) - 1, min(count, len(cutoffs))).round().astype(int)
-    return [cutoffs[place] for place in places]
+    positions = np.linspace(0, len(cutoffs) - 1, min(count, len(cutoffs))).round().astype(int)
+    return [cutoffs[place] for place in positions]
 
 
-def differing_columns(honest: pa.Table, altered: pa.Table) -> dict[str, int]:
-    """The columns that differ in any bit, with the number of customers concerned; 'customers' where those differ.
+def differing_columns(expected: pa.Table, rebuilt: pa.Table) -> dict[str, int]:
+    """The columns that differ in any bit, with the number of customers; 'customers' if these differ.
 
-    >>> differences(pa.table({"customer_id": ["a"], "x": [1.0]}), pa.table({"customer_id": ["a"], "x": [1.5]}))
+    >>> differing_columns(
+    ...     pa.table({"customer_id": ["a"], "x": [1.0]}), pa.table({"customer_id": ["a"], "x": [1.5]})
+    ... )
     {'x': 1}
     """
-    found = {}
-    if not honest["customer_id"].equals(altered["customer_id"]):
-        mine, theirs = (set(table["customer_id"].to_pylist()) for table in (honest, altered))
-        found["customers"] = len(mine ^ theirs)
-        both = pa.array(sorted(mine & theirs), pa.string())
-        honest, altered = (table.filter(pc.is_in(table["customer_id"], both)) for table in (honest, altered))
-    for name in dict.fromkeys([*honest.column_names, *altered.column_names]):
-        shared = name in honest.column_names and name in altered.column_names
-        count = _differing(honest[name], altered[name]) if shared else honest.num_rows
+    counts = {}
+    if not expected["customer_id"].equals(rebuilt["customer_id"]):
+        expected_ids, rebuilt_ids = (set(table["customer_id"].to_pylist()) for table in (expected, rebuilt))
+        counts["customers"] = len(expected_ids ^ rebuilt_ids)
+        shared_ids = pa.array(sorted(expected_ids & rebuilt_ids), pa.string())
+        expected, rebuilt = (table.filter(pc.is_in(table["customer_id"], shared_ids)) for table in (expected, rebuilt))
+    for name in dict.fromkeys([*expected.column_names, *rebuilt.column_names]):
+        in_both = name in expected.column_names and name in rebuilt.column_names
+        count = _count_differing(expected[name], rebuilt[name]) if in_both else expected.num_rows
         if count:
-            found[name] = count
-    return found
+            counts[name] = count
+    return counts
 
 
 def leaks_text(trials: Sequence[LeakageTrial]) -> str:
@@ -185,7 +219,7 @@ def leaks_text(trials: Sequence[LeakageTrial]) -> str:
     return "\n".join(lines)
 
 
-def _differing(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int:
+def _count_differing(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int:
     """How many values differ in any bit; null equals null only."""
     if a.type != b.type:
         return len(a)

@@ -1,4 +1,4 @@
-"""One customer in the log: how many rows they have, and to which cutoffs' cohorts they belonged."""
+"""One customer in the log: how many rows they have, and to the cohorts of which cutoffs they belonged."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from features.task import Task
 
 @dataclass(frozen=True)
 class Membership:
-    """What the log holds of one customer.
+    """The traces of one customer in the log.
 
     Attributes:
         fingerprint: Of the log.
-        rows: By table ('events', 'contacts', ...), those that have any.
-        cutoffs: Of the asked ones those to whose cohort the customer belonged.
+        rows: How many rows the customer has, by table ('events', 'contacts', ...); only tables with any.
+        cutoffs: Those of the given cutoffs to whose cohort the customer belonged.
         contacts: The days of their contacts.
-        marks: By day, their part of `standing.marks_before`.
+        marks: By day, their part of `history.history_marks`.
     """
 
     fingerprint: str
@@ -42,52 +42,59 @@ def find_membership(config: Config, customer: str, cutoffs: Sequence[date], days
 
     Args:
         config: The business.
-        customer: By the name that is kept (`ids.ours`).
-        cutoffs: Of training.
-        days: On which a plan counted the log before it.
+        customer: Their stored id (`customer_ids.stored_id`).
+        cutoffs: The training cutoffs to look at.
+        days: The days before which a plan counted the log.
+
+    Returns:
+        What the log has of the customer; empty if they are not in it.
 
     Raises:
         DataError: The log cannot be read.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_tables(config, engine)
-        own = _of(tables, customer, engine)
-        parts = {"events": own.events, **{name: side.rows for name, side in own.sides.items()}}
-        rows = {name: engine.count(table) for name, table in parts.items()}
+        customer_tables = _of_customer(tables, customer, engine)
+        tables_by_name = {
+            "events": customer_tables.events,
+            **{name: side.rows for name, side in customer_tables.sides.items()},
+        }
+        rows = {name: engine.count_rows(table) for name, table in tables_by_name.items()}
         if not any(rows.values()):
             return Membership(tables.fingerprint, {}, frozenset(), (), {})
-        contacts = own.sides["contacts"].rows if "contacts" in own.sides else None
-        told = () if contacts is None else engine.arrow(contacts.select("day").distinct())["day"].to_pylist()
+        contacts = customer_tables.sides["contacts"].rows if "contacts" in customer_tables.sides else None
+        contact_days = () if contacts is None else engine.to_arrow(contacts.select("day").distinct())["day"].to_pylist()
         return Membership(
             tables.fingerprint,
             {name: count for name, count in rows.items() if count},
-            _cohorts(own, task, cutoffs, engine),
-            tuple(sorted(told)),
-            {day: history_marks(own, day, engine) for day in set(days)},
+            _cutoffs_in_cohort(customer_tables, task, cutoffs, engine),
+            tuple(sorted(contact_days)),
+            {day: history_marks(customer_tables, day, engine) for day in set(days)},
         )
 
 
-def _of(tables: Tables, customer: str, engine: Engine) -> Tables:
-    """The tables with the rows of one customer alone."""
+def _of_customer(tables: Tables, customer: str, engine: Engine) -> Tables:
+    """The tables with the rows of one customer only."""
 
-    def theirs(name: str, rows: ibis.Table) -> ibis.Table:
+    def customer_rows(name: str, rows: ibis.Table) -> ibis.Table:
         return engine.store(f"of one, {name}", rows.filter(rows.customer_id == customer))
 
-    sides = {name: replace(side, rows=theirs(name, side.rows)) for name, side in tables.sides.items()}
-    return replace(tables, events=theirs("events", tables.events), sides=sides)
+    sides = {name: replace(side, rows=customer_rows(name, side.rows)) for name, side in tables.sides.items()}
+    return replace(tables, events=customer_rows("events", tables.events), sides=sides)
 
 
-def _cohorts(own: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> frozenset[date]:
-    """The cutoffs of whose cohort the customer is one, as `cohort.belongs` has it."""
+def _cutoffs_in_cohort(customer_tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> frozenset[date]:
+    """The cutoffs to whose cohort the customer belonged, by the rule of `cohort_features.in_cohort`."""
     if not cutoffs:
         return frozenset()
-    past = build_history(own, task, cutoffs, engine, engine.store)
-    found = engine.arrow(_inside(past, task).select("cutoff").distinct())
-    return frozenset(found["cutoff"].to_pylist())
+    past = build_history(customer_tables, task, cutoffs, engine, engine.store)
+    cutoffs_in_cohort = engine.to_arrow(_cohort_rows(past, task).select("cutoff").distinct())
+    return frozenset(cutoffs_in_cohort["cutoff"].to_pylist())
 
 
-def _inside(past: Past, task: Task) -> ibis.Table:
+def _cohort_rows(past: Past, task: Task) -> ibis.Table:
+    """The rows that put a customer into the cohort."""
     if task.contractual:
         terms = subscription_measures(past)
         return terms.filter(terms["subscription:running"] > 0)

@@ -1,4 +1,4 @@
-"""What was known of one customer before a cutoff, read from the log without the others: for a page about them."""
+"""One customer's orders and contacts before a cutoff, read from the log without the other customers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CONTACTS = "contacts"
 
 @dataclass(frozen=True)
 class CustomerHistory:
-    """Orders and contacts of a customer as they were known, the newest first.
+    """Orders and contacts of a customer known before a cutoff, the newest first.
 
     Attributes:
-        orders: day, order_id, amount (money, None where the log has none), lines.
-        contacts: day, action, held_out, cost (money, or None); empty where there is no [contacts].
+        orders: day, order_id, amount (money, None if the log has none), lines.
+        contacts: day, action, held_out, cost (money, or None); empty without [contacts].
     """
 
     orders: list[dict[str, object]]
@@ -32,25 +32,37 @@ class CustomerHistory:
 def read_customer_history(config: Config, customer: str, cutoff: date) -> CustomerHistory:
     """Reads a customer's orders and contacts.
 
+    Args:
+        config: The business.
+        customer: The id as the log has it.
+        cutoff: Only what was known before it is returned.
+
+    Returns:
+        The orders and contacts.
+
     Raises:
         DataError: There is nothing to read.
-        UsageError: A column that is not there, or a query that is not understood.
+        UsageError: A column does not exist, or a query is not understood.
     """
     with open_engine(config.engine, config.folder) as engine:
-        moments = engine.load("known_at", cutoff_table([cutoff]))
+        moments = engine.store_arrow("known_at", cutoff_table([cutoff]))
         rows = engine.store(
             "events_of_one", visible_at_cutoffs(read_log.read_customer_events(config, engine, customer), moments)
         )
         orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
-        found = _newest(engine.arrow(orders), "amount", "order_id")
+        newest_orders = _newest_first(engine.to_arrow(orders), "amount", "order_id")
         contacts: list[dict[str, object]] = []
         if config.contacts:
-            told = visible_at_cutoffs(side_tables.read_customer_side_rows(CONTACTS, config, engine, customer), moments)
-            contacts = _newest(engine.arrow(told.select("day", "action", "held_out", "cost")), "cost", "action")
-    return CustomerHistory(found, contacts)
+            known_contacts = visible_at_cutoffs(
+                side_tables.read_customer_side_rows(CONTACTS, config, engine, customer), moments
+            )
+            contacts = _newest_first(
+                engine.to_arrow(known_contacts.select("day", "action", "held_out", "cost")), "cost", "action"
+            )
+    return CustomerHistory(newest_orders, contacts)
 
 
-def _newest(table: pa.Table, money: str, then: str) -> list[dict[str, object]]:
+def _newest_first(table: pa.Table, money: str, then: str) -> list[dict[str, object]]:
     """Rows by day, the newest first, with ticks as money."""
     rows = table.sort_by([("day", "descending"), (then, "ascending")]).to_pylist()
     return [{**row, money: None if row[money] is None else row[money] / TICKS} for row in rows]

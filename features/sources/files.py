@@ -9,7 +9,7 @@ from pathlib import Path
 
 from features.errors import DataError, EmptyError
 
-KINDS_OF_FILE = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
+FILE_FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv"}
 
 
 def find_files(source: str, folder: Path) -> list[Path]:
@@ -20,23 +20,23 @@ def find_files(source: str, folder: Path) -> list[Path]:
     """
     path = folder / Path(source).expanduser()
     if path.is_dir():
-        found = sorted(f for f in path.rglob("*") if _suffix(f) in KINDS_OF_FILE)
+        files = sorted(f for f in path.rglob("*") if _suffix(f) in FILE_FORMATS)
     elif path.exists():
-        found = [path]
+        files = [path]
     else:
-        found = sorted(Path(f) for f in glob.glob(str(path), recursive=True))
-    if not found:
+        files = sorted(Path(f) for f in glob.glob(str(path), recursive=True))
+    if not files:
         raise DataError(
             f"{source}: no such file, folder or glob (looked in {path.parent}); "
             "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
         )
-    return found
+    return files
 
 
-def kind_of(files: list[Path], source: str) -> str:
+def file_format(files: list[Path], source: str) -> str:
     """'parquet' or 'csv'; raises DataError where files are of neither kind, of both, or empty."""
-    kinds = {KINDS_OF_FILE.get(_suffix(f), f.suffix or "no extension") for f in files}
-    if len(kinds) != 1 or not kinds <= set(KINDS_OF_FILE.values()):
+    kinds = {FILE_FORMATS.get(_suffix(f), f.suffix or "no extension") for f in files}
+    if len(kinds) != 1 or not kinds <= set(FILE_FORMATS.values()):
         raise DataError(
             f"{source}: expected Parquet (.parquet) or CSV (.csv, .csv.gz, .tsv), of one kind, "
             f"found {', '.join(sorted(kinds))}"
@@ -47,7 +47,7 @@ def kind_of(files: list[Path], source: str) -> str:
     return kinds.pop()
 
 
-def refuse_other_encodings(files: list[Path]) -> None:
+def require_utf8(files: list[Path]) -> None:
     """Bytes that are not UTF-8 would be dropped by the line, or end DuckDB; better to say so."""
     for file in files:
         decoder, line = codecs.getincrementaldecoder("utf-8")(), 1

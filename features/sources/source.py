@@ -12,12 +12,14 @@ from pathlib import Path
 from features.errors import UsageError, sample
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
-KNOWN = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
+KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
 HOST = r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/?#@,\s]*)(:\d*)?"
-POSTGRES = re.compile(rf"postgres(ql)?://([^:@/?#\s]*@)?{HOST}(,{HOST})*(/[^:@/?#\s]*)?(\?[^?#@\s]*)?", re.IGNORECASE)
-SECRETS = re.compile(r"[?&][^=&]*(passw|pwd|secret)[^=&]*=", re.IGNORECASE)
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-LEFT_OUT = (
+POSTGRES_URL = re.compile(
+    rf"postgres(ql)?://([^:@/?#\s]*@)?{HOST}(,{HOST})*(/[^:@/?#\s]*)?(\?[^?#@\s]*)?", re.IGNORECASE
+)
+SECRET_OPTION = re.compile(r"[?&][^=&]*(passw|pwd|secret)[^=&]*=", re.IGNORECASE)
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CREDENTIALS_IN_URL = (
     "source must not hold a password: leave it out of the URL (postgresql://user@host:5432/dbname) and put it into the "
     "environment as PGPASSWORD, or into another variable that password_env names"
 )
@@ -53,7 +55,7 @@ class Source:
         return SCHEMES.get(_scheme(self.source), "")
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The source as messages name it, without the URL's options.
 
         >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").shown
@@ -71,14 +73,16 @@ class Source:
                 raise ValueError("table belongs to a database (a source such as postgresql://...); a file has none")
             return
         if not self.database:
-            raise ValueError(f"source: {scheme}:// is not a database that is known here; expected {KNOWN}, or a file")
+            raise ValueError(
+                f"source: {scheme}:// is not a database that is known here; expected {KNOWN_URLS}, or a file"
+            )
         if not (self.table or self.query):
             raise ValueError('a database needs table = "orders" (or query = "SELECT ...") to say what to read')
         if self.database == "postgresql":
             _check_postgres(self.source)
         elif not _file(self.source):
             raise ValueError(f"source names no file; expected {self.database}:///shop.db")
-        if self.password_env and not VARIABLE.fullmatch(self.password_env):
+        if self.password_env and not VARIABLE_NAME.fullmatch(self.password_env):
             raise ValueError("password_env must be the name of an environment variable, such as SHOP_DB_PASSWORD")
 
     def path(self, folder: Path) -> Path:
@@ -117,7 +121,7 @@ def refuse_url(source: str) -> None:
     if _scheme(source):
         raise UsageError(
             "`regulars init` guesses from a file, not from a database. Write regulars.toml by hand: [events] with "
-            f"source (such as {KNOWN}), table, customer and time"
+            f"source (such as {KNOWN_URLS}), table, customer and time"
         )
 
 
@@ -128,7 +132,7 @@ def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[st
         if column and column not in columns:
             raise UsageError(
                 f"[{section}] {role}: the source has no column {column!r}; "
-                f"{nearest(column, columns)}it has {', '.join(columns)}"
+                f"{suggest_column(column, columns)}it has {', '.join(columns)}"
             )
 
 
@@ -139,7 +143,7 @@ def require_personal(source: Source, columns: Iterable[str]) -> None:
         if name not in columns:
             raise UsageError(
                 f"[{source.section}] personal: the source has no column {name!r}; "
-                f"{nearest(name, columns)}it has {', '.join(columns)}"
+                f"{suggest_column(name, columns)}it has {', '.join(columns)}"
             )
 
 
@@ -150,15 +154,15 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
         UsageError: There is no such table.
     """
     if source.table not in tables:
-        some = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
+        hint = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
         raise UsageError(
-            f"[{source.section}] table: {source.shown} has no table {source.table!r}; "
-            f"{nearest(source.table, tables)}{some}"
+            f"[{source.section}] table: {source.display_name} has no table {source.table!r}; "
+            f"{suggest_column(source.table, tables)}{hint}"
         )
     return tables[source.table]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest_column(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name, or nothing.
 
     >>> nearest("custmer", ["customer", "time"])
@@ -170,8 +174,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _scheme(source: str) -> str:
     """What stands before `://`, in lower case; '' for a path."""
-    found = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    return found[1].lower() if found else ""
+    match = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return match[1].lower() if match else ""
 
 
 def _file(source: str) -> str:
@@ -182,7 +186,7 @@ def _file(source: str) -> str:
 
 def _check_postgres(url: str) -> None:
     """A URL that is not read the one way libpq reads it could hold a password in a place that is then shown."""
-    if SECRETS.search(url) or re.match(r"\w+://[^@]*:[^@]*@", url):
-        raise ValueError(LEFT_OUT)
-    if not POSTGRES.fullmatch(url):
+    if SECRET_OPTION.search(url) or re.match(r"\w+://[^@]*:[^@]*@", url):
+        raise ValueError(CREDENTIALS_IN_URL)
+    if not POSTGRES_URL.fullmatch(url):
         raise ValueError("source is not a URL of PostgreSQL: expected postgresql://user@host:5432/dbname")

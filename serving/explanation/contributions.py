@@ -16,11 +16,12 @@ import pyarrow as pa
 
 from features.feature import Feature
 from features.phrases import Row
-from training.artifact.bundle import Margin, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.margin import Margin
 
-SLICE = 8192  # rows worked on at once, where what lies between would fill the memory
+SLICE_ROWS = 8192  # rows worked on at once, where what lies between would fill the memory
 # Nodes of the quadrature, up to this length of the path: the error stays below 1e-12 of the number.
-REACHES = ((2.0, 12), (4.0, 18), (8.0, 28), (np.inf, 48))
+QUADRATURE_NODES = ((2.0, 12), (4.0, 18), (8.0, 28), (np.inf, 48))
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Contributions:
     total: np.ndarray
 
 
-def contributions(
+def compute_contributions(
     bundle: ModelBundle, features: Any, shipped: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, Contributions]:
     """Contributions to 'churn' (probability) and, for a value model, to 'value' (money).
@@ -53,7 +54,7 @@ def contributions(
         features: A feature table (n rows), in Arrow or pandas.
         shipped: What the model said of the same rows, where that is known already.
     """
-    X = bundle.columns(features)
+    X = bundle.model_inputs(features)
     if shipped is None:
         shipped = bundle.predict(features)
     gate, gate_base = _margins(bundle, bundle.gate, X)
@@ -63,7 +64,7 @@ def contributions(
     found = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, shipped["churn_probability"])}
     if bundle.spend is not None:
         phi_l, spend_base = _margins(bundle, bundle.spend, X)
-        l0 = float(bundle.spend_log(np.array(spend_base)))
+        l0 = float(bundle.log_spend(np.array(spend_base)))
         by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
         found["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, shipped["value"])
@@ -92,7 +93,7 @@ def _sinhc(x: np.ndarray) -> np.ndarray:
     return np.where(near, 1 + x**2 / 6, np.sinh(x) / np.where(near, 1.0, x))
 
 
-def explanation(
+def shap_explanation(
     part: Contributions, features: Any, names: Sequence[str], phrases: Sequence[str] = (), scale: float = 1.0
 ) -> Any:
     """The contributions as a `shap.Explanation`, for shap's own plots; text stays text.
@@ -112,7 +113,7 @@ def explanation(
     return shap.Explanation(values=scale * part.values, base_values=base, data=data, feature_names=shown)
 
 
-def reasons(
+def top_reasons(
     part: Contributions, features: pa.Table, catalog: Sequence[Feature], count: int
 ) -> list[list[dict[str, Any]]]:
     """The `count` largest contributions of each customer, by size, one from each family and no reading twice.
@@ -138,7 +139,7 @@ def _chosen(
         feature, amount = catalog[place], float(amounts[place])
         if len(found) == count or amount == 0.0:
             break
-        if feature.family in told or (reading := feature.read(row)) in told:
+        if feature.family in told or (reading := feature.format_reading(row)) in told:
             continue
         told |= {feature.family, reading}
         found.append({"feature": feature.name, "phrase": feature.phrase, "reading": reading, "contribution": amount})
@@ -159,13 +160,13 @@ class _Row(dict[str, Any]):
 def _margins(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:
     """SHAP values (n, p) in a margin and their base: of each tree by its weight, of each term at its feature."""
     from serving.explanation.treeshap import (
-        explainer,  # numba takes half a second to come, and not every command explains
+        tree_explainer,  # numba takes half a second to come, and not every command explains
     )
 
-    trees = explainer(margin.trees, margin.weights, len(bundle.features))
+    trees = tree_explainer(margin.trees, margin.weights, len(bundle.features))
     found = trees.values([column.to_numpy() for column in X.columns])
     for term in margin.terms:
-        found[:, bundle.features.index(term.feature)] += term.part(X)
+        found[:, bundle.features.index(term.feature)] += term.contribution(X)
     return found, margin.intercept + trees.base
 
 
@@ -186,9 +187,9 @@ def _along_path(z0: float, z: np.ndarray, l0: float, l: np.ndarray) -> tuple[np.
     by_gate, by_spend = np.empty(len(z)), np.empty(len(z))
     length = np.maximum(np.abs(z - z0), np.abs(l - l0))
     shorter = -1.0
-    for reach, nodes in REACHES:
+    for reach, nodes in QUADRATURE_NODES:
         rows = np.flatnonzero((length > shorter) & (length <= reach))
-        for some in np.split(rows, range(SLICE, len(rows), SLICE)):
+        for some in np.split(rows, range(SLICE_ROWS, len(rows), SLICE_ROWS)):
             by_gate[some], by_spend[some] = _by_nodes(z0, z[some], l0, l[some], nodes)
         shorter = reach
     far = np.abs(z - z0) > 1  # there the first follows from the second, as both together make up the whole step

@@ -21,18 +21,21 @@ from features.feature import Feature
 from serving.explanation.contributions import Contributions
 from training.data.category_levels import FEWEST_CUSTOMERS
 
-SAMPLE = 10_000
-BITS = {"probability": 44, "money": 20}  # a sum's unit is 2 to the minus so many: 6e-14 points, 1e-6 of the currency
-HALF = 26  # a number of units is summed in two halves, of which each stays below 2**63
-LIST = 30  # drivers that a manifest names
+SAMPLE_SIZE = 10_000
+UNIT_BITS = {
+    "probability": 44,
+    "money": 20,
+}  # a sum's unit is 2 to the minus so many: 6e-14 points, 1e-6 of the currency
+HALF_BITS = 26  # a number of units is summed in two halves, of which each stays below 2**63
+MOST_DRIVERS = 30  # drivers that a manifest names
 Tally = dict[str, np.ndarray]
 Levels = Mapping[str, Sequence[str]]
 
 
-def sampled(customers: pa.ChunkedArray, count: int = SAMPLE) -> np.ndarray:
+def sample_for_directions(customers: pa.ChunkedArray, count: int = SAMPLE_SIZE) -> np.ndarray:
     """The places, ascending, of the customers over whom directions are taken.
 
-    >>> sampled(pa.chunked_array([["a", "b", "c", "d"]]), count=2).tolist()
+    >>> sample_for_directions(pa.chunked_array([["a", "b", "c", "d"]]), count=2).tolist()
     [0, 2]
     """
     if len(customers) <= count:
@@ -42,7 +45,7 @@ def sampled(customers: pa.ChunkedArray, count: int = SAMPLE) -> np.ndarray:
     return np.sort(order[:count])
 
 
-def tally(
+def tally_contributions(
     part: Contributions, features: pa.Table, catalog: Sequence[Feature], levels: Levels, places: np.ndarray
 ) -> Tally:
     """What a piece of the customers adds to the sums.
@@ -58,7 +61,7 @@ def tally(
         rows (1,), strength (2, p), level_rows (L,) and level_sums (2, L) of all levels in turn, shares (m, p) of the
         sampled. Sums are in units, in two halves.
     """
-    units = np.rint(np.ldexp(part.values, BITS[part.unit])).astype(np.int64)
+    units = np.rint(np.ldexp(part.values, UNIT_BITS[part.unit])).astype(np.int64)
     counts, sums = [np.zeros(0, np.int64)], [np.zeros((2, 0), np.int64)]
     for name, known in levels.items():
         column = next(place for place, feature in enumerate(catalog) if feature.name == name)
@@ -74,7 +77,7 @@ def tally(
     }
 
 
-def together(tallies: Sequence[Tally]) -> Tally:
+def merge_tallies(tallies: Sequence[Tally]) -> Tally:
     """The tally of all pieces, given in the order of the customers."""
     first = tallies[0]
     return {
@@ -85,7 +88,7 @@ def together(tallies: Sequence[Tally]) -> Tally:
     }
 
 
-def strongest(
+def drivers_from_tally(
     whole: Tally, unit: str, features: pa.Table, catalog: Sequence[Feature], levels: Levels
 ) -> list[dict[str, Any]]:
     """The drivers, strongest first, from the tally of everyone.
@@ -112,13 +115,13 @@ def strongest(
             break
         way = extremes[feature.name] if feature.name in levels else {}
         direction = 0.0 if feature.dtype == "string" else _direction(features[feature.name], whole["shares"][:, place])
-        strength = totals[place] / (count << BITS[unit])
+        strength = totals[place] / (count << UNIT_BITS[unit])
         told = {"feature": feature.name, "phrase": feature.phrase, "family": feature.family, "strength": strength}
         rows.append({**told, "direction": direction, **way})
     return rows
 
 
-def drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
+def rank_drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
     """What drives a number over these customers, strongest first, as `strongest` gives it.
 
     Args:
@@ -128,19 +131,23 @@ def drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature])
     """
     text = [feature.name for feature in catalog if feature.dtype == "string"]
     levels = {name: features[name].drop_null().unique().to_pylist() for name in text}
-    places = sampled(features["customer_id"]) if "customer_id" in features.column_names else np.arange(len(part.total))
-    whole = tally(part, features, catalog, levels, places)
-    return strongest(whole, part.unit, features.take(pa.array(places)), catalog, levels)
+    places = (
+        sample_for_directions(features["customer_id"])
+        if "customer_id" in features.column_names
+        else np.arange(len(part.total))
+    )
+    whole = tally_contributions(part, features, catalog, levels, places)
+    return drivers_from_tally(whole, part.unit, features.take(pa.array(places)), catalog, levels)
 
 
 def _halves(units: np.ndarray) -> np.ndarray:
     """Whole numbers (...) as two (2, ...), of which the first counts 2**26 times."""
-    return np.stack([units >> HALF, units & ((1 << HALF) - 1)])
+    return np.stack([units >> HALF_BITS, units & ((1 << HALF_BITS) - 1)])
 
 
 def _whole(halves: np.ndarray) -> list[int]:
     """Sums (2, k) in halves as Python's own whole numbers, which do not overflow."""
-    return [(int(high) << HALF) + int(low) for high, low in halves.T]
+    return [(int(high) << HALF_BITS) + int(low) for high, low in halves.T]
 
 
 def _by_level(column: pa.ChunkedArray, known: Sequence[str], units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

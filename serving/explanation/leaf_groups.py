@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.explanation.treeshap_kernels import LARGEST, Array, compiled
+from serving.explanation.treeshap_kernels import MOST_STATES, Array, compiled
 
-DEAR = 1000.0  # states whose reading into the cache costs a block of rows as much as its looks into them
-TOGETHER = 64  # leaves of a group at most: one bit each
+STATES_PER_LOOKUP = 1000.0  # states whose reading into the cache costs a block of rows as much as its looks into them
+MOST_GROUP_LEAVES = 64  # leaves of a group at most: one bit each
 
 
 @compiled
@@ -23,7 +23,7 @@ def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_lef
 
 
 @compiled
-def regions(feature: Array, left: Array, right: Array, columns: int, top: Array) -> None:
+def find_regions(feature: Array, left: Array, right: Array, columns: int, top: Array) -> None:
     """Writes the topmost node (nodes,) of the region of each node: a region is connected, its leaves make a group.
 
     From the bottom up, a node joins the regions of its children where that makes looking at the tables cheaper.
@@ -80,13 +80,13 @@ def _price(counts: Array, above: Array, node: int, leaves: int, joined: bool) ->
         if states > 1:
             features += 1
             size *= states
-    if joined and (size > LARGEST or leaves > TOGETHER):
+    if joined and (size > MOST_STATES or leaves > MOST_GROUP_LEAVES):
         return np.inf
-    return features * (1 + min(size, LARGEST) / DEAR)
+    return features * (1 + min(size, MOST_STATES) / STATES_PER_LOOKUP)
 
 
 @compiled
-def plan_tree(
+def group_tree_leaves(
     used: Array,
     local: Array,
     left: Array,
@@ -118,7 +118,7 @@ def plan_tree(
             at = child if child >= 0 else nodes + ~child
             parent[at], at_left[at] = node, way == 0
     top = np.zeros(nodes, np.int64)
-    regions(local, left, right, len(used), top)
+    find_regions(local, left, right, len(used), top)
     of, order = np.empty(nodes + 1, np.int64), np.empty(nodes + 1, np.int64)
     _in_order(parent, top, of, order)
     starts, bounds = _stretches(local, used, cut, side, sides, bins)
@@ -279,7 +279,7 @@ def _ends(of: Array, order: Array) -> Array:
     ends = np.empty(len(order), np.int64)
     count = begin = 0
     for i in range(1, len(order) + 1):
-        if i == len(order) or of[order[i]] != of[order[begin]] or i - begin == TOGETHER:
+        if i == len(order) or of[order[i]] != of[order[begin]] or i - begin == MOST_GROUP_LEAVES:
             ends[count] = begin = i
             count += 1
     return ends[:count]

@@ -27,17 +27,17 @@ from typing import Any
 import numpy as np
 
 from serving.explanation.forest import Forest, ForestError, compile_forest
-from serving.explanation.leaf_groups import plan_tree
-from serving.explanation.treeshap_kernels import LARGEST, Groups, bin_column, explain_rows, fill_tables
+from serving.explanation.leaf_groups import group_tree_leaves
+from serving.explanation.treeshap_kernels import MOST_STATES, LeafGroups, bin_column, explain_rows, fill_tables
 
-BLOCK = 4096  # rows that go over the forest together, in one thread
-FEW = 256  # rows from which on tables are worth making
-KEPT = 8  # explainers
-MEMORY = 2**28  # bytes of the tables of one explainer at most
+BLOCK_ROWS = 4096  # rows that go over the forest together, in one thread
+FEWEST_TABLE_ROWS = 256  # rows from which on tables are worth making
+CACHED_EXPLAINERS = 8  # explainers
+TABLE_BYTES = 2**28  # bytes of the tables of one explainer at most
 
 
 @dataclass(frozen=True)
-class Explainer:
+class TreeExplainer:
     """A forest ready to explain rows; made by `explainer`.
 
     Attributes:
@@ -47,7 +47,7 @@ class Explainer:
     """
 
     forest: Forest
-    groups: Groups
+    groups: LeafGroups
     nodes: np.ndarray
     weights: np.ndarray
 
@@ -62,8 +62,8 @@ class Explainer:
         entries = self.groups.sizes * np.diff(self.groups.features)
         order = np.argsort(entries, kind="stable")
         fits = np.empty(len(entries), bool)
-        fits[order] = np.cumsum(entries[order]) <= MEMORY // 8
-        return _starts(np.where(fits & (self.groups.sizes <= LARGEST), entries, 0))
+        fits[order] = np.cumsum(entries[order]) <= TABLE_BYTES // 8
+        return _starts(np.where(fits & (self.groups.sizes <= MOST_STATES), entries, 0))
 
     @cached_property
     def tables(self) -> np.ndarray:
@@ -75,7 +75,7 @@ class Explainer:
                 self.groups, begin, end, self.starts, self.widest, self.nodes, self.weights, table
             ),
             list(zip(cuts, cuts[1:], strict=False)),
-            processors(),
+            thread_count(),
         )
         return table
 
@@ -94,7 +94,7 @@ class Explainer:
         Raises:
             ForestError: There are more or fewer columns than the forest was made for.
         """
-        forest, threads = self.forest, threads or processors()
+        forest, threads = self.forest, threads or thread_count()
         if len(columns) != forest.features:
             raise ForestError(f"expected {forest.features} columns, found {len(columns)}")
         rows = len(columns[0]) if len(columns) else 0
@@ -103,7 +103,7 @@ class Explainer:
             return found
         ends = [forest.breaks[a:b] for a, b in zip(forest.break_starts, forest.break_starts[1:], strict=False)]
         _in_threads(lambda j: bin_column(columns[j], ends[j], places[j]), [(j,) for j in range(len(ends))], threads)
-        if "tables" in self.__dict__ or rows >= FEW:
+        if "tables" in self.__dict__ or rows >= FEWEST_TABLE_ROWS:
             starts, table = self.starts, self.tables
         else:
             starts, table = np.zeros_like(self.starts), np.empty(0)
@@ -111,13 +111,13 @@ class Explainer:
             lambda begin, end: explain_rows(
                 self.groups, starts, table, places, begin, end, self.widest, self.nodes, self.weights, found
             ),
-            [(begin, min(begin + BLOCK, rows)) for begin in range(0, rows, BLOCK)],
+            [(begin, min(begin + BLOCK_ROWS, rows)) for begin in range(0, rows, BLOCK_ROWS)],
             threads,
         )
         return found
 
 
-def processors() -> int:
+def thread_count() -> int:
     """How many threads to use: OMP_NUM_THREADS or, where it says nothing, the processors of this process."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if asked.isdigit() and int(asked) > 0:
@@ -125,8 +125,8 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@lru_cache(maxsize=KEPT)
-def explainer(texts: tuple[str, ...], weights: tuple[float, ...], features: int) -> Explainer:
+@lru_cache(maxsize=CACHED_EXPLAINERS)
+def tree_explainer(texts: tuple[str, ...], weights: tuple[float, ...], features: int) -> TreeExplainer:
     """The explainer of several LightGBM models as one, each by its weight; the last few are kept.
 
     Raises:
@@ -139,15 +139,15 @@ def explainer(texts: tuple[str, ...], weights: tuple[float, ...], features: int)
     for count in range(1, len(nodes)):
         at, weight = np.polynomial.legendre.leggauss(count)
         nodes[count, :count], quadrature[count, :count] = (at + 1) / 2, weight / 2
-    return Explainer(forest, groups, nodes, quadrature)
+    return TreeExplainer(forest, groups, nodes, quadrature)
 
 
-def _groups(forest: Forest) -> Groups:
+def _groups(forest: Forest) -> LeafGroups:
     """The leaves of all trees, in groups."""
     bins = np.diff(forest.break_starts) + 2
     f = forest
     parts = [
-        plan_tree(
+        group_tree_leaves(
             *np.unique(f.feature[n:m], return_inverse=True),
             *(a[n:m] for a in (f.left, f.right, f.cover, f.cut, f.side, f.nan_left)),
             f.sides,
@@ -157,7 +157,7 @@ def _groups(forest: Forest) -> Groups:
         for tree, (n, m) in enumerate(zip(f.node_starts, f.node_starts[1:], strict=False))
     ]
     if not parts:
-        return Groups(*(np.zeros(0) for _ in Groups._fields))
+        return LeafGroups(*(np.zeros(0) for _ in LeafGroups._fields))
     (
         features,
         leaves,
@@ -176,7 +176,7 @@ def _groups(forest: Forest) -> Groups:
         place,
         share,
     ) = (np.concatenate(own) for own in zip(*parts, strict=True))
-    return Groups(
+    return LeafGroups(
         _starts(features),
         _starts(leaves),
         sizes,

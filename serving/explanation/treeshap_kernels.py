@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-LARGEST = 8192  # states of a group that has a table: 64 KiB for each of its features
-STRIP = 128  # rows that a group without a table is computed for at once
+MOST_STATES = 8192  # states of a group that has a table: 64 KiB for each of its features
+STRIP_ROWS = 128  # rows that a group without a table is computed for at once
 ZERO = float(np.float32(1e-35))  # LightGBM takes smaller numbers for 0
 
 
@@ -39,7 +39,7 @@ def _warn() -> None:
 Array = np.ndarray
 
 
-class Groups(NamedTuple):
+class LeafGroups(NamedTuple):
     """Leaves in groups: of each group, its features and its leaves, one after the other.
 
     Attributes:
@@ -140,7 +140,7 @@ def leaf_shares(
 
 @compiled
 def fill_tables(
-    groups: Groups, begin: int, end: int, starts: Array, widest: int, nodes: Array, weights: Array, table: Array
+    groups: LeafGroups, begin: int, end: int, starts: Array, widest: int, nodes: Array, weights: Array, table: Array
 ) -> None:
     """Writes the tables of the groups from `begin` to `end`: of each, its features one after the other, by state."""
     most = 0
@@ -173,7 +173,7 @@ def fill_tables(
 
 
 @compiled
-def _cases(groups: Groups, f0: int, leaf: int, start: int, k: int, size: int, state: Array) -> None:
+def _cases(groups: LeafGroups, f0: int, leaf: int, start: int, k: int, size: int, state: Array) -> None:
     """Writes which of the leaf's cases each state of its group is: bit i says whether feature i keeps to the path."""
     for s in range(size):
         state[s] = 0
@@ -186,7 +186,7 @@ def _cases(groups: Groups, f0: int, leaf: int, start: int, k: int, size: int, st
 
 
 @compiled
-def add_states(groups: Groups, f: int, stride: int, places: Array, begin: int, n: int, state: Array) -> None:
+def add_states(groups: LeafGroups, f: int, stride: int, places: Array, begin: int, n: int, state: Array) -> None:
     """Adds the states of a group's feature, in steps of `stride`, to the states (n,) of n rows from `begin` on."""
     column = places[groups.feature[f], begin : begin + n]
     first = np.uint16((groups.first[f] * stride) & 65535)
@@ -200,7 +200,7 @@ def add_states(groups: Groups, f: int, stride: int, places: Array, begin: int, n
 
 @compiled
 def explain_rows(
-    groups: Groups,
+    groups: LeafGroups,
     starts: Array,
     table: Array,
     places: Array,
@@ -222,11 +222,11 @@ def explain_rows(
     """
     n = end - begin
     sums, state = np.zeros((len(places), n)), np.empty(n, np.uint16)
-    work = np.empty((4, widest, STRIP))
+    work = np.empty((4, widest, STRIP_ROWS))
     for g in range(len(groups.sizes)):
         if starts[g + 1] == starts[g]:
-            for at in range(0, n, STRIP):
-                _direct(groups, g, places, begin, at, min(STRIP, n - at), state, nodes, weights, work, sums)
+            for at in range(0, n, STRIP_ROWS):
+                _direct(groups, g, places, begin, at, min(STRIP_ROWS, n - at), state, nodes, weights, work, sums)
             continue
         size, f0 = int(groups.sizes[g]), groups.features[g]
         for row in range(n):
@@ -245,7 +245,7 @@ def explain_rows(
 
 @compiled
 def _direct(
-    groups: Groups,
+    groups: LeafGroups,
     g: int,
     places: Array,
     begin: int,

@@ -23,15 +23,15 @@ from features.config.load import Config
 from features.feature import Feature
 from features.snapshots import counterfactual
 from features.snapshots.counterfactual import CutoffLog
-from serving.explanation.contributions import contributions
-from serving.explanation.what_if_changes import CONTACTS, Change, Usual, changes
+from serving.explanation.contributions import compute_contributions
+from serving.explanation.what_if_changes import CONTACTS, HypotheticalChange, UsualValues, hypothetical_changes
 from serving.language.feature_phrases import phrased
 from serving.language.messages import N_, language
 from training.artifact.bundle import ModelBundle
 
-ACTIONS = 5  # the commonest are tried
-READINGS = 3  # told of each answer
-SLIGHT = 5e-4  # an effect below it, in probability, is not told
+MOST_ACTIONS = 5  # the commonest are tried
+MOST_READINGS = 3  # told of each answer
+SMALLEST_EFFECT = 5e-4  # an effect below it, in probability, is not told
 CAUTION = N_(
     "This is what the model expects of a customer with such a past, having seen others. It is no promise: what goes "
     "with staying need not be its cause, and to bring it about may keep nobody. A holdout tells what an action does."
@@ -39,7 +39,7 @@ CAUTION = N_(
 
 
 @dataclass(frozen=True)
-class Moved:
+class ReadingChange:
     """A reading that a business can act on, before and after.
 
     Attributes:
@@ -58,12 +58,12 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Answer:
+class WhatIfAnswer:
     """A change, the risk that the model expects after it, and the readings that it moves most."""
 
-    change: Change
+    change: HypotheticalChange
     risk: float
-    moved: tuple[Moved, ...]
+    moved: tuple[ReadingChange, ...]
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ class WhatIf:
         tried: How many changes.
         enough: Of each kind of change the smallest that is enough, the smallest first.
         nearest: Where none is: the one with the least risk; None where nothing could be tried.
-        held: Features that cannot be made anew for one customer alone, and were left as they are.
+        unchanged: Features that cannot be made anew for one customer alone, and were left as they are.
     """
 
     risk: float
     below: float
     tried: int = 0
-    enough: tuple[Answer, ...] = ()
-    nearest: Answer | None = None
-    held: tuple[str, ...] = ()
+    enough: tuple[WhatIfAnswer, ...] = ()
+    nearest: WhatIfAnswer | None = None
+    unchanged: tuple[str, ...] = ()
 
 
-def explain_changes(
+def find_what_if(
     config: Config, bundle: ModelBundle, catalog: Sequence[Feature], row: pa.Table, cutoff: date, below: float
 ) -> WhatIf:
     """Looks for the smallest changes after which a customer's risk would be below a level.
@@ -110,9 +110,9 @@ def explain_changes(
     customer = row["customer_id"][0].as_py()
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        tried = changes(past, at.tables.contract, at.task, cutoff, usual(at), tr)
+        tried = hypothetical_changes(past, at.tables.contract, at.task, cutoff, read_usual_values(at), tr)
         found = counterfactual.counterfactual_features(at, customer, [past, *(change.rows for change in tried)])
-    rows, held = holding(found, row)
+    rows, held = keep_cohort_values(found, row)
     risks = bundle.predict(rows)["churn_probability"][1:]
     chosen = list(_enough(tried, risks, below))
     least = [int(np.argmin(risks))] if tried and not chosen else []
@@ -121,12 +121,12 @@ def explain_changes(
     return WhatIf(risk, below, len(tried), enough, answers[-1] if least else None, held)
 
 
-def usual(at: CutoffLog) -> Usual:
+def read_usual_values(at: CutoffLog) -> UsualValues:
     """The commonest actions with their median cost, and the quarters of the measures, as known at the cutoff."""
-    return Usual(tuple(_actions(at)), dict(_levels(at)))
+    return UsualValues(tuple(_actions(at)), dict(_levels(at)))
 
 
-def describe(found: WhatIf, customers: int = 0) -> list[str]:
+def what_if_lines(found: WhatIf, customers: int = 0) -> list[str]:
     """What was found as lines for a terminal.
 
     Args:
@@ -143,12 +143,12 @@ def describe(found: WhatIf, customers: int = 0) -> list[str]:
         lines.append(f"  nothing on the list of {found.tried} changes would be enough")
         if found.nearest:
             lines += [f"  {found.nearest.risk:>12.1%}  nearest: {found.nearest.change.words}", *_told(found.nearest)]
-    if found.held:
-        lines.append(f"  left as they are, as they compare customers: {', '.join(found.held)}")
+    if found.unchanged:
+        lines.append(f"  left as they are, as they compare customers: {', '.join(found.unchanged)}")
     return [*lines, f"  {CAUTION}"]
 
 
-def _told(answer: Answer) -> Iterator[str]:
+def _told(answer: WhatIfAnswer) -> Iterator[str]:
     for moved in answer.moved:
         points = f"{100 * moved.effect:+.1f} points"
         yield f"  {'':>12}  {moved.after}, instead of: {moved.before}  [{moved.phrase}: {points}]"
@@ -160,8 +160,8 @@ def _actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
     rows = counterfactual.known_rows(at, CONTACTS)
     done = rows.filter(~rows.held_out)
     counts = done.group_by("action").aggregate(times=done.count(), cost=done.cost.quantile(0.5))
-    first = counts.order_by(counts.times.desc(), counts.action).limit(ACTIONS)
-    for action in at.engine.arrow(first).to_pylist():
+    first = counts.order_by(counts.times.desc(), counts.action).limit(MOST_ACTIONS)
+    for action in at.engine.to_arrow(first).to_pylist():
         yield action["action"], None if action["cost"] is None else round(action["cost"])
 
 
@@ -171,12 +171,12 @@ def _levels(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
         if table.measure:
             rows = counterfactual.known_rows(at, name)
             quarters = rows.aggregate(low=rows.measure.quantile(0.25), high=rows.measure.quantile(0.75))
-            (both,) = at.engine.arrow(quarters).to_pylist()
+            (both,) = at.engine.to_arrow(quarters).to_pylist()
             if both["low"] is not None:
                 yield name, (round(both["low"]), round(both["high"]))
 
 
-def holding(found: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+def keep_cohort_values(found: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     """The features of all versions; those that differ for the customer as they are stay what they are in the cohort."""
     held = tuple(name for name in found.column_names if not _same(found[name][0], row[name][0]))
     for name in held:
@@ -193,7 +193,7 @@ def _same(a: pa.Scalar, b: pa.Scalar) -> bool:
     return bool(mine == real)
 
 
-def _enough(tried: Sequence[Change], risks: np.ndarray, below: float) -> Iterator[int]:
+def _enough(tried: Sequence[HypotheticalChange], risks: np.ndarray, below: float) -> Iterator[int]:
     """The places of the first change of each kind that is enough."""
     seen: set[str] = set()
     for place, (change, risk) in enumerate(zip(tried, risks, strict=True)):
@@ -203,22 +203,27 @@ def _enough(tried: Sequence[Change], risks: np.ndarray, below: float) -> Iterato
 
 
 def _answer(
-    change: Change, place: int, rows: pa.Table, bundle: ModelBundle, catalog: Sequence[Feature], risks: np.ndarray
-) -> Answer:
+    change: HypotheticalChange,
+    place: int,
+    rows: pa.Table,
+    bundle: ModelBundle,
+    catalog: Sequence[Feature],
+    risks: np.ndarray,
+) -> WhatIfAnswer:
     pair = pa.concat_tables([rows.slice(0, 1), rows.slice(place + 1, 1)])
-    values = contributions(bundle, pair)["churn"].values
-    return Answer(change, float(risks[place]), tuple(_moved(pair, values[1] - values[0], catalog)))
+    values = compute_contributions(bundle, pair)["churn"].values
+    return WhatIfAnswer(change, float(risks[place]), tuple(_moved(pair, values[1] - values[0], catalog)))
 
 
-def _moved(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> Iterator[Moved]:
+def _moved(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> Iterator[ReadingChange]:
     """The actionable readings that lower the risk most by having changed, one of each family."""
     before, after = pair.to_pylist()
     told: set[str] = set()
     for place in np.argsort(effects, kind="stable"):
         feature, effect = catalog[place], float(effects[place])
-        if len(told) == READINGS or effect > -SLIGHT:
+        if len(told) == MOST_READINGS or effect > -SMALLEST_EFFECT:
             return
-        readings = feature.read(before), feature.read(after)
+        readings = feature.format_reading(before), feature.format_reading(after)
         if feature.actionable and feature.family not in told and readings[0] != readings[1]:
             told.add(feature.family)
-            yield Moved(feature.name, feature.phrase, *readings, effect)
+            yield ReadingChange(feature.name, feature.phrase, *readings, effect)

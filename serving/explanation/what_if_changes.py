@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.money import TICKS
-from features.phrases import say
+from features.phrases import format_number
 from features.snapshots.counterfactual import EVENTS
 from features.task import Task
 from serving.language.messages import ENGLISH, Language
@@ -31,7 +31,7 @@ Past = Mapping[str, pa.Table]
 
 
 @dataclass(frozen=True)
-class Usual:
+class UsualValues:
     """What is usual in the log at the cutoff.
 
     Attributes:
@@ -44,7 +44,7 @@ class Usual:
 
 
 @dataclass(frozen=True)
-class Change:
+class HypotheticalChange:
     """A hypothetical past.
 
     Attributes:
@@ -65,10 +65,10 @@ class _Given:
     """What changes are made of."""
 
     past: Past
-    contract: Contract
+    contract: DataContract
     task: Task
     cutoff: date
-    usual: Usual
+    usual: UsualValues
     tr: Language
 
     @property
@@ -89,9 +89,9 @@ class _Given:
         return {**self.past, name: pa.Table.from_pylist(list(rows), schema=self.past[name].schema)}
 
 
-def changes(
-    past: Past, contract: Contract, task: Task, cutoff: date, usual: Usual, tr: Language = ENGLISH
-) -> list[Change]:
+def hypothetical_changes(
+    past: Past, contract: DataContract, task: Task, cutoff: date, usual: UsualValues, tr: Language = ENGLISH
+) -> list[HypotheticalChange]:
     """All changes that can be tried on a customer, the smallest first.
 
     Args:
@@ -103,14 +103,14 @@ def changes(
         tr: The language of the words.
     """
     given = _Given(past, contract, task, cutoff, usual, tr)
-    makers: list[Callable[[_Given], Iterator[Change]]] = [_contacted, _left_alone, _activities]
-    if not contract.only_terms:
+    makers: list[Callable[[_Given], Iterator[HypotheticalChange]]] = [_contacted, _left_alone, _activities]
+    if not contract.only_subscriptions:
         makers += [_moved, _larger, _discounted, _ordered]
     found = [change for make in (*makers, _cheaper, _renewed) for change in make(given)]
     return sorted(found, key=lambda change: change.step)
 
 
-def _contacted(given: _Given) -> Iterator[Change]:
+def _contacted(given: _Given) -> Iterator[HypotheticalChange]:
     """A contact of each usual action."""
     if CONTACTS not in given.past:
         return
@@ -119,10 +119,10 @@ def _contacted(given: _Given) -> Iterator[Change]:
     for action, cost in given.usual.actions:
         told = {**at, "action": action, "held_out": False, "cost": cost}
         words = given.tr("a contact ({action}) {days} days before", action=action, days=LATELY)
-        yield Change(f"contact {action}", 1, words, given.with_rows(CONTACTS, [*rows, told]))
+        yield HypotheticalChange(f"contact {action}", 1, words, given.with_rows(CONTACTS, [*rows, told]))
 
 
-def _left_alone(given: _Given) -> Iterator[Change]:
+def _left_alone(given: _Given) -> Iterator[HypotheticalChange]:
     """Without the last contact, and without those of the shortest window."""
     rows = given.list(CONTACTS)
     if not (done := [row for row in rows if not row["held_out"]]):
@@ -130,15 +130,15 @@ def _left_alone(given: _Given) -> Iterator[Change]:
     last = max(done, key=_when)
     without = given.with_rows(CONTACTS, [row for row in rows if row is not last])
     words = given.tr("without their last contact ({action})", action=last["action"])
-    yield Change("no contact", 1, words, without)
+    yield HypotheticalChange("no contact", 1, words, without)
     shortest = given.task.windows[0].days
     kept = [row for row in rows if row["held_out"] or row["day"] < given.on(shortest)]
     if len(kept) < len(rows) - 1:
         words = given.tr("without any contact in the last {days} days", days=shortest)
-        yield Change("no contact", 2, words, given.with_rows(CONTACTS, kept))
+        yield HypotheticalChange("no contact", 2, words, given.with_rows(CONTACTS, kept))
 
 
-def _activities(given: _Given) -> Iterator[Change]:
+def _activities(given: _Given) -> Iterator[HypotheticalChange]:
     for table in given.contract.activities:
         if rows := given.list(f"activities.{table.name}"):
             yield from _more(given, table, rows)
@@ -146,7 +146,7 @@ def _activities(given: _Given) -> Iterator[Change]:
             yield from _measured(given, table, rows)
 
 
-def _more(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[Change]:
+def _more(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
     """One and three activities more, like the last one."""
     name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
     for step, days in ((1, (LATELY,)), (2, (LATELY, 4, 1))):
@@ -155,24 +155,24 @@ def _more(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[Ch
             "{count} more of the {activity}, like their last, in the last {days} days",
             count=len(days), activity=words, days=LATELY,
         )  # fmt: skip
-        yield Change(f"more {words}", step, told, more)
+        yield HypotheticalChange(f"more {words}", step, told, more)
 
 
-def _fewer(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[Change]:
+def _fewer(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
     """Without the last activity, and without those of each window."""
     name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
     without = [row for row in rows if row is not last]
     told = given.tr("without the last of their {activity}", activity=words)
-    yield Change(f"fewer {words}", 1, told, given.with_rows(name, without))
+    yield HypotheticalChange(f"fewer {words}", 1, told, given.with_rows(name, without))
     for step, window in enumerate(given.task.windows, start=2):
         kept = [row for row in rows if row["day"] < given.on(window.days)]
         if len(kept) < len(without):
             without = kept
             told = given.tr("without any of their {activity} in the last {days} days", activity=words, days=window.days)
-            yield Change(f"fewer {words}", step, told, given.with_rows(name, kept))
+            yield HypotheticalChange(f"fewer {words}", step, told, given.with_rows(name, kept))
 
 
-def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[Change]:
+def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
     """The last measure at what a quarter, and three quarters, of all do not exceed."""
     name = f"activities.{table.name}"
     valued = [row for row in rows if row["measure"] is not None]
@@ -182,15 +182,15 @@ def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterato
     for level in given.usual.levels[name]:
         if level != last["measure"]:
             other = [{**row, "measure": level} if row is last else row for row in rows]
-            now, then = (say(ticks / TICKS, "number") for ticks in (last["measure"], level))
+            now, then = (format_number(ticks / TICKS, "number") for ticks in (last["measure"], level))
             told = given.tr(
                 "{measure} of the last of their {activity} {then} instead of {now}",
                 measure=what, activity=_words(table), then=then, now=now,
             )  # fmt: skip
-            yield Change(f"{what} of {_words(table)}", 1, told, given.with_rows(name, other))
+            yield HypotheticalChange(f"{what} of {_words(table)}", 1, told, given.with_rows(name, other))
 
 
-def _moved(given: _Given) -> Iterator[Change]:
+def _moved(given: _Given) -> Iterator[HypotheticalChange]:
     """The last order at a later day."""
     orders = _purchases(given)
     if not orders:
@@ -201,10 +201,10 @@ def _moved(given: _Given) -> Iterator[Change]:
         rows = [_again(row, given.on(days)) if row in last else row for row in given.list(EVENTS)]
         then, now = (given.tr.many("{n} day", "{n} days", n) for n in (days, silence))
         told = given.tr("their last order {then} before instead of {now}", then=then, now=now)
-        yield Change("last order later", step, told, given.with_rows(EVENTS, rows))
+        yield HypotheticalChange("last order later", step, told, given.with_rows(EVENTS, rows))
 
 
-def _larger(given: _Given) -> Iterator[Change]:
+def _larger(given: _Given) -> Iterator[HypotheticalChange]:
     """The last order larger, line by line."""
     orders = _purchases(given) if given.contract.has_amount else []
     for step, times in enumerate(LARGER if orders else (), start=1):
@@ -213,10 +213,10 @@ def _larger(given: _Given) -> Iterator[Change]:
         told = given.tr(
             "their last order {times} times as large ({money})", times=f"{times:g}", money=_money(_sum(last) * times)
         )
-        yield Change("larger order", step, told, given.with_rows(EVENTS, scaled))
+        yield HypotheticalChange("larger order", step, told, given.with_rows(EVENTS, scaled))
 
 
-def _discounted(given: _Given) -> Iterator[Change]:
+def _discounted(given: _Given) -> Iterator[HypotheticalChange]:
     """The last order with more taken off."""
     orders = _purchases(given) if given.contract.has_amount and given.contract.has_discount else []
     for step, off in enumerate(OFF[:2] if orders else (), start=1):
@@ -225,10 +225,10 @@ def _discounted(given: _Given) -> Iterator[Change]:
         told = given.tr(
             "{share} more taken off their last order ({money})", share=f"{off:.0%}", money=_money(_sum(last) * off)
         )
-        yield Change("discount", step, told, given.with_rows(EVENTS, rows))
+        yield HypotheticalChange("discount", step, told, given.with_rows(EVENTS, rows))
 
 
-def _ordered(given: _Given) -> Iterator[Change]:
+def _ordered(given: _Given) -> Iterator[HypotheticalChange]:
     """One, two and three orders more, like the usual one."""
     orders = _purchases(given)
     if not orders:
@@ -248,10 +248,10 @@ def _ordered(given: _Given) -> Iterator[Change]:
             "{n} more orders like their usual one{of}, {when} before",
             len(days), of=of, when=when,
         )  # fmt: skip
-        yield Change("more orders", step, told, given.with_rows(EVENTS, [*given.list(EVENTS), *more]))
+        yield HypotheticalChange("more orders", step, told, given.with_rows(EVENTS, [*given.list(EVENTS), *more]))
 
 
-def _cheaper(given: _Given) -> Iterator[Change]:
+def _cheaper(given: _Given) -> Iterator[HypotheticalChange]:
     """The running terms at a lower price."""
     rows = given.list(TERMS)
     running = _running(rows)
@@ -263,10 +263,10 @@ def _cheaper(given: _Given) -> Iterator[Change]:
             "the running term for {then} instead of {now} ({share} less)",
             then=_money(now * (1 - off)), now=_money(now), share=f"{off:.0%}",
         )  # fmt: skip
-        yield Change("cheaper term", step, told, given.with_rows(TERMS, other))
+        yield HypotheticalChange("cheaper term", step, told, given.with_rows(TERMS, other))
 
 
-def _renewed(given: _Given) -> Iterator[Change]:
+def _renewed(given: _Given) -> Iterator[HypotheticalChange]:
     """The running term renewed early, at its price."""
     rows = given.list(TERMS)
     day = given.on(LATELY)
@@ -276,7 +276,7 @@ def _renewed(given: _Given) -> Iterator[Change]:
     ended = {**last, "part": "end", "day": day, "seen": day, "price": None, "cause": None, "cancelled": False}
     begun = {**last, "term": max(row["term"] for row in rows) + 1, "day": day, "seen": day}
     told = given.tr("the running term renewed {days} days before", days=LATELY)
-    yield Change("renewal", 2, told, given.with_rows(TERMS, [*rows, ended, begun]))
+    yield HypotheticalChange("renewal", 2, told, given.with_rows(TERMS, [*rows, ended, begun]))
 
 
 def _purchases(given: _Given) -> list[list[Row]]:
@@ -322,7 +322,7 @@ def _sum(rows: Sequence[Row]) -> int:
 
 
 def _money(ticks: float) -> str:
-    return say(ticks / TICKS, "money")
+    return format_number(ticks / TICKS, "money")
 
 
 def _when(row: Row) -> tuple[Any, ...]:

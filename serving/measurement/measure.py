@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import file_in_place, write_whole
+from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
-from serving.planning.plan import Plan, read
+from serving.planning.plan import Plan, read_plan
 
 FORMAT = 1
 TABLE = "measured.parquet"
@@ -86,9 +86,9 @@ def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeas
     rows = effect_rows(campaign)
     facts = {**_facts(campaign, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
-    with file_in_place(plan.folder / TABLE) as beside:
+    with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
-    write_whole(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_text_atomically(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
     return PlanMeasurement(plan, facts, earlier)
 
 
@@ -107,7 +107,7 @@ def find_plan(config: Config, name: str) -> Plan:
             f"{name!r} names no plan: expected its folder (OUTPUT/plans/cutoff=D/CAMPAIGN), or D/CAMPAIGN such as "
             "2024-06-01/retention, or D"
         ) from None
-    plan = read(config, cutoff, campaign)
+    plan = read_plan(config, cutoff, campaign)
     if len(parts) > 2 and Path(name).resolve() != plan.folder.resolve():
         raise UsageError(f"{name} is not of this config, whose plan of that name is {plan.folder}")
     return plan

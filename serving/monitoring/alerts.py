@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.errors import DataError
 from serving.language.messages import N_, Language
 
@@ -65,7 +65,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class State:
+class AlertState:
     """What was open at the newest cutoff that was monitored: by key its severity, and since when."""
 
     cutoff: str = ""
@@ -84,7 +84,7 @@ class State:
         return before["since"]
 
 
-def raised(findings: Sequence[Finding], state: State, cutoff: date, tr: Language) -> list[Alert]:
+def raise_alerts(findings: Sequence[Finding], state: AlertState, cutoff: date, tr: Language) -> list[Alert]:
     """The findings of a cutoff as alerts, the most severe first."""
     made = []
     for finding in findings:
@@ -93,8 +93,8 @@ def raised(findings: Sequence[Finding], state: State, cutoff: date, tr: Language
             Alert(
                 id=_id(finding.key, finding.severity, since),
                 severity=finding.severity,
-                title=plain(finding.title),
-                text=plain(tr("{text} Open since {since}.", text=finding.text, since=since)),
+                title=single_line(finding.title),
+                text=single_line(tr("{text} Open since {since}.", text=finding.text, since=since)),
                 since=since,
                 action=finding.action,
                 todo=tr(ADVICE[finding.action], cutoff=str(cutoff)),
@@ -108,14 +108,16 @@ def _id(key: str, severity: str, since: str) -> str:
     return hashlib.sha256(f"{key}\n{severity}\n{since}".encode()).hexdigest()[:12]
 
 
-def state_after(findings: Sequence[Finding], state: State, cutoff: date, unseen: tuple[str, ...] = ()) -> State:
+def next_state(
+    findings: Sequence[Finding], state: AlertState, cutoff: date, unseen: tuple[str, ...] = ()
+) -> AlertState:
     """What is open once a cutoff is told of; what could not be looked at (its key begins so) stays as it was."""
     kept = {key: held for key, held in state.open.items() if key.startswith(unseen)}
     found = {f.key: {"severity": f.severity, "since": state.since(f, cutoff)} for f in findings}
-    return State(str(cutoff), dict(sorted({**kept, **found}.items())))
+    return AlertState(str(cutoff), dict(sorted({**kept, **found}.items())))
 
 
-def read_state(folder: Path) -> State:
+def read_alert_state(folder: Path) -> AlertState:
     """What is open; nothing where nothing was monitored yet.
 
     Raises:
@@ -123,11 +125,11 @@ def read_state(folder: Path) -> State:
     """
     path = folder / "state.json"
     if not path.exists():
-        return State()
+        return AlertState()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         date.fromisoformat(found["cutoff"])
-        return State(
+        return AlertState(
             found["cutoff"], {k: {s: str(v[s]) for s in ("severity", "since")} for k, v in found["open"].items()}
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -136,22 +138,22 @@ def read_state(folder: Path) -> State:
         ) from None
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_alert_state(folder: Path, state: AlertState) -> None:
     """Keeps what is open."""
-    write_whole(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
 
 
-def keep(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
+def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
     """Adds alerts to `alerts.jsonl`, each with the cutoff that raised it; those that stand there are left out."""
     path = folder / "alerts.jsonl"
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in before]
     if missing:
         lines = [json.dumps({**alert.to_dict(), "raised": str(cutoff)}, ensure_ascii=False) for alert in missing]
-        write_whole(path, before + "".join(f"{line}\n" for line in lines))
+        write_text_atomically(path, before + "".join(f"{line}\n" for line in lines))
 
 
-def plain(text: str) -> str:
+def single_line(text: str) -> str:
     """A text in one line, without control characters: levels and names come from the data.
 
     >>> plain("two\\r\\nlines \\x1b[31mred")

@@ -26,17 +26,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
-from features.config.monitor import MailConfig, MonitorConfig, refuse_bad_url
+from features.config.monitor import MailConfig, MonitorConfig, check_webhook_url
 from serving.language.messages import Language
-from serving.monitoring.alerts import SEVERITIES, Alert, plain
+from serving.monitoring.alerts import SEVERITIES, Alert, single_line
 
 WEBHOOK, MAIL = "webhook", "mail"
 TIMEOUT = 10.0  # seconds, of each step of a delivery
 PAUSES = (1.0, 2.0)  # seconds before another try
-PASSING = (408, 425, 429)  # of HTTP: worth another try, as are all from 500 on
-LONGEST = 200  # characters of a subject
+RETRYABLE_STATUSES = (408, 425, 429)  # of HTTP: worth another try, as are all from 500 on
+MAX_SUBJECT = 200  # characters of a subject
 
 
 class UndeliveredError(Exception):
@@ -48,7 +48,7 @@ class UndeliveredError(Exception):
 
 
 @dataclass(frozen=True)
-class Message:
+class AlertMessage:
     """New alerts of a cutoff, on their way to one receiver."""
 
     channel: str
@@ -68,7 +68,7 @@ class Message:
         return json.dumps(held, indent=1, ensure_ascii=False) + "\n"
 
 
-def put(config: Config, folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
+def queue_alerts(config: Config, folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
     """Puts new alerts into the outbox, once for each receiver of the config.
 
     Raises:
@@ -77,11 +77,11 @@ def put(config: Config, folder: Path, alerts: Sequence[Alert], cutoff: date) -> 
     rules = config.monitor
     wanted = [(WEBHOOK, rules.webhook or rules.webhook_env), (MAIL, rules.mail)]
     for channel in (channel for channel, there in wanted if there and alerts):
-        message = Message(channel, config.name, str(cutoff), tuple(alert.to_dict() for alert in alerts))
-        write_whole(folder / "outbox" / f"{message.key}.json", message.to_text())
+        message = AlertMessage(channel, config.name, str(cutoff), tuple(alert.to_dict() for alert in alerts))
+        write_text_atomically(folder / "outbox" / f"{message.key}.json", message.to_text())
 
 
-def send(config: Config, folder: Path, tr: Language) -> list[str]:
+def send_queued(config: Config, folder: Path, tr: Language) -> list[str]:
     """Delivers what lies in the outbox, oldest first; returns what is to be said: what stays there, and why."""
     kept: dict[str, tuple[str, int]] = {}
     said = []
@@ -100,10 +100,12 @@ def send(config: Config, folder: Path, tr: Language) -> list[str]:
     return said
 
 
-def _read(path: Path) -> Message:
+def _read(path: Path) -> AlertMessage:
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-        message = Message(held["channel"], held["name"], held["cutoff"], tuple(dict(alert) for alert in held["alerts"]))
+        message = AlertMessage(
+            held["channel"], held["name"], held["cutoff"], tuple(dict(alert) for alert in held["alerts"])
+        )
         texts = [alert[part] for alert in message.alerts for part in ("id", "severity", "title", "text", "todo")]
         whole = message.channel in (WEBHOOK, MAIL) and all(isinstance(text, str) for text in texts)
         whole = whole and all(alert["severity"] in SEVERITIES for alert in message.alerts)
@@ -114,7 +116,7 @@ def _read(path: Path) -> Message:
     return message
 
 
-def _deliver(message: Message, rules: MonitorConfig, tr: Language) -> list[str]:
+def _deliver(message: AlertMessage, rules: MonitorConfig, tr: Language) -> list[str]:
     """Sends a message, with a few tries where another may help; returns what is to be said although it went out."""
     for pause in (*PAUSES, None):
         try:
@@ -144,7 +146,7 @@ def _url(rules: MonitorConfig) -> str:
     if not url:
         raise UndeliveredError(f"the environment variable {rules.webhook_env} (webhook_env) is not set", again=False)
     try:
-        refuse_bad_url(url)
+        check_webhook_url(url)
     except ValueError as problem:
         raise UndeliveredError(f"{rules.webhook_env}: {problem}", again=False) from None
     return url
@@ -157,7 +159,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _post(url: str, message: Message, tr: Language) -> list[str]:
+def _post(url: str, message: AlertMessage, tr: Language) -> list[str]:
     body = {
         "name": message.name,
         "cutoff": message.cutoff,
@@ -173,13 +175,15 @@ def _post(url: str, message: Message, tr: Language) -> list[str]:
     except urllib.error.HTTPError as problem:
         code = problem.code
         problem.close()
-        raise UndeliveredError(f"{host} answered {code}", again=code >= 500 or code in PASSING) from None
+        raise UndeliveredError(f"{host} answered {code}", again=code >= 500 or code in RETRYABLE_STATUSES) from None
     except (OSError, HTTPException) as problem:
         reason = getattr(problem, "reason", None) or problem
-        raise UndeliveredError(f"{host} is not reached ({plain(str(reason)) or type(problem).__name__})") from None
+        raise UndeliveredError(
+            f"{host} is not reached ({single_line(str(reason)) or type(problem).__name__})"
+        ) from None
 
 
-def _mail(mail: MailConfig, message: Message, tr: Language) -> list[str]:
+def _mail(mail: MailConfig, message: AlertMessage, tr: Language) -> list[str]:
     where = f"{mail.host}:{mail.port}"
     try:
         with smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT) as server:
@@ -187,7 +191,7 @@ def _mail(mail: MailConfig, message: Message, tr: Language) -> list[str]:
                 server.starttls(context=ssl.create_default_context())
             if mail.user:
                 server.login(mail.user, _password(mail))
-            refused = server.send_message(letter(mail, message, tr))
+            refused = server.send_message(alert_email(mail, message, tr))
     except smtplib.SMTPNotSupportedError:
         raise UndeliveredError(
             f"{where} offers no STARTTLS or no login; nothing was sent in the clear", again=False
@@ -197,7 +201,7 @@ def _mail(mail: MailConfig, message: Message, tr: Language) -> list[str]:
     except smtplib.SMTPResponseException as problem:
         raise UndeliveredError(f"{where} answered {problem.smtp_code}", again=400 <= problem.smtp_code < 500) from None
     except (smtplib.SMTPException, OSError) as problem:
-        told = plain(str(problem)) or type(problem).__name__
+        told = single_line(str(problem)) or type(problem).__name__
         raise UndeliveredError(
             f"{where} is not reached ({told})", again=not isinstance(problem, ssl.SSLError)
         ) from None
@@ -211,12 +215,12 @@ def _password(mail: MailConfig) -> str:
     return password
 
 
-def letter(mail: MailConfig, message: Message, tr: Language) -> EmailMessage:
+def alert_email(mail: MailConfig, message: AlertMessage, tr: Language) -> EmailMessage:
     """Alerts as an e-mail; its headers hold one line each, whatever is in them."""
     made = EmailMessage()
     first = message.alerts[0]["title"] if message.alerts else ""
     subject = tr.many("{n} alert", "{n} alerts", len(message.alerts))
-    made["Subject"] = plain(f"[{message.name}] {subject}: {first}")[:LONGEST]
+    made["Subject"] = single_line(f"[{message.name}] {subject}: {first}")[:MAX_SUBJECT]
     made["From"], made["To"] = mail.sender, ", ".join(mail.to)
     made["Date"] = formatdate()
     made["Message-ID"] = f"<{message.key}@{mail.sender.rsplit('@', 1)[1]}>"
@@ -225,13 +229,13 @@ def letter(mail: MailConfig, message: Message, tr: Language) -> EmailMessage:
     return made
 
 
-def _text(message: Message, tr: Language) -> str:
+def _text(message: AlertMessage, tr: Language) -> str:
     lines = [tr("{name}, scores of {cutoff}", name=message.name, cutoff=message.cutoff)]
     for alert in message.alerts:
         lines += [
             "",
-            f"{tr(SEVERITIES[alert['severity']]).upper()}: {plain(alert['title'])}",
-            plain(alert["text"]),
-            plain(alert["todo"]),
+            f"{tr(SEVERITIES[alert['severity']]).upper()}: {single_line(alert['title'])}",
+            single_line(alert["text"]),
+            single_line(alert["todo"]),
         ]
     return "\n".join(lines)

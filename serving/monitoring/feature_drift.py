@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
-from serving.monitoring.inputs import Gathered, References, chosen
-from serving.scoring.score_tables import Scores, read
+from serving.monitoring.inputs import MonitorInputs, ReferenceCutoffs, choose_references
+from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.population_drift import Drift, DriftSamples, measure_drift
 
 SCORES = {
@@ -23,7 +23,9 @@ SCORES = {
 }
 
 
-def drifts(config: Config, gathered: Gathered, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
+def compare_with_references(
+    config: Config, gathered: MonitorInputs, scores: Scores, earlier: Sequence[date], tr: Language
+) -> list[Drift]:
     """Every feature and score against its reference, in the order of the catalog; what cannot be compared is left out.
 
     Args:
@@ -36,7 +38,7 @@ def drifts(config: Config, gathered: Gathered, scores: Scores, earlier: Sequence
     return [*_features(config.monitor, gathered, tr), *_scores(config, scores, earlier, tr)]
 
 
-def unknown(gathered: Gathered, found: Sequence[Drift], tr: Language) -> list[str]:
+def drift_notes(gathered: MonitorInputs, found: Sequence[Drift], tr: Language) -> list[str]:
     """What is to be said of the comparison, and what could not be compared, in words."""
     notes = []
     if gathered.features and not gathered.references.newest:
@@ -52,7 +54,7 @@ def unknown(gathered: Gathered, found: Sequence[Drift], tr: Language) -> list[st
     return notes
 
 
-def _features(rules: MonitorConfig, gathered: Gathered, tr: Language) -> list[Drift]:
+def _features(rules: MonitorConfig, gathered: MonitorInputs, tr: Language) -> list[Drift]:
     refs, columns = gathered.references, gathered.columns
     if not gathered.features or not refs.newest:
         return []
@@ -71,12 +73,12 @@ def _features(rules: MonitorConfig, gathered: Gathered, tr: Language) -> list[Dr
 def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
     """The spread of the scores against cutoffs that the same models scored, a horizon before where there are any."""
     digest, horizon = _digest(scores), config.task.horizon.delta
-    same = [c for c in earlier if _digest(read(config, c)) == digest]
+    same = [c for c in earlier if _digest(read_scores(config, c)) == digest]
     old = [c for c in same if c <= scores.cutoff - horizon] or same[:1]
     if not old:
         return []
-    refs = chosen(old, scores.cutoff, learned=False)
-    tables = {c: _numbers(read(config, c)) for c in refs.cutoffs} | {scores.cutoff: _numbers(scores)}
+    refs = choose_references(old, scores.cutoff, learned=False)
+    tables = {c: _numbers(read_scores(config, c)) for c in refs.cutoffs} | {scores.cutoff: _numbers(scores)}
     made = []
     for name, phrase in SCORES.items():
         columns = {c: table[name] for c, table in tables.items()}
@@ -90,7 +92,7 @@ def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Languag
     return made
 
 
-def _sides(columns: dict[date, np.ndarray], now: date, refs: References) -> DriftSamples:
+def _sides(columns: dict[date, np.ndarray], now: date, refs: ReferenceCutoffs) -> DriftSamples:
     year = columns[refs.season] if refs.season else None
     return DriftSamples(columns[now], [columns[c] for c in refs.newest], [columns[c] for c in refs.earlier], year)
 

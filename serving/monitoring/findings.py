@@ -6,29 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features.config.monitor import EVERYONE, MonitorConfig
+from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from serving.language.formats import share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
-from serving.monitoring.log_health import Check
+from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift, drifted_driver_share
 
-CRITICAL_DATA = ("silent_days", "new_rows", "repeated", "rows_read")
-NAMED, SOME, MUCH = 5, 0.1, 0.5  # features named; shares of what drives the model
+CRITICAL_CHECKS = ("silent_days", "new_rows", "repeated", "rows_read")
+MAX_NAMED, WARNING_SHARE, CRITICAL_SHARE = 5, 0.1, 0.5  # features named; shares of what drives the model
 
 
-def of_data(checks: Sequence[Check], tr: Language) -> Iterator[Finding]:
+def data_findings(checks: Sequence[LogCheck], tr: Language) -> Iterator[Finding]:
     """One finding for each check that is not as usual; a silence speaks for the counts that it empties."""
     wrong = [check for check in checks if not check.ok]
     silent = any(check.name in ("silent_days", "new_rows") for check in wrong)
     for check in wrong:
         if silent and check.name in ("events_day", "events_week"):
             continue
-        severity = "critical" if check.name in CRITICAL_DATA else "warning"
+        severity = "critical" if check.name in CRITICAL_CHECKS else "warning"
         yield Finding(f"data:{check.name}", severity, _title(check, tr), _told(check, tr), "data")
 
 
-def _title(check: Check, tr: Language) -> str:
+def _title(check: LogCheck, tr: Language) -> str:
     if check.name == "silent_days":
         return tr("The newest days are missing from the log")
     if check.name == "new_rows":
@@ -38,7 +38,7 @@ def _title(check: Check, tr: Language) -> str:
     return tr("Unusual: {phrase}", phrase=check.phrase)
 
 
-def _told(check: Check, tr: Language) -> str:
+def _told(check: LogCheck, tr: Language) -> str:
     value, low, high = (_figure(x, check.share) for x in (check.value, check.low, check.high))
     if check.low is not None and check.value < check.low:
         said = tr("{phrase}: {value}, usually at least {low}.", phrase=check.phrase, value=value, low=low)
@@ -55,7 +55,7 @@ def _figure(number: float | None, as_share: bool) -> str:
     return f"{number:.1%}" if as_share else f"{number:,.0f}"
 
 
-def of_drift(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language) -> Iterator[Finding]:
+def drift_findings(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language) -> Iterator[Finding]:
     """One finding for all features that moved, if they matter to the model, and one for each score.
 
     Args:
@@ -66,8 +66,8 @@ def of_drift(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language
     moved = sorted((d for d in drifts if d.moved), key=lambda d: (-drivers.get(d.name, 0.0), -d.psi))
     features = [d for d in moved if d.what == "feature"]
     weight = drifted_driver_share(features, drivers)
-    if features and weight >= SOME:
-        first = "; ".join(_moved(d, tr) for d in features[:NAMED])
+    if features and weight >= WARNING_SHARE:
+        first = "; ".join(_moved(d, tr) for d in features[:MAX_NAMED])
         told = tr(
             "{share} of what drives the model moved beyond what chance and the time between cutoffs make, against "
             "{reference}: {first}.",
@@ -76,7 +76,7 @@ def of_drift(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language
             first=first,
         )
         title = tr.many("{n} feature has moved", "{n} features have moved", len(features))
-        yield Finding("drift:features", "critical" if weight > MUCH else "warning", title, told, "retrain")
+        yield Finding("drift:features", "critical" if weight > CRITICAL_SHARE else "warning", title, told, "retrain")
     for d in (d for d in moved if d.what == "score"):
         told = tr("Against {reference}: {moved}.", reference=d.reference, moved=_moved(d, tr))
         yield Finding(
@@ -95,13 +95,13 @@ def _moved(d: Drift, tr: Language) -> str:
     )  # fmt: skip
 
 
-def of_segments(
+def segment_findings(
     rows: Sequence[Mapping[str, Any]], rules: MonitorConfig, before: date | None, tr: Language
 ) -> Iterator[Finding]:
     """Groups of customers beyond the thresholds of the config."""
     for row in rows:
         name = row["segment"]
-        said = tr("all customers") if name == EVERYONE else tr(name)
+        said = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
         highest, least = rules.churn.get(name), rules.value.get(name)
         if highest is not None and row["churn"] > highest:
             told = tr(
@@ -136,7 +136,7 @@ def _money(number: float) -> str:
     return f"{number:,.2f}"
 
 
-def unusable(empty: bool, tr: Language) -> Finding:
+def unusable_log_finding(empty: bool, tr: Language) -> Finding:
     """The finding of a log that cannot be used."""
     if empty:
         title, told = tr("The log arrived empty"), tr("There is no row to read, so nothing could be compared.")

@@ -21,18 +21,19 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
-from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query, with_outcomes
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query
 from features.snapshots.cache import open_cache
+from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
 
-SAMPLE = 20_000  # customers of a cutoff whose features are compared
-NEWEST = 2  # cutoffs to compare with
+SAMPLE_SIZE = 20_000  # customers of a cutoff whose features are compared
+MAX_REFERENCES = 2  # cutoffs to compare with
 
 
 @dataclass(frozen=True)
-class References:
+class ReferenceCutoffs:
     """The cutoffs that features are compared with.
 
     Attributes:
@@ -54,7 +55,7 @@ class References:
 
 
 @dataclass(frozen=True)
-class Gathered:
+class MonitorInputs:
     """What the log says at a cutoff.
 
     Attributes:
@@ -66,34 +67,34 @@ class Gathered:
     """
 
     vitals: LogProfile
-    references: References
+    references: ReferenceCutoffs
     features: tuple[Feature, ...]
     columns: dict[date, dict[str, np.ndarray]]
     end: date
 
 
 @dataclass(frozen=True)
-class Log:
+class OpenLog:
     """An open log."""
 
     config: Config
     engine: Engine
     tables: Tables
-    gathered: Gathered
+    inputs: MonitorInputs
 
-    def came(self, scores: Scores) -> pa.Table:
+    def outcomes(self, scores: Scores) -> pa.Table:
         """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
         ids = pa.chunked_array(
-            [chunk for part in scores.manifest["parts"] for chunk in scores.part(part)["customer_id"].chunks],
+            [chunk for part in scores.manifest["parts"] for chunk in scores.read_part(part)["customer_id"].chunks],
             pa.string(),
         )
         places = pa.array(np.arange(len(ids)))
-        keyed = self.engine.load("scored_customers", pa.table({"customer_id": ids, "place": places}))
-        moments = self.engine.load("scored_cutoff", cutoff_table([scores.cutoff]))
+        keyed = self.engine.store_arrow("scored_customers", pa.table({"customer_id": ids, "place": places}))
+        moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
-        task = self.config.task.task()
-        found = with_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
-        return self.engine.arrow(found.select("place", "churned", "value").order_by("place"))
+        task = self.config.task.to_task()
+        found = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        return self.engine.to_arrow(found.select("place", "churned", "value").order_by("place"))
 
     @cached_property
     def _orders(self) -> ibis.Table:
@@ -101,7 +102,7 @@ class Log:
 
 
 @contextmanager
-def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[Log]:
+def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[OpenLog]:
     """A config's log, open, and what it says at a scored cutoff.
 
     Args:
@@ -117,27 +118,27 @@ def reading(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[
     with open_log(config, [cutoff]) as (engine, tables, _, own):
         vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
         end = min(tables.end, cutoff)
-        to_compare = references(config, cutoff, tables, scored)
-        found = Gathered(vitals, to_compare, (), {}, end)
+        to_compare = find_references(config, cutoff, tables, scored)
+        found = MonitorInputs(vitals, to_compare, (), {}, end)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*to_compare.cutoffs, cutoff]
             planned = snapshot_query(
-                tables, config.task.task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
+                tables, config.task.to_task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
             )
             names = [feature.name for feature in planned.features]
-            rows = engine.arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
+            rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             found = replace(found, features=planned.features, columns=_columns(rows, names))
-        yield Log(config, engine, tables, found)
+        yield OpenLog(config, engine, tables, found)
 
 
-def references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> References:
+def find_references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> ReferenceCutoffs:
     """The cutoffs to compare with: those that the champion learned from, else those that were scored before."""
     learned = _learned(config)
     known = [c for c in (learned or scored) if tables.first < c < cutoff]
-    return chosen(known, cutoff, bool(learned))
+    return choose_references(known, cutoff, bool(learned))
 
 
-def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
+def choose_references(known: Sequence[date], cutoff: date, learned: bool) -> ReferenceCutoffs:
     """The newest of some cutoffs before another, those as long before them, and the one of the same season.
 
     >>> months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(6, 17)]
@@ -146,12 +147,12 @@ def chosen(known: Sequence[date], cutoff: date, learned: bool) -> References:
     (['2024-04-01', '2024-05-01'], ['2024-02-01', '2024-03-01'], '2023-07-01')
     """
     before = sorted(c for c in known if c < cutoff)
-    newest = tuple(before[-NEWEST:])
+    newest = tuple(before[-MAX_REFERENCES:])
     if not newest:
-        return References((), (), None, learned)
+        return ReferenceCutoffs((), (), None, learned)
     lag = cutoff - newest[-1]
     earlier = {near for c in newest if (near := _near(before[: -len(newest)], c - lag)) is not None}
-    return References(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
+    return ReferenceCutoffs(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
 
 
 def _near(cutoffs: Sequence[date], wanted: date) -> date | None:
@@ -172,16 +173,16 @@ def _learned(config: Config) -> list[date]:
 
 def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
     """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
-    keys = engine.arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
+    keys = engine.to_arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
     days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)
     kept = []
     for cutoff in cutoffs:
         places = np.flatnonzero(pc.equal(days, pa.scalar(cutoff, pa.date32())).to_numpy())
-        kept.append(np.sort(rng.permutation(places)[:SAMPLE]))
+        kept.append(np.sort(rng.permutation(places)[:SAMPLE_SIZE]))
     taken = np.concatenate(kept)
     if len(taken) == keys.num_rows:
         return rows
-    wanted = engine.load("monitored_sample", keys.take(pa.array(taken)))
+    wanted = engine.store_arrow("monitored_sample", keys.take(pa.array(taken)))
     return rows.semi_join(wanted, list(KEYS))
 
 

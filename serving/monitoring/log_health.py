@@ -19,13 +19,20 @@ from features.audit.log_profile import WEEK, LogProfile, WeeklyCounts
 from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
 
-BASE, ERRORS, FEWEST = 8, 26, 4  # counts before one, and how many earlier ones tell how well these foretell it
+BASE_COUNTS, ERROR_COUNTS, MIN_COUNTS = (
+    8,
+    26,
+    4,
+)  # counts before one, and how many earlier ones tell how well these foretell it
 YEAR = {1: 52, WEEK: 364}  # places back to the same season, by the stride of a history
-FLOOR, UNKNOWN = 0.05, 0.25  # least scatter of a log ratio, and the one where too few earlier ones tell it
+MIN_SCATTER, DEFAULT_SCATTER = (
+    0.05,
+    0.25,
+)  # least scatter of a log ratio, and the one where too few earlier ones tell it
 MAD = 1.4826  # of a median absolute deviation: the standard deviation of a normal
-INTENDED = ("on or after until", "repeated event id")  # rows that the config itself sets aside
-SHRUNK = 0.9  # of the rows before: a log with fewer lost some
-TWICE = 0.49  # of rows: a log delivered twice repeats half of its rows, in every week
+CONFIGURED_REASONS = ("on or after until", "repeated event id")  # rows that the config itself sets aside
+MIN_ROWS_KEPT = 0.9  # of the rows before: a log with fewer lost some
+MAX_REPEATED = 0.49  # of rows: a log delivered twice repeats half of its rows, in every week
 PHRASES = {
     "events_day": N_("events on the last day"),
     "events_week": N_("events in the last 7 days"),
@@ -42,7 +49,7 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
-class Check:
+class LogCheck:
     """One thing looked at.
 
     Attributes:
@@ -69,7 +76,9 @@ class Check:
         return {**said, "ok": bool(self.ok)}
 
 
-def look(vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> list[Check]:
+def check_log_health(
+    vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language
+) -> list[LogCheck]:
     """Everything that is looked at.
 
     Args:
@@ -81,7 +90,7 @@ def look(vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | N
     return [*_volumes(vitals, rules, tr), *_shares(vitals, rules, tr), *_since(vitals, rules, before, tr)]
 
 
-def record(vitals: LogProfile) -> dict[str, Any]:
+def health_record(vitals: LogProfile) -> dict[str, Any]:
     """What the next cutoff compares with."""
     return {
         "rows_read": vitals.rows_read,
@@ -91,7 +100,7 @@ def record(vitals: LogProfile) -> dict[str, Any]:
     }
 
 
-def usual(counts: np.ndarray, stride: int, deviations: float) -> tuple[float, float] | None:
+def usual_range(counts: np.ndarray, stride: int, deviations: float) -> tuple[float, float] | None:
     """The range in which the newest of some counts is usual; None where the history is too short.
 
     Args:
@@ -106,24 +115,24 @@ def usual(counts: np.ndarray, stride: int, deviations: float) -> tuple[float, fl
     expected = _base(counts, 0, stride)
     if expected is None:
         return None
-    errors = np.array([e for t in range(1, ERRORS * stride + 1) if (e := _error(counts, t, stride)) is not None])
+    errors = np.array([e for t in range(1, ERROR_COUNTS * stride + 1) if (e := _error(counts, t, stride)) is not None])
     centre = float(np.median(errors)) if len(errors) else 0.0
-    scatter = MAD * float(np.median(np.abs(errors - centre))) if len(errors) >= FEWEST * stride else UNKNOWN
-    scale = deviations * max(scatter, FLOOR, 1 / np.sqrt(expected + 1))
-    levels = [expected * np.exp(centre), expected * season(counts, stride)]
+    scatter = MAD * float(np.median(np.abs(errors - centre))) if len(errors) >= MIN_COUNTS * stride else DEFAULT_SCATTER
+    scale = deviations * max(scatter, MIN_SCATTER, 1 / np.sqrt(expected + 1))
+    levels = [expected * np.exp(centre), expected * seasonal_ratio(counts, stride)]
     tail = norm.sf(deviations)
     low = min(min(level * np.exp(-scale), poisson.ppf(tail, level)) for level in levels)
     high = max(max(level * np.exp(scale), poisson.isf(tail, max(level, 1.0))) for level in levels)
     return max(float(low), 0.0), float(high)
 
 
-def season(counts: np.ndarray, stride: int) -> float:
+def seasonal_ratio(counts: np.ndarray, stride: int) -> float:
     """What the same place a year ago was, as a multiple of those before it; 1 where the history is too short."""
     error = _error(counts, YEAR[stride], stride)
     return 1.0 if error is None else float(np.exp(error))
 
 
-def usual_share(weekly: WeeklyCounts, least: float, deviations: float) -> tuple[float, float] | None:
+def usual_share_range(weekly: WeeklyCounts, least: float, deviations: float) -> tuple[float, float] | None:
     """The range in which the newest week's share is usual; None where there are too few weeks.
 
     Args:
@@ -133,7 +142,7 @@ def usual_share(weekly: WeeklyCounts, least: float, deviations: float) -> tuple[
     """
     shares = weekly.shares[1:]
     told = shares[np.isfinite(shares)]
-    if len(told) < FEWEST:
+    if len(told) < MIN_COUNTS:
         return None
     middle = float(np.median(told))
     n = max(float(weekly.rows[0]), 1.0)
@@ -143,8 +152,8 @@ def usual_share(weekly: WeeklyCounts, least: float, deviations: float) -> tuple[
 
 
 def _base(counts: np.ndarray, place: int, stride: int) -> float | None:
-    before = counts[place + stride : place + stride * BASE + 1 : stride]
-    return float(np.median(before)) if len(before) >= FEWEST else None
+    before = counts[place + stride : place + stride * BASE_COUNTS + 1 : stride]
+    return float(np.median(before)) if len(before) >= MIN_COUNTS else None
 
 
 def _error(counts: np.ndarray, place: int, stride: int) -> float | None:
@@ -153,7 +162,7 @@ def _error(counts: np.ndarray, place: int, stride: int) -> float | None:
     return None if base is None else float(np.log((counts[place] + 0.5) / (base + 0.5)))
 
 
-def weeks(days: np.ndarray) -> np.ndarray:
+def weekly_totals(days: np.ndarray) -> np.ndarray:
     """Whole weeks (w,) of days (d,), newest first.
 
     >>> weeks(np.arange(15.0)).tolist()
@@ -162,43 +171,47 @@ def weeks(days: np.ndarray) -> np.ndarray:
     return np.asarray(days[: len(days) // WEEK * WEEK].reshape(-1, WEEK).sum(axis=1))
 
 
-def _volumes(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
+def _volumes(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[LogCheck]:
     days = vitals.days["events"]
     yield _silent(days, tr)
     yield _count("events_day", "events_day", days, WEEK, rules, tr)
-    yield _count("events_week", "events_week", weeks(days), 1, rules, tr)
+    yield _count("events_week", "events_week", weekly_totals(days), 1, rules, tr)
     for name in (name for name in vitals.days if name != "events"):
         table = name.removeprefix("activities.")
-        yield _count(f"activities_week:{table}", "activities_week", weeks(vitals.days[name]), 1, rules, tr, table=table)
+        yield _count(
+            f"activities_week:{table}", "activities_week", weekly_totals(vitals.days[name]), 1, rules, tr, table=table
+        )
 
 
 def _count(
     name: str, phrase: str, counts: np.ndarray, stride: int, rules: MonitorConfig, tr: Language, **slots: str
-) -> Check:
+) -> LogCheck:
     value = float(counts[0]) if len(counts) else 0.0
     said = _said(phrase, tr, **slots)
-    span = usual(counts, stride, rules.deviations) if len(counts) else None
+    span = usual_range(counts, stride, rules.deviations) if len(counts) else None
     if span is None:
-        return Check(name, said, value, None, None, True, tr("too little history yet to say what is usual"))
-    ratio = season(counts, stride)
+        return LogCheck(name, said, value, None, None, True, tr("too little history yet to say what is usual"))
+    ratio = seasonal_ratio(counts, stride)
     note = tr("a year ago the same season had {ratio} times the weeks before it", ratio=f"{ratio:.2f}")
-    known = len(counts) > YEAR[stride] + FEWEST * stride
-    return Check(name, said, value, *span, span[0] <= value <= span[1], note if known else "")
+    known = len(counts) > YEAR[stride] + MIN_COUNTS * stride
+    return LogCheck(name, said, value, *span, span[0] <= value <= span[1], note if known else "")
 
 
-def _silent(days: np.ndarray, tr: Language) -> Check:
+def _silent(days: np.ndarray, tr: Language) -> LogCheck:
     """Days without an event up to the cutoff, against the longest such run within half a year before."""
     phrase = _said("silent_days", tr)
     busy = np.flatnonzero(days > 0)
     if len(busy) < 2 * WEEK:
         note = tr("too little history yet to say what is usual")
-        return Check("silent_days", phrase, float(busy[0]) if len(busy) else float(len(days)), None, None, True, note)
-    gaps = np.diff(busy[busy <= busy[0] + ERRORS * WEEK]) - 1
+        return LogCheck(
+            "silent_days", phrase, float(busy[0]) if len(busy) else float(len(days)), None, None, True, note
+        )
+    gaps = np.diff(busy[busy <= busy[0] + ERROR_COUNTS * WEEK]) - 1
     longest = float(gaps.max()) if len(gaps) else 0.0
-    return Check("silent_days", phrase, float(busy[0]), 0.0, longest, bool(busy[0] <= longest))
+    return LogCheck("silent_days", phrase, float(busy[0]), 0.0, longest, bool(busy[0] <= longest))
 
 
-def _shares(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[Check]:
+def _shares(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[LogCheck]:
     if vitals.late is not None:
         yield _share("late_share", "late_share", vitals.late, rules.missing, rules, tr)
     for column, weekly in vitals.missing.items():
@@ -210,39 +223,41 @@ def _shares(vitals: LogProfile, rules: MonitorConfig, tr: Language) -> Iterator[
 
 def _share(
     name: str, phrase: str, weekly: WeeklyCounts, least: float, rules: MonitorConfig, tr: Language, **slots: str
-) -> Check:
+) -> LogCheck:
     said = _said(phrase, tr, **slots)
     value = float(weekly.shares[0]) if len(weekly.rows) and weekly.rows[0] else 0.0
-    span = usual_share(weekly, least, rules.deviations)
+    span = usual_share_range(weekly, least, rules.deviations)
     if span is None:
-        return Check(name, said, value, None, None, True, tr("too little history yet to say what is usual"), True)
+        return LogCheck(name, said, value, None, None, True, tr("too little history yet to say what is usual"), True)
     low = span[0] if phrase in ("missing", "late_share") else 0.0
-    most = TWICE if phrase == "repeated" else 1.0
+    most = MAX_REPEATED if phrase == "repeated" else 1.0
     high = min(span[1], most)
     empty = not weekly.rows[0]  # a week without rows is told by their number
-    return Check(name, said, value, low, high, bool(empty or low <= value <= high), "", True)
+    return LogCheck(name, said, value, low, high, bool(empty or low <= value <= high), "", True)
 
 
-def _since(vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language) -> Iterator[Check]:
+def _since(
+    vitals: LogProfile, rules: MonitorConfig, before: Mapping[str, Any] | None, tr: Language
+) -> Iterator[LogCheck]:
     """What came since the cutoff before."""
     aside, read = _aside(vitals.set_aside), vitals.rows_read
     if before is None:
         share = aside / read if read else 0.0
         note = tr("the first cutoff that is monitored: all rows count as new")
-        yield Check(
+        yield LogCheck(
             "set_aside", _said("set_aside", tr), share, 0.0, rules.set_aside, share <= rules.set_aside, note, True
         )
         return
     new, usually = read - before["rows_read"], _aside(before["set_aside"]) / max(before["rows_read"], 1)
     share = (aside - _aside(before["set_aside"])) / new if new > 0 else aside / max(read, 1)
     high = usually + rules.set_aside
-    yield Check("set_aside", _said("set_aside", tr), max(share, 0.0), 0.0, high, share <= high, "", True)
-    least = SHRUNK * before["rows_read"]
-    yield Check("rows_read", _said("rows_read", tr), float(read), least, None, read >= least)
+    yield LogCheck("set_aside", _said("set_aside", tr), max(share, 0.0), 0.0, high, share <= high, "", True)
+    least = MIN_ROWS_KEPT * before["rows_read"]
+    yield LogCheck("rows_read", _said("rows_read", tr), float(read), least, None, read >= least)
     came = float(vitals.days["events"][: before["days"]].sum())
     same = vitals.fingerprint == before["fingerprint"] and not came
     note = tr("the log is the one of the cutoff before: the same file was delivered again") if same else ""
-    yield Check("new_rows", _said("new_rows", tr), came, 0.0, None, not same, note)
+    yield LogCheck("new_rows", _said("new_rows", tr), came, 0.0, None, not same, note)
 
 
 def _said(phrase: str, tr: Language, **slots: str) -> str:
@@ -250,4 +265,4 @@ def _said(phrase: str, tr: Language, **slots: str) -> str:
 
 
 def _aside(reasons: Mapping[str, int]) -> int:
-    return sum(rows for reason, rows in reasons.items() if reason not in INTENDED)
+    return sum(rows for reason, rows in reasons.items() if reason not in CONFIGURED_REASONS)

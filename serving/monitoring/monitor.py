@@ -16,28 +16,36 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import folder_in_place, writable
+from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
 from serving.language.messages import Language, language
-from serving.monitoring.alerts import Alert, Finding, keep, raised, read_state, state_after, write_state
-from serving.monitoring.delivery import put, send
-from serving.monitoring.feature_drift import drifts, unknown
-from serving.monitoring.findings import of_data, of_drift, of_segments, unusable
-from serving.monitoring.inputs import Gathered, reading
-from serving.monitoring.log_health import Check, look, record
-from serving.monitoring.performance import Judged, calibration, judge
-from serving.monitoring.performance import findings as of_performance
-from serving.scoring.resumable_run import alone
-from serving.scoring.score_tables import MANIFEST, Scores, read
-from serving.segmentation.group_rates import levels
+from serving.monitoring.alerts import (
+    Alert,
+    Finding,
+    append_alerts,
+    next_state,
+    raise_alerts,
+    read_alert_state,
+    write_alert_state,
+)
+from serving.monitoring.delivery import queue_alerts, send_queued
+from serving.monitoring.feature_drift import compare_with_references, drift_notes
+from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
+from serving.monitoring.inputs import MonitorInputs, open_monitored_log
+from serving.monitoring.log_health import LogCheck, check_log_health, health_record
+from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
+from serving.monitoring.performance import performance_findings as of_performance
+from serving.scoring.resumable_run import exclusive_lock
+from serving.scoring.score_tables import MANIFEST, Scores, read_scores
+from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift
 
 FORMAT, FILE = 1, "monitor.json"
 
 
 @dataclass(frozen=True)
-class Monitored:
+class MonitoringResult:
     """A monitored cutoff.
 
     Attributes:
@@ -60,9 +68,9 @@ class Monitored:
 class _Found:
     """What is gathered while looking, in the form of monitor.json."""
 
-    data: list[Check] = field(default_factory=list)
+    data: list[LogCheck] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
-    performance: list[Judged] = field(default_factory=list)
+    performance: list[PerformanceFigure] = field(default_factory=list)
     segments: list[dict[str, Any]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -76,7 +84,7 @@ class _Found:
         return () if self.drift else ("drift:",)
 
 
-def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> Monitored:
+def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> MonitoringResult:
     """Looks at a scored cutoff, the newest where none is named; writes what it found and tells of new alerts.
 
     Args:
@@ -89,52 +97,55 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
         DataError: A file of ours is not what was written.
         RefusedError: Another run is monitoring into the same output.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     folder = config.output / "monitor"
-    with alone(folder / ".lock", f"monitoring {config.output}"):
-        tr, state = language(config.language), read_state(folder)
+    with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
+        tr, state = language(config.language), read_alert_state(folder)
         found = _looked(config, scores, tr)
         found.findings += known
-        alerts = raised(found.findings, state, scores.cutoff, tr)
+        alerts = raise_alerts(found.findings, state, scores.cutoff, tr)
         newest = str(scores.cutoff) >= state.cutoff
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
         facts = _facts(config, scores, found, alerts)
         target = folder / f"cutoff={scores.cutoff}"
-        with folder_in_place(target) as beside, writable(target):
+        with atomic_folder(target) as beside, report_write_errors(target):
             text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             (beside / FILE).write_text(text, encoding="utf-8")
         if newest:
-            keep(folder, new, scores.cutoff)
-            put(config, folder, new, scores.cutoff)
-            write_state(folder, state_after(found.findings, state, scores.cutoff, found.unseen))
-        undelivered = send(config, folder, tr)
-    return Monitored(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
+            append_alerts(folder, new, scores.cutoff)
+            queue_alerts(config, folder, new, scores.cutoff)
+            write_alert_state(folder, next_state(found.findings, state, scores.cutoff, found.unseen))
+        undelivered = send_queued(config, folder, tr)
+    return MonitoringResult(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
 
 
 def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
     """Looks at everything; a log that cannot be used is what is found then."""
-    earlier = scored(config, scores.cutoff)
-    before = read(config, earlier[-1]) if earlier else None
-    found = _Found(segments=levels(scores, before))
-    found.findings += of_segments(found.segments, config.monitor, before.cutoff if before else None, tr)
+    earlier = scored_cutoffs_before(config, scores.cutoff)
+    before = read_scores(config, earlier[-1]) if earlier else None
+    found = _Found(segments=segment_rates(scores, before))
+    found.findings += segment_findings(found.segments, config.monitor, before.cutoff if before else None, tr)
     record_before = _before(config, scores.cutoff)
-    with ExitStack() as open_log:
+    with ExitStack() as stack:
         try:
-            log = open_log.enter_context(reading(config, scores, earlier))
+            log = stack.enter_context(open_monitored_log(config, scores, earlier))
         except DataError as problem:
             logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
-            found.findings.append(unusable(isinstance(problem, EmptyError), tr))
+            found.findings.append(unusable_log_finding(isinstance(problem, EmptyError), tr))
             return found
-        _look_at_data(found, config, log.gathered, record_before, tr)
-        found.drift = drifts(config, log.gathered, scores, earlier, tr)
-        found.notes += unknown(log.gathered, found.drift, tr)
-        found.performance = judge(config, log, scores, earlier)
+        _look_at_data(found, config, log.inputs, record_before, tr)
+        found.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
+        found.notes += drift_notes(log.inputs, found.drift, tr)
+        found.performance = evaluate_cutoffs(config, log, scores, earlier)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
-    found.findings += [*of_drift(found.drift, drivers, tr), *of_performance(found.performance, config.monitor, tr)]
+    found.findings += [
+        *drift_findings(found.drift, drivers, tr),
+        *of_performance(found.performance, config.monitor, tr),
+    ]
     return found
 
 
-def scored(config: Config, before: date) -> list[date]:
+def scored_cutoffs_before(config: Config, before: date) -> list[date]:
     """The cutoffs that were scored before one, ascending."""
     places = (config.output / "scores").glob(f"cutoff=*/{MANIFEST}")
     return sorted(day for place in places if (day := _day(place.parent)) < before)
@@ -145,12 +156,12 @@ def _day(folder: Path) -> date:
 
 
 def _look_at_data(
-    found: _Found, config: Config, gathered: Gathered, before: dict[str, Any] | None, tr: Language
+    found: _Found, config: Config, gathered: MonitorInputs, before: dict[str, Any] | None, tr: Language
 ) -> None:
     vitals = gathered.vitals
-    found.data = look(vitals, config.monitor, before, tr)
-    found.log = record(vitals)
-    found.findings += of_data(found.data, tr)
+    found.data = check_log_health(vitals, config.monitor, before, tr)
+    found.log = health_record(vitals)
+    found.findings += data_findings(found.data, tr)
     if not gathered.features:
         message = tr(
             "The cutoff lies beyond the log, which ends on {last}: features cannot be compared.", last=vitals.last
@@ -188,7 +199,7 @@ def _facts(config: Config, scores: Scores, found: _Found, alerts: Sequence[Alert
         "data": [check.to_dict() for check in found.data],
         "drift": [drift.to_dict() for drift in found.drift],
         "performance": [judged.to_dict() for judged in found.performance],
-        "calibration": calibration(found.performance),
+        "calibration": calibration_rows(found.performance),
         "segments": found.segments,
         "alerts": [alert.to_dict() for alert in alerts],
         "notes": found.notes,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from serving.language.formats import share
-from serving.monitoring.monitor import Monitored
+from serving.monitoring.monitor import MonitoringResult
 
 
-def monitoring_text(found: Monitored) -> str:
+def monitoring_text(found: MonitoringResult) -> str:
     """What was looked at, what could not be compared, and every alert that is open."""
     facts = found.facts
     return "\n".join([*_looked(facts), *_performance(facts), *_alerts(found), *(f"note: {n}" for n in facts["notes"])])
@@ -39,7 +39,7 @@ def _performance(facts: dict[str, Any]) -> Iterator[str]:
         yield "came true      no scored cutoff has an outcome yet"
 
 
-def _alerts(found: Monitored) -> Iterator[str]:
+def _alerts(found: MonitoringResult) -> Iterator[str]:
     new = {alert.id for alert in found.new}
     for alert in found.alerts:
         yield f"\n{alert.severity.upper():<9} {alert.title}{' (new)' if alert.id in new else ''}"

@@ -27,74 +27,74 @@ from serving.nightly.state import (
     SKIPPED,
     UNCHANGED,
     Night,
-    Outcome,
-    digest_of,
-    log_before,
-    place_of,
-    summaries,
-    unnamed,
-    write,
+    StepOutcome,
+    content_digest,
+    last_trusted_log,
+    read_summaries,
+    summary_path,
+    without_quotes,
+    write_summary,
 )
-from serving.scoring.resumable_run import alone
+from serving.scoring.resumable_run import exclusive_lock
 
 CHECK = "check"
 STATES = (DONE, UNCHANGED, SKIPPED, FAILED)
 
 
 @dataclass(frozen=True)
-class Step:
+class ChainStep:
     """One step of the chain.
 
     Attributes:
         name: As the summary names it.
         needs: The steps without which it has nothing to work with.
-        act: Does it.
+        run_step: Does it.
     """
 
     name: str
     needs: tuple[str, ...]
-    act: Callable[[Night], Outcome]
+    run_step: Callable[[Night], StepOutcome]
 
 
 STEPS = (
-    Step("train", (CHECK,), steps.train),
-    Step("score", (CHECK,), steps.score),
-    Step("segments", ("score",), steps.segments),
-    Step("uplift", (CHECK,), steps.uplift),
-    Step("monitor", (), steps.monitor),
-    Step("retrain", (CHECK, "monitor"), steps.retrain),
-    Step("plan", ("score", "uplift"), steps.plan),
-    Step("measure", (CHECK,), steps.measure),
-    Step("report", ("score",), steps.write_report),
+    ChainStep("train", (CHECK,), steps.train_if_due),
+    ChainStep("score", (CHECK,), steps.score_cutoff),
+    ChainStep("segments", ("score",), steps.segment_scores),
+    ChainStep("uplift", (CHECK,), steps.score_uplift),
+    ChainStep("monitor", (), steps.monitor_newest),
+    ChainStep("retrain", (CHECK, "monitor"), steps.retrain_on_alert),
+    ChainStep("plan", ("score", "uplift"), steps.plan_if_due),
+    ChainStep("measure", (CHECK,), steps.measure_ended_plans),
+    ChainStep("report", ("score",), steps.report_if_changed),
 )
 
 
 @dataclass(frozen=True)
-class Summary:
+class NightSummary:
     """What a night came to.
 
     Attributes:
         file: Where it is written down.
-        told: What that file holds.
+        content: What that file holds.
     """
 
     file: Path
-    told: Mapping[str, Any]
+    content: Mapping[str, Any]
 
     @property
     def code(self) -> int:
         """The worst of the steps: 0 all is well, 1 an alert or a gate said no, 2 wrong use, 3 bad data."""
-        return int(self.told["exit"])
+        return int(self.content["exit"])
 
     @property
     def new(self) -> bool:
         """Whether anything was made."""
-        return any(one["state"] in (DONE, FAILED) for one in self.told["steps"])
+        return any(one["state"] in (DONE, FAILED) for one in self.content["steps"])
 
 
 def run_night(
     config: Config, cutoff: date | None = None, accept: bool = False, say: Callable[[str], None] = lambda line: None
-) -> Summary:
+) -> NightSummary:
     """Runs the chain of a night, and leaves its summary in `OUTPUT/runs/CUTOFF.json`.
 
     Args:
@@ -109,20 +109,20 @@ def run_night(
         UsageError: The summary cannot be written.
         DataError: The log cannot be read, and no earlier night says which one this is.
     """
-    with alone(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
+    with exclusive_lock(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
         return _run(config, cutoff, accept, say)
 
 
-def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str], None]) -> Summary:
+def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str], None]) -> NightSummary:
     began, clock = datetime.now(UTC), time.monotonic()
     night, checked = _opened(config, cutoff, accept)
     say(f"night of cutoff {night.cutoff} of {config.name}, into {config.output}\n")
     records: dict[str, dict[str, Any]] = {}
 
-    def keep(finished: bool) -> Summary:
+    def keep(finished: bool) -> NightSummary:
         timing = {"started": began.isoformat(timespec="milliseconds"), "seconds": round(time.monotonic() - clock, 1)}
         told = _told(night, records, timing, finished)
-        return Summary(write(config, told), told)
+        return NightSummary(write_summary(config, told), told)
 
     _note(records, CHECK, checked, time.monotonic() - clock, say)
     stopped, waiting = {CHECK} if checked.stops else set[str](), list(STEPS)
@@ -136,13 +136,13 @@ def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str],
             keep(finished=False)
     told = _told(night, records, {}, finished=True)
     if _as_before(night, told):
-        return Summary(place_of(config, night.cutoff), {**night.earlier, "steps": told["steps"]})
+        return NightSummary(summary_path(config, night.cutoff), {**night.earlier, "steps": told["steps"]})
     return keep(finished=True)
 
 
-def night_text(summary: Summary) -> str:
+def night_text(summary: NightSummary) -> str:
     """What a night came to, as text for a terminal: after the lines of its steps, the alerts and the verdict."""
-    told = summary.told
+    told = summary.content
     lines = [f"alert ({one['severity']}): {one['title']}; {one['todo']}" for one in told["alerts"]]
     counts = {state: sum(one["state"] == state for one in told["steps"]) for state in STATES}
     said = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
@@ -151,30 +151,30 @@ def night_text(summary: Summary) -> str:
     return "\n".join([*lines, *([""] if lines else []), f"{said}; exit {summary.code}"])
 
 
-def advice(summary: Summary) -> str:
+def next_command(summary: NightSummary) -> str:
     """The command that is worth running after a night."""
-    bad = [one["name"] for one in summary.told["steps"] if one["state"] == FAILED]
+    bad = [one["name"] for one in summary.content["steps"] if one["state"] == FAILED]
     if CHECK in bad:
         return "regulars check"
-    return f"regulars run --cutoff {summary.told['cutoff']}" if bad else "regulars report"
+    return f"regulars run --cutoff {summary.content['cutoff']}" if bad else "regulars report"
 
 
-def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, Outcome]:
+def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, StepOutcome]:
     """Audits the log, and says which night this is and what came of the check.
 
     A log that cannot be read, or not be trusted, does not say which night it is: then it is that of the last run.
     """
-    nights, damaged = summaries(config)
+    nights, damaged = read_summaries(config)
     known = [date.fromisoformat(one["cutoff"]) for one in nights]
-    before, place = log_before(nights), config.output / "audit.json"
-    held = digest_of(place)
+    before, place = last_trusted_log(nights), config.output / "audit.json"
+    held = content_digest(place)
     try:
         audit, _ = schema.check_log(config)
     except RegularsError as problem:
         which, log = cutoff or max(known, default=None), None
         if which is None:
             raise
-        checked = Outcome(FAILED, str(problem), problem.exit_code, stops=True)
+        checked = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
         log = delivery.delivery_record(config, audit)
         which = cutoff or log.complete_until
@@ -183,27 +183,29 @@ def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, O
         )
         if wrong and cutoff is None:
             which = max([which, *known])
-        checked = _checked(log, before, audit.breaches, wrong, digest_of(place) == held)
+        checked = _checked(log, before, audit.breaches, wrong, content_digest(place) == held)
     night = _night(config, which, None if checked.stops else log, nights)
-    night.wrong = unnamed(checked.note) if checked.stops else ""
+    night.log_faults = without_quotes(checked.note) if checked.stops else ""
     unread = [f"{path} cannot be read: what that night left is looked at anew" for path in damaged]
     return night, replace(checked, note="; ".join([checked.note, *unread]))
 
 
 def _checked(
     log: DeliveryRecord, before: DeliveryRecord | None, breaches: Sequence[str], wrong: Sequence[str], same: bool
-) -> Outcome:
+) -> StepOutcome:
     """What came of a check whose log could be read."""
     if breaches:
         said = f"{len(breaches)} breach(es) of the data contract: {'; '.join(breaches)}"
-        return Outcome(FAILED, said, RefusedError.exit_code, stops=True)
+        return StepOutcome(FAILED, said, RefusedError.exit_code, stops=True)
     if wrong:
         said = "; ".join(wrong)
-        return Outcome(FAILED, f"{said}; where it is right as it is: --accept", DataError.exit_code, stops=True)
+        return StepOutcome(FAILED, f"{said}; where it is right as it is: --accept", DataError.exit_code, stops=True)
     said = f"{log.rows:,} rows, {log.first} to {log.last}, complete until {log.complete_until}"
     if before is not None and log.fingerprint == before.fingerprint:
-        return Outcome(UNCHANGED if same else DONE, f"{said}; the same log as at the run before: nothing came since")
-    return Outcome(DONE, said)
+        return StepOutcome(
+            UNCHANGED if same else DONE, f"{said}; the same log as at the run before: nothing came since"
+        )
+    return StepOutcome(DONE, said)
 
 
 def _night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
@@ -211,24 +213,24 @@ def _night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Seq
     earlier = next((one for one in nights if one["cutoff"] == str(cutoff)), {})
     others = [one for one in nights if one["cutoff"] != str(cutoff)]
     tried = {name: why for one in nights for name, why in one["tried"].items()}
-    return Night(config, cutoff, log, earlier, others, trained=earlier.get("trained"), tried=tried)
+    return Night(config, cutoff, log, earlier, others, trained=earlier.get("trained"), unmeasured=tried)
 
 
-def _acted(step: Step, night: Night, stopped: set[str]) -> Outcome:
+def _acted(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
     """A step's outcome; its errors, and those of the disk, are its own."""
     lacks = [name for name in step.needs if name in stopped]
     if lacks:
-        return Outcome(SKIPPED, f"needs {' and '.join(lacks)}", stops=True)
+        return StepOutcome(SKIPPED, f"needs {' and '.join(lacks)}", stops=True)
     try:
-        return step.act(night)
+        return step.run_step(night)
     except RegularsError as problem:
-        return Outcome(FAILED, str(problem), problem.exit_code, stops=True)
+        return StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     except OSError as problem:
-        return Outcome(FAILED, f"{problem}; make room or give another place", UsageError.exit_code, stops=True)
+        return StepOutcome(FAILED, f"{problem}; make room or give another place", UsageError.exit_code, stops=True)
 
 
 def _note(
-    records: dict[str, dict[str, Any]], name: str, outcome: Outcome, seconds: float, say: Callable[[str], None]
+    records: dict[str, dict[str, Any]], name: str, outcome: StepOutcome, seconds: float, say: Callable[[str], None]
 ) -> None:
     """Says what came of a step, and writes it down; of a step that was done again, the later."""
     indented = outcome.note.replace("\n", "\n" + " " * 32)
@@ -238,7 +240,7 @@ def _note(
         "name": name,
         "state": DONE if records.get(name, {}).get("state") == DONE and outcome.state == UNCHANGED else outcome.state,
         "seconds": round(spent, 1),
-        "note": unnamed(outcome.note) if outcome.state == FAILED else outcome.note,
+        "note": without_quotes(outcome.note) if outcome.state == FAILED else outcome.note,
         "code": outcome.code,
         "inputs": outcome.inputs,
         "files": outcome.files,
@@ -263,7 +265,7 @@ def _told(night: Night, records: Mapping[str, Any], timing: Mapping[str, Any], f
         "steps": [{**one, **kept.get(name, {})} for name, one in records.items()],
         "alerts": night.alerts,
         "trained": night.trained,
-        "tried": dict(sorted(night.tried.items())),
+        "tried": dict(sorted(night.unmeasured.items())),
         "log": night.log.to_dict() if night.log else night.earlier.get("log"),
     }
 

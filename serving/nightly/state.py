@@ -17,21 +17,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
-from features.code_digest import HOUSE
+from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
-from serving.scoring.resumable_run import checksum
+from serving.scoring.resumable_run import file_checksum
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"
 ROOMS, SUFFIXES = ("features", "training", "serving"), (".py", ".j2", ".css", ".js", ".po")
-APART = ("folder", "run", "tracking", "engine", "monitor")  # of the config: what no step's files depend on
+IRRELEVANT_SECTIONS = (
+    "folder",
+    "run",
+    "tracking",
+    "engine",
+    "monitor",
+)  # of the config: what no step's files depend on
 QUOTED = re.compile(r"'[^']*'|(?<=such as )[^)']+(?=\))")  # in a message: what may be a customer's id
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepOutcome:
     """What a step came to.
 
     Attributes:
@@ -62,40 +68,42 @@ class Night:
         cutoff: Which everything is of.
         log: How the log arrived; None where it could not be read, or not be trusted.
         earlier: What an earlier run of this cutoff left; empty where there was none.
-        others: What the nights of other cutoffs left, by cutoff, ascending.
+        other_nights: What the nights of other cutoffs left, by cutoff, ascending.
         trained: What was trained this night, if anything was.
         alerts: Those that stand.
-        tried: Plans that could not be measured, and why.
-        wrong: What the check found wrong, without anybody's id; empty where nothing is.
+        unmeasured: Plans that could not be measured, and why.
+        log_faults: What the check found wrong, without anybody's id; empty where nothing is.
     """
 
     config: Config
     cutoff: date
     log: DeliveryRecord | None
     earlier: Mapping[str, Any]
-    others: Sequence[Mapping[str, Any]]
+    other_nights: Sequence[Mapping[str, Any]]
     trained: dict[str, Any] | None = None
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    tried: dict[str, str] = field(default_factory=dict)
-    wrong: str = ""
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    log_faults: str = ""
 
     @property
     def newest(self) -> bool:
         """Whether the log knows no later cutoff."""
         return self.log is not None and self.cutoff >= self.log.complete_until
 
-    def stands(self, step: str, inputs: str, place: Path) -> bool:
+    def is_up_to_date(self, step: str, inputs: str, place: Path) -> bool:
         """Whether a step's files are there just as this run would make them."""
         found = [one for one in self.earlier.get("steps", ()) if one["name"] == step]
-        return any(one["inputs"] == inputs and one["files"] == digest_of(place) for one in found) and place.exists()
+        return (
+            any(one["inputs"] == inputs and one["files"] == content_digest(place) for one in found) and place.exists()
+        )
 
 
-def place_of(config: Config, cutoff: date) -> Path:
+def summary_path(config: Config, cutoff: date) -> Path:
     """Where a night's summary lies."""
     return config.output / "runs" / f"{cutoff}.json"
 
 
-def summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
+def read_summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
     """What nights left, by cutoff, ascending; and the files that cannot be read."""
     found, damaged = [], []
     for path in sorted((config.output / "runs").glob("????-??-??.json")):
@@ -110,24 +118,24 @@ def summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
     return found, damaged
 
 
-def log_before(nights: Sequence[Mapping[str, Any]]) -> DeliveryRecord | None:
+def last_trusted_log(nights: Sequence[Mapping[str, Any]]) -> DeliveryRecord | None:
     """How the log had arrived at the last run that could trust it."""
     told = [night for night in nights if night.get("log")]
     return parse_delivery_record(max(told, key=lambda one: (one["started"], one["cutoff"]))["log"]) if told else None
 
 
-def write(config: Config, told: Mapping[str, Any]) -> Path:
+def write_summary(config: Config, told: Mapping[str, Any]) -> Path:
     """Puts a night's summary in its place, whole; returns where.
 
     Raises:
         UsageError: It cannot be written.
     """
-    target = place_of(config, date.fromisoformat(told["cutoff"]))
-    write_whole(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    target = summary_path(config, date.fromisoformat(told["cutoff"]))
+    write_text_atomically(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     return target
 
 
-def unnamed(message: str) -> str:
+def without_quotes(message: str) -> str:
     """A message without what it quotes: nobody's id stays in what is kept.
 
     >>> unnamed("2 rows ('C-1', 'C-2'): missing time (customers such as C-1, C-2)")
@@ -136,23 +144,23 @@ def unnamed(message: str) -> str:
     return QUOTED.sub(lambda found: "'…'" if found[0].startswith("'") else "…", message)
 
 
-def inputs_of(config: Config, *told: object) -> str:
+def inputs_digest(config: Config, *told: object) -> str:
     """A digest of the config, of the code of the rooms, and of what else a step's files depend on."""
-    shaped = config.model_dump(mode="json", exclude=set(APART))
+    shaped = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
     return _digest([shaped, _code(), [str(one) for one in told]])
 
 
-def digest_of(place: Path) -> str:
+def content_digest(place: Path) -> str:
     """A digest of a file, or of all files in a folder by their names; of what is not there, one of its own."""
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-    return _digest([[str(path.relative_to(place)), checksum(path)] for path in files if path.is_file()])
+    return _digest([[str(path.relative_to(place)), file_checksum(path)] for path in files if path.is_file()])
 
 
 @cache
 def _code() -> str:
-    house = HOUSE
+    house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
-    return _digest([[path.relative_to(house).as_posix(), checksum(path)] for path in files])
+    return _digest([[path.relative_to(house).as_posix(), file_checksum(path)] for path in files])
 
 
 def _digest(content: object) -> str:

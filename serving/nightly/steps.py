@@ -19,23 +19,33 @@ from serving.language.messages import language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
 from serving.monitoring.alerts import Finding
-from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome, digest_of, inputs_of, unnamed
+from serving.nightly.state import (
+    DONE,
+    FAILED,
+    SKIPPED,
+    UNCHANGED,
+    Night,
+    StepOutcome,
+    content_digest,
+    inputs_digest,
+    without_quotes,
+)
 from serving.planning import plan as planning
 from serving.planning import uplift_scores
 from serving.report import page
 from serving.scoring import run
-from serving.scoring.resumable_run import discard
+from serving.scoring.resumable_run import remove_folder
 from serving.segmentation import run as segmentation
 from training import train as training
 from training.registry import models
 from training.uplift import registry
 
-PATIENCE = Window(7)  # a plan that cannot be measured is tried again so long after its outcomes are whole
+RETRY_WINDOW = Window(7)  # a plan that cannot be measured is tried again so long after its outcomes are whole
 ON_SCHEDULE, AT_FIRST, ON_ALERT = "schedule", "first", "alert"
-SCORED = ("score", "segments", "uplift", "monitor")  # what a new champion says otherwise
+REDONE_AFTER_PROMOTION = ("score", "segments", "uplift", "monitor")  # what a new champion says otherwise
 
 
-def train(night: Night) -> Outcome:
+def train_if_due(night: Night) -> StepOutcome:
     """Trains where there is no champion yet, or where the last training lies `[run] retrain_every` back."""
     rules, last = night.config.run, _trained_up_to(night)
     if night.trained and night.trained["why"] != ON_ALERT:
@@ -43,19 +53,21 @@ def train(night: Night) -> Outcome:
     if last is None:
         if rules.train_first:
             return _train(night, AT_FIRST)
-        return Outcome(SKIPPED, "there is no champion, and [run] train_first is off: run `regulars train`")
+        return StepOutcome(SKIPPED, "there is no champion, and [run] train_first is off: run `regulars train`")
     if rules.retrain_every is None:
-        return Outcome(SKIPPED, "no schedule ([run] retrain_every)")
+        return StepOutcome(SKIPPED, "no schedule ([run] retrain_every)")
     due = last + rules.retrain_every.delta
     if night.cutoff < due or not night.newest:
-        return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
+        return StepOutcome(
+            SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"
+        )
     return _train(night, ON_SCHEDULE)
 
 
-def score(night: Night) -> Outcome:
+def score_cutoff(night: Night) -> StepOutcome:
     """Scores the cutoff's cohort, going on with a run that died; of older nights the contributions go."""
     config, kept = night.config, night.config.run.contributions
-    nights = [str(night.cutoff), *(one["cutoff"] for one in night.others)]
+    nights = [str(night.cutoff), *(one["cutoff"] for one in night.other_nights)]
     newest = sorted(nights)[-kept:] if kept else []
     scores = run.score_customers(config, night.cutoff, str(night.cutoff) in newest, resume=True)
     old = [
@@ -65,99 +77,103 @@ def score(night: Night) -> Outcome:
         for place in sorted((config.output / "contributions").glob(f"*/cutoff={one}"))
     ]
     for place in old:
-        discard(place)
+        remove_folder(place)
     labels = ", ".join(model["label"] for model in scores.manifest["models"].values())
     told = [f"{scores.manifest['customers']:,} customers by {labels}", *(scores.notes if scores.new else ())]
-    return Outcome(DONE if scores.new or old else UNCHANGED, "; ".join(told))
+    return StepOutcome(DONE if scores.new or old else UNCHANGED, "; ".join(told))
 
 
-def segments(night: Night) -> Outcome:
+def segment_scores(night: Night) -> StepOutcome:
     """Segments the scored customers, where scores of this or an earlier cutoff, or rules, are others than before."""
     scored = sorted((night.config.output / "scores").glob(f"cutoff=*/{run.MANIFEST}"))
-    inputs = inputs_of(night.config, *(digest_of(path) for path in scored if _day(path.parent) <= night.cutoff))
+    inputs = inputs_digest(
+        night.config, *(content_digest(path) for path in scored if _day(path.parent) <= night.cutoff)
+    )
     place = night.config.output / "segments" / f"cutoff={night.cutoff}"
-    if night.stands("segments", inputs, place):
-        return Outcome(UNCHANGED, "the same scores and rules", inputs=inputs, files=digest_of(place))
+    if night.is_up_to_date("segments", inputs, place):
+        return StepOutcome(UNCHANGED, "the same scores and rules", inputs=inputs, files=content_digest(place))
     made = segmentation.segment_customers(night.config, night.cutoff)
     count = made.tables["segments"].num_rows
-    return Outcome(DONE, f"{count} segments", inputs=inputs, files=digest_of(place))
+    return StepOutcome(DONE, f"{count} segments", inputs=inputs, files=content_digest(place))
 
 
-def uplift(night: Night) -> Outcome:
+def score_uplift(night: Night) -> StepOutcome:
     """Says what each action would change, where a champion for that stands."""
     found = registry.load_uplift_champion(night.config)
     if found is None:
-        return Outcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
+        return StepOutcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
     bundle, version = found
     log = night.log.fingerprint if night.log else ""
-    inputs = inputs_of(night.config, log, bundle.digest, version.label)
+    inputs = inputs_digest(night.config, log, bundle.digest, version.label)
     place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
-    if night.stands("uplift", inputs, place):
-        return Outcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=digest_of(place))
+    if night.is_up_to_date("uplift", inputs, place):
+        return StepOutcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=content_digest(place))
     made = uplift_scores.write_uplift_scores(night.config, night.cutoff)
-    return Outcome(DONE, uplift_scores.uplift_scores_text(made), inputs=inputs, files=digest_of(place))
+    return StepOutcome(DONE, uplift_scores.uplift_scores_text(made), inputs=inputs, files=content_digest(place))
 
 
-def monitor(night: Night) -> Outcome:
+def monitor_newest(night: Night) -> StepOutcome:
     """Looks for what moved and has alerts delivered; where this cutoff was not scored, beside the newest that was."""
     scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{run.MANIFEST}")]
     known = [day for day in scored if day <= night.cutoff]
     if not known:
-        return Outcome(SKIPPED, "nothing is scored yet")
+        return StepOutcome(SKIPPED, "nothing is scored yet")
     place = night.config.output / "monitor"
-    before = digest_of(place)
+    before = content_digest(place)
     found = monitoring.monitor_scores(night.config, max(known), _arrival(night))
     night.alerts = [one.to_dict() for one in found.alerts]
     told = [f"{len(found.alerts)} alerts stand, {len(found.new)} of them new" if found.alerts else "no alert"]
     told += [f"beside the scores of {max(known)}"] if max(known) < night.cutoff else []
-    state = UNCHANGED if digest_of(place) == before else DONE
-    return Outcome(state, "; ".join([*told, *found.undelivered]), code=1 if found.alerts else 0)
+    state = UNCHANGED if content_digest(place) == before else DONE
+    return StepOutcome(state, "; ".join([*told, *found.undelivered]), code=1 if found.alerts else 0)
 
 
-def retrain(night: Night) -> Outcome:
+def retrain_on_alert(night: Night) -> StepOutcome:
     """Trains where an alert asks for it, once a night and not within `[run] retrain_pause` of the last training."""
     rules = night.config.run
     if night.trained:
         return _trained_already(night.trained)
     asking = [one["title"] for one in night.alerts if one["action"] in rules.retrain_on]
     if not asking:
-        return Outcome(SKIPPED, "no alert asks for it")
+        return StepOutcome(SKIPPED, "no alert asks for it")
     last = _trained_up_to(night)
     if not night.newest:
-        return Outcome(SKIPPED, "the log knows later days than this one")
+        return StepOutcome(SKIPPED, "the log knows later days than this one")
     if last is not None and night.cutoff < last + rules.retrain_pause.delta:
-        return Outcome(SKIPPED, f"an alert asks for it, but models learned up to {last} ([run] retrain_pause)")
+        return StepOutcome(SKIPPED, f"an alert asks for it, but models learned up to {last} ([run] retrain_pause)")
     return _train(night, ON_ALERT, "; ".join(asking))
 
 
-def plan(night: Night) -> Outcome:
+def plan_if_due(night: Night) -> StepOutcome:
     """Makes a plan where one is due, of a campaign that is named for the night: its holdout is drawn afresh.
 
     A plan that was made stands, as it may be on its way to customers.
     """
     config, rules = night.config, night.config.plan
-    if rules is None or not config.run.plans:
-        return Outcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
+    if rules is None or not config.run.makes_plans:
+        return StepOutcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
     made = sorted(_day(p.parent.parent) for p in _plans(night) if p.parent.name.startswith(f"{rules.campaign}-"))
     campaign = f"{rules.campaign}-{night.cutoff}"
     if (config.output / "plans" / f"cutoff={night.cutoff}" / campaign / PLANNED).exists():
-        standing = planning.read(config, night.cutoff, campaign)
-        return Outcome(
+        standing = planning.read_plan(config, night.cutoff, campaign)
+        return StepOutcome(
             UNCHANGED, f"the plan of campaign {standing.campaign} stands; `regulars plan` would make it anew"
         )
-    first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.others)])
-    due = config.run.plan_day(made[-1] if made else None, first)
+    first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.other_nights)])
+    due = config.run.next_plan_day(made[-1] if made else None, first)
     if night.cutoff < due or not night.newest:
-        return Outcome(SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one")
+        return StepOutcome(
+            SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"
+        )
     found = planning.make_plan(config, night.cutoff, None, campaign)
     chosen = found.manifest["customers"]["with_action"]
-    return Outcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {found.spent:,.2f} is spent")
+    return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {found.spent:,.2f} is spent")
 
 
-def measure(night: Night) -> Outcome:
+def measure_ended_plans(night: Night) -> StepOutcome:
     """Measures the plans whose outcomes are whole by now and were not when they were last measured."""
     if night.config.contacts is None:
-        return Outcome(SKIPPED, "no [contacts] tells what went out")
+        return StepOutcome(SKIPPED, "no [contacts] tells what went out")
     told: list[str] = []
     failed: list[RegularsError] = []
     for place in (path.parent for path in _plans(night) if _wants_measuring(night, path.parent)):
@@ -169,36 +185,36 @@ def measure(night: Night) -> Outcome:
         except RegularsError as problem:
             failed.append(problem)
             told.append(f"{name}: {problem}")
-            night.tried[name] = unnamed(str(problem))
+            night.unmeasured[name] = without_quotes(str(problem))
     if failed:
-        return Outcome(FAILED, "; ".join(told), code=max(problem.exit_code for problem in failed))
-    return Outcome(DONE, "; ".join(told)) if told else Outcome(SKIPPED, "no plan's outcomes are newly whole")
+        return StepOutcome(FAILED, "; ".join(told), code=max(problem.exit_code for problem in failed))
+    return StepOutcome(DONE, "; ".join(told)) if told else StepOutcome(SKIPPED, "no plan's outcomes are newly whole")
 
 
-def write_report(night: Night) -> Outcome:
+def report_if_changed(night: Night) -> StepOutcome:
     """Writes the page for analysts, where anything that it tells is another than before."""
     if not night.config.run.report:
-        return Outcome(SKIPPED, "[run] report is off")
+        return StepOutcome(SKIPPED, "[run] report is off")
     output = night.config.output
     told = [p for p in sorted(output.rglob("*.json")) if p.relative_to(output).parts[0] not in ("runs", "reports")]
-    inputs = inputs_of(night.config, night.cutoff, *(f"{path} {digest_of(path)}" for path in told))
+    inputs = inputs_digest(night.config, night.cutoff, *(f"{path} {content_digest(path)}" for path in told))
     place = output / "reports" / f"cutoff={night.cutoff}.html"
-    if night.stands("report", inputs, place):
-        return Outcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=digest_of(place))
+    if night.is_up_to_date("report", inputs, place):
+        return StepOutcome(UNCHANGED, "nothing that it tells is new", inputs=inputs, files=content_digest(place))
     page.write_report(night.config, night.cutoff)
-    return Outcome(DONE, str(place.relative_to(output)), inputs=inputs, files=digest_of(place))
+    return StepOutcome(DONE, str(place.relative_to(output)), inputs=inputs, files=content_digest(place))
 
 
 def _arrival(night: Night) -> list[Finding]:
     """What the check found wrong with the log, to be told with the alerts."""
-    if not night.wrong:
+    if not night.log_faults:
         return []
     tr = language(night.config.language)
-    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.wrong)
+    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.log_faults)
     return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
 
 
-def _train(night: Night, why: str, asked: str = "") -> Outcome:
+def _train(night: Night, why: str, asked: str = "") -> StepOutcome:
     """Has churn and value learned and judged, as `regulars train` does: the gates alone decide who is champion."""
     made = training.train_models(night.config, resume=True)
     labels, promoted = [version.label for version in made.versions], made.decision.promoted
@@ -207,13 +223,15 @@ def _train(night: Night, why: str, asked: str = "") -> Outcome:
     if not promoted:
         end = f"by the gates not champion: {'; '.join(made.decision.reasons)}"
     note = "; ".join(filter(None, (asked, f"{' and '.join(labels)}, {end}", made.decision.note)))
-    return Outcome(DONE, note, code=0 if promoted else 1, again=SCORED if promoted and why == ON_ALERT else ())
+    return StepOutcome(
+        DONE, note, code=0 if promoted else 1, again=REDONE_AFTER_PROMOTION if promoted and why == ON_ALERT else ()
+    )
 
 
-def _trained_already(said: dict[str, Any]) -> Outcome:
+def _trained_already(said: dict[str, Any]) -> StepOutcome:
     labels, promoted = " and ".join(said["versions"]), said["promoted"]
     stays = "" if promoted else ", which the gates did not make champion (`regulars train --compare`)"
-    return Outcome(UNCHANGED, f"this night made {labels} already{stays}", code=0 if promoted else 1)
+    return StepOutcome(UNCHANGED, f"this night made {labels} already{stays}", code=0 if promoted else 1)
 
 
 def _trained_up_to(night: Night) -> date | None:
@@ -223,7 +241,7 @@ def _trained_up_to(night: Night) -> date | None:
         return None
     facts, horizon = found.bundle.facts, Window.parse(found.bundle.task["horizon"])
     known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta
-    tried = [date.fromisoformat(one["trained"]["cutoff"]) for one in night.others if one.get("trained")]
+    tried = [date.fromisoformat(one["trained"]["cutoff"]) for one in night.other_nights if one.get("trained")]
     return max([known, *(day for day in tried if day <= night.cutoff)])
 
 
@@ -246,7 +264,7 @@ def _wants_measuring(night: Night, folder: Path) -> bool:
     if _read(folder / MEASURED).get("mature"):
         return False
     name = f"{folder.parent.name.removeprefix('cutoff=')}/{folder.name}"
-    return name not in night.tried or night.log.complete_until < matures + PATIENCE.delta
+    return name not in night.unmeasured or night.log.complete_until < matures + RETRY_WINDOW.delta
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.errors import RefusedError, UsageError
-from serving.optimizer.dual_prices import Dual, Options, dual
-from serving.optimizer.exact import SMALL, improve, solve
-from serving.optimizer.feasibility import cheapest, conflict
-from serving.optimizer.greedy import assign
+from serving.optimizer.dual_prices import AllocationProblem, DualSolution, solve_dual
+from serving.optimizer.exact import EXACT_SIZE, reassign_margin, solve_exactly
+from serving.optimizer.feasibility import cost_minimising, explain_infeasibility
+from serving.optimizer.greedy import assign_greedily
 
-CLOSE = 1e-5  # a gap that is not worth another search
-MIDDLE, FAR = 10_000, 1e-4  # options that are still solved whole where the gap stays wider than this
-CORE = 150  # customers at the margin who are chosen exactly
+CLOSE_GAP = 1e-5  # a gap that is not worth another search
+SECOND_EXACT_SIZE, WIDE_GAP = 10_000, 1e-4  # options that are still solved whole where the gap stays wider than this
+CORE_SIZE = 150  # customers at the margin who are chosen exactly
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Allocation:
         bound: No choice within the limits gains more.
         prices: (1 + a + g,) what one more unit of budget, of each capacity, and one customer less in each minimum
             would add to the gain.
-        used: (1 + a + g,) cost, customers by action, and minus the customers by group.
+        resource_use: (1 + a + g,) cost, customers by action, and minus the customers by group.
     """
 
     choice: np.ndarray
@@ -43,7 +43,7 @@ class Allocation:
     spent: float
     bound: float
     prices: np.ndarray
-    used: np.ndarray
+    resource_use: np.ndarray
 
     @property
     def gap(self) -> float:
@@ -52,7 +52,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Point:
+class BudgetPoint:
     """A budget, what is spent of it and gained with it, the bound, and what one more unit of money would add."""
 
     budget: float
@@ -63,15 +63,15 @@ class Point:
     customers: int
 
 
-def options(
+def allocation_problem(
     gains: np.ndarray,
     costs: np.ndarray,
     budget: float = np.inf,
     capacities: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     minimums: np.ndarray | None = None,
-    shadows: np.ndarray | None = None,
-) -> Options:
+    holdout: np.ndarray | None = None,
+) -> AllocationProblem:
     """The problem from plain arrays, in the form that the solver reads fastest.
 
     Args:
@@ -81,7 +81,7 @@ def options(
         capacities: (a,) most customers with each action.
         groups: (n,) from 0.
         minimums: (g,) fewest customers of each group with any action.
-        shadows: (n,) who is held out.
+        holdout: (n,) who is held out.
 
     Raises:
         UsageError: A cost or a limit is negative or not a number, or a gain is not.
@@ -97,13 +97,13 @@ def options(
     if np.isnan(gains).any() or (gains == np.inf).any():
         raise UsageError("a gain must be a number, or minus infinity where an action may not be done")
     none = np.zeros(n, int)
-    return Options(
+    return AllocationProblem(
         gains, costs, float(budget), slots, none if groups is None else groups, least,
-        none.astype(bool) if shadows is None else shadows,
+        none.astype(bool) if holdout is None else holdout,
     )  # fmt: skip
 
 
-def allocate(options: Options, groups: Sequence[str] = (), actions: Sequence[str] = ()) -> Allocation:
+def allocate_actions(options: AllocationProblem, groups: Sequence[str] = (), actions: Sequence[str] = ()) -> Allocation:
     """The choice for everyone, with its certificate.
 
     Args:
@@ -113,36 +113,44 @@ def allocate(options: Options, groups: Sequence[str] = (), actions: Sequence[str
     Raises:
         RefusedError: The limits cannot hold together; which, is told.
     """
-    takers = options.taking()
+    takers = options.without_holdout()
     names = groups or [str(i) for i in range(len(options.minimums))]
-    found = dual(takers)
-    choice = assign(options, found.prices)
+    found = solve_dual(takers)
+    choice = assign_greedily(options, found.prices)
     if not _keeps_minimums(options, choice):  # which is rare, or there is no plan
-        if problem := conflict(takers, names, actions or [str(j) for j in range(options.nothing)]):
+        if problem := explain_infeasibility(takers, names, actions or [str(j) for j in range(options.no_action)]):
             raise RefusedError(problem)
     return _allocate(options, takers, found, choice, names)
 
 
-def curve(options: Options, budgets: Sequence[float], groups: Sequence[str] = ()) -> list[Point]:
+def budget_curve(options: AllocationProblem, budgets: Sequence[float], groups: Sequence[str] = ()) -> list[BudgetPoint]:
     """Gain against budget: one point for each budget at which the limits hold together, in ascending order."""
-    takers, found, points = options.taking(), None, []
-    least = -dual(cheapest(takers)).bound if options.minimums.any() else 0.0
+    takers, found, points = options.without_holdout(), None, []
+    least = -solve_dual(cost_minimising(takers)).bound if options.minimums.any() else 0.0
     for budget in sorted({float(b) for b in budgets if b >= least}):
         some = replace(takers, budget=budget)
-        found = dual(some, found)
-        choice = assign(some, found.prices)
-        used = some.used(choice)
-        if (used[1 + some.nothing :] > -some.minimums).any():
+        found = solve_dual(some, found)
+        choice = assign_greedily(some, found.prices)
+        used = some.resource_use(choice)
+        if (used[1 + some.no_action :] > -some.minimums).any():
             continue
-        bound = max(found.bound, some.gained(choice))
-        chosen = int((choice < some.nothing).sum())
-        points.append(Point(budget, float(used[0]), some.gained(choice), bound, float(found.prices[0]), chosen))
+        bound = max(found.bound, some.total_gain(choice))
+        chosen = int((choice < some.no_action).sum())
+        points.append(
+            BudgetPoint(budget, float(used[0]), some.total_gain(choice), bound, float(found.prices[0]), chosen)
+        )
     return points
 
 
-def _allocate(options: Options, takers: Options, found: Dual, choice: np.ndarray, groups: Sequence[str]) -> Allocation:
+def _allocate(
+    options: AllocationProblem,
+    takers: AllocationProblem,
+    found: DualSolution,
+    choice: np.ndarray,
+    groups: Sequence[str],
+) -> Allocation:
     bound = found.bound
-    if takers.gains.size <= SMALL:
+    if takers.gains.size <= EXACT_SIZE:
         choice, bound = _exactly(options, takers, choice, bound)
     elif not _keeps_minimums(options, choice):
         choice = _from_cheapest(options, found.prices)
@@ -151,29 +159,31 @@ def _allocate(options: Options, takers: Options, found: Dual, choice: np.ndarray
         raise RefusedError(
             f"the minimum shares of {asked} hold with the budget and the capacities only if customers could be divided"
         )
-    if takers.gains.size > SMALL and bound - options.gained(choice) > CLOSE * abs(bound):
-        choice = improve(options, choice, options.after_prices(found.prices), CORE)
-        if takers.gains.size <= MIDDLE and bound - options.gained(choice) > FAR * abs(bound):
+    if takers.gains.size > EXACT_SIZE and bound - options.total_gain(choice) > CLOSE_GAP * abs(bound):
+        choice = reassign_margin(options, choice, options.priced_gains(found.prices), CORE_SIZE)
+        if takers.gains.size <= SECOND_EXACT_SIZE and bound - options.total_gain(choice) > WIDE_GAP * abs(bound):
             choice, bound = _exactly(options, takers, choice, bound)
-    gain, used = options.gained(choice), options.used(choice)
+    gain, used = options.total_gain(choice), options.resource_use(choice)
     return Allocation(choice, gain, float(used[0]), max(bound, gain), found.prices, used)
 
 
-def _exactly(options: Options, takers: Options, choice: np.ndarray, bound: float) -> tuple[np.ndarray, float]:
+def _exactly(
+    options: AllocationProblem, takers: AllocationProblem, choice: np.ndarray, bound: float
+) -> tuple[np.ndarray, float]:
     """The exact choice of those who take, and the lower of the two bounds; the given one where none is better."""
-    found = solve(takers)
-    if found is None or (_keeps_minimums(options, choice) and takers.gained(found[0]) < options.gained(choice)):
+    found = solve_exactly(takers)
+    if found is None or (_keeps_minimums(options, choice) and takers.total_gain(found[0]) < options.total_gain(choice)):
         return choice, bound
     better = choice.copy()
-    better[~options.shadows] = found[0]
+    better[~options.holdout] = found[0]
     return better, min(bound, found[1])
 
 
-def _from_cheapest(options: Options, prices: np.ndarray) -> np.ndarray:
+def _from_cheapest(options: AllocationProblem, prices: np.ndarray) -> np.ndarray:
     """A choice that keeps the minimums as cheaply as it can be done, and then spends what is left at given prices."""
-    least = cheapest(options)
-    choice = assign(least, dual(least.taking()).prices)
-    a, used, free = options.nothing, options.used(choice), choice == options.nothing
+    least = cost_minimising(options)
+    choice = assign_greedily(least, solve_dual(least.without_holdout()).prices)
+    a, used, free = options.no_action, options.resource_use(choice), choice == options.no_action
     others = replace(
         options,
         gains=np.asfortranarray(np.where(free[:, None], options.gains, -np.inf)),
@@ -182,8 +192,8 @@ def _from_cheapest(options: Options, prices: np.ndarray) -> np.ndarray:
         minimums=np.zeros_like(options.minimums),
     )
     paid = np.concatenate([prices[: 1 + a], np.zeros(len(options.minimums))])
-    return np.where(free, assign(others, paid), choice)
+    return np.where(free, assign_greedily(others, paid), choice)
 
 
-def _keeps_minimums(options: Options, choice: np.ndarray) -> bool:
-    return bool((options.used(choice)[1 + options.nothing :] <= -options.minimums).all())
+def _keeps_minimums(options: AllocationProblem, choice: np.ndarray) -> bool:
+    return bool((options.resource_use(choice)[1 + options.no_action :] <= -options.minimums).all())

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linprog
 
-BLOCK = 16_384  # customers looked at together, so that they stay in the processor's cache
-SAMPLE = 20_000  # customers of the first look; each next one has ten times as many
-TOLERANCE, ROUGH = 1e-7, 1e-6  # of the bound: where a search ends, and where one of many does
-STEPS, KEPT = 150, 300  # evaluations for one set of limits; cutting planes kept
-SLACK = 1e-9  # of the budget: what rounding of sums may exceed
-FIRST_BOX, NEXT_BOX, WIDEST = 1.0, 0.05, 1e6  # in units of the mean gain: without and with prices to start from
+BLOCK_SIZE = 16_384  # customers looked at together, so that they stay in the processor's cache
+FIRST_SAMPLE = 20_000  # customers of the first look; each next one has ten times as many
+TOLERANCE, CURVE_TOLERANCE = 1e-7, 1e-6  # of the bound: where a search ends, and where one of many does
+MAX_STEPS, MAX_PLANES = 150, 300  # evaluations for one set of limits; cutting planes kept
+BUDGET_SLACK = 1e-9  # of the budget: what rounding of sums may exceed
+FIRST_BOX, WARM_BOX, WIDEST_BOX = 1.0, 0.05, 1e6  # in units of the mean gain: without and with prices to start from
 
 
 @dataclass(frozen=True)
-class Options:
+class AllocationProblem:
     """What may be done to each customer, and the limits.
 
     Attributes:
@@ -35,7 +35,7 @@ class Options:
         capacities: (a,) most customers with each action; inf: no limit.
         groups: (n,) the group of each customer, from 0.
         minimums: (g,) fewest customers of each group with any action.
-        shadows: (n,) customers who are treated like the others but take nothing from any limit: the holdout.
+        holdout: (n,) customers who are treated like the others but take nothing from any limit: the holdout.
     """
 
     gains: np.ndarray
@@ -44,10 +44,10 @@ class Options:
     capacities: np.ndarray
     groups: np.ndarray
     minimums: np.ndarray
-    shadows: np.ndarray
+    holdout: np.ndarray
 
     @property
-    def nothing(self) -> int:
+    def no_action(self) -> int:
         """The choice that stands for no action."""
         return self.gains.shape[1]
 
@@ -56,59 +56,59 @@ class Options:
         """(1 + a + g,) budget, capacities and minimums, the last negative: used <= limits."""
         return np.concatenate([[self.budget], self.capacities, -self.minimums.astype(float)])
 
-    def taking(self) -> Options:
+    def without_holdout(self) -> AllocationProblem:
         """Those who take from the limits, without the shadows."""
-        return self.of(np.flatnonzero(~self.shadows)) if self.shadows.any() else self
+        return self.subset(np.flatnonzero(~self.holdout)) if self.holdout.any() else self
 
-    def of(self, rows: np.ndarray) -> Options:
+    def subset(self, rows: np.ndarray) -> AllocationProblem:
         """Some of the customers, under the same limits."""
         same = self.costs.strides[0] == 0  # one row of costs that stands for all
         costs = self.costs[: len(rows)] if same else np.asfortranarray(self.costs[rows])
-        parts = {"groups": self.groups[rows], "shadows": self.shadows[rows]}
+        parts = {"groups": self.groups[rows], "holdout": self.holdout[rows]}
         return replace(self, gains=np.asfortranarray(self.gains[rows]), costs=costs, **parts)
 
-    def used(self, choice: np.ndarray) -> np.ndarray:
+    def resource_use(self, choice: np.ndarray) -> np.ndarray:
         """(1 + a + g,) what a choice (n,) of those who take uses: cost, customers by action, minus those by group."""
-        rows = np.flatnonzero((choice < self.nothing) & ~self.shadows)
+        rows = np.flatnonzero((choice < self.no_action) & ~self.holdout)
         cost = self.costs[rows, choice[rows]].sum()
-        by_action = np.bincount(choice[rows], minlength=self.nothing)
+        by_action = np.bincount(choice[rows], minlength=self.no_action)
         by_group = np.bincount(self.groups[rows], minlength=len(self.minimums))
         return np.concatenate([[cost], by_action, -by_group])
 
-    def gained(self, choice: np.ndarray) -> float:
+    def total_gain(self, choice: np.ndarray) -> float:
         """What a choice (n,) gains of those who take."""
-        rows = np.flatnonzero((choice < self.nothing) & ~self.shadows)
+        rows = np.flatnonzero((choice < self.no_action) & ~self.holdout)
         return float(self.gains[rows, choice[rows]].sum())
 
-    def after_prices(self, prices: np.ndarray) -> np.ndarray:
+    def priced_gains(self, prices: np.ndarray) -> np.ndarray:
         """(n, a) what each option is worth at some prices (1 + a + g,)."""
-        money, slots, shares = self.split(prices)
+        money, slots, shares = self.split_prices(prices)
         worth = np.empty(self.gains.shape, order="F")
         paid = shares[self.groups] if shares.any() else 0.0
-        for j in range(self.nothing):
+        for j in range(self.no_action):
             worth[:, j] = self.gains[:, j] - money * self.costs[:, j] - slots[j] + paid
         return worth
 
-    def split(self, prices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    def split_prices(self, prices: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Prices (1 + a + g,) as those of money, of a contact by each action (a,), and of each group's shares (g,)."""
-        return float(prices[0]), prices[1 : 1 + self.nothing], prices[1 + self.nothing :]
+        return float(prices[0]), prices[1 : 1 + self.no_action], prices[1 + self.no_action :]
 
 
 @dataclass(frozen=True)
-class Cuts:
+class CuttingPlanes:
     """Planes (k,) and (k, 1 + a + g) below what the customers have at given prices, whatever the limits are."""
 
     heights: np.ndarray
     slopes: np.ndarray
 
-    def and_one(self, height: float, slope: np.ndarray) -> Cuts:
+    def with_plane(self, height: float, slope: np.ndarray) -> CuttingPlanes:
         """One plane more; the oldest goes where there are too many."""
         heights, slopes = np.append(self.heights, height), np.vstack([self.slopes, slope])
-        return Cuts(heights[-KEPT:], slopes[-KEPT:])
+        return CuttingPlanes(heights[-MAX_PLANES:], slopes[-MAX_PLANES:])
 
 
 @dataclass(frozen=True)
-class Dual:
+class DualSolution:
     """Prices, the bound that they prove, and the cutting planes for a next search among the same customers.
 
     Attributes:
@@ -118,10 +118,10 @@ class Dual:
 
     prices: np.ndarray
     bound: float
-    cuts: Cuts
+    cuts: CuttingPlanes
 
 
-def dual(options: Options, start: Dual | None = None) -> Dual:
+def solve_dual(options: AllocationProblem, start: DualSolution | None = None) -> DualSolution:
     """The lowest bound and its prices.
 
     Args:
@@ -134,77 +134,79 @@ def dual(options: Options, start: Dual | None = None) -> Dual:
     >>> round(found.bound, 5), bool(1 <= found.prices[0] <= 4)
     (9.0, True)
     """
-    takers = options.taking()
+    takers = options.without_holdout()
     if start is not None:
-        return _descend(takers, takers.limits, start, NEXT_BOX, ROUGH)
+        return _descend(takers, takers.limits, start, WARM_BOX, CURVE_TOLERANCE)
     found, n = _nothing_known(takers), len(takers.gains)
     for size in _sizes(n):
         rows = np.arange(size) * n // size
-        some = takers.of(rows) if size < n else replace(takers, gains=np.asfortranarray(takers.gains))
-        box = FIRST_BOX if not found.prices.any() else NEXT_BOX
+        some = takers.subset(rows) if size < n else replace(takers, gains=np.asfortranarray(takers.gains))
+        box = FIRST_BOX if not found.prices.any() else WARM_BOX
         found = _descend(some, takers.limits * (size / max(n, 1)), replace(found, cuts=_no_cuts(takers)), box)
     return found
 
 
 def _sizes(n: int) -> Iterator[int]:
-    size = SAMPLE
+    size = FIRST_SAMPLE
     while size < n / 2:
         yield size
         size *= 10
     yield n
 
 
-def _no_cuts(options: Options) -> Cuts:
-    return Cuts(np.empty(0), np.empty((0, len(options.limits))))
+def _no_cuts(options: AllocationProblem) -> CuttingPlanes:
+    return CuttingPlanes(np.empty(0), np.empty((0, len(options.limits))))
 
 
-def _nothing_known(options: Options) -> Dual:
-    return Dual(np.zeros(len(options.limits)), np.inf, _no_cuts(options))
+def _nothing_known(options: AllocationProblem) -> DualSolution:
+    return DualSolution(np.zeros(len(options.limits)), np.inf, _no_cuts(options))
 
 
-def _descend(options: Options, limits: np.ndarray, start: Dual, box: float, tolerance: float = TOLERANCE) -> Dual:
+def _descend(
+    options: AllocationProblem, limits: np.ndarray, start: DualSolution, box: float, tolerance: float = TOLERANCE
+) -> DualSolution:
     """Lowers the bound from where `start` stands; `box` is how far prices may move at once."""
     unit, scarce = _units(options), np.isfinite(limits)
     best, cuts = start.prices, start.cuts
     height, slope = _at(options, best)
-    cuts = cuts.and_one(height - slope @ best, slope)
+    cuts = cuts.with_plane(height - slope @ best, slope)
     bound = height + limits[scarce] @ best[scarce]
     if not scarce.any():
-        return Dual(best, bound, cuts)
-    for _ in range(STEPS):
+        return DualSolution(best, bound, cuts)
+    for _ in range(MAX_STEPS):
         prices, below = _lowest(cuts, limits, scarce, best, box * unit)
         hoped = bound - below
         if hoped <= tolerance * max(abs(bound), 1e-300):
             break
         height, slope = _at(options, prices)
-        cuts = cuts.and_one(height - slope @ prices, slope)
+        cuts = cuts.with_plane(height - slope @ prices, slope)
         value = height + limits[scarce] @ prices[scarce]
         at_edge = bool((np.abs(prices - best)[scarce] >= 0.999 * box * unit[scarce]).any())
         gain = (bound - value) / hoped
         if gain > 0:
             best, bound = prices, value
         box = _next_box(box, gain, at_edge)
-    return Dual(best, float(bound), cuts)
+    return DualSolution(best, float(bound), cuts)
 
 
 def _next_box(box: float, gain: float, at_edge: bool) -> float:
     """Larger where the planes foresaw well and the box stood in the way, smaller where they did not."""
     if gain >= 0.5:
-        return min(box * 3, WIDEST) if at_edge else box
+        return min(box * 3, WIDEST_BOX) if at_edge else box
     return box if gain > -0.5 else box / min(max(-gain, 1.5), 4)
 
 
-def _units(options: Options) -> np.ndarray:
+def _units(options: AllocationProblem) -> np.ndarray:
     """(1 + a + g,) steps of prices that matter: the mean gain of who gains, for a mean cost and for a contact."""
     best = options.gains.max(axis=1, initial=0)
     gain = float(best[best > 0].mean()) if (best > 0).any() else 0.0
     cost = float(options.costs.mean()) if options.costs.size else 0.0
     gain = gain or cost or 1.0
-    return np.concatenate([[gain / (cost or 1.0)], np.full(options.nothing + len(options.minimums), gain)])
+    return np.concatenate([[gain / (cost or 1.0)], np.full(options.no_action + len(options.minimums), gain)])
 
 
 def _lowest(
-    cuts: Cuts, limits: np.ndarray, scarce: np.ndarray, centre: np.ndarray, reach: np.ndarray
+    cuts: CuttingPlanes, limits: np.ndarray, scarce: np.ndarray, centre: np.ndarray, reach: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """The lowest point of the planes and the limits' worth within a box, in scaled numbers for the solver's sake."""
     unit = reach[scarce]
@@ -227,13 +229,13 @@ def _lowest(
     return prices, float(found.fun) * scale
 
 
-def _at(options: Options, prices: np.ndarray) -> tuple[float, np.ndarray]:
+def _at(options: AllocationProblem, prices: np.ndarray) -> tuple[float, np.ndarray]:
     """What the customers have at given prices, and how it changes with them: minus what they use."""
-    money, slots, shares = options.split(prices)
-    a, paid_groups = options.nothing, bool(shares.any())
+    money, slots, shares = options.split_prices(prices)
+    a, paid_groups = options.no_action, bool(shares.any())
     total, choice = 0.0, np.empty(len(options.gains), np.intp)
-    for first in range(0, len(options.gains), BLOCK):
-        rows = slice(first, first + BLOCK)
+    for first in range(0, len(options.gains), BLOCK_SIZE):
+        rows = slice(first, first + BLOCK_SIZE)
         best, chosen = np.zeros(len(options.groups[rows])), choice[rows]
         chosen[:] = a
         paid = shares[options.groups[rows]] if paid_groups else 0.0
@@ -244,4 +246,4 @@ def _at(options: Options, prices: np.ndarray) -> tuple[float, np.ndarray]:
             np.copyto(best, worth, where=better)
             chosen[better] = j
         total += float(best.sum())
-    return total, -options.used(choice)
+    return total, -options.resource_use(choice)

@@ -9,15 +9,15 @@ import numpy as np
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import coo_array, csc_array, vstack
 
-from serving.optimizer.dual_prices import SLACK, Options
+from serving.optimizer.dual_prices import BUDGET_SLACK, AllocationProblem
 
-SMALL = 2_000  # options (customers x actions) that are solved whole
-NODES = 2_000  # of the search tree: a limit that, unlike one of time, is the same on every machine
-SECONDS = 60.0  # where a machine is so slow that the nodes would not end: the bound stays proven
-OPTIMAL, LIMIT = 0, 1
+EXACT_SIZE = 2_000  # options (customers x actions) that are solved whole
+NODE_LIMIT = 2_000  # of the search tree: a limit that, unlike one of time, is the same on every machine
+TIME_LIMIT = 60.0  # where a machine is so slow that the nodes would not end: the bound stays proven
+OPTIMAL, LIMIT_REACHED = 0, 1
 
 
-def solve(options: Options, gap: float = 0.0) -> tuple[np.ndarray, float] | None:
+def solve_exactly(options: AllocationProblem, gap: float = 0.0) -> tuple[np.ndarray, float] | None:
     """The best choice (n,) and the proven bound; None where there is none within the limits, or none was found.
 
     Args:
@@ -32,7 +32,7 @@ def solve(options: Options, gap: float = 0.0) -> tuple[np.ndarray, float] | None
     """
     rows, actions = np.nonzero(np.isfinite(options.gains))
     if not len(rows):
-        return None if options.minimums.any() else (np.full(len(options.gains), options.nothing), 0.0)
+        return None if options.minimums.any() else (np.full(len(options.gains), options.no_action), 0.0)
     gains = options.gains[rows, actions]
     unit = float(np.abs(gains).max()) or 1.0
     found = milp(
@@ -40,21 +40,21 @@ def solve(options: Options, gap: float = 0.0) -> tuple[np.ndarray, float] | None
         constraints=_limits(options, rows, actions),
         integrality=np.ones(len(rows)),
         bounds=(0, 1),
-        options={"mip_rel_gap": gap, "node_limit": NODES, "time_limit": SECONDS, "presolve": False},
+        options={"mip_rel_gap": gap, "node_limit": NODE_LIMIT, "time_limit": TIME_LIMIT, "presolve": False},
     )
-    if found.x is None or found.status not in (OPTIMAL, LIMIT):
+    if found.x is None or found.status not in (OPTIMAL, LIMIT_REACHED):
         return None
-    choice = np.full(len(options.gains), options.nothing)
+    choice = np.full(len(options.gains), options.no_action)
     taken = found.x > 0.5
     choice[rows[taken]] = actions[taken]
     choice = _by_row(options, choice)
-    if options.used(choice)[0] > options.budget * (1 + SLACK):
+    if options.resource_use(choice)[0] > options.budget * (1 + BUDGET_SLACK):
         return None  # the solver's own tolerance is wider than money's
     bound = -float(found.mip_dual_bound) * unit if found.mip_dual_bound is not None else np.inf
-    return choice, max(bound, options.gained(choice))
+    return choice, max(bound, options.total_gain(choice))
 
 
-def improve(options: Options, choice: np.ndarray, worth: np.ndarray, size: int) -> np.ndarray:
+def reassign_margin(options: AllocationProblem, choice: np.ndarray, worth: np.ndarray, size: int) -> np.ndarray:
     """A choice at least as good: the customers nearest to another option are chosen anew, all others keep theirs.
 
     Args:
@@ -63,26 +63,26 @@ def improve(options: Options, choice: np.ndarray, worth: np.ndarray, size: int) 
         worth: (n, a) of the options at the dual's prices.
         size: How many customers are chosen anew.
     """
-    takers = np.flatnonzero(~options.shadows & np.isfinite(options.gains).any(axis=1))
+    takers = np.flatnonzero(~options.holdout & np.isfinite(options.gains).any(axis=1))
     margin = np.abs(_margin(worth[takers], choice[takers]))
     core = np.sort(takers[np.argsort(margin, kind="stable")[:size]])
-    kept = options.used(np.where(_among(core, len(choice)), options.nothing, choice))
-    a = options.nothing
+    kept = options.resource_use(np.where(_among(core, len(choice)), options.no_action, choice))
+    a = options.no_action
     inside = replace(
-        options.of(core),
+        options.subset(core),
         budget=options.budget - kept[0],
         capacities=options.capacities - kept[1 : 1 + a],
         minimums=np.maximum(options.minimums + kept[1 + a :], 0).astype(int),
     )
-    found = solve(inside)
-    if found is None or inside.gained(found[0]) <= inside.gained(choice[core]):
+    found = solve_exactly(inside)
+    if found is None or inside.total_gain(found[0]) <= inside.total_gain(choice[core]):
         return choice
     better = choice.copy()
     better[core] = found[0]
     return better
 
 
-def _limits(options: Options, rows: np.ndarray, actions: np.ndarray) -> LinearConstraint:
+def _limits(options: AllocationProblem, rows: np.ndarray, actions: np.ndarray) -> LinearConstraint:
     """One action at most for each customer, then budget, capacities and minimums: those of them that limit."""
     n, m = len(options.gains), len(rows)
     cost = options.costs[rows, actions]
@@ -90,7 +90,7 @@ def _limits(options: Options, rows: np.ndarray, actions: np.ndarray) -> LinearCo
     lines: list[tuple[csc_array, Sequence[float]]] = [(_indicator(rows, n), [1.0] * n)]
     if np.isfinite(options.budget):
         lines.append((csc_array(cost[None, :] / unit), [options.budget / unit]))
-    lines.append((_indicator(actions, options.nothing), list(options.capacities)))
+    lines.append((_indicator(actions, options.no_action), list(options.capacities)))
     groups = _indicator(options.groups[rows], len(options.minimums))
     lines.append((-groups, list(-options.minimums.astype(float))))
     matrix = vstack([part for part, _ in lines], format="csc")
@@ -118,7 +118,7 @@ def _among(rows: np.ndarray, n: int) -> np.ndarray:
     return inside
 
 
-def _by_row(options: Options, choice: np.ndarray) -> np.ndarray:
+def _by_row(options: AllocationProblem, choice: np.ndarray) -> np.ndarray:
     """The same choice up to customers who are alike in all respects: of these the first have the first actions."""
     alike = np.column_stack([options.gains, options.costs, options.groups])
     _, kind = np.unique(alike, axis=0, return_inverse=True)

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linprog
 
-from serving.optimizer.dual_prices import Options, dual
+from serving.optimizer.dual_prices import AllocationProblem, solve_dual
 
 
-def conflict(options: Options, groups: Sequence[str], actions: Sequence[str]) -> str:
+def explain_infeasibility(options: AllocationProblem, groups: Sequence[str], actions: Sequence[str]) -> str:
     """Why no plan can keep all limits, in words; '' where nothing speaks against it.
 
     Args:
@@ -29,7 +29,7 @@ def conflict(options: Options, groups: Sequence[str], actions: Sequence[str]) ->
     return _too_few(options, groups) or _too_narrow(options, groups, actions) or _too_dear(options, groups)
 
 
-def _too_few(options: Options, groups: Sequence[str]) -> str:
+def _too_few(options: AllocationProblem, groups: Sequence[str]) -> str:
     """Groups with fewer customers who may be contacted than their minimum."""
     open_to = np.isfinite(options.gains).any(axis=1)
     there = np.bincount(options.groups[open_to], minlength=len(groups))
@@ -41,10 +41,10 @@ def _too_few(options: Options, groups: Sequence[str]) -> str:
     return ""
 
 
-def _too_narrow(options: Options, groups: Sequence[str], actions: Sequence[str]) -> str:
+def _too_narrow(options: AllocationProblem, groups: Sequence[str], actions: Sequence[str]) -> str:
     """Minimums for which the capacities do not suffice: the largest flow from groups through actions falls short."""
     kinds, first = np.unique(np.column_stack([options.groups, np.isfinite(options.gains)]), axis=0, return_inverse=True)
-    size, a = np.bincount(first.ravel(), minlength=len(kinds)), options.nothing
+    size, a = np.bincount(first.ravel(), minlength=len(kinds)), options.no_action
     kind, action = np.nonzero(kinds[:, 1:])
     m, g = len(kind), len(options.minimums)
     of_kind, of_action, of_group = np.zeros((len(kinds), m)), np.zeros((a, m)), np.zeros((g, m))
@@ -66,13 +66,13 @@ def _too_narrow(options: Options, groups: Sequence[str], actions: Sequence[str])
     )
 
 
-def _too_dear(options: Options, groups: Sequence[str]) -> str:
+def _too_dear(options: AllocationProblem, groups: Sequence[str]) -> str:
     """Minimums that cost more than the budget, by the proven least cost of keeping them."""
     if not np.isfinite(options.budget):
         return ""
     for free in (True, False):
-        capacities = np.full(options.nothing, np.inf) if free else options.capacities
-        least = -dual(_cheapest(options, capacities)).bound
+        capacities = np.full(options.no_action, np.inf) if free else options.capacities
+        least = -solve_dual(_cheapest(options, capacities)).bound
         if least > options.budget * (1 + 1e-9):
             within = "" if free else " within the capacities"
             several = "cost" if (options.minimums > 0).sum() > 1 else "costs"
@@ -82,18 +82,18 @@ def _too_dear(options: Options, groups: Sequence[str]) -> str:
     return ""
 
 
-def _cheapest(options: Options, capacities: np.ndarray) -> Options:
+def _cheapest(options: AllocationProblem, capacities: np.ndarray) -> AllocationProblem:
     """The same customers and minimums, where what counts is to spend little and no budget limits."""
     gains = np.where(np.isfinite(options.gains), -options.costs, -np.inf)
     return replace(options, gains=gains, budget=np.inf, capacities=capacities)
 
 
-def cheapest(options: Options) -> Options:
+def cost_minimising(options: AllocationProblem) -> AllocationProblem:
     """The same limits but the budget's, where what counts is to spend little."""
     return _cheapest(options, options.capacities)
 
 
-def _asked(options: Options, groups: Sequence[str]) -> str:
+def _asked(options: AllocationProblem, groups: Sequence[str]) -> str:
     asked = [(groups[i], int(options.minimums[i])) for i in np.flatnonzero(options.minimums).tolist()]
     told = " and ".join(f"{name!r} ({number:,} customers)" for name, number in asked)
     return f"the minimum share of {told}" if len(asked) == 1 else f"the minimum shares of {told} together"

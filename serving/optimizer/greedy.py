@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serving.optimizer.dual_prices import SLACK, Options
+from serving.optimizer.dual_prices import BUDGET_SLACK, AllocationProblem
 
-ROUNDS = 40  # each ends where a limit is met; where costs are the same for all, a handful is enough
+MAX_ROUNDS = 40  # each ends where a limit is met; where costs are the same for all, a handful is enough
 
 
 @dataclass
@@ -23,7 +23,7 @@ class _Left:
     slots: np.ndarray
 
 
-def assign(options: Options, prices: np.ndarray) -> np.ndarray:
+def assign_greedily(options: AllocationProblem, prices: np.ndarray) -> np.ndarray:
     """Choice (n,) of an action or `options.nothing` for everyone, shadows too, within budget and capacities.
 
     Minimums are served first, by who is worth most at the prices; they may still fall short where costs differ much.
@@ -34,14 +34,14 @@ def assign(options: Options, prices: np.ndarray) -> np.ndarray:
     >>> assign(options, np.array([2.0, 0.0, 0.0])).tolist()
     [0, 0, 1, 0]
     """
-    worth = options.after_prices(prices)
+    worth = options.priced_gains(prices)
     due = _due(options, worth)
     # What gains nothing is for those only who are due.
     worth[~((options.gains > 0) | (due[:, None] & np.isfinite(options.gains)))] = -np.inf
-    left = _Left(options.budget * (1 + SLACK), options.capacities.astype(float).copy())
-    choice = np.full(len(worth), options.nothing, np.intp)
+    left = _Left(options.budget * (1 + BUDGET_SLACK), options.capacities.astype(float).copy())
+    choice = np.full(len(worth), options.no_action, np.intp)
     rows = np.flatnonzero(worth.max(axis=1, initial=-np.inf) > -np.inf)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         rows = _within_reach(rows, options, worth, left)
         if not len(rows):
             break
@@ -49,22 +49,22 @@ def assign(options: Options, prices: np.ndarray) -> np.ndarray:
     return choice
 
 
-def _due(options: Options, worth: np.ndarray) -> np.ndarray:
+def _due(options: AllocationProblem, worth: np.ndarray) -> np.ndarray:
     """(n,) the customers of each group with a minimum who are worth most, as many as it asks for."""
     due = np.zeros(len(worth), bool)
     best = worth.max(axis=1, initial=-np.inf)
     for group in np.flatnonzero(options.minimums):
         members = np.flatnonzero((options.groups == group) & (best > -np.inf))
         members = members[np.argsort(-best[members], kind="stable")]
-        takes = ~options.shadows[members]
+        takes = ~options.holdout[members]
         due[members[np.cumsum(takes) - takes < options.minimums[group]]] = True
     return due
 
 
-def _within_reach(rows: np.ndarray, options: Options, worth: np.ndarray, left: _Left) -> np.ndarray:
+def _within_reach(rows: np.ndarray, options: AllocationProblem, worth: np.ndarray, left: _Left) -> np.ndarray:
     """Takes away the options that no longer fit; returns the rows that have any left."""
     any_left = np.zeros(len(rows), bool)
-    for j in range(options.nothing):
+    for j in range(options.no_action):
         column = worth[rows, j]
         column[(options.costs[rows, j] > left.budget) | (left.slots[j] < 1)] = -np.inf
         worth[rows, j] = column
@@ -73,23 +73,23 @@ def _within_reach(rows: np.ndarray, options: Options, worth: np.ndarray, left: _
 
 
 def _serve(
-    rows: np.ndarray, options: Options, worth: np.ndarray, due: np.ndarray, left: _Left, choice: np.ndarray
+    rows: np.ndarray, options: AllocationProblem, worth: np.ndarray, due: np.ndarray, left: _Left, choice: np.ndarray
 ) -> np.ndarray:
     """Serves rows in turn up to the first that does not fit; returns those that remain."""
     sure, best = _sureness(worth[rows])
     turn = np.lexsort((-sure, ~due[rows]))
     served, best = rows[turn], best[turn]
-    takes, cost = ~options.shadows[served], options.costs[served, best]
+    takes, cost = ~options.holdout[served], options.costs[served, best]
     spent = np.cumsum(np.where(takes, cost, 0.0))
     fits = np.where(takes, spent, spent + cost) <= left.budget
-    for j in range(options.nothing):
+    for j in range(options.no_action):
         if np.isfinite(left.slots[j]):
             mine = best == j
             fits &= ~mine | (np.cumsum(takes & mine) + ~takes <= left.slots[j])
     last = len(served) if fits.all() else int(np.argmin(fits))
     choice[served[:last]] = best[:last]
     left.budget -= float(spent[last - 1]) if last else 0.0
-    left.slots -= np.bincount(best[:last][takes[:last]], minlength=options.nothing)
+    left.slots -= np.bincount(best[:last][takes[:last]], minlength=options.no_action)
     return np.sort(served[last:])
 
 

@@ -23,11 +23,11 @@ from features.errors import DataError, UsageError, sample
 from serving.language.messages import N_
 
 ASSUMED = N_("assumed")
-COLUMNS = ("customer_id", "action", "effect_return", "effect_value", "effect_value_error", "source")
+EFFECT_COLUMNS = ("customer_id", "action", "effect_return", "effect_value", "effect_value_error", "source")
 
 
 @dataclass(frozen=True)
-class Effects:
+class ActionEffects:
     """Effects (n, a) of each action on each customer; nan where none is known.
 
     Attributes:
@@ -50,7 +50,7 @@ class Effects:
         return ASSUMED in self.sources
 
 
-def effects(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Effects:
+def load_action_effects(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> ActionEffects:
     """The effects of a plan's actions on the customers of a score table, in its order.
 
     Raises:
@@ -77,7 +77,7 @@ def effects(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -
         sources.append(source)
     stacked = np.stack(columns, axis=-1).reshape((3, n, len(columns)))
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if measured is not None else ""
-    return Effects(stacked[0], stacked[1], stacked[2], tuple(sources), digest)
+    return ActionEffects(stacked[0], stacked[1], stacked[2], tuple(sources), digest)
 
 
 def _assumed(save_rate: float, scores: pa.Table) -> np.ndarray:
@@ -104,9 +104,9 @@ def _measured(rows: pa.Table, scores: pa.Table, action: str, path: Path) -> tupl
 
 def _read(path: Path) -> pa.Table:
     table = pq.ParquetFile(path).read()
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    missing = [name for name in EFFECT_COLUMNS if name not in table.column_names]
     if missing:
-        raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}; {', '.join(missing)} is not there")
+        raise DataError(f"{path}: expected the columns {', '.join(EFFECT_COLUMNS)}; {', '.join(missing)} is not there")
     if any(table[name].null_count for name in ("customer_id", "action", "source")):
         raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars uplift` again")
     return table

@@ -21,34 +21,36 @@ from features.intake.customer_ids import stored_ids
 from features.task import Window
 
 NO_ACTION = "no action is open to them"
-IN_SCORES = ("segment", "tier", "lifecycle")
-DAY = Window(1)
+SCORE_COLUMNS = ("segment", "tier", "lifecycle")
+ONE_DAY = Window(1)
 
 
 @dataclass(frozen=True)
-class Eligible:
+class Eligibility:
     """Who may be contacted with what.
 
     Attributes:
-        open_to: (n, a) whether a customer may have an action; no row of someone left out has any.
+        allowed: (n, a) whether a customer may have an action; no row of someone left out has any.
         reasons: Why customers are left out, in words.
-        why: (n,) the place of the first reason that leaves a customer out, or -1.
-        closed: By action and reason, how many of the others may not have it.
+        reason_index: (n,) the place of the first reason that leaves a customer out, or -1.
+        blocked: By action and reason, how many of the others may not have it.
     """
 
-    open_to: np.ndarray
+    allowed: np.ndarray
     reasons: tuple[str, ...]
-    why: np.ndarray
-    closed: dict[str, dict[str, int]]
+    reason_index: np.ndarray
+    blocked: dict[str, dict[str, int]]
 
     @property
-    def counts(self) -> dict[str, int]:
+    def left_out(self) -> dict[str, int]:
         """Customers left out, by reason."""
-        found = np.bincount(self.why[self.why >= 0], minlength=len(self.reasons))
+        found = np.bincount(self.reason_index[self.reason_index >= 0], minlength=len(self.reasons))
         return {reason: int(number) for reason, number in zip(self.reasons, found, strict=True)}
 
 
-def eligible(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, known: np.ndarray) -> Eligible:
+def apply_eligibility_rules(
+    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, known: np.ndarray
+) -> Eligibility:
     """Applies earlier contacts, then the exclusions in the config's order.
 
     Args:
@@ -80,16 +82,16 @@ def eligible(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, 
     reasons.append(NO_ACTION)
     why[(why < 0) & ~open_to.any(axis=1)] = len(reasons) - 1
     open_to[why >= 0] = False
-    return Eligible(open_to, tuple(reasons), why, closed)
+    return Eligibility(open_to, tuple(reasons), why, closed)
 
 
-Rule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it meets (n,), and the actions (none: all)
+MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it meets (n,), and the actions (none: all)
 
 
-def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[Rule]:
-    if config.contacts is None or not rules.asks_contacts:
+def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    if config.contacts is None or not rules.limits_contacts:
         return
-    found = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or DAY)
+    found = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
     place = pc.index_in(scores["customer_id"], value_set=found.customers.combine_chunks())
     age, recent = (_taken(column, place) for column in (found.days_since, found.recent))
     if rules.contacted_within is not None:
@@ -110,13 +112,13 @@ def _taken(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(column.cast(pa.float64()).take(place).fill_null(np.nan).to_numpy())
 
 
-def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[Rule]:
-    wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in IN_SCORES))
+def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in SCORE_COLUMNS))
     columns = _attribute_columns(config, cutoff, scores, wanted)
     for rule in rules.exclude:
         if rule.column:
-            column = scores[rule.column] if rule.column in IN_SCORES else columns[rule.column]
-            listed = rule.texts()
+            column = scores[rule.column] if rule.column in SCORE_COLUMNS else columns[rule.column]
+            listed = rule.values_as_text()
         else:
             column, listed = (
                 scores["customer_id"],
@@ -130,7 +132,7 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
     """Attributes of the scored customers as text, by name."""
     if not names:
         return {}
-    section, known = config.customers, (*IN_SCORES, *(config.customers.attributes if config.customers else ()))
+    section, known = config.customers, (*SCORE_COLUMNS, *(config.customers.attributes if config.customers else ()))
     for name in names:
         if section is None or name not in known:
             near = get_close_matches(name, known, n=1)

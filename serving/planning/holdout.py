@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 
-def draws(customers: Iterable[str], campaign: str, seed: int) -> np.ndarray:
+def uniform_draws(customers: Iterable[str], campaign: str, seed: int) -> np.ndarray:
     """Numbers (n,) in [0, 1), uniform and independent over customers, and over campaigns and seeds.
 
     >>> draws(["a", "b"], "spring", 7).round(4).tolist() == draws(["b", "a"], "spring", 7).round(4).tolist()[::-1]
@@ -23,10 +23,10 @@ def draws(customers: Iterable[str], campaign: str, seed: int) -> np.ndarray:
     return (np.frombuffer(digests, ">u8") >> 11) / 2.0**53
 
 
-def held_out(customers: Iterable[str], campaign: str, seed: int, share: float) -> np.ndarray:
+def assign_holdout(customers: Iterable[str], campaign: str, seed: int, share: float) -> np.ndarray:
     """Who is held out (n,), each with probability `share`.
 
     >>> held_out(["a", "b", "c", "d"], "spring", 7, 0.5).tolist()
     [False, True, True, False]
     """
-    return draws(customers, campaign, seed) < share
+    return uniform_draws(customers, campaign, seed) < share

@@ -13,69 +13,69 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
-from serving.planning.action_effects import Effects, effects
-from serving.planning.eligibility import Eligible, eligible
-from serving.planning.holdout import held_out
-from serving.scoring.run import Scores, read
+from serving.planning.action_effects import ActionEffects, load_action_effects
+from serving.planning.eligibility import Eligibility, apply_eligibility_rules
+from serving.planning.holdout import assign_holdout
+from serving.scoring.score_tables import Scores, read_scores
 
-MONEY, KEPT = "margin", "customers kept"
+MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
 
 
 @dataclass(frozen=True)
-class Inputs:
+class PlanInputs:
     """What a plan is made from, in the order of the scored customers.
 
     Attributes:
         scores: Where the scores are, and `table` them, by customer_id.
-        effects: Of the actions.
-        who: Who may be contacted with what.
+        action_effects: Of the actions.
+        eligibility: Who may be contacted with what.
         table: The scores.
         objective: 'margin' or 'customers kept'.
         gains: (n, a) of each action; -inf where it may not be done.
         costs: (a,) of the actions.
-        held: (n,) the eligible who are held out.
+        holdout: (n,) the eligible who are held out.
         segments: Names of the segments, and `codes` (n,) whose segment each customer is in.
         minimums: (g,) least number with an action among the eligible who are not held out.
     """
 
     scores: Scores
     table: pa.Table
-    effects: Effects
-    who: Eligible
+    action_effects: ActionEffects
+    eligibility: Eligibility
     objective: str
     gains: np.ndarray
     costs: np.ndarray
-    held: np.ndarray
+    holdout: np.ndarray
     segments: tuple[str, ...]
-    codes: np.ndarray
+    segment_index: np.ndarray
     minimums: np.ndarray
 
 
-def gather(config: Config, rules: PlanConfig, cutoff: date) -> Inputs:
+def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> PlanInputs:
     """Reads all of it.
 
     Raises:
         UsageError: The cutoff is not scored, or a rule names what is not there.
         DataError: Nobody is eligible, or a table cannot be read.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     table = scores.table().sort_by("customer_id")
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:
         raise UsageError("[plan] margin is missing: the share of value that is profit, such as margin = 0.3")
-    known = effects(config, rules, cutoff, table)
+    known = load_action_effects(config, rules, cutoff, table)
     costs = np.array([action.cost for action in rules.actions.values()])
     gains = (rules.margin or 0.0) * known.on_value - costs if money else known.on_return.copy()
-    who = eligible(config, rules, cutoff, table, np.isfinite(gains))
-    if not who.open_to.any():
-        told = ", ".join(f"{reason}: {number:,}" for reason, number in who.counts.items() if number)
+    who = apply_eligibility_rules(config, rules, cutoff, table, np.isfinite(gains))
+    if not who.allowed.any():
+        told = ", ".join(f"{reason}: {number:,}" for reason, number in who.left_out.items() if number)
         raise DataError(f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({told})")
-    gains[~who.open_to] = -np.inf
+    gains[~who.allowed] = -np.inf
     ids = table["customer_id"].to_pylist()
-    held = held_out(ids, rules.campaign, rules.seed, rules.holdout) & (who.why < 0)
-    segments, codes, minimums = _minimums(table, rules, (who.why < 0) & ~held)
-    objective = MONEY if money else KEPT
-    return Inputs(scores, table, known, who, objective, gains, costs, held, segments, codes, minimums)
+    held = assign_holdout(ids, rules.campaign, rules.seed, rules.holdout) & (who.reason_index < 0)
+    segments, codes, minimums = _minimums(table, rules, (who.reason_index < 0) & ~held)
+    objective = MONEY if money else CUSTOMERS_KEPT
+    return PlanInputs(scores, table, known, who, objective, gains, costs, held, segments, codes, minimums)
 
 
 def _minimums(

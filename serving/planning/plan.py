@@ -18,19 +18,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
 from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
 from serving.language.messages import language
-from serving.optimizer.allocate import Allocation, Point, allocate, curve, options
-from serving.optimizer.dual_prices import Options
-from serving.planning.inputs import MONEY, Inputs, gather
-from serving.planning.manifest import manifest_of
-from serving.planning.power import design
-from serving.planning.table import plan_table, write_csv
+from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
+from serving.optimizer.dual_prices import AllocationProblem
+from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
+from serving.planning.manifest import plan_manifest
+from serving.planning.power import holdout_power
+from serving.planning.table import plan_table, write_plan_csv
 
 CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
 
@@ -91,26 +91,26 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
     """
     rules = _rules(config, budget, campaign)
     _refuse_measured(config.output / "plans" / f"cutoff={cutoff}" / rules.campaign)
-    inputs = gather(config, rules, cutoff)
+    inputs = collect_plan_inputs(config, rules, cutoff)
     problem = _problem(inputs, rules)
-    found = allocate(problem, inputs.segments, list(rules.actions))
+    found = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve(problem, rules, found)
     folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
     table = plan_table(
-        inputs.table, list(rules.actions), found.choice, inputs.held, rules.holdout, inputs.gains, inputs.costs,
-        inputs.effects, inputs.who, language(config.language),
+        inputs.table, list(rules.actions), found.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
+        inputs.action_effects, inputs.eligibility, language(config.language),
     )  # fmt: skip
-    manifest = manifest_of(config, rules, inputs, found)
+    manifest = plan_manifest(config, rules, inputs, found)
     log = summarise_log(config, cutoff, config.task.horizon)
     manifest["past"] = {"before": str(log.day), **log.marks}
     spread = _spread(config, log.spread) if inputs.objective == MONEY else None
-    manifest["design"] = design(table, list(rules.actions), rules.holdout, spread)
-    with folder_in_place(folder) as beside:
+    manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
+    with atomic_folder(folder) as beside:
         _write(beside, table, points, manifest)
     return Plan(folder, cutoff, rules.campaign, manifest)
 
 
-def read(config: Config, cutoff: date, campaign: str | None = None) -> Plan:
+def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan:
     """A plan that was made before, of the config's campaign where none is named.
 
     Raises:
@@ -173,28 +173,28 @@ def _spread(config: Config, found: float | None) -> float | None:
     return found if config.events.amount else 0.0
 
 
-def _problem(inputs: Inputs, rules: PlanConfig) -> Options:
+def _problem(inputs: PlanInputs, rules: PlanConfig) -> AllocationProblem:
     capacities = [np.inf if action.capacity is None else action.capacity for action in rules.actions.values()]
-    return options(
+    return allocation_problem(
         inputs.gains,
         inputs.costs,
         float(rules.budget or 0.0),
         np.array(capacities, float),
-        inputs.codes,
+        inputs.segment_index,
         inputs.minimums,
-        inputs.held,
+        inputs.holdout,
     )
 
 
-def _curve(problem: Options, rules: PlanConfig, found: Allocation) -> list[Point]:
+def _curve(problem: AllocationProblem, rules: PlanConfig, found: Allocation) -> list[BudgetPoint]:
     """Points up to what would be spent if money did not matter, with the plan's own among them; gain never falls."""
-    everything = curve(problem, [float(problem.costs.max(axis=1, initial=0).sum())])
+    everything = budget_curve(problem, [float(problem.costs.max(axis=1, initial=0).sum())])
     last = max((point.spent for point in everything), default=0.0)
-    chosen = int(found.used[1 : 1 + problem.nothing].sum())
-    own = Point(problem.budget, found.spent, found.gain, found.bound, float(found.prices[0]), chosen)
+    chosen = int(found.resource_use[1 : 1 + problem.no_action].sum())
+    own = BudgetPoint(problem.budget, found.spent, found.gain, found.bound, float(found.prices[0]), chosen)
     budgets = [float(b) for b in np.linspace(0, last, rules.curve + 1)[1:] if 0 < b != problem.budget]
-    points: list[Point] = []
-    for point in sorted([*curve(problem, budgets), own], key=lambda p: p.budget):
+    points: list[BudgetPoint] = []
+    for point in sorted([*budget_curve(problem, budgets), own], key=lambda p: p.budget):
         if points and points[-1].gain > point.gain:  # what fits a smaller budget fits this one
             before = points[-1]
             point = replace(point, gain=before.gain, spent=before.spent, customers=before.customers)
@@ -202,10 +202,10 @@ def _curve(problem: Options, rules: PlanConfig, found: Allocation) -> list[Point
     return points
 
 
-def _write(folder: Path, table: pa.Table, points: list[Point], manifest: dict[str, Any]) -> None:
+def _write(folder: Path, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]) -> None:
     """All files of a plan into a folder; the manifest, with their checksums, last."""
     pq.write_table(table, folder / TABLE, compression="zstd")
-    write_csv(table, folder / CSV)
+    write_plan_csv(table, folder / CSV)
     rows = [asdict(point) for point in points]
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

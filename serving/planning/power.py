@@ -20,7 +20,7 @@ NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PowerAnalysis:
     """What one outcome of a comparison can show.
 
     Attributes:
@@ -38,7 +38,9 @@ class Comparison:
     needed: int | None
 
 
-def compare(deviation: float, treated: int, held: int, expected: float, share: float, alpha: float) -> Comparison:
+def analyse_power(
+    deviation: float, treated: int, held: int, expected: float, share: float, alpha: float
+) -> PowerAnalysis:
     """A comparison of the means of two groups, by the normal approximation.
 
     Args:
@@ -54,17 +56,17 @@ def compare(deviation: float, treated: int, held: int, expected: float, share: f
     """
     sure, reach = NORMAL.inv_cdf(1 - alpha / 2), NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(POWER)
     if not treated or not held:
-        return Comparison(deviation, np.inf, expected, 0.0, None)
+        return PowerAnalysis(deviation, np.inf, expected, 0.0, None)
     error = deviation * float(np.sqrt(1 / treated + 1 / held))
     if not error:
-        return Comparison(deviation, 0.0, expected, float(expected != 0), None)
+        return PowerAnalysis(deviation, 0.0, expected, float(expected != 0), None)
     ratio = abs(expected) / error
     power = NORMAL.cdf(ratio - sure) + NORMAL.cdf(-ratio - sure) if expected else 0.0
     size = (reach * deviation / expected) ** 2 * (1 / share + 1 / (1 - share)) if expected and 0 < share < 1 else None
-    return Comparison(deviation, reach * error, expected, power, None if size is None else int(np.ceil(size)))
+    return PowerAnalysis(deviation, reach * error, expected, power, None if size is None else int(np.ceil(size)))
 
 
-def design(table: pa.Table, actions: list[str], share: float, spread: float | None) -> dict[str, Any]:
+def holdout_power(table: pa.Table, actions: list[str], share: float, spread: float | None) -> dict[str, Any]:
     """What a plan's holdout can show, for all actions together and for each, as JSON; null where nothing is known.
 
     Args:
@@ -92,15 +94,15 @@ def _compared(table: pa.Table, group: np.ndarray, share: float, spread: float | 
     churn, value, at_risk, on_return, on_value = (_numbers(table[name])[group] for name in columns)
     p, taken = float((1 - churn).mean()), ~held[group]
     expected = float(on_return[taken].mean())
-    found["return"] = _plain(compare(float(np.sqrt(p * (1 - p))), treated, kept, expected, share, alpha))
+    found["return"] = _plain(analyse_power(float(np.sqrt(p * (1 - p))), treated, kept, expected, share, alpha))
     if spread is not None and not np.isnan(value).any():
         deviation = float(np.sqrt(max((value * (value + at_risk) * (1 + spread)).mean() - value.mean() ** 2, 0)))
         expected = float(on_value[taken].mean())
-        found["value"] = _plain(compare(deviation, treated, kept, expected, share, alpha))
+        found["value"] = _plain(analyse_power(deviation, treated, kept, expected, share, alpha))
     return found
 
 
-def _plain(found: Comparison) -> dict[str, Any]:
+def _plain(found: PowerAnalysis) -> dict[str, Any]:
     """As JSON, which knows neither infinity nor nan."""
     return {name: v if v is not None and np.isfinite(v) else None for name, v in asdict(found).items()}
 

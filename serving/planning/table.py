@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from serving.language.messages import ENGLISH, Language
-from serving.planning.action_effects import Effects
-from serving.planning.eligibility import Eligible
+from serving.planning.action_effects import ActionEffects
+from serving.planning.eligibility import Eligibility
 from serving.scoring.spreadsheet_text import escape_formulas
 
-COLUMNS = pa.schema(
+PLAN_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
         ("segment", pa.string()),
@@ -36,7 +36,7 @@ COLUMNS = pa.schema(
         ("reasons", pa.string()),
     ]
 )
-FOR_TOOLS = (
+CSV_COLUMNS = (
     "customer_id", "action", "cost", "expected_gain", "effect_return", "effect_value", "source", "holdout",
     "would_have", "assignment", "reasons",
 )  # fmt: skip
@@ -50,8 +50,8 @@ def plan_table(
     share: float,
     gains: np.ndarray,
     costs: np.ndarray,
-    effects: Effects,
-    who: Eligible,
+    effects: ActionEffects,
+    who: Eligibility,
     tr: Language = ENGLISH,
 ) -> pa.Table:
     """One row for each scored customer, in their order.
@@ -75,7 +75,7 @@ def plan_table(
     wanted = {
         "customer_id": scores["customer_id"],
         "segment": scores["segment"],
-        "eligible": who.why < 0,
+        "eligible": who.reason_index < 0,
         "holdout": held,
         "action": pc.if_else(pa.array(done), would_have, None),
         "would_have": would_have,
@@ -90,12 +90,12 @@ def plan_table(
         "assignment": _in_words(names, chosen, held, gains, who, tr),
         "reasons": _sentences(scores["churn_reasons"], tr("; ")),
     }
-    return pa.table({field.name: wanted[field.name] for field in COLUMNS}, schema=COLUMNS)
+    return pa.table({field.name: wanted[field.name] for field in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
 
 
-def write_csv(table: pa.Table, path: Path) -> None:
+def write_plan_csv(table: pa.Table, path: Path) -> None:
     """The customers with an action and those held out from one; formulas are escaped."""
-    rows = table.filter(table["would_have"].is_valid()).select(FOR_TOOLS)
+    rows = table.filter(table["would_have"].is_valid()).select(CSV_COLUMNS)
     for place, field in enumerate(rows.schema):
         if field.type == pa.string():
             rows = rows.set_column(place, field, escape_formulas(rows[field.name]))
@@ -103,7 +103,7 @@ def write_csv(table: pa.Table, path: Path) -> None:
 
 
 def _in_words(
-    names: list[str], chosen: np.ndarray, held: np.ndarray, gains: np.ndarray, who: Eligible, tr: Language
+    names: list[str], chosen: np.ndarray, held: np.ndarray, gains: np.ndarray, who: Eligibility, tr: Language
 ) -> pa.Array:
     """What is done to each customer, and if nothing, why."""
     a = len(names)
@@ -115,7 +115,7 @@ def _in_words(
     words += [tr("left out: {reason}", reason=tr.phrase(reason)) for reason in who.reasons]
     pays = (gains > 0).any(axis=1)
     code = np.where(chosen < a, chosen + a * held, np.where(held, 2 * a + 2, 2 * a + pays))
-    return pa.array(words).take(pa.array(np.where(who.why >= 0, 2 * a + 3 + who.why, code)))
+    return pa.array(words).take(pa.array(np.where(who.reason_index >= 0, 2 * a + 3 + who.reason_index, code)))
 
 
 def _sentences(reasons: pa.ChunkedArray, joint: str) -> pa.Array:

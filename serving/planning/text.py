@@ -11,7 +11,7 @@ from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 
-SHOWN, ENOUGH = 8, 0.8  # points of the curve; power
+CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve; power
 
 
 def plan_text(plan: Plan) -> str:
@@ -117,13 +117,15 @@ def _design(facts: Mapping[str, Any]) -> list[str]:
 
 def _chance(outcome: Mapping[str, Any]) -> str:
     """The power for what is expected, and how many customers would do."""
-    needed = f"; {outcome['needed']:,} customers would do" if outcome["needed"] and outcome["power"] < ENOUGH else ""
+    needed = (
+        f"; {outcome['needed']:,} customers would do" if outcome["needed"] and outcome["power"] < ENOUGH_POWER else ""
+    )
     return f" (power {outcome['power']:.0%}{needed})"
 
 
 def _curve(plan: Plan) -> list[str]:
     rows, form, own = plan.curve().to_pylist(), _form(plan.manifest), plan.manifest["budget"]
-    step = max(-(-len(rows) // SHOWN), 1)
+    step = max(-(-len(rows) // CURVE_LINES), 1)
     shown = [row for place, row in enumerate(rows) if (len(rows) - 1 - place) % step == 0 or row["budget"] == own]
     lines = ["gain against budget" + (" (assumed)" if plan.manifest["assumed"] else "")]
     lines.append(f"{'budget':>12}  {'gain':>12}  {'customers':>9}  next unit adds")

@@ -17,16 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots.build import Snapshots, build_snapshots
+from training.artifact.model_files import BundleError
+from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
 from training.uplift import registry
-from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
-COLUMNS = pa.schema(
+UPLIFT_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
         ("action", pa.string()),
@@ -39,7 +40,7 @@ COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Effects:
+class UpliftScores:
     """The effects at a cutoff.
 
     Attributes:
@@ -55,7 +56,7 @@ class Effects:
         return pq.ParquetFile(self.file).read()
 
 
-def write_uplift_scores(config: Config, cutoff: date) -> Effects:
+def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
     """Writes the effects of every action for a cutoff's cohort, whole or not at all.
 
     Raises:
@@ -71,16 +72,16 @@ def write_uplift_scores(config: Config, cutoff: date) -> Effects:
             f"{version.label} learned from other features of your own than [features] own names now; put the file "
             "back, or run `regulars train uplift` again"
         )
-    table = effects_table(bundle, snapshots, config.serving.chunk)
+    table = uplift_table(bundle, snapshots, config.serving.chunk)
     folder = config.output / "uplift" / f"cutoff={cutoff}"
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         pq.write_table(table, beside / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, beside / FILE)
         (beside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return Effects(folder / FILE, manifest)
+    return UpliftScores(folder / FILE, manifest)
 
 
-def read(config: Config, cutoff: date) -> Effects:
+def read_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
     """The effects at a cutoff, as `write` left them.
 
     Raises:
@@ -96,16 +97,16 @@ def read(config: Config, cutoff: date) -> Effects:
         ) from None
     if not whole:
         raise UsageError(f"{folder / FILE} is not the file that was written; run `regulars uplift --cutoff {cutoff}`")
-    return Effects(folder / FILE, manifest)
+    return UpliftScores(folder / FILE, manifest)
 
 
-def uplift_scores_text(found: Effects) -> str:
+def uplift_scores_text(found: UpliftScores) -> str:
     """What there is, in a few words."""
     said = found.manifest
     return f"{said['customers']:,} customers, {said['actions']}, {said['source']}, by {said['model']}"
 
 
-def effects_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.Table:
+def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.Table:
     """The effects of every action, one row a customer and action.
 
     Raises:
@@ -114,7 +115,7 @@ def effects_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.
     rows = snapshots.rows
     try:
         parts = [_part(bundle, rows.slice(start, chunk)) for start in range(0, rows.num_rows, chunk)]
-    except UpliftBundleError as problem:
+    except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train uplift` again") from None
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending"), ("action", "ascending")])
 
@@ -132,7 +133,7 @@ def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
             "effect_value_error": pa.array(error, from_pandas=True),
             "source": [bundle.source] * n,
         }
-        parts.append(pa.table(columns, schema=COLUMNS))
+        parts.append(pa.table(columns, schema=UPLIFT_SCHEMA))
     return pa.concat_tables(parts)
 
 

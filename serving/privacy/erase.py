@@ -21,37 +21,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.errors import DataError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
-from serving.privacy.mentions import ID, mended, mended_line, named_in
-from serving.scoring.resumable_run import checksum
+from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer
+from serving.scoring.resumable_run import file_checksum
 
 STAGING, READY = ".forgetting", "ready.json"
 MANIFESTS = ("_manifest.json", "manifest.json")
 LEFT_OVER = re.compile(r"\..+-[a-z0-9_]{8}")  # of a process that was killed (features.atomic_files)
-WORKING = ".scoring"
-CACHED = "removed: built again when needed"
+SCORING_FOLDER = ".scoring"
+REMOVED_FROM_CACHE = "removed: built again when needed"
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """What happens to a file or folder.
 
     Attributes:
         place: Which.
-        what: In words.
-        made: Its new content, in the staging folder; None where it is removed.
+        description: In words.
+        staged: Its new content, in the staging folder; None where it is removed.
     """
 
     place: Path
-    what: str
-    made: Path | None
+    description: str
+    staged: Path | None
 
 
 @dataclass
-class Erasing:
+class Erasure:
     """The changes of one customer's removal while they are found.
 
     Attributes:
@@ -61,48 +61,48 @@ class Erasing:
         data: Files of the user's own, which are left alone.
         changes: By place.
         digests: Of files that change: the new checksum and the rows left, by the old one.
-        lost: By folder, the customer's row of each table that was there.
-        foreign: Files that are not ours and name the customer.
-        known: Whether a table has rows of the customer, or a page or document the very name and no text around it.
+        removed_rows: By folder, the customer's row of each table that was there.
+        foreign_files: Files that are not ours and name the customer.
+        recognised: Whether a table has rows of the customer, or a page or document the very name and no text around it.
     """
 
     root: Path
     names: frozenset[str]
     cache: Path | None = None
     data: frozenset[Path] = frozenset()
-    changes: dict[Path, Change] = field(default_factory=dict)
+    changes: dict[Path, FileChange] = field(default_factory=dict)
     digests: dict[str, tuple[str, int | None]] = field(default_factory=dict)
-    lost: dict[Path, list[Row]] = field(default_factory=dict)
-    foreign: list[Path] = field(default_factory=list)
-    known: bool = False
+    removed_rows: dict[Path, list[Row]] = field(default_factory=dict)
+    foreign_files: list[Path] = field(default_factory=list)
+    recognised: bool = False
 
     @property
     def staging(self) -> Path:
         """Where new contents wait."""
         return self.root / STAGING
 
-    def beside(self, place: Path) -> Path:
+    def staged_path(self, place: Path) -> Path:
         """A path in the staging folder for a file's new content."""
         return self.staging / hashlib.sha256(str(place).encode()).hexdigest()[:24]
 
     def remove(self, place: Path, what: str) -> None:
         """Notes that a file or folder goes."""
-        self.changes[place] = Change(place, what, None)
+        self.changes[place] = FileChange(place, what, None)
 
-    def add(self, place: Path, text: str, what: str) -> None:
+    def write(self, place: Path, text: str, what: str) -> None:
         """Notes that a file is to hold a text."""
-        self.beside(place).write_text(text, encoding="utf-8")
-        self.changes[place] = Change(place, what, self.beside(place))
+        self.staged_path(place).write_text(text, encoding="utf-8")
+        self.changes[place] = FileChange(place, what, self.staged_path(place))
 
-    def change(self, place: Path, what: str, rows: int | None = None) -> None:
+    def replace(self, place: Path, what: str, rows: int | None = None) -> None:
         """Notes that a file's new content lies in staging."""
-        made = self.beside(place)
+        made = self.staged_path(place)
         shutil.copymode(place, made)
-        self.digests[checksum(place)] = (checksum(made), rows)
-        self.changes[place] = Change(place, what, made)
+        self.digests[file_checksum(place)] = (file_checksum(made), rows)
+        self.changes[place] = FileChange(place, what, made)
 
 
-def find(found: Erasing, correct: Callable[[Path, Row], None]) -> Erasing:
+def stage_changes(found: Erasure, correct: Callable[[Path, Row], None]) -> Erasure:
     """Makes the new contents of all files that name a customer, in the staging folder; nothing else is changed.
 
     Args:
@@ -112,7 +112,7 @@ def find(found: Erasing, correct: Callable[[Path, Row], None]) -> Erasing:
     Raises:
         DataError: A file cannot be read.
     """
-    with writable(found.root):
+    with report_write_errors(found.root):
         found.root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(found.staging, ignore_errors=True)
         found.staging.mkdir(mode=0o700)
@@ -122,9 +122,9 @@ def find(found: Erasing, correct: Callable[[Path, Row], None]) -> Erasing:
     return found
 
 
-def ready(found: Erasing) -> None:
+def mark_ready(found: Erasure) -> None:
     """Writes down that all new contents are there: from now on `finish` alone is needed, after a death too."""
-    listed = [[str(c.place), c.made.name if c.made else "", c.what] for c in found.changes.values()]
+    listed = [[str(c.place), c.staged.name if c.staged else "", c.description] for c in found.changes.values()]
     beside = found.staging / f"{READY}.part"
     beside.write_text(json.dumps(listed), encoding="utf-8")
     for file in found.staging.iterdir():
@@ -133,14 +133,14 @@ def ready(found: Erasing) -> None:
     beside.rename(found.staging / READY)
 
 
-def finish(root: Path) -> list[tuple[str, str]]:
+def apply_staged(root: Path) -> list[tuple[str, str]]:
     """Puts in place what waits, if all of it is there; returns the places and what happened to each.
 
     What an earlier death left half done is done here; what was not ready then is discarded.
     """
     staging = root / STAGING
     listed = json.loads((staging / READY).read_text("utf-8")) if (staging / READY).exists() else []
-    with writable(root):
+    with report_write_errors(root):
         for place, made, _ in listed:
             if not made:
                 _remove(Path(place))
@@ -150,17 +150,17 @@ def finish(root: Path) -> list[tuple[str, str]]:
     return [(place, what) for place, _, what in listed]
 
 
-def discard(found: Erasing) -> None:
+def discard_staged(found: Erasure) -> None:
     """Forgets the new contents; nothing was changed."""
     shutil.rmtree(found.staging, ignore_errors=True)
 
 
-def _files(found: Erasing) -> Iterator[Path]:
+def _files(found: Erasure) -> Iterator[Path]:
     """The files to look into; folders and files that a killed process left go whole."""
     for folder, folders, files in os.walk(found.root):
         here = Path(folder)
         for name in sorted(folders):
-            if LEFT_OVER.fullmatch(name) or here == found.root / WORKING:
+            if LEFT_OVER.fullmatch(name) or here == found.root / SCORING_FOLDER:
                 found.remove(here / name, "removed: left by a run that ended early")
         folders[:] = sorted(f for f in folders if f != STAGING and here / f not in found.changes)
         for name in sorted(files):
@@ -174,7 +174,7 @@ def _files(found: Erasing) -> Iterator[Path]:
         yield from sorted(found.cache.glob("*.parquet"))
 
 
-def _took(found: Erasing, file: Path) -> bool:
+def _took(found: Erasure, file: Path) -> bool:
     """Whether a file needs no second look; documents of JSON do, as they name other files' checksums."""
     if file.suffix in (".json", ".jsonl"):
         return False
@@ -182,16 +182,16 @@ def _took(found: Erasing, file: Path) -> bool:
         _parquet(found, file)
     elif file.suffix == ".csv":
         _csv(found, file)
-    elif named_in(text := file.read_text(encoding="utf-8", errors="replace"), found.names):
+    elif names_customer(text := file.read_text(encoding="utf-8", errors="replace"), found.names):
         if file.suffix == ".html":
-            found.known |= named_in(text, found.names, alone=True)
+            found.recognised |= names_customer(text, found.names, alone=True)
             found.remove(file, "removed: the page names the customer")
         else:
-            found.foreign.append(file)
+            found.foreign_files.append(file)
     return True
 
 
-def _parquet(found: Erasing, file: Path) -> None:
+def _parquet(found: Erasure, file: Path) -> None:
     try:
         with pq.ParquetFile(file) as parts:
             if ID not in parts.schema_arrow.names:
@@ -202,20 +202,20 @@ def _parquet(found: Erasing, file: Path) -> None:
             if not sum(gone):
                 return
             if file.parent in (found.cache, found.root / "snapshots"):
-                found.remove(file, CACHED)
+                found.remove(file, REMOVED_FROM_CACHE)
                 return
             hit = next(g for g in groups if gone[g])
             row = parts.read_row_group(hit).filter(theirs[hit]).slice(0, 1).to_pylist()[0]
             codec = parts.metadata.row_group(hit).column(0).compression.lower()
-            with pq.ParquetWriter(found.beside(file), parts.schema_arrow, compression=codec) as writer:
+            with pq.ParquetWriter(found.staged_path(file), parts.schema_arrow, compression=codec) as writer:
                 for g in groups:
                     writer.write_table(_without(parts.read_row_group(g), theirs[g]))
             rows = parts.metadata.num_rows
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{file} cannot be read ({problem}); remove it, and make it again") from None
-    found.known = True
-    found.lost.setdefault(file.parent, []).append(row)
-    found.change(file, _told(sum(gone), rows), rows - sum(gone))
+    found.recognised = True
+    found.removed_rows.setdefault(file.parent, []).append(row)
+    found.replace(file, _told(sum(gone), rows), rows - sum(gone))
 
 
 def _is_theirs(ids: pa.ChunkedArray, names: frozenset[str]) -> pa.ChunkedArray:
@@ -232,11 +232,11 @@ def _without(table: pa.Table, theirs: pa.ChunkedArray) -> pa.Table:
     return kept
 
 
-def _csv(found: Erasing, file: Path) -> None:
+def _csv(found: Erasure, file: Path) -> None:
     """Keeps the text of the other rows as it is; an id that a spreadsheet would run has an apostrophe before it."""
     names = found.names | {f"'{name}" for name in found.names}
     rows = gone = 0
-    with file.open(encoding="utf-8", newline="") as stream, found.beside(file).open("w", encoding="utf-8") as out:
+    with file.open(encoding="utf-8", newline="") as stream, found.staged_path(file).open("w", encoding="utf-8") as out:
         records = _records(stream)
         header = next(records, "")
         columns = next(csv.reader([header]), [])
@@ -250,10 +250,10 @@ def _csv(found: Erasing, file: Path) -> None:
                 if not theirs:
                     out.write(record)
     if gone:
-        found.known = True
-        found.change(file, _told(gone, rows), rows - gone)
+        found.recognised = True
+        found.replace(file, _told(gone, rows), rows - gone)
     else:
-        found.beside(file).unlink()
+        found.staged_path(file).unlink()
 
 
 def _records(lines: Iterator[str]) -> Iterator[str]:
@@ -268,32 +268,32 @@ def _records(lines: Iterator[str]) -> Iterator[str]:
         yield record
 
 
-def _followed(found: Erasing, documents: list[Path], correct: Callable[[Path, Row], None]) -> bool:
+def _followed(found: Erasure, documents: list[Path], correct: Callable[[Path, Row], None]) -> bool:
     """Makes the new documents as far as is known; whether any came out otherwise than before, so that others follow."""
     before = dict(found.digests)
     for file in documents:
         old = file.read_text(encoding="utf-8")
         new = _document(found, file, old, correct)
         if new != old:
-            found.beside(file).write_text(new, encoding="utf-8")
-            found.known |= named_in(old, found.names, alone=True)
-            mentions = "mentions of the customer" if named_in(old, found.names) else "checksums and counts"
-            found.change(file, f"{mentions} mended")
+            found.staged_path(file).write_text(new, encoding="utf-8")
+            found.recognised |= names_customer(old, found.names, alone=True)
+            mentions = "mentions of the customer" if names_customer(old, found.names) else "checksums and counts"
+            found.replace(file, f"{mentions} mended")
     return found.digests != before
 
 
-def _document(found: Erasing, file: Path, text: str, correct: Callable[[Path, Row], None]) -> str:
+def _document(found: Erasure, file: Path, text: str, correct: Callable[[Path, Row], None]) -> str:
     """A document, or the lines of one, with what is to be changed in it; the very text where nothing is."""
     if file.suffix == ".jsonl":
         lines = text.splitlines(keepends=True)
-        return "".join(mended_line(line, found.names, found.digests) for line in lines)
+        return "".join(line_without_customer(line, found.names, found.digests) for line in lines)
     try:
         value = json.loads(text)
     except ValueError:
         raise DataError(f"{file} is not JSON as regulars wrote it; remove it, and make it again") from None
-    new = mended(value, found.names, found.digests)
-    if file.name in MANIFESTS and file.parent in found.lost and isinstance(new, dict):
-        _count(new, found.lost[file.parent])
+    new = without_customer(value, found.names, found.digests)
+    if file.name in MANIFESTS and file.parent in found.removed_rows and isinstance(new, dict):
+        _count(new, found.removed_rows[file.parent])
     if isinstance(new, dict):
         correct(file, new)
     if new == json.loads(text):
@@ -328,6 +328,6 @@ def _remove(place: Path) -> None:
         place.unlink(missing_ok=True)
 
 
-def shown(changes: Mapping[Path, Change]) -> list[tuple[str, str]]:
+def changes_in_words(changes: Mapping[Path, FileChange]) -> list[tuple[str, str]]:
     """Places and what happens to each, as `finish` returns them."""
-    return [(str(change.place), change.what) for change in changes.values()]
+    return [(str(change.place), change.description) for change in changes.values()]

@@ -22,10 +22,19 @@ from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, re
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
 from features.sources.files import find_files
-from serving.privacy.erase import CACHED, STAGING, Erasing, discard, find, finish, ready, shown
-from serving.scoring.passes import working_folder
-from serving.scoring.resumable_run import alone
-from serving.scoring.sinks import forget_rows
+from serving.privacy.erase import (
+    REMOVED_FROM_CACHE,
+    STAGING,
+    Erasure,
+    apply_staged,
+    changes_in_words,
+    discard_staged,
+    mark_ready,
+    stage_changes,
+)
+from serving.scoring.passes import scoring_folder
+from serving.scoring.resumable_run import exclusive_lock
+from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
 
 PLANS, MANIFEST = "plans", "manifest.json"
@@ -33,7 +42,7 @@ HASHED = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Forgot:
+class ForgottenCustomer:
     """What was, or would be, removed.
 
     Attributes:
@@ -43,7 +52,7 @@ class Forgot:
         rows: Of the database's table; None where there is none.
         source: The customer's rows in the user's own tables, by table; empty where there are none left.
         models: Those that learned from the customer, each with how sure that is.
-        foreign: Files in the output that are not ours and name the customer.
+        foreign_files: Files in the output that are not ours and name the customer.
         notes: What could not be known.
     """
 
@@ -53,11 +62,11 @@ class Forgot:
     rows: int | None
     source: Mapping[str, int]
     models: tuple[str, ...]
-    foreign: tuple[Path, ...]
+    foreign_files: tuple[Path, ...]
     notes: tuple[str, ...]
 
 
-def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
+def forget_customer(config: Config, customer: str, really: bool) -> ForgottenCustomer:
     """Takes a customer out of all outputs, and keeps them out; one that died in between is gone on with.
 
     Args:
@@ -72,43 +81,45 @@ def forget_customer(config: Config, customer: str, really: bool) -> Forgot:
         UsageError: The output cannot be written to, or there is no key for hashed ids.
     """
     with _alone(config):
-        before = finish(config.output)
+        before = apply_staged(config.output)
         versions, notes = _versions(config)
         name, member, more = _who(config, customer, versions)
         listed = read_forgotten(config).has(name)
-        found = find(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
-        rows = forget_rows(config, found.names, False) if config.serving.database else None
-        if not (found.known or rows or listed or (member and member.rows)):
-            discard(found)
+        found = stage_changes(_looking(config, customer, name), lambda path, said: _correct(path, said, member))
+        rows = delete_customer_rows(config, found.names, False) if config.serving.database else None
+        if not (found.recognised or rows or listed or (member and member.rows)):
+            discard_staged(found)
             raise _unknown(config, customer)
         if not really:
-            discard(found)
+            discard_staged(found)
         else:
             if not listed:  # with the files, so that a death leaves both or neither
-                found.add(
+                found.write(
                     config.output / FORGOTTEN_FILE,
                     forgotten_list_text(config, name),
                     "the customer is on the list of the forgotten",
                 )
-            ready(found)
-            finish(config.output)
-            rows = forget_rows(config, found.names, True) if config.serving.database else None
+            mark_ready(found)
+            apply_staged(config.output)
+            rows = delete_customer_rows(config, found.names, True) if config.serving.database else None
     models = [line for version in versions if (line := _learned(config, version, member, listed))]
     source = {} if member is None else member.rows
-    places = (*before, *shown(found.changes))
-    return Forgot(customer, really, places, rows, source, tuple(models), tuple(found.foreign), (*notes, *more))
+    places = (*before, *changes_in_words(found.changes))
+    return ForgottenCustomer(
+        customer, really, places, rows, source, tuple(models), tuple(found.foreign_files), (*notes, *more)
+    )
 
 
-def forget_text(forgot: Forgot) -> str:
+def forget_text(forgot: ForgottenCustomer) -> str:
     """What was removed, what is left to do, and by whom, as text for a terminal."""
-    cached = [place for place, what in forgot.places if what == CACHED]
-    lines = [f"{place}: {what}" for place, what in forgot.places if what != CACHED]
+    cached = [place for place, what in forgot.places if what == REMOVED_FROM_CACHE]
+    lines = [f"{place}: {what}" for place, what in forgot.places if what != REMOVED_FROM_CACHE]
     if cached:
-        lines.append(f"{Path(cached[0]).parent}: {len(cached):,} files {CACHED}")
+        lines.append(f"{Path(cached[0]).parent}: {len(cached):,} files {REMOVED_FROM_CACHE}")
     lines = lines or ["no file of the output names the customer"]
     if forgot.rows is not None:
         lines.append(f"[serving] table: {forgot.rows:,} rows removed")
-    lines += [f"{file}: names the customer and is not ours: look at it yourself" for file in forgot.foreign]
+    lines += [f"{file}: names the customer and is not ours: look at it yourself" for file in forgot.foreign_files]
     lines += ["", "models"]
     lines += [f"  {line}" for line in forgot.models] or ["  none is known to have learned from the customer"]
     if forgot.models:
@@ -129,15 +140,15 @@ def _alone(config: Config) -> Iterator[None]:
     """Holds off scoring runs, and another removal."""
     with ExitStack() as locks:
         what = f"forgetting a customer in {config.output}"
-        locks.enter_context(alone(config.output / f"{STAGING}.lock", what))
-        for lock in sorted(working_folder(config).glob("*.lock")):
-            locks.enter_context(alone(lock, f"scoring into {config.output}"))
+        locks.enter_context(exclusive_lock(config.output / f"{STAGING}.lock", what))
+        for lock in sorted(scoring_folder(config).glob("*.lock")):
+            locks.enter_context(exclusive_lock(lock, f"scoring into {config.output}"))
         yield
 
 
-def _looking(config: Config, customer: str, name: str) -> Erasing:
+def _looking(config: Config, customer: str, name: str) -> Erasure:
     cache = open_cache(config)
-    return Erasing(config.output, frozenset({customer, name}), cache.folder if cache else None, _data(config))
+    return Erasure(config.output, frozenset({customer, name}), cache.folder if cache else None, _data(config))
 
 
 def _data(config: Config) -> frozenset[Path]:

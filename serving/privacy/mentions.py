@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-ID, GONE = "customer_id", "(forgotten)"
-LONG = 8  # letters of an id that is no word of ours
+ID, PLACEHOLDER = "customer_id", "(forgotten)"
+MIN_LETTERS = 8  # letters of an id that is no word of ours
 Digests = Mapping[str, tuple[str, int | None]]  # the new checksum of a file and the rows left, by the old one
 
 
-def named_in(text: str, names: frozenset[str], alone: bool = False) -> bool:
+def names_customer(text: str, names: frozenset[str], alone: bool = False) -> bool:
     """Whether a text names a customer, as a word of its own; a number, a short word, or `alone`, only if quoted.
 
     >>> named_in("customers such as 'C-7', 'C-8'", frozenset({"C-8"})), named_in("C-88", frozenset({"C-8"}))
@@ -23,7 +23,7 @@ def named_in(text: str, names: frozenset[str], alone: bool = False) -> bool:
     return any(name in text and re.search(_pattern(name, alone), text) for name in names)
 
 
-def mended(value: Any, names: frozenset[str], digests: Digests, key: str = "") -> Any:
+def without_customer(value: Any, names: frozenset[str], digests: Digests, key: str = "") -> Any:
     """A value of JSON without the customer, and with the new checksums and rows of files that change.
 
     A number, or a short word, may be anything: it is the customer only under a key that says so, or in quotes.
@@ -32,23 +32,23 @@ def mended(value: Any, names: frozenset[str], digests: Digests, key: str = "") -
     {'customers': ['7'], 'note': "see '(forgotten)'", 'version': '8'}
     """
     if isinstance(value, dict):
-        new = {name: mended(inner, names, digests, str(name)) for name, inner in value.items()}
+        new = {name: without_customer(inner, names, digests, str(name)) for name, inner in value.items()}
         _, rows = digests.get(str(value.get("sha256")), ("", None))
         return {**new, "rows": rows} if rows is not None and "rows" in new else new
     if isinstance(value, list):
-        return [mended(one, names, digests, key) for one in value if not _is_of(one, names, key)]
+        return [without_customer(one, names, digests, key) for one in value if not _is_of(one, names, key)]
     if isinstance(value, str):
-        return GONE if _is(value, names, key) else digests.get(value, (None,))[0] or _text(value, names)
+        return PLACEHOLDER if _is(value, names, key) else digests.get(value, (None,))[0] or _text(value, names)
     return value
 
 
-def mended_line(line: str, names: frozenset[str], digests: Digests) -> str:
+def line_without_customer(line: str, names: frozenset[str], digests: Digests) -> str:
     """The same of a line of JSON, as text; nothing is left of one that was cut off and names the customer."""
     try:
         value = json.loads(line)
     except ValueError:  # the last one, cut off by the death of its run
-        return "" if named_in(line, names) else line
-    new = mended(value, names, digests)
+        return "" if names_customer(line, names) else line
+    new = without_customer(value, names, digests)
     return line if new == value else json.dumps(new, ensure_ascii=line.isascii()) + "\n"
 
 
@@ -79,13 +79,13 @@ def _telling(name: str) -> bool:
     >>> _telling("C-1042"), _telling("1042"), _telling("web")
     (True, False, False)
     """
-    return not name.isdigit() and (any(map(str.isdigit, name)) or len(name) >= LONG)
+    return not name.isdigit() and (any(map(str.isdigit, name)) or len(name) >= MIN_LETTERS)
 
 
 def _text(text: str, names: frozenset[str]) -> str:
     """A text with the customer's name taken out."""
     for name in names:
-        text = re.sub(_pattern(name), GONE, text) if name in text else text
+        text = re.sub(_pattern(name), PLACEHOLDER, text) if name in text else text
     return text
 
 

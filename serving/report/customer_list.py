@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from serving.planning.action_effects import ASSUMED
 from serving.report.inputs import Found
 from serving.report.text import Said
-from serving.scoring.run import Scores
+from serving.scoring.score_tables import Scores
 from serving.segmentation import profiles
 
 LISTED = 50
@@ -60,7 +60,7 @@ def _todo(said: Said, found: Found, row: Mapping[str, Any], planned: Mapping[str
     """What the plan does with a customer; without a plan what fits their segment, or their lifecycle."""
     tr = said.tr
     if planned is None:
-        ways = (profiles.treatment(row[column] or "", found.treatments) for column in ("segment", "lifecycle"))
+        ways = (profiles.treatment_for(row[column] or "", found.treatments) for column in ("segment", "lifecycle"))
         return tr(next((way for way in ways if way), ""))
     if planned["action"] is not None:
         gain, money = planned["expected_gain"], said.money

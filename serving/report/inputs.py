@@ -19,9 +19,8 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import RegularsError, UsageError
 from serving.language.messages import Language
-from serving.planning.plan import Plan
-from serving.planning.plan import read as read_plan
-from serving.scoring.run import Scores
+from serving.planning.plan import Plan, read_plan
+from serving.scoring.score_tables import Scores
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from serving.charts import figures as charts
 from serving.language.formats import Forms
 from serving.language.messages import N_
-from training.evaluation.evaluate import BETTER_HIGH, LEVEL, OURS, Evaluation
+from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def verdict(metric: str, low: float, high: float) -> str:
     """
     if not (low > 0 or high < 0):
         return "no clear difference"
-    return "better" if (low > 0) == (metric in BETTER_HIGH) else "worse"
+    return "better" if (low > 0) == (metric in HIGHER_IS_BETTER) else "worse"
 
 
 def judge(evaluation: Evaluation | None, form: Forms) -> dict[str, Any] | None:
@@ -128,7 +128,7 @@ def judge(evaluation: Evaluation | None, form: Forms) -> dict[str, Any] | None:
     return {
         "cutoff": cutoff,
         "customers": int(everyone.customers.max()),
-        "level": LEVEL,
+        "level": CONFIDENCE,
         "ours": ours,
         "rivals": [(form.tr(name), form.tr(RULES.get(name, ""))) for name in rivals],
         "ladder": [
@@ -178,7 +178,7 @@ def _picture(found: dict[tuple[str, str], dict[str, Any]], models: Sequence[str]
         rows = [(name, found[name, metric.name]) for name in models if (name, metric.name) in found]
         dots = [charts.Dot(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows]
         if dots:
-            hint = tr("further right is better") if metric.name in BETTER_HIGH else tr("further left is better")
+            hint = tr("further right is better") if metric.name in HIGHER_IS_BETTER else tr("further left is better")
             panels.append(charts.Panel(tr(metric.title), hint, metric.form == "share", dots))
             figures = ", ".join(f"{dot.label} {form.of(dot.value, metric.form)}" for dot in dots)
             told.append(f"{tr(metric.title)}, {hint}: {figures}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from features.atomic_files import write_whole
+from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from serving.language.messages import language
 from serving.report import customer_list, data, drivers, plans, segments, summary
@@ -19,7 +19,7 @@ from serving.report.inputs import Found, gather
 from serving.report.model_quality import judge
 from serving.report.text import Said, said_of
 from serving.scoring import value_tiers
-from serving.scoring.run import read
+from serving.scoring.score_tables import read_scores
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -30,9 +30,9 @@ def write_report(config: Config, cutoff: date | None = None) -> Path:
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
     """
-    scores = read(config, cutoff)
+    scores = read_scores(config, cutoff)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
-    write_whole(target, page(gather(config, scores, language(config.language))))
+    write_text_atomically(target, page(gather(config, scores, language(config.language))))
     return target
 
 

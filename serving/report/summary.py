@@ -14,7 +14,7 @@ from serving.charts import figures
 from serving.report.inputs import Found, PastPlan
 from serving.report.text import Said
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import total as sum_of
+from serving.scoring.score_tables import total_value_interval as sum_of
 from serving.segmentation import profiles
 
 STEPS = 5
@@ -233,7 +233,7 @@ def _segment(said: Said, found: Found, table: pd.DataFrame) -> Iterator[Step]:
     if held.empty:
         return
     name = str(held.idxmax()) if "save first" not in held.index else "save first"
-    size, todo = int(by.size()[name]), tr(profiles.treatment(name, found.treatments))
+    size, todo = int(by.size()[name]), tr(profiles.treatment_for(name, found.treatments))
     slots = {"todo": todo, "share": said.form.share(float(held[name] / max(held.sum(), 1e-300)))}
     if said.money:
         text = tr("they hold {share} of the value at risk; {todo}.", **slots)

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from features.task import Window
 from serving.language.formats import Forms, Words, words
 from serving.language.messages import N_, Language
-from serving.scoring.run import Scores
+from serving.scoring.score_tables import Scores
 
 SEVERITIES = {"critical": N_("critical"), "warning": N_("warning"), "info": N_("notice")}
 MARKS = {"critical": "▲▲", "warning": "▲", "info": "●"}

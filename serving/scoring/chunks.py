@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.feature import Feature
-from serving.explanation.contributions import Contributions, contributions, reasons
-from serving.explanation.drivers import tally, together
-from serving.scoring.columns import in_columns, score_table, worth
+from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
+from serving.explanation.drivers import merge_tallies, tally_contributions
+from serving.scoring.columns import build_score_table, score_columns, worth_if_retained
 from serving.scoring.score_tables import COMPRESSION
 from training.artifact.bundle import ModelBundle
 
-BLOCK = 10_000  # customers explained at once
-Writing = Callable[[], AbstractContextManager[None]]
+BLOCK_ROWS = 10_000  # customers explained at once
+WriteContext = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Scorer:
         features: In the order of its columns.
         labels: Of the models, by 'churn' and 'value'.
         reasons: How many each customer is given.
-        kinds: Whose contributions are written.
+        targets: Whose contributions are written.
     """
 
     bundle: ModelBundle
     features: tuple[Feature, ...]
     labels: Mapping[str, str]
     reasons: int
-    kinds: tuple[str, ...]
+    targets: tuple[str, ...]
 
-    def said(self, rows: pa.Table) -> dict[str, np.ndarray]:
+    def predict(self, rows: pa.Table) -> dict[str, np.ndarray]:
         """The model's numbers (n,) of customers, and what ranks them for their tier ('worth')."""
         said = self.bundle.predict(rows)
-        return {**said, "worth": worth(rows, said)}
+        return {**said, "worth": worth_if_retained(rows, said)}
 
 
 @dataclass(frozen=True)
-class Standing:
+class CohortPredictions:
     """What is known of customers before they are explained.
 
     Attributes:
@@ -60,23 +60,25 @@ class Standing:
         sampled: Places (k,), ascending, of the customers by whom drivers tell their direction.
     """
 
-    said: dict[str, np.ndarray]
+    predicted: dict[str, np.ndarray]
     tier: np.ndarray
     sampled: np.ndarray
 
-    def part(self, start: int, stop: int) -> Standing:
+    def slice(self, start: int, stop: int) -> CohortPredictions:
         """That of a stretch, whose places are counted from its start."""
         inside = self.sampled[(self.sampled >= start) & (self.sampled < stop)] - start
-        return Standing({name: said[start:stop] for name, said in self.said.items()}, self.tier[start:stop], inside)
+        return CohortPredictions(
+            {name: said[start:stop] for name, said in self.predicted.items()}, self.tier[start:stop], inside
+        )
 
 
 def write_chunk(
     scorer: Scorer,
     blocks: Iterable[pa.Table],
-    standing: Standing,
+    standing: CohortPredictions,
     folder: Path,
     place: int,
-    writing: Writing = nullcontext,
+    writing: WriteContext = nullcontext,
 ) -> dict[str, Any]:
     """Explains a chunk and writes its parts.
 
@@ -93,63 +95,65 @@ def write_chunk(
     """
     tables, tallies, start = [], [], 0
     bases: dict[str, tuple[str, float]] = {}
-    files = [f"scores/{part_name(place)}", *(f"contributions/{kind}/{part_name(place)}" for kind in scorer.kinds)]
+    files = [f"scores/{part_file(place)}", *(f"contributions/{kind}/{part_file(place)}" for kind in scorer.targets)]
     with ExitStack() as stack:
         streams = {
             kind: stack.enter_context(_stream(folder / file, writing))
-            for kind, file in zip(scorer.kinds, files[1:], strict=True)
+            for kind, file in zip(scorer.targets, files[1:], strict=True)
         }
         for block in blocks:
-            known = standing.part(start, start + block.num_rows)
-            found = contributions(scorer.bundle, block, known.said)
+            known = standing.slice(start, start + block.num_rows)
+            found = compute_contributions(scorer.bundle, block, known.predicted)
             tables.append(_scores(scorer, block, found, known))
             levels = scorer.bundle.levels
-            tallies.append({k: tally(p, block, scorer.features, levels, known.sampled) for k, p in found.items()})
+            tallies.append(
+                {k: tally_contributions(p, block, scorer.features, levels, known.sampled) for k, p in found.items()}
+            )
             bases = {kind: (part.unit, part.base) for kind, part in found.items()}
             for kind, write in streams.items():
                 write(_contributions(found[kind], block, scorer.features))
             start += block.num_rows
     with writing():
-        _write(pa.concat_tables(tables), folder / files[0])
-        whole = {kind: together([t[kind] for t in tallies]) for kind in bases}
-        save({f"{kind} {n}": v for kind, t in whole.items() for n, v in t.items()}, folder / tally_name(place))
-    return {"files": [*files, tally_name(place)], "rows": start, "bases": bases}
+        _write_parquet(pa.concat_tables(tables), folder / files[0])
+        whole = {kind: merge_tallies([t[kind] for t in tallies]) for kind in bases}
+        save_arrays({f"{kind} {n}": v for kind, t in whole.items() for n, v in t.items()}, folder / tally_file(place))
+    return {"files": [*files, tally_file(place)], "rows": start, "bases": bases}
 
 
-def part_name(place: int) -> str:
+def part_file(place: int) -> str:
     """The file of a chunk in a folder of parts."""
     return f"part-{place:05d}.parquet"
 
 
-def tally_name(place: int) -> str:
+def tally_file(place: int) -> str:
     """The file of a chunk's part of the drivers, from the run's folder."""
     return f"tallies/{place:05d}.npz"
 
 
-def stretches(start: int, stop: int, length: int) -> list[tuple[int, int]]:
+def row_ranges(start: int, stop: int, length: int) -> list[tuple[int, int]]:
     """Stretches of at most so many rows, in order.
 
-    >>> stretches(0, 5, 2)
+    >>> row_ranges(0, 5, 2)
     [(0, 2), (2, 4), (4, 5)]
     """
     return [(first, min(first + length, stop)) for first in range(start, stop, length)]
 
 
-def save(arrays: Mapping[str, np.ndarray], file: Path) -> None:
+def save_arrays(arrays: Mapping[str, np.ndarray], file: Path) -> None:
     """Writes arrays by name; equal arrays make equal bytes."""
     file.parent.mkdir(exist_ok=True)
     np.savez(file, allow_pickle=False, **arrays)
 
 
-def load(file: Path) -> dict[str, np.ndarray]:
+def load_arrays(file: Path) -> dict[str, np.ndarray]:
     """Reads what `save` wrote."""
     with np.load(file, allow_pickle=False) as kept:
         return {name: kept[name] for name in kept.files}
 
 
-def _scores(scorer: Scorer, block: pa.Table, found: dict[str, Contributions], known: Standing) -> pa.Table:
-    why = {kind: reasons(found[kind], block, scorer.features, scorer.reasons) for kind in scorer.labels}
-    return score_table(in_columns(scorer.labels, block, known.said, known.tier), why, block.num_rows)
+def _scores(scorer: Scorer, block: pa.Table, found: dict[str, Contributions], known: CohortPredictions) -> pa.Table:
+    why = {kind: top_reasons(found[kind], block, scorer.features, scorer.reasons) for kind in scorer.labels}
+    return build_score_table(score_columns(scorer.labels, block, known.predicted, known.tier), why, block.num_rows)
 
 
 def _contributions(part: Contributions, block: pa.Table, features: Sequence[Feature]) -> pa.Table:
@@ -158,13 +162,13 @@ def _contributions(part: Contributions, block: pa.Table, features: Sequence[Feat
     return pa.table({**columns, "total": part.total})
 
 
-def _write(table: pa.Table, file: Path) -> None:
+def _write_parquet(table: pa.Table, file: Path) -> None:
     file.parent.mkdir(mode=0o700, exist_ok=True)
     pq.write_table(table.combine_chunks(), file, compression=COMPRESSION)
 
 
 @contextmanager
-def _stream(file: Path, writing: Writing) -> Iterator[Callable[[pa.Table], None]]:
+def _stream(file: Path, writing: WriteContext) -> Iterator[Callable[[pa.Table], None]]:
     """Writes the tables that it is given, of one schema, one after the other into a part of the contributions."""
     writer: pq.ParquetWriter | None = None
 

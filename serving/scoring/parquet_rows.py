@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-KEPT = 2  # row groups in memory: a stretch may begin in one and end in the next
+CACHED_GROUPS = 2  # row groups in memory: a stretch may begin in one and end in the next
 
 
 @dataclass(frozen=True)
-class Stored:
+class ParquetRows:
     """A Parquet file, or the parts of a folder in the order of their names.
 
     Attributes:
@@ -24,14 +24,14 @@ class Stored:
 
     groups: tuple[tuple[Path, int], ...]
     starts: tuple[int, ...]
-    _kept: dict[int, pa.Table] = field(default_factory=dict, repr=False)
+    _cached: dict[int, pa.Table] = field(default_factory=dict, repr=False)
 
     @property
-    def rows(self) -> int:
+    def num_rows(self) -> int:
         """How many rows there are."""
         return self.starts[-1]
 
-    def stretch(self, start: int, stop: int) -> pa.Table:
+    def rows_between(self, start: int, stop: int) -> pa.Table:
         """The rows from `start` up to `stop`, as far as they go; equal rows make equal tables, however they lie."""
         first = min(bisect_right(self.starts, start), len(self.groups)) - 1
         last = first
@@ -58,26 +58,26 @@ class Stored:
         )
 
     def _group(self, number: int) -> pa.Table:
-        if number not in self._kept:
-            for old in sorted(self._kept)[: max(len(self._kept) - KEPT + 1, 0)]:
-                del self._kept[old]
-            self._kept[number] = _read(*self.groups[number])
-        return self._kept[number]
+        if number not in self._cached:
+            for old in sorted(self._cached)[: max(len(self._cached) - CACHED_GROUPS + 1, 0)]:
+                del self._cached[old]
+            self._cached[number] = _read(*self.groups[number])
+        return self._cached[number]
 
 
-def stored(place: Path) -> Stored:
+def open_parquet_rows(place: Path) -> ParquetRows:
     """The rows of a Parquet file or of a folder of parts."""
     groups: list[tuple[Path, int]] = []
     starts = [0]
-    for file in parts(place):
+    for file in parquet_files(place):
         metadata = pq.read_metadata(file)
         for number in range(max(metadata.num_row_groups, 0)):
             groups.append((file, number))
             starts.append(starts[-1] + metadata.row_group(number).num_rows)
-    return Stored(tuple(groups), tuple(starts))
+    return ParquetRows(tuple(groups), tuple(starts))
 
 
-def parts(place: Path) -> list[Path]:
+def parquet_files(place: Path) -> list[Path]:
     """The Parquet files behind a place, in order."""
     return sorted(place.glob("*.parquet")) if place.is_dir() else [place]
 

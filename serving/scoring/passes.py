@@ -20,30 +20,39 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.config.load import Config
 from features.feature import Feature
 from features.snapshots.build import PreparedFeatures
-from serving.explanation.drivers import LIST, Levels, sampled, strongest, together
+from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
 from serving.language.feature_phrases import phrased
 from serving.language.messages import language
 from serving.scoring import value_tiers
-from serving.scoring.chunks import BLOCK, Scorer, Standing, load, save, stretches, tally_name, write_chunk
-from serving.scoring.parquet_rows import Stored, parts, stored
-from serving.scoring.predictions import Champions, nobody
-from serving.scoring.resumable_run import Run, discard
+from serving.scoring.chunks import (
+    BLOCK_ROWS,
+    CohortPredictions,
+    Scorer,
+    load_arrays,
+    row_ranges,
+    save_arrays,
+    tally_file,
+    write_chunk,
+)
+from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows, parquet_files
+from serving.scoring.predictions import Champions, empty_cohort_error
+from serving.scoring.resumable_run import ResumableRun, remove_folder
 
-FEATURES, STANDING = "features.parquet", "standing.npz"
+FEATURES_FILE, PREDICTIONS_FILE = "features.parquet", "standing.npz"
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """What is to be scored, by which models.
 
     Attributes:
         features: The features, in the order of their columns.
         identity: Everything that the numbers depend on, as JSON has it.
-        kinds: Whose contributions are written: none, or all.
+        targets: Whose contributions are written: none, or all.
     """
 
     config: Config
@@ -51,82 +60,82 @@ class Job:
     models: Champions
     features: tuple[Feature, ...]
     identity: dict[str, Any]
-    kinds: tuple[str, ...]
+    targets: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
         """Where its run leaves files until they take their place: beside the scores, where no reader of them looks."""
-        return working_folder(self.config) / f"cutoff={self.cutoff}"
+        return scoring_folder(self.config) / f"cutoff={self.cutoff}"
 
     @property
     def levels(self) -> Levels:
         """The levels of text that the models tell apart."""
-        return self.models.fullest.bundle.levels
+        return self.models.richest.bundle.levels
 
     @property
     def scorer(self) -> Scorer:
         """What a chunk is explained by: reasons are said in the config's language, drivers in English."""
         count = self.config.serving.reasons
         features = phrased(self.features, language(self.config.language).phrase)
-        return Scorer(self.models.fullest.bundle, features, self.models.labels, count, self.kinds)
+        return Scorer(self.models.richest.bundle, features, self.models.labels, count, self.targets)
 
 
-class Passes(Protocol):
+class ScoringPasses(Protocol):
     """Where the two passes run."""
 
-    def numbers(self, job: Job, rows: Stored) -> dict[str, np.ndarray]:
-        """What the models say of everyone, and their worth: `Scorer.said` (n,), in the order of the rows."""
+    def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
+        """What the models say of everyone, and their worth: `Scorer.predict` (n,), in the order of the rows."""
 
-    def explained(
-        self, job: Job, run: Run, rows: Stored, standing: Standing, missing: Sequence[int]
+    def explain_chunks(
+        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Explains these chunks and yields each with its line of the journal, once that is written."""
 
 
-class Here:
+class LocalPasses:
     """The passes in this process, a chunk at a time."""
 
-    def numbers(self, job: Job, rows: Stored) -> dict[str, np.ndarray]:
+    def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
         """As `Passes` has it."""
-        chunks = stretches(0, rows.rows, job.config.serving.chunk)
-        found = [job.scorer.said(rows.stretch(*bounds)) for bounds in chunks]
+        chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
+        found = [job.scorer.predict(rows.rows_between(*bounds)) for bounds in chunks]
         return {name: np.concatenate([said[name] for said in found]) for name in found[0]}
 
-    def explained(
-        self, job: Job, run: Run, rows: Stored, standing: Standing, missing: Sequence[int]
+    def explain_chunks(
+        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """As `Passes` has it."""
-        chunks = stretches(0, rows.rows, job.config.serving.chunk)
+        chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
         for place in missing:
-            yield place, _explain(job, run, rows, standing, place, chunks[place])
+            yield place, _explain_chunk(job, run, rows, standing, place, chunks[place])
 
 
-def working_folder(config: Config) -> Path:
+def scoring_folder(config: Config) -> Path:
     """Where runs leave files until they take their place."""
     return config.output / ".scoring"
 
 
-def write_features(job: Job, run: Run, log: PreparedFeatures) -> None:
+def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) -> None:
     """Has the engine build the cohort's features, by customer_id, where that is not done.
 
     Raises:
         DataError: Nobody is in the cohort, or the engine has no room.
     """
-    if run.done("features"):
+    if run.finished_step("features"):
         return
-    place = run.folder / FEATURES
+    place = run.folder / FEATURES_FILE
     if place.is_dir():
         shutil.rmtree(place)
     place.unlink(missing_ok=True)
     log.write(place)
-    if not stored(place).rows:
-        discard(run.folder)
-        raise nobody(job.config, job.cutoff)
-    with writing(job):
-        run.finish("features", [file.relative_to(run.folder).as_posix() for file in parts(place)])
+    if not open_parquet_rows(place).num_rows:
+        remove_folder(run.folder)
+        raise empty_cohort_error(job.config, job.cutoff)
+    with explain_write_errors(job):
+        run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(place)])
 
 
-def score_all(job: Job, run: Run, passes: Passes) -> dict[str, Any]:
+def score_cohort(job: ScoringJob, run: ResumableRun, passes: ScoringPasses) -> dict[str, Any]:
     """Scores and explains everyone whose features are written.
 
     Returns:
@@ -135,61 +144,74 @@ def score_all(job: Job, run: Run, passes: Passes) -> dict[str, Any]:
     Raises:
         UsageError: The folder cannot be written to; what is done stays done.
     """
-    rows = stored(run.folder / FEATURES)
+    rows = open_parquet_rows(run.folder / FEATURES_FILE)
     standing = _standing(job, run, rows, passes)
     done = _all_explained(job, run, rows, standing, passes)
     return {
-        "customers": rows.rows,
+        "customers": rows.num_rows,
         "parts": [_part(said, "scores") for said in done],
-        "contributions": {kind: [_part(said, f"contributions/{kind}") for said in done] for kind in job.kinds},
+        "contributions": {kind: [_part(said, f"contributions/{kind}") for said in done] for kind in job.targets},
         "bases": {kind: base for kind, (_, base) in done[0]["bases"].items()},
         "drivers": _drivers(job, run, rows.take(standing.sampled), done),
     }
 
 
-def _standing(job: Job, run: Run, rows: Stored, passes: Passes) -> Standing:
-    file = run.folder / STANDING
-    if not run.done("standing"):
-        said = passes.numbers(job, rows)
-        tiers = value_tiers.tier(said.pop("worth")).astype(str)
-        with writing(job):
-            save({**said, "tier": tiers, "sampled": sampled(rows.column("customer_id"))}, file)
-            run.finish("standing", [STANDING])
-    made = load(file)
+def _standing(job: ScoringJob, run: ResumableRun, rows: ParquetRows, passes: ScoringPasses) -> CohortPredictions:
+    file = run.folder / PREDICTIONS_FILE
+    if not run.finished_step("standing"):
+        said = passes.predict_all(job, rows)
+        tiers = value_tiers.assign_tiers(said.pop("worth")).astype(str)
+        with explain_write_errors(job):
+            save_arrays({**said, "tier": tiers, "sampled": sample_for_directions(rows.column("customer_id"))}, file)
+            run.record_step("standing", [PREDICTIONS_FILE])
+    made = load_arrays(file)
     tier, places = made.pop("tier"), made.pop("sampled")
-    return Standing(made, tier.astype(object), places)
+    return CohortPredictions(made, tier.astype(object), places)
 
 
-def _all_explained(job: Job, run: Run, rows: Stored, standing: Standing, passes: Passes) -> list[dict[str, Any]]:
+def _all_explained(
+    job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, passes: ScoringPasses
+) -> list[dict[str, Any]]:
     """What the journal says of each chunk, once all are done."""
-    chunks = stretches(0, rows.rows, job.config.serving.chunk)
-    done = {place: said for place in range(len(chunks)) if (said := run.done(f"chunk {place}"))}
+    chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
+    done = {place: said for place in range(len(chunks)) if (said := run.finished_step(f"chunk {place}"))}
     missing = [place for place in range(len(chunks)) if place not in done]
     before = sum(said["rows"] for said in done.values())
-    with tqdm(total=rows.rows, initial=before, desc="explaining", unit=" customers", leave=False, disable=None) as bar:
-        for place, said in passes.explained(job, run, rows, standing, missing):
+    with tqdm(
+        total=rows.num_rows, initial=before, desc="explaining", unit=" customers", leave=False, disable=None
+    ) as bar:
+        for place, said in passes.explain_chunks(job, run, rows, standing, missing):
             done[place] = said
             bar.update(said["rows"])
     return [done[place] for place in range(len(chunks))]
 
 
-def _explain(
-    job: Job, run: Run, rows: Stored, standing: Standing, place: int, bounds: tuple[int, int]
+def _explain_chunk(
+    job: ScoringJob,
+    run: ResumableRun,
+    rows: ParquetRows,
+    standing: CohortPredictions,
+    place: int,
+    bounds: tuple[int, int],
 ) -> dict[str, Any]:
     """The second pass over a chunk, here."""
-    blocks = (rows.stretch(*block) for block in stretches(*bounds, BLOCK))
-    made = write_chunk(job.scorer, blocks, standing.part(*bounds), run.folder, place, lambda: writing(job))
-    with writing(job):
-        return run.finish(f"chunk {place}", **made)
+    blocks = (rows.rows_between(*block) for block in row_ranges(*bounds, BLOCK_ROWS))
+    made = write_chunk(
+        job.scorer, blocks, standing.slice(*bounds), run.folder, place, lambda: explain_write_errors(job)
+    )
+    with explain_write_errors(job):
+        return run.record_step(f"chunk {place}", **made)
 
 
-def _drivers(job: Job, run: Run, sample: pa.Table, done: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _drivers(
+    job: ScoringJob, run: ResumableRun, sample: pa.Table, done: Sequence[dict[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
     """The strongest drivers of each number, from the tallies of all chunks."""
-    whole = together([load(run.folder / tally_name(place)) for place in range(len(done))])
+    whole = merge_tallies([load_arrays(run.folder / tally_file(place)) for place in range(len(done))])
     found = {}
     for kind, (unit, _) in done[0]["bases"].items():
         of_kind = {name.removeprefix(f"{kind} "): v for name, v in whole.items() if name.startswith(f"{kind} ")}
-        found[kind] = strongest(of_kind, unit, sample, job.features, job.levels)[:LIST]
+        found[kind] = drivers_from_tally(of_kind, unit, sample, job.features, job.levels)[:MOST_DRIVERS]
     return found
 
 
@@ -199,7 +221,7 @@ def _part(said: dict[str, Any], folder: str) -> dict[str, Any]:
     return {"file": Path(part["file"]).name, "rows": said["rows"], "sha256": part["sha256"]}
 
 
-def writing(job: Job) -> AbstractContextManager[None]:
+def explain_write_errors(job: ScoringJob) -> AbstractContextManager[None]:
     """Turns what keeps a run from writing into a message that says how to go on."""
     again = f"make room; `regulars score --cutoff {job.cutoff} --resume` then goes on with what is done"
-    return writable(job.folder, again)
+    return report_write_errors(job.folder, again)

@@ -17,8 +17,8 @@ from serving.language.feature_phrases import phrased
 from serving.language.formats import task_words
 from serving.language.messages import language
 from serving.scoring import value_tiers
-from serving.scoring.columns import in_columns, worth
-from training.artifact.bundle import BundleError
+from serving.scoring.columns import score_columns, worth_if_retained
+from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
 
 
@@ -30,28 +30,28 @@ class Champions:
     value: Champion | None
 
     @property
-    def fullest(self) -> Champion:
+    def richest(self) -> Champion:
         """The one that says most: value says churn too, by the same gate."""
         return self.value or self.churn
 
     @property
-    def kinds(self) -> tuple[str, ...]:
+    def targets(self) -> tuple[str, ...]:
         """What is explained: 'churn', and with money 'value' and the value over each longer horizon."""
         longer = tuple(step.column for step in self.value.bundle.longer) if self.value else ()
         return ("churn", "value", *longer) if self.value else ("churn",)
 
     @property
-    def by_kind(self) -> dict[str, Champion]:
+    def by_target(self) -> dict[str, Champion]:
         """Those that there are, by 'churn' and 'value'."""
         return {kind: m for kind, m in (("churn", self.churn), ("value", self.value)) if m is not None}
 
     @property
     def labels(self) -> dict[str, str]:
         """As the score table names those that there are, by 'churn' and 'value'."""
-        return {kind: m.version.label for kind, m in self.by_kind.items()}
+        return {kind: m.version.label for kind, m in self.by_target.items()}
 
 
-def champions(config: Config) -> Champions:
+def load_champions(config: Config) -> Champions:
     """The champions of a business, which must share one gate.
 
     Raises:
@@ -66,7 +66,7 @@ def champions(config: Config) -> Champions:
         raise UsageError(
             f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
         )
-    if value is not None and value.bundle.gate_digest != churn.bundle.gate_digest:
+    if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
             f"{churn.version.label} and {value.version.label} do not share one gate, so their numbers would contradict "
             "each other; run `regulars train` to make both"
@@ -74,7 +74,7 @@ def champions(config: Config) -> Champions:
     return Champions(churn, value)
 
 
-def cohort(config: Config, cutoff: date) -> Snapshots:
+def build_cohort(config: Config, cutoff: date) -> Snapshots:
     """Features of a cutoff's cohort, told in the config's language.
 
     Raises:
@@ -83,28 +83,28 @@ def cohort(config: Config, cutoff: date) -> Snapshots:
     """
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
-        raise nobody(config, cutoff)
+        raise empty_cohort_error(config, cutoff)
     return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))
 
 
-def nobody(config: Config, cutoff: date) -> DataError:
+def empty_cohort_error(config: Config, cutoff: date) -> DataError:
     """The error of an empty cohort."""
     return DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
 
 
-def figures(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
+def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     """The numbers and segments (n,) of a whole cohort, by score column.
 
     Raises:
         UsageError: The models need other features than the config makes.
     """
-    refuse_others(models, snapshots.features, snapshots.own)
+    check_features(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
-    said = models.fullest.bundle.predict(rows)
-    return in_columns(models.labels, rows, said, value_tiers.tier(worth(rows, said)))
+    said = models.richest.bundle.predict(rows)
+    return score_columns(models.labels, rows, said, value_tiers.assign_tiers(worth_if_retained(rows, said)))
 
 
-def refuse_others(models: Champions, features: Sequence[Feature], own: str) -> None:
+def check_features(models: Champions, features: Sequence[Feature], own: str) -> None:
     """Refuses a config that makes other features than the models learned from.
 
     Args:
@@ -118,8 +118,8 @@ def refuse_others(models: Champions, features: Sequence[Feature], own: str) -> N
     _refuse_other_own(models, own)
     kinds = [(f.name, pa.string() if f.dtype == "string" else pa.float64()) for f in features]
     try:
-        for model in models.by_kind.values():
-            model.bundle.columns(pa.schema(kinds).empty_table())
+        for model in models.by_target.values():
+            model.bundle.model_inputs(pa.schema(kinds).empty_table())
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
 

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import writable
+from features.atomic_files import report_write_errors
 from features.errors import RefusedError
 
 JOURNAL = "journal.jsonl"
 
 
 @dataclass(frozen=True)
-class Run:
+class ResumableRun:
     """The folder of a run, and what it has done.
 
     Attributes:
@@ -38,18 +38,18 @@ class Run:
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
-    def done(self, step: str) -> dict[str, Any] | None:
+    def finished_step(self, step: str) -> dict[str, Any] | None:
         """What the journal says of a step whose files are all as they were written; None where it must be done."""
         said = self.steps.get(step)
         if said is None:
             return None
-        wrong = [part["file"] for part in said["files"] if not is_whole(self.folder, part)]
+        wrong = [part["file"] for part in said["files"] if not is_intact(self.folder, part)]
         if not wrong:
             return said
         self.damaged.extend(wrong)
         return None
 
-    def finish(self, step: str, files: Sequence[str], **facts: Any) -> dict[str, Any]:
+    def record_step(self, step: str, files: Sequence[str], **facts: Any) -> dict[str, Any]:
         """Writes down that a step is done, once its files (named from the run's folder) are on the disk."""
         said = {"step": step, "files": [_part(self.folder, file) for file in files], **facts}
         _append(self.folder / JOURNAL, said)
@@ -57,7 +57,7 @@ class Run:
         return said
 
 
-def begin(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[Run, Mapping[str, Any] | None]:
+def open_run(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[ResumableRun, Mapping[str, Any] | None]:
     """The run of an identity in a folder: gone on with if it is of the same identity and that is asked for, else new.
 
     Args:
@@ -74,34 +74,34 @@ def begin(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[Run,
     lines = _lines(folder / JOURNAL)
     before = lines[0] if lines else None
     if resume and before == identity:
-        return Run(folder, {line["step"]: line for line in lines[1:] if "step" in line}), before
-    with writable(folder):
-        discard(folder)
+        return ResumableRun(folder, {line["step"]: line for line in lines[1:] if "step" in line}), before
+    with report_write_errors(folder):
+        remove_folder(folder)
         folder.mkdir(mode=0o700, parents=True)
         _append(folder / JOURNAL, identity)
-    return Run(folder), before
+    return ResumableRun(folder), before
 
 
-def discard(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Removes a run's folder, if it is there."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
-def is_whole(folder: Path, part: Mapping[str, Any]) -> bool:
+def is_intact(folder: Path, part: Mapping[str, Any]) -> bool:
     """Whether a file in a folder is there and has the checksum that was written down."""
     file = folder / part["file"]
-    return file.is_file() and checksum(file) == part["sha256"]
+    return file.is_file() and file_checksum(file) == part["sha256"]
 
 
-def checksum(file: Path) -> str:
+def file_checksum(file: Path) -> str:
     """The sha256 of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
-def alone(place: Path, what: str) -> Iterator[None]:
+def exclusive_lock(place: Path, what: str) -> Iterator[None]:
     """Holds a lock file while the block runs; the system itself lets go of it when the process dies.
 
     Args:
@@ -112,7 +112,7 @@ def alone(place: Path, what: str) -> Iterator[None]:
         RefusedError: Another process holds it.
         UsageError: The place cannot be written to.
     """
-    with writable(place):
+    with report_write_errors(place):
         held = _take(place, what)
     try:
         yield
@@ -158,7 +158,7 @@ def _part(folder: Path, name: str) -> dict[str, Any]:
     """A file's name and checksum, once its bytes are on the disk."""
     with (folder / name).open("rb") as stream:
         os.fsync(stream.fileno())
-    return {"file": name, "sha256": checksum(folder / name)}
+    return {"file": name, "sha256": file_checksum(folder / name)}
 
 
 def _append(journal: Path, line: Mapping[str, Any]) -> None:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from serving.scoring.resumable_run import checksum, is_whole
-from training.artifact.bundle import Spread, spread_from
+from serving.scoring.resumable_run import file_checksum, is_intact
+from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
 COMPRESSION = "zstd"
@@ -45,7 +45,7 @@ class Scores:
         Raises:
             DataError: A part is not the file that was written.
         """
-        return pa.concat_tables(self.part(part) for part in self.manifest["parts"])
+        return pa.concat_tables(self.read_part(part) for part in self.manifest["parts"])
 
     def most_at_risk(self) -> str:
         """The customer with the most value at risk (without money: the highest risk)."""
@@ -58,15 +58,15 @@ class Scores:
     @property
     def spread(self) -> Spread | None:
         """What comes around the values; None without money."""
-        return spread_from(self.manifest.get("spread"))
+        return read_spread(self.manifest.get("spread"))
 
-    def part(self, part: Mapping[str, Any]) -> pa.Table:
+    def read_part(self, part: Mapping[str, Any]) -> pa.Table:
         """The rows of one of the manifest's parts.
 
         Raises:
             DataError: It is not the file that was written.
         """
-        if not is_whole(self.folder, part):
+        if not is_intact(self.folder, part):
             raise DataError(
                 f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
                 f"score --cutoff {self.cutoff}` to make it again"
@@ -74,7 +74,7 @@ class Scores:
         return pq.ParquetFile(self.folder / part["file"]).read()
 
 
-def total(
+def total_value_interval(
     churn: np.ndarray, value: np.ndarray | None, value_at_risk: np.ndarray | None, spread: Spread | None
 ) -> tuple[float, float] | tuple[None, None]:
     """Low and high of the sum of what some scored customers (n,) bring; none without money.
@@ -83,21 +83,21 @@ def total(
     """
     if value is None or value_at_risk is None or spread is None or not len(value):
         return None, None
-    return spread.total(1 - churn, value + value_at_risk)
+    return spread.total_interval(1 - churn, value + value_at_risk)
 
 
-def write_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:
+def write_score_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:
     """Writes a table in part files of at most `chunk` rows; returns file, rows and sha256 of each."""
     written = []
     for place, start in enumerate(range(0, max(table.num_rows, 1), chunk)):
         path = folder / f"part-{place:05d}.parquet"
         piece = table.slice(start, chunk)
         pq.write_table(piece, path, compression=COMPRESSION)
-        written.append({"file": path.name, "rows": piece.num_rows, "sha256": checksum(path)})
+        written.append({"file": path.name, "rows": piece.num_rows, "sha256": file_checksum(path)})
     return written
 
 
-def read(config: Config, cutoff: date | None = None) -> Scores:
+def read_scores(config: Config, cutoff: date | None = None) -> Scores:
     """A scored cutoff, the newest where none is named.
 
     Raises:

@@ -17,23 +17,23 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from adbc_driver_manager.dbapi import Error as DriverError
 
-from features.atomic_files import folder_in_place, writable
+from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
-from features.engines.base import quoted_name
+from features.engines.base import quote_name
 from features.errors import DataError, UsageError
 from features.sources import postgres
 from features.sources.source import Source
-from serving.scoring.resumable_run import checksum, is_whole
+from serving.scoring.resumable_run import file_checksum, is_intact
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.spreadsheet_text import escape_formulas
 
 CSV, INCOMING = "scores.csv", "regulars_incoming"
 SQL_TYPES = {pa.string(): "text", pa.float64(): "double precision", pa.timestamp("us"): "timestamp"}
-REASONS = "jsonb"
-FORMS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (1.0, "{:+,.2f}")}
+JSON_TYPE = "jsonb"
+REASON_FORMATS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (1.0, "{:+,.2f}")}
 
 
-def deliver(config: Config, scores: Scores) -> list[str]:
+def deliver_scores(config: Config, scores: Scores) -> list[str]:
     """Brings scores that are in place wherever [serving] wants them; returns a line for each place that was written.
 
     Raises:
@@ -43,15 +43,15 @@ def deliver(config: Config, scores: Scores) -> list[str]:
     told = []
     if config.serving.csv:
         folder = config.output / "csv" / f"cutoff={scores.cutoff}"
-        if write_csv(scores, folder):
+        if write_scores_csv(scores, folder):
             told.append(f"written: {folder / CSV}")
     if config.serving.database:
-        if write_table(config, scores):
-            told.append(f"written: table {config.serving.table} of {config.serving.target().shown}")
+        if write_scores_table(config, scores):
+            told.append(f"written: table {config.serving.table} of {config.serving.scores_target().display_name}")
     return told
 
 
-def write_csv(scores: Scores, folder: Path) -> bool:
+def write_scores_csv(scores: Scores, folder: Path) -> bool:
     """Writes `scores.csv` (UTF-8, RFC 4180) and a manifest into a folder, unless those of the same run are there.
 
     Reasons are text, and text that a spreadsheet would run as a formula has an apostrophe before it.
@@ -59,17 +59,17 @@ def write_csv(scores: Scores, folder: Path) -> bool:
     run = scores.manifest.get("run", "")
     if _is_there(folder, run):
         return False
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         file = beside / CSV
-        with writable(folder):
+        with report_write_errors(folder):
             for number, part in enumerate(scores.manifest["parts"]):
-                _append_csv(as_text(scores.part(part)), file, header=number == 0)
-            said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": checksum(file)}
+                _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
+            said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": file_checksum(file)}
             (beside / MANIFEST).write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
 
 
-def reason_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Array:
+def reasons_as_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Array:
     """Lists of reasons (n,) as text: each reading with its contribution, strongest first."""
     lists = reasons.combine_chunks()
     flat = lists.flatten()
@@ -78,7 +78,7 @@ def reason_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Array:
     return pc.binary_join(pa.ListArray.from_arrays(lists.offsets, each), "; ")
 
 
-def write_table(config: Config, scores: Scores) -> bool:
+def write_scores_table(config: Config, scores: Scores) -> bool:
     """Puts a cutoff's scores into the table of PostgreSQL in place of those that it has of that cutoff.
 
     One transaction: readers see the old rows until the new ones are all there. The table is made where there is none.
@@ -88,11 +88,11 @@ def write_table(config: Config, scores: Scores) -> bool:
         DataError: The database refuses, or is not reached; it is as it was.
         UsageError: The table has not all columns.
     """
-    target = config.serving.target()
-    name = ".".join(quoted_name(part) for part in target.table.split(".", 1))
+    target = config.serving.scores_target()
+    name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     schema = pq.read_schema(scores.folder / scores.manifest["parts"][0]["file"])
     run = scores.manifest.get("run", "")
-    with _explained(target), postgres.writing(target.source, target.password()) as cursor:
+    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
         _make(cursor, name, schema)
         _refuse_missing(cursor, target, name, schema)
         cutoff = f"TIMESTAMP '{scores.cutoff}'"
@@ -101,14 +101,14 @@ def write_table(config: Config, scores: Scores) -> bool:
             return False
         cursor.adbc_ingest(INCOMING, _incoming(scores, schema), mode="create", temporary=True)
         columns = ", ".join(f'"{column}"' for column in schema.names)
-        taken = ", ".join(f'"{f.name}"::{REASONS}' if _listed(f) else f'"{f.name}"' for f in schema)
+        taken = ", ".join(f'"{f.name}"::{JSON_TYPE}' if _listed(f) else f'"{f.name}"' for f in schema)
         cursor.execute(f"DELETE FROM {name} WHERE cutoff = {cutoff}")  # noqa: S608
         cursor.execute(f"INSERT INTO {name} ({columns}, run) SELECT {taken}, '{run}' FROM {INCOMING}")  # noqa: S608
         cursor.execute(f"DROP TABLE {INCOMING}")
     return True
 
 
-def forget_rows(config: Config, names: Collection[str], really: bool) -> int:
+def delete_customer_rows(config: Config, names: Collection[str], really: bool) -> int:
     """Deletes a customer's rows from the table of PostgreSQL, of all cutoffs; returns how many there are, or were.
 
     Args:
@@ -119,10 +119,10 @@ def forget_rows(config: Config, names: Collection[str], really: bool) -> int:
     Raises:
         DataError: The database refuses, or is not reached.
     """
-    target = config.serving.target()
-    name = ".".join(quoted_name(part) for part in target.table.split(".", 1))
+    target = config.serving.scores_target()
+    name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     rows = 0
-    with _explained(target), postgres.writing(target.source, target.password()) as cursor:
+    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
         cursor.execute(f"SELECT to_regclass({_text(name)}) IS NULL")
         if cursor.fetchone() == (True,):
             return 0
@@ -140,7 +140,7 @@ def _is_there(folder: Path, run: str) -> bool:
         said = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return said.get("run") == run and is_whole(folder, said)
+    return said.get("run") == run and is_intact(folder, said)
 
 
 def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
@@ -148,13 +148,13 @@ def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
         pa_csv.write_csv(table, stream, pa_csv.WriteOptions(include_header=header))
 
 
-def as_text(table: pa.Table) -> pa.Table:
+def spreadsheet_table(table: pa.Table) -> pa.Table:
     """Score rows for a spreadsheet: the cutoff as a day, reasons as sentences, formulas escaped."""
     columns = {}
     for field in table.schema:
         column = table[field.name]
         if _listed(field):
-            column = escape_formulas(pa.chunked_array([reason_text(column, *FORMS[field.name])]))
+            column = escape_formulas(pa.chunked_array([reasons_as_text(column, *REASON_FORMATS[field.name])]))
         elif pa.types.is_timestamp(field.type):
             column = column.cast(pa.date32())
         elif pa.types.is_string(field.type):
@@ -169,7 +169,7 @@ def _incoming(scores: Scores, schema: pa.Schema) -> pa.RecordBatchReader:
 
     def batches() -> Iterator[pa.RecordBatch]:
         for part in scores.manifest["parts"]:
-            table = scores.part(part)
+            table = scores.read_part(part)
             columns = [_as_json(table[f.name]) if _listed(f) else table[f.name] for f in schema]
             yield from pa.table(columns, schema=kinds).to_batches()
 
@@ -194,7 +194,7 @@ def _make(cursor: postgres.Cursor, name: str, schema: pa.Schema) -> None:
 
 
 def _declared(field: pa.Field) -> str:
-    return f"{quoted_name(field.name)} {REASONS if _listed(field) else SQL_TYPES[field.type]}"
+    return f"{quote_name(field.name)} {JSON_TYPE if _listed(field) else SQL_TYPES[field.type]}"
 
 
 def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: pa.Schema) -> None:
@@ -208,8 +208,8 @@ def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: 
     if missing := [field for field in wanted if field.name not in there]:
         added = ", ".join(f"ADD COLUMN {_declared(field)}" for field in missing)
         raise UsageError(
-            f"[serving] table: {target.table} of {target.shown} has no column {', '.join(f.name for f in missing)}; "
-            f"run ALTER TABLE {name} {added}; or name another table"
+            f"[serving] table: {target.table} of {target.display_name} has no column "
+            f"{', '.join(f.name for f in missing)}; run ALTER TABLE {name} {added}; or name another table"
         )
 
 
@@ -219,10 +219,10 @@ def _explained(target: Source) -> Iterator[None]:
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
-        said, _ = postgres.reason(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
+        said, _ = postgres.explain_error(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
         raise DataError(
-            f"{target.shown}: the scores cannot be written to table {target.table}: {said}. It is as it was, and the "
-            "Parquet parts are whole: the same command again only fills the table"
+            f"{target.display_name}: the scores cannot be written to table {target.table}: {said}. It is as it was, "
+            "and the Parquet parts are whole: the same command again only fills the table"
         ) from None
 
 

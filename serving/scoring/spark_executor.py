@@ -26,50 +26,52 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame
 
 from features.engines.spark import SparkEngine
-from features.engines.spark_files import path_of
-from features.engines.spark_session import PROBLEMS
+from features.engines.spark_files import escaped_path
+from features.engines.spark_session import SPARK_ERRORS
 from features.errors import DataError, UsageError
 from serving.scoring import spark_worker
-from serving.scoring.chunks import Standing, stretches
-from serving.scoring.parquet_rows import Stored
-from serving.scoring.passes import Job, writing
-from serving.scoring.resumable_run import Run, discard
+from serving.scoring.chunks import CohortPredictions, row_ranges
+from serving.scoring.parquet_rows import ParquetRows
+from serving.scoring.passes import ScoringJob, explain_write_errors
+from serving.scoring.resumable_run import ResumableRun, remove_folder
 
-ROOMS = ("features", "training", "serving")
+SENT_PACKAGES = ("features", "training", "serving")
 WAVE = 4  # chunks that are explained before any is written down, for each task that can run at once
-TAKEN = "by workers"  # the folder in a run's where workers leave files
+WORKER_FOLDER = "by workers"  # the folder in a run's where workers leave files
 CHUNK = "row chunk"
 RAISED = re.compile(r"[\w.]+(?:Error|Exception|Interrupt): .*")
 
 
 @dataclass(frozen=True)
-class OnSpark:
+class SparkPasses:
     """The passes on the workers of an engine."""
 
     engine: SparkEngine
 
-    def numbers(self, job: Job, rows: Stored) -> dict[str, np.ndarray]:
+    def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
         """As `serving.scoring.passes.Passes` has it.
 
         Raises:
             DataError: A worker failed.
         """
-        names = list(job.scorer.said(rows.stretch(0, 1)))
+        names = list(job.scorer.predict(rows.rows_between(0, 1)))
         kinds = ", ".join(f"`{name}` double" for name in names)
-        parcel = self._share(_parcel(job, rows))
-        work = partial(spark_worker.numbers, parcel=parcel)
-        frame = self._frame(rows, 0, rows.rows)
+        parcel = self._share(_serialized_scorer(job, rows))
+        work = partial(spark_worker.predict_batches, parcel=parcel)
+        frame = self._frame(rows, 0, rows.num_rows)
         try:
             made = (
-                frame.mapInArrow(work, f"`{spark_worker.PLACE}` bigint, {kinds}").toArrow().sort_by(spark_worker.PLACE)
+                frame.mapInArrow(work, f"`{spark_worker.ROW_NUMBER}` bigint, {kinds}")
+                .toArrow()
+                .sort_by(spark_worker.ROW_NUMBER)
             )
-        except PROBLEMS as problem:
-            raise DataError(f"while scoring: {reason(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while scoring: {worker_error(problem)}") from None
         parcel.destroy()
         return {name: made[name].to_numpy() for name in names}
 
-    def explained(
-        self, job: Job, run: Run, rows: Stored, standing: Standing, missing: Sequence[int]
+    def explain_chunks(
+        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """As `serving.scoring.passes.Passes` has it, some chunks at a time.
 
@@ -77,42 +79,45 @@ class OnSpark:
             DataError: A worker failed.
             UsageError: What workers write is not seen here.
         """
-        parcel, at_once = self._share(_parcel(job, rows)), WAVE * self.engine.session.sparkContext.defaultParallelism
-        chunks = stretches(0, rows.rows, job.config.serving.chunk)
-        for first, last in stretches(0, len(missing), at_once):
+        parcel = self._share(_serialized_scorer(job, rows))
+        at_once = WAVE * self.engine.session.sparkContext.defaultParallelism
+        chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
+        for first, last in row_ranges(0, len(missing), at_once):
             wave = missing[first:last]
-            standings = self._share({place: standing.part(*chunks[place]) for place in wave})
-            with writing(job):
-                discard(run.folder / TAKEN)
-                (run.folder / TAKEN).mkdir(mode=0o700)
-            folder = str((run.folder / TAKEN).resolve())
-            work = partial(spark_worker.explained, parcel=parcel, standings=standings, folder=folder)
+            standings = self._share({place: standing.slice(*chunks[place]) for place in wave})
+            with explain_write_errors(job):
+                remove_folder(run.folder / WORKER_FOLDER)
+                (run.folder / WORKER_FOLDER).mkdir(mode=0o700)
+            folder = str((run.folder / WORKER_FOLDER).resolve())
+            work = partial(spark_worker.explain_batches, parcel=parcel, standings=standings, folder=folder)
             for place, told in self._run(work, self._chunks(job, rows, wave)):
-                with writing(job):
+                with explain_write_errors(job):
                     _take(told, run.folder)
-                    said = run.finish(f"chunk {place}", **told)
+                    said = run.record_step(f"chunk {place}", **told)
                 yield place, said
             standings.destroy()
-        with writing(job):
-            discard(run.folder / TAKEN)
+        with explain_write_errors(job):
+            remove_folder(run.folder / WORKER_FOLDER)
 
     def _run(self, work: partial[Iterator[pa.RecordBatch]], frame: DataFrame) -> list[tuple[int, dict[str, Any]]]:
         """What workers tell of each chunk, ascending."""
         try:
             made = frame.mapInArrow(work, "chunk bigint, told string").toArrow().sort_by("chunk")
-        except PROBLEMS as problem:
-            raise DataError(f"while explaining: {reason(problem)}") from None
+        except SPARK_ERRORS as problem:
+            raise DataError(f"while explaining: {worker_error(problem)}") from None
         return [(row["chunk"], json.loads(row["told"])) for row in made.to_pylist()]
 
-    def _chunks(self, job: Job, rows: Stored, wave: Sequence[int]) -> DataFrame:
+    def _chunks(self, job: ScoringJob, rows: ParquetRows, wave: Sequence[int]) -> DataFrame:
         """The rows of some chunks, each whole and in its order in one task."""
         size = job.config.serving.chunk
-        frame = self._frame(rows, wave[0] * size, min((wave[-1] + 1) * size, rows.rows))
-        chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(spark_worker.PLACE)) / F.lit(size)).cast("bigint"))
+        frame = self._frame(rows, wave[0] * size, min((wave[-1] + 1) * size, rows.num_rows))
+        chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(spark_worker.ROW_NUMBER)) / F.lit(size)).cast("bigint"))
         wanted = chunked.filter(F.col(_quoted(CHUNK)).isin(list(wave)))
-        return wanted.repartition(len(wave), F.col(_quoted(CHUNK))).sortWithinPartitions(_quoted(spark_worker.PLACE))
+        return wanted.repartition(len(wave), F.col(_quoted(CHUNK))).sortWithinPartitions(
+            _quoted(spark_worker.ROW_NUMBER)
+        )
 
-    def _frame(self, rows: Stored, start: int, stop: int) -> DataFrame:
+    def _frame(self, rows: ParquetRows, start: int, stop: int) -> DataFrame:
         """The features of the rows from `start` up to `stop` with their places."""
         firsts: dict[Path, int] = {}
         lasts: dict[Path, int] = {}
@@ -122,21 +127,21 @@ class OnSpark:
         read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
         begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
         place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
-        frame = self.engine.session.read.parquet(*map(path_of, read)).withColumn(
-            spark_worker.PLACE, place.cast("bigint")
+        frame = self.engine.session.read.parquet(*map(escaped_path, read)).withColumn(
+            spark_worker.ROW_NUMBER, place.cast("bigint")
         )
-        at = F.col(_quoted(spark_worker.PLACE))
+        at = F.col(_quoted(spark_worker.ROW_NUMBER))
         return frame.filter((at >= start) & (at < stop))
 
     def _share(self, what: Any) -> Broadcast[Any]:
-        self.engine.send(*ROOMS)
+        self.engine.send_packages(*SENT_PACKAGES)
         return self.engine.session.sparkContext.broadcast(what)
 
 
-def reason(problem: Exception) -> str:
+def worker_error(problem: Exception) -> str:
     """What went wrong, in one line: the error that a worker raised, or else the first line of Spark's message.
 
-    >>> reason(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
+    >>> worker_error(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
     'OSError: disk full'
     """
     lines = str(problem).strip().splitlines()
@@ -144,15 +149,15 @@ def reason(problem: Exception) -> str:
     return raised[0] if raised else lines[0]
 
 
-def _parcel(job: Job, rows: Stored) -> spark_worker.Parcel:
+def _serialized_scorer(job: ScoringJob, rows: ParquetRows) -> spark_worker.SerializedScorer:
     scorer, first = job.scorer, rows.groups[0][0]
-    return spark_worker.Parcel(
+    return spark_worker.SerializedScorer(
         digest=scorer.bundle.digest,
-        texts=spark_worker.texts_of(scorer.bundle),
+        texts=spark_worker.model_texts(scorer.bundle),
         features=tuple(replace(feature, compute=itemgetter(feature.name)) for feature in scorer.features),
         labels=scorer.labels,
         reasons=scorer.reasons,
-        kinds=scorer.kinds,
+        targets=scorer.targets,
         columns=pq.read_schema(first).remove_metadata(),
         chunk=job.config.serving.chunk,
     )
@@ -164,7 +169,7 @@ def _take(told: dict[str, Any], folder: Path) -> None:
     Raises:
         UsageError: It is not there.
     """
-    own = folder / TAKEN / told.pop("folder")
+    own = folder / WORKER_FOLDER / told.pop("folder")
     for file in told["files"]:
         if not (own / file).is_file():
             raise UsageError(

@@ -19,14 +19,14 @@ import numpy as np
 import pyarrow as pa
 
 from features.feature import Feature
-from serving.scoring.chunks import BLOCK, Scorer, Standing, write_chunk
+from serving.scoring.chunks import BLOCK_ROWS, CohortPredictions, Scorer, write_chunk
 from training.artifact.bundle import ModelBundle
 
-PLACE = "row place"  # the column that says where a row stands among all
+ROW_NUMBER = "row place"  # the column that says where a row stands among all
 _LOADED: dict[str, ModelBundle] = {}
 
 
-class Shared(Protocol):
+class BroadcastValue(Protocol):
     """What Spark brought to an executor once (`pyspark.Broadcast`)."""
 
     @property
@@ -35,7 +35,7 @@ class Shared(Protocol):
 
 
 @dataclass(frozen=True)
-class Parcel:
+class SerializedScorer:
     """A scorer on its way to the workers.
 
     Attributes:
@@ -51,7 +51,7 @@ class Parcel:
     features: tuple[Feature, ...]
     labels: Mapping[str, str]
     reasons: int
-    kinds: tuple[str, ...]
+    targets: tuple[str, ...]
     columns: pa.Schema
     chunk: int
 
@@ -66,24 +66,24 @@ class Parcel:
                 for name, text in self.texts.items():
                     (Path(folder) / name).write_text(text, encoding="utf-8")
                 _LOADED[self.digest] = ModelBundle.load(Path(folder))
-        return Scorer(_LOADED[self.digest], self.features, self.labels, self.reasons, self.kinds)
+        return Scorer(_LOADED[self.digest], self.features, self.labels, self.reasons, self.targets)
 
 
-def texts_of(bundle: ModelBundle) -> dict[str, str]:
+def model_texts(bundle: ModelBundle) -> dict[str, str]:
     """A model's files by name, as `ModelBundle.save` writes them."""
     with TemporaryDirectory() as folder:
         return {file.name: file.read_text(encoding="utf-8") for file in bundle.save(Path(folder)).iterdir()}
 
 
-def numbers(batches: Iterable[pa.RecordBatch], parcel: Shared) -> Iterator[pa.RecordBatch]:
-    """The first pass: each row's place, and what `Scorer.said` says of it."""
-    sent: Parcel = parcel.value
+def predict_batches(batches: Iterable[pa.RecordBatch], parcel: BroadcastValue) -> Iterator[pa.RecordBatch]:
+    """The first pass: each row's place, and what `Scorer.predict` says of it."""
+    sent: SerializedScorer = parcel.value
     for places, rows in _read(batches, sent.columns):
-        yield from pa.table({PLACE: places, **sent.scorer().said(rows)}).to_batches()
+        yield from pa.table({ROW_NUMBER: places, **sent.scorer().predict(rows)}).to_batches()
 
 
-def explained(
-    batches: Iterable[pa.RecordBatch], parcel: Shared, standings: Shared, folder: str
+def explain_batches(
+    batches: Iterable[pa.RecordBatch], parcel: BroadcastValue, standings: BroadcastValue, folder: str
 ) -> Iterator[pa.RecordBatch]:
     """The second pass over whole chunks, in the order of their rows: writes their files.
 
@@ -96,11 +96,11 @@ def explained(
     Yields:
         chunk, and as JSON the folder of its files and what `write_chunk` returns.
     """
-    sent: Parcel = parcel.value
+    sent: SerializedScorer = parcel.value
     for chunk, blocks in groupby(_blocks(_read(batches, sent.columns), sent.chunk), lambda block: block[0]):
         own = Path(folder) / uuid4().hex
         own.mkdir(mode=0o700)
-        standing: Standing = standings.value[chunk]
+        standing: CohortPredictions = standings.value[chunk]
         made = write_chunk(sent.scorer(), (rows for _, rows in blocks), standing, own, chunk)
         told = json.dumps({"folder": own.name, **made})
         yield pa.record_batch({"chunk": pa.array([chunk]), "told": pa.array([told])})
@@ -111,7 +111,7 @@ def _read(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[tup
     for batch in batches:
         if batch.num_rows:
             rows = pa.Table.from_batches([batch])
-            yield rows[PLACE].to_numpy(), rows.select(columns.names).cast(columns)
+            yield rows[ROW_NUMBER].to_numpy(), rows.select(columns.names).cast(columns)
 
 
 def _blocks(pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int) -> Iterator[tuple[int, pa.Table]]:
@@ -123,7 +123,7 @@ def _blocks(pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int) -> Iterat
 def _cut(pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int) -> Iterator[tuple[tuple[int, int], pa.Table]]:
     """Rows cut wherever another chunk or block begins, with the numbers of both."""
     for places, rows in pieces:
-        keys = np.stack([places // chunk, places % chunk // BLOCK])
+        keys = np.stack([places // chunk, places % chunk // BLOCK_ROWS])
         ends = [*(np.flatnonzero((np.diff(keys) != 0).any(axis=0)) + 1), len(places)]
         for start, end in zip([0, *ends], ends, strict=False):
             yield (int(keys[0, start]), int(keys[1, start])), rows.slice(start, end - start)

@@ -28,13 +28,13 @@ RULES = {  # in words
     "grow": N_("likelier to stay, tier middle"),
     "maintain": N_("likelier to stay, tier low"),
 }
-WORTH = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
+WORTH_FEATURES = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
 
 
-def tier(worth: np.ndarray) -> np.ndarray:
+def assign_tiers(worth: np.ndarray) -> np.ndarray:
     """Tier (n,) from what each customer is worth if they stay (n,): ranked, ties in the order of the rows.
 
-    >>> tier(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
+    >>> assign_tiers(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
     ['low', 'high', 'middle', 'low', 'low']
     """
     rank = np.empty(len(worth))
@@ -42,20 +42,20 @@ def tier(worth: np.ndarray) -> np.ndarray:
     return np.select([rank <= HIGH_SHARE, rank <= MIDDLE_SHARE], ["high", "middle"], "low").astype(object)
 
 
-def worth(features: pa.Table) -> np.ndarray:
+def worth_without_money(features: pa.Table) -> np.ndarray:
     """What ranks customers (n,) where there is no money; who has none of it comes last.
 
-    >>> worth(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
+    >>> worth_without_money(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
     [9.5, 0.0]
     """
-    name = next(name for name in WORTH if name in features.column_names)
+    name = next(name for name in WORTH_FEATURES if name in features.column_names)
     return np.asarray(features[name].fill_null(0.0).to_numpy())
 
 
-def segment(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:
+def assign_segments(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:
     """Segment (n,) from tier (n,) and probability of churn (n,).
 
-    >>> segment(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
+    >>> assign_segments(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
     ['save first', 'let go', 'grow']
     """
     risky = churn >= AT_RISK

@@ -16,9 +16,9 @@ from scipy.stats import norm
 
 from features.point_in_time.baskets import CoPurchases
 
-LEVEL = 0.95
-RULES_EACH = 5  # rules that a value leads to
-SCHEMA = pa.schema(
+CONFIDENCE = 0.95
+RULES_PER_VALUE = 5  # rules that a value leads to
+PAIRS_SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
         ("basket", pa.string()),
@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-def pairs(kind: str, met: CoPurchases) -> pa.Table:
+def affinity_pairs(kind: str, met: CoPurchases) -> pa.Table:
     """One row a pair, the surest first (by the low end of lift).
 
     Returns:
@@ -45,19 +45,19 @@ def pairs(kind: str, met: CoPurchases) -> pa.Table:
     """
     values = {row["value"]: row for row in met.values.to_pylist()}
     rows = [_row(kind, met, values[row["a"]], values[row["b"]], row["both"]) for row in met.pairs.to_pylist()]
-    return pa.Table.from_pylist(sorted(rows, key=lambda r: (-r["lift_low"], r["first"], r["second"])), SCHEMA)
+    return pa.Table.from_pylist(sorted(rows, key=lambda r: (-r["lift_low"], r["first"], r["second"])), PAIRS_SCHEMA)
 
 
-def lift(both: int, a: int, b: int, baskets: int, design: float = 1.0) -> tuple[float, float, float]:
+def lift_interval(both: int, a: int, b: int, baskets: int, design: float = 1.0) -> tuple[float, float, float]:
     """Lift and its 95% interval from counts of baskets.
 
-    >>> [round(x, 3) for x in lift(30, 60, 50, 100)]
+    >>> [round(x, 3) for x in lift_interval(30, 60, 50, 100)]
     [1.0, 0.852, 1.174]
     """
     p, pa_, pb = both / baskets, a / baskets, b / baskets
     slope = 1 / p - 1 / pa_ - 1 / pb
     variance = (p * slope**2 + (pa_ - p) / pa_**2 + (pb - p) / pb**2 - 1) / baskets
-    wide = float(norm.ppf((1 + LEVEL) / 2)) * (max(variance, 0.0) * design) ** 0.5
+    wide = float(norm.ppf((1 + CONFIDENCE) / 2)) * (max(variance, 0.0) * design) ** 0.5
     ratio = p / (pa_ * pb)
     return ratio, ratio * float(np.exp(-wide)), ratio * float(np.exp(wide))
 
@@ -76,7 +76,7 @@ def design_effect(value: dict[str, Any], met: CoPurchases) -> float:
     return max(1.0, float(spread / (met.baskets * share * (1 - share))))
 
 
-def rules(table: pa.Table) -> pa.Table:
+def association_rules(table: pa.Table) -> pa.Table:
     """What a value leads to: because, next, confidence and lift, of pairs that surely meet more often than by chance.
 
     Of each value the RULES_EACH with the highest confidence.
@@ -90,7 +90,7 @@ def rules(table: pa.Table) -> pa.Table:
     kept = [
         rule
         for _, each in sorted(found.items())
-        for rule in sorted(each, key=lambda r: (-r["confidence"], r["next"]))[:RULES_EACH]
+        for rule in sorted(each, key=lambda r: (-r["confidence"], r["next"]))[:RULES_PER_VALUE]
     ]
     schema = pa.schema([("because", pa.string()), ("next", pa.string())])
     schema = schema.append(pa.field("confidence", pa.float64())).append(pa.field("lift", pa.float64()))
@@ -99,7 +99,7 @@ def rules(table: pa.Table) -> pa.Table:
 
 def _row(kind: str, met: CoPurchases, a: dict[str, Any], b: dict[str, Any], both: int) -> dict[str, Any]:
     design = max(design_effect(a, met), design_effect(b, met))
-    ratio, low, high = lift(both, a["n"], b["n"], met.baskets, design)
+    ratio, low, high = lift_interval(both, a["n"], b["n"], met.baskets, design)
     return {
         "kind": kind,
         "basket": met.basket,

@@ -12,17 +12,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.sections import SEGMENTS, STAGES, TIERS
+from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import Language, language
 from serving.scoring import value_tiers
-from serving.scoring.run import MANIFEST, Scores, read
+from serving.scoring.score_tables import MANIFEST, Scores, read_scores
 from serving.segmentation import clusters, lifecycle_stages, rfm
 from serving.segmentation.clusters import Clusters
-from serving.segmentation.history import History
-from serving.segmentation.transitions import Standing
+from serving.segmentation.history import CohortHistory
+from serving.segmentation.transitions import GroupHistory
 
-SCORED = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
-GROUP_OF = {"tier": TIERS, "segment": SEGMENTS}
+SCORED_COLUMNS = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
+SCORED_GROUPS = {"tier": TIERS, "segment": SEGMENTS}
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,30 @@ class Grouping:
     rules: Sequence[str]
 
 
-def learned_clusters(config: Config, history: History, now: np.ndarray) -> Clusters | None:
+def fit_micro_segments(config: Config, history: CohortHistory, now: np.ndarray) -> Clusters | None:
     if config.segments.clusters == (0, 0):
         return None
     by_name = {feature.name: feature for feature in history.features}
     features = [by_name[name] for name in history.names.alike if name in by_name]
     columns = {feature.name: history.column(feature.name)[now] for feature in features}
     seed, tr = config.training.seed, language(config.language)
-    return clusters.learn(columns, features, config.segments.clusters, seed, tr)
+    return clusters.fit_clusters(columns, features, config.segments.clusters, seed, tr)
 
 
-def of_features(config: Config, history: History, learned: Clusters | None) -> list[Grouping]:
+def feature_groupings(config: Config, history: CohortHistory, learned: Clusters | None) -> list[Grouping]:
     """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
     found, tr = [], language(config.language)
     if history.names.recency and history.names.frequency:
         rules = config.segments.rfm
-        codes = rfm.groups(rules, *rfm_scores(history))
+        codes = rfm.rfm_groups(rules, *rfm_scores_by_cutoff(history))
         found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
     found.append(
-        Grouping("stage", STAGES, _stage_codes(config, history), [tr(rule) for rule in lifecycle_stages.RULES])
+        Grouping(
+            "stage",
+            LIFECYCLE_STAGES,
+            _stage_codes(config, history),
+            [tr(rule) for rule in lifecycle_stages.STAGE_RULES],
+        )
     )
     if learned is not None:
         columns = {scale.name: history.column(scale.name) for scale in learned.scales}
@@ -69,7 +74,7 @@ def of_features(config: Config, history: History, learned: Clusters | None) -> l
     return found
 
 
-def rfm_scores(history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def rfm_scores_by_cutoff(history: CohortHistory) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """R, F and M of every row, by the fifths of its own cutoff."""
     names = history.names
     wanted = [(names.recency, True), (names.frequency, False), (names.money, False)]
@@ -79,37 +84,39 @@ def rfm_scores(history: History) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
             continue
         x, made = history.column(name), np.zeros(history.rows.num_rows, int)
         for place in range(len(history.cutoffs)):
-            rows = history.at(place)
-            made[rows] = rfm.scores(x[rows], least_is_best)
+            rows = history.rows_at(place)
+            made[rows] = rfm.rfm_scores(x[rows], least_is_best)
         found.append(made)
     return found[0], found[1], found[2] if names.money else None
 
 
-def _stage_codes(config: Config, history: History) -> np.ndarray:
+def _stage_codes(config: Config, history: CohortHistory) -> np.ndarray:
     names = history.names
     if names.pace and names.change:
         recent, less = history.column(names.pace), history.column(names.change)
-        z = lifecycle_stages.change(recent, recent - less, history.column("tenure_days"), names.pace_days)
+        z = lifecycle_stages.pace_change(recent, recent - less, history.column("tenure_days"), names.pace_days)
     else:
         z = np.zeros(history.rows.num_rows)
-    return lifecycle_stages.stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
+    return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
 
 
-def all_stages(history: History, live: Sequence[Grouping]) -> np.ndarray:
+def stage_history(history: CohortHistory, live: Sequence[Grouping]) -> np.ndarray:
     codes = next(each.codes for each in live if each.name == "stage")
-    return lifecycle_stages.filled(history.spread(codes), history.since())
+    return lifecycle_stages.mark_lost(history.by_customer(codes), history.first_cutoffs())
 
 
-def scored_rows(scores: Scores) -> pa.Table:
+def read_scored_columns(scores: Scores) -> pa.Table:
     """The columns of the score table that segments need, by customer."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED)) for part in scores.manifest["parts"]]
+    parts = [
+        pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest["parts"]
+    ]
     return pa.concat_tables(parts).sort_by("customer_id")
 
 
-def of_scores(scored: pa.Table, tr: Language) -> list[Grouping]:
+def score_groupings(scored: pa.Table, tr: Language) -> list[Grouping]:
     return [
         Grouping(name, groups, _codes(scored[name], groups), [tr(value_tiers.RULES[group]) for group in groups])
-        for name, groups in GROUP_OF.items()
+        for name, groups in SCORED_GROUPS.items()
     ]
 
 
@@ -117,37 +124,37 @@ def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
     return np.asarray(pc.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
 
 
-def standings(history: History, live: Sequence[Grouping]) -> list[Standing]:
-    here = np.arange(len(history.cutoffs)) >= history.since()[:, None]
+def group_histories(history: CohortHistory, live: Sequence[Grouping]) -> list[GroupHistory]:
+    here = np.arange(len(history.cutoffs)) >= history.first_cutoffs()[:, None]
     return [
-        Standing(
+        GroupHistory(
             each.name,
             each.groups,
-            history.spread(each.codes),
+            history.by_customer(each.codes),
             here,
             history.cutoffs,
-            **({"gone": STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
+            **({"gone": LIFECYCLE_STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
         )
         for each in live
     ]
 
 
-def scored_standings(config: Config, scores: Scores, scored: pa.Table) -> list[Standing]:
+def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> list[GroupHistory]:
     """Tier and segment at this and at earlier scored cutoffs."""
     days = sorted(date.fromisoformat(p.parent.name[7:]) for p in scores.folder.parent.glob(f"cutoff=*/{MANIFEST}"))
     earlier = (
         [day for day in days if day < scores.cutoff][-config.segments.history :] if config.segments.history else []
     )
-    tables = [*(scored_rows(read(config, day)) for day in earlier), scored]
+    tables = [*(read_scored_columns(read_scores(config, day)) for day in earlier), scored]
     if len(tables) < 2:
         return []
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()
     place = ids.dictionary_encode().indices.to_numpy()
     when = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
     found = []
-    for name, groups in GROUP_OF.items():
+    for name, groups in SCORED_GROUPS.items():
         codes = np.full((place.max() + 1, len(tables)), lifecycle_stages.ABSENT)
         codes[place, when] = np.concatenate([_codes(table[name], groups) for table in tables])
         here = np.maximum.accumulate(codes != lifecycle_stages.ABSENT, axis=1)
-        found.append(Standing(name, groups, codes, here, [*earlier, scores.cutoff]))
+        found.append(GroupHistory(name, groups, codes, here, [*earlier, scores.cutoff]))
     return found

@@ -22,18 +22,22 @@ from threadpoolctl import threadpool_limits
 from features.feature import Feature
 from serving.language.messages import ENGLISH, Language
 
-LEARNED, HALVED, HALVES = 20_000, 4_000, 10  # customers learned from, those of them that are halved, and how often
+SAMPLE_SIZE, SPLIT_SIZE, SPLITS = (
+    20_000,
+    4_000,
+    10,
+)  # customers learned from, those of them that are halved, and how often
 LOGGED = ("days", "orders", "money", "count")
-FARTHEST = 3.0  # scaled values are cut off here, so that a few customers do not make a group of their own
-APART = 0.4  # scaled distance from the middle from which a feature sets a group apart
-CLEAR = 0.6  # stability below which groups are said to blur
-FEWEST = 60  # customers below which no groups are sought
-CHUNK = 100_000
-WORDS = 2
+LARGEST_COORDINATE = 3.0  # scaled values are cut off here, so that a few customers do not make a group of their own
+DISTINCT_DISTANCE = 0.4  # scaled distance from the middle from which a feature sets a group apart
+CLEAR_AGREEMENT = 0.6  # stability below which groups are said to blur
+FEWEST_CUSTOMERS = 60  # customers below which no groups are sought
+CHUNK_ROWS = 100_000
+NAME_WORDS = 2
 
 
 @dataclass(frozen=True)
-class Scale:
+class FeatureScale:
     """How a feature becomes a coordinate: (log of value, less middle) over width; a null is in the middle."""
 
     name: str
@@ -44,7 +48,7 @@ class Scale:
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Coordinates (n,) of values (n,)."""
         x = (_log(values) if self.logged else values) - self.middle
-        return np.clip(np.nan_to_num(x / self.width, nan=0.0), -FARTHEST, FARTHEST)
+        return np.clip(np.nan_to_num(x / self.width, nan=0.0), -LARGEST_COORDINATE, LARGEST_COORDINATE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Clusters:
         stability: For each number of groups tried: k, mean adjusted Rand index, and its 95% interval over the halves.
     """
 
-    scales: tuple[Scale, ...]
+    scales: tuple[FeatureScale, ...]
     centres: np.ndarray
     names: tuple[str, ...]
     stability: tuple[dict[str, Any], ...]
@@ -67,11 +71,11 @@ class Clusters:
     def blurred(self) -> bool:
         """Whether halves of the customers disagree on the groups."""
         chosen = next(row for row in self.stability if row["k"] == len(self.names))
-        return bool(chosen["agreement"] < CLEAR)
+        return bool(chosen["agreement"] < CLEAR_AGREEMENT)
 
     def assign(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """The place (n,) of each customer's group, from the features (n,) by name."""
-        return nearest(coordinates(self.scales, columns), self.centres)
+        return nearest_centres(scale_features(self.scales, columns), self.centres)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, to be written."""
@@ -85,7 +89,7 @@ class Clusters:
         }
 
 
-def learn(
+def fit_clusters(
     columns: Mapping[str, np.ndarray],
     features: Sequence[Feature],
     between: tuple[int, int],
@@ -103,12 +107,12 @@ def learn(
     """
     rng = np.random.default_rng(seed)
     n = len(next(iter(columns.values()), ()))
-    chosen = np.sort(rng.permutation(n)[:LEARNED])
+    chosen = np.sort(rng.permutation(n)[:SAMPLE_SIZE])
     sample = {name: values[chosen] for name, values in columns.items()}
     scales = tuple(_scales(sample, features))
-    if n < FEWEST or not scales:
+    if n < FEWEST_CUSTOMERS or not scales:
         return None
-    X = coordinates(scales, sample)
+    X = scale_features(scales, sample)
     most = min(between[1], len(np.unique(X, axis=0)), n // 20)
     if most < between[0]:
         return None
@@ -121,22 +125,22 @@ def learn(
     return Clusters(scales, centres, _names(scales, centres, phrases, tr), tuple(stability))
 
 
-def coordinates(scales: Sequence[Scale], columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def scale_features(scales: Sequence[FeatureScale], columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Customers as points (n, p)."""
     return np.column_stack([scale.apply(columns[scale.name]) for scale in scales])
 
 
-def nearest(X: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def nearest_centres(X: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """The nearest centre (n,) of each point (n, p); of equally near ones the first."""
     found = np.empty(len(X), int)
-    for start in range(0, len(X), CHUNK):
-        part = X[start : start + CHUNK]
+    for start in range(0, len(X), CHUNK_ROWS):
+        part = X[start : start + CHUNK_ROWS]
         far = np.stack([((part - centre) ** 2).sum(axis=1) for centre in centres])
-        found[start : start + CHUNK] = far.argmin(axis=0)
+        found[start : start + CHUNK_ROWS] = far.argmin(axis=0)
     return found
 
 
-def _scales(sample: Mapping[str, np.ndarray], features: Sequence[Feature]) -> Iterator[Scale]:
+def _scales(sample: Mapping[str, np.ndarray], features: Sequence[Feature]) -> Iterator[FeatureScale]:
     """A scale for each feature that differs between customers."""
     for feature in features:
         logged = feature.unit in LOGGED
@@ -147,7 +151,7 @@ def _scales(sample: Mapping[str, np.ndarray], features: Sequence[Feature]) -> It
         low, middle, high = np.quantile(x, [0.25, 0.5, 0.75])
         width = float(high - low) or float(np.std(x))
         if width > 1e-9:
-            yield Scale(feature.name, logged, float(middle), width)
+            yield FeatureScale(feature.name, logged, float(middle), width)
 
 
 def _log(values: np.ndarray) -> np.ndarray:
@@ -158,13 +162,13 @@ def _agreement(X: np.ndarray, k: int, seed: int) -> dict[str, Any]:
     """How far k groups learned from two halves agree on everyone: mean adjusted Rand index, with its interval."""
     rng = np.random.default_rng([seed, k])
     found = []
-    for _ in range(HALVES):
-        order = rng.permutation(len(X))[:HALVED]
+    for _ in range(SPLITS):
+        order = rng.permutation(len(X))[:SPLIT_SIZE]
         half, start = len(order) // 2, int(rng.integers(2**31))
         parts = [KMeans(k, n_init=3, random_state=start).fit(X[part]) for part in (order[:half], order[half:])]
-        said = [nearest(X[order], part.cluster_centers_) for part in parts]
+        said = [nearest_centres(X[order], part.cluster_centers_) for part in parts]
         found.append(adjusted_rand_score(*said))
-    mean, error = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(HALVES))
+    mean, error = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(SPLITS))
     return {"k": k, "agreement": mean, "low": mean - 2.262 * error, "high": min(mean + 2.262 * error, 1.0)}
 
 
@@ -176,16 +180,18 @@ def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
     (3, 2)
     """
     best = max(stability, key=lambda row: row["agreement"])
-    if best["agreement"] < CLEAR:
+    if best["agreement"] < CLEAR_AGREEMENT:
         return int(best["k"])
     return max(row["k"] for row in stability if row["high"] >= best["agreement"])
 
 
-def _names(scales: Sequence[Scale], centres: np.ndarray, phrases: Mapping[str, str], tr: Language) -> tuple[str, ...]:
+def _names(
+    scales: Sequence[FeatureScale], centres: np.ndarray, phrases: Mapping[str, str], tr: Language
+) -> tuple[str, ...]:
     """Names of the groups: what lies farthest from the middle of all, with more words only where two are alike."""
-    words = np.full(len(centres), WORDS)
-    names = [_name(scales, centre, phrases, WORDS, tr) for centre in centres]
-    for _ in range(WORDS, len(scales)):
+    words = np.full(len(centres), NAME_WORDS)
+    names = [_name(scales, centre, phrases, NAME_WORDS, tr) for centre in centres]
+    for _ in range(NAME_WORDS, len(scales)):
         words += _shared(names, tr("; "))
         names = [_name(scales, centre, phrases, n, tr) for centre, n in zip(centres, words, strict=True)]
     alike = _shared(names, tr("; "))
@@ -202,9 +208,11 @@ def _shared(names: Sequence[str], joint: str) -> np.ndarray:
     return np.array([said.count(own) > 1 for own in said])
 
 
-def _name(scales: Sequence[Scale], centre: np.ndarray, phrases: Mapping[str, str], words: int, tr: Language) -> str:
+def _name(
+    scales: Sequence[FeatureScale], centre: np.ndarray, phrases: Mapping[str, str], words: int, tr: Language
+) -> str:
     order = np.argsort(-np.abs(centre), kind="stable")[:words]
-    chosen = [place for place in order if abs(centre[place]) >= APART]
+    chosen = [place for place in order if abs(centre[place]) >= DISTINCT_DISTANCE]
     ends = (tr("low: {phrase}"), tr("high: {phrase}"))
     told = [ends[int(centre[place] > 0)].format(phrase=phrases[scales[place].name]) for place in chosen]
     return tr("; ").join(told) or tr("in the middle in everything")

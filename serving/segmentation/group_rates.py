@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.config.monitor import EVERYONE, LIFECYCLE
+from features.config.monitor import ALL_CUSTOMERS, LIFECYCLES
 from features.config.sections import SEGMENTS, TIERS
 from serving.scoring.score_tables import Scores
 
-GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLE}
+GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLES}
 
 
-def levels(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
+def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
     """Everyone, then each segment, tier and lifecycle that has customers: how many, mean churn and mean value.
 
     Args:
@@ -39,7 +39,7 @@ def levels(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
 
 
 def _grouped(now: dict[str, dict[str, Any]]) -> dict[str, tuple[str, dict[str, Any]]]:
-    by = {EVERYONE: EVERYONE} | {name: column for column, names in GROUPINGS.items() for name in names}
+    by = {ALL_CUSTOMERS: ALL_CUSTOMERS} | {name: column for column, names in GROUPINGS.items() for name in names}
     return {name: (by[name], now[name]) for name in by if name in now}
 
 
@@ -47,7 +47,7 @@ def _means(scores: Scores) -> dict[str, dict[str, Any]]:
     columns = ["churn_probability", "value", *GROUPINGS]
     parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest["parts"]]
     table = pa.concat_tables(parts).to_pandas().astype({"value": float})
-    found = {EVERYONE: _mean(table)}
+    found = {ALL_CUSTOMERS: _mean(table)}
     for column in GROUPINGS:
         found |= {str(name): _mean(rows) for name, rows in table.groupby(column)}
     return found

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns import action_reach
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.base import Engine
 from features.feature import Feature
@@ -27,12 +27,12 @@ from serving.language.messages import language
 from serving.segmentation import affinity, product_lifecycle
 from serving.segmentation.lifecycle_stages import ABSENT
 
-DERIVED = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
+DERIVED_WORDS = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
     "acceleration", "alive", "change", "clumpiness", "concentration", "drift", "due", "expected", "fading", "lifecycle",
     "probability", "rank", "season", "trend", "weekday", "year",
 }  # fmt: skip
-TOLD = 20_000  # customers of whom all features are read, to say what sets segments apart
-NEXT = pa.schema(
+SAMPLE_SIZE = 20_000  # customers of whom all features are read, to say what sets segments apart
+NEXT_KIND_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
         ("kind", pa.string()),
@@ -45,7 +45,7 @@ NEXT = pa.schema(
 
 
 @dataclass(frozen=True)
-class Names:
+class RuleFeatures:
     """The features that rules read; None where the log has none of them.
 
     Attributes:
@@ -73,7 +73,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Views:
+class ProductViews:
     """What is sold and how customers are reached: tables as `kind_life`, `affinity`, `bought` and `reach` make them.
 
     Attributes:
@@ -94,7 +94,7 @@ class Views:
 
 
 @dataclass(frozen=True)
-class History:
+class CohortHistory:
     """The cohorts of some cutoffs, the last of them the one that is segmented.
 
     Attributes:
@@ -109,20 +109,20 @@ class History:
 
     cutoffs: tuple[date, ...]
     rows: pa.Table
-    names: Names
+    names: RuleFeatures
     sample: pa.Table
     features: tuple[Feature, ...]
-    views: Views
+    views: ProductViews
     fingerprint: str
 
     @cached_property
-    def who(self) -> tuple[pa.Array, np.ndarray]:
+    def customers(self) -> tuple[pa.Array, np.ndarray]:
         """Every customer once, and each row's place among them."""
         coded = self.rows["customer_id"].combine_chunks().dictionary_encode()
         return coded.dictionary, coded.indices.to_numpy()
 
     @cached_property
-    def when(self) -> np.ndarray:
+    def cutoff_index(self) -> np.ndarray:
         """The place of each row's cutoff."""
         days = self.rows["cutoff"].cast(pa.date32()).cast(pa.int32()).to_numpy()
         return np.searchsorted(np.array(self.cutoffs, "datetime64[D]").astype(np.int32), days)
@@ -131,55 +131,55 @@ class History:
         """A column of numbers over all rows; null is NaN."""
         return np.asarray(self.rows[name].cast(pa.float64()).to_numpy(), float)
 
-    def at(self, place: int) -> np.ndarray:
+    def rows_at(self, place: int) -> np.ndarray:
         """The rows of a cutoff, by customer."""
-        return np.flatnonzero(self.when == place)
+        return np.flatnonzero(self.cutoff_index == place)
 
-    def spread(self, codes: np.ndarray) -> np.ndarray:
+    def by_customer(self, codes: np.ndarray) -> np.ndarray:
         """A code of each row as one of each customer and cutoff (n, t), ABSENT where there is no row."""
-        customers, place = self.who
+        customers, place = self.customers
         found = np.full((len(customers), len(self.cutoffs)), ABSENT)
-        found[place, self.when] = codes
+        found[place, self.cutoff_index] = codes
         return found
 
-    def since(self) -> np.ndarray:
+    def first_cutoffs(self) -> np.ndarray:
         """The place (n,) of the first cutoff before which each customer had ordered; an unknown tenure is none."""
-        customers, place = self.who
+        customers, place = self.customers
         days = np.array(self.cutoffs, "datetime64[D]").astype(int)
-        begun = days[self.when] - np.nan_to_num(self.column("tenure_days"), nan=0.0)
+        begun = days[self.cutoff_index] - np.nan_to_num(self.column("tenure_days"), nan=0.0)
         first = np.full(len(customers), np.inf)
         np.minimum.at(first, place, begun)
         return np.searchsorted(days, first, side="right")
 
 
-def gather(config: Config, cutoff: date) -> History:
+def gather_history(config: Config, cutoff: date) -> CohortHistory:
     """Reads the log and gathers what segments are made of.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log.
     """
-    task = config.task.task()
+    task = config.task.to_task()
     with open_log(config, [cutoff]) as (engine, tables, _, own):
         cutoffs = _cutoffs(config, tables, task, cutoff)
         planned = snapshot_query(tables, task, cutoffs, engine, own=own, cache=open_cache(config))
         names = _names(config, tables, planned.features)
         narrow = planned.rows.select(*KEYS, *names.columns, "churned")
-        rows = engine.arrow(narrow.order_by("cutoff", "customer_id"))
+        rows = engine.to_arrow(narrow.order_by("cutoff", "customer_id"))
         told = [f for f in planned.features if _plain(f, names.window)]
         ids = rows.filter(pc.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
-        chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:TOLD])
-        sampled = engine.load("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
+        chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:SAMPLE_SIZE])
+        sampled = engine.store_arrow("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
-        sample = engine.arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
+        sample = engine.to_arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
         features = phrased(told, language(config.language).phrase)
-        return History(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
+        return CohortHistory(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
 
 
 def _plain(feature: Feature, window: Window | None) -> bool:
     """Whether a feature says what customers did in plain figures, over the window of the segments or all the past."""
-    derived = set(feature.name.split("_")) & DERIVED
+    derived = set(feature.name.split("_")) & DERIVED_WORDS
     return feature.window in (None, window) and feature.unit != "ratio" and not derived
 
 
@@ -191,9 +191,9 @@ def _cutoffs(config: Config, tables: Tables, task: Task, cutoff: date) -> list[d
     return [*sorted(c for c in earlier if c >= earliest), cutoff]
 
 
-def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names:
+def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> RuleFeatures:
     have, contract, task = {f.name for f in features}, tables.contract, config.task
-    windows = [w for w in task.windows if w.days not in contract.beyond]
+    windows = [w for w in task.windows if w.days not in contract.windows_beyond_log]
     wanted = config.segments.window
     window = wanted if wanted in windows else windows[-1] if windows else None
     tail = str(window) if window else "ever"
@@ -208,7 +208,7 @@ def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names
         *(f"{activity.name}_count_{tail}" for activity in contract.activities[:2]),
         "subscription_age_days", "subscription_price",
     )  # fmt: skip
-    return Names(
+    return RuleFeatures(
         window=window,
         recency=known("recency_days"),
         frequency=known(f"orders_count_{tail}"),
@@ -220,9 +220,11 @@ def _names(config: Config, tables: Tables, features: Sequence[Feature]) -> Names
     )
 
 
-def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: pa.Table, engine: Engine) -> Views:
+def _views(
+    config: Config, tables: Tables, cutoff: date, names: RuleFeatures, cohort: pa.Table, engine: Engine
+) -> ProductViews:
     rules, window = config.segments, names.window or Window(max((cutoff - tables.first).days, 1))
-    kinds = [slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
+    kinds = [feature_slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
     step, span = config.task.every, (cutoff - tables.first).days
     periods = min(product_lifecycle.PERIODS, span // step.days)
     preferences, lives, pairs, then = {}, [], [], []
@@ -230,19 +232,19 @@ def _views(config: Config, tables: Tables, cutoff: date, names: Names, cohort: p
         seen = baskets.purchases_of_kind(tables, cutoff, window, kind, engine)
         preferences[kind] = baskets.preferred_values(seen, rules.preference_orders, rules.preference_share)
         counted = baskets.count_by_period(seen, step, periods, product_lifecycle.FEWEST_CUSTOMERS)
-        lives.append(product_lifecycle.lives(kind, *counted, periods))
-        pairs.append(affinity.pairs(kind, baskets.count_co_purchases(seen, rules.support)))
-        likely = baskets.next_values(seen, affinity.rules(pairs[-1]))
+        lives.append(product_lifecycle.product_lifecycles(kind, *counted, periods))
+        pairs.append(affinity.affinity_pairs(kind, baskets.count_co_purchases(seen, rules.support)))
+        likely = baskets.next_values(seen, affinity.association_rules(pairs[-1]))
         likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))
     channels = (
         action_reach.reach_by_action(tables, cutoff, window, cohort, engine) if tables.contract.has_contacts else []
     )
-    return Views(
+    return ProductViews(
         preferences,
-        pa.concat_tables([product_lifecycle.SCHEMA.empty_table(), *lives]),
-        pa.concat_tables([affinity.SCHEMA.empty_table(), *pairs]),
-        pa.concat_tables([NEXT.empty_table(), *then]),
+        pa.concat_tables([product_lifecycle.KINDS_SCHEMA.empty_table(), *lives]),
+        pa.concat_tables([affinity.PAIRS_SCHEMA.empty_table(), *pairs]),
+        pa.concat_tables([NEXT_KIND_SCHEMA.empty_table(), *then]),
         channels,
         periods,
     )

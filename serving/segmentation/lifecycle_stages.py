@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from serving.language.messages import N_
 
-VERSION = 1
-NEW, GROWING, MATURE, DECLINING, DORMANT, LOST = range(len(STAGES))
+STAGE_RULES_VERSION = 1
+NEW, GROWING, MATURE, DECLINING, DORMANT, LOST = range(len(LIFECYCLE_STAGES))
 ABSENT = -1
-RULES = (  # of each stage, in words
+STAGE_RULES = (  # of each stage, in words
     N_("a first order within one horizon"),
     N_("clearly more orders in the last window than in the one before"),
     N_("as many orders as before"),
@@ -33,7 +33,7 @@ RULES = (  # of each stage, in words
 )
 
 
-def change(recent: np.ndarray, before: np.ndarray, tenure: np.ndarray, days: int) -> np.ndarray:
+def pace_change(recent: np.ndarray, before: np.ndarray, tenure: np.ndarray, days: int) -> np.ndarray:
     """How far orders in a window lie above what the window before lets expect, in standard deviations (n,).
 
     Given both counts, those of the last window are binomial with the share of the days that it has. Who became a
@@ -55,7 +55,7 @@ def change(recent: np.ndarray, before: np.ndarray, tenure: np.ndarray, days: int
     return np.where(np.isfinite(z), z, 0.0)
 
 
-def stages(standing: Sequence[str], z: np.ndarray, confidence: float) -> np.ndarray:
+def assign_stages(standing: Sequence[str], z: np.ndarray, confidence: float) -> np.ndarray:
     """Stage (n,) as its place in STAGES.
 
     Args:
@@ -63,7 +63,7 @@ def stages(standing: Sequence[str], z: np.ndarray, confidence: float) -> np.ndar
         z: How the pace changed (n,).
         confidence: One-sided, in (0.5, 1).
 
-    >>> stages(["new", "active", "active", "slipping", "dormant"], np.array([9, 2, 0, 2, 2]), 0.9).tolist()
+    >>> assign_stages(["new", "active", "active", "slipping", "dormant"], np.array([9, 2, 0, 2, 2]), 0.9).tolist()
     [0, 1, 2, 3, 4]
     """
     told, sure = np.asarray(standing, dtype=object), norm.ppf(confidence)
@@ -71,21 +71,21 @@ def stages(standing: Sequence[str], z: np.ndarray, confidence: float) -> np.ndar
     return np.select(rules, [NEW, DORMANT, DECLINING, GROWING], MATURE)
 
 
-def filled(codes: np.ndarray, since: np.ndarray) -> np.ndarray:
+def mark_lost(codes: np.ndarray, since: np.ndarray) -> np.ndarray:
     """Stages (n, t) with LOST where a customer has gone; ABSENT stays only before they came.
 
     Args:
         codes: Stage at each cutoff (n, t), ABSENT where not in the cohort.
         since: The place (n,) of the first cutoff at which they had ordered before.
 
-    >>> filled(np.array([[-1, 2, -1], [-1, -1, 1]]), np.array([1, 0])).tolist()
+    >>> mark_lost(np.array([[-1, 2, -1], [-1, -1, 1]]), np.array([1, 0])).tolist()
     [[-1, 2, 5], [5, 5, 1]]
     """
     come = np.arange(codes.shape[1]) >= since[:, None]
     return np.where((codes == ABSENT) & come, LOST, codes)
 
 
-def changes(customers: pa.Array, codes: np.ndarray, cutoffs: Sequence[date]) -> pa.Table:
+def stage_changes(customers: pa.Array, codes: np.ndarray, cutoffs: Sequence[date]) -> pa.Table:
     """Every change of stage, dated by the cutoff at which it was first seen; by cutoff and customer.
 
     Args:
@@ -103,7 +103,7 @@ def _between(customers: pa.Array, codes: np.ndarray, place: int, cutoff: date) -
     before, after = codes[:, place - 1], codes[:, place]
     rows = np.flatnonzero((before != after) & (before != ABSENT))
     ids = customers.take(pa.array(rows))
-    names = np.array(STAGES, dtype=object)
+    names = np.array(LIFECYCLE_STAGES, dtype=object)
     found = {
         "customer_id": ids.cast(pa.string()),
         "cutoff": pa.array([cutoff] * len(rows), pa.date32()),
@@ -113,10 +113,10 @@ def _between(customers: pa.Array, codes: np.ndarray, place: int, cutoff: date) -
     return pa.table(found).sort_by("customer_id")
 
 
-def first_seen(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def latest_stage_change(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Since which place each customer (n,) has stood in their last stage without a break, and the stage before.
 
-    >>> since, before = first_seen(np.array([[2, 1, 1], [-1, 0, 0], [3, 3, 3]]))
+    >>> since, before = latest_stage_change(np.array([[2, 1, 1], [-1, 0, 0], [3, 3, 3]]))
     >>> since.tolist(), before.tolist()
     ([1, 1, 0], [2, -1, -1])
     """

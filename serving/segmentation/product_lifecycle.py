@@ -20,10 +20,10 @@ from serving.language.messages import N_
 
 PERIODS, FEWEST_PERIODS = 12, 4
 FEWEST_CUSTOMERS = 20  # over all periods, below which nothing is said
-FALSE_SHARE = 0.1
-LEVEL = 0.95
+FALSE_DISCOVERY_RATE = 0.1
+CONFIDENCE = 0.95
 RISING, MATURE, FADING, UNKNOWN = N_("rising"), N_("mature"), N_("fading"), N_("too early to tell")
-SCHEMA = pa.schema(
+KINDS_SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
         ("value", pa.string()),
@@ -40,7 +40,7 @@ SCHEMA = pa.schema(
 )
 
 
-def lives(kind: str, by_value: pa.Table, total: pa.Table, count: int) -> pa.Table:
+def product_lifecycles(kind: str, by_value: pa.Table, total: pa.Table, count: int) -> pa.Table:
     """One row a value of a kind, most customers in the last period first.
 
     Args:
@@ -60,10 +60,10 @@ def lives(kind: str, by_value: pa.Table, total: pa.Table, count: int) -> pa.Tabl
         known = np.isfinite(row["p_value"])
         row["state"] = (RISING if row["change"] > 0 else FADING) if sure else MATURE if known else UNKNOWN
         row |= {k: None for k in ("change", "change_low", "change_high", "p_value") if not np.isfinite(row[k])}
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: (-row["customers"], row["value"])), SCHEMA)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: (-row["customers"], row["value"])), KINDS_SCHEMA)
 
 
-def trend(hits: np.ndarray, all_: np.ndarray) -> tuple[float, float, float, float]:
+def odds_trend(hits: np.ndarray, all_: np.ndarray) -> tuple[float, float, float, float]:
     """The change of the odds from the first period to the last, its 95% interval, and its p-value.
 
     Args:
@@ -80,7 +80,7 @@ def trend(hits: np.ndarray, all_: np.ndarray) -> tuple[float, float, float, floa
     free = len(hits) - 2
     scatter = max(1.0, float((weight * left * left).sum()) / free)
     error, steps = (scatter / spread) ** 0.5, len(hits) - 1
-    reach = float(student.ppf((1 + LEVEL) / 2, free)) * error
+    reach = float(student.ppf((1 + CONFIDENCE) / 2, free)) * error
     p = float(2 * student.sf(abs(slope) / error, free))
     low, middle, high = (float(np.expm1(steps * s)) for s in (slope - reach, slope, slope + reach))
     return middle, low, high, p
@@ -89,7 +89,7 @@ def trend(hits: np.ndarray, all_: np.ndarray) -> tuple[float, float, float, floa
 def _row(kind: str, value: str, series: Mapping[str, np.ndarray], everyone: np.ndarray) -> dict[str, Any]:
     hits, known = series["customers"], everyone > 0
     told = known.sum() >= FEWEST_PERIODS and hits.sum() >= FEWEST_CUSTOMERS
-    change, low, high, p = trend(hits[known], everyone[known]) if told else (np.nan,) * 4
+    change, low, high, p = odds_trend(hits[known], everyone[known]) if told else (np.nan,) * 4
     return {
         "kind": kind,
         "value": value,
@@ -129,7 +129,7 @@ def _discoveries(p: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(np.where(np.isfinite(p), p, np.inf), kind="stable")
     tests = int(np.isfinite(p).sum())
-    limits = FALSE_SHARE * np.arange(1, tests + 1) / max(tests, 1)
+    limits = FALSE_DISCOVERY_RATE * np.arange(1, tests + 1) / max(tests, 1)
     below = np.flatnonzero(p[order[:tests]] <= limits)
     called = np.zeros(len(p), bool)
     called[order[: below[-1] + 1 if len(below) else 0]] = True

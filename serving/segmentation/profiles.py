@@ -12,16 +12,16 @@ import pyarrow as pa
 from scipy.stats import rankdata
 
 from features.feature import Feature
-from features.phrases import say
+from features.phrases import format_number
 from serving.language.messages import ENGLISH, N_, Language
-from serving.scoring.score_tables import total
+from serving.scoring.score_tables import total_value_interval
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.data.category_levels import FEWEST_CUSTOMERS
 
-SHOWN = 3
-APART = 0.1  # how far from even odds a segment's customers must lie above or below the others
-FEWEST_TOLD = 10  # customers of a segment in the sample below which nothing is said to set it apart
+MOST_DIFFERENCES = 3
+SMALLEST_DIFFERENCE = 0.1  # how far from even odds a segment's customers must lie above or below the others
+FEWEST_COMPARED = 10  # customers of a segment in the sample below which nothing is said to set it apart
 TREATMENTS: Mapping[str, str] = MappingProxyType(
     {
         "champions": N_("reward them and ask for reviews and referrals; no discounts, they buy anyway"),
@@ -52,7 +52,7 @@ TREATMENTS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Worth:
+class ScoredWorth:
     """What the score table says of customers: risk, and value and value at risk (n,) or None without money.
 
     `spread` is what comes around the values.
@@ -63,15 +63,15 @@ class Worth:
     value_at_risk: np.ndarray | None
     spread: Spread | None = None
 
-    def total(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
+    def total_interval(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
         """Low and high of the sum of the values where `inside` (n,) holds."""
         if self.value is None or self.value_at_risk is None:
             return None, None
-        return total(self.churn[inside], self.value[inside], self.value_at_risk[inside], self.spread)
+        return total_value_interval(self.churn[inside], self.value[inside], self.value_at_risk[inside], self.spread)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PastOutcome:
     """What became of the customers of an earlier cutoff: their groups (n,), and whether they left (n,)."""
 
     cutoff: str
@@ -79,7 +79,9 @@ class Outcome:
     churned: np.ndarray
 
 
-def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None) -> list[dict[str, Any]]:
+def group_figures(
+    codes: np.ndarray, size: int, worth: ScoredWorth, outcome: PastOutcome | None
+) -> list[dict[str, Any]]:
     """Size, share, risk, value with its interval and value at risk of each group, and how many left after a cutoff.
 
     Args:
@@ -103,7 +105,7 @@ def figures(codes: np.ndarray, size: int, worth: Worth, outcome: Outcome | None)
         for g in range(size)
     ]
     for g, (row, left) in enumerate(zip(found, _left(outcome, size), strict=True)):
-        row |= dict(zip(("value_low", "value_high"), worth.total(codes == g), strict=True)) | left
+        row |= dict(zip(("value_low", "value_high"), worth.total_interval(codes == g), strict=True)) | left
     return found
 
 
@@ -111,7 +113,7 @@ def _over(total: np.ndarray | None, count: np.ndarray, group: int) -> float | No
     return None if total is None or not count[group] else float(total[group] / count[group])
 
 
-def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
+def _left(outcome: PastOutcome | None, size: int) -> Iterator[dict[str, Any]]:
     """Of those who stood in each group at an earlier cutoff, how many left; nulls where that is not known."""
     names = ("left_cutoff", "left_of", "left_share", "left_low", "left_high")
     if outcome is None:
@@ -125,7 +127,7 @@ def _left(outcome: Outcome | None, size: int) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, (outcome.cutoff, int(of[g]), *share), strict=True))
 
 
-def apart(
+def distinguishing_features(
     codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature], tr: Language = ENGLISH
 ) -> list[list[str]]:
     """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
@@ -156,7 +158,7 @@ def _clearest(found: list[tuple[float, str, str]]) -> list[str]:
     best: dict[str, str] = {}
     for _, family, text in sorted(found, key=lambda item: -item[0]):
         best.setdefault(family, text)
-    return list(best.values())[:SHOWN]
+    return list(best.values())[:MOST_DIFFERENCES]
 
 
 def _numbers(
@@ -170,12 +172,12 @@ def _numbers(
     for group in range(size):
         inside = groups == group
         n, others = int(inside.sum()), int((~inside).sum())
-        if min(n, others) < FEWEST_TOLD or 2 * n < everyone[group]:
+        if min(n, others) < FEWEST_COMPARED or 2 * n < everyone[group]:
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middles(x[inside], x[~inside])
-        said, beside = spoken(own, feature.unit, tr), spoken(rest, feature.unit, tr)
-        if abs(more) >= APART and said != beside:
+        said, beside = figure_text(own, feature.unit, tr), figure_text(rest, feature.unit, tr)
+        if abs(more) >= SMALLEST_DIFFERENCE and said != beside:
             told = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=said, others=beside)
             yield group, abs(more), told
 
@@ -199,12 +201,12 @@ def _levels(
     n, often = counts.sum(axis=1), counts.sum(axis=0) >= FEWEST_CUSTOMERS  # a rare text could be a name
     for group in range(size):
         others = n.sum() - n[group]
-        if min(n[group], others) < FEWEST_TOLD or not often.any():
+        if min(n[group], others) < FEWEST_COMPARED or not often.any():
             continue
         own, rest = counts[group] / n[group], (counts.sum(axis=0) - counts[group]) / others
         ahead = np.where(often, own - rest, -1.0)
         best = max(range(len(names)), key=lambda level: (ahead[level], names[level]))
-        if ahead[best] / 2 >= APART:
+        if ahead[best] / 2 >= SMALLEST_DIFFERENCE:
             told = tr(
                 "{phrase} is {level}: {own} against {others}",
                 phrase=feature.phrase, level=names[best], own=f"{own[best]:.0%}", others=f"{rest[best]:.0%}",
@@ -212,20 +214,20 @@ def _levels(
             yield group, float(ahead[best] / 2), told
 
 
-def spoken(number: float, unit: str, tr: Language = ENGLISH) -> str:
+def figure_text(number: float, unit: str, tr: Language = ENGLISH) -> str:
     """A number of a unit for a card.
 
-    >>> spoken(2.5, "orders"), spoken(12.0, "days"), spoken(0.256, "share"), spoken(3.0, "count")
+    >>> figure_text(2.5, "orders"), figure_text(12.0, "days"), figure_text(0.256, "share"), figure_text(3.0, "count")
     ('2.5', '12 days', '26%', '3')
     """
     if unit == "days":
         return tr.many("{n} day", "{n} days", round(number))
     if unit in ("money", "share"):
-        return say(number, unit)
+        return format_number(number, unit)
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
 
 
-def treatment(name: str, own: Mapping[str, str], mostly: str = "") -> str:
+def treatment_for(name: str, own: Mapping[str, str], mostly: str = "") -> str:
     """What to do with the customers of a group: the config's words, or ours; '' where neither names it.
 
     Args:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from features.config.rfm_rules import BEST, group_of
+from features.config.rfm_rules import BEST_SCORE, groups_by_scores
 
 
-def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
+def rfm_scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
     """Scores (n,) from 1 to 5: one more than the fifths of the cohort that are clearly worse.
 
     Equal customers have equal scores, and a tie counts for the lower one: where most ordered once, all of them score 1.
@@ -18,15 +18,15 @@ def scores(values: np.ndarray, least_is_best: bool = False) -> np.ndarray:
         values: Of the customers of one cutoff (n,); null (NaN) is worse than anything.
         least_is_best: Whether small values are good, as those of recency are.
 
-    >>> scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
+    >>> rfm_scores(np.array([1.0, 1.0, 2.0, 5.0, 9.0])).tolist()
     [1, 1, 3, 4, 5]
     """
     good = np.where(np.isnan(values), -np.inf, -values if least_is_best else values)
     worse = np.searchsorted(np.sort(good), good, side="left")
-    return 1 + BEST * worse // max(len(good), 1)
+    return 1 + BEST_SCORE * worse // max(len(good), 1)
 
 
-def groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: np.ndarray | None) -> np.ndarray:
+def rfm_groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: np.ndarray | None) -> np.ndarray:
     """The place (n,) of each customer's group among the rules.
 
     Args:
@@ -35,6 +35,6 @@ def groups(rules: Mapping[str, Sequence[str]], r: np.ndarray, f: np.ndarray, m: 
         f: Scores of frequency (n,).
         m: Scores of money (n,), or None where there is none: `fm` is f then.
     """
-    names, cells = list(rules), group_of(rules)
-    table = np.array([names.index(cells[cell]) for cell in sorted(cells)]).reshape(BEST, BEST, BEST)
+    names, cells = list(rules), groups_by_scores(rules)
+    table = np.array([names.index(cells[cell]) for cell in sorted(cells)]).reshape(BEST_SCORE, BEST_SCORE, BEST_SCORE)
     return table[r - 1, f - 1, (f if m is None else m) - 1]

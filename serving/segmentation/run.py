@@ -27,31 +27,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from features.errors import UsageError
 from serving.language.messages import language
 from serving.scoring import value_tiers
-from serving.scoring.run import Scores, read
+from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation import lifecycle_stages, profiles
 from serving.segmentation.assignments import (
-    GROUP_OF,
+    SCORED_GROUPS,
     Grouping,
-    all_stages,
-    learned_clusters,
-    of_features,
-    of_scores,
-    rfm_scores,
-    scored_rows,
-    scored_standings,
-    standings,
+    feature_groupings,
+    fit_micro_segments,
+    group_histories,
+    read_scored_columns,
+    rfm_scores_by_cutoff,
+    score_groupings,
+    scored_group_histories,
+    stage_history,
 )
 from serving.segmentation.clusters import Clusters
-from serving.segmentation.history import History, gather
-from serving.segmentation.transitions import transitions
+from serving.segmentation.history import CohortHistory, gather_history
+from serving.segmentation.transitions import transition_table
 from serving.statistics.proportions import wilson_interval
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 FORMAT = 1
 
@@ -78,17 +78,19 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
         UsageError: The cutoff was not scored, or the log has changed since.
         DataError: The log breaks its contract.
     """
-    scores = read(config, cutoff)
-    scored, history = scored_rows(scores), gather(config, scores.cutoff)
-    now = history.at(len(history.cutoffs) - 1)
+    scores = read_scores(config, cutoff)
+    scored, history = read_scored_columns(scores), gather_history(config, scores.cutoff)
+    now = history.rows_at(len(history.cutoffs) - 1)
     _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
-    learned = learned_clusters(config, history, now)
-    live = of_features(config, history, learned)
-    found = [*live, *of_scores(scored, language(config.language))]
+    learned = fit_micro_segments(config, history, now)
+    live = feature_groupings(config, history, learned)
+    found = [*live, *score_groupings(scored, language(config.language))]
     tables = {
         "customers": _customers(history, now, live, scored),
         "segments": _cards(config, history, found, scored, now, scores.spread),
-        "transitions": transitions([*standings(history, live), *scored_standings(config, scores, scored)]),
+        "transitions": transition_table(
+            [*group_histories(history, live), *scored_group_histories(config, scores, scored)]
+        ),
         "stage_changes": _stage_changes(history, live),
         "kinds": history.views.kinds,
         "pairs": history.views.pairs,
@@ -111,25 +113,25 @@ def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> No
     )
 
 
-def _stage_changes(history: History, live: Sequence[Grouping]) -> pa.Table:
-    return lifecycle_stages.changes(history.who[0], all_stages(history, live), history.cutoffs)
+def _stage_changes(history: CohortHistory, live: Sequence[Grouping]) -> pa.Table:
+    return lifecycle_stages.stage_changes(history.customers[0], stage_history(history, live), history.cutoffs)
 
 
-def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
+def _customers(history: CohortHistory, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
     """One row a customer of the cutoff: all groups, scores and preferences; what a log cannot say has no column."""
     ids = scored["customer_id"].combine_chunks()
     columns: dict[str, Any] = {"customer_id": ids, "cutoff": pa.array([history.cutoffs[-1]] * len(ids), pa.date32())}
     if any(each.name == "rfm_group" for each in live):
-        for name, made in zip("rfm", rfm_scores(history), strict=True):
+        for name, made in zip("rfm", rfm_scores_by_cutoff(history), strict=True):
             columns |= {name: pa.array(made[now], pa.int8())} if made is not None else {}
     for each in live:
         columns[each.name] = pa.array(np.array(each.groups, object)[each.codes[now]], pa.string())
-    since, before = lifecycle_stages.first_seen(all_stages(history, live))
-    rows = history.who[1][now]
+    since, before = lifecycle_stages.latest_stage_change(stage_history(history, live))
+    rows = history.customers[1][now]
     columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
-    names = np.array([*STAGES, None], object)  # ABSENT is the last
+    names = np.array([*LIFECYCLE_STAGES, None], object)  # ABSENT is the last
     columns["stage_before"] = pa.array(names[before[rows]], pa.string())
-    columns |= {name: scored[name] for name in GROUP_OF}
+    columns |= {name: scored[name] for name in SCORED_GROUPS}
     for kind, table in history.views.preferences.items():
         place = pc.index_in(ids, table["customer_id"].combine_chunks())
         for name, column in ((f"{kind}_preferred", "preferred"), (f"{kind}_preferred_share", "share")):
@@ -138,28 +140,28 @@ def _customers(history: History, now: np.ndarray, live: Sequence[Grouping], scor
 
 
 def _cards(
-    config: Config, history: History, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
+    config: Config, history: CohortHistory, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
     spread: Spread | None,
 ) -> pa.Table:  # fmt: skip
     churn = np.asarray(scored["churn_probability"].to_numpy(), float)
-    worth = profiles.Worth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
+    worth = profiles.ScoredWorth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((each for each in found if each.name == "rfm_group"), None)
     rows, tr = [], language(config.language)
     for each in found:
         codes = each.codes[now] if len(each.codes) == history.rows.num_rows else each.codes
-        figures = profiles.figures(codes, len(each.groups), worth, _outcome(history, each))
-        told = profiles.apart(codes[sampled], len(each.groups), history.sample, history.features, tr)
+        figures = profiles.group_figures(codes, len(each.groups), worth, _outcome(history, each))
+        told = profiles.distinguishing_features(codes[sampled], len(each.groups), history.sample, history.features, tr)
         for place, (group, rule) in enumerate(zip(each.groups, each.rules, strict=True)):
             mostly = _mostly(by_rfm, now, codes == place) if each.name == "micro_segment" else ""
             words = {
                 "rule": rule,
                 "sets_apart": told[place],
-                "treatment": tr(profiles.treatment(group, config.segments.treatments, mostly)),
+                "treatment": tr(profiles.treatment_for(group, config.segments.treatments, mostly)),
             }
             rows.append({"segmentation": each.name, "segment": group, **figures[place], **words})
-    return pa.Table.from_pylist(rows, CARDS)
+    return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
@@ -173,19 +175,19 @@ def _mostly(by_rfm: Grouping | None, now: np.ndarray, inside: np.ndarray) -> str
     return by_rfm.groups[int(np.bincount(by_rfm.codes[now][inside]).argmax())]
 
 
-def _outcome(history: History, each: Grouping) -> profiles.Outcome | None:
+def _outcome(history: CohortHistory, each: Grouping) -> profiles.PastOutcome | None:
     """The newest earlier cutoff at which the group and what became of its customers are known."""
     if len(each.codes) != history.rows.num_rows:
         return None
     churned = history.column("churned")
     for place in reversed(range(len(history.cutoffs) - 1)):
-        rows = history.at(place)
+        rows = history.rows_at(place)
         if len(rows) and not np.isnan(churned[rows]).any():
-            return profiles.Outcome(str(history.cutoffs[place]), each.codes[rows], churned[rows])
+            return profiles.PastOutcome(str(history.cutoffs[place]), each.codes[rows], churned[rows])
     return None
 
 
-def _channels(history: History, customers: int) -> pa.Table:
+def _channels(history: CohortHistory, customers: int) -> pa.Table:
     """The actions with their reach in the cohort, their cost and the share that a purchase followed."""
     rows = []
     for row in history.views.channels:
@@ -199,11 +201,11 @@ def _channels(history: History, customers: int) -> pa.Table:
             "followed_high": float(high[0]) if judged else None,
         }
         rows.append({**row, **shares})
-    return pa.Table.from_pylist(rows, CHANNELS)
+    return pa.Table.from_pylist(rows, CHANNELS_SCHEMA)
 
 
 def _manifest(
-    config: Config, scores: Scores, history: History, tables: Mapping[str, pa.Table], learned: Clusters | None
+    config: Config, scores: Scores, history: CohortHistory, tables: Mapping[str, pa.Table], learned: Clusters | None
 ) -> dict[str, Any]:
     rules = config.segments.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
@@ -215,7 +217,7 @@ def _manifest(
         "cutoffs": [str(day) for day in history.cutoffs],
         "customers": tables["customers"].num_rows,
         "rules": {"version": config.segments.version, "digest": digest, **rules},
-        "stage_rules": lifecycle_stages.VERSION,
+        "stage_rules": lifecycle_stages.STAGE_RULES_VERSION,
         "segment_rules": value_tiers.RULES_VERSION,
         "window": str(history.names.window or "ever"),
         "micro_segments": learned.to_dict() if learned else None,
@@ -226,7 +228,9 @@ def _manifest(
     }
 
 
-def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], learned: Clusters | None) -> list[str]:
+def _left_out(
+    config: Config, history: CohortHistory, tables: Mapping[str, pa.Table], learned: Clusters | None
+) -> list[str]:
     """What the log, or the config, does not allow to say."""
     views, moved = history.views, set(tables["transitions"]["segmentation"].to_pylist())
     asked, used, followed = config.segments.window, history.names.window or "all the past", config.segments.history > 0
@@ -247,7 +251,7 @@ def _left_out(config: Config, history: History, tables: Mapping[str, pa.Table], 
 
 
 def _write(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any]) -> None:
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         for name, table in tables.items():
             pq.write_table(table, beside / f"{name}.parquet", compression="zstd")
         cards = json.dumps(tables["segments"].to_pylist(), indent=1, ensure_ascii=False)
@@ -256,7 +260,7 @@ def _write(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, 
         (beside / "manifest.json").write_text(text + "\n", encoding="utf-8")
 
 
-CARDS = pa.schema(
+SEGMENTS_SCHEMA = pa.schema(
     [
         ("segmentation", pa.string()),
         ("segment", pa.string()),
@@ -278,7 +282,7 @@ CARDS = pa.schema(
         ("treatment", pa.string()),
     ]
 )
-CHANNELS = pa.schema(
+CHANNELS_SCHEMA = pa.schema(
     [
         ("action", pa.string()),
         ("held_out", pa.bool_()),

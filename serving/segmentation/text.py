@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from features.config.sections import STAGES
+from features.config.sections import LIFECYCLE_STAGES
 from serving.language.formats import Forms, share
 from serving.language.messages import N_
 from serving.segmentation.run import Segmentation
@@ -88,9 +88,9 @@ def _movement(made: Segmentation) -> Iterator[str]:
     if stage:
         yield from ("", f"where customers went from {stage[0]['from_cutoff']} to {stage[0]['to_cutoff']}, by stage")
         counts = {(row["from_segment"], row["to_segment"]): row["customers"] for row in stage}
-        yield f"{'from':<20}" + "".join(f"{name:>11}" for name in STAGES)
-        for name in [n for n in (*STAGES, NOT_YET) if any(a == n for a, _ in counts)]:
-            yield f"{name:<20}" + "".join(f"{counts.get((name, to), 0):>11,}" for to in STAGES)
+        yield f"{'from':<20}" + "".join(f"{name:>11}" for name in LIFECYCLE_STAGES)
+        for name in [n for n in (*LIFECYCLE_STAGES, NOT_YET) if any(a == n for a, _ in counts)]:
+            yield f"{name:<20}" + "".join(f"{counts.get((name, to), 0):>11,}" for to in LIFECYCLE_STAGES)
     for name in ("rfm_group", "segment"):
         moved = [r for r in last if r["segmentation"] == name and r["from_segment"] not in (r["to_segment"], NOT_YET)]
         top = sorted(moved, key=lambda r: (-r["customers"], r["from_segment"], r["to_segment"]))[:LISTED]

@@ -15,7 +15,7 @@ from serving.segmentation.lifecycle_stages import ABSENT
 from serving.statistics.proportions import wilson_interval
 
 NOT_YET, GONE = N_("not yet a customer"), N_("no longer a customer")
-SCHEMA = pa.schema(
+TRANSITIONS_SCHEMA = pa.schema(
     [
         ("segmentation", pa.string()),
         ("from_cutoff", pa.date32()),
@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Standing:
+class GroupHistory:
     """Where every customer stood at each cutoff, by one segmentation.
 
     Attributes:
@@ -51,16 +51,16 @@ class Standing:
     gone: str = GONE
 
 
-def matrix(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
+def transition_counts(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
     """Counts (size, size) of who stood where before and after.
 
-    >>> matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    >>> transition_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
     return np.bincount(before * size + after, minlength=size * size).reshape(size, size)
 
 
-def transitions(standings: Sequence[Standing]) -> pa.Table:
+def transition_table(standings: Sequence[GroupHistory]) -> pa.Table:
     """All movements of all segmentations between neighbouring cutoffs.
 
     Returns:
@@ -69,17 +69,17 @@ def transitions(standings: Sequence[Standing]) -> pa.Table:
         back from there. Movements that nobody made are left out.
     """
     rows = [row for standing in standings for row in _rows(standing)]
-    return pa.Table.from_pylist(rows, SCHEMA)
+    return pa.Table.from_pylist(rows, TRANSITIONS_SCHEMA)
 
 
-def _rows(standing: Standing) -> Iterator[dict[str, Any]]:
+def _rows(standing: GroupHistory) -> Iterator[dict[str, Any]]:
     names = list(standing.groups)
     names += [name for name in (standing.gone, NOT_YET) if name not in names]
     gone, not_yet = names.index(standing.gone), names.index(NOT_YET)
     places = np.where(standing.codes == ABSENT, np.where(standing.here, gone, not_yet), standing.codes)
     for place, (first, then) in enumerate(zip(standing.cutoffs, standing.cutoffs[1:], strict=False)):
         someone = (standing.codes[:, [place, place + 1]] != ABSENT).any(axis=1)
-        counts = matrix(places[someone, place], places[someone, place + 1], len(names))
+        counts = transition_counts(places[someone, place], places[someone, place + 1], len(names))
         total = counts.sum(axis=1)
         for a, b in np.argwhere(counts).tolist():
             low, high = wilson_interval(counts[[a], b], total[[a]])

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from duckdb import Error as DuckDBError
 
-from serving.scoring.sinks import FORMS, as_text, reason_text
+from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
 from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
 from serving.web.views.customers import SHOWN, Wanted, order, where
 
@@ -36,7 +36,7 @@ def csv(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[bytes]:
     header = True
     for batch in _batches(site, at, asked, money):
         out = BytesIO()
-        pa_csv.write_csv(as_text(pa.table(batch)), out, pa_csv.WriteOptions(include_header=header))
+        pa_csv.write_csv(spreadsheet_table(pa.table(batch)), out, pa_csv.WriteOptions(include_header=header))
         header = False
         yield out.getvalue()
 
@@ -113,7 +113,7 @@ def _write(place: Path, batches: Iterator[pa.RecordBatch], names: Sequence[str])
 def _plain(name: str, column: pa.Array) -> list[Any]:
     """A column as values for cells; reasons as sentences."""
     if pa.types.is_list(column.type):
-        return list(reason_text(pa.chunked_array([column]), *FORMS[name]).to_pylist())
+        return list(reasons_as_text(pa.chunked_array([column]), *REASON_FORMATS[name]).to_pylist())
     return list(column.to_pylist())
 
 

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from features.errors import RegularsError
 from features.snapshots.one_customer import read_customer_history
 from serving.charts.live_svg import plain, timeline
-from serving.explanation.what_if import explain_changes
+from serving.explanation.what_if import find_what_if
 from serving.language.formats import task_words
-from serving.scoring.run import champions, cohort
+from serving.scoring.predictions import build_cohort, load_champions
 from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
 
 LISTED = 100
@@ -67,15 +67,15 @@ def differently(site: Site, at: Scored, customer: str, below: float | None) -> d
 
 
 def _differently(site: Site, at: Scored, customer: str, below: float | None) -> dict[str, Any]:
-    models = champions(site.config)
-    snapshots = cohort(site.config, at.cutoff)
+    models = load_champions(site.config)
+    snapshots = build_cohort(site.config, at.cutoff)
     place = pc.index(snapshots.rows["customer_id"], customer).as_py()
     if place < 0:
         member = task_words(site.config.task).member
         raise NotHere(site.tr("The log knows no such customer at {day} who {member}.", day=at.cutoff, member=member))
-    row, bundle = snapshots.rows.slice(place, 1), models.fullest.bundle
+    row, bundle = snapshots.rows.slice(place, 1), models.richest.bundle
     level = float(site.one(f"SELECT avg(churn_probability) AS mean FROM {ROWS}", [at.files])["mean"])
-    found = explain_changes(site.config, bundle, snapshots.features, row, at.cutoff, level if below is None else below)
+    found = find_what_if(site.config, bundle, snapshots.features, row, at.cutoff, level if below is None else below)
     said = at.manifest.get("models", {}).get("churn", {})
     return {
         "found": found,

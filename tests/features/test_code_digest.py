@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.code_digest import HOUSE, ROOMS, code_digest, dependencies
+from features.code_digest import PROJECT_ROOT, TOP_PACKAGES, digest_code, find_dependencies
 
 SCORES, FEATURES = "serving.scoring.run", "features.snapshots.build"
 
@@ -16,8 +16,10 @@ SCORES, FEATURES = "serving.scoring.run", "features.snapshots.build"
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the rooms' Python files."""
     house = tmp_path_factory.mktemp("house")
-    for room in ROOMS:
-        shutil.copytree(HOUSE / room, house / room, ignore=lambda _, names: {n for n in names if n == "__pycache__"})
+    for room in TOP_PACKAGES:
+        shutil.copytree(
+            PROJECT_ROOT / room, house / room, ignore=lambda _, names: {n for n in names if n == "__pycache__"}
+        )
     return house
 
 
@@ -36,13 +38,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_touched_module_rebuilds_what_depends_on_it(copy: Path, path: str, rebuilt: bool, rescored: bool) -> None:
-    code_digest.cache_clear()
-    before = code_digest(FEATURES, house=copy), code_digest(SCORES, house=copy)
+    digest_code.cache_clear()
+    before = digest_code(FEATURES, root=copy), digest_code(SCORES, root=copy)
     file = copy / path
     content = file.read_text(encoding="utf-8")
     file.write_text(content + "\n# touched\n", encoding="utf-8")
-    code_digest.cache_clear()
-    after = code_digest(FEATURES, house=copy), code_digest(SCORES, house=copy)
+    digest_code.cache_clear()
+    after = digest_code(FEATURES, root=copy), digest_code(SCORES, root=copy)
     file.write_text(content, encoding="utf-8")
     assert (before[0] != after[0], before[1] != after[1]) == (rebuilt, rescored)
 
@@ -55,7 +57,7 @@ def test_a_moved_module_counts_as_changed(tmp_path: Path) -> None:
         (package / "__init__.py").write_text("")
         (tmp_path / name / "features" / "__init__.py").write_text("")
         (tmp_path / name / "features" / "entry.py").write_text(f"def f():\n    {imports}\n")
-    one, two = (code_digest("features.entry", house=tmp_path / name) for name in ("one", "two"))
+    one, two = (digest_code("features.entry", root=tmp_path / name) for name in ("one", "two"))
     assert one != two
 
 
@@ -67,7 +69,7 @@ def test_imports_inside_functions_and_packages_are_followed(tmp_path: Path) -> N
     (package / "leaf.py").write_text("import json\n")
     (tmp_path / "features" / "entry.py").write_text("def f():\n    from features.deep import leaf\n")
     (tmp_path / "features" / "other.py").write_text("")
-    places = {path.relative_to(tmp_path).as_posix() for path in dependencies(["features.entry"], tmp_path)}
+    places = {path.relative_to(tmp_path).as_posix() for path in find_dependencies(["features.entry"], tmp_path)}
     assert places == {
         "features/__init__.py", "features/entry.py", "features/deep/__init__.py", "features/deep/leaf.py",
     }  # fmt: skip
@@ -75,4 +77,13 @@ def test_imports_inside_functions_and_packages_are_followed(tmp_path: Path) -> N
 
 def test_an_entry_that_is_no_module_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="features.nowhere"):
-        code_digest("features.nowhere", house=tmp_path)
+        digest_code("features.nowhere", root=tmp_path)
+
+
+def test_relative_imports_are_followed(tmp_path: Path) -> None:
+    package = tmp_path / "training" / "artifact"
+    package.mkdir(parents=True)
+    for file, text in (("entry", "from .margin import X\n"), ("margin", "from . import trees\n"), ("trees", "")):
+        (package / f"{file}.py").write_text(text)
+    files = find_dependencies(["training.artifact.entry"], tmp_path)
+    assert {path.stem for path in files} == {"entry", "margin", "trees"}

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.keyed_hash import BYTES, hashed, keyed
+from features.keyed_hash import HASH_BYTES, hash_text, hash_texts
 
 
 def by_definition(text: str, key: bytes) -> str:
@@ -21,11 +21,11 @@ def by_definition(text: str, key: bytes) -> str:
 @settings(max_examples=50, deadline=None)
 @given(st.text(), st.binary(min_size=32, max_size=80))
 def test_it_is_hmac_cut_to_128_bits(text: str, key: bytes) -> None:
-    assert hashed(text, key) == by_definition(text, key)[: 2 * BYTES]
-    assert BYTES >= 16
+    assert hash_text(text, key) == by_definition(text, key)[: 2 * HASH_BYTES]
+    assert HASH_BYTES >= 16
 
 
 def test_null_stays_null_and_a_column_is_its_texts() -> None:
     key = b"k" * 32
-    assert keyed(pa.array(["a", None, "商"]), key).to_pylist() == [hashed("a", key), None, hashed("商", key)]
-    assert keyed(pa.array([], pa.string()), key).type == pa.string()
+    assert hash_texts(pa.array(["a", None, "商"]), key).to_pylist() == [hash_text("a", key), None, hash_text("商", key)]
+    assert hash_texts(pa.array([], pa.string()), key).type == pa.string()

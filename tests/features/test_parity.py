@@ -211,7 +211,7 @@ Built = tuple[read_log.Tables, Snapshots, dict[str, Any]]
 
 
 def built(config: Config, cutoffs: Sequence[date]) -> Built:
-    task = config.task.task()
+    task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine)
         return (

@@ -27,7 +27,7 @@ import ibis.backends.duckdb  # noqa: F401 (a fork would import it each time)
 
 from features.config.load import Config, load_config, parse_config
 from serving.scoring import run
-from serving.scoring.resumable_run import checksum, is_whole
+from serving.scoring.resumable_run import file_checksum, is_intact
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
 PLACES = ("scores", "contributions")
@@ -38,8 +38,8 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
     """Runs it all; a failure is a traceback and exit 1."""
     day, rng = date.fromisoformat(cutoff), random.Random(int(seed))  # noqa: S311 (moments)
     config = _changed(load_config(path), reasons=3)
-    both = run.champions(config)
-    run.champions = lambda config: both  # read once: every fork has them
+    both = run.load_champions(config)
+    run.load_champions = lambda config: both  # read once: every fork has them
     out = config.output
     _run(_changed(config, reasons=1), day)
     old = shutil.copytree(out, out.parent / "old")
@@ -142,14 +142,14 @@ def _kill_at(out: Path, change: int) -> Callable[[], None]:
 
 def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
     """Kills this process before its change of that number since it began to take its place."""
-    placed = run._placed
+    placed = run._publish
 
     def arm() -> None:
         def begins(*arguments: Any) -> Any:
             _kill_at(out, change)()
             return placed(*arguments)
 
-        run._placed = begins
+        run._publish = begins
 
     return arm
 
@@ -158,17 +158,17 @@ def _whole_in_place(out: Path, day: date) -> None:
     """What readers see is one run's scores, and contributions only of the same."""
     folder = out / "scores" / f"cutoff={day}"
     manifest = json.loads((folder / run.MANIFEST).read_text())
-    assert all(is_whole(folder, part) for part in manifest["parts"]), "scores in place are not whole"
+    assert all(is_intact(folder, part) for part in manifest["parts"]), "scores in place are not whole"
     assert {f.name for f in folder.iterdir()} == {run.MANIFEST, *(p["file"] for p in manifest["parts"])}
     for kind, parts in manifest["contributions"].items():
         explained = out / "contributions" / kind / f"cutoff={day}"
         if explained.exists():
-            assert all(is_whole(explained, part) for part in parts), "contributions of other numbers"
+            assert all(is_intact(explained, part) for part in parts), "contributions of other numbers"
 
 
 def _bytes(out: Path) -> dict[str, str]:
     files = [file for place in PLACES for file in sorted((out / place).rglob("*")) if file.is_file()]
-    return {file.relative_to(out).as_posix(): checksum(file) for file in files}
+    return {file.relative_to(out).as_posix(): file_checksum(file) for file in files}
 
 
 def _restore(out: Path, old: Path) -> None:

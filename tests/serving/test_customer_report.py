@@ -8,10 +8,10 @@ from features.config.load import Config
 from features.errors import UsageError
 from serving.customer_report import explain_customer
 from serving.scoring.run import score_customers
-from training.train import Trained
+from training.train import TrainingRun
 
 
-def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained) -> None:
+def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: TrainingRun) -> None:
     rows = score_customers(shop, trained.newest).table().to_pandas()
     row = rows.iloc[0]
     text = explain_customer(shop, row.customer_id, trained.newest)
@@ -24,12 +24,12 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Trained)
     assert text.startswith(short) and "what if" not in short
 
 
-def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: Trained) -> None:
+def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: TrainingRun) -> None:
     with pytest.raises(UsageError, match="customer 'customer-9000' is not in the cohort.*Close to it: customer-0"):
         explain_customer(shop, "customer-9000", trained.newest)
 
 
 @pytest.mark.parametrize("below", [0.0, 1.0, 30.0])
-def test_a_level_that_is_no_probability_is_refused(shop: Config, trained: Trained, below: float) -> None:
+def test_a_level_that_is_no_probability_is_refused(shop: Config, trained: TrainingRun, below: float) -> None:
     with pytest.raises(UsageError, match=f"--below is a probability: .* found {below:g}"):
         explain_customer(shop, "customer-0001", trained.newest, below)

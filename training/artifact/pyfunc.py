@@ -1,8 +1,8 @@
-"""The code that MLflow runs to load a registered model: it reads the bundle with the code that the bundle carries.
+"""The code that MLflow runs to load a registered churn or value model, with the modules that the model carries.
 
-Executed by MLflow from the artefact (models from code), never imported by ours. Every file that it runs or reads is
-checked against the list that was written with them, and runs as a module of a name of its own, so that several
-versions live in one process, each with its own code.
+MLflow executes this file from the artefact (models from code); our own code never imports it. Every file is checked
+against the list that was written with the model. The carried modules are loaded under names of their own, so that
+several versions can live in one process, each with its own code.
 """
 
 from __future__ import annotations
@@ -22,34 +22,39 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 LIST = "files.json"
+CODE = ("model_files", "margin", "spread", "bundle", "reasons", "phrases")  # each after those that it imports
 
 
 class RegularsModel(PythonModel):
-    """Feature table in, score columns out; with the parameter `reasons` above 0 also so many reasons of each number."""
+    """Predicts score columns from a feature table; with the parameter `reasons` above 0 also adds that many reasons."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Reads the bundle and the words beside this model.
+        """Reads the bundle and the phrases beside this model.
 
         Raises:
-            ValueError: A file is missing, or not the one that was written.
+            ValueError: A file is missing, or differs from what was written.
         """
         folder = Path(context.artifacts["bundle"])
         _check(folder)
-        bundle_code, self.why, self.phrases = (_module(folder / f"{n}.py") for n in ("bundle", "reasons", "phrases"))
-        self.bundle = bundle_code.ModelBundle.load(folder)
+        code = _load_modules(folder, CODE)
+        self.bundle = code["bundle"].ModelBundle.load(folder)
+        self.reasons, self.phrases = code["reasons"], code["phrases"]
         words = json.loads((folder / "wording.json").read_text(encoding="utf-8"))
-        self.wordings = [self.why.Wording(**words[name], name=name) for name in self.bundle.features]
+        self.wordings = [self.reasons.Wording(**words[name], name=name) for name in self.bundle.features]
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Scores (n rows) of a feature table (n rows).
+        """Scores of a feature table.
 
         Args:
             context: MLflow's.
-            model_input: The columns of the model's signature.
-            params: `reasons`: how many of them for each number, as `churn_reasons` and `value_reasons`: lists of
-                feature, phrase, reading and contribution.
+            model_input: Feature table (n rows) with the columns of the model's signature.
+            params: `reasons`: how many reasons to give for each predicted number; 0 by default.
+
+        Returns:
+            Score columns (n rows); with reasons also `churn_reasons` and, for a value model, `value_reasons`: lists of
+            feature, phrase, reading and contribution.
 
         Raises:
             ValueError: `reasons` is below 0, or a column is missing or of another type.
@@ -57,16 +62,17 @@ class RegularsModel(PythonModel):
         count = int((params or {}).get("reasons", 0))
         if count < 0:
             raise ValueError(f"reasons: expected how many are wanted, 0 or more, found {count}")
-        said = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
+        scores = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
         if count:
             rows = pa.Table.from_pandas(model_input[list(self.bundle.features)], preserve_index=False)
-            for name, amounts in self.why.contributions(self.bundle, rows).items():
-                said[f"{name}_reasons"] = self.why.reasons(amounts, rows, self.wordings, count, self.phrases.tell)
-        return said
+            for name, amounts in self.reasons.feature_contributions(self.bundle, rows).items():
+                chosen = self.reasons.largest_reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
+                scores[f"{name}_reasons"] = chosen
+        return scores
 
 
 def _check(folder: Path) -> None:
-    """Refuses a folder whose files are not those of its list."""
+    """Raises ValueError if a file is missing, was added or differs from the list."""
     try:
         listed = dict(json.loads((folder / LIST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:
@@ -79,16 +85,19 @@ def _check(folder: Path) -> None:
             raise ValueError(f"{path} is not the file that was written: its checksum differs; register the model again")
 
 
-def _module(path: Path) -> ModuleType:
-    """A file as a module that nobody else can import by name."""
-    name = f"regulars_{path.stem}_{uuid.uuid4().hex}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be run")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up while it runs
-    spec.loader.exec_module(module)
-    return module
+def _load_modules(folder: Path, names: tuple[str, ...]) -> dict[str, ModuleType]:
+    """Loads Python files as modules of a new package, which no other code can import by name."""
+    package = f"regulars_model_{uuid.uuid4().hex}"
+    sys.modules[package] = ModuleType(package)
+    sys.modules[package].__path__ = []  # nothing else is ever found in it
+    modules = {}
+    for name in names:
+        spec = importlib.util.spec_from_file_location(f"{package}.{name}", folder / f"{name}.py")
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{folder / name}.py cannot be run")
+        modules[name] = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(modules[name])
+    return modules
 
 
 mlflow.models.set_model(RegularsModel())

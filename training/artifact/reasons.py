@@ -40,7 +40,7 @@ class Wording:
     at_zero: str = ""
 
 
-def contributions(bundle: Any, features: Any) -> dict[str, np.ndarray]:
+def feature_contributions(bundle: Any, features: Any) -> dict[str, np.ndarray]:
     """What each feature adds (n, p) to 'churn' (probability) and, for a value model, to 'value' (money).
 
     SHAP values of the margins, shared out along the straight path from the mean margins to the customer's (Aumann and
@@ -50,19 +50,19 @@ def contributions(bundle: Any, features: Any) -> dict[str, np.ndarray]:
         bundle: A `bundle.ModelBundle`, of whatever module.
         features: A feature table (n rows), in Arrow or pandas.
     """
-    X = bundle.columns(features)
+    X = bundle.model_inputs(features)
     gate, m0 = _shap(bundle.gate, X)
     z0, phi_z = bundle.churn_log_odds(m0), bundle.slope * gate
     z = z0 + phi_z.sum(axis=1)
     if bundle.spend is None:
         return {"churn": phi_z * _along(z0, z, 0.0, np.zeros(len(z)))[0][:, None]}
     phi_l, l0 = _shap(bundle.spend, X)
-    spend0 = bundle.spend_log(l0)
+    spend0 = bundle.log_spend(l0)
     by_odds, by_gate, by_spend = _along(z0, z, spend0, spend0 + phi_l.sum(axis=1))
     return {"churn": phi_z * by_odds[:, None], "value": phi_z * by_gate[:, None] + phi_l * by_spend[:, None]}
 
 
-def reasons(
+def largest_reasons(
     amounts: np.ndarray, features: pa.Table, wordings: Sequence[Wording], count: int, tell: Tell
 ) -> list[list[dict[str, Any]]]:
     """The `count` largest contributions of each customer, one of each family and no reading twice.
@@ -72,7 +72,7 @@ def reasons(
         features: The customers' features (n rows), which readings quote.
         wordings: Of the p features, in their order.
         count: How many at most; a contribution of zero is no reason.
-        tell: `phrases.tell`.
+        tell: `phrases.format_reading`.
 
     Returns:
         For each customer feature, phrase, reading and contribution of each reason, the strongest first.
@@ -102,7 +102,7 @@ def _shap(margin: Any, X: pa.Table) -> tuple[np.ndarray, float]:
     """SHAP values (n, p) in a margin, and its mean: of each tree by its weight, of each term at its feature."""
     found, base = np.zeros((X.num_rows, X.num_columns)), margin.intercept
     for term in margin.terms:
-        found[:, X.column_names.index(term.feature)] += term.part(X)
+        found[:, X.column_names.index(term.feature)] += term.contribution(X)
     for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
         values = np.asarray(booster.predict(X, pred_contrib=True))
         found += weight * values[:, :-1]

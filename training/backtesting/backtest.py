@@ -21,19 +21,19 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.snapshots import build
 from features.snapshots.build import Snapshots
-from training.backtesting.rolling import POOLED, Judged, Rolled, judge
-from training.data.prediction import Bounds, Prediction
-from training.data.time_split import Fold, Sample, fold_at, take, unfit
-from training.evaluation.evaluate import BETTER_HIGH, OURS, segments_of
+from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
+from training.data.prediction import Prediction, PredictionInterval
+from training.data.time_split import Fold, Sample, fold_at, sample_at, why_too_few
+from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, evaluation_segments
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import cutoffs_plot
-from training.evaluation.tenure_hazard import ladder
-from training.models.ensemble import has_money, ship
+from training.evaluation.tenure_hazard import baselines_for
+from training.models.ensemble import fit_ensemble, has_money
 from training.registry import models
 
 MOST = 12
@@ -59,7 +59,7 @@ class Backtest:
         run_id: Of MLflow.
     """
 
-    figures: Rolled
+    figures: RollingEvaluation
     cutoffs: tuple[date, ...]
     left_out: tuple[str, ...]
     overlap: str
@@ -80,44 +80,48 @@ def backtest_models(config: Config, most: int = MOST) -> Backtest:
     """
     rows = build.build_snapshots(config)
     models.connect_to_mlflow(config)
-    judged, left_out = roll(rows, config, most)
+    judged, left_out = predict_rolling(rows, config, most)
     settings, horizon = config.training, rows.task.horizon
-    figures = judge(judged, horizon, seed=settings.seed, resamples=settings.bootstrap)
+    figures = evaluate_rolling(judged, horizon, seed=settings.seed, resamples=settings.bootstrap)
     cutoffs = tuple(j.cutoff for j in judged)
     made = Backtest(figures, cutoffs, tuple(left_out), _overlap(figures, rows), _folder(config), "")
     _write(made)
     return replace(made, run_id=_log(made, rows, config))
 
 
-def roll(rows: Snapshots, config: Config, most: int) -> tuple[list[Judged], list[str]]:
+def predict_rolling(rows: Snapshots, config: Config, most: int) -> tuple[list[CutoffPredictions], list[str]]:
     """What ours and each rung say at the last cutoffs, ascending, and why some were left out.
 
     Raises:
         DataError: No cutoff can be judged.
     """
-    folds = folds_of(rows)
+    folds = backtest_folds(rows)
     if not folds:
         raise DataError(
             f"a backtest needs two cutoffs at least a horizon ({rows.task.horizon}) apart with their labels known; "
             "give a longer log or a shorter [task] horizon or every"
         )
     judged, left_out, wanted = [], [], folds[-most:]
-    rungs = ladder(rows.task)
+    rungs = baselines_for(rows.task)
     bar = tqdm(total=len(wanted) * (1 + len(rungs)), desc="rolling over cutoffs", leave=False, disable=None)
     with bar:
         for fold in wanted:
-            train, truth = take(rows, fold.train), take(rows, [fold.test])
-            why = unfit(train, truth, has_money(rows))
+            train, truth = sample_at(rows, fold.train), sample_at(rows, [fold.test])
+            why = why_too_few(train, truth, has_money(rows))
             if why:
                 left_out.append(f"{fold.test}: {why}")
                 bar.update(1 + len(rungs))
                 continue
-            said = {OURS: ours_said(rows, config, fold.train, truth)}
+            said = {OURS: predict_with_ours(rows, config, fold.train, truth)}
             bar.update()
             for name, rung in rungs.items():
                 said[name] = rung(train, truth, rows.task.horizon)
                 bar.update()
-            judged.append(Judged(fold.test, _outcomes(truth), said, segments_of(truth, rows.task.horizon), fold.train))
+            judged.append(
+                CutoffPredictions(
+                    fold.test, _outcomes(truth), said, evaluation_segments(truth, rows.task.horizon), fold.train
+                )
+            )
     if not judged:
         raise DataError("no cutoff can be judged. " + "; ".join(left_out))
     return judged, left_out
@@ -128,25 +132,25 @@ def _outcomes(truth: Sample) -> Sample:
     return replace(truth, features=truth.features.select(truth.features.column_names[:1]))
 
 
-def folds_of(rows: Snapshots) -> list[Fold]:
+def backtest_folds(rows: Snapshots) -> list[Fold]:
     """Every cutoff that can be judged, ascending, with the cutoffs whose labels end by it."""
     cutoffs = rows.cutoffs
     return [fold for test in cutoffs if (fold := fold_at(cutoffs, test, rows.task.horizon))]
 
 
-def ours_said(rows: Snapshots, config: Config, cutoffs: Sequence[date], truth: Sample) -> Prediction:
+def predict_with_ours(rows: Snapshots, config: Config, cutoffs: Sequence[date], truth: Sample) -> Prediction:
     """What our whole procedure, on some cutoffs, says of customers at a later one."""
-    said = ship(rows, config, cutoffs, {}).fullest.predict(truth.features)
+    said = fit_ensemble(rows, config, cutoffs, {}).richest.predict(truth.features)
     if "value" not in said:
         return Prediction(said["churn_probability"], None)
-    bounds = Bounds(said["value_low"], said["value_high"], config.serving.interval)
+    bounds = PredictionInterval(said["value_low"], said["value_high"], config.serving.interval)
     return Prediction(said["churn_probability"], said["value"], bounds)
 
 
 def backtest_text(result: Backtest) -> str:
     """The pooled figures beside the best rung, and the grades, as text for a terminal."""
     figures, many = result.figures, len(result.cutoffs)
-    whole = figures.of("brier") or {}
+    whole = figures.row("brier") or {}
     span = f"{result.cutoffs[0]}" if many == 1 else f"{result.cutoffs[0]} to {result.cutoffs[-1]}"
     lines = [
         f"judged at {many} cutoff{'' if many == 1 else 's'} ({span}) on {whole['customers']:,} customers; at each, all "
@@ -158,25 +162,25 @@ def backtest_text(result: Backtest) -> str:
         f"{'regulars less it':<36}better in",
     ]
     lines += [row for metric in SHOWN if (row := _row(figures, metric))]
-    covered = figures.of("coverage")
+    covered = figures.row("coverage")
     if covered:
         lines.append(f"{TITLES['coverage']:<40}{_cell(covered, 'value')}")
     return "\n".join([*lines, "", *_graded(figures)])
 
 
-def _row(figures: Rolled, metric: str) -> str:
+def _row(figures: RollingEvaluation, metric: str) -> str:
     """A metric's line; empty where it was not measured."""
     name = f"{metric}_distance" if metric in BEST else metric
-    mine, m = figures.of(name), figures.metrics
+    mine, m = figures.row(name), figures.metrics
     theirs = m[(m.metric == name) & (m.model != OURS) & (m.cutoff == POOLED)]
     if mine is None or theirs.empty:
         return ""
-    best = theirs.sort_values("value", ascending=metric not in BETTER_HIGH, kind="stable").iloc[0]
+    best = theirs.sort_values("value", ascending=metric not in HIGHER_IS_BETTER, kind="stable").iloc[0]
     d, g = figures.differences, figures.grades
     gap = d[(d.metric == metric) & (d.against == best.model) & (d.cutoff == POOLED)].iloc[0].to_dict()
     grade = g[(g.metric == metric) & (g.against == best.model)].iloc[0]
     title = TITLES[metric] + (f", off {BEST[metric]:.0f} by" if metric in BEST else "")
-    arrow = "↑" if metric in BETTER_HIGH else "↓"
+    arrow = "↑" if metric in HIGHER_IS_BETTER else "↓"
     rung, count = f"{best.model} {best.value:,.4g}", f"{grade.better} of {grade.cutoffs}"
     return f"{title + ' ' + arrow:<40}{_cell(mine, 'value'):<32}{rung:<38}{_cell(gap, 'difference', '+'):<36}{count}"
 
@@ -185,7 +189,7 @@ def _cell(row: dict[str, Any], name: str, sign: str = "") -> str:
     return f"{row[name]:{sign},.4g} ({row['low']:{sign},.4g} to {row['high']:{sign},.4g})"
 
 
-def _graded(figures: Rolled) -> list[str]:
+def _graded(figures: RollingEvaluation) -> list[str]:
     """In how many cutoffs ours is better than each rung, by the chief metrics."""
     grades = figures.grades.set_index(["against", "metric"])
     known = [metric for metric in GRADED if metric in grades.index.get_level_values("metric")]
@@ -197,7 +201,7 @@ def _graded(figures: Rolled) -> list[str]:
     return lines
 
 
-def _overlap(figures: Rolled, rows: Snapshots) -> str:
+def _overlap(figures: RollingEvaluation, rows: Snapshots) -> str:
     every, horizon, grades = rows.task.every, rows.task.horizon, figures.grades
     cutoffs, apart = int(grades.cutoffs.max()), int(grades.cutoffs_apart.max())
     if every.days >= horizon.days or cutoffs == apart:
@@ -214,7 +218,7 @@ def _folder(config: Config) -> Path:
 
 def _write(made: Backtest) -> None:
     """The tables, what was printed, and a picture a metric."""
-    with folder_in_place(made.folder) as beside:
+    with atomic_folder(made.folder) as beside:
         for name in TABLES:
             getattr(made.figures, name).to_csv(beside / f"{name}.csv", index=False)
         (beside / "summary.txt").write_text(backtest_text(made) + "\n", encoding="utf-8")
@@ -237,10 +241,10 @@ def _log(made: Backtest, rows: Snapshots, config: Config) -> str:
         else:
             entries.append(Metric(f"{row['metric']}_by_cutoff", row["value"], now, int(row["cutoff"].replace("-", ""))))
     facts = {"cutoffs": len(made.cutoffs), "left_out": len(made.left_out), "seed": config.training.seed}
-    return log_run(f"backtest {made.cutoffs[-1]}", made.folder, rows, facts, entries)
+    return log_folder(f"backtest {made.cutoffs[-1]}", made.folder, rows, facts, entries)
 
 
-def log_run(title: str, folder: Path, rows: Snapshots, facts: dict[str, Any], entries: Sequence[Metric]) -> str:
+def log_folder(title: str, folder: Path, rows: Snapshots, facts: dict[str, Any], entries: Sequence[Metric]) -> str:
     """Logs a folder of tables as a run of the connected store and returns its id.
 
     Raises:

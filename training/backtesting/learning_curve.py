@@ -22,19 +22,19 @@ from mlflow.entities import Metric
 from mlflow.utils.time import get_current_time_millis
 from tqdm import tqdm
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError
 from features.snapshots import build
 from features.snapshots.build import Snapshots
-from training.backtesting.backtest import folds_of, log_run, ours_said
+from training.backtesting.backtest import backtest_folds, log_folder, predict_with_ours
 from training.data.prediction import Prediction
-from training.data.time_split import Fold, Sample, take, unfit
-from training.evaluation.baselines import rhythm_of
-from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation, evaluate_predictions
+from training.data.time_split import Fold, Sample, sample_at, why_too_few
+from training.evaluation.baselines import btyd_fitted_on
+from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation, evaluate_predictions
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import curve_plot
-from training.evaluation.tenure_hazard import ladder
+from training.evaluation.tenure_hazard import baselines_for
 from training.models.ensemble import has_money
 from training.registry import models as registry
 
@@ -46,7 +46,7 @@ PICTURED = ("brier", "deviance")
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """A learning curve.
 
     Attributes:
@@ -65,7 +65,7 @@ class Curve:
     run_id: str
 
 
-def learning_curve(config: Config) -> Curve:
+def measure_learning_curve(config: Config) -> LearningCurve:
     """Learns from 300, 1,000, 3,000, 10,000, ... and all customers, judges, writes OUTPUT/learning_curve and logs it.
 
     Raises:
@@ -74,28 +74,28 @@ def learning_curve(config: Config) -> Curve:
     """
     rows = build.build_snapshots(config)
     registry.connect_to_mlflow(config)
-    table, fold, left_out = grow(rows, config)
-    made = Curve(table, fold.test, tuple(left_out), config.path(config.serving.output) / "learning_curve", "")
+    table, fold, left_out = evaluate_sizes(rows, config)
+    made = LearningCurve(table, fold.test, tuple(left_out), config.path(config.serving.output) / "learning_curve", "")
     _write(made)
     return replace(made, run_id=_log(made, rows, config))
 
 
-def grow(rows: Snapshots, config: Config) -> tuple[pd.DataFrame, Fold, list[str]]:
+def evaluate_sizes(rows: Snapshots, config: Config) -> tuple[pd.DataFrame, Fold, list[str]]:
     """The curve's table, the fold that it is of, and why some sizes were left out.
 
     Raises:
         DataError: No size can be learned from.
     """
-    folds = folds_of(rows)
+    folds = backtest_folds(rows)
     if not folds:
         raise DataError("a learning curve needs two cutoffs at least a horizon apart; give a longer log")
     fold, settings = folds[-1], config.training
-    truth, ranked = take(rows, [fold.test]), _ranked(take(rows, fold.train), settings.seed)
+    truth, ranked = sample_at(rows, [fold.test]), _ranked(sample_at(rows, fold.train), settings.seed)
     parts, left_out = [], []
-    for many in tqdm(sizes(len(ranked)), desc="learning from more customers", leave=False, disable=None):
+    for many in tqdm(sample_sizes(len(ranked)), desc="learning from more customers", leave=False, disable=None):
         few = rows if many == len(ranked) else replace(rows, rows=_of(rows.rows, ranked[many - 1], settings.seed))
-        train = take(few, fold.train)
-        why = unfit(train, truth, has_money(rows))
+        train = sample_at(few, fold.train)
+        why = why_too_few(train, truth, has_money(rows))
         if why:
             left_out.append(f"{many:,} customers: {why}")
             continue
@@ -113,10 +113,10 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def sizes(customers: int) -> list[int]:
+def sample_sizes(customers: int) -> list[int]:
     """300, 1,000, 3,000, 10,000, ... as far as there are more customers, then all of them.
 
-    >>> sizes(5000), sizes(200)
+    >>> sample_sizes(5000), sample_sizes(200)
     ([300, 1000, 3000, 5000], [200])
     """
 
@@ -129,31 +129,31 @@ def sizes(customers: int) -> list[int]:
     return [*steps(), customers]
 
 
-def place(customer: str, seed: int) -> str:
+def hash_place(customer: str, seed: int) -> str:
     """Where a customer stands in the order of all: by a hash, the same whoever else is there."""
     return hashlib.sha256(f"{seed}:{customer}".encode()).hexdigest()
 
 
 def _ranked(train: Sample, seed: int) -> list[str]:
     """The places of the customers learned from, ascending."""
-    return sorted({place(str(customer), seed) for customer in train.customers.unique().to_pylist()})
+    return sorted({hash_place(str(customer), seed) for customer in train.customers.unique().to_pylist()})
 
 
 def _of(table: pa.Table, last: str, seed: int) -> pa.Table:
     """The rows of the customers whose place is not after `last`."""
     customers = table["customer_id"].unique().to_pylist()
-    chosen = [customer for customer in customers if place(str(customer), seed) <= last]
+    chosen = [customer for customer in customers if hash_place(str(customer), seed) <= last]
     return table.filter(pc.is_in(table["customer_id"], pa.array(chosen, table["customer_id"].type)))
 
 
 def _said(few: Snapshots, config: Config, fold: Fold, truth: Sample) -> dict[str, Prediction]:
     """What ours and the two rungs that learn most say of all customers, after learning from few."""
-    horizon, learned = few.task.horizon, take(few, fold.train)
-    rungs = {name: rung for name, rung in ladder(few.task).items() if name in LEARNED}
+    horizon, learned = few.task.horizon, sample_at(few, fold.train)
+    rungs = {name: rung for name, rung in baselines_for(few.task).items() if name in LEARNED}
     said = {name: rung(learned, truth, horizon) for name, rung in rungs.items()}
     if RHYTHM in said:  # without labels: it learns from the past of the same few
-        said[RHYTHM] = rhythm_of(take(few, [fold.test]), truth, horizon)
-    return {OURS: ours_said(few, config, fold.train, truth), **said}
+        said[RHYTHM] = btyd_fitted_on(sample_at(few, [fold.test]), truth, horizon)
+    return {OURS: predict_with_ours(few, config, fold.train, truth), **said}
 
 
 def _beside(found: Evaluation) -> pd.DataFrame:
@@ -164,7 +164,7 @@ def _beside(found: Evaluation) -> pd.DataFrame:
     return whole.merge(gaps, on=["model", "metric"], how="left").drop(columns="segment")
 
 
-def learning_curve_text(curve: Curve) -> str:
+def learning_curve_text(curve: LearningCurve) -> str:
     """The chief metrics by size, as text for a terminal."""
     t = curve.table
     customers = int(t.customers.iloc[0])
@@ -172,7 +172,7 @@ def learning_curve_text(curve: Curve) -> str:
     lines += [f"left out: {why}" for why in curve.left_out]
     models = list(t.model.unique())
     for metric in (metric for metric in SHOWN if (t.metric == metric).any()):
-        better = "higher" if metric in BETTER_HIGH else f"nearer {BEST.get(metric, 0):.0f}"
+        better = "higher" if metric in HIGHER_IS_BETTER else f"nearer {BEST.get(metric, 0):.0f}"
         lines += [
             "",
             f"{TITLES[metric]} ({better} is better)",
@@ -191,8 +191,8 @@ def _cell(rows: pd.DataFrame, model: str) -> str:
     return f"{row.value:,.4g} ({row.low:,.4g} to {row.high:,.4g})"
 
 
-def _write(made: Curve) -> None:
-    with folder_in_place(made.folder) as beside:
+def _write(made: LearningCurve) -> None:
+    with atomic_folder(made.folder) as beside:
         made.table.to_csv(beside / "curve.csv", index=False)
         (beside / "summary.txt").write_text(learning_curve_text(made) + "\n", encoding="utf-8")
         for metric in PICTURED:
@@ -201,10 +201,10 @@ def _write(made: Curve) -> None:
                 curve_plot(rows, TITLES[metric]).savefig(beside / f"{metric}.png")
 
 
-def _log(made: Curve, rows: Snapshots, config: Config) -> str:
+def _log(made: LearningCurve, rows: Snapshots, config: Config) -> str:
     ours, now = made.table[made.table.model == OURS].to_dict("records"), get_current_time_millis()
     entries = [Metric(f"{row['metric']}_by_customers", row["value"], now, int(row["learned_from"])) for row in ours]
     facts = {"judged": str(made.cutoff), "left_out": len(made.left_out), "seed": config.training.seed}
-    return log_run(
+    return log_folder(
         f"learning curve {made.cutoff}", made.folder, rows, facts, [e for e in entries if np.isfinite(e.value)]
     )

@@ -21,8 +21,17 @@ from tqdm import tqdm
 from features.task import Window
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.evaluate import BETTER_HIGH, GAPS, NO_CONTEST, OURS, draws, groups, interval, measured
-from training.evaluation.metrics import BEST, Figures, distance
+from training.evaluation.evaluate import (
+    GAPS,
+    HIGHER_IS_BETTER,
+    NOT_COMPARED,
+    OURS,
+    bootstrap_weights,
+    calibration_groups,
+    percentile_interval,
+    weighted_metrics,
+)
+from training.evaluation.metrics import BEST, Figures, distance_from_best
 
 POOLED = "pooled"
 LEVEL_WITHIN = 1e-12
@@ -30,7 +39,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Judged:
+class CutoffPredictions:
     """One cutoff: its customers and what each model said of them.
 
     Attributes:
@@ -38,18 +47,18 @@ class Judged:
         truth: The customers, and what they did within the horizon.
         predictions: By model; ours is called 'regulars'.
         segments: Masks (n,) by name.
-        learned: The cutoffs that were learned from.
+        trained_on: The cutoffs that were learned from.
     """
 
     cutoff: date
     truth: Sample
     predictions: dict[str, Prediction]
     segments: dict[str, np.ndarray]
-    learned: tuple[date, ...]
+    trained_on: tuple[date, ...]
 
 
 @dataclass(frozen=True)
-class Rolled:
+class RollingEvaluation:
     """Figures over cutoffs as tables; `cutoff` is a day, or 'pooled': the mean over all cutoffs.
 
     Attributes:
@@ -67,14 +76,16 @@ class Rolled:
     grades: pd.DataFrame
     groups: pd.DataFrame
 
-    def of(self, metric: str, model: str = OURS, cutoff: str = POOLED) -> dict[str, Any] | None:
+    def row(self, metric: str, model: str = OURS, cutoff: str = POOLED) -> dict[str, Any] | None:
         """The row of one metric of everyone; None where it was not measured."""
         m = self.metrics
         rows = m[(m.metric == metric) & (m.model == model) & (m.segment == "all") & (m.cutoff == cutoff)]
         return None if rows.empty else rows.iloc[0].to_dict()
 
 
-def judge(judged: Sequence[Judged], horizon: Window, *, seed: int, resamples: int) -> Rolled:
+def evaluate_rolling(
+    judged: Sequence[CutoffPredictions], horizon: Window, *, seed: int, resamples: int
+) -> RollingEvaluation:
     """All figures of all models at some cutoffs, and pooled over them.
 
     Args:
@@ -89,7 +100,7 @@ def judge(judged: Sequence[Judged], horizon: Window, *, seed: int, resamples: in
         sizes[segment] = [int(j.segments.get(segment, np.zeros(0)).sum()) for j in judged]
     days = [str(j.cutoff) for j in judged]
     common: dict[str, Any] = {"seed": seed, "resamples": resamples}
-    return Rolled(
+    return RollingEvaluation(
         metrics=_metrics(found, days, sizes, _distinct(judged)),
         differences=_differences(found, days),
         grades=_grades(found, _apart([j.cutoff for j in judged], horizon)),
@@ -97,18 +108,18 @@ def judge(judged: Sequence[Judged], horizon: Window, *, seed: int, resamples: in
     )
 
 
-def _figures(judged: Sequence[Judged], seed: int, resamples: int) -> dict[Key, Figures]:
+def _figures(judged: Sequence[CutoffPredictions], seed: int, resamples: int) -> dict[Key, Figures]:
     """Every metric of every model and segment (cutoffs, 1 + resamples), the plain figure first; NaN: not measured."""
     customers, places = _customers(judged)
     blocks: list[dict[tuple[int, Key], Figures]] = []
-    drawn = chain([np.ones((1, customers))], draws(customers, seed, resamples))
+    drawn = chain([np.ones((1, customers))], bootstrap_weights(customers, seed, resamples))
     for weights in tqdm(drawn, desc="resampling customers", leave=False, disable=None):
         block = {}
         for at, (one, place) in enumerate(zip(judged, places, strict=True)):
             own = weights[:, place]
             for key, prediction, mask in _subjects(one):
                 rows, w = (one.truth, own) if mask is None else (one.truth.take(mask), own[:, mask])
-                block[at, key] = measured(prediction, rows, w)
+                block[at, key] = weighted_metrics(prediction, rows, w)
         blocks.append(block)
     found: dict[Key, Figures] = {}
     many = sum(len(next(iter(next(iter(block.values())).values()))) for block in blocks)
@@ -119,7 +130,7 @@ def _figures(judged: Sequence[Judged], seed: int, resamples: int) -> dict[Key, F
     return found
 
 
-def _subjects(one: Judged) -> Iterator[tuple[Key, Prediction, np.ndarray | None]]:
+def _subjects(one: CutoffPredictions) -> Iterator[tuple[Key, Prediction, np.ndarray | None]]:
     """Each model on everyone, then ours in each segment."""
     for model, prediction in one.predictions.items():
         yield (model, "all"), prediction, None
@@ -127,14 +138,14 @@ def _subjects(one: Judged) -> Iterator[tuple[Key, Prediction, np.ndarray | None]
         yield (OURS, segment), one.predictions[OURS].take(mask), mask
 
 
-def _customers(judged: Sequence[Judged]) -> tuple[int, list[np.ndarray]]:
+def _customers(judged: Sequence[CutoffPredictions]) -> tuple[int, list[np.ndarray]]:
     """How many customers there are in all, and the place of each cutoff's customers among them."""
     names = [np.array(j.truth.customers.to_pylist(), dtype=object).astype(str) for j in judged]
     everyone, place = np.unique(np.concatenate(names), return_inverse=True)
     return len(everyone), np.split(place, np.cumsum([len(n) for n in names])[:-1])
 
 
-def _distinct(judged: Sequence[Judged]) -> dict[str, int]:
+def _distinct(judged: Sequence[CutoffPredictions]) -> dict[str, int]:
     """Distinct customers by segment, over all cutoffs."""
     _, places = _customers(judged)
     found = {"all": len(np.unique(np.concatenate(places)))}
@@ -144,11 +155,11 @@ def _distinct(judged: Sequence[Judged]) -> dict[str, int]:
     return found
 
 
-def _groups(one: Judged, **common: Any) -> Iterator[pd.DataFrame]:
+def _groups(one: CutoffPredictions, **common: Any) -> Iterator[pd.DataFrame]:
     ours, day = one.predictions[OURS], one.cutoff
-    yield groups(ours, one.truth, day, **common)
+    yield calibration_groups(ours, one.truth, day, **common)
     for segment, mask in one.segments.items():
-        yield groups(ours.take(mask), one.truth.take(mask), day, segment=segment, **common)
+        yield calibration_groups(ours.take(mask), one.truth.take(mask), day, segment=segment, **common)
 
 
 def _metrics(
@@ -167,14 +178,14 @@ def _metrics(
             everywhere = {"cutoff": POOLED, "customers": distinct[segment]}
             rows.append({**names, **_interval(metric, _mean(known)), **everywhere})
             if metric in BEST:
-                off = interval(_mean(distance(metric, known)), "value", centred=True, least=0.0)
+                off = percentile_interval(_mean(distance_from_best(metric, known)), "value", centred=True, least=0.0)
                 rows.append({**names, "metric": f"{metric}_distance", **off, **everywhere})
     order = ["model", "metric", "value", "low", "high", "cutoff", "segment", "customers"]
     return pd.DataFrame(rows, columns=order)
 
 
 def _interval(metric: str, figure: np.ndarray) -> dict[str, float]:
-    return interval(figure, "value", centred=metric in GAPS, least=0.0 if metric in GAPS else -np.inf)
+    return percentile_interval(figure, "value", centred=metric in GAPS, least=0.0 if metric in GAPS else -np.inf)
 
 
 def _shared(found: dict[Key, Figures], segment: str, metric: str) -> np.ndarray:
@@ -189,7 +200,7 @@ def _differences(found: dict[Key, Figures], days: Sequence[str]) -> pd.DataFrame
         shared = _shared(found, "all", metric)
         tables = [(day, row) for day, row in zip(days, gap, strict=True) if np.isfinite(row[0])]
         for day, row in [*tables, *([(POOLED, _mean(gap[shared]))] if shared.any() else [])]:
-            ends = interval(row, "difference", centred=metric in GAPS or metric in BEST)
+            ends = percentile_interval(row, "difference", centred=metric in GAPS or metric in BEST)
             rows.append({"metric": metric, "against": against, **ends, "cutoff": day})
     return pd.DataFrame(rows, columns=["metric", "against", "difference", "low", "high", "cutoff"])
 
@@ -198,7 +209,7 @@ def _grades(found: dict[Key, Figures], apart: np.ndarray) -> pd.DataFrame:
     rows = []
     for metric, against, gap in _gaps(found):
         known = np.isfinite(gap[:, 0])
-        plain = gap[:, 0] if metric in BETTER_HIGH else -gap[:, 0]
+        plain = gap[:, 0] if metric in HIGHER_IS_BETTER else -gap[:, 0]
         level = known & (np.abs(plain) <= LEVEL_WITHIN)
         better = known & ~level & (plain > 0)
         counts = {
@@ -228,9 +239,9 @@ def _gaps(found: dict[Key, Figures]) -> Iterator[tuple[str, str, np.ndarray]]:
     for metric, ours in found[OURS, "all"].items():
         for against in (model for model, segment in found if segment == "all" and model != OURS):
             theirs = found[against, "all"].get(metric)
-            if metric in NO_CONTEST or theirs is None:
+            if metric in NOT_COMPARED or theirs is None:
                 continue
-            gap = distance(metric, ours) - distance(metric, theirs)
+            gap = distance_from_best(metric, ours) - distance_from_best(metric, theirs)
             if np.isfinite(gap[:, 0]).any():
                 yield metric, against, gap
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from training.artifact.bundle import Levels, encode
+from training.artifact.bundle import Levels, encode_levels
 from training.data.time_split import Sample
 
 MOST_LEVELS = 32
@@ -32,10 +32,10 @@ def text_columns(features: pa.Table) -> tuple[str, ...]:
     return tuple(f.name for f in features.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type))
 
 
-def encoded(rows: Sample, levels: Levels) -> Sample:
+def encode_sample(rows: Sample, levels: Levels) -> Sample:
     """The same rows with codes in place of text."""
     features = rows.features
-    columns = {n: encode(features[n], levels[n]) if n in levels else features[n] for n in features.column_names}
+    columns = {n: encode_levels(features[n], levels[n]) if n in levels else features[n] for n in features.column_names}
     return replace(rows, features=pa.table(columns))
 
 

@@ -12,17 +12,17 @@ from training.data.time_split import Sample
 
 
 @dataclass(frozen=True)
-class Bounds:
+class PredictionInterval:
     """A range of values for each customer (n,), and the probability that it promises to hold."""
 
     low: np.ndarray
     high: np.ndarray
     inside: float
 
-    def held(self, actual: np.ndarray) -> np.ndarray:
+    def covers(self, actual: np.ndarray) -> np.ndarray:
         """1.0 where what came (n,) lies inside, ends included; else 0.0.
 
-        >>> Bounds(np.array([0.0, 5.0]), np.array([4.0, 9.0]), 0.8).held(np.array([4.0, 4.0])).tolist()
+        >>> PredictionInterval(np.array([0.0, 5.0]), np.array([4.0, 9.0]), 0.8).covers(np.array([4.0, 4.0])).tolist()
         [1.0, 0.0]
         """
         return ((actual >= self.low) & (actual <= self.high)).astype(float)
@@ -35,25 +35,25 @@ class Prediction:
     Attributes:
         churn: In [0, 1].
         value: Expected, not below 0; None without money.
-        bounds: Of the value, where the model gives some.
+        interval: Of the value, where the model gives some.
     """
 
     churn: np.ndarray
     value: np.ndarray | None
-    bounds: Bounds | None = None
+    interval: PredictionInterval | None = None
 
     def take(self, mask: np.ndarray) -> Prediction:
         """The customers where `mask` (n,) holds."""
-        b = self.bounds
+        b = self.interval
         return Prediction(
             churn=self.churn[mask],
             value=None if self.value is None else self.value[mask],
-            bounds=None if b is None else Bounds(b.low[mask], b.high[mask], b.inside),
+            interval=None if b is None else PredictionInterval(b.low[mask], b.high[mask], b.inside),
         )
 
 
 @dataclass(frozen=True)
-class OutOfTime:
+class OutOfTimePredictions:
     """Predictions for a cutoff that the models had not seen, beside the true outcomes.
 
     Attributes:

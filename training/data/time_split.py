@@ -15,7 +15,7 @@ from features.snapshots.build import Snapshots
 from features.task import Window
 
 YEAR, NEAR = Window(365), Window(20)
-FEWEST = 10
+MIN_PER_OUTCOME = 10
 
 
 @dataclass(frozen=True)
@@ -27,23 +27,23 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Split:
+class TimeSplit:
     """How a log's mature cutoffs are used.
 
     Attributes:
         folds: For tuning; their labels end by the calibration cutoff. Empty where the log is too short.
         calibration: For probabilities, level and intervals of the judged model; its labels end by the last cutoff.
         test: The last cutoff, for the final figures only.
-        everything: What the shipped model learns from, once it has been judged.
+        all_cutoffs: What the shipped model learns from, once it has been judged.
     """
 
     folds: tuple[Fold, ...]
     calibration: Fold | None
     test: Fold
-    everything: tuple[date, ...]
+    all_cutoffs: tuple[date, ...]
 
     @property
-    def lesser(self) -> str:
+    def shortfall(self) -> str:
         """What a short log left out, in words; empty if nothing."""
         if self.calibration is None:
             return "the log is too short for a calibration cutoff and for tuning: defaults are used, uncalibrated"
@@ -93,7 +93,7 @@ class Sample:
         )
 
 
-def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> Split:
+def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
     """Shares the mature cutoffs out: the last to judge, one a horizon earlier to calibrate, earlier ones to tune.
 
     Args:
@@ -105,7 +105,7 @@ def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -
         DataError: No cutoff can be judged by an earlier one.
 
     >>> months = [date(2024, m, 1) for m in range(1, 8)]
-    >>> s = split(months, Window(30))
+    >>> s = split_cutoffs(months, Window(30))
     >>> str(s.test.test), str(s.calibration.test), [str(f.test) for f in s.folds]
     ('2024-07-01', '2024-06-01', ['2024-05-01', '2024-04-01', '2024-03-01'])
     """
@@ -118,17 +118,17 @@ def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -
         )
     calibration = fold_at(ordered, test.train[-1], horizon)
     folds = _back(ordered, calibration.train[-1], horizon, most_folds) if calibration else []
-    return Split(tuple(folds), calibration, test, tuple(ordered))
+    return TimeSplit(tuple(folds), calibration, test, tuple(ordered))
 
 
-def folds_within(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tuple[Fold, ...]:
+def out_of_time_folds(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tuple[Fold, ...]:
     """Later cutoffs to be heard before models of these cutoffs are shipped: the newest, then a horizon apart.
 
     Where the log is long enough, one more lies a year before the cutoff that comes next: it has the season that the
     models are shipped for.
 
     >>> months = [date(2023, 1, 1) + Window(30).delta * n for n in range(15)]
-    >>> [str(f.test) for f in folds_within(months, Window(60), most=2)]
+    >>> [str(f.test) for f in out_of_time_folds(months, Window(60), most=2)]
     ['2024-02-25', '2023-12-27', '2023-05-01']
     """
     ordered = sorted(set(cutoffs))
@@ -139,11 +139,11 @@ def folds_within(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tup
     return tuple(found) + ((season,) if season and season not in found else ())
 
 
-def ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[float]:
+def fold_ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[float]:
     """How many horizons each fold's later cutoff lies further back than it must; its season, a year ago, counts as new.
 
     >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
-    >>> ages(folds, [date(2024, 2, 1)], Window(60))
+    >>> fold_ages(folds, [date(2024, 2, 1)], Window(60))
     [0.0, 0.0, 1.0]
     """
     newest = max(cutoffs)
@@ -152,11 +152,11 @@ def ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> lis
     return [days / horizon.days if days > NEAR.days else 0.0 for days in back]
 
 
-def in_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
+def same_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
     """Whether each fold's later cutoff lies whole years before the cutoff that comes next, so has the same season.
 
     >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
-    >>> in_season(folds, [date(2024, 2, 1)], Window(60))
+    >>> same_season(folds, [date(2024, 2, 1)], Window(60))
     [False, True, False]
     """
     following = max(cutoffs) + horizon.delta
@@ -166,7 +166,7 @@ def in_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -
     ]
 
 
-def recency(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
+def recency_weights(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
     """Weights (n,) of rows by the days of their cutoffs (n,): halved for every `half` horizons before the newest."""
     return 0.5 ** ((dates.max() - dates) / (half * horizon.days))
 
@@ -186,7 +186,7 @@ def fold_at(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None
     return Fold(train, test) if train else None
 
 
-def take(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
+def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
     """The rows of some mature cutoffs as a sample; raises ValueError where a label is not there."""
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
     rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments))
@@ -202,21 +202,24 @@ def take(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
     )
 
 
-def halves(rows: Sample) -> tuple[tuple[Sample, Sample], ...]:
+def customer_halves(rows: Sample) -> tuple[tuple[Sample, Sample], ...]:
     """Each half of the customers beside the other, all rows of a customer in one."""
     half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
     return tuple((rows.take(side), rows.take(~side)) for side in (half, ~half))
 
 
-def unfit(train: Sample, truth: Sample, money: bool) -> str:
+def why_too_few(train: Sample, truth: Sample, money: bool) -> str:
     """Why nothing can be learned from some rows or judged on others, in words; empty where it can.
 
     A few customers of either fate are needed in both, and someone who spent something.
     """
     for rows, use in ((train, "to learn from"), (truth, "to judge on")):
         left, stayed = int(rows.churned.sum()), int((rows.churned == 0).sum())
-        if min(left, stayed) < FEWEST:
-            return f"{left:,} churned and {stayed:,} stayed among the rows {use}, at least {FEWEST} of each are needed"
+        if min(left, stayed) < MIN_PER_OUTCOME:
+            return (
+                f"{left:,} churned and {stayed:,} stayed among the rows {use}, "
+                f"at least {MIN_PER_OUTCOME} of each are needed"
+            )
         if money and not rows.spend[rows.churned == 0].sum() > 0:
             return f"nobody among the rows {use} spent more than was refunded"
     return ""

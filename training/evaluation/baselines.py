@@ -14,30 +14,30 @@ from sklearn.preprocessing import StandardScaler
 
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.task import Window
-from training.data.category_levels import encoded, learn_levels
+from training.data.category_levels import encode_sample, learn_levels
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
 from training.models.spend import SpendRegressor
 
 SEED = 0
-PLAIN = "plain LightGBM"
+PLAIN_LIGHTGBM = "plain LightGBM"
 
 
-def recency_rule(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def recency_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """A logistic curve of the days since the last order; value is its probability times the mean spend of returners."""
     churn = _logistic(train, test, ["recency_days"])
     return Prediction(churn, (1 - churn) * train.spend[train.churned == 0].mean() if _money(train) else None)
 
 
-def past_rate(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def past_rate_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """Everyone goes on as before: orders and net spend a day since the first order, times the horizon."""
     share = horizon.days / np.maximum(test.column("tenure_days"), horizon.days)
     churn = np.exp(-test.column("orders_count_ever") * share)
     return Prediction(churn, np.maximum(test.column("amount_sum_ever"), 0) * share if _money(train) else None)
 
 
-def rfm_logistic(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def rfm_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """Logistic regression on recency, frequency and money (logs); value scales each customer's average order."""
     money = ["amount_sum_ever"] if _money(train) else []
     churn = _logistic(train, test, ["recency_days", "orders_count_ever", "tenure_days", *money])
@@ -48,15 +48,15 @@ def rfm_logistic(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return Prediction(churn, (1 - churn) * scale * test.column("order_amount_mean_ever"))
 
 
-def buying_rhythm(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def btyd_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """BG/NBD with Gamma-Gamma, fitted on the judged customers' own past: they need no labels.
 
     Orders count as purchases; value is the orders to expect times the amount to expect.
     """
-    return rhythm_of(test, test, horizon)
+    return btyd_fitted_on(test, test, horizon)
 
 
-def rhythm_of(known: Sample, test: Sample, horizon: Window) -> Prediction:
+def btyd_fitted_on(known: Sample, test: Sample, horizon: Window) -> Prediction:
     """The same, fitted on the past of some customers and said of others."""
     past = _rhythm(test)
     rhythm = fit_bgnbd(*_rhythm(known))
@@ -69,10 +69,10 @@ def rhythm_of(known: Sample, test: Sample, horizon: Window) -> Prediction:
     return Prediction(churn, rhythm.expected_orders(*past, horizon=horizon.days) * spend)
 
 
-def plain_lightgbm(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def lightgbm_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """A LightGBM hurdle on all features, neither tuned nor calibrated: a gate, and the spend of those who return."""
     levels = learn_levels(train)
-    rows, X = encoded(train, levels), encoded(test, levels).features
+    rows, X = encode_sample(train, levels), encode_sample(test, levels).features
     given: dict[str, Any] = {"seed": SEED, "categorical": tuple(levels)}
     churn = ChurnClassifier(**given).fit(rows.features, rows.churned).predict_proba(X)[:, 1]
     if not np.any(train.value):
@@ -81,13 +81,13 @@ def plain_lightgbm(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return Prediction(churn, (1 - churn) * SpendRegressor(**given).fit(back.features, back.spend).predict(X))
 
 
-Rung = Callable[[Sample, Sample, Window], Prediction]
-LADDER: dict[str, Rung] = {
-    "recency alone": recency_rule,
-    "past mean rate": past_rate,
-    "logistic regression on RFM": rfm_logistic,
-    "BG/NBD and Gamma-Gamma": buying_rhythm,
-    PLAIN: plain_lightgbm,
+Baseline = Callable[[Sample, Sample, Window], Prediction]
+BASELINES: dict[str, Baseline] = {
+    "recency alone": recency_baseline,
+    "past mean rate": past_rate_baseline,
+    "logistic regression on RFM": rfm_baseline,
+    "BG/NBD and Gamma-Gamma": btyd_baseline,
+    PLAIN_LIGHTGBM: lightgbm_baseline,
 }
 
 

@@ -19,16 +19,16 @@ from features.task import Window
 from training.data.category_levels import text_columns
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.metrics import BEST, GROUPS, Figures, churn_metrics, distance, value_metrics
+from training.evaluation.metrics import BEST, GROUPS, Figures, churn_metrics, distance_from_best, value_metrics
 
 OURS = "regulars"
-LEVEL = 0.95
+CONFIDENCE = 0.95
 MOST_DRAWS, BLOCK = 60_000_000, 2_000_000
 FEWEST, MOST_SEGMENTS, FEW_LEVELS = 30, 12, 6
 FEWEST_IN_GROUP = 10
-BETTER_HIGH = frozenset({"auc", "average_precision", "resolution", "spearman", "gini"})
+HIGHER_IS_BETTER = frozenset({"auc", "average_precision", "resolution", "spearman", "gini"})
 GAPS = frozenset({"reliability", "resolution", "calibration_error", "decile_error"})
-NO_CONTEST = frozenset({"uncertainty", "within_groups", "coverage"})  # no model is better for more or less of these
+NOT_COMPARED = frozenset({"uncertainty", "within_groups", "coverage"})  # no model is better for more or less of these
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Evaluation:
     differences: pd.DataFrame
     groups: pd.DataFrame
 
-    def of(self, metric: str, model: str = OURS, segment: str = "all") -> dict[str, Any]:
+    def row(self, metric: str, model: str = OURS, segment: str = "all") -> dict[str, Any]:
         """The row of one metric at the last cutoff; raises KeyError where it was not measured."""
         m = self.metrics
         rows = m[(m.metric == metric) & (m.model == model) & (m.segment == segment)]
@@ -78,16 +78,16 @@ def evaluate_predictions(
     figures = {name: _figures(p, truth, seed, resamples) for name, p in predictions.items()}
     rows = [row for name, found in figures.items() for row in _rows(name, found, "all", len(truth))]
     common: dict[str, Any] = {"seed": seed, "resamples": resamples}
-    deciles = [groups(predictions[OURS], truth, cutoff, **common)]
+    deciles = [calibration_groups(predictions[OURS], truth, cutoff, **common)]
     for segment, mask in (segments or {}).items():
         if mask.sum() >= FEWEST:
             part, inside = predictions[OURS].take(mask), truth.take(mask)
             rows += _rows(OURS, _figures(part, inside, seed, resamples), segment, len(inside))
-            deciles.append(groups(part, inside, cutoff, segment=segment, **common))
+            deciles.append(calibration_groups(part, inside, cutoff, segment=segment, **common))
     return Evaluation(_table(rows, cutoff), _differences(figures, cutoff), pd.concat(deciles, ignore_index=True))
 
 
-def segments_of(truth: Sample, horizon: Window) -> dict[str, np.ndarray]:
+def evaluation_segments(truth: Sample, horizon: Window) -> dict[str, np.ndarray]:
     """The segments that figures are given for: masks (n,) by name, at most 12 of at least 30 customers.
 
     New and established customers, where they stand in their own rhythm, then the levels (null: 'unknown') of each other
@@ -110,7 +110,7 @@ def segments_of(truth: Sample, horizon: Window) -> dict[str, np.ndarray]:
     return dict(list(kept.items())[:MOST_SEGMENTS])
 
 
-def groups(
+def calibration_groups(
     ours: Prediction, truth: Sample, cutoff: date, *, seed: int, resamples: int, segment: str = "all"
 ) -> pd.DataFrame:
     """Mean predicted and mean actual churn and value in equal groups by prediction, and what intervals held.
@@ -123,14 +123,14 @@ def groups(
     numbers = {"churn": (ours.churn, ours.churn, truth.churned)}
     if ours.value is not None:
         numbers["value"] = (ours.value, ours.value, truth.spend)
-    if ours.value is not None and ours.bounds is not None:
-        numbers["covered"] = (ours.value, np.full(len(truth), ours.bounds.inside), ours.bounds.held(truth.spend))
+    if ours.value is not None and ours.interval is not None:
+        numbers["covered"] = (ours.value, np.full(len(truth), ours.interval.inside), ours.interval.covers(truth.spend))
     rows = []
     for number, (by, said, came) in numbers.items():
         parts = [part for part in np.array_split(np.argsort(by, kind="stable"), many) if len(part)]
         means = _over_draws(len(truth), seed, resamples, lambda w, x=came, p=parts: _means(x, p, w))
         for place, inside in enumerate(parts, start=1):
-            actual = interval(means[str(place)], "actual")
+            actual = percentile_interval(means[str(place)], "actual")
             told = {"number": number, "group": place, "customers": len(inside), "predicted": float(said[inside].mean())}
             rows.append(told | actual)
     order = ["number", "group", "customers", "predicted", "actual", "low", "high"]
@@ -147,7 +147,7 @@ def _means(x: np.ndarray, parts: Sequence[np.ndarray], weights: np.ndarray) -> F
     return found
 
 
-def coverage(
+def evaluate_coverage(
     truth: Sample, low: np.ndarray, high: np.ndarray, cutoff: date, *, seed: int, resamples: int
 ) -> Evaluation:
     """Share of customers whose value came inside [low, high] (n,), with its interval."""
@@ -155,11 +155,11 @@ def coverage(
     found = _over_draws(len(truth), seed, resamples, lambda w: {"coverage": (w @ inside) / w.sum(axis=1)})
     table = _table(_rows(OURS, found, "all", len(truth)), cutoff)
     nothing = Prediction(inside[:0], None)
-    deciles = groups(nothing, truth, cutoff, seed=seed, resamples=resamples)
+    deciles = calibration_groups(nothing, truth, cutoff, seed=seed, resamples=resamples)
     return Evaluation(table, _differences({OURS: found}, cutoff), deciles)
 
 
-def together(parts: Sequence[Evaluation]) -> Evaluation:
+def concat_evaluations(parts: Sequence[Evaluation]) -> Evaluation:
     """Several evaluations as one, in their order."""
 
     def stacked(name: str) -> pd.DataFrame:
@@ -169,28 +169,28 @@ def together(parts: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(stacked("metrics"), stacked("differences"), stacked("groups"))
 
 
-def measured(p: Prediction, truth: Sample, weights: np.ndarray) -> Figures:
+def weighted_metrics(p: Prediction, truth: Sample, weights: np.ndarray) -> Figures:
     """Every metric (b,) of a prediction under weights (b, n) of the customers."""
     found = churn_metrics(truth.churned, p.churn, weights)
     if p.value is not None:
         found |= value_metrics(truth.spend, p.value, weights)
-    if p.bounds is not None:
-        found["coverage"] = (weights @ p.bounds.held(truth.spend)) / weights.sum(axis=1)
+    if p.interval is not None:
+        found["coverage"] = (weights @ p.interval.covers(truth.spend)) / weights.sum(axis=1)
     return found
 
 
 def _figures(p: Prediction, truth: Sample, seed: int, resamples: int) -> Figures:
     """Every metric (1 + resamples,): the plain figure first."""
-    return _over_draws(len(truth), seed, resamples, lambda weights: measured(p, truth, weights))
+    return _over_draws(len(truth), seed, resamples, lambda weights: weighted_metrics(p, truth, weights))
 
 
 def _over_draws(n: int, seed: int, resamples: int, measure: Any) -> Figures:
     """A measure of weights of one, then of resamples drawn from the seed, block by block."""
-    blocks = [measure(np.ones((1, n))), *(measure(weights) for weights in draws(n, seed, resamples))]
+    blocks = [measure(np.ones((1, n))), *(measure(weights) for weights in bootstrap_weights(n, seed, resamples))]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def draws(n: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+def bootstrap_weights(n: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
     """Resamples of n customers as weights (b, n), block by block; fewer of them where there are very many customers."""
     rng = np.random.default_rng(seed)
     left = int(np.clip(MOST_DRAWS // max(n, 1), min(50, resamples), resamples))
@@ -205,7 +205,7 @@ def _rows(model: str, figures: Figures, segment: str, customers: int) -> list[di
         {
             "model": model,
             "metric": metric,
-            **interval(figure, "value", centred=metric in GAPS, least=0.0 if metric in GAPS else -np.inf),
+            **percentile_interval(figure, "value", centred=metric in GAPS, least=0.0 if metric in GAPS else -np.inf),
             "segment": segment,
             "customers": customers,
         }
@@ -214,7 +214,9 @@ def _rows(model: str, figures: Figures, segment: str, customers: int) -> list[di
     ]
 
 
-def interval(figure: np.ndarray, name: str, *, centred: bool = False, least: float = -np.inf) -> dict[str, float]:
+def percentile_interval(
+    figure: np.ndarray, name: str, *, centred: bool = False, least: float = -np.inf
+) -> dict[str, float]:
     """The plain figure, which stands first, and the percentile interval of its resamples.
 
     Args:
@@ -223,7 +225,7 @@ def interval(figure: np.ndarray, name: str, *, centred: bool = False, least: flo
         centred: Moves the resamples so that their mean is the plain figure.
         least: That there can be.
     """
-    tail, resamples = 100 * (1 - LEVEL) / 2, figure[1:]
+    tail, resamples = 100 * (1 - CONFIDENCE) / 2, figure[1:]
     moved = resamples - (np.nanmean(resamples) - figure[0]) if centred else resamples
     low, high = np.maximum(np.nanpercentile(moved, [tail, 100 - tail]), least)
     return {name: float(figure[0]), "low": float(low), "high": float(high)}
@@ -239,9 +241,9 @@ def _differences(figures: Mapping[str, Figures], cutoff: date) -> pd.DataFrame:
     for other in (name for name in figures if name != OURS):
         for metric, ours in figures[OURS].items():
             theirs = figures[other].get(metric)
-            if metric in NO_CONTEST or theirs is None or not np.isfinite(ours[0] - theirs[0]):
+            if metric in NOT_COMPARED or theirs is None or not np.isfinite(ours[0] - theirs[0]):
                 continue
-            gap = distance(metric, ours) - distance(metric, theirs)
-            found = interval(gap, "difference", centred=metric in GAPS or metric in BEST)
+            gap = distance_from_best(metric, ours) - distance_from_best(metric, theirs)
+            found = percentile_interval(gap, "difference", centred=metric in GAPS or metric in BEST)
             rows.append({"metric": metric, "against": other, **found, "cutoff": cutoff})
     return pd.DataFrame(rows, columns=["metric", "against", "difference", "low", "high", "cutoff"])

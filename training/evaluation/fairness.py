@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import Customers
 from features.errors import UsageError
 from features.snapshots import build
-from training.data.prediction import OutOfTime, Prediction
+from training.data.prediction import OutOfTimePredictions, Prediction
 from training.evaluation.evaluate import OURS, evaluate_predictions
 
 COLUMNS = ["attribute", "group", "customers", "measure", "value", "low", "high", "cutoff"]
@@ -30,7 +30,7 @@ SURE = 1.959964  # of a normal distribution: 95% lie within so many standard err
 REST, UNKNOWN = "all smaller groups", "not known"
 
 
-def fairness(test: OutOfTime, known: pa.Table, config: Config) -> pd.DataFrame:
+def evaluate_fairness(test: OutOfTimePredictions, known: pa.Table, config: Config) -> pd.DataFrame:
     """Figures of the judged models by group of each column in `[training] fairness`, at the last cutoff.
 
     Args:
@@ -50,12 +50,12 @@ def fairness(test: OutOfTime, known: pa.Table, config: Config) -> pd.DataFrame:
     order = pa.array([place.get(customer) for customer in test.truth.customers.to_pylist()], pa.int64())
     found = []
     for name in names:
-        column = known[slug(name)].combine_chunks().take(order)
+        column = known[feature_slug(name)].combine_chunks().take(order)
         found += list(_by_group(name, _groups(column), test, config))
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def groups_at(config: Config, cutoff: date) -> pa.Table:
+def read_fairness_groups(config: Config, cutoff: date) -> pa.Table:
     """customer_id and the columns of `[training] fairness` as they stood at a cutoff, of its cohort.
 
     A build of that cutoff alone, with few other features; nothing of it is kept.
@@ -113,7 +113,7 @@ def _quarters(values: np.ndarray) -> np.ndarray:
     return names
 
 
-def _by_group(name: str, groups: np.ndarray, test: OutOfTime, config: Config) -> Iterator[dict[str, Any]]:
+def _by_group(name: str, groups: np.ndarray, test: OutOfTimePredictions, config: Config) -> Iterator[dict[str, Any]]:
     truth, churn = test.truth, test.predicted["churn_probability"]
     picked = np.zeros(len(truth))
     picked[np.argsort(-churn, kind="stable")[: round(RISKIEST * len(truth))]] = 1.0
@@ -134,7 +134,7 @@ def _by_group(name: str, groups: np.ndarray, test: OutOfTime, config: Config) ->
             yield {**base, "measure": row["metric"], **{key: row[key] for key in ("value", "low", "high")}}
 
 
-def _metrics(test: OutOfTime, masks: dict[str, np.ndarray], config: Config) -> pd.DataFrame:
+def _metrics(test: OutOfTimePredictions, masks: dict[str, np.ndarray], config: Config) -> pd.DataFrame:
     prediction = Prediction(test.predicted["churn_probability"], test.predicted.get("value"))
     settings = config.training
     found = evaluate_predictions(

@@ -17,20 +17,20 @@ import pandas as pd
 from features.config.load import Config
 from features.snapshots.build import Snapshots
 from features.task import Window
-from training.data.category_levels import encoded, learn_levels
-from training.data.prediction import Bounds, Prediction
-from training.data.time_split import Sample, take, unfit
-from training.evaluation.baselines import PLAIN, buying_rhythm, past_rate
+from training.data.category_levels import encode_sample, learn_levels
+from training.data.prediction import Prediction, PredictionInterval
+from training.data.time_split import Sample, sample_at, why_too_few
+from training.evaluation.baselines import PLAIN_LIGHTGBM, btyd_baseline, past_rate_baseline
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
-from training.models.ensemble import has_money, ship
-from training.models.longer_horizons import values_of, with_longer
+from training.models.ensemble import fit_ensemble, has_money
+from training.models.longer_horizons import value_over, with_longer_horizons
 from training.models.spend import GainRegressor
 
 SHOWN = ("gini", "deviance", "decile_error", "total_error", "coverage")
 METRICS = ("spearman", "gini", "deviance", "decile_error", "total_error", "mae", "coverage")
 
 
-def judge_longer(
+def evaluate_longer_horizons(
     snapshots: Snapshots, config: Config, columns: Sequence[str]
 ) -> tuple[list[Evaluation], tuple[str, ...]]:
     """Figures of each longer horizon, its metrics named such as 'gini_180d', and why some were not judged.
@@ -60,7 +60,7 @@ def judge_longer(
     return found, tuple(notes)
 
 
-def shown(evaluation: Evaluation) -> list[dict[str, Any]]:
+def longer_horizon_figures(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The figures of longer horizons for people, one row a horizon and metric, as they were judged.
 
     Returns:
@@ -78,17 +78,19 @@ def shown(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _unfit(snapshots: Snapshots, known: Sequence[date], cutoff: date) -> str:
-    return unfit(take(snapshots, known), take(snapshots, [cutoff]), has_money(snapshots))
+    return why_too_few(sample_at(snapshots, known), sample_at(snapshots, [cutoff]), has_money(snapshots))
 
 
 def _ours(snapshots: Snapshots, config: Config, column: str, cutoff: date) -> Prediction | None:
     """What is said of a cutoff's customers by what was known by then; None where the horizon was left out then."""
     cutoffs = [c for c in snapshots.cutoffs if c + snapshots.task.horizon.delta <= cutoff]
-    bundle, _ = with_longer(ship(snapshots, config, cutoffs, {}).value, snapshots, config, cutoffs, cutoff)
+    bundle, _ = with_longer_horizons(
+        fit_ensemble(snapshots, config, cutoffs, {}).value, snapshots, config, cutoffs, cutoff
+    )
     if bundle is None or column not in [step.column for step in bundle.longer]:
         return None
-    said = bundle.predict(take(snapshots, [cutoff]).features)
-    bounds = Bounds(said[f"{column}_low"], said[f"{column}_high"], config.serving.interval)
+    said = bundle.predict(sample_at(snapshots, [cutoff]).features)
+    bounds = PredictionInterval(said[f"{column}_low"], said[f"{column}_high"], config.serving.interval)
     return Prediction(said["churn_probability"], said[column], bounds)
 
 
@@ -97,11 +99,11 @@ def _judged(
 ) -> Evaluation:
     """Ours beside the past rate, buying rhythm and plain LightGBM over the same horizon."""
     horizon, settings = snapshots.task.longer[column], config.training
-    train, truth = (_over(take(snapshots, cutoffs), column) for cutoffs in (known, [cutoff]))
+    train, truth = (_over(sample_at(snapshots, cutoffs), column) for cutoffs in (known, [cutoff]))
     rungs = {
-        "past mean rate": past_rate(train, truth, horizon),
-        "BG/NBD and Gamma-Gamma": buying_rhythm(train, truth, horizon),
-        PLAIN: _plain(train, truth, ours.churn),
+        "past mean rate": past_rate_baseline(train, truth, horizon),
+        "BG/NBD and Gamma-Gamma": btyd_baseline(train, truth, horizon),
+        PLAIN_LIGHTGBM: _plain(train, truth, ours.churn),
     }
     found = evaluate_predictions({OURS: ours, **rungs}, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
     return _renamed(found, horizon)
@@ -109,15 +111,15 @@ def _judged(
 
 def _over(rows: Sample, column: str) -> Sample:
     """Rows whose value is that over a longer horizon."""
-    return replace(rows, value=values_of(rows, column))
+    return replace(rows, value=value_over(rows, column))
 
 
 def _plain(train: Sample, truth: Sample, churn: np.ndarray) -> Prediction:
     """LightGBM as it comes, on the value itself; it says nothing of churn, so that ours stands in."""
     levels = learn_levels(train)
     model = GainRegressor(seed=0, categorical=tuple(levels))
-    model.fit(encoded(train, levels).features, train.spend)
-    return Prediction(churn, model.predict(encoded(truth, levels).features))
+    model.fit(encode_sample(train, levels).features, train.spend)
+    return Prediction(churn, model.predict(encode_sample(truth, levels).features))
 
 
 def _renamed(found: Evaluation, horizon: Window) -> Evaluation:

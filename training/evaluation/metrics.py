@@ -69,12 +69,12 @@ def churn_metrics(churned: np.ndarray, probability: np.ndarray, weights: np.ndar
         "average_precision": (precision * gained).sum(axis=1) / total1,
         "brier": _mean((p - churned) ** 2, weights),
         "log_loss": _mean(-np.where(churned == 1, left, right), weights),
-        **recalibration(churned, p, weights),
+        **recalibration_metrics(churned, p, weights),
         **brier_parts(churned, p, weights),
     }
 
 
-def recalibration(churned: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> Figures:
+def recalibration_metrics(churned: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> Figures:
     """The logistic regression of what came on the log-odds that were said (Cox, Biometrika 45, 1958).
 
     Args:
@@ -89,7 +89,7 @@ def recalibration(churned: np.ndarray, probability: np.ndarray, weights: np.ndar
         probabilities are the same (slope and intercept), or where they part the fates without an error.
 
     >>> said = np.repeat([0.2, 0.8], 5)
-    >>> found = recalibration(np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1]), said, np.ones((1, 10)))
+    >>> found = recalibration_metrics(np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1]), said, np.ones((1, 10)))
     >>> {name: abs(round(float(figure[0]), 6)) for name, figure in found.items()}
     {'calibration_slope': 1.0, 'calibration_intercept': 0.0, 'calibration_in_the_large': 0.0}
     """
@@ -145,10 +145,10 @@ def brier_parts(churned: np.ndarray, probability: np.ndarray, weights: np.ndarra
     }
 
 
-def distance(metric: str, figure: np.ndarray) -> np.ndarray:
+def distance_from_best(metric: str, figure: np.ndarray) -> np.ndarray:
     """How far a figure is from the best there is, for metrics of which neither more nor less is better; others as is.
 
-    >>> distance("total_error", np.array([-0.25])), distance("auc", np.array([0.75]))
+    >>> distance_from_best("total_error", np.array([-0.25])), distance_from_best("auc", np.array([0.75]))
     (array([0.25]), array([0.75]))
     """
     return np.abs(figure - BEST[metric]) if metric in BEST else figure

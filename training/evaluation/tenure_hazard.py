@@ -9,14 +9,14 @@ import numpy as np
 from features.task import Task, Window
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.baselines import LADDER, PLAIN
+from training.evaluation.baselines import BASELINES, PLAIN_LIGHTGBM
 
 AGE = "subscription_age_days"
 SHRINK = 50.0  # customers' worth of the mean hazard that each age is drawn towards
 MOST_STEPS = 30
 
 
-def tenure_hazard(train: Sample, test: Sample, horizon: Window) -> Prediction:
+def tenure_hazard_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """A life table: of the contracts in the same horizon-long step of age, the share that was cancelled.
 
     Steps are as long as the horizon; ages beyond the last of MOST_STEPS share one. Each is shrunk towards the share of
@@ -31,9 +31,13 @@ def tenure_hazard(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return Prediction(churn, (1 - churn) * _means(learned[stayed], train.spend[stayed])[asked])
 
 
-def ladder(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
+def baselines_for(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
     """The rules that a model of a task must climb; those that read silence say nothing of contracts."""
-    return {"tenure hazard": tenure_hazard, PLAIN: LADDER[PLAIN]} if task.contractual else LADDER
+    return (
+        {"tenure hazard": tenure_hazard_baseline, PLAIN_LIGHTGBM: BASELINES[PLAIN_LIGHTGBM]}
+        if task.contractual
+        else BASELINES
+    )
 
 
 def _steps(age: np.ndarray, horizon: Window) -> np.ndarray:

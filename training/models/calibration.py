@@ -15,7 +15,7 @@ from scipy.special import expit
 
 DRIFT = 0.10  # usual scatter (standard deviation) of the shift that one cutoff shows, where they cannot tell themselves
 BELIEF = 0.10  # of the lasting shift behind them, before any was seen
-AGEING = 0.20  # by which the lasting shift wanders from one horizon to the next
+DRIFT_PER_HORIZON = 0.20  # by which the lasting shift wanders from one horizon to the next
 SEASON = 0.70  # share of the variance between cutoffs that comes back a year later
 
 
@@ -43,7 +43,7 @@ class Shift:
     error: float
 
 
-def steady(
+def predict_shift(
     found: Sequence[float], errors: Sequence[float], ages: Sequence[float], season: Sequence[bool] = ()
 ) -> Shift:
     """What the shifts seen at several cutoffs say of the next one's.
@@ -60,16 +60,16 @@ def steady(
         ages: How many horizons (c,) each lies further back than the newest one could.
         season: Which (c,) have the season of the next cutoff; none by default.
 
-    >>> steady([0.2], [0.01], [0]).shift < steady([0.2, 0.2], [0.01, 0.01], [0, 1]).shift < 0.2
+    >>> predict_shift([0.2], [0.01], [0]).shift < predict_shift([0.2, 0.2], [0.01, 0.01], [0, 1]).shift < 0.2
     True
-    >>> abs(steady([0.3, -0.3], [0.01, 0.01], [0, 0]).shift) < 0.05
+    >>> abs(predict_shift([0.3, -0.3], [0.01, 0.01], [0, 0]).shift) < 0.05
     True
-    >>> steady([0.3, -0.3], [0.01, 0.01], [0, 0], [True, False]).shift > 0.15
+    >>> predict_shift([0.3, -0.3], [0.01, 0.01], [0, 0], [True, False]).shift > 0.15
     True
     """
     if not found:
         return Shift(0.0, float(np.hypot(DRIFT, BELIEF)))
-    seen, noise = np.array(found), np.array(errors) ** 2 + AGEING**2 * np.array(ages)
+    seen, noise = np.array(found), np.array(errors) ** 2 + DRIFT_PER_HORIZON**2 * np.array(ages)
     weight = 1 / (noise + DRIFT**2)
     about = float(weight @ seen / (weight.sum() + 1 / DRIFT**2))
     apart = float(np.maximum((seen - about) ** 2 - noise, 0).sum()) + about**2
@@ -98,9 +98,9 @@ def fit_platt(
     if not margins:
         return Platt()
     each = [_logistic(margin, outcome) for margin, outcome in zip(margins, outcomes, strict=True)]
-    slope = steady([b[1] - 1 for b, _ in each], [e[1] for _, e in each], ages).shift
+    slope = predict_shift([b[1] - 1 for b, _ in each], [e[1] for _, e in each], ages).shift
     lifts, errors = [b[0] for b, _ in each], [e[0] for _, e in each]
-    lift = steady(lifts, errors, ages, season).shift if len(each) > 1 else 0.0
+    lift = predict_shift(lifts, errors, ages, season).shift if len(each) > 1 else 0.0
     return Platt(1 + slope, lift - slope * float(margins[0].mean()))
 
 
@@ -121,7 +121,7 @@ def fit_level(
     told = [(p, a, age, alike) for p, a, age, alike in cutoffs if p.sum() > 0 and a.sum() > 0]
     found = [float(np.log(a.sum() / p.sum())) for p, a, *_ in told]
     errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, *_ in told]
-    together = steady(found, errors, [age for *_, age, _ in told], [alike for *_, alike in told])
+    together = predict_shift(found, errors, [age for *_, age, _ in told], [alike for *_, alike in told])
     return together if len(told) > 1 else Shift(0.0, float(np.hypot(together.error, together.shift)))
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 
-from training.models.lightgbm_base import Boosted
+from training.models.lightgbm_base import LightGBMEstimator
 
 
-class ChurnClassifier(ClassifierMixin, Boosted):
+class ChurnClassifier(ClassifierMixin, LightGBMEstimator):
     """Probability that a customer does not purchase within the horizon; the margin is the log-odds of churn.
 
     Attributes:
@@ -26,7 +26,7 @@ class ChurnClassifier(ClassifierMixin, Boosted):
         Raises:
             ValueError: y has not exactly two classes.
         """
-        return self.correct(X, y)
+        return self.fit_margin(X, y)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Log-odds of churn (n,)."""

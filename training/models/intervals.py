@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import norm
 
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 
 CHANCES = tuple(float(c) for c in np.round(np.linspace(0, 1, 101), 2))
 GROUPS, FEWEST = 5, 60
@@ -81,7 +81,7 @@ def _nominal(spread: Spread, back: np.ndarray, spend: np.ndarray, actual: np.nda
     low, high = 0.5 * spread.inside, 1 - 0.1 * (1 - spread.inside)
     for _ in range(30):
         middle = (low + high) / 2
-        below, above = replace(spread, nominal=middle).bounds(back, spend)
+        below, above = replace(spread, nominal=middle).interval(back, spend)
         open_ = 1 - back < middle
         held = np.mean((actual[open_] >= below[open_]) & (actual[open_] <= above[open_])) if open_.any() else 1.0
         low, high = (low, middle) if held >= spread.inside else (middle, high)

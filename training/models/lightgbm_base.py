@@ -18,7 +18,7 @@ FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "featur
 CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
 
 
-class Boosted(BaseEstimator, ABC):
+class LightGBMEstimator(BaseEstimator, ABC):
     """A LightGBM model of one margin.
 
     Args:
@@ -72,7 +72,7 @@ class Boosted(BaseEstimator, ABC):
         levels = CATEGORICAL if own.pop("categorical") else {}
         return {"objective": self.objective, **own, **levels, **FIXED}
 
-    def correct(self, X: Any, y: Any, start: np.ndarray | None = None, weight: np.ndarray | None = None) -> Self:
+    def fit_margin(self, X: Any, y: Any, start: np.ndarray | None = None, weight: np.ndarray | None = None) -> Self:
         """Learns what is to be added to the margins that another model begins with.
 
         Args:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from training.artifact.bundle import SMALLEST, Margin, Term
+from training.artifact.margin import SMALLEST, Margin, Term
 
 RHYTHM = (
     ("return_probability", "logit"),
@@ -47,7 +47,7 @@ def gain_loss(gain: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.ndar
     return 2 * (gain / root + root), root - gain / root
 
 
-def churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
+def fit_churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
     """Log-odds of churn by a ridge logistic regression on RHYTHM.
 
     Args:
@@ -59,12 +59,12 @@ def churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
     return _fit(X, churn_loss, churned, weight, RHYTHM, np.log(mean / (1 - mean)))
 
 
-def spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
+def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
     """Log of spend by a ridge gamma regression on RHYTHM and MONEY; arguments as for `churn_prior`, spend above 0."""
     return _fit(X, spend_loss, spend, weight, (*RHYTHM, *MONEY), float(np.log(np.average(spend, weights=weight))))
 
 
-def gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
+def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
     """Log of what a longer horizon adds, by a ridge Tweedie regression on RHYTHM and MONEY; some gain above 0."""
     return _fit(X, gain_loss, gain, weight, (*RHYTHM, *MONEY), float(np.log(np.average(gain, weights=weight))))
 
@@ -74,7 +74,7 @@ def _fit(
 ) -> Margin:
     """Terms on standardised shapes, their weights shrunk as by RIDGE rows of evidence."""
     terms = [term for name, shape in wanted if name in X.column_names for term in _term(X, name, shape, weight)]
-    Z = np.column_stack([np.ones(X.num_rows), *(term.part(X) for term in terms)])
+    Z = np.column_stack([np.ones(X.num_rows), *(term.contribution(X) for term in terms)])
     found = minimize(
         partial(_penalised, loss=loss, label=label, weight=weight, Z=Z),
         np.r_[start, np.zeros(len(terms))],
@@ -99,7 +99,7 @@ def _term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -> list[Term]:
     values = X[name].to_numpy().astype(np.float64)
     some = values[values > 0]
     scale = float(np.mean(some)) if len(some) else 1.0
-    shaped = Term(name, shape, scale, 0.0, 1.0).shaped(values)
+    shaped = Term(name, shape, scale, 0.0, 1.0).transform(values)
     known = np.isfinite(shaped)
     if not known.any() or np.ptp(shaped[known]) < SMALLEST:
         return []

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from training.models.lightgbm_base import Boosted
+from training.models.lightgbm_base import LightGBMEstimator
 
 SMALLEST_SHARE = 1e-3
 
 
-class SpendRegressor(RegressorMixin, Boosted):
+class SpendRegressor(RegressorMixin, LightGBMEstimator):
     """Expected spend of a customer who returns (gamma deviance); the margin is its log.
 
     Times the gate's probability of returning it is the expected value, so that value and churn never contradict
@@ -28,14 +28,14 @@ class SpendRegressor(RegressorMixin, Boosted):
         Raises:
             ValueError: No spend is above zero.
         """
-        return self.correct(X, y)
+        return self.fit_margin(X, y)
 
     def predict(self, X: Any) -> np.ndarray:
         """Expected spend (n,) if the customer returns."""
         return np.exp(self.margin(X))
 
     def _label(self, y: np.ndarray) -> np.ndarray:
-        return positive(y)
+        return positive_spend(y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -43,7 +43,7 @@ class SpendRegressor(RegressorMixin, Boosted):
         return tags
 
 
-class GainRegressor(RegressorMixin, Boosted):
+class GainRegressor(RegressorMixin, LightGBMEstimator):
     """Expected gain of value from one horizon to a longer one, mostly 0 (Tweedie deviance, power 1.5).
 
     The margin is the log of the gain (Jorgensen, Journal of the Royal Statistical Society B 49, 1987).
@@ -57,7 +57,7 @@ class GainRegressor(RegressorMixin, Boosted):
         Raises:
             ValueError: A gain is below zero, or none is above.
         """
-        return self.correct(X, y)
+        return self.fit_margin(X, y)
 
     def predict(self, X: Any) -> np.ndarray:
         """Expected gain."""
@@ -74,10 +74,10 @@ class GainRegressor(RegressorMixin, Boosted):
         return tags
 
 
-def positive(spend: np.ndarray) -> np.ndarray:
+def positive_spend(spend: np.ndarray) -> np.ndarray:
     """Spend with what is below a thousandth of its mean raised to that; raises ValueError where none is positive.
 
-    >>> positive(np.array([10.0, -2.0, 20.0])).round(3).tolist()
+    >>> positive_spend(np.array([10.0, -2.0, 20.0])).round(3).tolist()
     [10.0, 0.01, 20.0]
     """
     mean = float(np.maximum(spend, 0).mean()) if len(spend) else 0.0

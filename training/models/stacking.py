@@ -11,16 +11,16 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import minimize
 
-from training.artifact.bundle import Margin
+from training.artifact.margin import Margin
 from training.models.linear_prior import Loss, gain_loss
 
-STIFF = 0.005
+PULL_TO_EQUAL = 0.005
 
 
-def combined(members: Sequence[Margin], weights: Sequence[float]) -> Margin:
+def weighted_sum(members: Sequence[Margin], weights: Sequence[float]) -> Margin:
     """The weighted sum of members; those of weight 0 are left out.
 
-    >>> both = combined([Margin(1.0), Margin(3.0)], [0.5, 0.5])
+    >>> both = weighted_sum([Margin(1.0), Margin(3.0)], [0.5, 0.5])
     >>> both.intercept
     2.0
     """
@@ -33,7 +33,7 @@ def combined(members: Sequence[Margin], weights: Sequence[float]) -> Margin:
     )
 
 
-def stack(margins: Sequence[np.ndarray], labels: Sequence[np.ndarray], loss: Loss) -> np.ndarray:
+def stacking_weights(margins: Sequence[np.ndarray], labels: Sequence[np.ndarray], loss: Loss) -> np.ndarray:
     """Weights (k,) of members, not negative and summing to one, by their loss on later cutoffs.
 
     The mean of loss is taken in each cutoff by itself, with the best level for it, as level is not what members are
@@ -50,7 +50,7 @@ def stack(margins: Sequence[np.ndarray], labels: Sequence[np.ndarray], loss: Los
 
     def objective(w: np.ndarray) -> float:
         each = [_levelled(loss, label, m @ w) for m, label in zip(margins, labels, strict=True)]
-        return float(np.mean(each)) + STIFF / len(margins) * float(((w - equal) ** 2).sum())
+        return float(np.mean(each)) + PULL_TO_EQUAL / len(margins) * float(((w - equal) ** 2).sum())
 
     found = minimize(
         objective,
@@ -64,14 +64,14 @@ def stack(margins: Sequence[np.ndarray], labels: Sequence[np.ndarray], loss: Los
     return weights / weights.sum()
 
 
-def stack_money(margins: Sequence[np.ndarray], came: Sequence[np.ndarray]) -> np.ndarray:
+def money_stacking_weights(margins: Sequence[np.ndarray], came: Sequence[np.ndarray]) -> np.ndarray:
     """Weights (k,) of members whose margins (n, k) are logs of expected money, by Tweedie deviance; see `stack`.
 
     The money (n,) of each later cutoff is measured in its mean, so that no currency decides how much is pulled.
     """
     means = [max(float(money.mean()), 1e-12) for money in came]
     scaled = [margin - np.log(mean) for margin, mean in zip(margins, means, strict=True)]
-    return stack(scaled, [money / mean for money, mean in zip(came, means, strict=True)], gain_loss)
+    return stacking_weights(scaled, [money / mean for money, mean in zip(came, means, strict=True)], gain_loss)
 
 
 def _levelled(loss: Loss, label: np.ndarray, margin: np.ndarray) -> float:

@@ -17,7 +17,8 @@ import pandas as pd
 
 from features.config.load import Config
 from features.task import Window
-from training.artifact.bundle import BundleError, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation import metrics

@@ -44,9 +44,9 @@ def user_tracking_uri(environment: Mapping[str, str]) -> str:
 
     `mlflow run` always names one: a local store of the folder it was started in is its default, not the user's choice.
 
-    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
+    >>> user_tracking_uri({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
     'sqlite:///mine.db'
-    >>> store_of({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_RUN_ID": "a1b2"})
+    >>> user_tracking_uri({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_RUN_ID": "a1b2"})
     ''
     """
     uri = environment.get("MLFLOW_TRACKING_URI", "")
@@ -111,7 +111,7 @@ def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
 def without_credentials(text: str) -> str:
     """Text with who logs in, and the options, taken out of each URL in it.
 
-    >>> without_password("http://me:secret@tracking:5000/base?token=x is down")
+    >>> without_credentials("http://me:secret@tracking:5000/base?token=x is down")
     'http://tracking:5000/base is down'
     """
     return re.sub(r"(://[^\s?]*)\?\S*", r"\1", re.sub(r"://\S*@", "://", text))

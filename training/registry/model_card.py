@@ -12,8 +12,8 @@ from features.config.load import Config
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
-from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
-from training.fit import Learned
+from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.fit import FittedModels
 from training.registry.champion_challenger import TITLES
 from training.registry.provenance import code_version, package_version
 
@@ -28,7 +28,7 @@ NOT_FOR = """\
 - A single customer's value is uncertain: use the interval, and sums over many."""
 
 
-def model_card_text(learned: Learned, snapshots: Snapshots, config: Config, fairness: pd.DataFrame) -> str:
+def model_card_text(learned: FittedModels, snapshots: Snapshots, config: Config, fairness: pd.DataFrame) -> str:
     """The card of a training as Markdown; text that comes from data or config is escaped.
 
     Args:
@@ -55,14 +55,14 @@ def model_card_text(learned: Learned, snapshots: Snapshots, config: Config, fair
 def escape_markdown(text: str) -> str:
     """Text from data or config as plain text in Markdown: no markup, link, HTML or table cell can come of it.
 
-    >>> escape("gold|<b>*x*</b>")
+    >>> escape_markdown("gold|<b>*x*</b>")
     'gold\\\\|&lt;b&gt;\\\\*x\\\\*&lt;/b&gt;'
     """
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|~$-])", r"\\\1", flat)
 
 
-def _predicts(learned: Learned, snapshots: Snapshots) -> str:
+def _predicts(learned: FittedModels, snapshots: Snapshots) -> str:
     task = snapshots.task
     if task.contractual:
         member = "with a term of theirs running at the cutoff"
@@ -90,8 +90,8 @@ def _churn(churn: str) -> str:
     return "no purchase" if churn == "inactive" else "the contract is cancelled; other ends are no churn"
 
 
-def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
-    rows, cutoffs = snapshots.rows, learned.split.everything
+def _data(learned: FittedModels, snapshots: Snapshots, config: Config) -> str:
+    rows, cutoffs = snapshots.rows, learned.split.all_cutoffs
     customers = len(rows["customer_id"].unique())
     attributes = config.customers.attributes if config.customers else ()
     lines = [
@@ -106,7 +106,7 @@ def _data(learned: Learned, snapshots: Snapshots, config: Config) -> str:
     return f"## Data\n\n{_table(['what', ''], lines)}"
 
 
-def _made(learned: Learned, config: Config) -> str:
+def _made(learned: FittedModels, config: Config) -> str:
     plan, tuned = learned.split, learned.tuned
     ours = learned.evaluation.metrics[learned.evaluation.metrics.model == OURS]
     heard = sorted(set(ours[ours.metric == "brier"].cutoff) - {plan.test.test})
@@ -120,10 +120,10 @@ def _made(learned: Learned, config: Config) -> str:
         ["members", _members(learned.churn if learned.value is None else learned.value)],
         ["calibrated on", ", ".join(map(str, heard)) or "nothing: the log is too short"],
         ["judged on", f"{plan.test.test}, which no judged model had seen"],
-        ["shipped", f"the same procedure on all {len(plan.everything)} cutoffs, a horizon later"],
+        ["shipped", f"the same procedure on all {len(plan.all_cutoffs)} cutoffs, a horizon later"],
         ["seed", str(config.training.seed)],
     ]
-    lesser = "".join(f"\nNote: {note}.\n" for note in (plan.lesser, *learned.notes) if note)
+    lesser = "".join(f"\nNote: {note}.\n" for note in (plan.shortfall, *learned.notes) if note)
     return f"## How it was made\n\n{_table(['what', ''], lines)}{lesser}"
 
 
@@ -137,7 +137,7 @@ def _members(bundle: ModelBundle) -> str:
     )
 
 
-def _quality(learned: Learned) -> str:
+def _quality(learned: FittedModels) -> str:
     """Ours and the ladder at the last cutoff, with intervals."""
     found, cutoff = learned.evaluation, learned.split.test.test
     last = found.metrics[(found.metrics.cutoff == cutoff) & (found.metrics.segment == "all")]
@@ -157,7 +157,7 @@ def _quality(learned: Learned) -> str:
 
 def _longer(found: Evaluation) -> str:
     """The same of value over longer horizons; empty where there are none."""
-    figures = longer_horizons.shown(found)
+    figures = longer_horizons.longer_horizon_figures(found)
     if not figures:
         return ""
     rungs = list(dict.fromkeys(name for row in figures for name in row["rungs"]))
@@ -176,7 +176,7 @@ def _longer(found: Evaluation) -> str:
     )
 
 
-def _calibration(learned: Learned, config: Config) -> str:
+def _calibration(learned: FittedModels, config: Config) -> str:
     found, cutoff = learned.evaluation, learned.split.test.test
     lines = []
     for metric, text in (
@@ -201,7 +201,7 @@ def _calibration(learned: Learned, config: Config) -> str:
     return "## Calibration\n\n" + "\n".join(tables)
 
 
-def _fails(learned: Learned) -> str:
+def _fails(learned: FittedModels) -> str:
     found, cutoff = learned.evaluation.metrics, learned.split.test.test
     ours = found[(found.model == OURS) & found.metric.isin(SEGMENT_METRICS)]
     segments = ours[(ours.cutoff == cutoff) & (ours.segment != "all")]
@@ -222,7 +222,7 @@ def _worst(rows: pd.DataFrame, by: str, told: Any) -> Iterator[list[str]]:
         part = rows[rows.metric == metric].reset_index(drop=True)
         if len(part) < 2:
             continue
-        badness = -part.value if metric in BETTER_HIGH else part.value.abs()
+        badness = -part.value if metric in HIGHER_IS_BETTER else part.value.abs()
         worst = int(badness.idxmax())
         rest = part.drop(index=worst).value
         others = (rest.abs() if metric == "total_error" else rest).mean()
@@ -253,7 +253,7 @@ def _fairness(found: pd.DataFrame) -> str:
 
 def _figure(found: Evaluation, metric: str) -> pd.Series | None:
     try:
-        return pd.Series(found.of(metric))
+        return pd.Series(found.row(metric))
     except KeyError:
         return None
 
@@ -263,7 +263,7 @@ def _with_interval(row: Any) -> str:
 
 
 def _arrow(metric: str) -> str:
-    return "↑" if metric in BETTER_HIGH else "↓"
+    return "↑" if metric in HIGHER_IS_BETTER else "↓"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

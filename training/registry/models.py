@@ -24,8 +24,9 @@ from features import phrases
 from features.config.load import Config
 from features.errors import DataError
 from training.artifact import bundle as bundle_code
-from training.artifact import reasons
-from training.artifact.bundle import BundleError, ModelBundle
+from training.artifact import margin, model_files, reasons, spread
+from training.artifact.bundle import ModelBundle
+from training.artifact.model_files import BundleError
 from training.registry.aliases import CHALLENGER, CHAMPION, CLASSIFIER_TAG, version_with_alias
 from training.registry.mlflow_tracking import (
     NOT_FOUND_CODES,
@@ -51,7 +52,8 @@ __all__ = [
 DIGEST_TAG = "regulars.digest"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
-CARRIED_MODULES, CHECKSUMS_FILE = (bundle_code, reasons, phrases), "files.json"
+CARRIED_MODULES = (model_files, margin, spread, bundle_code, reasons, phrases)
+CHECKSUMS_FILE = "files.json"
 REQUIRED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 
@@ -79,7 +81,7 @@ class RegisteredVersion:
     def label(self) -> str:
         """As score tables name it.
 
-        >>> Registered("shop-churn", "3", "", True).label
+        >>> RegisteredVersion("shop-churn", "3", "", True).label
         'shop-churn/3'
         """
         return f"{self.name}/{self.version}"
@@ -88,7 +90,7 @@ class RegisteredVersion:
     def kind(self) -> str:
         """'churn' or 'value'.
 
-        >>> Registered("shop-churn", "3", "", True).kind
+        >>> RegisteredVersion("shop-churn", "3", "", True).kind
         'churn'
         """
         return self.name.rsplit("-", 1)[1]
@@ -202,7 +204,7 @@ def _new_version(
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
-    tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.gate_digest}, _description(record.card)
+    tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.classifier_digest}, _description(record.card)
     made = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )

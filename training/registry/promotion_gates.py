@@ -11,7 +11,7 @@ import numpy as np
 from features.config.load import Config
 from training.artifact.bundle import ModelBundle
 from training.data.time_split import Sample
-from training.evaluation.evaluate import BETTER_HIGH, OURS, Evaluation
+from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.registry.aliases import CHAMPION
 from training.registry.champion_challenger import (
     TITLES,
@@ -51,10 +51,10 @@ class PromotionGate:
     def gains(self) -> tuple[float, float, float]:
         """Low, middle and high of what is gained: above 0 is better, whatever the metric.
 
-        >>> Gate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).gains
+        >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).gains
         (-0.02, 0.01, 0.03)
         """
-        if self.metric in BETTER_HIGH:
+        if self.metric in HIGHER_IS_BETTER:
             return self.low, self.difference, self.high
         return -self.high, -self.difference, -self.low
 
@@ -62,7 +62,7 @@ class PromotionGate:
     def standing(self) -> str:
         """The best that can be said: 'better', 'ahead', 'level', or 'behind'.
 
-        >>> Gate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).standing
+        >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).standing
         'ahead'
         """
         low, middle, high = self.gains
@@ -150,7 +150,7 @@ def gates_text(decision: PromotionDecision) -> str:
         f"{'':<24}{'champion':>14}{'challenger':>14}   difference (95% interval)",
     ]
     for row in found.table.itertuples():
-        better = "higher is better" if row.metric in BETTER_HIGH else "nearer 0 is better"
+        better = "higher is better" if row.metric in HIGHER_IS_BETTER else "nearer 0 is better"
         gap = f"{row.difference:+,.4g} ({row.low:+,.4g} to {row.high:+,.4g})"
         lines.append(f"{TITLES[row.metric]:<24}{row.champion:>14,.4g}{row.challenger:>14,.4g}   {gap:<42}{better}")
     return "\n".join([*lines, "", *(f"{'passed' if gate.passed else 'FAILED'}  {gate}" for gate in decision.gates)])
@@ -174,7 +174,7 @@ def _ladder_gates(
         rules = d[(d.metric == metric) & d.against.isin(m.index)]
         if rules.empty or OURS not in m.index:
             continue
-        sizes = [m[name] if metric in BETTER_HIGH else -abs(m[name]) for name in rules.against]
+        sizes = [m[name] if metric in HIGHER_IS_BETTER else -abs(m[name]) for name in rules.against]
         best = rules.iloc[int(np.argmax(sizes))]
         yield PromotionGate(
             kind, metric, best.against, asked, 0.0, float(m[best.against]), float(m[OURS]),
@@ -215,9 +215,9 @@ def _loud(evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: 
 
 def _apart(challengers: Mapping[str, ModelBundle], rivals: CurrentChampions, config: Config) -> Iterator[str]:
     """A champion that stays and has another gate."""
-    gates = {bundle.gate_digest for bundle in challengers.values()}
+    gates = {bundle.classifier_digest for bundle in challengers.values()}
     for kind, model in rivals.models.items():
-        if kind not in challengers and model.bundle.gate_digest not in gates:
+        if kind not in challengers and model.bundle.classifier_digest not in gates:
             yield (
                 f"{model.version.label} would stay champion beside it with another gate, and their numbers would "
                 "contradict each other; `regulars train` makes both"

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import Any
 
-from features.code_digest import HOUSE
+from features.code_digest import PROJECT_ROOT
 
 CODE_PATHS = ("features", "training", "serving", "regulars.py")
 
@@ -22,7 +22,7 @@ def package_version() -> str:
         return "not installed"
 
 
-def code_version(root: Path = HOUSE) -> str:
+def code_version(root: Path = PROJECT_ROOT) -> str:
     """The commit of the checkout that the code lies in, 'dirty' where its code was changed since, or the version."""
     commit = _git(root, "rev-parse", "HEAD")
     top = _git(root, "rev-parse", "--show-toplevel")

@@ -23,17 +23,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.plan import unnamed
+from features.config.plan import without_customer_ids
 from features.config.sections import TableSection
 from features.errors import UsageError
 from features.snapshots.build import Snapshots
-from training.artifact.bundle import BundleError, ModelBundle
+from training.artifact.bundle import ModelBundle
+from training.artifact.model_files import BundleError
 from training.artifact.reasons import Wording
 from training.evaluation.evaluate import OURS, Evaluation
 from training.evaluation.plots import calibration_plot, decile_plot, lift_plot
-from training.fit import Learned
+from training.fit import FittedModels
 from training.registry.provenance import code_version, package_version, runtime_environment
 
 EVALUATION_TABLES = ("metrics", "differences", "groups")
@@ -100,7 +101,12 @@ class TrainingRecord:
 
 
 def save_training_record(
-    learned: Learned, snapshots: Snapshots, config: Config, kinds: tuple[str, ...], card: str, fairness: pd.DataFrame
+    learned: FittedModels,
+    snapshots: Snapshots,
+    config: Config,
+    kinds: tuple[str, ...],
+    card: str,
+    fairness: pd.DataFrame,
 ) -> TrainingRecord:
     """Writes a training into a folder of OUTPUT/unlogged, named after its last cutoff and its models' digest.
 
@@ -116,7 +122,7 @@ def save_training_record(
     fullest = learned.value or learned.churn
     folder = config.output / "unlogged" / f"{learned.split.test.test}-{fullest.digest}"
     facts = _facts(learned, snapshots, config, bundles)
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         for name, bundle in {**bundles, "judge": learned.judge}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
         _write_run(beside / RUN_FOLDER, learned, config, card, fairness)
@@ -142,7 +148,7 @@ def load_training_record(folder: Path) -> TrainingRecord:
     return TrainingRecord(folder, facts)
 
 
-def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairness: pd.DataFrame) -> None:
+def _write_run(folder: Path, learned: FittedModels, config: Config, card: str, fairness: pd.DataFrame) -> None:
     (folder / "evaluation").mkdir(parents=True)
     (folder / "plots").mkdir()
     for name in EVALUATION_TABLES:
@@ -158,15 +164,17 @@ def _write_run(folder: Path, learned: Learned, config: Config, card: str, fairne
     (folder / "environment.json").write_text(_json(runtime_environment()), encoding="utf-8")
 
 
-def _plots(learned: Learned) -> Iterator[tuple[str, Figure]]:
-    churn = learned.judged["churn_probability"]
+def _plots(learned: FittedModels) -> Iterator[tuple[str, Figure]]:
+    churn = learned.predictions["churn_probability"]
     yield "calibration", calibration_plot(learned.truth, churn)
     yield "lift", lift_plot(learned.truth, churn)
-    if "value" in learned.judged:
-        yield "deciles", decile_plot(learned.truth, learned.judged["value"])
+    if "value" in learned.predictions:
+        yield "deciles", decile_plot(learned.truth, learned.predictions["value"])
 
 
-def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict[str, ModelBundle]) -> dict[str, Any]:
+def _facts(
+    learned: FittedModels, snapshots: Snapshots, config: Config, bundles: dict[str, ModelBundle]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": config.name,
@@ -194,7 +202,7 @@ def _facts(learned: Learned, snapshots: Snapshots, config: Config, bundles: dict
     }
 
 
-def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str, Any]:
+def _params(learned: FittedModels, snapshots: Snapshots, config: Config) -> dict[str, Any]:
     found = {
         **{f"task.{key}": value for key, value in learned.churn.task.items()},
         **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
@@ -205,7 +213,7 @@ def _params(learned: Learned, snapshots: Snapshots, config: Config) -> dict[str,
         "features": len(snapshots.features),
         "own_features": snapshots.own,
         "rows": snapshots.rows.num_rows,
-        "cutoffs": len(learned.split.everything),
+        "cutoffs": len(learned.split.all_cutoffs),
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
     }
@@ -269,7 +277,7 @@ def config_without_credentials(config: Config) -> dict[str, Any]:
 
     def opened(key: str, value: Any) -> Any:
         if key == "exclude":
-            return [unnamed(rule) for rule in value]
+            return [without_customer_ids(rule) for rule in value]
         if isinstance(value, dict):
             return {name: opened(name, inner) for name, inner in value.items()}
         return _open(value) if key in ("source", "uri") else value

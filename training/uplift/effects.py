@@ -20,7 +20,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from features.errors import DataError
-from training.uplift.bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
+from training.artifact.uplift_bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
 from training.uplift.experiment import ExperimentData
 from training.uplift.meta_learners import LEARNERS, assign_folds, doubly_robust_scores, fit_learners
 from training.uplift.metrics import (
@@ -173,7 +173,7 @@ def _outcome(
 def trim_tails(outcome: np.ndarray) -> np.ndarray:
     """Outcomes with the few largest and smallest sums drawn in, so that they do not drown all others.
 
-    >>> trimmed(np.array([0.0, 1.0, 1.0, 0.0])).tolist()
+    >>> trim_tails(np.array([0.0, 1.0, 1.0, 0.0])).tolist()
     [0.0, 1.0, 1.0, 0.0]
     """
     came = outcome[outcome != 0]

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import DataError, sample
+from training.artifact.uplift_bundle import DesignColumn, design_matrix
 from training.data.category_levels import learn_levels
 from training.data.time_split import Sample
-from training.uplift.bundle import DesignColumn, design_matrix
 
 TOLERANCE = 0.005  # of sums of propensities
 RARE_ABSENCE = 1e-6  # probability below which an arm that had nobody in a round was not one of it

@@ -14,7 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from training.uplift.bundle import UpliftBundle
+from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import MIN_CUSTOMERS, EvaluatedEffect, UpliftEstimates, estimate_effects
 from training.uplift.experiment import ExperimentData
 from training.uplift.metrics import ConfidenceInterval, clustered_standard_error

@@ -15,8 +15,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from training.artifact.uplift_bundle import Formula, LinearForm, ScorePart, with_arm_columns
 from training.models.lightgbm_base import FIXED
-from training.uplift.bundle import Formula, LinearForm, ScorePart, with_arm_columns
 from training.uplift.experiment import ExperimentData
 
 LEARNERS = {
@@ -113,7 +113,7 @@ def fit_ridge(design: np.ndarray, label: np.ndarray) -> LinearForm:
 def asinh_columns(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Columns with their tails drawn in: sizes (p,), centres (p,), and asinh(x / size) - centre (n, p), 0 for NaN.
 
-    >>> size, centre, shaped = shape(np.array([[0.0], [2.0], [np.nan]]))
+    >>> size, centre, shaped = asinh_columns(np.array([[0.0], [2.0], [np.nan]]))
     >>> size.tolist(), centre.round(4).tolist(), shaped.round(4).ravel().tolist()
     ([2.0], [0.4407], [-0.4407, 0.4407, 0.0])
     """
@@ -209,8 +209,8 @@ def _means(trial: ExperimentData, outcome: np.ndarray, seed: int) -> dict[str, S
 def assign_folds(units: np.ndarray, folds: int, seed: int, stream: int = 0) -> np.ndarray:
     """The fold (n,) of each entry: a customer's are all in one. Folds within folds are drawn from another stream.
 
-    >>> found = folds_of(np.array([0, 0, 1, 1, 2, 3]), 2, seed=1)
-    >>> bool((found[0] == found[1]) & (found[2] == found[3])), sorted(set(found.tolist()))
+    >>> folds = assign_folds(np.array([0, 0, 1, 1, 2, 3]), 2, seed=1)
+    >>> bool((folds[0] == folds[1]) & (folds[2] == folds[3])), sorted(set(folds.tolist()))
     (True, [0, 1])
     """
     place = np.random.default_rng([seed, stream]).permutation(int(units.max()) + 1) % folds

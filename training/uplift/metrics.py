@@ -76,8 +76,8 @@ def arm_outcomes(outcome: np.ndarray, treated: np.ndarray, propensity: np.ndarra
 def qini_curve(found: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Customers targeted (k,) and the Qini (k,) there, from 0, at every score that differs from the one before.
 
-    >>> found = arms(np.array([1, 0, 1, 0]), np.array([True, False, True, False]))
-    >>> [steps.tolist() for steps in qini_curve(found, np.array([4.0, 3.0, 2.0, 1.0]))]
+    >>> outcomes = arm_outcomes(np.array([1, 0, 1, 0]), np.array([True, False, True, False]))
+    >>> [steps.tolist() for steps in qini_curve(outcomes, np.array([4.0, 3.0, 2.0, 1.0]))]
     [[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 1.0, 2.0, 2.0]]
     """
     order, ends = _steps(score)
@@ -101,7 +101,7 @@ def uplift_area(found: ArmOutcomes, score: np.ndarray) -> float:
     """Mean height of the uplift curve over that of random targeting, in the outcome's unit for each customer.
 
     >>> outcome, treated = np.array([1, 0, 0, 0, 0, 0]), np.array([True, False, True, False, True, False])
-    >>> round(area(arms(outcome, treated), np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])), 4)
+    >>> round(uplift_area(arm_outcomes(outcome, treated), np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])), 4)
     0.088
     """
     share, height = uplift_curve(found, score)
@@ -148,7 +148,7 @@ def cluster_bootstrap(
 def clustered_standard_error(values: np.ndarray, units: np.ndarray) -> float:
     """Standard error of the mean of values (n,), those of one unit moving together.
 
-    >>> round(clustered_error(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])), 4)
+    >>> round(clustered_standard_error(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1])), 4)
     0.5
     """
     sums = np.bincount(units, values - values.mean())

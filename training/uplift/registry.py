@@ -17,12 +17,13 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from features.config.load import Config
 from features.errors import DataError
+from training.artifact import model_files, uplift_bundle
+from training.artifact.model_files import BundleError
+from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.aliases import CHALLENGER, CHAMPION, version_with_alias
 from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
 from training.registry.models import DIGEST_TAG, REQUIRED_PACKAGES, RegisteredVersion
 from training.registry.provenance import code_version, package_version
-from training.uplift import bundle as uplift_bundle
-from training.uplift.bundle import UpliftBundle, UpliftBundleError
 
 KIND, SOURCE = "uplift", "regulars.source"
 
@@ -70,7 +71,7 @@ def load_uplift_champion(config: Config) -> tuple[UpliftBundle, RegisteredVersio
         path = mlflow.artifacts.download_artifacts(f"models:/{name}/{found.version}", dst_path=folder)
         try:
             bundle = UpliftBundle.load(Path(path) / "artifacts" / "bundle")
-        except UpliftBundleError as problem:
+        except BundleError as problem:
             raise DataError(f"{name} version {found.version}: {problem}; run `regulars train uplift` again") from None
     return bundle, RegisteredVersion(name, str(found.version), found.run_id or "", new=False, champion=True)
 
@@ -97,10 +98,11 @@ def _new_version(
 ) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         saved = bundle.save(Path(scratch) / "bundle")
-        shutil.copyfile(str(uplift_bundle.__file__), saved / "bundle.py")
+        for module in (model_files, uplift_bundle):
+            shutil.copyfile(str(module.__file__), saved / Path(str(module.__file__)).name)
         logged = mlflow.pyfunc.log_model(
             name=KIND,
-            python_model=str(Path(str(uplift_bundle.__file__)).with_name("pyfunc.py")),
+            python_model=str(Path(str(uplift_bundle.__file__)).with_name("uplift_pyfunc.py")),
             artifacts={"bundle": str(saved)},
             signature=_signature(bundle, example),
             input_example=example,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from features.atomic_files import folder_in_place
+from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
@@ -301,7 +301,7 @@ def _keep(
 ) -> Path:
     """Writes the model's text and its figures into OUTPUT/uplift/learned; returns the folder."""
     folder = config.output / "uplift" / "learned"
-    with folder_in_place(folder) as beside:
+    with atomic_folder(folder) as beside:
         made.bundle.save(beside / "bundle")
         run = beside / "run"
         run.mkdir()

@@ -195,10 +195,10 @@ def _phrases(site: Site, at: Scored, kind: str) -> dict[str, str]:
     def read() -> dict[str, str]:
         # Ibis takes a second to import, and no other page needs it.
         from features.catalog.families import catalog_features
-        from features.config.data_contract import contract
+        from features.config.data_contract import build_contract
 
         try:
-            features = catalog_features(site.config.task.task(), contract(site.config, has_clock=True))
+            features = catalog_features(site.config.task.to_task(), build_contract(site.config, has_clock=True))
         except RegularsError:
             return {}  # a config that changed since: the manifest still names the strongest
         return {f.name: f.phrase for f in features}

@@ -13,10 +13,10 @@ from serving.charts.live_svg import shared
 from serving.language.formats import Forms
 from serving.language.messages import N_, Language
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import total
+from serving.scoring.score_tables import total_value_interval
 from serving.web.parts.output_reader import ROWS, Scored, Site, forms, has_money
 from serving.web.views.customers import NAMED
-from training.artifact.bundle import spread_from
+from training.artifact.spread import read_spread
 
 DRIVERS, DEPENDS = 10, 0.2
 ORDER = {
@@ -69,7 +69,7 @@ def _interval(site: Site, at: Scored) -> tuple[float, float] | tuple[None, None]
     """Where the sum of all values lies, with the probability of the intervals."""
     table = site.ask(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
     churn, value, at_risk = (np.nan_to_num(column.to_numpy()) for column in table.columns)
-    return total(churn, value, at_risk, spread_from(at.manifest.get("spread")))
+    return total_value_interval(churn, value, at_risk, read_spread(at.manifest.get("spread")))
 
 
 def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:

@@ -124,8 +124,8 @@ def breaches_of(tables: Tables, task: Task, engine: DuckDBEngine) -> list[str]:
 def test_a_log_no_longer_than_the_horizon_is_a_breach(
     span: int, broken: bool, make_log: Make, make_task: Make, engine: DuckDBEngine
 ) -> None:
-    found = breaches_of(make_log(daily(span)), make_task(horizon=30), engine)
-    assert [f"the log spans {span} days" in breach for breach in found] == [True] * broken
+    breaches = breaches_of(make_log(daily(span)), make_task(horizon=30), engine)
+    assert [f"the log spans {span} days" in breach for breach in breaches] == [True] * broken
 
 
 def test_a_log_without_a_positive_amount_is_a_breach(make_log: Make, make_task: Make, engine: DuckDBEngine) -> None:

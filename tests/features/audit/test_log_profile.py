@@ -1,4 +1,4 @@
-"""The pulse of a small log, counted by hand."""
+"""The profile of a small log, counted by hand."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def test_everything_is_counted_back_from_the_cutoff(make_log: Callable[..., Tabl
             row("2024-02-01", "later"),
         ]
     )
-    found = profile_log(tables, CUTOFF, engine, with_known=True)
-    assert found.days["events"][:4].tolist() == [1, 1, 1, 0]
-    assert found.days["events"].sum() == 5
-    assert found.last == date(2024, 1, 31)
-    assert found.missing["kind"].matching.tolist() == [0, 1, 0, 0, 0]
-    assert found.repeated.matching.tolist() == [1, 0, 0, 0, 0]
-    assert found.repeated.rows.tolist() == [3, 1, 0, 0, 1]
-    assert found.new["kind"].matching.tolist() == [1, 0, 0, 0]  # 'app'; the first week, where all is new, is left out
-    assert found.late is not None and found.late.matching.tolist() == [2, 0, 0, 0, 0]
-    assert found.rows_read == 7
-    np.testing.assert_allclose(found.repeated.shares, [1 / 3, 0, np.nan, np.nan, 0])
+    profile = profile_log(tables, CUTOFF, engine, with_known=True)
+    assert profile.days["events"][:4].tolist() == [1, 1, 1, 0]
+    assert profile.days["events"].sum() == 5
+    assert profile.last == date(2024, 1, 31)
+    assert profile.missing["kind"].matching.tolist() == [0, 1, 0, 0, 0]
+    assert profile.repeated.matching.tolist() == [1, 0, 0, 0, 0]
+    assert profile.repeated.rows.tolist() == [3, 1, 0, 0, 1]
+    assert profile.new["kind"].matching.tolist() == [1, 0, 0, 0]  # 'app'; the first week, where all is new, is left out
+    assert profile.late is not None and profile.late.matching.tolist() == [2, 0, 0, 0, 0]
+    assert profile.rows_read == 7
+    np.testing.assert_allclose(profile.repeated.shares, [1 / 3, 0, np.nan, np.nan, 0])
 
 
-def test_a_log_that_does_not_tell_has_no_delay(make_log: Callable[..., Tables], engine: DuckDBEngine) -> None:
+def test_without_known_at_there_is_no_count_of_late_rows(make_log: Callable[..., Tables], engine: DuckDBEngine) -> None:
     tables = make_log(
         [{"customer": "c", "time": datetime(2024, 1, 1)}, {"customer": "c", "time": datetime(2024, 1, 30)}]
     )
-    found = profile_log(tables, CUTOFF, engine)
-    assert found.late is None and found.missing == {} and found.new == {}
+    profile = profile_log(tables, CUTOFF, engine)
+    assert profile.late is None and profile.missing == {} and profile.new == {}

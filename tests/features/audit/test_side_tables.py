@@ -1,4 +1,4 @@
-"""What the audit says of the tables beside the events: counts by hand, and every oddity."""
+"""What the audit says of the tables beside the events: counts by hand, and every note."""
 
 from __future__ import annotations
 
@@ -72,15 +72,15 @@ LENIENT = {
 
 
 def test_rows_customers_and_spans_are_counted(audit_of: AuditOf) -> None:
-    found = {side["table"]: side for side in audit_of(FULL, LENIENT).sides}
-    assert list(found) == ["activities.visits", "activities.tickets", "contacts", "subscriptions"]
-    visits, tickets = found["activities.visits"], found["activities.tickets"]
+    sides = {side["table"]: side for side in audit_of(FULL, LENIENT).sides}
+    assert list(sides) == ["activities.visits", "activities.tickets", "contacts", "subscriptions"]
+    visits, tickets = sides["activities.visits"], sides["activities.tickets"]
     assert (visits["rows_read"], visits["rows"], visits["customers"]) == (24, 20, 4)
     assert (visits["unknown"], visits["strangers"], visits["never_bought"]) == (2, ("x", "y"), 1)
     assert visits["set_aside"] == ({"reason": "infinite measure", "rows": 4, "customers": ("b",)},)
     assert (visits["first"], visits["last"]) == (date(2024, 1, 1), date(2024, 4, 8))
     assert (tickets["rows_read"], tickets["rows"], tickets["first"], tickets["last"]) == (0, 0, None, None)
-    contacts, terms = found["contacts"], found["subscriptions"]
+    contacts, terms = sides["contacts"], sides["subscriptions"]
     assert (contacts["late_rows"], contacts["held_out_rows"], contacts["unknown"]) == (1, 1, 0)
     assert (terms["rows"], terms["last"]) == (2, date(2024, 4, 5))  # a planned end is not a row
 
@@ -106,7 +106,7 @@ def test_the_text_names_what_is_odd(audit_of: AuditOf) -> None:
         ([row("a", 31, action="none"), row("a", 69, action="x")], "begins on 2024-02-01, 31 days after the events"),
         ([row("a", 0, action="none"), row("a", 68, action="x")], "ends on 2024-03-09, 31 days before the events"),
         ([row("a", 0, action="none"), row("a", 130, action="x")], "ends on 2024-05-10, 31 days after the events"),
-        ([row("a", 0, action="email"), row("a", 99, action="None")], "no row has that action"),
+        ([row("a", 0, action="email"), row("a", 99, action="None")], "control names an action that no row has"),
         ([row("a", 30, action="none"), row("a", 69, action="x")], None),
         ([row("a", 0, action="none"), row("a", 129, action="x")], None),
     ],
@@ -115,9 +115,9 @@ def test_spans_far_from_the_events_and_a_control_that_never_was(
     rows: list[dict[str, Any]], note: str | None, audit_of: AuditOf
 ) -> None:
     notes = audit_of({"contacts": rows}, {"contacts": beside.SECTIONS["contacts"]}).notes
-    found = [text for text in notes if text.startswith("[contacts]")]
-    assert len(found) == (note is not None)
-    assert all(note in text for text in found)
+    contact_notes = [text for text in notes if text.startswith("[contacts]")]
+    assert len(contact_notes) == (note is not None)
+    assert all(note in text for text in contact_notes)
 
 
 def test_the_audit_is_plain_json(tmp_path: Path, events: pa.Table, make_config: Callable[..., Config]) -> None:

@@ -1,4 +1,4 @@
-"""The terms of a business as a whole: how far its log goes, and what the audit says of its contracts."""
+"""Subscriptions in the audit: how far the log goes, why terms ended, and what is odd."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def audited(tmp_path: Path, engine: DuckDBEngine) -> Callable[..., tuple[Tables,
 
     def make(terms: Sequence[Term], customers: Sequence[str] = (), **keys: Any) -> tuple[Tables, Audit]:
         config = configured(tmp_path, terms, customers, **keys)
-        tables, task = read_tables(config, engine), config.task.task()
+        tables, task = read_tables(config, engine), config.task.to_task()
         return tables, audit.audit_tables(tables, task, engine)
 
     return make
@@ -68,7 +68,7 @@ MANY: list[Term] = [
 ]
 
 
-def test_the_audit_tells_ends_by_reason_and_what_became_of_the_last_cutoffs(audited: Callable[..., Any]) -> None:
+def test_the_audit_counts_ends_by_reason_and_outcomes_of_the_last_cutoffs(audited: Callable[..., Any]) -> None:
     tables, report = audited(MANY)
     assert report.contracts is not None
     assert {name: report.contracts[name] for name in ("terms", "ended", "cancelled", "later")} == {
@@ -83,7 +83,7 @@ def test_the_audit_tells_ends_by_reason_and_what_became_of_the_last_cutoffs(audi
     assert last == {"cutoff": START + timedelta(300), "customers": 98, "cancelled": 30, "competing": 28}
     text = audit.audit_text(report)
     assert "100 terms, 60 ended, 32 of them cancelled: left 32 (churn), death 25, other reasons 3" in text
-    assert "at 2023-10-28 98 customers in force; within 60d 30 cancelled, 28 ended otherwise (no churn)" in text
+    assert "at 2023-10-28 98 customers in force; within 60d 30 cancelled, 28 ended for other reasons (no churn)" in text
     assert "bear" not in text and "bought once" not in text and "is it complete" not in text
     assert (tables.first, tables.last, tables.end) == (START, START + timedelta(339), date(2023, 12, 27))
 
@@ -96,9 +96,9 @@ def test_without_until_the_log_ends_with_the_last_start(audited: Callable[..., A
     assert "[subscriptions] until" in note
 
 
-def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
+def test_a_reason_that_no_end_has_is_noted(audited: Callable[..., Any]) -> None:
     _, report = audited(MANY, cancelled=["left", "deaths"])
-    assert "[subscriptions] cancelled names 'deaths', and no term ended so: did you mean 'death'?" in report.notes
+    assert "[subscriptions] cancelled names 'deaths', but no term ended so: did you mean 'death'?" in report.notes
     assert report.breaches == ()
 
 
@@ -109,31 +109,31 @@ def test_a_reason_that_no_end_has_is_told(audited: Callable[..., Any]) -> None:
         ({"cancelled": ["x", "y"]}, "ended by 'x', 'y': they ended by 'left', 'death', 'other reasons'"),
     ],
 )
-def test_nothing_to_predict_stops(keys: Mapping[str, Any], said: str, tmp_path: Path, engine: DuckDBEngine) -> None:
+def test_nothing_to_predict_stops(keys: Mapping[str, Any], message: str, tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, MANY, **keys)
-    tables, task = read_tables(config, engine), config.task.task()
-    assert said in audit.audit_tables(tables, task, engine).breaches[0]
+    tables, task = read_tables(config, engine), config.task.to_task()
+    assert message in audit.audit_tables(tables, task, engine).breaches[0]
     with pytest.raises(DataError) as problem:
         audit.require_no_breach(tables, task, engine)
-    assert said in str(problem.value)
+    assert message in str(problem.value)
 
 
 def test_no_end_at_all_stops(tmp_path: Path, engine: DuckDBEngine) -> None:
     config = configured(tmp_path, [(0, None, None)] * 3, reason=None, cancelled=None)
     with pytest.raises(DataError, match="no term of .subscriptions. has ended"):
-        audit.require_no_breach(read_tables(config, engine), config.task.task(), engine)
+        audit.require_no_breach(read_tables(config, engine), config.task.to_task(), engine)
 
 
 def test_ends_that_name_the_last_day_of_cover_are_noticed(audited: Callable[..., Any]) -> None:
     monthly: list[Term] = [(0, 30, "left"), (31, 60, "left"), (61, None, None), (0, 30, "left"), (30, 300, "left")]
     _, report = audited(monthly, ["a", "a", "a", "b", "b"])
     (note,) = (note for note in report.notes if "the day after" in note)
-    assert note.startswith("2 terms begin the day after the end before, and 1 on that day")
+    assert note.startswith("2 terms begin the day after the previous end, and 1 on that day")
     _, fine = audited([*monthly[:1], (30, 60, "left"), (60, None, None), *monthly[3:]], ["a", "a", "a", "b", "b"])
     assert not [note for note in fine.notes if "the day after" in note]
 
 
-def test_a_business_of_silence_has_no_contracts_in_its_audit(
+def test_without_subscriptions_the_audit_has_no_contracts(
     make_log: Callable[..., Tables], make_task: Callable[..., Any], engine: DuckDBEngine
 ) -> None:
     log = make_log([{"customer": "a", "time": START}, {"customer": "a", "time": START + timedelta(200)}])
@@ -165,23 +165,23 @@ EVENTS = {"source": "log.csv", "customer": "who", "time": "at"}
         ({"subscriptions": TERMS, "events": EVENTS}, "set [events] until"),
     ],
 )
-def test_a_config_that_cannot_be_read_says_what_to_do(sections: Mapping[str, Any], said: str) -> None:
+def test_a_config_that_cannot_be_read_says_what_to_do(sections: Mapping[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as problem:
         parse_config({"config_version": 1, "name": "t", "task": TASK, **sections})
-    assert said in str(problem.value)
+    assert message in str(problem.value)
     assert len(str(problem.value).splitlines()) == 1
 
 
 def test_only_terms_stand_for_events() -> None:
     shared = {"config_version": 1, "name": "t", "task": TASK}
     config = parse_config(shared | {"subscriptions": TERMS})
-    assert config.only_terms and not config.has_value
+    assert config.only_subscriptions and not config.has_value
     assert (config.events.source, config.events.time, config.events.until) == ("terms.parquet", "start", "2023-12-27")
     written_out = {"source": "terms.parquet", "customer": "who", "time": "start", "until": "2023-12-27"}
     same = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": written_out})
-    assert same.only_terms and same.events == config.events
+    assert same.only_subscriptions and same.events == config.events
     other = parse_config(shared | {"subscriptions": without(TERMS, "until"), "events": EVENTS})
-    assert not other.only_terms
+    assert not other.only_subscriptions
     priced = parse_config(shared | {"subscriptions": TERMS | {"price": "p", "price_every": "4w"}})
     assert priced.has_value and not parse_config(shared | {"subscriptions": TERMS | {"price": "p"}}).has_value
     silent = {"subscriptions": without(TERMS | {"price": "p", "price_every": "4w"}, "until"), "events": EVENTS}

@@ -74,9 +74,9 @@ def test_readings_say_the_names_of_the_config() -> None:
             *activity_kind_features(scores, "store_id", window),
         )
     }
-    said = {name: found[f"survey_scores_{name}"].read({f"survey_scores_{name}": 2.0}) for name in WORDS}
+    said = {name: found[f"survey_scores_{name}"].format_reading({f"survey_scores_{name}": 2.0}) for name in WORDS}
     assert said == WORDS
-    assert found["survey_scores_count_30d"].read({"survey_scores_count_30d": 0}) == (
+    assert found["survey_scores_count_30d"].format_reading({"survey_scores_count_30d": 0}) == (
         "no survey scores in the last 30 days"
     )
 

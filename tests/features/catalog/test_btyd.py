@@ -90,7 +90,7 @@ def test_the_numbers_are_those_of_the_models_asked_of_each_customer_alone(
     with open_engine(EngineConfig(), shop.folder) as opened:
         tables = read_tables(shop, opened)
         rows = snapshots_from_tables(tables, make_task(active=1000), cutoffs, opened, with_labels=False).rows
-        spent = opened.arrow(
+        spent = opened.to_arrow(
             tables.events.group_by("customer_id", "order_id").aggregate(
                 day=tables.events.day.min(), net=tables.events.amount.sum().cast("int64")
             )
@@ -133,7 +133,7 @@ def test_batches_change_no_bit(
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
     whole = snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
-        monkeypatch.setattr(duckdb, "BATCH", size)
+        monkeypatch.setattr(duckdb, "BATCH_ROWS", size)
         assert snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
 
 
@@ -154,12 +154,12 @@ def test_threads_change_no_bit() -> None:
 
 def test_a_large_cutoff_is_fitted_on_customers_drawn_by_their_id(engine: DuckDBEngine) -> None:
     names = [f"customer-{i}" for i in range(4000)]
-    rows = engine.load("told", pa.table({"customer_id": names}))
-    drawn = engine.arrow(btyd.sample_customers(rows, 4000, most=1000))["customer_id"].to_pylist()
+    rows = engine.store_arrow("told", pa.table({"customer_id": names}))
+    drawn = engine.to_arrow(btyd.sample_customers(rows, 4000, most=1000))["customer_id"].to_pylist()
     share = [name for name in names if int(hashlib.md5(name.encode()).hexdigest()[:8], 16) < 2**30]  # noqa: S324
     assert sorted(drawn) == sorted(share)
     assert 900 < len(drawn) < 1100
-    assert engine.count(btyd.sample_customers(rows, 4000, most=4000)) == 4000
+    assert engine.count_rows(btyd.sample_customers(rows, 4000, most=4000)) == 4000
 
 
 def test_above_the_most_a_cutoff_is_fitted_on_its_sample(

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 import regulars
 from features.catalog import custom
 from features.catalog.custom import MODULE_NAME, CustomFeatures, Family
-from features.config.data_contract import Contract
+from features.config.data_contract import DataContract
 from features.config.load import Config, load_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
@@ -62,7 +62,7 @@ def read(tmp_path: Path, make_config: Callable[..., Config], make_task: Callable
     def call(source: str | bytes) -> CustomFeatures:
         (tmp_path / "my_features.py").write_bytes(source if isinstance(source, bytes) else source.encode())
         return custom.read_custom_features(
-            make_config({"features": {"own": "my_features.py"}}), make_task(), Contract()
+            make_config({"features": {"own": "my_features.py"}}), make_task(), DataContract()
         )
 
     return call
@@ -79,7 +79,7 @@ def run(
     """Builds a source's features of a small log: `a` buys every five days, `b` once; beside them our chief measures."""
     families = cohort_features.feature_families
 
-    def few(task: Task, contract: Contract) -> list[Family]:
+    def few(task: Task, contract: DataContract) -> list[Family]:
         return [replace(f, features=()) for f in families(task, contract) if f.name in ("rhythm", "sums")]
 
     monkeypatch.setattr(cohort_features, "feature_families", few)
@@ -128,10 +128,13 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
         "late_evening_share_90d",
         "big_order_days",
     ]
-    features = {f.name: f for f in custom.read_custom_features(config, config.task.task(), Contract()).features}
+    features = {f.name: f for f in custom.read_custom_features(config, config.task.to_task(), DataContract()).features}
     share = features["late_evening_share_30d"]
-    assert share.read({"late_evening_share_30d": 0.25}) == "25% of orders in the last 30 days came after 8 pm (UTC)"
-    assert features["big_order_days"].read({"big_order_days": 3.0}) == "last order above 50 was 3 days ago"
+    assert (
+        share.format_reading({"late_evening_share_30d": 0.25})
+        == "25% of orders in the last 30 days came after 8 pm (UTC)"
+    )
+    assert features["big_order_days"].format_reading({"big_order_days": 3.0}) == "last order above 50 was 3 days ago"
 
 
 def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,11 +165,11 @@ def test_a_level_is_text(run: Callable) -> None:
     level = feature(compute=("lambda m: m.top",), unit="level", reading="mostly {value}")
     made = run(declaring(level, measures="last", before=before.replace("kind_x", "kind_kind_x")))
     assert made.rows["mine"].to_pylist() == ["k2", "k1"]
-    assert made.features[-1].read({"mine": "k2"}) == "mostly k2"
+    assert made.features[-1].format_reading({"mine": "k2"}) == "mostly k2"
 
 
 def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Callable[..., Task]) -> None:
-    assert custom.read_custom_features(make_config(), make_task(), Contract()) == custom.NO_CUSTOM_FEATURES
+    assert custom.read_custom_features(make_config(), make_task(), DataContract()) == custom.NO_CUSTOM_FEATURES
 
 
 def test_the_file_is_left_in_no_table_of_modules_and_may_hold_a_dataclass(read: Try, tmp_path: Path) -> None:
@@ -246,7 +249,7 @@ def test_a_file_that_cannot_be_read(
     name: str, make_config: Callable[..., Config], make_task: Callable[..., Task]
 ) -> None:
     with pytest.raises(UsageError, match=rf"^\[features\] own: '{re.escape(name)}' cannot be read: .*give a Python"):
-        custom.read_custom_features(make_config({"features": {"own": name}}), make_task(), Contract())
+        custom.read_custom_features(make_config({"features": {"own": name}}), make_task(), DataContract())
 
 
 FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"

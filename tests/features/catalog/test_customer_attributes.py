@@ -15,7 +15,7 @@ import pytest
 
 from features.catalog.customer_attributes import attribute_features
 from features.catalog.families import catalog_features
-from features.config.data_contract import Attribute, Contract
+from features.config.data_contract import CustomerAttribute, DataContract
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.read_log import read_tables
@@ -38,8 +38,12 @@ SCHEMA = pa.schema(
         ("renews", pa.date32()),
     ]
 )
-EVERYTHING = Contract(
-    attributes=(Attribute("plan", "level"), Attribute("shoe_size", "number"), Attribute("birth_date", "date")),
+EVERYTHING = DataContract(
+    attributes=(
+        CustomerAttribute("plan", "level"),
+        CustomerAttribute("shoe_size", "number"),
+        CustomerAttribute("birth_date", "date"),
+    ),
     has_since=True,
 )
 
@@ -141,7 +145,7 @@ def test_the_later_clock_of_a_day_wins(shop: Make, make_task: Make, engine: Duck
 def test_names_phrases_and_readings() -> None:
     found = {feature.name: feature for feature in attribute_features(EVERYTHING)}
     row = {"plan": "gold", "shoe_size": 42.5, "birth_date": 12000.0, "signup_age_days": 30.0}
-    assert {name: found[name].read(row) for name in row} == {
+    assert {name: found[name].format_reading(row) for name in row} == {
         "plan": "plan gold",
         "shoe_size": "shoe size 42.5",
         "birth_date": "birth date 12,000 days ago",
@@ -149,17 +153,17 @@ def test_names_phrases_and_readings() -> None:
     }
     assert [feature.phrase for feature in found.values()][:3] == ["plan", "shoe size", "days since birth date"]
     assert not any(feature.actionable for feature in found.values())
-    assert found["plan"].read({"plan": None}) == "plan not known"
+    assert found["plan"].format_reading({"plan": None}) == "plan not known"
     waited = found["signup_to_first_order_days"]
-    assert waited.read({waited.name: 3.0}) == "first order 3 days after signing up"
-    assert waited.read({waited.name: 0.0}) == "first order no later than the day of signing up"
+    assert waited.format_reading({waited.name: 3.0}) == "first order 3 days after signing up"
+    assert waited.format_reading({waited.name: 0.0}) == "first order no later than the day of signing up"
 
 
 def test_a_name_that_another_feature_has_is_refused(make_task: Make) -> None:
-    same = replace(EVERYTHING, attributes=(Attribute("recency_days", "number"),))
+    same = replace(EVERYTHING, attributes=(CustomerAttribute("recency_days", "number"),))
     with pytest.raises(UsageError, match=r"\[events\] and \[customers\] would both give a feature 'recency_days'"):
         catalog_features(make_task(), same)
-    twice = replace(EVERYTHING, attributes=(Attribute("signup_age_days", "number"),))
+    twice = replace(EVERYTHING, attributes=(CustomerAttribute("signup_age_days", "number"),))
     with pytest.raises(UsageError, match="would both give a feature 'signup_age_days'"):
         catalog_features(make_task(), twice)
 

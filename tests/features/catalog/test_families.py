@@ -9,14 +9,14 @@ from string import Formatter
 import pytest
 
 from features.catalog.families import catalog_features
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.errors import UsageError
 from features.feature import Feature
-from features.phrases import fill, say
+from features.phrases import fill_template, format_number
 from features.task import Task
 
 Make = Callable[..., Task]
-EVERYTHING = Contract(
+EVERYTHING = DataContract(
     ("country", "stock_code"),
     has_quantity=True,
     activities=(ActivityColumns("visits", "minutes", ("page", "store_id")), ActivityColumns("service_tickets")),
@@ -34,13 +34,13 @@ def features(request: pytest.FixtureRequest, make_task: Make) -> tuple[Feature, 
     task = make_task(90, windows=(30, 90, 180, 365))
     if request.param:
         return catalog_features(task, EVERYTHING)
-    return catalog_features(task, Contract(has_amount=False, has_clock=False))
+    return catalog_features(task, DataContract(has_amount=False, has_clock=False))
 
 
 def test_a_full_log_has_at_least_120_features_and_an_ordinary_one_80(make_task: Make) -> None:
-    full = Contract(has_quantity=True, has_discount=True)
+    full = DataContract(has_quantity=True, has_discount=True)
     assert len(catalog_features(make_task(90, windows=(30, 90, 180, 365)), full)) >= 120
-    assert len(catalog_features(make_task(28, windows=(28, 84, 168)), Contract())) >= 80
+    assert len(catalog_features(make_task(28, windows=(28, 84, 168)), DataContract())) >= 80
 
 
 def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -> None:
@@ -52,17 +52,20 @@ def test_names_are_unique_and_read_like_columns(features: tuple[Feature, ...]) -
 @pytest.mark.parametrize(
     ("contract", "sections"),
     [
-        (Contract(activities=(ActivityColumns("orders"),)), r"\[events\] and \[activities.orders\]"),
-        (Contract(("contacts",), activities=(ActivityColumns("contacts"),), has_contacts=True), r".*\[contacts\]"),
+        (DataContract(activities=(ActivityColumns("orders"),)), r"\[events\] and \[activities.orders\]"),
+        (DataContract(("contacts",), activities=(ActivityColumns("contacts"),), has_contacts=True), r".*\[contacts\]"),
         (
-            Contract(activities=(ActivityColumns("a", "", ("b_c",)), ActivityColumns("a_b", "", ("c",)))),
+            DataContract(activities=(ActivityColumns("a", "", ("b_c",)), ActivityColumns("a_b", "", ("c",)))),
             r"\[activities.a\] and \[activities.a_b\]",
         ),
-        (Contract(activities=(ActivityColumns("a", "", ("what", "what")),)), r"\[activities.a\] and \[activities.a\]"),
+        (
+            DataContract(activities=(ActivityColumns("a", "", ("what", "what")),)),
+            r"\[activities.a\] and \[activities.a\]",
+        ),
     ],
 )
 def test_features_of_the_same_name_are_refused_with_both_sections(
-    contract: Contract, sections: str, make_task: Make
+    contract: DataContract, sections: str, make_task: Make
 ) -> None:
     with pytest.raises(UsageError, match=sections + r" would both give a feature '\w+' \('.+' and '.+'\); rename"):
         catalog_features(make_task(), contract)
@@ -71,11 +74,11 @@ def test_features_of_the_same_name_are_refused_with_both_sections(
 def test_names_of_activities_and_measures_do_not_get_in_each_other_s_way(make_task: Make) -> None:
     """`gap_last`, `recency` and the like are measures of orders, and no features."""
     names = ("gap", "recency", "tenure", "spend", "side", "side0", "contacts_answers")
-    catalog_features(make_task(), Contract(activities=tuple(ActivityColumns(name, "last") for name in names)))
+    catalog_features(make_task(), DataContract(activities=tuple(ActivityColumns(name, "last") for name in names)))
 
 
 def test_a_log_without_money_or_clock_has_no_feature_of_them(make_task: Make) -> None:
-    bare = catalog_features(make_task(), Contract(has_amount=False, has_clock=False))
+    bare = catalog_features(make_task(), DataContract(has_amount=False, has_clock=False))
     words = "amount|spend|price|refund|discount|quantity|hour|morning"
     assert not [feature.name for feature in bare if re.search(words, feature.name)]
     assert {feature.unit for feature in bare}.isdisjoint({"money"})
@@ -92,7 +95,7 @@ def test_windowed_features_end_in_their_window(features: tuple[Feature, ...]) ->
 def test_every_reading_fills_from_a_row(number: float, features: tuple[Feature, ...]) -> None:
     row = {feature.name: f"level {number}" if feature.unit == "level" else number for feature in features}
     for feature in features:
-        text = feature.read(row)
+        text = feature.format_reading(row)
         assert text not in ("", feature.unread)
         assert not re.search(r"[{}]|nan|None", text), text
         assert re.search(r"\d", text), text
@@ -100,21 +103,21 @@ def test_every_reading_fills_from_a_row(number: float, features: tuple[Feature, 
 
 def test_a_level_is_read_as_it_is(features: tuple[Feature, ...]) -> None:
     for feature in (feature for feature in features if feature.unit == "level"):
-        assert "gold {x}" in feature.read({feature.name: "gold {x}"})
+        assert "gold {x}" in feature.format_reading({feature.name: "gold {x}"})
 
 
 def test_zero_is_a_reading_and_not_a_null(features: tuple[Feature, ...]) -> None:
     row = dict.fromkeys((feature.name for feature in features), 0.0)
     for feature in (feature for feature in features if feature.unit != "level"):
-        expected = feature.at_zero or fill(feature.reading, 0.0, row)
-        assert feature.read(row) == expected != ""
+        expected = feature.at_zero or fill_template(feature.reading, 0.0, row)
+        assert feature.format_reading(row) == expected != ""
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_a_null_is_said_in_words(nothing: float | None, features: tuple[Feature, ...]) -> None:
     row = dict.fromkeys((feature.name for feature in features), nothing)
     for feature in (feature for feature in features if feature.unread):
-        assert feature.read(row) == feature.unread
+        assert feature.format_reading(row) == feature.unread
         assert feature.null_rule == f"null: {feature.unread}"
         assert not re.search(r"[{}]", feature.unread)
 
@@ -166,10 +169,10 @@ def test_units_and_families_are_known_words(features: tuple[Feature, ...]) -> No
     ],
 )
 def test_numbers_in_words(number: float, unit: str, text: str) -> None:
-    assert say(number, unit) == text
+    assert format_number(number, unit) == text
 
 
 def test_a_reading_may_name_other_features() -> None:
     template = "last order {value:days} ago, usually every {gap_mean_days:days}"
-    assert fill(template, 74.0, {"gap_mean_days": 12.2}) == "last order 74 days ago, usually every 12 days"
-    assert fill(template, 74.0, {"gap_mean_days": None}) == ""
+    assert fill_template(template, 74.0, {"gap_mean_days": 12.2}) == "last order 74 days ago, usually every 12 days"
+    assert fill_template(template, 74.0, {"gap_mean_days": None}) == ""

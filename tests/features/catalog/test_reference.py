@@ -18,7 +18,7 @@ def test_the_page_is_the_catalog() -> None:
 
 
 def test_every_feature_of_a_full_contract_is_on_it() -> None:
-    features, task = catalog_features(TaskConfig().task(), FULL_CONTRACT), TaskConfig().task()
+    features, task = catalog_features(TaskConfig().to_task(), FULL_CONTRACT), TaskConfig().to_task()
     page = features_page()
     assert len(features) >= 120
     for feature in features:

@@ -26,7 +26,7 @@ def refused(**sections: Any) -> str:
 
 
 def test_defaults_make_a_whole_task() -> None:
-    task = parsed().task.task()
+    task = parsed().task.to_task()
     assert (task.horizon, task.every, task.cohort.active_within) == (Window(90), Window(30), Window(365))
     assert [w.days for w in task.windows] == [30, 90, 180, 365]
 

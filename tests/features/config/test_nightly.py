@@ -33,8 +33,13 @@ def test_what_cannot_be_is_refused(make_config: Any, sections: dict[str, Any], w
 
 def test_a_config_without_the_section_plans_and_trains_by_no_schedule(make_config: Any) -> None:
     rules = make_config().run
-    assert (rules.plans, rules.retrain_every, rules.retrain_on, rules.train_first) == (False, None, ("retrain",), True)
-    assert make_config({"run": {"plan_on": "Monday"}, "plan": PLAN}).run.plans
+    assert (rules.makes_plans, rules.retrain_every, rules.retrain_on, rules.train_first) == (
+        False,
+        None,
+        ("retrain",),
+        True,
+    )
+    assert make_config({"run": {"plan_on": "Monday"}, "plan": PLAN}).run.makes_plans
 
 
 @pytest.mark.parametrize(
@@ -50,4 +55,4 @@ def test_a_config_without_the_section_plans_and_trains_by_no_schedule(make_confi
 )
 def test_the_day_of_the_next_plan(rules: dict[str, Any], last: str | None, due: str) -> None:
     before = date.fromisoformat(last) if last else None
-    assert str(RunConfig(**rules).plan_day(before, date(2024, 3, 6))) == due
+    assert str(RunConfig(**rules).next_plan_day(before, date(2024, 3, 6))) == due

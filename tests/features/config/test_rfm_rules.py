@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from features.config.load import Config, parse_config
-from features.config.rfm_rules import RULES, both, group_of, told_by
+from features.config.rfm_rules import RULES, fm_score, groups_by_scores, groups_using
 from features.errors import UsageError
 
 EVENTS = {"source": "log.csv", "customer": "customer", "time": "time", "kinds": ["channel"]}
@@ -36,9 +36,9 @@ def test_the_built_in_rules_are_the_well_known_grid() -> None:
         2: ["hibernating", "hibernating", "at risk", "at risk", "cannot lose"],
         1: ["lost", "hibernating", "at risk", "at risk", "cannot lose"],
     }
-    found = group_of(RULES)
+    found = groups_by_scores(RULES)
     for r, f, m in product(range(1, 6), repeat=3):
-        assert found[r, f, m] == grid[r][both(f, m) - 1]
+        assert found[r, f, m] == grid[r][fm_score(f, m) - 1]
 
 
 def test_own_rules_are_read_with_a_version_of_their_own() -> None:
@@ -73,4 +73,4 @@ def test_rules_that_are_not_whole_are_refused(keys: dict[str, Any], words: list[
 
 def test_money_may_be_asked_for_where_there_is_some() -> None:
     rules = {"rich": "m 3-5", "poor": "m 1-2"}
-    assert told_by(parsed({"amount": "amount"}, version="b", rfm=rules).segments.rfm, "m") == ["rich", "poor"]
+    assert groups_using(parsed({"amount": "amount"}, version="b", rfm=rules).segments.rfm, "m") == ["rich", "poor"]

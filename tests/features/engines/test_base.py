@@ -53,46 +53,46 @@ def test_settings_reach_the_engine(tmp_path: Path) -> None:
 
 
 def test_a_stage_is_stored_once_and_replaced(engine: DuckDBEngine) -> None:
-    source = engine.load("numbers", pa.table({"n": [1, 2, 3]}))
+    source = engine.store_arrow("numbers", pa.table({"n": [1, 2, 3]}))
     stored = engine.store("stage", source.mutate(n=source.n * 10))
-    engine.load("numbers", pa.table({"n": [7]}))
-    assert sorted(engine.arrow(stored)["n"].to_pylist()) == [10, 20, 30]
+    engine.store_arrow("numbers", pa.table({"n": [7]}))
+    assert sorted(engine.to_arrow(stored)["n"].to_pylist()) == [10, 20, 30]
     again = engine.store("stage", engine.connection.table("numbers"))
-    assert engine.arrow(again)["n"].to_pylist() == [7]
+    assert engine.to_arrow(again)["n"].to_pylist() == [7]
     assert sorted(engine.connection.list_tables()) == ["numbers", "stage"]
 
 
 def test_names_of_stages_are_quoted(engine: DuckDBEngine) -> None:
-    stored = engine.store('kind_é "x"', engine.load("one", pa.table({"n": [1]})))
-    assert engine.arrow(stored)["n"].to_pylist() == [1]
+    stored = engine.store('kind_é "x"', engine.store_arrow("one", pa.table({"n": [1]})))
+    assert engine.to_arrow(stored)["n"].to_pylist() == [1]
 
 
 def test_a_stage_that_fails_is_bad_data_in_one_line(engine: DuckDBEngine) -> None:
-    table = engine.load("texts", pa.table({"t": ["x"]}))
+    table = engine.store_arrow("texts", pa.table({"t": ["x"]}))
     with pytest.raises(DataError, match="while building numbers: ") as problem:
         engine.store("numbers", table.select(n=table.t.cast("int64")))
     assert "\n" not in str(problem.value)
     with pytest.raises(DataError, match="while reading the data: "):
-        engine.arrow(table.select(n=table.t.cast("int64")))
+        engine.to_arrow(table.select(n=table.t.cast("int64")))
 
 
 def test_content_follows_rows_and_not_their_order(engine: DuckDBEngine) -> None:
     def content(numbers: list[int]) -> str:
-        return engine.content(engine.store("stored", engine.load("numbers", pa.table({"n": numbers}))))
+        return engine.fingerprint(engine.store("stored", engine.store_arrow("numbers", pa.table({"n": numbers}))))
 
     assert content([1, 2, 3]) == content([3, 1, 2])
     assert len({content(numbers) for numbers in ([1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 3], [1, 2, 3, 4, 4])}) == 5
 
 
 def test_clocks_turn_into_utc(engine: DuckDBEngine) -> None:
-    table = engine.load("clocks", pa.table({"t": [moment("2024-07-01T00:30"), moment("2024-01-01T00:30")]}))
-    found = engine.arrow(table.select(t=engine.localise(table.t, "Europe/London")))["t"].to_pylist()
+    table = engine.store_arrow("clocks", pa.table({"t": [moment("2024-07-01T00:30"), moment("2024-01-01T00:30")]}))
+    found = engine.to_arrow(table.select(t=engine.to_utc(table.t, "Europe/London")))["t"].to_pylist()
     assert sorted(found) == [moment("2024-01-01T00:30"), moment("2024-06-30T23:30")]
 
 
 def test_text_that_does_not_fit_a_layout_is_null(engine: DuckDBEngine) -> None:
-    table = engine.load("texts", pa.table({"t": ["31/12/2024", "12/31/2024", None]}))
-    found = engine.arrow(table.select(t=engine.parse_time(table.t, "%d/%m/%Y")))["t"].to_pylist()
+    table = engine.store_arrow("texts", pa.table({"t": ["31/12/2024", "12/31/2024", None]}))
+    found = engine.to_arrow(table.select(t=engine.parse_time(table.t, "%d/%m/%Y")))["t"].to_pylist()
     assert [moment and moment.date() for moment in found] == [date(2024, 12, 31), None, None]
 
 
@@ -110,13 +110,13 @@ def test_files_of_two_kinds_are_refused(engine: DuckDBEngine, tmp_path: Path) ->
     (tmp_path / "a.csv").write_text("n\n1\n")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="of one kind, found csv, parquet"):
-        engine.read(".", tmp_path)
+        engine.read_files(".", tmp_path)
 
 
 def test_times_in_csv_stay_text(engine: DuckDBEngine, tmp_path: Path) -> None:
     """A guess between 3 January and 1 March would be silent; the config says which."""
     (tmp_path / "a.csv").write_text("day,moment,n\n03/01/2024,2024-01-01T10:00:00+02:00,20240101\n")
-    types = engine.read("a.csv", tmp_path).schema()
+    types = engine.read_files("a.csv", tmp_path).schema()
     assert [types["day"].is_string(), types["moment"].is_string(), types["n"].is_integer()] == [True] * 3
 
 
@@ -125,11 +125,11 @@ def test_a_scratch_folder_that_fills_is_told_with_what_to_do(tmp_path: Path) -> 
         engine.connection.con.execute("SET max_temp_directory_size = '1MB'")
         numbers = ibis.range(3_000_000).unnest().name("n").as_table()
         with pytest.raises(
-            DataError, match=r"while building big: .*is full: give more with \[engine\] memory, or name"
+            DataError, match=r"while building big: .*is full: raise \[engine\] memory, or set \[engine\] scratch"
         ):
             engine.store("big", numbers.mutate(text=numbers.n.cast("string") + "-of-some-length").order_by("text"))
         assert "big" not in engine.connection.list_tables()
-        assert engine.count(engine.load("small", pa.table({"n": [1]}))) == 1
+        assert engine.count_rows(engine.store_arrow("small", pa.table({"n": [1]}))) == 1
 
 
 PERSONAL = ("email", "shouted")
@@ -140,13 +140,13 @@ PERSONAL = ("email", "shouted")
 def test_personal_columns_are_gone_before_the_query_and_after_it(each_engine: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"], "email": ["canary"], "n": [1]}), tmp_path / "log.parquet")
     asked = Source("events", "log.parquet", query="SELECT *, upper(id) AS shouted FROM source", personal=PERSONAL)
-    assert each_engine.rows(asked, tmp_path).columns == ("id", "n")
-    assert each_engine.rows(replace(asked, query="", personal=("email",)), tmp_path).columns == ("id", "n")
+    assert each_engine.read_source(asked, tmp_path).columns == ("id", "n")
+    assert each_engine.read_source(replace(asked, query="", personal=("email",)), tmp_path).columns == ("id", "n")
     with pytest.raises(UsageError, match=r"\[events\] query is not understood"):
-        each_engine.rows(replace(asked, query="SELECT email AS x FROM source"), tmp_path)
+        each_engine.read_source(replace(asked, query="SELECT email AS x FROM source"), tmp_path)
     missing = r"\[events\] personal: the source has no column 'mail'; did you mean 'email'"
     with pytest.raises(UsageError, match=missing):
-        each_engine.rows(replace(asked, query="", personal=("mail",)), tmp_path)
+        each_engine.read_source(replace(asked, query="", personal=("mail",)), tmp_path)
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_personal_columns_are_gone_before_the_query_and_after_it(each_engine: En
 def test_a_value_that_cannot_be_converted_is_not_repeated(
     each_engine: Engine, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    table = each_engine.load("texts", pa.table({"t": ["canary"]}))
+    table = each_engine.store_arrow("texts", pa.table({"t": ["canary"]}))
     with pytest.raises(DataError, match=r"while building numbers: .*\(a value\)") as problem:
         each_engine.store("numbers", table.select(n=table.t.cast("int64")))
     assert "canary" not in str(problem.value) + "".join(capfd.readouterr())
@@ -164,6 +164,6 @@ def test_of_a_database_personal_columns_are_not_read_even_where_all_are(engine: 
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as base:
         base.execute("CREATE TABLE log AS SELECT 1 AS id, 'canary' AS email")
     source = Source("events", "duckdb:///shop.duckdb", "log", personal=("email",))
-    assert engine.rows(source, tmp_path).columns == ("id",)
+    assert engine.read_source(source, tmp_path).columns == ("id",)
     with pytest.raises(UsageError, match="personal: the source has no column 'mail'; did you mean 'email'"):
-        engine.rows(replace(source, personal=("mail",)), tmp_path)
+        engine.read_source(replace(source, personal=("mail",)), tmp_path)

@@ -62,7 +62,7 @@ def test_without_any_it_says_what_was_found_and_what_to_install(places: Path) ->
 
 def test_spark_gets_a_java_without_the_module_that_is_not_there(places: Path, tmp_path: Path) -> None:
     fake_java(places / "home", "17.0.2")
-    with java.java_home(tmp_path / "scratch"):
+    with java.temporary_java_home(tmp_path / "scratch"):
         script = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
         told = subprocess.run(
             ["/bin/sh", str(script), "-cp", "a b", "--add-modules=jdk.incubator.vector", "Main", ""],

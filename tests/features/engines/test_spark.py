@@ -30,37 +30,37 @@ def doubled(rows: pa.Table, by: int) -> pa.Table:
 
 
 def test_a_stage_is_stored_once_and_replaced(each_engine: Engine) -> None:
-    source = each_engine.load("numbers", pa.table({"n": [1, 2, 3]}))
+    source = each_engine.store_arrow("numbers", pa.table({"n": [1, 2, 3]}))
     stored = each_engine.store("stage", source.mutate(n=source.n * 10))
     again = each_engine.store("stage", stored.filter(stored.n > 10))
-    assert sorted(each_engine.arrow(again)["n"].to_pylist()) == [20, 30]
-    assert each_engine.count(again) == 2
+    assert sorted(each_engine.to_arrow(again)["n"].to_pylist()) == [20, 30]
+    assert each_engine.count_rows(again) == 2
 
 
 def test_names_of_stages_and_columns_are_quoted(each_engine: Engine) -> None:
-    table = each_engine.load("odd", pa.table({"a b": [1], 'q"u': [2], "t`k": [3], "é.商": [4]}))
+    table = each_engine.store_arrow("odd", pa.table({"a b": [1], 'q"u': [2], "t`k": [3], "é.商": [4]}))
     stored = each_engine.store('kind_é "x" `y`.z', table)
-    assert each_engine.arrow(stored).to_pylist() == [{"a b": 1, 'q"u': 2, "t`k": 3, "é.商": 4}]
-    assert each_engine.content(stored)
+    assert each_engine.to_arrow(stored).to_pylist() == [{"a b": 1, 'q"u': 2, "t`k": 3, "é.商": 4}]
+    assert each_engine.fingerprint(stored)
 
 
 def test_names_that_differ_in_case_alone_are_two(spark: Engine) -> None:
-    stored = spark.store("cases", spark.load("both", pa.table({"A": [1], "a": [2]})))
-    assert spark.arrow(stored.select("a", "A")).to_pylist() == [{"a": 2, "A": 1}]
+    stored = spark.store("cases", spark.store_arrow("both", pa.table({"A": [1], "a": [2]})))
+    assert spark.to_arrow(stored.select("a", "A")).to_pylist() == [{"a": 2, "A": 1}]
 
 
 def test_a_stage_that_fails_is_bad_data_in_one_line(each_engine: Engine) -> None:
-    table = each_engine.load("texts", pa.table({"t": ["x"]}))
+    table = each_engine.store_arrow("texts", pa.table({"t": ["x"]}))
     with pytest.raises(DataError, match="while building numbers: ") as problem:
         each_engine.store("numbers", table.select(n=table.t.cast("int64")))
     assert "\n" not in str(problem.value)
     with pytest.raises(DataError, match="while reading the data: "):
-        each_engine.arrow(table.select(n=table.t.cast("int64")))
+        each_engine.to_arrow(table.select(n=table.t.cast("int64")))
 
 
 def test_content_follows_rows_and_not_their_order(each_engine: Engine) -> None:
     def content(rows: pa.Table) -> str:
-        return each_engine.content(each_engine.store("stored", each_engine.load("rows", rows)))
+        return each_engine.fingerprint(each_engine.store("stored", each_engine.store_arrow("rows", rows)))
 
     numbers = [pa.table({"n": n}) for n in ([1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 3], [1, 2, 3, 4, 4])]
     assert content(numbers[0]) == content(numbers[0].take([2, 0, 1]))
@@ -75,9 +75,9 @@ def test_moments_keep_their_microsecond_and_their_zone(each_engine: Engine, tmp_
     naive = pa.array([moment("1969-12-31T23:59:59.999999"), None], pa.timestamp("us"))
     rows = pa.table({"naive": naive, "zoned": naive.cast(pa.timestamp("us", "Europe/London"))})
     pq.write_table(rows, tmp_path / "log.parquet")
-    read = each_engine.read("log.parquet", tmp_path)
+    read = each_engine.read_files("log.parquet", tmp_path)
     assert (read.schema()["naive"].timezone, bool(read.schema()["zoned"].timezone)) == (None, True)
-    found = each_engine.arrow(each_engine.store("kept", read))
+    found = each_engine.to_arrow(each_engine.store("kept", read))
     assert found["naive"].to_pylist() == naive.to_pylist()
     assert found["zoned"].cast(pa.timestamp("us", "UTC")).equals(rows["zoned"].cast(pa.timestamp("us", "UTC")))
 
@@ -94,8 +94,8 @@ def test_moments_keep_their_microsecond_and_their_zone(each_engine: Engine, tmp_
     ],
 )
 def test_clocks_turn_into_utc(zone: str, clock: str, utc: str, each_engine: Engine) -> None:
-    table = each_engine.load("clocks", pa.table({"t": pa.array([moment(clock)], pa.timestamp("us"))}))
-    assert each_engine.arrow(table.select(t=each_engine.localise(table.t, zone)))["t"].to_pylist() == [moment(utc)]
+    table = each_engine.store_arrow("clocks", pa.table({"t": pa.array([moment(clock)], pa.timestamp("us"))}))
+    assert each_engine.to_arrow(table.select(t=each_engine.to_utc(table.t, zone)))["t"].to_pylist() == [moment(utc)]
 
 
 @pytest.mark.parametrize(
@@ -112,15 +112,15 @@ def test_clocks_turn_into_utc(zone: str, clock: str, utc: str, each_engine: Engi
     ],
 )
 def test_layouts_of_times_are_read_alike(layout: str, text: str, read: str | None, each_engine: Engine) -> None:
-    table = each_engine.load("texts", pa.table({"t": [text]}))
-    found = each_engine.arrow(table.select(t=each_engine.parse_time(table.t, layout)))["t"].to_pylist()
+    table = each_engine.store_arrow("texts", pa.table({"t": [text]}))
+    found = each_engine.to_arrow(table.select(t=each_engine.parse_time(table.t, layout)))["t"].to_pylist()
     assert found == [read and moment(read)]
 
 
 def test_rows_go_through_python(each_engine: Engine) -> None:
-    table = each_engine.load("numbers", pa.table({"n": [1, 2, 3], "day": [date(2024, 2, 29)] * 3}))
+    table = each_engine.store_arrow("numbers", pa.table({"n": [1, 2, 3], "day": [date(2024, 2, 29)] * 3}))
     schema = pa.schema([("day", pa.date32()), ("twice", pa.int64())])
-    made = each_engine.arrow(each_engine.map_rows(table, partial(doubled, by=2), schema, "made"))
+    made = each_engine.to_arrow(each_engine.map_batches(table, partial(doubled, by=2), schema, "made"))
     assert made.column_names == ["day", "twice"]
     assert sorted(made["twice"].to_pylist()) == [2, 4, 6]
     assert set(made["day"].to_pylist()) == {date(2024, 2, 29)}
@@ -128,11 +128,11 @@ def test_rows_go_through_python(each_engine: Engine) -> None:
 
 def test_a_query_is_in_the_engine_s_own_sql(each_engine: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1, 2], "Total": [3, 4]}), tmp_path / "log.parquet")
-    read = each_engine.read("log.parquet", tmp_path)
-    found = each_engine.query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
-    assert each_engine.arrow(found).to_pylist() == [{"m": 8}]
+    read = each_engine.read_files("log.parquet", tmp_path)
+    found = each_engine.apply_query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
+    assert each_engine.to_arrow(found).to_pylist() == [{"m": 8}]
     with pytest.raises(UsageError, match="query is not understood") as problem:
-        each_engine.query(read, "SELECT nothing FROM source", "queried")
+        each_engine.apply_query(read, "SELECT nothing FROM source", "queried")
     assert "\n" not in str(problem.value)
 
 
@@ -141,7 +141,7 @@ def test_folders_globs_and_odd_names_are_read_with_their_columns_united(each_eng
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pq.write_table(pa.table(columns), tmp_path / name)
     for source in (".", "**/*.parquet"):
-        rows = each_engine.arrow(each_engine.read(source, tmp_path)).sort_by("n")
+        rows = each_engine.to_arrow(each_engine.read_files(source, tmp_path)).sort_by("n")
         assert rows.to_pylist() == [{"n": 1, "m": None}, {"n": 2, "m": "x"}]
 
 
@@ -149,8 +149,8 @@ def test_days_in_the_names_of_folders_are_a_column(each_engine: Engine, tmp_path
     for n, day in enumerate(("2024-02-28", "2024-02-29")):
         (tmp_path / "log" / f"day={day}").mkdir(parents=True)
         pq.write_table(pa.table({"n": [n]}), tmp_path / "log" / f"day={day}" / "part.parquet")
-    read = each_engine.read("log", tmp_path)
-    rows = each_engine.arrow(read.select("n", day=read.day.cast("string"))).sort_by("n")
+    read = each_engine.read_files("log", tmp_path)
+    rows = each_engine.to_arrow(read.select("n", day=read.day.cast("string"))).sort_by("n")
     assert rows.to_pylist() == [{"n": 0, "day": "2024-02-28"}, {"n": 1, "day": "2024-02-29"}]
 
 
@@ -167,30 +167,32 @@ def test_what_spark_does_not_read_is_refused_with_a_way_out(spark: Engine, tmp_p
         ("nowhere.parquet", DataError, "no such file"),
     ):
         with pytest.raises(kind, match=says) as problem:
-            spark.read(source, tmp_path)
+            spark.read_files(source, tmp_path)
         assert "secret" not in str(problem.value) and "\n" not in str(problem.value)
 
 
 def test_rows_are_written_in_parts_and_nothing_else(spark: Engine, tmp_path: Path) -> None:
-    table = spark.load("numbers", pa.table({"n": [1, 2], "t": pa.array([0, 1], pa.timestamp("us"))}))
+    table = spark.store_arrow("numbers", pa.table({"n": [1, 2], "t": pa.array([0, 1], pa.timestamp("us"))}))
     (tmp_path / "out").mkdir()
-    spark.write(table, tmp_path / "out")
+    spark.write_parquet(table, tmp_path / "out")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".parquet"}
     assert pq.read_table(tmp_path / "out").schema.field("t").type == pa.timestamp("us")
 
 
 def test_a_session_that_runs_already_is_shared_and_left_running(spark: Engine, tmp_path: Path) -> None:
-    table = spark.load("mine", pa.table({"n": [1]}))
+    table = spark.store_arrow("mine", pa.table({"n": [1]}))
     with open_engine(EngineConfig(kind="spark", scratch="."), tmp_path) as other:
-        assert other.arrow(other.store("mine", other.load("it", pa.table({"n": [2]}))))["n"].to_pylist() == [2]
+        assert other.to_arrow(other.store("mine", other.store_arrow("it", pa.table({"n": [2]}))))["n"].to_pylist() == [
+            2
+        ]
         assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
     assert list(tmp_path.iterdir()) == []
-    assert spark.arrow(table)["n"].to_pylist() == [1]
+    assert spark.to_arrow(table)["n"].to_pylist() == [1]
 
 
 def test_settings_reach_spark(tmp_path: Path) -> None:
     pytest.importorskip("pyspark", reason="PySpark is not installed")
-    from features.engines.spark_session import settings as settings_of
+    from features.engines.spark_session import session_settings as settings_of
 
     settings = settings_of(EngineConfig(kind="spark", threads=3, memory="2GB"), tmp_path)
     assert settings["spark.master"] == "local[3]"

@@ -13,8 +13,8 @@ import pytest
 
 from features.engines import window_aggregate
 from features.engines.duckdb import DuckDBEngine
-from features.engines.window_aggregate import by_window, whole_customers
-from features.engines.window_spec import EVER, Measure, Plan, Span
+from features.engines.window_aggregate import aggregate_by_window, split_by_customer
+from features.engines.window_spec import EVER, Span, WindowMeasure, WindowSpec
 from features.task import Window
 
 START = date(2023, 12, 20)
@@ -23,13 +23,13 @@ SCHEMA = pa.schema(
     + [("product", pa.string()), ("amount", pa.int64()), ("good", pa.bool_())]
 )
 MEASURES = (
-    Measure("events", lambda r: ibis.literal(True), "count"),
-    Measure("good", lambda r: r.good, "count"),
-    Measure("amount", lambda r: r.amount),
-    Measure("amount_squares", lambda r: r.amount, "squares"),
-    Measure("largest", lambda r: r.amount, "max"),
-    Measure("smallest", lambda r: r.amount, "min"),
-    Measure("largest_good", lambda r: r.good.ifelse(r.amount, ibis.null("int64")), "max"),
+    WindowMeasure("events", lambda r: ibis.literal(True), "count"),
+    WindowMeasure("good", lambda r: r.good, "count"),
+    WindowMeasure("amount", lambda r: r.amount),
+    WindowMeasure("amount_squares", lambda r: r.amount, "squares"),
+    WindowMeasure("largest", lambda r: r.amount, "max"),
+    WindowMeasure("smallest", lambda r: r.amount, "min"),
+    WindowMeasure("largest_good", lambda r: r.good.ifelse(r.amount, ibis.null("int64")), "max"),
 )
 SPANS = {
     "nested": (Span.window(Window(7)), Span.window(Window(30)), EVER),
@@ -67,7 +67,7 @@ def make_rows(seed: int, late: bool, count: int = 300) -> list[Row]:
     return rows
 
 
-def oracle(rows: Sequence[Row], plan: Plan) -> dict[tuple[str, date], Row]:
+def oracle(rows: Sequence[Row], plan: WindowSpec) -> dict[tuple[str, date], Row]:
     """Every column of every customer and cutoff, one at a time."""
     found = {}
     for cutoff in plan.cutoffs:
@@ -111,16 +111,18 @@ def summed(rows: Sequence[Row]) -> Row:
     }
 
 
-def make_plan(spans: str, cutoffs: str) -> Plan:
+def make_plan(spans: str, cutoffs: str) -> WindowSpec:
     """A plan of everything that can be asked for."""
-    return Plan(
+    return WindowSpec(
         CUTOFFS[cutoffs], SPANS[spans], MEASURES, {"products": "product", "days": "day"}, {"new_products": "product"}
     )
 
 
-def made(engine: DuckDBEngine, rows: Sequence[Row], plan: Plan, threads: int = 1) -> pa.Table:
+def made(engine: DuckDBEngine, rows: Sequence[Row], plan: WindowSpec, threads: int = 1) -> pa.Table:
     """What `by_window` makes of the rows."""
-    return by_window(engine.load("rows", pa.Table.from_pylist(list(rows), SCHEMA)), plan, threads).read_all()
+    return aggregate_by_window(
+        engine.store_arrow("rows", pa.Table.from_pylist(list(rows), SCHEMA)), plan, threads
+    ).read_all()
 
 
 def by_key(table: pa.Table) -> dict[tuple[str, date], Row]:
@@ -153,7 +155,7 @@ def test_chunks_and_threads_change_nothing(
     plan, rows = make_plan("overlapping", "many"), make_rows(7, late=True)
     order = [("customer_id", "ascending"), ("cutoff", "ascending")]
     whole = made(engine, rows, plan).sort_by(order)
-    monkeypatch.setattr(window_aggregate, "CHUNK", size)
+    monkeypatch.setattr(window_aggregate, "CHUNK_ROWS", size)
     parts = made(engine, rows[::-1], plan, threads).sort_by(order)
     assert parts.combine_chunks().equals(whole.combine_chunks())
 
@@ -177,7 +179,7 @@ def test_edges_of_a_window(engine: DuckDBEngine) -> None:
 def test_the_last_day_of_the_longest_window_is_read(engine: DuckDBEngine, age: int, rows: int) -> None:
     day = date(2024, 1, 31) - timedelta(age)
     row = {"customer_id": "c", "day": day, "seen": day, "product": "a", "amount": 1, "good": True}
-    plan = Plan(CUTOFFS["one"], (Span.window(Window(7)),), MEASURES, {"days": "day"})
+    plan = WindowSpec(CUTOFFS["one"], (Span.window(Window(7)),), MEASURES, {"days": "day"})
     assert made(engine, [row], plan).num_rows == rows
 
 
@@ -191,7 +193,7 @@ def test_a_late_younger_row_does_not_hide_a_value_before_it_is_known(engine: Duc
     old = {"day": date(2024, 1, 1), "seen": date(2024, 1, 1)}
     young = {"day": date(2024, 1, 29), "seen": date(2024, 2, 15)}
     rows = [{"customer_id": "c", "product": "a", "amount": 1, "good": True, **when} for when in (old, young)]
-    plan = Plan((date(2024, 1, 31), date(2024, 2, 16)), (Span("60d", 0, 60),), MEASURES, {"products": "product"})
+    plan = WindowSpec((date(2024, 1, 31), date(2024, 2, 16)), (Span("60d", 0, 60),), MEASURES, {"products": "product"})
     first, second = made(engine, rows, plan).sort_by("cutoff").to_pylist()
     assert (first["products_60d"], first["events_60d"]) == (1, 1)
     assert (second["products_60d"], second["events_60d"]) == (1, 2)
@@ -206,23 +208,23 @@ def test_more_rows_than_a_sum_of_squares_has_bits(engine: DuckDBEngine) -> None:
 
 def test_sums_of_sums_are_whole_numbers(engine: DuckDBEngine) -> None:
     """What DuckDB added up before is 128 bits wide, whatever Ibis says."""
-    rows = engine.load("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
+    rows = engine.store_arrow("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
     days = engine.store("days", rows.group_by("customer_id", "day", "seen").aggregate(amount=rows.amount.sum()))
-    plan = Plan(CUTOFFS["one"], (EVER,), (Measure("amount", lambda r: r.amount),))
-    assert by_key(by_window(days, plan).read_all()) == by_key(by_window(rows, plan).read_all())
+    plan = WindowSpec(CUTOFFS["one"], (EVER,), (WindowMeasure("amount", lambda r: r.amount),))
+    assert by_key(aggregate_by_window(days, plan).read_all()) == by_key(aggregate_by_window(rows, plan).read_all())
 
 
 @pytest.mark.parametrize("kind", ["float64", "string"])
 def test_a_measure_of_anything_but_whole_numbers_is_refused(engine: DuckDBEngine, kind: str) -> None:
-    rows = engine.load("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
-    plan = Plan(CUTOFFS["one"], (EVER,), (Measure("amount", lambda r: r.amount.cast(kind)),))
-    with pytest.raises(TypeError, match="amount is to be a whole number"):
-        by_window(rows, plan)
+    rows = engine.store_arrow("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
+    plan = WindowSpec(CUTOFFS["one"], (EVER,), (WindowMeasure("amount", lambda r: r.amount.cast(kind)),))
+    with pytest.raises(TypeError, match="amount must be a whole number"):
+        aggregate_by_window(rows, plan)
 
 
 def test_whole_customers_never_divides_one() -> None:
     ids = ["a"] * 5 + ["b"] + ["c"] * 9 + ["d"] * 2
     table = pa.table({"customer_id": ids, "n": range(len(ids))})
-    parts = list(whole_customers(table.to_batches(max_chunksize=2), size=4))
+    parts = list(split_by_customer(table.to_batches(max_chunksize=2), min_rows=4))
     assert pa.concat_tables(parts).equals(table)
     assert ["".join(part["customer_id"].to_pylist()) for part in parts] == ["aaaaa", "b", "ccccccccc", "dd"]

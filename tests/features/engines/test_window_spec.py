@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.engines.window_spec import EVER, Plan, Span
+from features.engines.window_spec import EVER, Span, WindowSpec
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 7), (7, 7), (30, 7)])
@@ -15,9 +15,9 @@ def test_a_span_of_no_days_is_refused(start: int, end: int) -> None:
 
 def test_panes_do_not_overlap_and_leave_out_what_no_span_holds() -> None:
     spans = (Span("window", 0, 7), Span("middle", 3, 10), Span("old", 20, 30))
-    assert Plan((), spans, ()).panes == [(0, 3), (3, 7), (7, 10), (20, 30)]
+    assert WindowSpec((), spans, ()).panes == [(0, 3), (3, 7), (7, 10), (20, 30)]
 
 
 def test_a_span_without_end_holds_the_last_pane() -> None:
-    plan = Plan((), (Span("window", 0, 7), EVER), ())
+    plan = WindowSpec((), (Span("window", 0, 7), EVER), ())
     assert [[span.holds(pane) for pane in plan.panes] for span in plan.spans] == [[True, False], [True, True]]

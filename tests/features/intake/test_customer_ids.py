@@ -1,4 +1,4 @@
-"""Ids are hashed alike in every table and on each engine, with a key that is nowhere; the forgotten stay out."""
+"""Ids are hashed alike in every table and on each engine; the key is stored nowhere; forgotten customers stay out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, forgotten_list_text, id_hashing_record, stored_id
 from features.intake.read_log import read_tables
-from features.keyed_hash import hashed
+from features.keyed_hash import hash_text
 
 KEY = "0123456789abcdef0123456789abcdef"
 AT = datetime(2024, 1, 5)
@@ -40,10 +40,10 @@ SECTIONS: dict[str, Any] = {
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Five tables that name the same customers: as floats, as whole numbers, and as text."""
     monkeypatch.setenv("REGULARS_ID_KEY", KEY)
-    return tables_of(tmp_path)
+    return write_tables(tmp_path)
 
 
-def tables_of(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
+def write_tables(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
     """Writes the tables and returns their config."""
     log = pa.table({"id": WHO, "at": [AT, datetime(2024, 3, 1), AT, AT], "amount": [1.0, 2.0, 3.0, 4.0]})
     pq.write_table(log, folder / "log.parquet")
@@ -54,35 +54,36 @@ def tables_of(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config:
     return parse_config({"config_version": 1, "name": "t", "events": events, **sections}, folder / "regulars.toml")
 
 
-def put_on_list(config: Config, name: str) -> None:
+def add_to_forgotten(config: Config, customer_id: str) -> None:
     """As `regulars forget` does."""
     config.output.mkdir(exist_ok=True)
-    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, name))
+    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, customer_id))
 
 
-def everyone(config: Config, engine: Engine) -> dict[str, set[str]]:
+def customers_by_table(config: Config, engine: Engine) -> dict[str, set[str]]:
     """The customers of each table."""
     tables = read_tables(config, engine)
-    rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
+    tables_by_name = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     return {
-        name: set(engine.arrow(table.select("customer_id"))["customer_id"].to_pylist()) for name, table in rows.items()
+        name: set(engine.to_arrow(table.select("customer_id"))["customer_id"].to_pylist())
+        for name, table in tables_by_name.items()
     }
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("spark")
 def test_all_tables_name_a_customer_alike_on_each_engine(config: Config, each_engine: Engine) -> None:
-    both = {hashed("17850", KEY.encode()), hashed("2", KEY.encode())}
-    found = everyone(config, each_engine)
-    assert found.pop("activities.visits") == {hashed("2", KEY.encode())}
-    assert set(map(frozenset, found.values())) == {frozenset(both)}
-    assert set(found) == {"events", "customers", "contacts", "subscriptions"}
+    both = {hash_text("17850", KEY.encode()), hash_text("2", KEY.encode())}
+    customers = customers_by_table(config, each_engine)
+    assert customers.pop("activities.visits") == {hash_text("2", KEY.encode())}
+    assert set(map(frozenset, customers.values())) == {frozenset(both)}
+    assert set(customers) == {"events", "customers", "contacts", "subscriptions"}
     assert stored_id(config, "17850") in both
 
 
 def test_without_hashing_ids_are_as_they_were(tmp_path: Path, engine: DuckDBEngine) -> None:
-    config = tables_of(tmp_path, {})
-    assert everyone(config, engine) == {"events": {"17850", "2"}}
+    config = write_tables(tmp_path, {})
+    assert customers_by_table(config, engine) == {"events": {"17850", "2"}}
     assert (stored_id(config, "2"), id_hashing_record(config), (config.output / IDS_FILE).exists()) == (
         "2",
         None,
@@ -92,8 +93,8 @@ def test_without_hashing_ids_are_as_they_were(tmp_path: Path, engine: DuckDBEngi
 
 def test_a_plans_attributes_are_of_the_hashed_customers(config: Config) -> None:
     assert config.customers is not None
-    found = read_attributes(config, config.customers, AT.date(), ["plan"])
-    assert dict(zip(*(found[name].to_pylist() for name in ("customer_id", "plan")), strict=True)) == {
+    plans = read_attributes(config, config.customers, AT.date(), ["plan"])
+    assert dict(zip(*(plans[name].to_pylist() for name in ("customer_id", "plan")), strict=True)) == {
         stored_id(config, "17850"): "a",
         stored_id(config, "2"): "b",
     }
@@ -103,19 +104,21 @@ def test_ids_of_a_database_are_hashed_too(config: Config, tmp_path: Path, engine
     with closing(duckdb.connect(str(tmp_path / "shop.duckdb"))) as base:
         base.execute(f"CREATE TABLE log AS FROM '{tmp_path / 'log.parquet'}'")
     events = config.events.model_copy(update={"source": "duckdb:///shop.duckdb", "table": "log"})
-    assert everyone(config.model_copy(update={"events": events}), engine) == everyone(config, engine)
+    assert customers_by_table(config.model_copy(update={"events": events}), engine) == customers_by_table(
+        config, engine
+    )
 
 
 def test_the_key_is_in_no_plan_and_no_file(config: Config, engine: DuckDBEngine, tmp_path: Path) -> None:
     engine.connection.con.execute("SET enable_logging = true")
-    rows = engine.load("some", pa.table({"customer_id": ["17850"]}))
-    asked = rows.mutate(known=engine.keyed(rows.customer_id, KEY.encode()))
+    rows = engine.store_arrow("some", pa.table({"customer_id": ["17850"]}))
+    asked = rows.mutate(known=engine.hash_texts(rows.customer_id, KEY.encode()))
     sql = engine.connection.compile(asked)
-    told = [sql, str(engine.connection.con.execute(f"EXPLAIN ANALYZE {sql}").fetchall())]
-    everyone(config, engine)
-    told.append(str(engine.connection.con.execute("SELECT message FROM duckdb_logs").fetchall()))
-    assert "keyed_" in told[2].casefold()
-    assert KEY not in "".join(told) and KEY.encode().hex() not in "".join(told)
+    texts = [sql, str(engine.connection.con.execute(f"EXPLAIN ANALYZE {sql}").fetchall())]
+    customers_by_table(config, engine)
+    texts.append(str(engine.connection.con.execute("SELECT message FROM duckdb_logs").fetchall()))
+    assert "keyed_" in texts[2].casefold()
+    assert KEY not in "".join(texts) and KEY.encode().hex() not in "".join(texts)
     for file in (f for f in tmp_path.rglob("*") if f.is_file()):
         assert KEY.encode() not in file.read_bytes()
 
@@ -129,17 +132,17 @@ def test_the_audit_names_hashed_customers_only(config: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
-        ("", "needs a key, and the variable REGULARS_ID_KEY holds none; make one with `openssl rand"),
+        ("", "needs a key, but the variable REGULARS_ID_KEY holds none; create one with `openssl rand"),
         (KEY[:31], "the variable REGULARS_ID_KEY holds 31 characters; expected 32 or more"),
     ],
 )
 def test_a_missing_or_short_key_is_one_message(
-    key: str, said: str, config: Config, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
+    key: str, message: str, config: Config, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGULARS_ID_KEY", key)
-    with pytest.raises(UsageError, match=said) as problem:
+    with pytest.raises(UsageError, match=message) as problem:
         read_tables(config, engine)
     assert not key or key not in str(problem.value)
 
@@ -161,7 +164,7 @@ def test_hashing_is_neither_begun_nor_ended_in_an_output_that_has_ids(config: Co
         read_tables(plain, engine)
     (config.output / IDS_FILE).unlink()
     (config.output / "scores" / "cutoff=2024-01-01").mkdir(parents=True)
-    with pytest.raises(UsageError, match="was made with ids as they are"):
+    with pytest.raises(UsageError, match="was made with plain ids"):
         read_tables(config, engine)
 
 
@@ -181,7 +184,7 @@ def test_a_key_may_lie_in_a_file_that_nobody_else_reads(config: Config, engine: 
 
 def test_a_key_in_the_config_is_refused_and_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="key_env must be the name of an environment variable") as problem:
-        tables_of(tmp_path, {"privacy": {"hash_ids": True, "key_env": "s3cret-" + KEY}})
+        write_tables(tmp_path, {"privacy": {"hash_ids": True, "key_env": "s3cret-" + KEY}})
     assert "s3cret" not in str(problem.value)
 
 
@@ -190,17 +193,17 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
     hashes: bool, config: Config, engine: DuckDBEngine
 ) -> None:
     config = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": hashes})})
-    put_on_list(config, stored_id(config, "17850"))
+    add_to_forgotten(config, stored_id(config, "17850"))
     tables = read_tables(config, engine)
     (gone, *_) = (aside for aside in tables.set_aside if aside.reason == "forgotten")
     assert (gone.rows, gone.customers) == (2, ())
-    assert set().union(*everyone(config, engine).values()) == {stored_id(config, "2")}
+    assert set().union(*customers_by_table(config, engine).values()) == {stored_id(config, "2")}
     listed = json.loads((config.output / FORGOTTEN_FILE).read_text())
     assert len(listed["customers"]) == 1 and "17850" not in json.dumps(listed)
 
 
 def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: DuckDBEngine) -> None:
-    put_on_list(config, "17850")
+    add_to_forgotten(config, "17850")
     (config.output / FORGOTTEN_FILE).write_text("{}")
     with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
         read_tables(config, engine)

@@ -1,4 +1,4 @@
-"""The customer table at the door: types, what is set aside, what is refused, what is never read, and what is told."""
+"""The customer table: column types, rows set aside, refused tables, personal columns, and what the audit reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from features.audit.audit import audit_tables, audit_text, check_log, require_no_breach
 from features.catalog import customer_attributes
-from features.config.data_contract import Attribute
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -60,23 +60,23 @@ def make(tmp_path: Path, make_config: Make) -> Callable[..., Config]:
 
 
 def _rows(tables: Tables, engine: DuckDBEngine) -> dict[str, dict[str, Any]]:
-    rows = engine.arrow(tables.sides["customers"].rows).to_pylist()
+    rows = engine.to_arrow(tables.sides["customers"].rows).to_pylist()
     return {row["customer_id"]: {n.removeprefix("attribute:"): v for n, v in row.items()} for row in rows}
 
 
 def test_columns_of_a_csv_become_numbers_dates_and_levels(make: Make, engine: DuckDBEngine) -> None:
     tables = read_tables(make(CSV, {"attributes": FACTS, "constant": FACTS, "since": "signup"}), engine)
     assert tables.contract.attributes == (
-        Attribute("plan", "level", constant=True),
-        Attribute("age", "number", constant=True),
-        Attribute("vip", "level", constant=True),
-        Attribute("birth", "date", constant=True),
+        CustomerAttribute("plan", "level", constant=True),
+        CustomerAttribute("age", "number", constant=True),
+        CustomerAttribute("vip", "level", constant=True),
+        CustomerAttribute("birth", "date", constant=True),
     )
     rows = _rows(tables, engine)
-    told = ("plan", "age", "vip", "birth", "since")
-    assert [rows["a"][n] for n in told] == ["gold", 34.0, "yes", date(1990, 2, 3), date(2023, 12, 1)]
-    assert [rows["b"][n] for n in told] == ["basic", 28.5, "no", date(1995, 7, 8), date(2023, 12, 2)]
-    assert [rows["c"][n] for n in told] == [None] * 5
+    columns = ("plan", "age", "vip", "birth", "since")
+    assert [rows["a"][n] for n in columns] == ["gold", 34.0, "yes", date(1990, 2, 3), date(2023, 12, 1)]
+    assert [rows["b"][n] for n in columns] == ["basic", 28.5, "no", date(1995, 7, 8), date(2023, 12, 2)]
+    assert [rows["c"][n] for n in columns] == [None] * 5
     assert {row["seen"] for row in rows.values()} == {date(1900, 1, 1)}
     assert [(a.reason, a.rows) for a in tables.sides["customers"].set_aside] == [("missing customer", 1)]
 
@@ -85,7 +85,7 @@ def test_columns_of_parquet_keep_their_types(make: Make, engine: DuckDBEngine) -
     people = pa.table(
         {
             "id": pa.array([7.0, 8.0]),
-            "whole": pa.array([1, None], pa.int32()),
+            "integer": pa.array([1, None], pa.int32()),
             "money": pa.array([Decimal("1.50"), Decimal("2.25")]),
             "real": pa.array([float("nan"), float("inf")]),
             "moment": pa.array([datetime(2024, 1, 1, 23), None], pa.timestamp("us", "UTC")),
@@ -94,7 +94,7 @@ def test_columns_of_parquet_keep_their_types(make: Make, engine: DuckDBEngine) -
     )
     names = [name for name in people.column_names if name != "id"]
     tables = read_tables(make(people, {"attributes": names, "constant": names}), engine)
-    assert [a.sort for a in tables.contract.attributes] == ["number", "number", "number", "date", "level"]
+    assert [a.value_type for a in tables.contract.attributes] == ["number", "number", "number", "date", "level"]
     rows = _rows(tables, engine)
     assert [rows["7"][n] for n in names] == [1.0, 1.5, None, date(2024, 1, 1), "2024"]
     assert [rows["8"][n] for n in names] == [None, 2.25, None, None, "gold"]
@@ -124,7 +124,7 @@ def test_without_known_at_only_what_never_changes_is_used_and_the_rest_is_told(
     names = snapshots_from_tables(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False).names
     assert "birth" in names and not {"age", "plan", "signup_age_days"} & set(names)
     line = (
-        "as of today: age, plan (no known_at, so what they were at a past cutoff is not known): left out; "
+        "as of today: age, plan (no known_at, so their values at past cutoffs are unknown): left out; "
         "name them in [customers] constant if they never change"
     )
     report, written = check_log(config)
@@ -143,8 +143,8 @@ def test_with_known_at_nothing_is_left_out(make: Make, engine: DuckDBEngine, mak
 def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngine) -> None:
     people = CSV + "z,nobody who buys,gold,1,true,2000-01-01,2020-01-01\na," + CSV.splitlines()[1][2:] + "\n"
     report, written = check_log(make(people, {"attributes": FACTS, "constant": FACTS}))
-    found = json.loads(written.read_text())["customer_table"]
-    assert {key: value for key, value in found.items() if key not in ("attributes", "set_aside")} == {
+    facts = json.loads(written.read_text())["customer_table"]
+    assert {key: value for key, value in facts.items() if key not in ("attributes", "set_aside")} == {
         "rows_read": 6,
         "rows": 4,
         "customers": 4,
@@ -152,8 +152,8 @@ def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngi
         "without_events": 1,
         "as_of_today": [],
     }
-    assert found["set_aside"] == [{"reason": "missing customer", "rows": 1, "customers": []}]
-    assert found["attributes"][0] == {"name": "plan", "sort": "level", "levels": 2}
+    assert facts["set_aside"] == [{"reason": "missing customer", "rows": 1, "customers": []}]
+    assert facts["attributes"][0] == {"name": "plan", "sort": "level", "levels": 2}
     lines = audit_text(report).splitlines()
     assert "customer table 4 usable of 6 read, 4 customers" in lines
     assert f"{'':<15}1 customers of the log have no row in it, 1 of its customers no event" in lines
@@ -239,12 +239,12 @@ def test_what_is_personal_is_in_no_table_and_in_nothing_written(
     assert ("malformed line", 1) in [(a.reason, a.rows) for a in tables.sides["customers"].set_aside]
     snapshots = snapshots_from_tables(tables, make_task(), [date(2024, 2, 1)], engine, with_labels=False)
     report, written = check_log(config)
-    told = [snapshots.rows.to_pylist(), audit_text(report), written.read_text()]
+    outputs = [snapshots.rows.to_pylist(), audit_text(report), written.read_text()]
     stored = engine.connection.con.execute("SELECT table_name FROM duckdb_tables()").fetchall()
     assert "customers" in {name for (name,) in stored}
-    told += [engine.connection.con.table(name).fetchall() for (name,) in stored if '"' not in name]
-    assert "GOLD" in str(told)
-    assert "Canary" not in str(told)
+    outputs += [engine.connection.con.table(name).fetchall() for (name,) in stored if '"' not in name]
+    assert "GOLD" in str(outputs)
+    assert "Canary" not in str(outputs)
 
 
 def test_a_query_cannot_read_what_is_personal(make: Make, engine: DuckDBEngine) -> None:

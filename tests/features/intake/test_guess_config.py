@@ -1,4 +1,4 @@
-"""A drafted config loads, works on its file as it is, and says in comments what it could not know."""
+"""A guessed config loads, works on its file as it is, and asks in comments about what it could not know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from features.intake.tables import Tables
 
 START = datetime(2023, 1, 1, 9, 30, tzinfo=UTC)
 Columns = dict[str, list[Any]]
-Drafted = Callable[..., dict[str, Any]]
+Guess = Callable[..., dict[str, Any]]
 
 
 def shop(gap: int = 10, rows: int = 60) -> Columns:
@@ -45,25 +45,25 @@ def text_of(columns: Columns, folder: Path, name: str = "shop.parquet") -> str:
 
 
 @pytest.fixture
-def drafted(tmp_path: Path) -> Drafted:
-    """From columns to the values of the draft, once it has been seen to load and to work on its file."""
+def guess(tmp_path: Path) -> Guess:
+    """From columns to the values of the guessed config, after a check that it loads and works on its file."""
 
     def make(columns: Columns, name: str = "shop.parquet") -> dict[str, Any]:
         values = tomllib.loads(text_of(columns, tmp_path, name))
-        assert loaded(values, tmp_path).rows == len(next(iter(columns.values())))
+        assert read_guessed(values, tmp_path).rows == len(next(iter(columns.values())))
         return values
 
     return make
 
 
-def loaded(values: dict[str, Any], folder: Path) -> Tables:
+def read_guessed(values: dict[str, Any], folder: Path) -> Tables:
     config = parse_config(values, folder / "regulars.toml")
     with open_engine(EngineConfig(), folder) as engine:
         return read_tables(config, engine)
 
 
-def test_a_plain_log_is_understood(drafted: Drafted) -> None:
-    values = drafted(shop())
+def test_a_plain_log_is_understood(guess: Guess) -> None:
+    values = guess(shop())
     assert values["name"] == "shop"
     assert values["events"] == {
         "source": "shop.parquet",
@@ -77,8 +77,8 @@ def test_a_plain_log_is_understood(drafted: Drafted) -> None:
 
 def test_every_line_says_why(tmp_path: Path) -> None:
     for line in text_of(shop(), tmp_path).splitlines():
-        said = not line or line.startswith(("#", "[", "config_version", "source")) or "  # " in line
-        assert said, line
+        explained = not line or line.startswith(("#", "[", "config_version", "source")) or "  # " in line
+        assert explained, line
 
 
 def test_what_cannot_be_guessed_is_a_question(tmp_path: Path) -> None:
@@ -109,10 +109,10 @@ def test_without_a_customer_or_a_time_the_columns_are_listed(missing: str, tmp_p
 @pytest.mark.parametrize(
     "name", ["customer", "CustomerID", "CUSTOMER_ID", "client_no", "household_key", "user_id", "member", "account_id"]
 )
-def test_names_of_customers(name: str, drafted: Drafted) -> None:
+def test_names_of_customers(name: str, guess: Guess) -> None:
     columns = shop()
     renamed = {name: columns.pop("CustomerID"), "customer_name": ["A", "B", "C"] * 20, **columns}
-    values = drafted(renamed)
+    values = guess(renamed)
     assert values["events"]["customer"] == name
     assert "customer_name" not in values["events"]["kinds"]
 
@@ -129,9 +129,9 @@ def test_names_of_customers(name: str, drafted: Drafted) -> None:
         ("%d-%b-%Y", "%d-%b-%Y"),
     ],
 )
-def test_times_as_text_get_their_layout(layout: str, expected: str | None, drafted: Drafted) -> None:
+def test_times_as_text_get_their_layout(layout: str, expected: str | None, guess: Guess) -> None:
     columns = shop() | {"InvoiceDate": [time.strftime(layout) for time in shop()["InvoiceDate"]]}
-    events = drafted(columns, "shop.csv")["events"]
+    events = guess(columns, "shop.csv")["events"]
     assert (events["time"], events.get("time_format")) == ("InvoiceDate", expected)
 
 
@@ -142,26 +142,26 @@ def test_a_layout_that_is_not_certain_asks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [int, str])
-def test_days_as_digits_are_times_and_other_digits_are_not(kind: type, drafted: Drafted) -> None:
+def test_days_as_digits_are_times_and_other_digits_are_not(kind: type, guess: Guess) -> None:
     days = [kind(time.strftime("%Y%m%d")) for time in shop()["InvoiceDate"]]
     columns = shop() | {"InvoiceDate": days, "InvoiceNo": [kind(536365 + n) for n in range(60)]}
-    events = drafted(columns)["events"]
+    events = guess(columns)["events"]
     assert (events["time"], events["order"]) == ("InvoiceDate", "InvoiceNo")
     assert events.get("time_format") == ("%Y%m%d" if kind is str else None)
 
 
-def test_units_times_their_price_make_the_amount(drafted: Drafted) -> None:
+def test_units_times_their_price_make_the_amount(guess: Guess) -> None:
     columns = shop()
     del columns["Total"]
-    events = drafted(columns | {"How many": ["x"] * 60, 'Unit "Price"': [1.5] * 60, "Quantity": [2] * 60})["events"]
+    events = guess(columns | {"How many": ["x"] * 60, 'Unit "Price"': [1.5] * 60, "Quantity": [2] * 60})["events"]
     assert events["query"] == 'SELECT *, "Quantity" * "Unit ""Price""" AS "revenue" FROM source'
     assert (events["amount"], events["quantity"]) == ("revenue", "Quantity")
 
 
-def test_a_name_that_is_taken_is_not_given_to_the_product(drafted: Drafted) -> None:
+def test_a_name_that_is_taken_is_not_given_to_the_product(guess: Guess) -> None:
     columns = shop()
     del columns["Total"]
-    events = drafted(columns | {"Revenue": ["?"] * 60, "price": [1.5] * 60, "quantity": [2] * 60})["events"]
+    events = guess(columns | {"Revenue": ["?"] * 60, "price": [1.5] * 60, "quantity": [2] * 60})["events"]
     assert events["amount"] == "line_amount"
 
 
@@ -175,13 +175,13 @@ def test_a_name_that_is_taken_is_not_given_to_the_product(drafted: Drafted) -> N
         ("unit_cost", None),
     ],
 )
-def test_names_of_money(name: str, role: str | None, drafted: Drafted) -> None:
+def test_names_of_money(name: str, role: str | None, guess: Guess) -> None:
     columns = shop()
     del columns["Total"]
-    assert drafted(columns | {name: [1.5] * 60})["events"].get("amount") == (name if role else None)
+    assert guess(columns | {name: [1.5] * 60})["events"].get("amount") == (name if role else None)
 
 
-def test_kinds_are_few_and_never_personal_or_free(drafted: Drafted) -> None:
+def test_kinds_are_few_and_never_personal_or_free(guess: Guess) -> None:
     rows = range(60)
     personal = {
         "first_name": ["Ann", "Bob"] * 30,
@@ -196,27 +196,27 @@ def test_kinds_are_few_and_never_personal_or_free(drafted: Drafted) -> None:
         "week": [n % 4 for n in rows],
     }
     good = {name: [f"{name}{n % 4}" for n in rows] for name in ("channel", "store", "brand", "colour", "size")}
-    kinds = drafted(shop() | personal | good)["events"]["kinds"]
+    kinds = guess(shop() | personal | good)["events"]["kinds"]
     assert kinds == ["Country", "channel", "store", "brand", "colour"]
 
 
-def test_codes_are_kinds_where_their_names_say_so(drafted: Drafted) -> None:
+def test_codes_are_kinds_where_their_names_say_so(guess: Guess) -> None:
     columns = shop() | {"store_id": [n % 4 for n in range(60)], "points": [n % 4 for n in range(60)]}
-    assert drafted(columns)["events"]["kinds"] == ["Country", "store_id"]
+    assert guess(columns)["events"]["kinds"] == ["Country", "store_id"]
 
 
 @pytest.mark.parametrize(
     ("gap", "horizon"), [(1, "7d"), (7, "28d"), (10, "28d"), (30, "90d"), (60, "90d"), (120, "180d"), (300, "365d")]
 )
-def test_the_horizon_follows_the_pace_of_customers(gap: int, horizon: str, drafted: Drafted) -> None:
-    task = drafted(shop(gap, rows=90))["task"]
+def test_the_horizon_follows_the_pace_of_customers(gap: int, horizon: str, guess: Guess) -> None:
+    task = guess(shop(gap, rows=90))["task"]
     assert task["horizon"] == horizon
     assert all(int(window[:-1]) < gap * 30 for window in task["windows"])
 
 
-def test_a_short_log_of_slow_customers_gets_a_horizon_that_can_mature(drafted: Drafted) -> None:
-    assert drafted(shop(gap=60, rows=9))["task"]["horizon"] == "28d"
-    assert drafted(shop(gap=60, rows=3))["task"]["horizon"] == "7d"
+def test_a_short_log_of_slow_customers_gets_a_horizon_that_can_mature(guess: Guess) -> None:
+    assert guess(shop(gap=60, rows=9))["task"]["horizon"] == "28d"
+    assert guess(shop(gap=60, rows=3))["task"]["horizon"] == "7d"
 
 
 def test_odd_names_survive_toml_and_sql(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_odd_names_survive_toml_and_sql(tmp_path: Path) -> None:
     values = tomllib.loads(text)
     assert [values["events"]["customer"], values["events"]["time"]] == list(odd)
     assert values["name"] == "odd-name"
-    assert loaded(values, tmp_path).rows == 60
+    assert read_guessed(values, tmp_path).rows == 60
 
 
 def test_no_rows_and_no_file_are_bad_data(tmp_path: Path) -> None:
@@ -251,4 +251,4 @@ def test_the_complete_journey_is_understood() -> None:
         "kinds": ["store_id", "product_id"],
     }
     assert values["task"]["horizon"] == "28d"
-    assert loaded(values, folder).rows == 1_469_307
+    assert read_guessed(values, folder).rows == 1_469_307

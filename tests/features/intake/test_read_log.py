@@ -1,4 +1,4 @@
-"""Awkward files become the contract's tables, or one clear message; no row is lost without a count."""
+"""Difficult files become tables of the contract or give one clear message; no row is lost without a count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.config.data_contract import slug
+from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -46,7 +46,7 @@ def rows(tables: Tables, *columns: str) -> list[tuple[Any, ...]]:
 
 
 def aside(tables: Tables) -> dict[str, int]:
-    return {found.reason: found.rows for found in tables.set_aside}
+    return {rejected.reason: rejected.rows for rejected in tables.set_aside}
 
 
 def times(tables: Tables) -> list[str]:
@@ -162,7 +162,7 @@ def test_kinds_of_one_slug_are_refused(load_text: Load) -> None:
 
 
 def test_slugs_and_shapes() -> None:
-    assert [slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
+    assert [feature_slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
     assert mask_text("Ab-12 €3") == "aa-99 €9"
 
 
@@ -224,7 +224,9 @@ def test_whole_numbers_are_read_as_yyyymmdd(name: str, load_text: Load, make_log
         ("%Y%m%d", ("20240301", "20240302")),
     ],
 )
-def test_a_layout_of_times_is_obeyed(layout: str, texts: tuple[str, str], make_log: Load, load_text: Load) -> None:
+def test_time_format_sets_the_layout_of_times(
+    layout: str, texts: tuple[str, str], make_log: Load, load_text: Load
+) -> None:
     expected = sorted(str(datetime.strptime(text, layout)) for text in texts)  # noqa: DTZ007
     assert times(make_log([{"customer": "a", "time": text} for text in texts], time_format=layout)) == expected
     if layout != "%Y%m%d":
@@ -242,11 +244,11 @@ def test_a_few_unreadable_times_are_set_aside_with_their_customers(load_text: Lo
     good = "".join(f"c{n},2024-01-01,1\n" for n in range(60))
     tables = load_text(f"customer,time,amount\n{good}x,never,1\ny,,1\n")
     assert aside(tables) == {"unreadable time": 1, "missing time": 1}
-    assert {found.reason: found.customers for found in tables.set_aside}["unreadable time"] == ("x",)
+    assert {rejected.reason: rejected.customers for rejected in tables.set_aside}["unreadable time"] == ("x",)
     assert (tables.rows_read, tables.rows) == (62, 60)
 
 
-def test_how_many_unreadable_rows_are_borne_is_a_setting(load_text: Load) -> None:
+def test_max_unreadable_sets_how_many_rows_may_be_unreadable(load_text: Load) -> None:
     text = "customer,time\na,2024-01-01\nb,never\n"
     with pytest.raises(DataError, match=r"max_unreadable \(now 0.05\)"):
         load_text(text)
@@ -334,23 +336,23 @@ def test_sums_of_money_are_exact(make_log: Load) -> None:
     ],
 )
 def test_ids_of_text_stay_as_they_are(ids: tuple[str, str], make_log: Load, load_text: Load) -> None:
-    made = make_log([{"customer": id, "time": date(2024, 1, 1)} for id in ids])
+    from_parquet = make_log([{"customer": id, "time": date(2024, 1, 1)} for id in ids])
     quoted = ['"' + id.replace('"', '""') + '"' for id in ids]
-    read = load_text("customer,time\n" + "".join(f"{id},2024-01-01\n" for id in quoted))
-    for tables in (made, read):
+    from_csv = load_text("customer,time\n" + "".join(f"{id},2024-01-01\n" for id in quoted))
+    for tables in (from_parquet, from_csv):
         assert [customer for (customer,) in rows(tables, "customer_id")] == sorted(ids)
 
 
-def test_long_order_ids_of_digits_stay_apart(load_text: Load) -> None:
+def test_long_order_ids_of_digits_stay_distinct(load_text: Load) -> None:
     tables = load_text(f"customer,time,order\na,2024-01-01,{'9' * 30}\na,2024-01-01,{'9' * 29}8\n", order="order")
     assert len(set(rows(tables, "order_id"))) == 2
 
 
 def test_numbers_as_ids_read_the_same_with_and_without_a_point(make_log: Load, load_text: Load) -> None:
     floats = pa.table({"customer": pa.array([17850.0, None, 3.5]), "time": [date(2024, 1, 1)] * 3})
-    whole = [{"customer": 17850, "time": date(2024, 1, 1)}]
+    integers = [{"customer": 17850, "time": date(2024, 1, 1)}]
     assert rows(make_log(floats), "customer_id") == [("17850",), ("3.5",)]
-    assert rows(make_log(whole), "customer_id") == [("17850",)]
+    assert rows(make_log(integers), "customer_id") == [("17850",)]
     assert rows(load_text("customer,time\n17850.0,2024-01-01\n,2024-01-01\n"), "customer_id") == [("17850",)]
 
 

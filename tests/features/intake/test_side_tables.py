@@ -1,4 +1,4 @@
-"""The tables beside the events: what is read and set aside, every feature against the oracle, and nothing ahead."""
+"""The tables beside the events: rows read and set aside, every feature against the oracle, and no look-ahead."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def rows_of(tables: Tables, key: str, *columns: str) -> list[tuple[Any, ...]]:
 
 
 def aside(tables: Tables, key: str) -> dict[str, int]:
-    return {found.reason: found.rows for found in tables.sides[key].set_aside}
+    return {rejected.reason: rejected.rows for rejected in tables.sides[key].set_aside}
 
 
 def test_an_activity_in_the_types_of_the_contract(read: Make) -> None:
@@ -210,9 +210,9 @@ def test_rows_that_cannot_be_used_are_set_aside_and_counted(
 ) -> None:
     key = f"activities.{name}" if name == "visits" else name
     tables = read(name, [GOOD[name]] * 4 + [GOOD[name] | {"customer": "z"} | wrong], max_unreadable=0.2)
-    (found,) = tables.sides[key].set_aside
-    assert (found.reason, found.rows) == (reason, 1)
-    assert found.customers == (() if reason == "missing customer" else ("z",))
+    (rejected,) = tables.sides[key].set_aside
+    assert (rejected.reason, rejected.rows) == (reason, 1)
+    assert rejected.customers == (() if reason == "missing customer" else ("z",))
     assert tables.sides[key].rows_read == 5
     assert len(rows_of(tables, key, "customer_id")) == 4
 
@@ -288,7 +288,7 @@ def test_each_query_has_a_source_of_its_own(read_text: Make, engine: DuckDBEngin
     tables = read_text(
         "who,time\na,2024-01-01\nb,2024-01-02\n", sections, query="SELECT * FROM source WHERE amount > 1"
     )
-    assert (tables.rows_read, engine.count(tables.source)) == (2, 2)
+    assert (tables.rows_read, engine.count_rows(tables.source)) == (2, 2)
     assert rows_of(tables, "activities.visits", "customer_id") == [("a",)]
     assert rows_of(tables, "contacts", "customer_id", "action") == [("a", "call"), ("b", "call")]
 
@@ -394,8 +394,8 @@ def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
     rows = build.snapshots_from_tables(
         read_tables(config, engine), task, days, engine, with_labels=False
     ).rows.to_pylist()
-    found = [[row[name] for row in rows if row["customer_id"] == "anchor"] for name in COUNTS]
-    assert found == [[0.0, 1.0]] * len(COUNTS)
+    counts = [[row[name] for row in rows if row["customer_id"] == "anchor"] for name in COUNTS]
+    assert counts == [[0.0, 1.0]] * len(COUNTS)
 
 
 COUNTS = ("visits_count_30d", "tickets_count_30d", "contacts_count_30d", "subscription_terms_ever")

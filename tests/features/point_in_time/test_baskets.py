@@ -74,7 +74,7 @@ def test_where_orders_hold_one_value_customers_are_the_baskets(
 def _same(seen: bought.KindPurchases, lines: list[Line], basket: str) -> None:
     recent = known(lines, WINDOW.days)
     assert preferences(seen) == preferred_by_hand(recent)
-    by_value, total = (table.to_pylist() for table in bought.count_by_period(seen, PERIOD, 4, fewest=20))
+    by_value, total = (table.to_pylist() for table in bought.count_by_period(seen, PERIOD, 4, min_customers=20))
     assert (by_value, total) == periods_by_hand(known(lines, 80), 4, 20)
     _same_pairs(bought.count_co_purchases(seen, 0.03), recent, basket, 0.03)
     rules = [

@@ -40,7 +40,7 @@ FUTURE = (
 def future(engine: DuckDBEngine) -> ibis.Table:
     customers, orders, amounts = zip(*FUTURE, strict=True)
     ticks = [round(amount * TICKS) for amount in amounts]
-    return engine.load(
+    return engine.store_arrow(
         "future",
         pa.table({"customer_id": customers, "cutoff": ["c"] * len(FUTURE), "order_id": orders, "amount": ticks}),
     )
@@ -73,7 +73,7 @@ def test_without_money_every_order_is_a_purchase(future: ibis.Table) -> None:
 
 @pytest.mark.parametrize("has_amount", [True, False])
 def test_labels_are_null_until_mature_and_absence_is_churn(has_amount: bool, engine: DuckDBEngine) -> None:
-    joined = engine.load(
+    joined = engine.store_arrow(
         "joined",
         pa.table(
             {

@@ -95,9 +95,9 @@ def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
     assert tables.rows_read == done.events == len(rows(done.folder, "events"))
     assert tables.set_aside == () or not any(found.rows for found in tables.set_aside)
     contacts = tables.sides["contacts"]
-    assert done.contacts == len(rows(done.folder, "contacts")) == contacts.rows_read == engine.count(contacts.rows)
+    assert done.contacts == len(rows(done.folder, "contacts")) == contacts.rows_read == engine.count_rows(contacts.rows)
     held_out = sum(row["action"] == "none" for row in rows(done.folder, "contacts"))
-    assert 0 < held_out == engine.count(contacts.rows.filter(contacts.rows.held_out))
+    assert 0 < held_out == engine.count_rows(contacts.rows.filter(contacts.rows.held_out))
     assert done.customers == 1_500 == len(rows(done.folder, "truth"))
 
 

@@ -108,7 +108,7 @@ def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], ha
     for key, values in expected.items():
         assert set(values) == set(snapshots.names) | {"churned", "value", *(f"value_{days}d" for days in LONGER)}
         assert [f.name for f in snapshots.features if values[f.name] is None and not f.unread] == []
-        assert [f.name for f in snapshots.features if not f.read(rows[key])] == []
+        assert [f.name for f in snapshots.features if not f.format_reading(rows[key])] == []
         for name, value in values.items():
             assert rows[key][name] == close(value), f"{name} of {key}"
 
@@ -386,7 +386,7 @@ def test_a_window_longer_than_the_log_has_null_features(make_config: Callable[..
         null = made.rows[feature.name].null_count == made.rows.num_rows
         assert null or feature not in beyond
         if feature in beyond:
-            assert feature.read(dict.fromkeys(made.names)) == "the log is shorter than 365 days"
+            assert feature.format_reading(dict.fromkeys(made.names)) == "the log is shorter than 365 days"
     assert made.rows["orders_count_90d"].null_count == 0
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.config.data_contract import Attribute
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.engines.open import open_engine
 from features.intake.read_log import read_tables
@@ -205,7 +205,7 @@ def test_what_cannot_be_kept_is_said_and_harms_nothing(built: Config, tmp_path: 
     (tmp_path / "file").write_text("in the way")
     blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
     with pytest.warns(
-        UserWarning, match="were not kept for the next build: .*; give \\[features\\] cache another"
+        UserWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
     ) as warned:
         rows = build_snapshots(blocked, CUTOFFS).rows
     assert sum("not kept" in str(warning.message) for warning in warned) == 1
@@ -274,7 +274,7 @@ def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 @pytest.mark.parametrize("name", ["task", "clock", "features", "own features", "new table", "type"])
 def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = read_tables(built, engine), built.task.task()
+        tables, task = read_tables(built, engine), built.task.to_task()
         told = {
             "tables": tables,
             "task": task,
@@ -295,7 +295,7 @@ def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.Mon
 
 def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = read_tables(built, engine), built.task.task()
+        tables, task = read_tables(built, engine), built.task.to_task()
         found = [tuple(cache.cache_keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
     assert len(set(found)) == 3
 
@@ -306,8 +306,8 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
 
     told = {"customer_id": ["c1"], "day": [date(2024, 4, 9)], "seen": [date(2024, 4, 9)]}
     with open_engine(built.engine, built.folder) as engine:
-        tables, task = read_tables(built, engine), built.task.task()
-        contract = replace(tables.contract, attributes=(Attribute("x", "level", constant),))
+        tables, task = read_tables(built, engine), built.task.to_task()
+        contract = replace(tables.contract, attributes=(CustomerAttribute("x", "level", constant),))
         one, two = (
             cache.cache_keys(
                 replace(tables, contract=contract, sides={"customers": SideTable(rows, 1, ())}),
@@ -316,7 +316,7 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
                 CUTOFFS,
                 engine,
             )
-            for rows in (engine.load(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))
+            for rows in (engine.store_arrow(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))
         )
     assert [one[c] == two[c] for c in CUTOFFS] == [same, same, same, False]
 

@@ -23,7 +23,7 @@ from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, build_snapshots, snapshots_from_tables
 from features.snapshots.counterfactual import EVENTS, CutoffLog
 from features.task import Cohort, Task, Window
-from serving.explanation.what_if_changes import Change, Usual, changes
+from serving.explanation.what_if_changes import HypotheticalChange, UsualValues, hypothetical_changes
 from tests.contracts import make_contracts
 from tests.features import beside
 from tests.features.snapshots.test_build import CUTOFFS, random_lines
@@ -31,7 +31,7 @@ from tests.shop import make_shop
 
 TASK = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
 CUTOFF = CUTOFFS[-1]
-USUAL = Usual((("email", 1500), ("call", None)), {"activities.visits": (0, 72500)})
+USUAL = UsualValues((("email", 1500), ("call", None)), {"activities.visits": (0, 72500)})
 OF_ALL = {"large_orders_share_ever"}  # like BG/NBD's it knows all customers: a real log has the change among them
 COMBINED = (
     ("contact email", "more visits", "more orders", "cheaper term"),
@@ -65,7 +65,7 @@ def cohort_of(at: CutoffLog) -> Snapshots:
     return snapshots_from_tables(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
 
 
-def together(found: Sequence[Change], past: counterfactual.Rows) -> list[counterfactual.Rows]:
+def together(found: Sequence[HypotheticalChange], past: counterfactual.Rows) -> list[counterfactual.Rows]:
     """Three pasts with one change of every kind among them; those of one past are of different tables."""
     last = {change.kind: change for change in found}
     assert set(last) >= {kind for kinds in COMBINED for kind in kinds}
@@ -82,7 +82,7 @@ def really(at: CutoffLog, customer: str, rows: counterfactual.Rows) -> CutoffLog
     """A log in which a customer's past is this one."""
 
     def put(name: str, table: ibis.Table) -> ibis.Table:
-        new = at.engine.load(f"really_{name}", rows[name])
+        new = at.engine.store_arrow(f"really_{name}", rows[name])
         return at.engine.store(f"all_{name}", table.filter(table.customer_id != customer).union(new))
 
     tables = at.tables
@@ -102,10 +102,10 @@ def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_no
     rows = cohort_of(at)
     past = counterfactual.known_customer_rows(at, CUSTOMER)
     assert all(seen < CUTOFF for table in past.values() for seen in table["seen"].to_pylist())
-    assert at.engine.count(counterfactual.known_rows(at, EVENTS)) < at.engine.count(at.tables.events)
+    assert at.engine.count_rows(counterfactual.known_rows(at, EVENTS)) < at.engine.count_rows(at.tables.events)
     amounts = pa.array([10**12] * past[EVENTS].num_rows, pa.int64())
     huge = past[EVENTS].set_column(past[EVENTS].column_names.index("amount"), "amount", amounts)
-    pasts = together(changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
+    pasts = together(hypothetical_changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
     made = counterfactual.counterfactual_features(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
     assert made.column_names == rows.names
     unchanged, *changed = made.to_pylist()
@@ -124,7 +124,11 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     config = config.model_copy(update={"features": FeaturesConfig(own="own.py")})
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        found = [c for c in changes(past, at.tables.contract, at.task, cutoff, Usual()) if "one more order" in c.words]
+        found = [
+            c
+            for c in hypothetical_changes(past, at.tables.contract, at.task, cutoff, UsualValues())
+            if "one more order" in c.words
+        ]
         made = counterfactual.counterfactual_features(at, customer, [found[-1].rows]).to_pylist()[0]
         added = [row for row in found[-1].rows[EVENTS].to_pylist() if row["order_id"].startswith("imagined")]
     log = pq.read_table(config.folder / "log.parquet")
@@ -156,7 +160,7 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
     customer = next(t["customer"] for t in terms if t["to"] is None and t["from"] < date(2023, 5, 1))
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        found = changes(past, at.tables.contract, at.task, cutoff, Usual())
+        found = hypothetical_changes(past, at.tables.contract, at.task, cutoff, UsualValues())
         made = counterfactual.counterfactual_features(
             at, customer, [past, *(change.rows for change in found)]
         ).to_pylist()

@@ -102,7 +102,7 @@ def config(tmp_path: Path, make_config: Callable[..., Config]) -> Config:
 @pytest.mark.parametrize("customer", ["7", "8", "9"])
 def test_orders_are_those_of_the_whole_log(config: Config, customer: str, cutoff: date) -> None:
     with open_engine(config.engine, config.folder) as engine:
-        rows = engine.arrow(read_tables(config, engine).events).to_pylist()
+        rows = engine.to_arrow(read_tables(config, engine).events).to_pylist()
     expected: dict[tuple[date, str], float] = defaultdict(float)
     for row in rows:
         if row["customer_id"] == customer and row["seen"] < cutoff:

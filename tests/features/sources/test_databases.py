@@ -107,7 +107,7 @@ def _source(url: str, **keys: str) -> Source:
 
 def _read(source: Source, folder: Path, engine: DuckDBEngine, *columns: str) -> list[dict[str, Any]]:
     named = {name: name for name in columns}
-    batches = list(databases.read(source, folder, named, (), engine.connection.con))
+    batches = list(databases.read_database(source, folder, named, (), engine.connection.con))
     return pa.Table.from_batches(batches).to_pylist()
 
 
@@ -136,7 +136,10 @@ def test_a_database_gives_the_same_bits_as_a_file(
 def test_the_engine_reads_one_database_after_another(
     engine: DuckDBEngine, tmp_path: Path, to_duckdb: str, to_sqlite: str
 ) -> None:
-    counts = [engine.count(engine.rows(_source(url, table="orders"), tmp_path)) for url in (to_duckdb, to_sqlite) * 2]
+    counts = [
+        engine.count_rows(engine.read_source(_source(url, table="orders"), tmp_path))
+        for url in (to_duckdb, to_sqlite) * 2
+    ]
     assert len(set(counts)) == 1 and counts[0] > 500
 
 
@@ -168,7 +171,10 @@ TYPES = {
 def test_types_of_postgresql_arrive_right(kind: str, server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
     text, expected = TYPES[kind]
     source = _source(server.url, query=f"SELECT CAST(t AS {kind}) AS x FROM (VALUES ('{text}'), (NULL)) AS v (t)")
-    assert engine.arrow(engine.rows(source, tmp_path).order_by("x")).to_pylist() == [{"x": expected}, {"x": None}]
+    assert engine.to_arrow(engine.read_source(source, tmp_path).order_by("x")).to_pylist() == [
+        {"x": expected},
+        {"x": None},
+    ]
 
 
 @pytest.mark.usefixtures("password")
@@ -183,7 +189,7 @@ def test_what_is_not_finite_is_no_number_and_no_day(server: Postgres, engine: Du
 @pytest.mark.usefixtures("password")
 def test_no_digit_of_an_id_is_lost(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
     source = _source(server.url, query="SELECT 90071992547409931::numeric AS customer, 1.5::numeric AS amount")
-    (row,) = engine.arrow(engine.rows(source, tmp_path, ids=("customer",))).to_pylist()
+    (row,) = engine.to_arrow(engine.read_source(source, tmp_path, ids=("customer",))).to_pylist()
     assert row == {"customer": "90071992547409931", "amount": 1.5}
 
 
@@ -195,7 +201,7 @@ def test_numeric_money_is_kept_to_the_last_tick(
     values = "unnest(ARRAY[12345678901.2345, 0.0001, -0.1]) AS x"
     sums = f"SELECT 'c' AS customer, now() AS time, CAST(x AS {kind}) AS amount FROM {values}"
     tables = read_log.read_tables(make_config(source=server.url, query=sums, amount="amount"), engine)
-    ticks = engine.arrow(tables.events.select("amount"))["amount"].to_pylist()
+    ticks = engine.to_arrow(tables.events.select("amount"))["amount"].to_pylist()
     assert sorted(ticks) == [-1000, 1, 123456789012345]
 
 
@@ -205,7 +211,7 @@ def test_types_of_duckdb_arrive_right(engine: DuckDBEngine, tmp_path: Path, to_d
         "12.30::DECIMAL(12, 2) AS d, timestamptz '2024-01-01 12:00:00+02' AS e, '{\"x\":1}'::JSON AS f, true AS g, "
         "date '2024-01-01' AS h, '[1]'::JSON AS i, 9007199254740993 AS j"
     )
-    (row,) = engine.arrow(engine.rows(_source(to_duckdb, query=query), tmp_path)).to_pylist()
+    (row,) = engine.to_arrow(engine.read_source(_source(to_duckdb, query=query), tmp_path)).to_pylist()
     assert row == {
         "a": "web",
         "b": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
@@ -294,13 +300,13 @@ def test_what_is_written_meanwhile_is_not_seen(
     server: Postgres, engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.execute("CREATE TABLE moving AS SELECT 1 AS x")
-    look = driver.Session.columns
+    look = driver.PostgresSession.columns
 
-    def meanwhile(session: driver.Session, rows: str) -> dict[str, pa.Field]:
+    def meanwhile(session: driver.PostgresSession, rows: str) -> dict[str, pa.Field]:
         server.execute("INSERT INTO moving VALUES (2)")
         return look(session, rows)
 
-    monkeypatch.setattr(driver.Session, "columns", meanwhile)
+    monkeypatch.setattr(driver.PostgresSession, "columns", meanwhile)
     assert _read(_source(server.url, table="moving"), tmp_path, engine) == [{"x": 1}]
     assert server.rows("SELECT x FROM moving") == [(1,), (2,)]
 
@@ -334,7 +340,7 @@ def test_check_compares_whole_rows(server: Postgres, make_config: Make, engine: 
     rows = "SELECT 'c' AS customer, now() AS time, x AS note FROM generate_series(1, 3) AS x"
     config = make_config(source=server.url, query=rows)
     assert read_log.read_tables(config, engine).source.columns == ("customer", "time")
-    assert read_log.read_tables(config, engine, whole=True).source.columns == ("customer", "time", "note")
+    assert read_log.read_tables(config, engine, all_columns=True).source.columns == ("customer", "time", "note")
     dropped = read_log.read_tables(make_config(source=server.url, query=rows, duplicates="drop"), engine)
     assert (dropped.rows, dropped.duplicates_dropped) == (3, 0)
     assert audit.check_log(config)[0].duplicate_rows == 0
@@ -548,7 +554,7 @@ def test_a_line_that_drops_in_mid_read_leaves_nothing(after: int, server: Postgr
 def test_a_server_that_ends_the_session_in_mid_read(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
     query = "SELECT a.*, repeat('x', 100) AS note FROM source AS a, generate_series(1, 20)"
     source = _source(server.url, table="many", query=query)
-    batches = databases.read(source, tmp_path, {}, (), engine.connection.con)
+    batches = databases.read_database(source, tmp_path, {}, (), engine.connection.con)
     assert next(batches).num_rows + next(batches).num_rows > 0
     server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'regulars'")
     with pytest.raises(DataError, match="lost in mid-read") as caught:
@@ -561,7 +567,7 @@ def test_an_abandoned_read_leaves_no_session(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", server.password)
     with contextlib.closing(
-        databases.read(_source(server.url, table="many"), tmp_path, {}, (), engine.connection.con)
+        databases.read_database(_source(server.url, table="many"), tmp_path, {}, (), engine.connection.con)
     ) as batches:
         next(batches)
     end = time.monotonic() + 10
@@ -602,7 +608,7 @@ def test_wrong_names_in_files_are_told(
 def test_a_file_that_is_being_written_is_told(
     more: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "WAIT_FOR_LOCK", 100)
+    monkeypatch.setattr(databases, "LOCK_TIMEOUT", 100)
     _sqlite(tmp_path, [1])
     with _writing(tmp_path / "x.db"):
         said = _refused(run("sqlite:///x.db", more), 3, tmp_path)

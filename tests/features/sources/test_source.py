@@ -34,7 +34,7 @@ Make = Callable[..., Config]
     ],
 )
 def test_url_of_postgresql_is_taken(make_config: Make, url: str) -> None:
-    rows = make_config(source=url, table="orders").events.rows("events")
+    rows = make_config(source=url, table="orders").events.to_source("events")
     assert (rows.database, rows.source, rows.table) == ("postgresql", url, "orders")
 
 

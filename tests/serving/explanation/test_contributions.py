@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.feature import Feature
-from serving.explanation.contributions import Contributions, contributions, explanation, reasons
-from training.artifact.bundle import Longer, Margin, ModelBundle, Spread, Term
+from serving.explanation.contributions import Contributions, compute_contributions, shap_explanation, top_reasons
+from training.artifact.bundle import LongerHorizon, ModelBundle
+from training.artifact.margin import Margin, Term
+from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import GainRegressor, SpendRegressor
 
@@ -35,7 +37,7 @@ def _shap(margin: Margin, features: pa.Table) -> np.ndarray:
     for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
         found += weight * np.asarray(booster.predict(features, pred_contrib=True))
     for term in margin.terms:
-        found[:, features.column_names.index(term.feature)] += term.part(features)
+        found[:, features.column_names.index(term.feature)] += term.contribution(features)
     return found + margin.intercept * np.eye(6)[-1]
 
 
@@ -59,7 +61,7 @@ def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level
         log_level=log_level,
         spread=spread,
         longer=tuple(
-            Longer(f"value_{days}d", Margin(-0.1, (TERM,), grown, (weight,)), -log_level / 2, spread)
+            LongerHorizon(f"value_{days}d", Margin(-0.1, (TERM,), grown, (weight,)), -log_level / 2, spread)
             for days, weight in ((60, 1.0), (90, 0.3))
         ),
     )
@@ -79,7 +81,7 @@ def test_base_plus_contributions_is_the_shipped_number(
     changed = dataclasses.replace(bundle, slope=slope, intercept=intercept, log_level=log_level)
     features = _features(50, seed + 10)
     shipped = changed.predict(features)
-    parts = contributions(changed, features)
+    parts = compute_contributions(changed, features)
     assert list(parts) == ["churn", "value", "value_60d", "value_90d"]
     for name, part in parts.items():
         number = shipped["churn_probability" if name == "churn" else name]
@@ -99,11 +101,11 @@ def test_money_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> 
         money = np.exp(spend[:, -1] + t * spend[:, :-1].sum(axis=1)) / (1 + np.exp(z))
         slope_z = -money / (1 + np.exp(-z))
         walked += (gate[:, :-1] * slope_z[:, None] + spend[:, :-1] * money[:, None]) / steps
-    np.testing.assert_allclose(contributions(bundle, features)["value"].values, walked, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(compute_contributions(bundle, features)["value"].values, walked, rtol=1e-6, atol=1e-6)
 
 
 def test_money_over_a_longer_horizon_agrees_with_a_path_walked_in_small_steps(bundle: ModelBundle) -> None:
-    features, parts = _features(20, 3), contributions(bundle, _features(20, 3))
+    features, parts = _features(20, 3), compute_contributions(bundle, _features(20, 3))
     for before, step in zip(("value", "value_60d"), bundle.longer, strict=True):
         gain, steps = _shap(step.gain, features), 4_000
         path = [gain[:, -1] + (s + 0.5) / steps * gain[:, :-1].sum(axis=1) for s in range(steps)]
@@ -115,7 +117,7 @@ def test_money_over_a_longer_horizon_agrees_with_a_path_walked_in_small_steps(bu
 def test_probability_is_shared_in_proportion_to_shap_in_the_margin(bundle: ModelBundle) -> None:
     features = _features(20, 4)
     shap_values = _shap(bundle.gate, features)[:, :-1]
-    part = contributions(bundle, features)["churn"]
+    part = compute_contributions(bundle, features)["churn"]
     ratio = part.values / np.where(shap_values == 0, np.nan, shap_values)
     assert np.nanmax(np.nanstd(ratio, axis=1)) < 1e-12
     assert np.nanmin(ratio) > 0
@@ -125,25 +127,25 @@ def test_a_customer_at_the_base_gets_finite_contributions() -> None:
     flat = ChurnClassifier(n_estimators=1, min_child_samples=400).fit(_features(400, 0), np.arange(400) % 2)
     names = tuple(f"f{i}" for i in range(5))
     still = ModelBundle("churn", "shop", names, {}, Margin(trees=_trees(flat), weights=(1.0,)))
-    part = contributions(still, _features(3, 1))["churn"]
+    part = compute_contributions(still, _features(3, 1))["churn"]
     assert np.isfinite(part.values).all()
     np.testing.assert_allclose(part.base, part.total)
 
 
 def test_a_churn_model_explains_churn_alone(bundle: ModelBundle) -> None:
     churn = dataclasses.replace(bundle, kind="churn", spend=None, spread=None, longer=())
-    assert set(contributions(churn, _features(3, 1))) == {"churn"}
+    assert set(compute_contributions(churn, _features(3, 1))) == {"churn"}
 
 
 def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:
     shap = pytest.importorskip("shap")
     features = _features(10, 5)
-    part = contributions(bundle, features)["value"]
-    found = explanation(part, features, bundle.features)
+    part = compute_contributions(bundle, features)["value"]
+    found = shap_explanation(part, features, bundle.features)
     assert isinstance(found, shap.Explanation)
     np.testing.assert_allclose(found.base_values + found.values.sum(axis=1), part.total)
     assert found.feature_names == list(bundle.features)
-    named = explanation(part, features, bundle.features, phrases=["a", "b", "c", "d", "e"], scale=100)
+    named = shap_explanation(part, features, bundle.features, phrases=["a", "b", "c", "d", "e"], scale=100)
     np.testing.assert_allclose(named.base_values + named.values.sum(axis=1), 100 * part.total)
     assert named.feature_names == ["a", "b", "c", "d", "e"]
     np.testing.assert_array_equal(named.data, found.data)
@@ -162,7 +164,7 @@ ROWS = pa.table({"x0": [1.0, 2.0], "x1": [7.0, None], "x2": [None, 1.0], "x3": [
 
 
 def test_reasons_are_the_largest_one_a_family_with_the_reading() -> None:
-    first, second = reasons(PART, ROWS, _catalog(), 3)
+    first, second = top_reasons(PART, ROWS, _catalog(), 3)
     assert [(r["feature"], r["reading"], r["contribution"]) for r in first] == [
         ("x1", "7 days of x", 0.5),
         ("x2", "unknown", -0.4),
@@ -171,4 +173,4 @@ def test_reasons_are_the_largest_one_a_family_with_the_reading() -> None:
 
 
 def test_no_more_reasons_than_asked_for() -> None:
-    assert [len(found) for found in reasons(PART, ROWS, _catalog(), 1)] == [1, 0]
+    assert [len(found) for found in top_reasons(PART, ROWS, _catalog(), 1)] == [1, 0]

@@ -9,7 +9,14 @@ import pytest
 from features.feature import Feature
 from serving.explanation import drivers as room
 from serving.explanation.contributions import Contributions
-from serving.explanation.drivers import Tally, drivers, sampled, strongest, tally, together
+from serving.explanation.drivers import (
+    Tally,
+    drivers_from_tally,
+    merge_tallies,
+    rank_drivers,
+    sample_for_directions,
+    tally_contributions,
+)
 
 N = 500
 CATALOG = [
@@ -37,18 +44,18 @@ def part(rows: pa.Table, unit: str = "money") -> Contributions:
 
 
 def in_pieces(rows: pa.Table, length: int, unit: str = "money") -> Tally:
-    whole, places = part(rows, unit), sampled(rows["customer_id"])
+    whole, places = part(rows, unit), sample_for_directions(rows["customer_id"])
     tallies = []
     for start in range(0, rows.num_rows, length):
         some = rows.slice(start, length)
         piece = Contributions(unit, 1.0, whole.values[start : start + length], whole.total[start : start + length])
         inside = places[(places >= start) & (places < start + length)] - start
-        tallies.append(tally(piece, some, CATALOG, LEVELS, inside))
-    return together(tallies)
+        tallies.append(tally_contributions(piece, some, CATALOG, LEVELS, inside))
+    return merge_tallies(tallies)
 
 
 def test_they_are_what_plain_means_say(rows: pa.Table) -> None:
-    found = {d["feature"]: d for d in drivers(part(rows), rows, CATALOG)}
+    found = {d["feature"]: d for d in rank_drivers(part(rows), rows, CATALOG)}
     values = part(rows).values
     assert list(found) == sorted(found, key=lambda name: -found[name]["strength"]) and "x2" not in found
     assert found["x0"]["strength"] == pytest.approx(np.abs(values[:, 0]).mean(), rel=1e-6)
@@ -61,13 +68,17 @@ def test_they_are_what_plain_means_say(rows: pa.Table) -> None:
 def test_they_do_not_depend_on_the_pieces(rows: pa.Table, length: int, unit: str) -> None:
     once, cut = in_pieces(rows, N, unit), in_pieces(rows, length, unit)
     assert all(np.array_equal(once[name], cut[name]) for name in once)
-    sample = rows.take(pa.array(sampled(rows["customer_id"])))
-    assert strongest(once, unit, sample, CATALOG, LEVELS) == strongest(cut, unit, sample, CATALOG, LEVELS)
+    sample = rows.take(pa.array(sample_for_directions(rows["customer_id"])))
+    assert drivers_from_tally(once, unit, sample, CATALOG, LEVELS) == drivers_from_tally(
+        cut, unit, sample, CATALOG, LEVELS
+    )
 
 
 def test_sums_of_great_and_negative_amounts_are_exact(rows: pa.Table) -> None:
     great = np.array([[2.0**40, -1.0], [2.0**40, 2.0**-20], [1.0, -(2.0**40)]])
-    found = tally(Contributions("money", 0.0, great, great.sum(axis=1)), rows, CATALOG[:2], {}, np.arange(3))
+    found = tally_contributions(
+        Contributions("money", 0.0, great, great.sum(axis=1)), rows, CATALOG[:2], {}, np.arange(3)
+    )
     assert room._whole(found["strength"]) == [2**61 + 2**20, 2**60 + 2**20 + 1]
     assert room._whole(room._halves(np.array([-(2**50) - 3]))) == [-(2**50) - 3]
 
@@ -76,9 +87,11 @@ def test_a_sample_stands_for_many_customers_and_is_the_same_in_any_order(
     rows: pa.Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     customers = rows["customer_id"]
-    chosen = set(customers.take(pa.array(sampled(customers, 100))).to_pylist())
+    chosen = set(customers.take(pa.array(sample_for_directions(customers, 100))).to_pylist())
     backwards = pa.chunked_array([customers.to_pylist()[::-1]])
-    assert len(chosen) == 100 and chosen == set(backwards.take(pa.array(sampled(backwards, 100))).to_pylist())
-    monkeypatch.setattr(room.sampled, "__defaults__", (100,))
-    found = {d["feature"]: d["direction"] for d in drivers(part(rows), rows, CATALOG)}
+    assert len(chosen) == 100 and chosen == set(
+        backwards.take(pa.array(sample_for_directions(backwards, 100))).to_pylist()
+    )
+    monkeypatch.setattr(room.sample_for_directions, "__defaults__", (100,))
+    found = {d["feature"]: d["direction"] for d in rank_drivers(part(rows), rows, CATALOG)}
     assert (found["x0"], found["x1"]) == (pytest.approx(1.0), pytest.approx(-1.0))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serving.explanation import treeshap, treeshap_kernels
 from serving.explanation.forest import ForestError
-from serving.explanation.treeshap import Explainer, explainer
+from serving.explanation.treeshap import TreeExplainer, tree_explainer
 
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True, "min_data_in_bin": 1}
 ROWS, COLUMNS = 300, 6
@@ -42,12 +42,12 @@ def _columns(X: np.ndarray) -> list[np.ndarray]:
     return list(X.T)
 
 
-def _fresh(*models: lgb.Booster, weights: tuple[float, ...] = (1.0,)) -> Explainer:
+def _fresh(*models: lgb.Booster, weights: tuple[float, ...] = (1.0,)) -> TreeExplainer:
     """An explainer that has no tables yet."""
-    return explainer.__wrapped__(tuple(model.model_to_string() for model in models), weights, COLUMNS)
+    return tree_explainer.__wrapped__(tuple(model.model_to_string() for model in models), weights, COLUMNS)
 
 
-def _agrees(found: Explainer, X: np.ndarray, expected: np.ndarray) -> None:
+def _agrees(found: TreeExplainer, X: np.ndarray, expected: np.ndarray) -> None:
     size = np.abs(expected).max() + 1e-300
     np.testing.assert_allclose(found.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-10 * size)
     np.testing.assert_allclose(found.base, expected[0, -1], rtol=0, atol=1e-10 * size)
@@ -96,7 +96,7 @@ def _deep(features: int = 26, rows: int = 3000) -> tuple[lgb.Booster, np.ndarray
 
 def test_deep_leaves_are_exact_without_tables() -> None:
     model, X = _deep()
-    found = explainer.__wrapped__((model.model_to_string(),), (1.0,), X.shape[1])
+    found = tree_explainer.__wrapped__((model.model_to_string(),), (1.0,), X.shape[1])
     assert np.diff(found.groups.paths).max() > 16
     assert (np.diff(found.starts) == 0).any() and (np.diff(found.starts) > 0).any()
     expected = np.asarray(model.predict(X, pred_contrib=True))
@@ -115,7 +115,7 @@ def test_a_tree_of_one_leaf_moves_the_base_alone() -> None:
 
 
 def test_bytes_depend_on_the_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(treeshap, "BLOCK", 256)
+    monkeypatch.setattr(treeshap, "BLOCK_ROWS", 256)
     model, X = _model(4, num_leaves=63, min_data_in_leaf=1), _rows(5, 2000)
     found = _fresh(model)
     few = found.values(_columns(X[:100]))
@@ -126,7 +126,7 @@ def test_bytes_depend_on_the_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(whole, found.values(_columns(X), threads=2))
     parts = [found.values(_columns(X[a : a + 333]), threads=2) for a in range(0, 2000, 333)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
-    monkeypatch.setattr(treeshap, "MEMORY", 40_000)
+    monkeypatch.setattr(treeshap, "TABLE_BYTES", 40_000)
     short = _fresh(model)
     assert 0 < len(short.tables) < len(found.tables)
     np.testing.assert_array_equal(whole, short.values(_columns(X)))
@@ -138,7 +138,7 @@ def test_no_rows_are_no_values() -> None:
 
 def test_the_explainer_of_a_model_is_kept() -> None:
     text = _model(0).model_to_string()
-    assert explainer((text,), (1.0,), COLUMNS) is explainer((str(text),), (1.0,), COLUMNS)
+    assert tree_explainer((text,), (1.0,), COLUMNS) is tree_explainer((str(text),), (1.0,), COLUMNS)
 
 
 def _linear() -> str:
@@ -173,7 +173,7 @@ TEXT = _model(0, num_leaves=4).model_to_string()
 )
 def test_what_is_no_such_model_is_refused(text: str, why: str) -> None:
     with pytest.raises(ForestError, match=re.escape(why)):
-        explainer((text,), (1.0,), COLUMNS)
+        tree_explainer((text,), (1.0,), COLUMNS)
 
 
 def test_columns_must_be_as_many_as_the_model_knows() -> None:
@@ -184,12 +184,12 @@ def test_columns_must_be_as_many_as_the_model_knows() -> None:
 @pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2)])
 def test_threads_are_those_of_omp(asked: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert treeshap.processors() == threads
+    assert treeshap.thread_count() == threads
 
 
 def test_without_a_word_all_processors_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert treeshap.processors() >= 1
+    assert treeshap.thread_count() >= 1
 
 
 def test_code_that_cannot_be_kept_is_compiled_all_the_same(

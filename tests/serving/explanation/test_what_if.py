@@ -9,40 +9,40 @@ import pytest
 from features.config.load import Config
 from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, build_snapshots
-from serving.explanation.what_if import WhatIf, describe, explain_changes, holding
-from serving.explanation.what_if_changes import Usual, changes
-from training.train import Trained
+from serving.explanation.what_if import WhatIf, find_what_if, keep_cohort_values, what_if_lines
+from serving.explanation.what_if_changes import UsualValues, hypothetical_changes
+from training.train import TrainingRun
 
 
 @pytest.fixture(scope="module")
-def cohort(shop: Config, trained: Trained) -> Snapshots:
+def cohort(shop: Config, trained: TrainingRun) -> Snapshots:
     """The cohort of the newest cutoff."""
     return build_snapshots(shop, [trained.newest], with_labels=False)
 
 
 @pytest.fixture(scope="module")
-def row(cohort: Snapshots, trained: Trained) -> pa.Table:
+def row(cohort: Snapshots, trained: TrainingRun) -> pa.Table:
     """The customer of the cohort with the highest risk."""
-    risks = trained.learned.churn.predict(cohort.rows)["churn_probability"]
+    risks = trained.fitted.churn.predict(cohort.rows)["churn_probability"]
     return cohort.rows.slice(int(np.argmax(risks)), 1)
 
 
-def asked(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
+def asked(shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
     """The question."""
-    return explain_changes(shop, trained.learned.churn, cohort.features, row, trained.newest, below)
+    return find_what_if(shop, trained.fitted.churn, cohort.features, row, trained.newest, below)
 
 
 def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says_of_them(
-    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+    shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table
 ) -> None:
     found, customer = asked(shop, trained, cohort, row, 0.8), row["customer_id"][0].as_py()
-    assert found.risk > 0.8 and found.enough and found.held == ()
+    assert found.risk > 0.8 and found.enough and found.unchanged == ()
     with counterfactual.open_at_cutoff(shop, trained.newest) as at:
-        every = changes(
-            counterfactual.known_customer_rows(at, customer), at.tables.contract, at.task, at.cutoff, Usual()
+        every = hypothetical_changes(
+            counterfactual.known_customer_rows(at, customer), at.tables.contract, at.task, at.cutoff, UsualValues()
         )
         made = counterfactual.counterfactual_features(at, customer, [change.rows for change in every])
-    risks = {c.words: r for c, r in zip(every, trained.learned.churn.predict(made)["churn_probability"], strict=True)}
+    risks = {c.words: r for c, r in zip(every, trained.fitted.churn.predict(made)["churn_probability"], strict=True)}
     assert found.tried == len(risks)
     answered = {answer.change.kind: answer for answer in found.enough}
     assert len(answered) == len(found.enough)
@@ -58,25 +58,25 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
     assert all(m.before != m.after and m.effect < 0 for m in moved)
     assert "recency_days" in {m.feature for m in moved}
     again = asked(shop, trained, cohort, row, 0.8)
-    assert describe(again) == describe(found)
+    assert what_if_lines(again) == what_if_lines(found)
 
 
 def test_where_nothing_is_enough_it_says_so_and_what_comes_nearest(
-    shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table
+    shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table
 ) -> None:
     found = asked(shop, trained, cohort, row, 0.0001)
     assert found.enough == () and found.nearest is not None
     assert 0.0001 < found.nearest.risk < found.risk
-    text = "\n".join(describe(found))
+    text = "\n".join(what_if_lines(found))
     assert f"nothing on the list of {found.tried} changes would be enough" in text
     assert f"{found.nearest.risk:.1%}  nearest: {found.nearest.change.words}" in text
     assert "It is no promise" in text
 
 
-def test_who_is_below_already_is_told_so(shop: Config, trained: Trained, cohort: Snapshots, row: pa.Table) -> None:
+def test_who_is_below_already_is_told_so(shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table) -> None:
     found = asked(shop, trained, cohort, row, 0.99999)
     assert (found.tried, found.enough, found.nearest) == (0, (), None)
-    assert describe(found, 250) == [
+    assert what_if_lines(found, 250) == [
         "what if: for the risk to fall below 100.0% (the mean of the 250 customers of this cutoff)",
         f"  it is: {found.risk:.1%}; ask for less with --below",
     ]
@@ -89,8 +89,10 @@ def test_what_cannot_be_made_anew_for_one_customer_stays_and_is_named() -> None:
     found = pa.table(
         {"a": [1.0, 2.0], "rank": [0.5, 0.9], "plan": ["x", "y"], "none": pa.array([None, 1.0], pa.float64())}
     )
-    made, held = holding(found, row)
+    made, held = keep_cohort_values(found, row)
     assert held == ("rank",)
     assert made["rank"].to_pylist() == [0.4, 0.4]
     assert made.drop_columns("rank").equals(found.drop_columns("rank"))
-    assert "left as they are, as they compare customers: rank" in "\n".join(describe(WhatIf(0.5, 0.4, 3, held=held)))
+    assert "left as they are, as they compare customers: rank" in "\n".join(
+        what_if_lines(WhatIf(0.5, 0.4, 3, unchanged=held))
+    )

@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.config.data_contract import ActivityColumns, Contract
+from features.config.data_contract import ActivityColumns, DataContract
 from features.task import Cohort, Task, Window
-from serving.explanation.what_if_changes import Usual, changes
+from serving.explanation.what_if_changes import UsualValues, hypothetical_changes
 from serving.language.messages import language
 
 CUTOFF = date(2024, 3, 1)
 TASK = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
-CONTRACT = Contract(
+CONTRACT = DataContract(
     has_discount=True, activities=(ActivityColumns("visits", "minutes"),), has_contacts=True, has_subscriptions=True
 )
 WORDS, NUMBER, DAY, TIME = pa.string(), pa.int64(), pa.date32(), pa.timestamp("us")
@@ -60,19 +60,19 @@ FULL = past(
     contacts=[row(20, action="email", held_out=False, cost=10), row(2, action="none", held_out=True)],
     subscriptions=[row(90, term=0, part="start", price=100_000)],
 )
-USUAL = Usual((("email", 10),), {"activities.visits": (20_000, 70_000)})
+USUAL = UsualValues((("email", 10),), {"activities.visits": (20_000, 70_000)})
 
 
-def by_kind(rows: dict[str, pa.Table], contract: Contract = CONTRACT) -> dict[str, list[Any]]:
+def by_kind(rows: dict[str, pa.Table], contract: DataContract = CONTRACT) -> dict[str, list[Any]]:
     """The changes by their kind."""
     found: dict[str, list[Any]] = {}
-    for change in changes(rows, contract, TASK, CUTOFF, USUAL):
+    for change in hypothetical_changes(rows, contract, TASK, CUTOFF, USUAL):
         found.setdefault(change.kind, []).append(change)
     return found
 
 
 def test_steps_go_up_and_nothing_else_changes() -> None:
-    found = changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
+    found = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
     assert [change.step for change in found] == sorted(change.step for change in found)
     assert len({change.words for change in found}) == len(found)
     for change in found:
@@ -141,15 +141,17 @@ def test_a_running_term_gets_cheaper_or_is_renewed_and_one_that_ended_is_not() -
     assert set(by_kind(past(subscriptions=ended))) == {"contact email"}
 
 
-@pytest.mark.parametrize(("contract", "kinds"), [(Contract(only_terms=True), set()), (Contract(), {"more orders"})])
-def test_starts_of_terms_are_no_orders(contract: Contract, kinds: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("contract", "kinds"), [(DataContract(only_subscriptions=True), set()), (DataContract(), {"more orders"})]
+)
+def test_starts_of_terms_are_no_orders(contract: DataContract, kinds: set[str]) -> None:
     rows = {"events": past(events=order(1, "a", 10))["events"]}
     assert set(by_kind(rows, contract)) - {"larger order"} == kinds
 
 
 def test_changes_are_said_in_another_language_with_the_same_numbers() -> None:
-    english = changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
-    chinese = changes(FULL, CONTRACT, TASK, CUTOFF, USUAL, language("zh"))
+    english = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
+    chinese = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL, language("zh"))
     assert [change.kind for change in chinese] == [change.kind for change in english]
     for before, after in zip(english, chinese, strict=True):
         left = set(re.findall(r"[A-Za-z]+", after.words)) - {"email", "visits", "minutes"}

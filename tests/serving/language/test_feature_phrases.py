@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from features.catalog.families import catalog_features
 from features.catalog.reference import FULL_CONTRACT
-from features.config.data_contract import ActivityColumns, Attribute, Contract
+from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
 from features.config.sections import SEGMENTS, TaskConfig
 from features.feature import Feature
-from features.phrases import plural, tell
+from features.phrases import format_reading, plural
 from features.task import Task, Window
 from serving.language.feature_phrases import SLOT, Phrasebook, phrased
 from serving.language.messages import LOCALE, language
@@ -29,18 +29,18 @@ OWN = replace(  # names of a user's own, some in Chinese, with all that looks li
     kinds=("stock_code", "商品", "status", "favourite_store", "order"),
     activities=(ActivityColumns("store_visits", "time_on_site", ("landing_page",)), ActivityColumns("工单", "评分")),
     attributes=(
-        Attribute("last_login", "date"),
-        Attribute("membership_level", "level"),
-        Attribute("number_of_children", "number"),
-        Attribute("城市", "level"),
+        CustomerAttribute("last_login", "date"),
+        CustomerAttribute("membership_level", "level"),
+        CustomerAttribute("number_of_children", "number"),
+        CustomerAttribute("城市", "level"),
     ),
-    beyond=(365,),
+    windows_beyond_log=(365,),
 )
 NAMES = "category visits minutes page plan age birthday stock code status favourite store order landing time on site"
 NAMES += " last login membership level number of children UTC RFM BG NBD contacts events kinds"
 WORDS = frozenset(NAMES.split())
 FORMS = {"", "count", "share", "money", "number", "plain", "level"}
-CONTRACTUAL = Task(Window(30), TaskConfig().task().cohort, Window(30), (Window(14), Window(60)), "cancelled")
+CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Window(14), Window(60)), "cancelled")
 # What is said beside the catalog: by plans, by the list of what segments lack, by an evaluation.
 OTHERS = [
     "no action is open to them",
@@ -70,16 +70,16 @@ OTHERS = [
 def catalogs() -> Iterator[Feature]:
     """Every feature of contracts and tasks of all sorts."""
     usual, short = (
-        TaskConfig().task(),
-        Task(Window(30), TaskConfig().task().cohort, Window(30), (Window(7), Window(28))),
+        TaskConfig().to_task(),
+        Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Window(7), Window(28))),
     )
     for task, contract in (
         (usual, FULL_CONTRACT),
         (short, OWN),
         (usual, OWN),
-        (usual, Contract(has_amount=False)),
+        (usual, DataContract(has_amount=False)),
         (CONTRACTUAL, OWN),
-        (CONTRACTUAL, replace(FULL_CONTRACT, only_terms=True)),
+        (CONTRACTUAL, replace(FULL_CONTRACT, only_subscriptions=True)),
     ):
         yield from catalog_features(task, contract)
 
@@ -149,7 +149,7 @@ def test_what_is_said_already_stays_as_it_is() -> None:
 
 
 def test_english_is_the_catalog_to_the_letter() -> None:
-    features = catalog_features(TaskConfig().task(), FULL_CONTRACT)
+    features = catalog_features(TaskConfig().to_task(), FULL_CONTRACT)
     assert phrased(features, language("en").phrase) == tuple(features)
 
 
@@ -171,7 +171,7 @@ def test_a_phrase_of_your_own_stays_as_you_wrote_it(phrase: str) -> None:
 def test_a_marketer_reads_how_marketers_write() -> None:
     row = {"recency_days": 32.0, "gap_mean_days": 12.3, "overdue_ratio": 2.6, "lifecycle": "slipping"}
     row |= {"orders_change_90d": -2.0, "amount_change_90d": 1234.5, "next_order_due_days": -20.0}
-    told = {f.name: f.read(row) for f in phrased(FEATURES, TR.phrase) if f.name in row and f.unit != "days"}
+    told = {f.name: f.format_reading(row) for f in phrased(FEATURES, TR.phrase) if f.name in row and f.unit != "days"}
     assert told == {
         "overdue_ratio": "距上次下单 32 天（平时约 12 天一次）",
         "lifecycle": "下滑",
@@ -189,7 +189,7 @@ def test_readings_in_chinese_say_the_same_numbers(value: float, other: float, le
     for feature, translated in PAIRS:
         held = level if feature.unit == "level" else value
         row = _Row(held, feature.name, other)
-        english, chinese = feature.read(row), translated.read(row)
+        english, chinese = feature.format_reading(row), translated.format_reading(row)
         assert numbers(english) == numbers(chinese), (english, chinese)
 
 
@@ -233,4 +233,4 @@ def test_of_two_patterns_the_one_with_more_letters_of_its_own_is_meant() -> None
         "B tea",
         "share of tea so far",
     ]
-    assert tell(2.0, {}, "{value:up *|down *|count} since") == "up 2 since"
+    assert format_reading(2.0, {}, "{value:up *|down *|count} since") == "up 2 since"

@@ -11,7 +11,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
 from features.config.rfm_rules import RULES
-from features.config.sections import SEGMENTS, STAGES, TIERS
+from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import LOCALE, installed, language
 
 ROOM = LOCALE.parents[1]
@@ -19,7 +19,14 @@ KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
 OTHERS = sorted(set(installed()) - {"en"})
 LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.catalog.lifecycle`
 OF_A_COLUMN = ("measured", "observational", "new within a horizon", "established", "unknown")
-NAMES = {*STAGES, *TIERS, *SEGMENTS, *RULES, *LIFECYCLE, *OF_A_COLUMN}  # said from columns of tables, not from the code
+NAMES = {
+    *LIFECYCLE_STAGES,
+    *TIERS,
+    *SEGMENTS,
+    *RULES,
+    *LIFECYCLE,
+    *OF_A_COLUMN,
+}  # said from columns of tables, not from the code
 
 
 def extracted() -> dict[str, str]:

@@ -11,9 +11,18 @@ import pytest
 from features.config.monitor import MonitorConfig
 from features.errors import DataError
 from serving.language.messages import language
-from serving.monitoring.alerts import Alert, Finding, State, keep, raised, read_state, state_after, write_state
-from serving.monitoring.findings import of_data, of_drift, of_segments, unusable
-from serving.monitoring.log_health import Check
+from serving.monitoring.alerts import (
+    Alert,
+    AlertState,
+    Finding,
+    append_alerts,
+    next_state,
+    raise_alerts,
+    read_alert_state,
+    write_alert_state,
+)
+from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
+from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift
 
 TR = language("en")
@@ -21,12 +30,12 @@ FINDING = Finding("data:silent_days", "critical", "Days are missing", "The last 
 NIGHTS = [date(2024, 1, d) for d in (1, 2, 3, 4)]
 
 
-def night(state: State, cutoff: date, *findings: Finding) -> tuple[list[Alert], State]:
-    return raised(findings, state, cutoff, TR), state_after(findings, state, cutoff)
+def night(state: AlertState, cutoff: date, *findings: Finding) -> tuple[list[Alert], AlertState]:
+    return raise_alerts(findings, state, cutoff, TR), next_state(findings, state, cutoff)
 
 
 def test_an_alert_stays_the_same_while_it_is_open_and_is_another_one_later() -> None:
-    first, state = night(State(), NIGHTS[0], FINDING)
+    first, state = night(AlertState(), NIGHTS[0], FINDING)
     second, state = night(state, NIGHTS[1], FINDING)
     assert first == second and second[0].id in state.ids
     assert second[0].since == "2024-01-01" and "Open since 2024-01-01" in second[0].text
@@ -38,54 +47,54 @@ def test_an_alert_stays_the_same_while_it_is_open_and_is_another_one_later() -> 
 
 def test_what_could_not_be_looked_at_stays_open() -> None:
     moved = Finding("drift:features", "warning", "t", "x.", "retrain")
-    first, state = night(State(), NIGHTS[0], moved)
-    state = state_after([FINDING], state, NIGHTS[1], ("drift:",))
+    first, state = night(AlertState(), NIGHTS[0], moved)
+    state = next_state([FINDING], state, NIGHTS[1], ("drift:",))
     again, _ = night(state, NIGHTS[2], moved)
     assert again == first and again[0].id in state.ids
-    assert "drift:features" not in state_after([FINDING], state, NIGHTS[1], ()).open
+    assert "drift:features" not in next_state([FINDING], state, NIGHTS[1], ()).open
 
 
 def test_one_that_became_graver_is_another() -> None:
     mild = Finding(FINDING.key, "warning", "t", "x.", "data")
-    first, state = night(State(), NIGHTS[0], mild)
+    first, state = night(AlertState(), NIGHTS[0], mild)
     graver, _ = night(state, NIGHTS[1], FINDING)
     assert graver[0].id not in state.ids and graver[0].since == "2024-01-02"
 
 
 def test_other_words_for_the_same_are_no_other_alert() -> None:
-    first, state = night(State(), NIGHTS[0], FINDING)
+    first, state = night(AlertState(), NIGHTS[0], FINDING)
     second, _ = night(state, NIGHTS[1], Finding(FINDING.key, "critical", "other", "words.", "data"))
     assert second[0].id == first[0].id
 
 
 def test_the_gravest_come_first() -> None:
     low = Finding("a", "info", "a", "x.", "data")
-    alerts, _ = night(State(), NIGHTS[0], low, FINDING)
+    alerts, _ = night(AlertState(), NIGHTS[0], low, FINDING)
     assert [alert.severity for alert in alerts] == ["critical", "info"]
 
 
 def test_the_state_comes_back_and_one_that_is_not_ours_is_told(tmp_path: Path) -> None:
-    assert read_state(tmp_path) == State()
-    _, state = night(State(), NIGHTS[0], FINDING)
-    write_state(tmp_path, state)
-    assert read_state(tmp_path) == state
+    assert read_alert_state(tmp_path) == AlertState()
+    _, state = night(AlertState(), NIGHTS[0], FINDING)
+    write_alert_state(tmp_path, state)
+    assert read_alert_state(tmp_path) == state
     for broken in ("{", "[]", '{"cutoff": "x", "open": {}}', '{"cutoff": "2024-01-01", "open": []}'):
         (tmp_path / "state.json").write_text(broken)
         with pytest.raises(DataError, match="remove it"):
-            read_state(tmp_path)
+            read_alert_state(tmp_path)
 
 
 def test_every_alert_stands_once_in_the_file(tmp_path: Path) -> None:
-    alerts, _ = night(State(), NIGHTS[0], FINDING)
-    keep(tmp_path, alerts, NIGHTS[0])
-    keep(tmp_path, alerts, NIGHTS[0])  # a run that died before it had kept its state
+    alerts, _ = night(AlertState(), NIGHTS[0], FINDING)
+    append_alerts(tmp_path, alerts, NIGHTS[0])
+    append_alerts(tmp_path, alerts, NIGHTS[0])  # a run that died before it had kept its state
     (line,) = (tmp_path / "alerts.jsonl").read_text().splitlines()
     assert json.loads(line) == {**alerts[0].to_dict(), "raised": "2024-01-01"}
 
 
 def test_what_comes_from_the_data_is_one_line_without_controls() -> None:
     bad = Finding("data:missing:x", "warning", "a\r\nBcc: b@c.example", "x\x00\x1b[31m\u2028y.", "data")
-    (alert,), _ = night(State(), NIGHTS[0], bad)
+    (alert,), _ = night(AlertState(), NIGHTS[0], bad)
     assert alert.title == "a Bcc: b@c.example" and alert.text.startswith("x [31m y.")
 
 
@@ -95,30 +104,30 @@ def drift(name: str, moved: bool = True, what: str = "feature", change: float | 
 
 def test_features_are_told_together_by_what_they_mean_to_the_model() -> None:
     drivers = {"weak": 1.0, "strong": 9.0, "still": 90.0}
-    (found,) = of_drift([drift("weak"), drift("strong"), drift("still", False)], drivers, TR)
+    (found,) = drift_findings([drift("weak"), drift("strong"), drift("still", False)], drivers, TR)
     assert (found.key, found.severity, found.action) == ("drift:features", "warning", "retrain")
     assert found.title == "2 features have moved" and found.text.startswith("10% of what drives")
     assert found.text.index("phrase of strong: higher by 1.50") < found.text.index("phrase of weak")
-    assert list(of_drift([drift("weak")], drivers, TR)) == []
-    (grave,) = of_drift([drift("still", change=None)], drivers, TR)
+    assert list(drift_findings([drift("weak")], drivers, TR)) == []
+    (grave,) = drift_findings([drift("still", change=None)], drivers, TR)
     assert grave.severity == "critical" and "levels are held by others" in grave.text
 
 
 def test_scores_that_moved_are_told_each() -> None:
-    assert [f.key for f in of_drift([drift("value", what="score")], {}, TR)] == ["drift:value"]
+    assert [f.key for f in drift_findings([drift("value", what="score")], {}, TR)] == ["drift:value"]
 
 
 def test_a_silence_speaks_for_the_counts_that_it_empties() -> None:
     checks = [
-        Check("silent_days", "days of silence", 3, 0.0, 0.0, False),
-        Check("events_day", "events", 0, 40.0, 60.0, False),
-        Check("missing:channel", "without channel", 0.5, 0.0, 0.1, False, share=True),
-        Check("repeated", "twice", 0.0, 0.0, 0.1, True, share=True),
+        LogCheck("silent_days", "days of silence", 3, 0.0, 0.0, False),
+        LogCheck("events_day", "events", 0, 40.0, 60.0, False),
+        LogCheck("missing:channel", "without channel", 0.5, 0.0, 0.1, False, share=True),
+        LogCheck("repeated", "twice", 0.0, 0.0, 0.1, True, share=True),
     ]
-    found = {f.key: f for f in of_data(checks, TR)}
+    found = {f.key: f for f in data_findings(checks, TR)}
     assert list(found) == ["data:silent_days", "data:missing:channel"]
     assert "50.0%, usually at most 10.0%" in found["data:missing:channel"].text
-    assert "events_day" in {f.key.removeprefix("data:") for f in of_data(checks[1:], TR)}
+    assert "events_day" in {f.key.removeprefix("data:") for f in data_findings(checks[1:], TR)}
 
 
 def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
@@ -135,7 +144,7 @@ def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
         },
         {"segment": "keep", "customers": 10, "churn": 0.9, "value": None, "churn_before": None, "value_before": None},
     ]
-    low, high = of_segments(rows, rules, date(2023, 12, 1), TR)
+    low, high = segment_findings(rows, rules, date(2023, 12, 1), TR)
     assert (low.key, low.segment, low.action) == ("value:all", "all", "contact")
     assert "40.00, wanted 50.00, of 1,000 customers (60.00 at 2023-12-01)" in low.text
     assert (high.key, high.segment) == ("churn:save first", "save first") and "80%, allowed 70%" in high.text
@@ -144,9 +153,12 @@ def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
 def test_alerts_in_chinese() -> None:
     zh, rules = language("zh"), MonitorConfig(churn={"all": 0.1})
     row = {"segment": "all", "customers": 9, "churn": 0.9, "value": None, "churn_before": None, "value_before": None}
-    (alert,) = raised(list(of_segments([row], rules, None, zh)), State(), NIGHTS[0], zh)
+    (alert,) = raise_alerts(list(segment_findings([row], rules, None, zh)), AlertState(), NIGHTS[0], zh)
     assert alert.title == "流失风险偏高：全部客户" and alert.text.endswith("自 2024-01-01 起持续。")
 
 
 def test_a_log_that_cannot_be_used_is_told_in_either_case() -> None:
-    assert {unusable(empty, TR).title for empty in (True, False)} == {"The log arrived empty", "The log cannot be used"}
+    assert {unusable_log_finding(empty, TR).title for empty in (True, False)} == {
+        "The log arrived empty",
+        "The log cannot be used",
+    }

@@ -19,7 +19,7 @@ from features.config.load import Config
 from serving.language.messages import language
 from serving.monitoring import delivery
 from serving.monitoring.alerts import Alert
-from serving.monitoring.delivery import put, send
+from serving.monitoring.delivery import queue_alerts, send_queued
 from tests.receivers import make_certificate, post, web
 
 TR, CUTOFF = language("en"), date(2024, 1, 2)
@@ -40,8 +40,8 @@ def deliver(make_config: Callable[..., Config], tmp_path: Path) -> Callable[...,
 
     def run(section: dict[str, Any], *alerts: Alert) -> list[str]:
         config = make_config({"monitor": section})
-        put(config, tmp_path, alerts, CUTOFF)
-        return send(config, tmp_path, TR)
+        queue_alerts(config, tmp_path, alerts, CUTOFF)
+        return send_queued(config, tmp_path, TR)
 
     return run
 

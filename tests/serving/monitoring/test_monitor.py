@@ -19,7 +19,7 @@ from features.config.monitor import MonitorConfig
 from features.errors import DataError, UsageError
 from regulars import cli
 from serving.monitoring import delivery, inputs
-from serving.monitoring.monitor import Monitored, monitor_scores
+from serving.monitoring.monitor import MonitoringResult, monitor_scores
 from serving.monitoring.text import monitoring_text
 from tests.nights import CUTOFF, make_nights, rows, score
 from tests.receivers import web
@@ -43,13 +43,13 @@ def _learned() -> Iterator[None]:
     """A champion that learned from a few cutoffs; MLflow is not asked."""
     cutoffs = [str(CUTOFF - timedelta(days)) for days in (90, 60, 30)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(inputs, "champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
+        patched.setattr(inputs, "load_champion", lambda *_: _Champion(_Bundle({"cutoffs": cutoffs})))
         patched.setattr(delivery, "PAUSES", (0.0,))
         yield
 
 
 @pytest.fixture(scope="module")
-def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitored]:
+def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, MonitoringResult]:
     """A business in which nothing changes, scored three times and monitored at the last."""
     config = make_nights(tmp_path_factory.mktemp("steady"))
     for cutoff in (*PAST, CUTOFF):
@@ -58,7 +58,7 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitored]
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, steady: tuple[Config, Monitored]) -> Callable[..., Config]:
+def fresh(tmp_path: Path, steady: tuple[Config, MonitoringResult]) -> Callable[..., Config]:
     """The steady business anew, with another log or other sections; built features that still hold are there."""
 
     def make(log: Any = None, **sections: Any) -> Config:
@@ -71,15 +71,15 @@ def fresh(tmp_path: Path, steady: tuple[Config, Monitored]) -> Callable[..., Con
     return make
 
 
-def keys(found: Monitored) -> set[str]:
+def keys(found: MonitoringResult) -> set[str]:
     return {alert.title for alert in found.alerts}
 
 
-def unusual(found: Monitored) -> set[str]:
+def unusual(found: MonitoringResult) -> set[str]:
     return {check["name"] for check in found.facts["data"] if not check["ok"]}
 
 
-def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, Monitored]) -> None:
+def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, MonitoringResult]) -> None:
     _, found = steady
     assert found.alerts == () and found.new == () and found.undelivered == ()
     facts = json.loads((found.folder / "monitor.json").read_text())
@@ -96,7 +96,7 @@ def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, Monitored])
 
 
 def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs, "champion", lambda *_: None)
+    monkeypatch.setattr(inputs, "load_champion", lambda *_: None)
     config = make_nights(tmp_path)
     score(config, CUTOFF)
     found = monitor_scores(config)

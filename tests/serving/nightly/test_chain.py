@@ -26,13 +26,13 @@ from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from regulars import cli
 from serving.nightly import chain, steps
-from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, Outcome
-from serving.scoring.resumable_run import alone, checksum
+from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
+from serving.scoring.resumable_run import exclusive_lock, file_checksum
 from tests.campaigns import EARLIER, make_ended, write
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
-from training.train import Trained
+from training.train import TrainingRun
 
 SECTIONS = """
 [segments]
@@ -63,10 +63,11 @@ windows = ["2d"]
 FIRST = DAYS - 4  # the first night: days of the log that came by then
 KILLED = """
 import os, signal
-from features.config.load import load
-from serving.nightly import chain as nightly, report
-report.write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-nightly.run(load("regulars.toml"))
+from features.config.load import load_config
+from serving.nightly import chain
+from serving.report import page
+page.write_report = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+chain.run_night(load_config("regulars.toml"))
 """
 
 
@@ -86,11 +87,11 @@ class Nights:
     def left(self) -> dict[str, str]:
         """The checksums of all that is left, but for built features, whose names hold theirs."""
         files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
-        return {path.relative_to(self.config.output).as_posix(): checksum(path) for path in files}
+        return {path.relative_to(self.config.output).as_posix(): file_checksum(path) for path in files}
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trained) -> Nights:
+def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: TrainingRun) -> Nights:
     folder = tmp_path_factory.mktemp("nights")
     shutil.copy(shop.folder / "mlflow.db", folder)
     text = (shop.folder / "regulars.toml").read_text(encoding="utf-8")
@@ -100,8 +101,8 @@ def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trai
     return Nights(load_config(folder / "regulars.toml"), whole.filter(few))
 
 
-def states(summary: chain.Summary) -> dict[str, str]:
-    return {one["name"]: one["state"] for one in summary.told["steps"]}
+def states(summary: chain.NightSummary) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in summary.content["steps"]}
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +130,14 @@ def three(nights: Nights) -> list[Any]:
 
 def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
     summary, left, cutoff = three[0]
-    assert summary.code == 0, summary.told
+    assert summary.code == 0, summary.content
     expected = dict.fromkeys(("check", "score", "segments", "monitor", "plan", "report"), DONE)
     assert states(summary) == {**dict.fromkeys(("train", "uplift", "retrain", "measure"), SKIPPED), **expected}
     assert {f"scores/cutoff={cutoff}/_manifest.json", f"reports/cutoff={cutoff}.html", f"runs/{cutoff}.json"} <= set(
         left
     )
     assert f"plans/cutoff={cutoff}/retention-{cutoff}/plan.csv" in left
-    assert summary.told["log"]["complete_until"] == str(cutoff)
+    assert summary.content["log"]["complete_until"] == str(cutoff)
 
 
 def test_the_same_night_again_does_nothing_and_leaves_every_byte(three: list[Any]) -> None:
@@ -150,7 +151,7 @@ def test_a_killed_night_is_gone_on_with(three: list[Any]) -> None:
     summary, left, cutoff = three[2]
     found = states(summary)
     assert [found[name] for name in ("check", "score", "segments", "report")] == [UNCHANGED, UNCHANGED, UNCHANGED, DONE]
-    assert summary.told["finished"] and f"reports/cutoff={cutoff}.html" in left
+    assert summary.content["finished"] and f"reports/cutoff={cutoff}.html" in left
     assert not [name for name in left if ".scoring" in name or name.endswith(".lock")]
 
 
@@ -163,7 +164,7 @@ def test_plans_are_due_every_so_often_each_with_a_holdout_of_its_own(three: list
         table = pq.read_table(folder / "plan.parquet")
         held.append(set(table.filter(table["holdout"])["customer_id"].to_pylist()))
     assert held[0] and held[1] and held[0] != held[1]
-    assert f"not due before {one + timedelta(days=2)}" in json.dumps(second.told["steps"])
+    assert f"not due before {one + timedelta(days=2)}" in json.dumps(second.content["steps"])
 
 
 def test_contributions_are_those_of_the_newest_night_only(three: list[Any]) -> None:
@@ -182,10 +183,10 @@ def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: N
     summary = chain.run_night(nights.config)
     nights.deliver(FIRST + 2)
     found, after = states(summary), nights.left()
-    assert summary.code == 3 and summary.told["cutoff"] == str(cutoff)
+    assert summary.code == 3 and summary.content["cutoff"] == str(cutoff)
     assert found["check"] == FAILED and found["score"] == found["report"] == SKIPPED
-    assert "cut off" in summary.told["steps"][0]["note"]
-    assert found["monitor"] == DONE and any("did not arrive" in one["title"] for one in summary.told["alerts"])
+    assert "cut off" in summary.content["steps"][0]["note"]
+    assert found["monitor"] == DONE and any("did not arrive" in one["title"] for one in summary.content["alerts"])
     for place in ("scores", "segments", "plans", "reports", "contributions"):
         assert {n: d for n, d in after.items() if n.startswith(place)} == {
             n: d for n, d in before.items() if n.startswith(place)
@@ -201,7 +202,7 @@ STANDING = {"id": "a", "severity": "warning", "title": "4 features have moved", 
 def night(config: Config, **given: Any) -> Night:
     """A night of which only what the step asks about is there."""
     log = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
-    return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "others": [], **given})
+    return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "other_nights": [], **given})
 
 
 @pytest.fixture
@@ -227,27 +228,27 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         bundle = SimpleNamespace(facts={"cutoffs": ["2023-06-01", str(cutoff)]}, task={"horizon": "30d"})
         return SimpleNamespace(bundle=bundle)
 
-    monkeypatch.setattr(steps.training, "train", train)
+    monkeypatch.setattr(steps.training, "train_models", train)
     monkeypatch.setattr(steps.registry, "load_uplift_champion", standing)
     return asked
 
 
 def test_an_alert_has_models_trained_once_and_the_night_scored_anew(make_config: Any, trainings: Any) -> None:
     this = night(make_config(), alerts=[STANDING])
-    first = steps.retrain(this)
-    assert (first.state, first.code, first.again) == (DONE, 0, steps.SCORED)
+    first = steps.retrain_on_alert(this)
+    assert (first.state, first.code, first.again) == (DONE, 0, steps.REDONE_AFTER_PROMOTION)
     assert trainings == [("all", True)] and "4 features have moved" in first.note
-    second = steps.retrain(this)
+    second = steps.retrain_on_alert(this)
     assert (second.state, second.code, second.again, len(trainings)) == (UNCHANGED, 0, (), 1)
 
 
 def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, trainings: Any) -> None:
     trainings.verdict = False
     this = night(make_config(), alerts=[STANDING])
-    refused = steps.retrain(this)
+    refused = steps.retrain_on_alert(this)
     assert (refused.state, refused.code, refused.again) == (DONE, 1, ())
     assert "not champion: churn, Brier score: behind" in refused.note
-    assert steps.retrain(this).code == 1
+    assert steps.retrain_on_alert(this).code == 1
 
 
 @pytest.mark.parametrize(
@@ -257,35 +258,35 @@ def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, traini
         ({}, {"alerts": [{**STANDING, "action": "data"}]}, "no alert asks"),
         ({"retrain_pause": "10w"}, {}, "retrain_pause"),
         ({}, {"cutoff": DAY - timedelta(days=1)}, "later days"),
-        ({}, {"others": [{"cutoff": "2024-03-07", "trained": {"cutoff": "2024-03-07"}}]}, "up to 2024-03-07"),
+        ({}, {"other_nights": [{"cutoff": "2024-03-07", "trained": {"cutoff": "2024-03-07"}}]}, "up to 2024-03-07"),
     ],
 )
 def test_no_training_is_asked_for_without_reason(
     make_config: Any, trainings: Any, rules: dict[str, Any], given: dict[str, Any], why: str
 ) -> None:
-    outcome = steps.retrain(night(make_config({"run": rules}), **{"alerts": [STANDING], **given}))
+    outcome = steps.retrain_on_alert(night(make_config({"run": rules}), **{"alerts": [STANDING], **given}))
     assert outcome.state == SKIPPED and why in outcome.note and not trainings
 
 
 def test_training_is_due_so_long_after_the_last_whatever_came_of_it(make_config: Any, trainings: Any) -> None:
     config = make_config({"run": {"retrain_every": "69d"}})  # the champion knew the log up to 69 days before
-    assert steps.train(night(make_config())).state == SKIPPED
-    assert steps.train(night(config, cutoff=DAY - timedelta(days=1))).state == SKIPPED
+    assert steps.train_if_due(night(make_config())).state == SKIPPED
+    assert steps.train_if_due(night(config, cutoff=DAY - timedelta(days=1))).state == SKIPPED
     tried = {"cutoff": "2024-03-01", "trained": {"cutoff": "2024-03-01", "promoted": False}}
-    assert "not due before 2024-05-09" in steps.train(night(config, others=[tried])).note
+    assert "not due before 2024-05-09" in steps.train_if_due(night(config, other_nights=[tried])).note
     assert not trainings
-    assert steps.train(night(config)).state == DONE
+    assert steps.train_if_due(night(config)).state == DONE
 
 
 def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: Any) -> None:
     trainings.knew = None
-    off = steps.train(night(make_config({"run": {"train_first": False}})))
+    off = steps.train_if_due(night(make_config({"run": {"train_first": False}})))
     assert off.state == SKIPPED and "`regulars train`" in off.note and not trainings
-    assert steps.train(night(make_config())).state == DONE
+    assert steps.train_if_due(night(make_config())).state == DONE
 
 
 @pytest.fixture
-def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., chain.Summary]:
+def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., chain.NightSummary]:
     """Runs a chain of toy steps over a log of ten rows: a step is what it returns, or raises."""
     config = make_config({"task": {"horizon": "2d", "every": "2d", "windows": ["2d"]}})
 
@@ -293,17 +294,17 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
         rows = [{"customer": f"c{n % 3}", "time": date(2024, 3, 1) + timedelta(days=n)} for n in range(days)]
         pq.write_table(pa.Table.from_pylist(rows * times), config.folder / "log.parquet")
 
-    def run(outcomes: dict[str, Any] | None = None, **given: Any) -> chain.Summary:
-        def acting(name: str) -> Callable[[Night], Outcome]:
-            def act(this: Night) -> Outcome:
-                found = (outcomes or {}).get(name, Outcome(UNCHANGED))
+    def run(outcomes: dict[str, Any] | None = None, **given: Any) -> chain.NightSummary:
+        def acting(name: str) -> Callable[[Night], StepOutcome]:
+            def act(this: Night) -> StepOutcome:
+                found = (outcomes or {}).get(name, StepOutcome(UNCHANGED))
                 if isinstance(found, Exception):
                     raise found
                 return found(this) if callable(found) else found
 
             return act
 
-        toys = tuple(replace(step, act=acting(step.name)) for step in chain.STEPS)
+        toys = tuple(replace(step, run_step=acting(step.name)) for step in chain.STEPS)
         monkeypatch.setattr(chain, "STEPS", toys)
         return chain.run_night(config, **given)
 
@@ -324,28 +325,28 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(toy: Any) -> None:
 
 def test_a_full_disk_is_a_message_and_a_fault_of_ours_is_none(toy: Any) -> None:
     full = toy({"report": OSError(28, "No space left on device")})
-    assert full.code == 2 and "make room" in full.told["steps"][-1]["note"]
+    assert full.code == 2 and "make room" in full.content["steps"][-1]["note"]
     with pytest.raises(ZeroDivisionError):
-        toy({"report": lambda this: Outcome(str(1 / 0))})
+        toy({"report": lambda this: StepOutcome(str(1 / 0))})
 
 
 def test_steps_of_a_new_champion_are_done_again_and_told_once(toy: Any) -> None:
     done: list[str] = []
 
-    def scored(this: Night) -> Outcome:
+    def scored(this: Night) -> StepOutcome:
         done.append("score")
-        return Outcome(DONE)
+        return StepOutcome(DONE)
 
-    summary = toy({"score": scored, "retrain": Outcome(DONE, again=("score", "monitor"))})
+    summary = toy({"score": scored, "retrain": StepOutcome(DONE, again=("score", "monitor"))})
     assert done == ["score", "score"]
-    assert [one["name"] for one in summary.told["steps"]].count("score") == 1
+    assert [one["name"] for one in summary.content["steps"]].count("score") == 1
 
 
 def test_the_log_says_which_night_it_is_and_a_given_day_must_be_reached(toy: Any) -> None:
-    assert toy().told["cutoff"] == "2024-03-11"
+    assert toy().content["cutoff"] == "2024-03-11"
     assert toy(cutoff=date(2024, 3, 9)).code == 0
     late = toy(cutoff=date(2024, 3, 13))
-    assert late.code == 3 and "2 days before it are missing" in late.told["steps"][0]["note"]
+    assert late.code == 3 and "2 days before it are missing" in late.content["steps"][0]["note"]
     assert toy(cutoff=date(2024, 3, 13), accept=True).code == 0
 
 
@@ -354,12 +355,12 @@ def test_a_log_that_came_twice_or_empty_stops_the_chain_but_for_the_monitor(toy:
     assert toy().code == 0
     toy.deliver(30, times=2)
     twice = toy()
-    assert twice.code == 3 and "came twice" in twice.told["steps"][0]["note"]
+    assert twice.code == 3 and "came twice" in twice.content["steps"][0]["note"]
     assert states(twice)["monitor"] == UNCHANGED and states(twice)["score"] == SKIPPED
     toy.deliver(0)
     empty = toy()
-    assert empty.code == 3 and empty.told["cutoff"] == twice.told["cutoff"] == "2024-03-31"
-    assert empty.told["log"]["rows"] == 30  # of the last one that could be trusted
+    assert empty.code == 3 and empty.content["cutoff"] == twice.content["cutoff"] == "2024-03-31"
+    assert empty.content["log"]["rows"] == 30  # of the last one that could be trusted
     toy.deliver(30)
     assert toy().code == 0
 
@@ -370,7 +371,7 @@ def test_a_shorter_log_is_taken_once_it_is_said_to_be_right(toy: Any) -> None:
     toy.deliver(12)
     assert toy().code == 3
     taken = toy(accept=True)
-    assert taken.code == 0 and taken.told["cutoff"] == "2024-03-13"
+    assert taken.code == 0 and taken.content["cutoff"] == "2024-03-13"
     assert toy().code == 0
 
 
@@ -381,7 +382,10 @@ def test_an_empty_log_on_the_first_night_is_the_error_of_the_check(toy: Any) -> 
 
 
 def test_two_runs_at_once_are_refused(toy: Any) -> None:
-    with alone(toy.config.output / "runs" / ".lock", "another"), pytest.raises(RefusedError, match="another run"):
+    with (
+        exclusive_lock(toy.config.output / "runs" / ".lock", "another"),
+        pytest.raises(RefusedError, match="another run"),
+    ):
         toy()
 
 
@@ -389,7 +393,7 @@ def test_a_summary_that_cannot_be_read_is_made_anew(toy: Any) -> None:
     file = toy().file
     file.write_text("{", encoding="utf-8")
     again = toy()
-    assert "cannot be read" in again.told["steps"][0]["note"]
+    assert "cannot be read" in again.content["steps"][0]["note"]
     assert json.loads(file.read_text(encoding="utf-8"))["finished"]
 
 
@@ -400,7 +404,7 @@ def test_the_command_ends_with_the_worst_of_the_steps_and_is_quiet_where_all_is_
     well = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
     assert (well.exit_code, well.output) == (0, "")
     assert "10 unchanged: nothing is new" in CliRunner().invoke(cli, ["-c", str(path), "run"]).output
-    toy({"uplift": UsageError("no such thing"), "monitor": Outcome(UNCHANGED, "2 alerts", code=1)})
+    toy({"uplift": UsageError("no such thing"), "monitor": StepOutcome(UNCHANGED, "2 alerts", code=1)})
     bad = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
     assert bad.exit_code == 2
     for words in ("no such thing", "exit 2", "runs/2024-03-11.json", "run --cutoff 2024-03-11"):
@@ -415,8 +419,8 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
     cutoff = nights.deliver(DAYS) + timedelta(days=7)
     before = {kind: load_champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
     log = DeliveryRecord(1, 0, START.date(), cutoff, cutoff, "f")
-    this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], others=[])
-    outcome = steps.retrain(this)
+    this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], other_nights=[])
+    outcome = steps.retrain_on_alert(this)
     assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
     assert "asked for 'better'" in outcome.note
     assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
@@ -428,10 +432,10 @@ def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> Non
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
     early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
-    assert steps.measure(early).state == SKIPPED
-    first = steps.measure(this)
+    assert steps.measure_ended_plans(early).state == SKIPPED
+    first = steps.measure_ended_plans(this)
     assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
-    assert steps.measure(this).state == SKIPPED
+    assert steps.measure_ended_plans(this).state == SKIPPED
 
 
 def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp_path: Path) -> None:
@@ -439,7 +443,7 @@ def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp
     write(tmp_path, "contacts", [EARLIER])
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
-    assert steps.measure(this).state == FAILED
-    assert "not carried out" in this.tried[f"{CUTOFF}/retention"]
+    assert steps.measure_ended_plans(this).state == FAILED
+    assert "not carried out" in this.unmeasured[f"{CUTOFF}/retention"]
     late = whole + timedelta(days=7)
-    assert steps.measure(replace(this, log=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED
+    assert steps.measure_ended_plans(replace(this, log=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED

@@ -14,11 +14,11 @@ from scipy.optimize import linprog
 
 from features.errors import RefusedError, UsageError
 from serving.optimizer import allocate as room
-from serving.optimizer.allocate import Allocation, allocate, curve, options
-from serving.optimizer.dual_prices import Options
+from serving.optimizer.allocate import Allocation, allocate_actions, allocation_problem, budget_curve
+from serving.optimizer.dual_prices import AllocationProblem
 
 
-def _random(seed: int, n: int, a: int, g: int = 2, held: float = 0.0) -> Options:
+def _random(seed: int, n: int, a: int, g: int = 2, held: float = 0.0) -> AllocationProblem:
     """A problem with limits that often bind: ties, forbidden actions, negative gains, free actions."""
     rng = np.random.default_rng(seed)
     whole = seed % 2 == 0
@@ -28,23 +28,23 @@ def _random(seed: int, n: int, a: int, g: int = 2, held: float = 0.0) -> Options
     capacities = np.where(rng.random(a) < 0.5, np.inf, rng.integers(0, n // 2 + 2, a))
     groups = rng.integers(0, g, n)
     minimums = (np.bincount(groups, minlength=g) * rng.choice([0, 0, 0.3], g)).astype(int)
-    return options(gains, costs, rng.uniform(0, n), capacities, groups, minimums, rng.random(n) < held)
+    return allocation_problem(gains, costs, rng.uniform(0, n), capacities, groups, minimums, rng.random(n) < held)
 
 
-def _keeps(problem: Options, choice: np.ndarray) -> bool:
-    used = problem.used(choice)
-    allowed = all(np.isfinite(problem.gains[i, j]) for i, j in enumerate(choice) if j < problem.nothing)
+def _keeps(problem: AllocationProblem, choice: np.ndarray) -> bool:
+    used = problem.resource_use(choice)
+    allowed = all(np.isfinite(problem.gains[i, j]) for i, j in enumerate(choice) if j < problem.no_action)
     return allowed and bool((used <= problem.limits + 1e-9 * (1 + np.abs(problem.limits))).all())
 
 
-def _best(problem: Options) -> float | None:
+def _best(problem: AllocationProblem) -> float | None:
     """The most that any choice gains, by looking at all of them."""
     n, a = problem.gains.shape
-    gains = [problem.gained(np.array(c)) for c in product(range(a + 1), repeat=n) if _keeps(problem, np.array(c))]
+    gains = [problem.total_gain(np.array(c)) for c in product(range(a + 1), repeat=n) if _keeps(problem, np.array(c))]
     return max(gains, default=None)
 
 
-def _relaxed(problem: Options) -> float:
+def _relaxed(problem: AllocationProblem) -> float:
     """The optimum of the LP relaxation, written out whole for HiGHS."""
     rows, actions = np.nonzero(np.isfinite(problem.gains))
     n, a, m = *problem.gains.shape, len(rows)
@@ -64,9 +64,9 @@ def test_small_plans_are_the_best_of_all_choices(seed: int, n: int, a: int) -> N
     best = _best(problem)
     if best is None:
         with pytest.raises(RefusedError, match="minimum share"):
-            allocate(problem)
+            allocate_actions(problem)
         return
-    found = allocate(problem)
+    found = allocate_actions(problem)
     assert _keeps(problem, found.choice)
     assert found.gain == pytest.approx(best, abs=1e-9)
     assert found.gain <= found.bound <= best + 1e-6 * (1 + abs(best))
@@ -77,7 +77,7 @@ def test_small_plans_are_the_best_of_all_choices(seed: int, n: int, a: int) -> N
 def test_large_plans_keep_the_limits_and_their_certificate(seed: int, n: int) -> None:
     problem = _random(seed, n, 3)
     try:
-        exact = allocate(problem)
+        exact = allocate_actions(problem)
     except RefusedError:
         return
     found = _as_if_large(problem)
@@ -87,46 +87,48 @@ def test_large_plans_keep_the_limits_and_their_certificate(seed: int, n: int) ->
     assert found.bound <= _relaxed(problem) + 1e-5 * (1 + abs(found.bound))
 
 
-def _as_if_large(problem: Options) -> Allocation:
+def _as_if_large(problem: AllocationProblem) -> Allocation:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "SMALL", 0)
-        return allocate(problem)
+        patch.setattr(room, "EXACT_SIZE", 0)
+        return allocate_actions(problem)
 
 
-def _campaign(n: int, seed: int = 1, held: float = 0.1, budget: float = 0.2) -> Options:
+def _campaign(n: int, seed: int = 1, held: float = 0.1, budget: float = 0.2) -> AllocationProblem:
     """A realistic campaign: value times effect less cost, two scarce actions, a minimum."""
     rng = np.random.default_rng(seed)
     costs = np.array([0.5, 1.0, 4.0, 8.0])
     gains = rng.lognormal(3, 1, (n, 1)) * rng.normal(0.05, 0.05, (n, 4)) * np.array([1, 1.3, 2, 2.5]) - costs
     capacities = np.array([np.inf, n // 20, np.inf, n // 50])
     minimums = np.array([0, n // 6])
-    return options(gains, costs, budget * n, capacities, rng.integers(0, 2, n), minimums, rng.random(n) < held)
+    return allocation_problem(
+        gains, costs, budget * n, capacities, rng.integers(0, 2, n), minimums, rng.random(n) < held
+    )
 
 
 def test_the_gap_of_a_large_plan_is_small_and_its_prices_are_real() -> None:
     problem = _campaign(30_000)
-    found = allocate(problem)
+    found = allocate_actions(problem)
     assert _keeps(problem, found.choice)
     assert 0 <= found.gap < 1e-4
-    more = curve(problem, [problem.budget * 1.01])[0]
+    more = budget_curve(problem, [problem.budget * 1.01])[0]
     assert (more.gain - found.gain) / (0.01 * problem.budget) == pytest.approx(found.prices[0], rel=0.02)
     binding = found.prices > 1e-6
     assert binding.sum() >= 3
-    np.testing.assert_allclose(found.used[binding], problem.limits[binding], rtol=2e-3)
+    np.testing.assert_allclose(found.resource_use[binding], problem.limits[binding], rtol=2e-3)
 
 
 def test_shadows_take_nothing_and_are_treated_like_the_others() -> None:
     """Where all are alike but for noise, the held out would have each action as often as the others do."""
     problem = _campaign(30_000, held=0.3)
-    held, choice = problem.shadows, allocate(problem).choice
+    held, choice = problem.holdout, allocate_actions(problem).choice
     for action in range(5):
         share, other = (choice[held] == action).mean(), (choice[~held] == action).mean()
         assert abs(share - other) < 4 * np.sqrt(other * (1 - other) / held.sum()) + 1e-4
-    without = options(
+    without = allocation_problem(
         problem.gains[~held], np.asarray(problem.costs[0]), problem.budget, problem.capacities, problem.groups[~held],
         problem.minimums,
     )  # fmt: skip
-    np.testing.assert_array_equal(allocate(without).choice, choice[~held])
+    np.testing.assert_array_equal(allocate_actions(without).choice, choice[~held])
 
 
 @pytest.mark.parametrize("limits", [{"budget": 700.0}, {"capacities": np.array([700])}])
@@ -134,31 +136,31 @@ def test_shadows_among_equals_are_treated_like_the_others(limits: dict[str, Any]
     n = 4_000
     held = np.random.default_rng(0).random(n) < 0.3
     groups, minimums = np.arange(n) % 2, np.array([100, 0])
-    problem = options(np.ones((n, 1)), np.ones(1), groups=groups, minimums=minimums, shadows=held, **limits)
-    choice = allocate(problem).choice
+    problem = allocation_problem(np.ones((n, 1)), np.ones(1), groups=groups, minimums=minimums, holdout=held, **limits)
+    choice = allocate_actions(problem).choice
     assert (choice[~held] == 0).sum() == 700
     assert (choice[held] == 0).mean() == pytest.approx(0.25, abs=0.05)
     last = np.flatnonzero((choice == 0) & ~held).max()
     assert (choice[held & (np.arange(n) < last)] == 0).all()
-    late = replace(problem, shadows=held | (np.arange(n) > last))  # the first who come too late are held out
-    assert (allocate(late).choice[last + 1 :] == 1).all()
+    late = replace(problem, holdout=held | (np.arange(n) > last))  # the first who come too late are held out
+    assert (allocate_actions(late).choice[last + 1 :] == 1).all()
 
 
 def test_ties_go_to_the_first_rows() -> None:
     for n in (50, 5_000):
-        found = allocate(options(np.ones((n, 2)), np.ones(2), 20.0))
+        found = allocate_actions(allocation_problem(np.ones((n, 2)), np.ones(2), 20.0))
         assert np.flatnonzero(found.choice < 2).tolist() == list(range(20))
 
 
 def test_the_same_problem_gives_the_same_choice() -> None:
-    first, second = (allocate(_campaign(3_000)) for _ in range(2))
+    first, second = (allocate_actions(_campaign(3_000)) for _ in range(2))
     np.testing.assert_array_equal(first.choice, second.choice)
     assert first.bound == second.bound
 
 
 def test_gain_against_budget_is_concave_and_its_price_falls() -> None:
     problem = _campaign(5_000)
-    points = curve(problem, np.linspace(500, 8_000, 8).tolist())
+    points = budget_curve(problem, np.linspace(500, 8_000, 8).tolist())
     assert len(points) == 8
     assert np.diff([p.bound for p in points]).min() >= -1e-6
     assert np.diff([p.price for p in points]).max() <= 1e-3
@@ -167,7 +169,7 @@ def test_gain_against_budget_is_concave_and_its_price_falls() -> None:
 
 
 def test_nothing_pays_nothing_is_done() -> None:
-    found = allocate(options(np.full((3, 2), -1.0), np.ones(2), 10.0))
+    found = allocate_actions(allocation_problem(np.full((3, 2), -1.0), np.ones(2), 10.0))
     assert (found.choice.tolist(), found.gain, found.spent, found.gap) == ([2, 2, 2], 0.0, 0.0, 0.0)
 
 
@@ -175,7 +177,7 @@ def _limited(**limits: Any) -> str:
     n = 10
     given = {"gains": np.ones((n, 2)), "costs": np.array([1.0, 3.0]), "budget": 100.0, "groups": np.repeat([0, 1], 5)}
     with pytest.raises(RefusedError) as problem:
-        allocate(options(**{**given, **limits}), ["keep", "grow"], ["mail", "call"])
+        allocate_actions(allocation_problem(**{**given, **limits}), ["keep", "grow"], ["mail", "call"])
     return str(problem.value)
 
 
@@ -199,4 +201,4 @@ def test_limits_that_cannot_hold_together_are_named() -> None:
 )
 def test_numbers_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        options(**{"gains": np.ones((1, 1)), "costs": np.ones(1), **wrong})
+        allocation_problem(**{"gains": np.ones((1, 1)), "costs": np.ones(1), **wrong})

@@ -18,8 +18,8 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from serving.planning import plan as room
-from serving.planning.plan import Plan, make_plan, read
-from serving.planning.table import COLUMNS
+from serving.planning.plan import Plan, make_plan, read_plan
+from serving.planning.table import PLAN_SCHEMA
 from serving.planning.text import plan_text
 from tests.scored import CUTOFF, make_scored
 
@@ -47,7 +47,7 @@ def made(config: Config) -> Plan:
 
 def test_one_row_a_scored_customer_and_all_limits_kept(made: Plan) -> None:
     table = _frame(made)
-    assert made.table().schema == COLUMNS
+    assert made.table().schema == PLAN_SCHEMA
     assert len(table) == 300 and table.index.is_monotonic_increasing
     done = table[table.action.notna()]
     assert done.cost.sum() == pytest.approx(made.spent) and made.spent <= 100
@@ -288,14 +288,14 @@ def test_budgets_that_buy_nothing_are_refused(config: Config) -> None:
 
 
 def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, made: Plan, tmp_path: Path) -> None:
-    assert read(config, CUTOFF).table().equals(made.table())
+    assert read_plan(config, CUTOFF).table().equals(made.table())
     with pytest.raises(UsageError, match="plans there: .*retention"):
-        read(config, CUTOFF, "winter")
+        read_plan(config, CUTOFF, "winter")
     path = made.folder / "plan.csv"
     kept = path.read_bytes()
     path.write_bytes(kept + b"x")
     with pytest.raises(DataError, match="not the file that was planned"):
-        read(config, CUTOFF)
+        read_plan(config, CUTOFF)
     path.write_bytes(kept)
 
 
@@ -305,7 +305,7 @@ def test_nothing_is_half_written(config: Config, made: Plan, monkeypatch: pytest
     def broken(table: pa.Table, path: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(room, "write_csv", broken)
+    monkeypatch.setattr(room, "write_plan_csv", broken)
     with pytest.raises(OSError, match="disk full"):
         make_plan(config, CUTOFF, budget=50.0)
     assert (made.folder / "manifest.json").read_bytes() == before

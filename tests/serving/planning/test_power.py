@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from serving.planning.power import ALPHA, POWER, compare, design
-from serving.planning.table import COLUMNS
+from serving.planning.power import ALPHA, POWER, analyse_power, holdout_power
+from serving.planning.table import PLAN_SCHEMA
 
 N = 4_000
 
@@ -25,29 +25,29 @@ def _table(seed: int = 0, share: float = 0.25) -> tuple[pa.Table, np.ndarray, np
         "effect_return": 0.1 * churn,
         "effect_value": 0.1 * churn * spend,
     }
-    table = pa.table({f.name: columns.get(f.name, pa.nulls(N, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    table = pa.table({f.name: columns.get(f.name, pa.nulls(N, f.type)) for f in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
     return table, churn[some], spend[some]
 
 
 def test_cookie_cats_sizes_are_found_as_the_textbook_has_it() -> None:
     """45,000 a side and 19.0% against 18.2%: z = 3.1, so power is Phi(3.1 - 1.96) = 0.87."""
-    found = compare(np.sqrt(0.186 * 0.814), 45_000, 45_000, -0.008, 0.5, ALPHA)
+    found = analyse_power(np.sqrt(0.186 * 0.814), 45_000, 45_000, -0.008, 0.5, ALPHA)
     assert found.power == pytest.approx(0.870, abs=0.005)
     assert found.needed == pytest.approx(74_300, rel=0.01)
     assert found.detects == pytest.approx(0.00727, abs=5e-5)
 
 
 def test_at_the_smallest_effect_power_is_as_promised() -> None:
-    found = compare(2.0, 900, 100, 0.0, 0.1, 0.05)
+    found = analyse_power(2.0, 900, 100, 0.0, 0.1, 0.05)
     assert found.power == 0 and found.needed is None
-    again = compare(2.0, 900, 100, found.detects, 0.1, 0.05)
+    again = analyse_power(2.0, 900, 100, found.detects, 0.1, 0.05)
     assert again.power == pytest.approx(POWER, abs=1e-4)
     assert again.needed == pytest.approx(1000, abs=1)
 
 
 def test_deviations_are_those_of_simulated_outcomes() -> None:
     table, churn, spend = _table()
-    found = design(table, ["mail"], 0.25, spread=0.3)
+    found = holdout_power(table, ["mail"], 0.25, spread=0.3)
     rng = np.random.default_rng(1)
     returned = rng.random((200, len(churn))) > churn
     brought = returned * spend * rng.gamma(1 / 0.3, 0.3, returned.shape)  # mean 1, variance 0.3
@@ -57,7 +57,7 @@ def test_deviations_are_those_of_simulated_outcomes() -> None:
 
 def test_groups_are_counted_and_several_actions_share_the_false_alarms() -> None:
     table, churn, _ = _table()
-    found = design(table, ["mail", "call"], 0.25, spread=None)
+    found = holdout_power(table, ["mail", "call"], 0.25, spread=None)
     everyone, mail = found["all"], found["actions"]["mail"]
     assert everyone["with_action"] + everyone["held_out"] == len(churn)
     assert everyone["held_out"] == pytest.approx(0.25 * len(churn), rel=0.1)
@@ -68,6 +68,6 @@ def test_groups_are_counted_and_several_actions_share_the_false_alarms() -> None
 
 
 def test_without_a_holdout_nothing_can_be_told() -> None:
-    assert compare(1.0, 100, 0, 0.5, 0.0, 0.05).power == 0.0
+    assert analyse_power(1.0, 100, 0, 0.5, 0.0, 0.05).power == 0.0
     table, _, _ = _table(share=0.0)
-    assert design(table, ["mail"], 0.0, 0.3)["all"]["value"]["detects"] is None
+    assert holdout_power(table, ["mail"], 0.0, 0.3)["all"]["value"]["detects"] is None

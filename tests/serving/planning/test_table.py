@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from serving.planning.table import COLUMNS, FOR_TOOLS, write_csv
+from serving.planning.table import CSV_COLUMNS, PLAN_SCHEMA, write_plan_csv
 
 IDS = ["=1+1", " =1+1", "＝1+1", "\t-x", "-7", "C-8", "nobody"]
 
@@ -21,10 +21,10 @@ def test_formulas_are_escaped_and_numbers_stay_numbers(tmp_path: Path) -> None:
         "expected_gain": [-1.5] * 7,
     }
     n = len(IDS)
-    table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)
-    write_csv(table, tmp_path / "plan.csv")
+    table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
+    write_plan_csv(table, tmp_path / "plan.csv")
     with (tmp_path / "plan.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == FOR_TOOLS
+    assert tuple(rows[0]) == CSV_COLUMNS
     assert [row["customer_id"] for row in rows] == ["'=1+1", "' =1+1", "'＝1+1", "'\t-x", "-7", "C-8"]
     assert {(row["action"], row["cost"], row["expected_gain"]) for row in rows} == {("'@mail", "0.5", "-1.5")}

@@ -20,12 +20,12 @@ CUTOFF = date(2023, 6, 20)
 
 
 @pytest.fixture(scope="module")
-def written(business: Config, learned_effects: TrainedUplift) -> uplift_scores.Effects:
+def written(business: Config, learned_effects: TrainedUplift) -> uplift_scores.UpliftScores:
     return uplift_scores.write_uplift_scores(business, CUTOFF)
 
 
 def test_every_customer_and_action_once(
-    business: Config, learned_effects: TrainedUplift, written: uplift_scores.Effects
+    business: Config, learned_effects: TrainedUplift, written: uplift_scores.UpliftScores
 ) -> None:
     table = written.table()
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
@@ -46,27 +46,27 @@ def test_every_customer_and_action_once(
 
 
 def test_chunks_change_nothing(
-    business: Config, learned_effects: TrainedUplift, written: uplift_scores.Effects
+    business: Config, learned_effects: TrainedUplift, written: uplift_scores.UpliftScores
 ) -> None:
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
-    found = uplift_scores.effects_table(learned_effects.estimates.bundle, cohort, chunk=100)
+    found = uplift_scores.uplift_table(learned_effects.estimates.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
         np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
 
 
-def test_a_table_that_is_not_whole_is_not_read(business: Config, written: uplift_scores.Effects) -> None:
-    assert uplift_scores.read(business, CUTOFF) == written
+def test_a_table_that_is_not_whole_is_not_read(business: Config, written: uplift_scores.UpliftScores) -> None:
+    assert uplift_scores.read_uplift_scores(business, CUTOFF) == written
     assert "email, voucher, measured, by trials-uplift/1" in uplift_scores.uplift_scores_text(written)
     with pytest.raises(UsageError, match="no effects at cutoff 2023-06-19"):
-        uplift_scores.read(business, date(2023, 6, 19))
+        uplift_scores.read_uplift_scores(business, date(2023, 6, 19))
     whole = written.file.read_bytes()
     written.file.write_bytes(whole[:-10])
     with pytest.raises(UsageError, match="is not the file that was written"):
-        uplift_scores.read(business, CUTOFF)
+        uplift_scores.read_uplift_scores(business, CUTOFF)
     written.file.write_bytes(whole)
 
 
-def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.Effects) -> None:
+def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.UpliftScores) -> None:
     config = business.folder / "regulars.toml"
     done = CliRunner().invoke(regulars.cli, ["-c", str(config), "uplift", "--cutoff", str(CUTOFF)])
     assert done.exit_code == 0 and f"written: {written.file}: " in done.output

@@ -20,9 +20,9 @@ from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
 from serving.privacy.erase import STAGING
-from serving.privacy.forget import Forgot, forget_customer, forget_text
+from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
-from serving.scoring.resumable_run import alone
+from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import make_ended
 from tests.scored import CUTOFF
 from training.registry.lineage import ModelLineage
@@ -94,21 +94,21 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
-    made = plan.read(business, CUTOFF).table().num_rows
+    made = plan.read_plan(business, CUTOFF).table().num_rows
     others = (
-        score_tables.read(business)
+        score_tables.read_scores(business)
         .table()
-        .filter(pc.not_equal(score_tables.read(business).table()["customer_id"], WHO))
+        .filter(pc.not_equal(score_tables.read_scores(business).table()["customer_id"], WHO))
     )
     assert len(traces(business.output, WHO)) > 10
     forgot = forget_customer(business, WHO, really=True)
     assert traces(business.output, WHO) == []
     assert not (business.output / STAGING).exists()
-    assert score_tables.read(business).table().equals(others)
-    assert score_tables.read(business).manifest["customers"] == others.num_rows
-    left = plan.read(business, CUTOFF)
+    assert score_tables.read_scores(business).table().equals(others)
+    assert score_tables.read_scores(business).manifest["customers"] == others.num_rows
+    left = plan.read_plan(business, CUTOFF)
     assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
-    assert left.manifest["scores"]["parts"] == score_tables.read(business).manifest["parts"]
+    assert left.manifest["scores"]["parts"] == score_tables.read_scores(business).manifest["parts"]
     table = left.table()
     assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
     assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
@@ -179,7 +179,7 @@ def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, mon
     def ready(found: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(forget, "ready", ready)
+    monkeypatch.setattr(forget, "mark_ready", ready)
     with pytest.raises(KeyboardInterrupt):
         forget_customer(business, WHO, really=True)
     left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
@@ -208,7 +208,7 @@ def test_once_forgotten_a_customer_stays_known_and_out(business: Config) -> None
 
 def test_a_scoring_run_at_work_is_not_disturbed(business: Config) -> None:
     before = content(business.output)
-    with alone(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
+    with exclusive_lock(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
         with pytest.raises(RefusedError, match="scoring into .* is being done by another run"):
             forget_customer(business, WHO, really=True)
     assert content(business.output) == before
@@ -229,7 +229,7 @@ def test_the_users_own_data_in_the_output_are_left_alone(business: Config) -> No
 def test_a_number_is_an_id_only_where_it_stands_alone(business: Config) -> None:
     audit = business.output / "audit.json"
     audit.write_text(json.dumps({"rows": 12, "note": "12 rows", "set_aside": [{"customers": ["12"]}], "b": "as '12'"}))
-    forgot: Forgot = forget_customer(business, "12", really=True)
+    forgot: ForgottenCustomer = forget_customer(business, "12", really=True)
     assert [Path(place).name for place, _ in forgot.places if "list of" not in _] == [
         "cutoff=2024-03-01",
         ".cutoff=2024-03-01-a1b2c3d4",

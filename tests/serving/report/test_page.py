@@ -26,9 +26,10 @@ from serving.language.messages import installed, language
 from serving.report import drivers, inputs
 from serving.report import page as report
 from serving.report.text import said_of
-from serving.scoring.run import COLUMNS, MANIFEST, write_parts
+from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.score_tables import MANIFEST, write_score_parts
 from tests.browser import chromium, needs_chromium
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.evaluation.evaluate import Evaluation
 
 CUTOFF = date(2024, 3, 1)
@@ -96,7 +97,7 @@ def table(n: int, money: bool) -> pa.Table:
         value = (1 - risk) * spend
         columns |= {"value": value, "value_low": value / 2, "value_high": value * 2, "value_at_risk": risk * spend}
         columns["value_model"] = ["test-value/1"] * n
-    return pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    return pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
 
 
 def manifest(money: bool) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) 
         config = make_config()
         folder = config.output / "scores" / f"cutoff={CUTOFF}"
         folder.mkdir(parents=True)
-        said = manifest(money) | {"customers": n, "parts": write_parts(table(n, money), folder, 33)}
+        said = manifest(money) | {"customers": n, "parts": write_score_parts(table(n, money), folder, 33)}
         (folder / MANIFEST).write_text(json.dumps(said), encoding="utf-8")
         monkeypatch.setattr(inputs, "evaluation_of", lambda config, run: judged or evaluation(money))
         return config

@@ -7,75 +7,75 @@ from pathlib import Path
 import pytest
 
 from features.errors import RefusedError, UsageError
-from serving.scoring.resumable_run import JOURNAL, Run, alone, begin
+from serving.scoring.resumable_run import JOURNAL, ResumableRun, exclusive_lock, open_run
 
 ME = {"log": "a", "parts": [1, 2]}
 
 
-def write(run: Run, step: str, text: str = "text") -> None:
+def write(run: ResumableRun, step: str, text: str = "text") -> None:
     (run.folder / step).write_text(text)
-    run.finish(step, [step], rows=3)
+    run.record_step(step, [step], rows=3)
 
 
 def test_a_run_is_gone_on_with_only_where_it_is_the_same_and_that_is_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run, before = begin(folder, ME, resume=True)
+    run, before = open_run(folder, ME, resume=True)
     write(run, "one")
     assert before is None and folder.stat().st_mode & 0o777 == 0o700
-    again, before = begin(folder, ME, resume=True)
-    said = again.done("one")
-    assert before == ME and said is not None and said["rows"] == 3 and again.done("two") is None
-    other, before = begin(folder, {**ME, "log": "b"}, resume=True)
-    assert before == ME and other.done("one") is None and not (folder / "one").exists()
+    again, before = open_run(folder, ME, resume=True)
+    said = again.finished_step("one")
+    assert before == ME and said is not None and said["rows"] == 3 and again.finished_step("two") is None
+    other, before = open_run(folder, {**ME, "log": "b"}, resume=True)
+    assert before == ME and other.finished_step("one") is None and not (folder / "one").exists()
     write(other, "one")
-    assert begin(folder, {**ME, "log": "b"}, resume=False)[0].done("one") is None
+    assert open_run(folder, {**ME, "log": "b"}, resume=False)[0].finished_step("one") is None
 
 
 @pytest.mark.parametrize("cut", range(1, 200, 7))
 def test_a_line_that_death_cut_off_is_no_line(tmp_path: Path, cut: int) -> None:
-    run, _ = begin(tmp_path / "run", ME, resume=True)
+    run, _ = open_run(tmp_path / "run", ME, resume=True)
     write(run, "one")
     write(run, "two")
     journal = run.folder / JOURNAL
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]) + lines[2][: min(cut, len(lines[2]) - 2)])
-    again, _ = begin(run.folder, ME, resume=True)
-    assert again.done("one") and again.done("two") is None
+    again, _ = open_run(run.folder, ME, resume=True)
+    assert again.finished_step("one") and again.finished_step("two") is None
     write(again, "two")
-    third, _ = begin(run.folder, ME, resume=True)
-    assert third.done("one") and third.done("two")
+    third, _ = open_run(run.folder, ME, resume=True)
+    assert third.finished_step("one") and third.finished_step("two")
 
 
 def test_a_journal_that_died_in_its_first_line_is_none(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / JOURNAL).write_bytes(b'{"log": "a", "pa')
-    run, before = begin(folder, ME, resume=True)
+    run, before = open_run(folder, ME, resume=True)
     assert before is None and run.steps == {}
 
 
 @pytest.mark.parametrize("change", [lambda file: file.unlink(), lambda file: file.write_text("tex")])
 def test_a_file_that_is_not_as_it_was_is_to_be_made_again(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
-    run, _ = begin(tmp_path / "run", ME, resume=True)
+    run, _ = open_run(tmp_path / "run", ME, resume=True)
     write(run, "one")
     change(run.folder / "one")
-    assert run.done("one") is None and run.damaged == ["one"]
+    assert run.finished_step("one") is None and run.damaged == ["one"]
 
 
 def test_one_writes_at_a_time_and_no_lock_stays(tmp_path: Path) -> None:
     lock = tmp_path / "locks" / "x.lock"
-    with alone(lock, "writing"):
-        with pytest.raises(RefusedError, match="writing is being done by another run"), alone(lock, "writing"):
+    with exclusive_lock(lock, "writing"):
+        with pytest.raises(RefusedError, match="writing is being done by another run"), exclusive_lock(lock, "writing"):
             pytest.fail("two at once")
-        with alone(lock.with_name("y.lock"), "other"):
+        with exclusive_lock(lock.with_name("y.lock"), "other"):
             pass
         assert lock.exists()
     assert not lock.parent.exists()
-    with alone(lock, "writing"):
+    with exclusive_lock(lock, "writing"):
         pass
 
 
 def test_a_lock_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"), alone(tmp_path / "file" / "x.lock", "writing"):
+    with pytest.raises(UsageError, match="cannot be written"), exclusive_lock(tmp_path / "file" / "x.lock", "writing"):
         pytest.fail("no lock")

@@ -17,15 +17,18 @@ import pytest
 from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
 from serving.scoring import chunks, predictions
-from serving.scoring.run import COLUMNS, Scores, champions, read, score_customers
+from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.predictions import load_champions
+from serving.scoring.run import score_customers
+from serving.scoring.score_tables import Scores, read_scores
 from tests.shop import make_shop
-from training.train import Trained, train_models
+from training.train import TrainingRun, train_models
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 
 
 @pytest.fixture(scope="module")
-def scores(shop: Config, trained: Trained) -> Scores:
+def scores(shop: Config, trained: TrainingRun) -> Scores:
     """The shop's newest cutoff, scored with contributions."""
     return score_customers(shop, trained.newest, with_contributions=True)
 
@@ -38,9 +41,9 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
-    assert scores.table().schema == COLUMNS
+    assert scores.table().schema == SCORE_SCHEMA
     assert (
-        COLUMNS.names
+        SCORE_SCHEMA.names
         == (
             "customer_id cutoff churn_probability value value_low value_high value_at_risk lifecycle tier segment "
             "churn_reasons value_reasons churn_model value_model"
@@ -67,12 +70,12 @@ def test_the_numbers_agree_with_each_other(scores: Scores) -> None:
 
 @pytest.mark.parametrize(("part", "column"), [("churn", "churn_probability"), ("value", "value")])
 def test_contributions_add_up_to_the_shipped_numbers(
-    scores: Scores, shop: Config, trained: Trained, part: str, column: str
+    scores: Scores, shop: Config, trained: TrainingRun, part: str, column: str
 ) -> None:
     folder = shop.output / "contributions" / part / f"cutoff={scores.cutoff}"
     table = pd.read_parquet(folder / "part-00000.parquet")
-    assert list(table.columns) == ["customer_id", "base", *trained.learned.churn.features, "total"]
-    added = table.base + table[list(trained.learned.churn.features)].sum(axis=1)
+    assert list(table.columns) == ["customer_id", "base", *trained.fitted.churn.features, "total"]
+    added = table.base + table[list(trained.fitted.churn.features)].sum(axis=1)
     np.testing.assert_allclose(added, table.total, atol=1e-6)
     np.testing.assert_array_equal(table.total, scores.table()[column].to_numpy())
 
@@ -125,7 +128,7 @@ def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, sho
                 assert sorted(NUMBER.findall(new["reading"])) == sorted(NUMBER.findall(old["reading"]))
 
 
-def test_contributions_never_outlive_their_numbers(shop: Config, trained: Trained, tmp_path: Path) -> None:
+def test_contributions_never_outlive_their_numbers(shop: Config, trained: TrainingRun, tmp_path: Path) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
     score_customers(config, trained.newest, with_contributions=True)
     kept = tmp_path / "contributions" / "value" / f"cutoff={trained.newest}"
@@ -136,7 +139,7 @@ def test_contributions_never_outlive_their_numbers(shop: Config, trained: Traine
 
 
 def test_nothing_is_half_written(
-    shop: Config, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
     whole = score_customers(config, trained.newest)
@@ -145,15 +148,15 @@ def test_nothing_is_half_written(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stopped")
 
-    monkeypatch.setattr(chunks, "_write", fail)
+    monkeypatch.setattr(chunks, "_write_parquet", fail)
     with pytest.raises(RuntimeError):
         score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
-    assert read(config, trained.newest).table().equals(whole.table())
+    assert read_scores(config, trained.newest).table().equals(whole.table())
     assert (whole.folder / "part-00000.parquet").read_bytes() == before
     assert [path.name for path in whole.folder.parent.iterdir()] == [whole.folder.name]
 
 
-def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: Trained, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: TrainingRun, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         score_customers(_changed(shop, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)
@@ -161,39 +164,39 @@ def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: Tr
 
 def test_no_champion_says_to_train(make_config) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError, match="run `regulars train` first"):
-        champions(make_config())
+        load_champions(make_config())
 
 
-def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trained, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: TrainingRun, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from dataclasses import replace
 
-    both = {kind: predictions.champion(shop, kind) for kind in ("churn", "value")}
+    both = {kind: predictions.load_champion(shop, kind) for kind in ("churn", "value")}
     assert both["churn"] is not None
     other = replace(both["churn"], bundle=replace(both["churn"].bundle, slope=2.0))
-    monkeypatch.setattr(predictions, "champion", lambda config, kind: {**both, "churn": other}[kind])
+    monkeypatch.setattr(predictions, "load_champion", lambda config, kind: {**both, "churn": other}[kind])
     with pytest.raises(UsageError, match="do not share one gate"):
-        champions(shop)
+        load_champions(shop)
 
 
-def test_a_config_that_makes_other_features_is_refused(shop: Config, trained: Trained) -> None:
+def test_a_config_that_makes_other_features_is_refused(shop: Config, trained: TrainingRun) -> None:
     with pytest.raises(UsageError, match="config changed since training"):
         score_customers(_changed(shop, task={"windows": ["30d"]}), trained.newest)
 
 
-def test_a_cutoff_outside_the_log_is_refused(shop: Config, trained: Trained) -> None:
+def test_a_cutoff_outside_the_log_is_refused(shop: Config, trained: TrainingRun) -> None:
     with pytest.raises(UsageError, match="outside the log"):
         score_customers(shop, date(2040, 1, 1))
 
 
-def test_an_empty_cohort_is_refused(shop: Config, trained: Trained) -> None:
+def test_an_empty_cohort_is_refused(shop: Config, trained: TrainingRun) -> None:
     with pytest.raises(DataError, match="no one to score"):
         score_customers(_changed(shop, task={"active_within": "1d"}), trained.newest + timedelta(days=5))
 
 
 def test_reading_back_the_newest_and_a_cutoff_that_is_not_there(scores: Scores, shop: Config) -> None:
-    assert read(shop).cutoff == scores.cutoff
+    assert read_scores(shop).cutoff == scores.cutoff
     with pytest.raises(UsageError, match="is not scored"):
-        read(shop, date(2020, 1, 1))
+        read_scores(shop, date(2020, 1, 1))
 
 
 def test_who_is_most_at_risk(scores: Scores) -> None:
@@ -218,7 +221,7 @@ def families(task):
 
 
 def test_models_that_learned_without_own_features_refuse_to_score_with_them(
-    shop: Config, trained: Trained, tmp_path: Path
+    shop: Config, trained: TrainingRun, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(OWN)
     with pytest.raises(UsageError, match="shop-churn/1 learned without features of your own, and .* take it out"):
@@ -231,8 +234,8 @@ def test_models_score_with_the_very_file_that_they_learned_from(tmp_path: Path) 
     config = _changed(bare, features={"own": "mine.py"}, training={"trials": 0}, serving={"reasons": 20})
     (tmp_path / "mine.py").write_text(OWN)
     trained = train_models(config)
-    assert trained.learned.churn.features[-1] == "late_share"
-    assert len(trained.learned.churn.facts["own_features"]) == 16
+    assert trained.fitted.churn.features[-1] == "late_share"
+    assert len(trained.fitted.churn.facts["own_features"]) == 16
     scores = score_customers(config, trained.newest)
     reasons = [r for row in scores.table().to_pylist() for r in row["churn_reasons"] + row["value_reasons"]]
     told = [r for r in reasons if r["feature"] == "late_share"]

@@ -16,8 +16,8 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from serving.scoring import sinks
-from serving.scoring.columns import COLUMNS
-from serving.scoring.score_tables import Scores, write_parts
+from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.score_tables import Scores, write_score_parts
 from tests.postgres import CANARY, Postgres
 
 CUTOFF = date(2024, 3, 1)
@@ -40,16 +40,18 @@ def scores(folder: Path, run: str = "one", cutoff: date = CUTOFF, ids: list[str]
         "value_reasons": [[]] * n,
         "churn_model": ["shop-churn/1"] * n,
     }
-    table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
     folder.mkdir(parents=True, exist_ok=True)
-    return Scores(folder, cutoff, {"run": run, "customers": n, "parts": write_parts(table, folder, max(n - 4, 1))})
+    return Scores(
+        folder, cutoff, {"run": run, "customers": n, "parts": write_score_parts(table, folder, max(n - 4, 1))}
+    )
 
 
 def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(tmp_path: Path) -> None:
-    assert sinks.write_csv(scores(tmp_path / "scores"), tmp_path / "csv")
+    assert sinks.write_scores_csv(scores(tmp_path / "scores"), tmp_path / "csv")
     with (tmp_path / "csv" / "scores.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert list(rows[0]) == COLUMNS.names and len(rows) == len(NASTY)
+    assert list(rows[0]) == SCORE_SCHEMA.names and len(rows) == len(NASTY)
     assert [row["customer_id"] for row in rows] == ["'" + text for text in NASTY[:6]] + NASTY[6:]
     assert {(row["value"], row["churn_probability"], row["cutoff"]) for row in rows} == {("-1.5", "0.25", "2024-03-01")}
     assert rows[0]["churn_reasons"] == "'=A1 (-3.1 points); two (+50.0 points)" and rows[0]["value_low"] == ""
@@ -58,10 +60,10 @@ def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(tmp_path: Path) -> 
 
 def test_csv_is_written_once_a_run_and_again_where_it_was_changed(tmp_path: Path) -> None:
     made, folder = scores(tmp_path / "scores"), tmp_path / "csv"
-    assert [sinks.write_csv(made, folder) for _ in range(2)] == [True, False]
+    assert [sinks.write_scores_csv(made, folder) for _ in range(2)] == [True, False]
     (folder / "scores.csv").write_text("mine")
-    assert sinks.write_csv(made, folder)
-    assert sinks.write_csv(replace(made, manifest={**made.manifest, "run": "two"}), folder)
+    assert sinks.write_scores_csv(made, folder)
+    assert sinks.write_scores_csv(replace(made, manifest={**made.manifest, "run": "two"}), folder)
     assert json.loads((folder / "_manifest.json").read_text())["run"] == "two"
 
 
@@ -83,8 +85,8 @@ def test_a_cutoff_is_replaced_in_one_transaction(
     config, database = target
     said = "SELECT cutoff::date::text, run, count(*) FROM sales.scores GROUP BY 1, 2 ORDER BY 1, 2"
     first, other = scores(tmp_path / "a"), scores(tmp_path / "b", "other", date(2024, 4, 1), ["x", "y"])
-    assert sinks.deliver(config, first) == [f"written: table sales.scores of {config.serving.database}"]
-    assert sinks.write_table(config, other) and not sinks.write_table(config, first)
+    assert sinks.deliver_scores(config, first) == [f"written: table sales.scores of {config.serving.database}"]
+    assert sinks.write_scores_table(config, other) and not sinks.write_scores_table(config, first)
     assert postgres.rows(said, database) == [("2024-03-01", "one", 9), ("2024-04-01", "other", 2)]
     row = postgres.rows("SELECT churn_reasons->0->>'reading', value, value_low FROM sales.scores LIMIT 1", database)
     assert row == [("=A1", -1.5, None)]
@@ -94,9 +96,9 @@ def test_a_cutoff_is_replaced_in_one_transaction(
     again = scores(tmp_path / "c", "two", ids=["x", "y", "z", "w", "v"])
     (again.folder / "part-00001.parquet").write_bytes(b"not a part")
     with pytest.raises(DataError, match="is not the file that was written"):
-        sinks.write_table(config, again)
+        sinks.write_scores_table(config, again)
     assert postgres.rows(said, database)[0] == ("2024-03-01", "one", 9)
-    assert sinks.write_table(config, scores(tmp_path / "c", "two", ids=["x"]))
+    assert sinks.write_scores_table(config, scores(tmp_path / "c", "two", ids=["x"]))
     assert postgres.rows(said, database) == [("2024-03-01", "two", 1), ("2024-04-01", "other", 2)]
 
 
@@ -105,34 +107,36 @@ def test_what_the_database_refuses_is_one_message_without_a_password_or_a_row(
 ) -> None:
     config, database = target
     made = scores(tmp_path / "a", ids=["secret-customer"])
-    sinks.write_table(config, made)
+    sinks.write_scores_table(config, made)
     changed = replace(made, manifest={**made.manifest, "run": "two"})
     postgres.execute("ALTER TABLE sales.scores DROP COLUMN tier", database=database)
     with pytest.raises(
         UsageError, match=r'no column tier; run ALTER TABLE "sales"."scores" ADD COLUMN "tier" text; or'
     ):
-        sinks.write_table(config, changed)
+        sinks.write_scores_table(config, changed)
     postgres.execute(
         "ALTER TABLE sales.scores ADD COLUMN tier text, ADD CHECK (tier <> 'low') NOT VALID", database=database
     )
     with pytest.raises(DataError, match="violates check constraint") as refused:
-        sinks.write_table(config, changed)
+        sinks.write_scores_table(config, changed)
     assert "secret-customer" not in str(refused.value) and "the same command again" in str(refused.value)
     assert postgres.rows("SELECT run FROM sales.scores", database) == [("one",)]
     monkeypatch.setenv("SCORES_PASSWORD", "wrong-canary")
     with pytest.raises(DataError, match="password authentication failed") as refused:
-        sinks.write_table(config, changed)
+        sinks.write_scores_table(config, changed)
     assert "wrong-canary" not in str(refused.value) and CANARY not in str(refused.value)
 
 
 def test_a_customers_rows_go_from_all_cutoffs_and_nobody_elses(target: tuple[Config, str], tmp_path: Path) -> None:
     config, _ = target
-    assert sinks.forget_rows(config, {"x"}, really=True) == 0  # there is no table yet
+    assert sinks.delete_customer_rows(config, {"x"}, really=True) == 0  # there is no table yet
     for day in (1, 2):
-        sinks.write_table(config, scores(tmp_path / str(day), "r", date(2024, 3, day), ["O'Neil", "O", "x", "y", "z"]))
-    counts = [sinks.forget_rows(config, {"O'Neil", "hash"}, really) for really in (False, False, True, True)]
+        sinks.write_scores_table(
+            config, scores(tmp_path / str(day), "r", date(2024, 3, day), ["O'Neil", "O", "x", "y", "z"])
+        )
+    counts = [sinks.delete_customer_rows(config, {"O'Neil", "hash"}, really) for really in (False, False, True, True)]
     assert counts == [2, 2, 2, 0]
-    assert [sinks.forget_rows(config, {who}, really=False) for who in ("O", "x")] == [2, 2]
+    assert [sinks.delete_customer_rows(config, {who}, really=False) for who in ("O", "x")] == [2, 2]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ from features.engines.base import Engine
 from features.errors import DataError
 from features.snapshots.build import PreparedFeatures
 from serving.scoring import run as room
-from serving.scoring.passes import FEATURES, Job
-from serving.scoring.predictions import Champions, champions
-from serving.scoring.resumable_run import Run
-from serving.scoring.run import Scores, score_customers
+from serving.scoring.passes import FEATURES_FILE, ScoringJob
+from serving.scoring.predictions import Champions, load_champions
+from serving.scoring.resumable_run import ResumableRun
+from serving.scoring.run import score_customers
+from serving.scoring.score_tables import Scores
 from tests.features.test_parity import disagreements
-from training.train import Trained
+from training.train import TrainingRun
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.usefixtures("spark")]
 CHUNK = 40
@@ -46,13 +47,13 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def models(shop: Config, trained: Trained) -> Champions:
+def models(shop: Config, trained: TrainingRun) -> Champions:
     """The champions, read once."""
-    return champions(shop)
+    return load_champions(shop)
 
 
 @pytest.fixture(scope="module")
-def configs(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
+def configs(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Config]:
     """The trained shop in a folder of its own, scored in small chunks, by engine."""
     folder = tmp_path_factory.mktemp("workers")
     for name in ("log.parquet", "regulars.toml"):
@@ -74,7 +75,7 @@ def configs(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(autouse=True)
 def _one_reading(models: Champions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "champions", lambda config: models)
+    monkeypatch.setattr(room, "load_champions", lambda config: models)
 
 
 def parts(config: Config, day: object) -> dict[str, list[pa.Table]]:
@@ -110,19 +111,19 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 @pytest.fixture(scope="module")
 def both(
-    configs: dict[str, Config], models: Champions, trained: Trained, spark: Engine, kept: Kept
+    configs: dict[str, Config], models: Champions, trained: TrainingRun, spark: Engine, kept: Kept
 ) -> dict[str, Scores]:
     """The newest cutoff scored on each engine, with contributions."""
     write = room.write_features
 
-    def keeps(job: Job, run: Run, log: PreparedFeatures) -> None:
+    def keeps(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) -> None:
         write(job, run, log)
         if job.config.engine.kind == "spark":
-            shutil.copytree(run.folder / FEATURES, kept.features)
+            shutil.copytree(run.folder / FEATURES_FILE, kept.features)
             kept.log.append(log)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "champions", lambda config: models)
+        patch.setattr(room, "load_champions", lambda config: models)
         patch.setattr(room, "write_features", keeps)
         return {
             kind: score_customers(config, trained.newest, with_contributions=True) for kind, config in configs.items()
@@ -130,7 +131,7 @@ def both(
 
 
 def test_scores_reasons_and_contributions_are_those_of_duckdb(
-    configs: dict[str, Config], both: dict[str, Scores], trained: Trained
+    configs: dict[str, Config], both: dict[str, Scores], trained: TrainingRun
 ) -> None:
     duckdb, spark = (parts(config, trained.newest) for config in configs.values())
     assert duckdb.keys() == spark.keys() == {"scores", "churn", "value"}
@@ -165,7 +166,7 @@ def test_the_manifest_says_the_same(both: dict[str, Scores]) -> None:
 def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     configs: dict[str, Config],
     both: dict[str, Scores],
-    trained: Trained,
+    trained: TrainingRun,
     tmp_path: Path,
     kept: Kept,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +177,7 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
-    chunked = spark_executor.OnSpark._chunks
+    chunked = spark_executor.SparkPasses._chunks
 
     def dies(self: Any, job: Any, rows: Any, wave: Sequence[int]) -> Any:
         waves.append(list(wave))
@@ -185,7 +186,7 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
         return chunked(self, job, rows, wave)
 
     monkeypatch.setattr(spark_executor, "WAVE", 1)
-    monkeypatch.setattr(spark_executor.OnSpark, "_chunks", dies)
+    monkeypatch.setattr(spark_executor.SparkPasses, "_chunks", dies)
     with pytest.raises(KeyboardInterrupt):
         score_customers(again, day, with_contributions=True)
     assert not (tmp_path / "scores").exists() and waves == [[0, 1], [2, 3]]
@@ -200,21 +201,21 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
 def test_what_a_worker_cannot_do_is_one_line(
     configs: dict[str, Config],
     both: dict[str, Scores],
-    trained: Trained,
+    trained: TrainingRun,
     tmp_path: Path,
     kept: Kept,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from serving.scoring import spark_executor as executors
 
-    config, parcel = configs["spark"], executors._parcel
+    config, parcel = configs["spark"], executors._serialized_scorer
 
     def tampered(*arguments: Any) -> Any:
         sent = parcel(*arguments)
         return replace(sent, digest="another", texts={**sent.texts, "gate-0.txt": sent.texts["gate-0.txt"] + "\n"})
 
     monkeypatch.setattr(room, "reading", kept.reading)
-    monkeypatch.setattr(executors, "_parcel", tampered)
+    monkeypatch.setattr(executors, "_serialized_scorer", tampered)
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:
         score_customers(again, trained.newest)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.engines.spark_files import archive
+from features.engines.spark_files import zip_package
 from serving.scoring import spark_worker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,7 +27,7 @@ def pieces(places: Sequence[int], *lengths: int) -> list[tuple[np.ndarray, pa.Ta
 
 @pytest.mark.parametrize("lengths", [(12,), (1,) * 12, (5, 7), (4, 3, 5)])
 def test_blocks_do_not_depend_on_batches(lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark_worker, "BLOCK", 3)
+    monkeypatch.setattr(spark_worker, "BLOCK_ROWS", 3)
     places = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 20, 21]  # chunks 0, 2 and 4 of five
     found = [(chunk, rows["n"].to_pylist()) for chunk, rows in spark_worker._blocks(pieces(places, *lengths), 5)]
     assert found == [(0, [0, 1, 2]), (0, [3, 4]), (2, [10, 11, 12]), (2, [13, 14]), (4, [20, 21])]
@@ -35,7 +35,7 @@ def test_blocks_do_not_depend_on_batches(lengths: tuple[int, ...], monkeypatch: 
 
 @pytest.mark.slow
 def test_what_is_sent_to_other_machines_is_enough(tmp_path: Path) -> None:
-    sent = [str(archive(ROOT / room, tmp_path)) for room in ("features", "training", "serving")]
+    sent = [str(zip_package(ROOT / room, tmp_path)) for room in ("features", "training", "serving")]
     program = (
         f"import sys; sys.path[:0] = {sent!r}\n"
         "import serving.scoring.spark_worker, training.artifact.bundle, features.feature\n"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from features.point_in_time.baskets import CoPurchases
-from serving.segmentation.affinity import design_effect, lift, pairs, rules
+from serving.segmentation.affinity import affinity_pairs, association_rules, design_effect, lift_interval
 
 Baskets = list[tuple[int, set[str]]]  # the customer, and what is in it
 
@@ -33,7 +33,7 @@ def together(baskets: Baskets) -> CoPurchases:
 def test_figures_are_those_of_counting() -> None:
     rng = np.random.default_rng(1)
     baskets = [(n // 3, set(rng.choice(list("abcd"), size=int(rng.integers(1, 4))).tolist())) for n in range(300)]
-    rows = pairs("kind", together(baskets)).to_pylist()
+    rows = affinity_pairs("kind", together(baskets)).to_pylist()
     assert [(row["first"], row["second"]) for row in rows] != []
     for row in rows:
         a, b = row["first"], row["second"]
@@ -70,9 +70,9 @@ def test_the_interval_holds_where_customers_repeat_themselves() -> None:
         sums = [{"n": n[v], "squares": (own[:, v] ** 2).sum(), "products": (8 * own[:, v]).sum()} for v in (0, 1)]
         met = CoPurchases("order", 1600, 200 * 64, pa.table({}), pa.table({}))
         design = max(design_effect(value, met) for value in sums)
-        _, low, high = lift(both, n[0], n[1], 1600, design)
+        _, low, high = lift_interval(both, n[0], n[1], 1600, design)
         held += low < 1 < high
-        _, low, high = lift(both, n[0], n[1], 1600)
+        _, low, high = lift_interval(both, n[0], n[1], 1600)
         naive += low < 1 < high
     assert held / 300 > 0.93
     assert naive / 300 < 0.9
@@ -81,6 +81,6 @@ def test_the_interval_holds_where_customers_repeat_themselves() -> None:
 def test_rules_lead_from_what_is_bought_to_what_goes_with_it() -> None:
     columns = {"first": ["a", "a", "b"], "second": ["b", "c", "c"], "confidence": [0.5, 0.9, 0.4]}
     back = {"confidence_back": [0.8, 0.1, 0.4], "lift": [2.0, 3.0, 1.1], "lift_low": [1.5, 2.0, 0.9]}
-    rows = rules(pa.table({**columns, **back})).to_pylist()
+    rows = association_rules(pa.table({**columns, **back})).to_pylist()
     said = [(r["because"], r["next"], r["confidence"]) for r in rows]
     assert said == [("a", "c", 0.9), ("a", "b", 0.5), ("b", "a", 0.8), ("c", "a", 0.1)]

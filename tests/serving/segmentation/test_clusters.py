@@ -9,11 +9,11 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from features.feature import Feature, column
-from serving.segmentation.clusters import Clusters, learn
+from features.feature import Feature, measure_value
+from serving.segmentation.clusters import Clusters, fit_clusters
 
 FEATURES = [
-    Feature(name, column(name), name, phrase, "{value}", unit)
+    Feature(name, measure_value(name), name, phrase, "{value}", unit)
     for name, phrase, unit in (
         ("recency_days", "days since the last order", "days"),
         ("orders", "orders so far", "orders"),
@@ -39,7 +39,7 @@ def planted(n: int = 450, seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndar
 
 @pytest.fixture(scope="module")
 def found() -> Clusters:
-    made = learn(planted()[0], FEATURES, (2, 5), seed=7)
+    made = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
     assert made is not None
     return made
 
@@ -57,7 +57,7 @@ def test_planted_groups_are_found_and_named_by_what_sets_them_apart(found: Clust
 
 def test_the_same_bytes_on_any_number_of_threads(found: Clusters) -> None:
     with threadpool_limits(2):
-        again = learn(planted()[0], FEATURES, (2, 5), seed=7)
+        again = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
     assert again is not None
     assert json.dumps(again.to_dict()) == json.dumps(found.to_dict())
 
@@ -65,7 +65,7 @@ def test_the_same_bytes_on_any_number_of_threads(found: Clusters) -> None:
 def test_one_cloud_is_said_to_blur() -> None:
     rng = np.random.default_rng(3)
     columns = {feature.name: rng.normal(0, 1, 300) for feature in FEATURES}
-    made = learn(columns, FEATURES, (5, 6), seed=7)
+    made = fit_clusters(columns, FEATURES, (5, 6), seed=7)
     assert made is not None and made.blurred
 
 
@@ -73,13 +73,13 @@ def test_groups_that_only_differ_in_degree_are_told_apart() -> None:
     rng = np.random.default_rng(4)
     level = rng.integers(0, 4, 400)
     columns = {"orders": np.exp(level + rng.normal(0, 0.05, 400)), "share": rng.normal(0, 1e-12, 400)}
-    made = learn(columns, FEATURES[1:3], (4, 4), seed=7)
+    made = fit_clusters(columns, FEATURES[1:3], (4, 4), seed=7)
     assert made is not None and len(set(made.names)) == 4
     assert sum(name.endswith(")") for name in made.names) >= 2
 
 
 def test_too_few_or_all_equal_customers_have_no_groups() -> None:
     few = {name: values[:40] for name, values in planted()[0].items()}
-    assert learn(few, FEATURES, (2, 5), seed=7) is None
-    assert learn({feature.name: np.ones(500) for feature in FEATURES}, FEATURES, (2, 5), seed=7) is None
-    assert learn({}, [], (2, 5), seed=7) is None
+    assert fit_clusters(few, FEATURES, (2, 5), seed=7) is None
+    assert fit_clusters({feature.name: np.ones(500) for feature in FEATURES}, FEATURES, (2, 5), seed=7) is None
+    assert fit_clusters({}, [], (2, 5), seed=7) is None

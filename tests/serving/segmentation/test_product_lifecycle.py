@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from serving.segmentation.product_lifecycle import FADING, MATURE, RISING, UNKNOWN, lives, trend
+from serving.segmentation.product_lifecycle import FADING, MATURE, RISING, UNKNOWN, odds_trend, product_lifecycles
 
 PERIODS = 12
 
@@ -26,7 +26,7 @@ def tables(hits: dict[str, np.ndarray], everyone: np.ndarray) -> tuple[pa.Table,
 
 
 def states(hits: dict[str, np.ndarray], everyone: np.ndarray) -> dict[str, str]:
-    rows = lives("kind", *tables(hits, everyone), len(everyone)).to_pylist()
+    rows = product_lifecycles("kind", *tables(hits, everyone), len(everyone)).to_pylist()
     return {row["value"]: row["state"] for row in rows}
 
 
@@ -46,7 +46,7 @@ def test_planted_trends_are_found_and_their_size() -> None:
         "down": rng.binomial(everyone, 0.3 - 0.2 * steps),
         **{f"flat{n}": rng.binomial(everyone, 0.2) for n in range(20)},
     }
-    rows = {row["value"]: row for row in lives("kind", *tables(hits, everyone), PERIODS).to_pylist()}
+    rows = {row["value"]: row for row in product_lifecycles("kind", *tables(hits, everyone), PERIODS).to_pylist()}
     assert (rows["up"]["state"], rows["down"]["state"]) == (RISING, FADING)
     assert sum(row["state"] != MATURE for value, row in rows.items() if value.startswith("flat")) <= 2
     odds = (0.2 / 0.8) / (0.1 / 0.9) - 1
@@ -60,7 +60,7 @@ def test_the_interval_of_a_trend_holds_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(6)
     everyone, held = np.full(PERIODS, 400), 0
     for _ in range(400):
-        _, low, high, p = trend(rng.binomial(everyone, 0.2).astype(float), everyone.astype(float))
+        _, low, high, p = odds_trend(rng.binomial(everyone, 0.2).astype(float), everyone.astype(float))
         held += low < 0 < high
         assert (low < 0 < high) == (p > 0.05)
     assert 0.92 < held / 400 <= 1
@@ -69,5 +69,5 @@ def test_the_interval_of_a_trend_holds_the_truth_as_often_as_it_says() -> None:
 @pytest.mark.parametrize(("periods", "size"), [(3, 500), (PERIODS, 1)])
 def test_too_little_is_said_to_be_too_early(periods: int, size: int) -> None:
     hits = {"a": np.full(periods, size)}
-    (row,) = lives("kind", *tables(hits, np.full(periods, 1000)), periods).to_pylist()
+    (row,) = product_lifecycles("kind", *tables(hits, np.full(periods, 1000)), periods).to_pylist()
     assert (row["state"], row["change"], row["p_value"]) == (UNKNOWN, None, None)

@@ -20,7 +20,7 @@ from features.config.load import Config, load_config
 from features.errors import UsageError
 from features.snapshots.build import build_snapshots
 from serving.scoring import value_tiers
-from serving.scoring.run import COLUMNS
+from serving.scoring.columns import SCORE_SCHEMA
 from serving.segmentation.run import Segmentation, segment_customers
 from serving.segmentation.text import segments_text
 from tests.contracts import make_contracts
@@ -53,11 +53,11 @@ def _put(config: Config, cutoff: date, rows: pa.Table) -> pa.Table:
     n, churn = rows.num_rows, rng.random(rows.num_rows)
     worth = rng.gamma(1.0, 100.0, n)
     money = {"value": worth * (1 - churn), "value_at_risk": worth * churn} if config.has_value else {}
-    tiers = value_tiers.tier(worth)
-    groups = {"tier": tiers, "segment": value_tiers.segment(tiers, churn)}
+    tiers = value_tiers.assign_tiers(worth)
+    groups = {"tier": tiers, "segment": value_tiers.assign_segments(tiers, churn)}
     columns = {"customer_id": rows["customer_id"], "cutoff": rows["cutoff"], "churn_probability": churn}
     full = {**columns, **money, **groups}
-    table = pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in COLUMNS}, schema=COLUMNS)
+    table = pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
     folder = config.output / "scores" / f"cutoff={cutoff}"
     folder.mkdir(parents=True)
     pq.write_table(table, folder / "part-00000.parquet")

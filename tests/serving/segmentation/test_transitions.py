@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from serving.segmentation.transitions import GONE, NOT_YET, Standing, transitions
+from serving.segmentation.transitions import GONE, NOT_YET, GroupHistory, transition_table
 from serving.statistics.proportions import wilson_interval
 
 DAYS = [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)]
@@ -26,7 +26,7 @@ def test_every_movement_is_counted_once(seed: int) -> None:
         for place in (0, 1):
             if max(own[place], own[place + 1]) >= 0:
                 counts[DAYS[place], DAYS[place + 1], said[place], said[place + 1]] += 1
-    rows = transitions([Standing("g", groups, codes, here, DAYS)]).to_pylist()
+    rows = transition_table([GroupHistory("g", groups, codes, here, DAYS)]).to_pylist()
     found = {(r["from_cutoff"], r["to_cutoff"], r["from_segment"], r["to_segment"]): r for r in rows}
     assert {key: row["customers"] for key, row in found.items()} == dict(counts)
     for key, row in found.items():
@@ -38,6 +38,6 @@ def test_every_movement_is_counted_once(seed: int) -> None:
 
 def test_those_lost_to_a_stage_of_that_name_are_in_it() -> None:
     codes, here = np.array([[0, -1, 0]]), np.ones((1, 3), bool)
-    rows = transitions([Standing("stage", ["mature", "lost"], codes, here, DAYS, gone="lost")]).to_pylist()
+    rows = transition_table([GroupHistory("stage", ["mature", "lost"], codes, here, DAYS, gone="lost")]).to_pylist()
     assert [(r["from_segment"], r["to_segment"]) for r in rows] == [("mature", "lost"), ("lost", "mature")]
-    assert transitions([]).num_rows == 0
+    assert transition_table([]).num_rows == 0

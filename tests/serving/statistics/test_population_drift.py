@@ -1,4 +1,4 @@
-"""Drift: what chance alone makes is no alarm, at any size; what moved is, and by how much."""
+"""Drift: chance alone raises no alarm at any table size; a real shift does, with its size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEVELS = np.array(["web", "shop", "app", None], object)
 
 
 def numbers(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Skewed numbers, some of which are missing."""
+    """Skewed numbers, some of them missing."""
     return np.where(rng.random(n) < 0.05, np.nan, rng.lognormal(0, 1, n))
 
 
@@ -31,8 +31,8 @@ def test_the_noise_bound_holds_what_it_promises(draw) -> None:  # type: ignore[n
     rng, seeds = np.random.default_rng(3), 400
     passed = 0
     for _ in range(seeds):
-        found = measure_drift(DriftSamples(draw(rng, 200), [draw(rng, 200)]), chance=0.05, matters=0.0)
-        passed += found["psi"] > found["noise"]
+        drift = measure_drift(DriftSamples(draw(rng, 200), [draw(rng, 200)]), chance=0.05, matters=0.0)
+        passed += drift["psi"] > drift["noise"]
     assert 0.02 <= passed / seeds <= 0.09  # 5% are expected, 3.3 standard errors either way
 
 
@@ -58,35 +58,35 @@ def test_two_million_customers_do_not_alarm_for_a_trifle() -> None:
 def test_a_shifted_feature_alarms(n: int) -> None:
     rng = np.random.default_rng(6)
     before, now = rng.normal(0, 1, n), rng.normal(1, 1, n)
-    found = measure_drift(DriftSamples(now, [before]), 0.01 / 100, 0.2)
-    assert found["moved"] and found["distance"] == pytest.approx(1, abs=0.25) and found["change"] > 0.7
+    drift = measure_drift(DriftSamples(now, [before]), 0.01 / 100, 0.2)
+    assert drift["moved"] and drift["distance"] == pytest.approx(1, abs=0.25) and drift["change"] > 0.7
 
 
 def test_levels_that_were_never_there_are_counted() -> None:
     before, now = np.array(["a"] * 900 + ["b"] * 100, object), np.array(["a"] * 500 + ["c"] * 500, object)
-    found = measure_drift(DriftSamples(now, [before]), 0.001, 0.2)
-    assert found["moved"] and found["unseen"] == 0.5 and found["change"] is None and 0.5 < found["distance"] < 1
+    drift = measure_drift(DriftSamples(now, [before]), 0.001, 0.2)
+    assert drift["moved"] and drift["unseen"] == 0.5 and drift["change"] is None and 0.5 < drift["distance"] < 1
 
 
-def test_what_changed_as_much_before_is_no_alarm() -> None:
+def test_a_change_as_large_as_before_is_no_alarm() -> None:
     rng = np.random.default_rng(7)
     then, before, now = (rng.normal(mean, 1, 3000) for mean in (0, 1, 2))
     assert measure_drift(DriftSamples(now, [before]), 0.001, 0.2)["moved"]
     assert not measure_drift(DriftSamples(now, [before], [then]), 0.001, 0.2)["moved"]
 
 
-def test_what_was_so_a_year_ago_is_the_season() -> None:
+def test_a_change_as_a_year_ago_is_the_season() -> None:
     rng = np.random.default_rng(8)
     before, now, year = rng.normal(0, 1, 3000), rng.normal(1, 1, 3000), rng.normal(1, 1, 3000)
-    found = measure_drift(DriftSamples(now, [before], season_values=year), 0.001, 0.2)
-    assert found["seasonal"] and not found["moved"]
+    drift = measure_drift(DriftSamples(now, [before], season_values=year), 0.001, 0.2)
+    assert drift["seasonal"] and not drift["moved"]
     assert measure_drift(DriftSamples(now, [before], season_values=before), 0.001, 0.2)["moved"]
 
 
-def test_a_feature_that_stopped_coming_moved() -> None:
+def test_a_feature_that_is_now_missing_drifted() -> None:
     rng = np.random.default_rng(9)
-    found = measure_drift(DriftSamples(np.full(500, np.nan), [rng.normal(size=500)]), 0.001, 0.2)
-    assert found["moved"] and found["distance"] == 0
+    drift = measure_drift(DriftSamples(np.full(500, np.nan), [rng.normal(size=500)]), 0.001, 0.2)
+    assert drift["moved"] and drift["distance"] == 0
 
 
 def test_nothing_at_all_is_compared_without_an_alarm() -> None:
@@ -95,7 +95,7 @@ def test_nothing_at_all_is_compared_without_an_alarm() -> None:
     assert psi_noise_bound(1, 10, 10, 0.01) == 0.0
 
 
-def test_what_moved_is_weighed_by_what_drives_the_model() -> None:
+def test_drifted_features_are_weighted_by_the_drivers_of_the_model() -> None:
     def drift(name: str, moved: bool) -> Drift:
         return Drift("feature", name, name, 0.5, 0.1, 1.0, 1.0, 0.0, False, None, "before", moved)
 

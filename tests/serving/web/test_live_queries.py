@@ -11,12 +11,12 @@ from features.config.load import Config
 from serving.customer_report import explain_customer
 from serving.scoring.run import score_customers
 from tests.webpages import app_of, fetch
-from training.train import Trained
+from training.train import TrainingRun
 
 CUTOFF = date(2023, 10, 1)
 
 
-def test_what_if_is_that_of_explain(shop: Config, trained: Trained) -> None:
+def test_what_if_is_that_of_explain(shop: Config, trained: TrainingRun) -> None:
     scores = score_customers(shop, CUTOFF)
     table = scores.table()
     who = table["customer_id"][

@@ -11,7 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from training.artifact.bundle import BundleError, Margin, ModelBundle, Spread, Term
+from training.artifact.bundle import ModelBundle
+from training.artifact.margin import Margin, Term
+from training.artifact.model_files import BundleError
+from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import SpendRegressor
 
@@ -80,23 +83,23 @@ def test_a_missing_column_is_named(bundle: ModelBundle, features: pa.Table) -> N
 
 
 def test_a_margin_adds_up_terms_and_weighted_trees(bundle: ModelBundle, features: pa.Table) -> None:
-    X = bundle.columns(features)
+    X = bundle.model_inputs(features)
     trees = np.asarray(bundle.gate.boosters()[0].predict(X, raw_score=True))
     shaped = np.log1p(np.maximum(X["f1"].to_numpy() / 2, 0)) - 0.3
-    np.testing.assert_allclose(bundle.gate.of(X), 0.1 + 0.5 * np.nan_to_num(shaped) + 0.7 * trees)
+    np.testing.assert_allclose(bundle.gate.predict(X), 0.1 + 0.5 * np.nan_to_num(shaped) + 0.7 * trees)
 
 
 def test_the_interval_is_that_of_the_groups_on_either_side() -> None:
     sure = np.ones(3)
-    low, high = SPREAD.bounds(sure, np.exp([1.0, 4.0, 2.5]))
+    low, high = SPREAD.interval(sure, np.exp([1.0, 4.0, 2.5]))
     ratios = [(0.2, 2.6), (0.6, 1.8), (0.4, 2.2)]
     np.testing.assert_allclose(low / np.exp([1.0, 4.0, 2.5]), [r[0] for r in ratios])
     np.testing.assert_allclose(high / np.exp([1.0, 4.0, 2.5]), [r[1] for r in ratios])
-    np.testing.assert_allclose(np.concatenate(SPREAD.bounds(sure[:1] * 0.1, np.array([50.0]))), [0.0, 5.0])
+    np.testing.assert_allclose(np.concatenate(SPREAD.interval(sure[:1] * 0.1, np.array([50.0]))), [0.0, 5.0])
 
 
 def test_half_a_chance_of_nothing_puts_the_low_end_at_nothing() -> None:
-    low, high = SPREAD.bounds(np.array([0.5]), np.array([2 * np.exp(4.0)]))
+    low, high = SPREAD.interval(np.array([0.5]), np.array([2 * np.exp(4.0)]))
     assert low.tolist() == [0.0]
     np.testing.assert_allclose(high, 2 * np.exp(4.0) * np.interp(0.6, (0, 0.5, 1), (0.5, 1, 2)))
 
@@ -142,8 +145,8 @@ def test_trees_that_are_not_lightgbm_are_refused(bundle: ModelBundle, features: 
 
 def test_the_digest_sees_every_change_that_matters(bundle: ModelBundle) -> None:
     assert dataclasses.replace(bundle, log_level=0.3).digest != bundle.digest
-    assert dataclasses.replace(bundle, log_level=0.3).gate_digest == bundle.gate_digest
-    assert dataclasses.replace(bundle, slope=0.9).gate_digest != bundle.gate_digest
+    assert dataclasses.replace(bundle, log_level=0.3).classifier_digest == bundle.classifier_digest
+    assert dataclasses.replace(bundle, slope=0.9).classifier_digest != bundle.classifier_digest
 
 
 def test_pandas_null_types_are_read(bundle: ModelBundle) -> None:

@@ -25,14 +25,14 @@ from features.config.load import Config
 from features.engines.base import Engine
 from serving.explanation import contributions
 from training.registry import models
-from training.train import Trained
+from training.train import TrainingRun
 
 pytestmark = [pytest.mark.slow]
 PATIENCE = 90  # seconds that a server may take to answer
 
 
 @pytest.fixture(scope="module")
-def model(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The champion for value as a folder."""
     models.connect_to_mlflow(shop)
     folder = tmp_path_factory.mktemp("model")
@@ -40,9 +40,9 @@ def model(shop: Config, trained: Trained, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def customers(trained: Trained) -> pd.DataFrame:
+def customers(trained: TrainingRun) -> pd.DataFrame:
     """Features of the customers who judged it, nulls among them."""
-    found = trained.learned.truth.features.to_pandas().head(30)
+    found = trained.fitted.truth.features.to_pandas().head(30)
     assert found.isna().any(axis=None)
     return found
 
@@ -158,18 +158,18 @@ def _asked(server: str, question: dict[str, Any]) -> tuple[int, Any]:
 
 
 def test_a_single_customer_is_scored_over_http_with_reasons(
-    server: str, customers: pd.DataFrame, trained: Trained
+    server: str, customers: pd.DataFrame, trained: TrainingRun
 ) -> None:
     one = customers.iloc[[0]].astype(object).where(customers.iloc[[0]].notna(), None)
     split = {"columns": list(one.columns), "data": one.to_numpy().tolist()}
     status, answer = _asked(server, {"dataframe_split": split, "params": {"reasons": 3}})
     assert status == 200
     (row,) = answer["predictions"]
-    bundle = trained.learned.value
+    bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
         assert row[name] == pytest.approx(numbers[0], rel=1e-12)
-    parts = contributions.contributions(bundle, trained.learned.truth.features.slice(0, 1))
+    parts = contributions.compute_contributions(bundle, trained.fitted.truth.features.slice(0, 1))
     for name, part in parts.items():
         reasons = row[f"{name}_reasons"]
         assert len(reasons) == 3 and all(reason["phrase"] and reason["reading"] for reason in reasons)
@@ -182,7 +182,7 @@ def test_a_single_customer_is_scored_over_http_with_reasons(
 
 @pytest.mark.xdist_group("spark")
 def test_spark_udf_gives_the_same_numbers(
-    spark: Engine, model: Path, customers: pd.DataFrame, trained: Trained, tmp_path: Path
+    spark: Engine, model: Path, customers: pd.DataFrame, trained: TrainingRun, tmp_path: Path
 ) -> None:
     from pyspark.sql import SparkSession
 
@@ -192,7 +192,7 @@ def test_spark_udf_gives_the_same_numbers(
     rows = session.read.parquet(str(tmp_path / "rows.parquet")).repartition(2)
     score = mlflow.pyfunc.spark_udf(session, str(model), env_manager="local")
     said = rows.withColumn("said", score()).select("place", "said.*").toPandas()
-    bundle = trained.learned.value
+    bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
         np.testing.assert_allclose(said.sort_values("place")[name], numbers, rtol=1e-9)

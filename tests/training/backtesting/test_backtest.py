@@ -18,10 +18,10 @@ from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
 from tests.shop import make_shop
 from training.backtesting import backtest as room
-from training.backtesting.backtest import Backtest, backtest_models, backtest_text, folds_of, roll
-from training.backtesting.rolling import POOLED, judge
-from training.data.time_split import Sample, take, unfit
-from training.evaluation.baselines import LADDER
+from training.backtesting.backtest import Backtest, backtest_folds, backtest_models, backtest_text, predict_rolling
+from training.backtesting.rolling import POOLED, evaluate_rolling
+from training.data.time_split import Sample, sample_at, why_too_few
+from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import OURS
 
 CUTOFFS = 2
@@ -58,7 +58,7 @@ def _changed(rows: Snapshots, after: np.datetime64, features_too: bool) -> Snaps
 def test_every_cutoff_learns_from_labels_that_end_by_it(rows: Snapshots, horizon: int) -> None:
     longer = replace(rows, task=replace(rows.task, horizon=Window(horizon)))
     cutoffs = sorted({moment.date() for moment in rows.rows["cutoff"].to_pylist()})
-    folds = folds_of(longer)
+    folds = backtest_folds(longer)
     assert folds[-1].test == cutoffs[-1]
     for fold in folds:
         assert all((fold.test - c).days >= horizon for c in fold.train)
@@ -66,18 +66,18 @@ def test_every_cutoff_learns_from_labels_that_end_by_it(rows: Snapshots, horizon
 
 
 def test_nothing_that_came_after_a_cutoff_is_used(shop: Config, rows: Snapshots) -> None:
-    (judged,), _ = roll(_only(rows, 1), shop, 1)
+    (judged,), _ = predict_rolling(_only(rows, 1), shop, 1)
     end = np.datetime64(judged.cutoff, "us")
     # Labels of cutoffs less than a horizon before it end after it; features of later cutoffs see later days.
     labels = _changed(rows, end - np.timedelta64(rows.task.horizon.days, "D"), features_too=False)
     future = _changed(labels, end, features_too=True)
-    again = next(j for j in roll(future, shop, 2)[0] if j.cutoff == judged.cutoff)
+    again = next(j for j in predict_rolling(future, shop, 2)[0] if j.cutoff == judged.cutoff)
     for model, said in judged.predictions.items():
         np.testing.assert_array_equal(again.predictions[model].churn, said.churn)
         np.testing.assert_array_equal(again.predictions[model].value, said.value)
     assert not np.array_equal(again.truth.churned, judged.truth.churned)
     learned = _changed(rows, end - np.timedelta64(rows.task.horizon.days + 40, "D"), features_too=False)
-    other = next(j for j in roll(learned, shop, 2)[0] if j.cutoff == judged.cutoff)
+    other = next(j for j in predict_rolling(learned, shop, 2)[0] if j.cutoff == judged.cutoff)
     assert not np.array_equal(other.predictions[OURS].churn, judged.predictions[OURS].churn)
 
 
@@ -91,12 +91,12 @@ def test_ours_and_every_rung_are_judged_at_every_cutoff_and_pooled(made: Backtes
     metrics = pd.read_csv(made.folder / "metrics.csv")
     assert len(made.cutoffs) == CUTOFFS
     whole = metrics[(metrics.segment == "all") & (metrics.metric == "brier")]
-    assert set(whole.model) == {OURS, *LADDER}
+    assert set(whole.model) == {OURS, *BASELINES}
     assert set(whole.cutoff) == {*map(str, made.cutoffs), POOLED}
     assert (whole.low <= whole.value).all() and (whole.value <= whole.high).all()
     assert {"coverage", "calibration_slope", "total_error_distance"} <= set(metrics.metric)
     differences = pd.read_csv(made.folder / "differences.csv")
-    assert set(differences.against) == set(LADDER)
+    assert set(differences.against) == set(BASELINES)
     grades = pd.read_csv(made.folder / "grades.csv")
     assert (grades.cutoffs <= CUTOFFS).all() and (grades.better + grades.level <= grades.cutoffs).all()
     assert set(pd.read_csv(made.folder / "groups.csv").number) == {"churn", "value", "covered"}
@@ -118,7 +118,7 @@ def test_the_terminal_shows_ours_the_best_rung_and_the_grades(made: Backtest) ->
 
 def test_it_is_logged_with_its_tables(made: Backtest) -> None:
     run = mlflow.get_run(made.run_id)
-    pooled = made.figures.of("auc")
+    pooled = made.figures.row("auc")
     assert pooled is not None
     assert run.data.metrics["auc"] == pytest.approx(pooled["value"])
     assert run.data.params["cutoffs"] == str(CUTOFFS)
@@ -145,26 +145,26 @@ def test_a_cutoff_that_cannot_be_judged_is_left_out_and_told(shop: Config, rows:
     gone = np.where(rows.rows["cutoff"].to_numpy() == np.datetime64(last), 1, rows.rows["churned"].to_numpy())
     column = rows.rows.column_names.index("churned")
     table = rows.rows.set_column(column, "churned", pa.array(gone.astype(np.int8)))
-    judged, left_out = roll(replace(rows, rows=table), shop, 2)
-    assert [str(j.cutoff) for j in judged] == [str(folds_of(rows)[-2].test)]
+    judged, left_out = predict_rolling(replace(rows, rows=table), shop, 2)
+    assert [str(j.cutoff) for j in judged] == [str(backtest_folds(rows)[-2].test)]
     (why,) = left_out
     assert why.startswith(str(last.date())) and "0 stayed" in why and "at least 10 of each" in why
     with pytest.raises(DataError, match="no cutoff can be judged.*0 stayed"):
-        roll(replace(rows, rows=table), shop, 1)
+        predict_rolling(replace(rows, rows=table), shop, 1)
 
 
 def test_too_short_a_log_is_refused(shop: Config, rows: Snapshots) -> None:
     first = rows.rows.filter(rows.rows["cutoff"].to_numpy() == np.datetime64(min(rows.rows["cutoff"].to_pylist())))
     with pytest.raises(DataError, match="two cutoffs at least a horizon"):
-        roll(replace(rows, rows=first), shop, 12)
+        predict_rolling(replace(rows, rows=first), shop, 12)
 
 
 def test_nobody_who_spent_is_said(rows: Snapshots) -> None:
-    some = take(rows, [folds_of(rows)[-1].test])
+    some = sample_at(rows, [backtest_folds(rows)[-1].test])
     broke = Sample(some.customers, some.dates, some.features, some.churned, np.zeros(len(some)))
-    assert unfit(some, some, True) == ""
-    assert "spent more than was refunded" in unfit(broke, some, True)
-    assert unfit(broke, some, False) == ""
+    assert why_too_few(some, some, True) == ""
+    assert "spent more than was refunded" in why_too_few(broke, some, True)
+    assert why_too_few(broke, some, False) == ""
 
 
 def test_a_store_that_dies_keeps_the_tables(
@@ -181,8 +181,8 @@ def test_a_store_that_dies_keeps_the_tables(
 
 def test_without_money_churn_alone_is_judged(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
-    judged, left_out = roll(build_snapshots(config), config, 1)
-    figures = judge(judged, config.task.horizon, seed=1, resamples=50)
+    judged, left_out = predict_rolling(build_snapshots(config), config, 1)
+    figures = evaluate_rolling(judged, config.task.horizon, seed=1, resamples=50)
     assert {"auc", "brier"} <= set(figures.metrics.metric)
     assert not {"gini", "coverage", "total_error"} & set(figures.metrics.metric)
     told = backtest_text(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))

@@ -10,15 +10,17 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from features.task import Window
-from training.backtesting.rolling import POOLED, Judged, judge
+from training.backtesting.rolling import POOLED, CutoffPredictions, evaluate_rolling
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.evaluate import OURS, draws
+from training.evaluation.evaluate import OURS, bootstrap_weights
 
 START = date(2024, 1, 1)
 
 
-def _judged(at: int, seed: int, first: int = 0, rows: int = 150, noise: float = 0.3, segment: bool = False) -> Judged:
+def _judged(
+    at: int, seed: int, first: int = 0, rows: int = 150, noise: float = 0.3, segment: bool = False
+) -> CutoffPredictions:
     """A cutoff of customers `first` and on, with ours and a rung that knows less."""
     rng = np.random.default_rng(seed)
     risk, worth = rng.uniform(0.05, 0.95, rows), rng.gamma(2, 50, rows)
@@ -30,20 +32,22 @@ def _judged(at: int, seed: int, first: int = 0, rows: int = 150, noise: float = 
     masks = {"odd": np.arange(rows) % 2 == 1} if segment else {}
     said = {OURS: Prediction(risk, (1 - risk) * worth), "rung": rung}
     truth = Sample(ids, np.zeros(len(ids), int), pa.table({"x": risk}), churned, value)
-    return Judged(START + timedelta(days=30 * at), truth, said, masks, (START,))
+    return CutoffPredictions(START + timedelta(days=30 * at), truth, said, masks, (START,))
 
 
 @pytest.fixture(scope="module")
-def three() -> list[Judged]:
+def three() -> list[CutoffPredictions]:
     """Three cutoffs whose customers come and go."""
     return [_judged(0, 1), _judged(1, 2, first=40, segment=True), _judged(2, 3, first=90)]
 
 
-def _drawn_out(judged: list[Judged], model: str, metric: str, seed: int, resamples: int) -> list[list[float]]:
+def _drawn_out(
+    judged: list[CutoffPredictions], model: str, metric: str, seed: int, resamples: int
+) -> list[list[float]]:
     """The metric of each resample (rows) at each cutoff, by repeating customers' rows instead of weighing them."""
     names = sorted({name for j in judged for name in j.truth.customers.to_pylist()})
     rows = []
-    for weights in np.concatenate(list(draws(len(names), seed, resamples))):
+    for weights in np.concatenate(list(bootstrap_weights(len(names), seed, resamples))):
         times = dict(zip(names, weights.astype(int), strict=True))
         row = []
         for j in judged:
@@ -55,21 +59,23 @@ def _drawn_out(judged: list[Judged], model: str, metric: str, seed: int, resampl
 
 
 @pytest.mark.parametrize("metric", ["auc", "brier"])
-def test_intervals_are_those_of_customers_drawn_out_with_all_their_cutoffs(three: list[Judged], metric: str) -> None:
-    found = judge(three, Window(30), seed=4, resamples=60)
+def test_intervals_are_those_of_customers_drawn_out_with_all_their_cutoffs(
+    three: list[CutoffPredictions], metric: str
+) -> None:
+    found = evaluate_rolling(three, Window(30), seed=4, resamples=60)
     ours, rung = (np.array(_drawn_out(three, model, metric, 4, 60)) for model in (OURS, "rung"))
-    pooled = found.of(metric)
+    pooled = found.row(metric)
     assert pooled is not None
     assert [pooled["low"], pooled["high"]] == pytest.approx(np.percentile(ours.mean(axis=1), [2.5, 97.5]))
-    first = found.of(metric, cutoff=str(three[0].cutoff))
+    first = found.row(metric, cutoff=str(three[0].cutoff))
     assert first is not None
     assert [first["low"], first["high"]] == pytest.approx(np.percentile(ours[:, 0], [2.5, 97.5]))
     d = found.differences[(found.differences.metric == metric) & (found.differences.cutoff == POOLED)].iloc[0]
     assert [d.low, d.high] == pytest.approx(np.percentile((ours - rung).mean(axis=1), [2.5, 97.5]))
 
 
-def test_a_pooled_figure_is_the_mean_over_the_cutoffs(three: list[Judged]) -> None:
-    m = judge(three, Window(30), seed=4, resamples=50).metrics
+def test_a_pooled_figure_is_the_mean_over_the_cutoffs(three: list[CutoffPredictions]) -> None:
+    m = evaluate_rolling(three, Window(30), seed=4, resamples=50).metrics
     rows = m[(m.metric == "total_error") & (m.model == "rung")]
     assert rows.iloc[-1].cutoff == POOLED and rows.iloc[-1].customers == 240
     assert rows.iloc[-1].value == pytest.approx(rows.value[:-1].mean())
@@ -79,29 +85,33 @@ def test_a_pooled_figure_is_the_mean_over_the_cutoffs(three: list[Judged]) -> No
 
 def test_the_same_rows_again_and_again_add_no_certainty() -> None:
     one = _judged(0, 1)
-    many = [Judged(START + timedelta(days=n), one.truth, one.predictions, {}, one.learned) for n in range(8)]
-    alone, repeated = (judge(j, Window(30), seed=4, resamples=60) for j in ([one], many))
+    many = [
+        CutoffPredictions(START + timedelta(days=n), one.truth, one.predictions, {}, one.trained_on) for n in range(8)
+    ]
+    alone, repeated = (evaluate_rolling(j, Window(30), seed=4, resamples=60) for j in ([one], many))
     for metric in ("auc", "gini"):
-        a, b = alone.of(metric), repeated.of(metric)
+        a, b = alone.row(metric), repeated.row(metric)
         assert a is not None and b is not None
         assert (a["low"], a["high"]) == pytest.approx((b["low"], b["high"]))
 
 
 def test_other_customers_at_each_cutoff_do_add_certainty() -> None:
     apart = [_judged(n, n, first=1000 * n) for n in range(8)]
-    few, many = (judge(j, Window(30), seed=4, resamples=60).of("brier") for j in (apart[:1], apart))
+    few, many = (evaluate_rolling(j, Window(30), seed=4, resamples=60).row("brier") for j in (apart[:1], apart))
     assert few is not None and many is not None
     assert many["high"] - many["low"] < 0.6 * (few["high"] - few["low"])
 
 
 def test_grades_count_cutoffs_and_ties() -> None:
     worse, level = _judged(1, 6), _judged(2, 7)
-    worse = Judged(
+    worse = CutoffPredictions(
         worse.cutoff, worse.truth, {OURS: worse.predictions["rung"], "rung": worse.predictions[OURS]}, {}, ()
     )
-    level = Judged(level.cutoff, level.truth, {OURS: level.predictions[OURS], "rung": level.predictions[OURS]}, {}, ())
+    level = CutoffPredictions(
+        level.cutoff, level.truth, {OURS: level.predictions[OURS], "rung": level.predictions[OURS]}, {}, ()
+    )
     judged = [_judged(0, 5), worse, level, _judged(3, 8)]
-    found = judge(judged, Window(45), seed=1, resamples=50).grades.set_index("metric")
+    found = evaluate_rolling(judged, Window(45), seed=1, resamples=50).grades.set_index("metric")
     counted = found.loc[["auc", "brier"], ["better", "level", "cutoffs", "better_apart", "cutoffs_apart"]]
     assert counted.to_numpy().tolist() == [[2, 1, 4, 1, 2]] * 2
     assert found.loc["auc", "grade"] == "better than rung in 2 of 4 cutoffs, level in 1"
@@ -111,14 +121,16 @@ def test_a_total_that_is_off_either_way_is_graded_by_its_size() -> None:
     j = _judged(0, 5)
     spent = j.truth.spend
     predictions = {OURS: Prediction(j.predictions[OURS].churn, spent * 0.9), "rung": Prediction(spent * 0, spent * 1.3)}
-    found = judge([Judged(j.cutoff, j.truth, predictions, {}, ())], Window(30), seed=1, resamples=50)
+    found = evaluate_rolling(
+        [CutoffPredictions(j.cutoff, j.truth, predictions, {}, ())], Window(30), seed=1, resamples=50
+    )
     gap = found.differences[found.differences.metric == "total_error"].iloc[0]
     assert gap.difference == pytest.approx(0.1 - 0.3)
     assert found.grades.set_index("metric").loc["total_error", "better"] == 1
 
 
-def test_segments_are_measured_where_they_are(three: list[Judged]) -> None:
-    found = judge(three, Window(30), seed=4, resamples=50)
+def test_segments_are_measured_where_they_are(three: list[CutoffPredictions]) -> None:
+    found = evaluate_rolling(three, Window(30), seed=4, resamples=50)
     odd = found.metrics[found.metrics.segment == "odd"]
     assert set(odd.cutoff) == {str(three[1].cutoff), POOLED}
     assert set(odd.customers) == {75}
@@ -127,15 +139,17 @@ def test_segments_are_measured_where_they_are(three: list[Judged]) -> None:
     assert set(found.differences.against) == {"rung"}
 
 
-def test_one_fate_at_a_cutoff_is_left_out_of_what_needs_both(three: list[Judged]) -> None:
+def test_one_fate_at_a_cutoff_is_left_out_of_what_needs_both(three: list[CutoffPredictions]) -> None:
     j = three[0]
     gone = Sample(j.truth.customers, j.truth.dates, j.truth.features, np.ones(len(j.truth)), np.zeros(len(j.truth)))
-    found = judge([Judged(j.cutoff, gone, j.predictions, {}, ()), *three[1:]], Window(30), seed=4, resamples=50)
-    assert found.of("auc", cutoff=str(j.cutoff)) is None
+    found = evaluate_rolling(
+        [CutoffPredictions(j.cutoff, gone, j.predictions, {}, ()), *three[1:]], Window(30), seed=4, resamples=50
+    )
+    assert found.row("auc", cutoff=str(j.cutoff)) is None
     assert found.grades.set_index("metric").loc[["auc", "brier"], "cutoffs"].tolist() == [2, 3]
 
 
-def test_the_same_seed_gives_the_same_tables(three: list[Judged]) -> None:
-    one, other = (judge(three, Window(30), seed=4, resamples=50) for _ in range(2))
+def test_the_same_seed_gives_the_same_tables(three: list[CutoffPredictions]) -> None:
+    one, other = (evaluate_rolling(three, Window(30), seed=4, resamples=50) for _ in range(2))
     assert one.metrics.equals(other.metrics)
     assert one.differences.equals(other.differences)

@@ -13,20 +13,21 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from features.feature import Feature, column
+from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
-from serving.explanation.contributions import contributions, explanation, reasons
-from serving.explanation.drivers import drivers
-from training.artifact.bundle import BundleError, ModelBundle, encode
-from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encoded, learn_levels
-from training.data.time_split import Sample, take
-from training.fit import Learned, fit_models
+from serving.explanation.contributions import compute_contributions, shap_explanation, top_reasons
+from serving.explanation.drivers import rank_drivers
+from training.artifact.bundle import ModelBundle, encode_levels
+from training.artifact.model_files import BundleError
+from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encode_sample, learn_levels
+from training.data.time_split import Sample, sample_at
+from training.fit import FittedModels, fit_models
 from training.models import lightgbm_base
 from training.models.churn import ChurnClassifier
 from training.registry import aliases, models, run_record
 
 RARE = "Ms Canary Rarelevel"
-PLAN = Feature("plan", column("plan"), "plan", "plan", "plan {value}", "level", unread="plan not known")
+PLAN = Feature("plan", measure_value("plan"), "plan", "plan", "plan {value}", "level", unread="plan not known")
 SHARES = {"basic": 0.40, "silver": 0.25, "gold": 0.25, None: 0.10}
 
 
@@ -50,13 +51,13 @@ def rows(shop: Config) -> Snapshots:
 
 
 @pytest.fixture(scope="module")
-def learned(shop: Config, rows: Snapshots) -> Learned:
+def learned(shop: Config, rows: Snapshots) -> FittedModels:
     """What they teach."""
     return fit_models(rows, shop)
 
 
 @pytest.fixture(scope="module")
-def bundle(learned: Learned) -> ModelBundle:
+def bundle(learned: FittedModels) -> ModelBundle:
     """The shipped value model."""
     assert learned.value is not None
     return learned.value
@@ -89,18 +90,18 @@ def test_codes_are_places_then_other_then_null(kind: pa.DataType) -> None:
     text = pa.chunked_array(
         [pa.array(["b", None], pa.string()).cast(kind), pa.array(["x", "a"], pa.string()).cast(kind)]
     )
-    assert encode(text, ["a", "b"]).to_pylist() == [1.0, 3.0, 2.0, 0.0]
-    assert encode(text, []).to_pylist() == [0.0, 1.0, 0.0, 0.0]
+    assert encode_levels(text, ["a", "b"]).to_pylist() == [1.0, 3.0, 2.0, 0.0]
+    assert encode_levels(text, []).to_pylist() == [0.0, 1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("kind", [pa.null(), pa.float64(), pa.string()])
 def test_a_column_of_nulls_is_a_column_of_nulls_whatever_its_type(kind: pa.DataType) -> None:
-    assert encode(pa.chunked_array([pa.nulls(2, kind)]), ["a"]).to_pylist() == [2.0, 2.0]
+    assert encode_levels(pa.chunked_array([pa.nulls(2, kind)]), ["a"]).to_pylist() == [2.0, 2.0]
 
 
 def test_numbers_stay_as_they_are() -> None:
     both = replace(_sample(["a"], ["c"]), features=pa.table({"n": [1.5], "plan": ["a"], "m": [None]}))
-    table = encoded(both, {"plan": ("a",)}).features
+    table = encode_sample(both, {"plan": ("a",)}).features
     assert table.column_names == ["n", "plan", "m"]
     assert [table[name].to_pylist() for name in table.column_names] == [[1.5], [0.0], [None]]
 
@@ -117,7 +118,7 @@ def test_the_bundle_holds_the_common_levels_and_nobody_s_name(bundle: ModelBundl
 def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
     other = replace(bundle, levels={**bundle.levels, "plan": bundle.levels["plan"][::-1]})
     assert other.digest != bundle.digest
-    assert other.gate_digest != bundle.gate_digest
+    assert other.classifier_digest != bundle.classifier_digest
 
 
 def test_the_level_is_what_the_trees_split_on(bundle: ModelBundle, rows: Snapshots) -> None:
@@ -175,9 +176,9 @@ def test_levels_are_learned_from_the_cutoffs_that_a_model_learns_from(shop: Conf
         for name in ("platinum", "titanium")
     )
     assert set(found.churn.levels["plan"]) == {"basic", "gold", "silver", "platinum"}
-    np.testing.assert_array_equal(found.judged["churn_probability"], other.judged["churn_probability"])
+    np.testing.assert_array_equal(found.predictions["churn_probability"], other.predictions["churn_probability"])
     with_known = fit_models(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
-    assert (with_known.judged["churn_probability"] != found.judged["churn_probability"]).any()
+    assert (with_known.predictions["churn_probability"] != found.predictions["churn_probability"]).any()
 
 
 def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
@@ -200,9 +201,9 @@ def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
 
 
 def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
-    rows: Snapshots, learned: Learned, monkeypatch: pytest.MonkeyPatch
+    rows: Snapshots, learned: FittedModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = take(rows, learned.split.everything)
+    sample = sample_at(rows, learned.split.all_cutoffs)
     text = sample.features["plan"]
     arranged = text.dictionary_encode().combine_chunks()
     turned = pa.DictionaryArray.from_arrays(
@@ -213,8 +214,8 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
     )
     assert turned.cast(pa.string()).to_pylist() == text.to_pylist()
     levels = learn_levels(sample)
-    features = encoded(sample, levels).features
-    assert encode(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
+    features = encode_sample(sample, levels).features
+    assert encode_levels(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
     made = set()
     for threads in (1, 2, 2):
         monkeypatch.setitem(lightgbm_base.FIXED, "num_threads", threads)
@@ -225,7 +226,7 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
 
 def test_contributions_add_up_and_are_one_a_column(bundle: ModelBundle, rows: Snapshots) -> None:
     some = rows.rows.slice(0, 200)
-    parts, shipped = contributions(bundle, some), bundle.predict(some)
+    parts, shipped = compute_contributions(bundle, some), bundle.predict(some)
     for part, number in ((parts["churn"], shipped["churn_probability"]), (parts["value"], shipped["value"])):
         assert part.values.shape == (200, len(bundle.features))
         np.testing.assert_array_equal(part.total, number)
@@ -235,16 +236,16 @@ def test_contributions_add_up_and_are_one_a_column(bundle: ModelBundle, rows: Sn
 
 def test_a_reason_reads_the_level_or_says_that_there_is_none(bundle: ModelBundle, rows: Snapshots) -> None:
     some = rows.rows
-    part = contributions(bundle, some)["churn"]
+    part = compute_contributions(bundle, some)["churn"]
     only = replace(
         part, values=np.where(np.arange(part.values.shape[1]) == bundle.features.index("plan"), part.values, 0)
     )
-    said = [found[0]["reading"] for found in reasons(only, some, rows.features, 3) if found]
+    said = [found[0]["reading"] for found in top_reasons(only, some, rows.features, 3) if found]
     assert {"plan basic", "plan gold", "plan not known"} <= set(said)
 
 
 def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: ModelBundle, rows: Snapshots) -> None:
-    part = contributions(bundle, rows.rows)["churn"]
+    part = compute_contributions(bundle, rows.rows)["churn"]
     plans = np.array([p or "" for p in rows.rows["plan"].to_pylist()])
     share = part.values[:, bundle.features.index("plan")].copy()
     few = np.flatnonzero(plans == RARE)[: FEWEST_CUSTOMERS - 1]
@@ -252,7 +253,7 @@ def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: Model
     keep = np.union1d(few, np.flatnonzero(plans != RARE))
     values = np.zeros_like(part.values)
     values[:, bundle.features.index("plan")] = share
-    (found,) = drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
+    (found,) = rank_drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
     means = {p: share[plans == p].mean() for p in ("basic", "silver", "gold")}
     assert (found["highest"], found["lowest"]) == (max(means, key=means.__getitem__), min(means, key=means.__getitem__))
     assert found["direction"] == 0.0
@@ -262,12 +263,12 @@ def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: Model
 def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) -> None:
     pytest.importorskip("shap")
     some = rows.rows.slice(0, 5)
-    found = explanation(contributions(bundle, some)["value"], some, bundle.features)
+    found = shap_explanation(compute_contributions(bundle, some)["value"], some, bundle.features)
     assert found.data[:, bundle.features.index("plan")].tolist() == some["plan"].to_pylist()
 
 
 @pytest.fixture(scope="module")
-def registered(learned: Learned, rows: Snapshots, shop: Config) -> Config:
+def registered(learned: FittedModels, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
     assert learned.value is not None
@@ -288,7 +289,7 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     said = model.predict(frame)
     for name, numbers in bundle.predict(rows.rows).items():
         np.testing.assert_array_equal(said[name].to_numpy(), numbers)
-    kinds = {column.name: column.type.name for column in model.metadata.signature.inputs}
+    kinds = {measure_value.name: measure_value.type.name for measure_value in model.metadata.signature.inputs}
     assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
     assert kinds["plan"] == "string"
     assert model.input_example["plan"].tolist() == [bundle.levels["plan"][0]]

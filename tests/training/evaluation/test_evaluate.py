@@ -9,18 +9,18 @@ import pyarrow as pa
 import pytest
 
 from features.task import Window
-from training.data.prediction import Bounds, Prediction
+from training.data.prediction import Prediction, PredictionInterval
 from training.data.time_split import Sample
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
-    coverage,
-    draws,
+    bootstrap_weights,
+    calibration_groups,
+    concat_evaluations,
+    evaluate_coverage,
     evaluate_predictions,
-    groups,
-    measured,
-    segments_of,
-    together,
+    evaluation_segments,
+    weighted_metrics,
 )
 
 CUTOFF = date(2024, 1, 1)
@@ -41,11 +41,11 @@ def test_intervals_hold_the_point_and_ours_is_compared_with_each_rung() -> None:
     found = evaluate_predictions(
         {OURS: Prediction(risk, worth), "noise": Prediction(noise, noise)}, truth, CUTOFF, seed=1, resamples=100
     )
-    auc = found.of("auc")
+    auc = found.row("auc")
     assert auc["low"] < auc["value"] < auc["high"]
     gap = found.differences.set_index("metric").loc["auc"]
     assert gap["low"] > 0
-    assert gap["difference"] == pytest.approx(auc["value"] - found.of("auc", "noise")["value"])
+    assert gap["difference"] == pytest.approx(auc["value"] - found.row("auc", "noise")["value"])
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
@@ -61,9 +61,9 @@ def test_segments_are_measured_alone_and_tiny_ones_left_out() -> None:
     masks = {"half": np.arange(len(truth)) % 2 == 0, "few": np.arange(len(truth)) < 5}
     found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50, segments=masks)
     assert set(found.metrics.segment) == {"all", "half"}
-    assert found.of("auc", segment="half")["customers"] == 200
+    assert found.row("auc", segment="half")["customers"] == 200
     with pytest.raises(KeyError, match="few"):
-        found.of("auc", segment="few")
+        found.row("auc", segment="few")
 
 
 def test_without_money_only_churn_is_measured() -> None:
@@ -77,14 +77,14 @@ def test_without_money_only_churn_is_measured() -> None:
 def test_very_many_customers_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.evaluation.evaluate.MOST_DRAWS", 400 * 60)
     monkeypatch.setattr("training.evaluation.evaluate.BLOCK", 400 * 7)
-    assert sum(len(block) for block in draws(400, 0, 300)) == 60
-    assert sum(len(block) for block in draws(400, 0, 20)) == 20
+    assert sum(len(block) for block in bootstrap_weights(400, 0, 300)) == 60
+    assert sum(len(block) for block in bootstrap_weights(400, 0, 20)) == 20
 
 
 def test_coverage_counts_who_came_inside() -> None:
     truth, _, _ = _truth()
-    found = coverage(truth, np.zeros(len(truth)), np.full(len(truth), 1e9), CUTOFF, seed=1, resamples=50)
-    assert found.of("coverage")["value"] == 1.0
+    found = evaluate_coverage(truth, np.zeros(len(truth)), np.full(len(truth), 1e9), CUTOFF, seed=1, resamples=50)
+    assert found.row("coverage")["value"] == 1.0
 
 
 def test_evaluations_of_several_cutoffs_stand_together() -> None:
@@ -93,9 +93,9 @@ def test_evaluations_of_several_cutoffs_stand_together() -> None:
         evaluate_predictions({OURS: Prediction(risk, worth)}, truth, date(2024, month, 1), seed=1, resamples=50)
         for month in (1, 2)
     ]
-    both = together(parts)
+    both = concat_evaluations(parts)
     assert isinstance(both, Evaluation)
-    assert both.of("auc")["cutoff"] == date(2024, 2, 1)
+    assert both.row("auc")["cutoff"] == date(2024, 2, 1)
 
 
 def test_figures_of_recalibration_are_compared_by_their_distance_from_the_best() -> None:
@@ -106,7 +106,7 @@ def test_figures_of_recalibration_are_compared_by_their_distance_from_the_best()
         {OURS: Prediction(risk, worth), "flat": Prediction(flat, worth)}, truth, CUTOFF, seed=1, resamples=50
     )
     gap = found.differences.set_index("metric").loc["calibration_slope"]
-    ours, theirs = found.of("calibration_slope")["value"], found.of("calibration_slope", "flat")["value"]
+    ours, theirs = found.row("calibration_slope")["value"], found.row("calibration_slope", "flat")["value"]
     assert theirs > 2 > ours
     assert gap["difference"] == pytest.approx(abs(ours - 1) - abs(theirs - 1))
     assert gap["high"] < 0
@@ -117,12 +117,14 @@ def test_intervals_of_gaps_hold_the_figure_that_noise_makes() -> None:
     truth, risk, worth = _truth()
     found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=200)
     for metric in ("reliability", "calibration_error", "decile_error"):
-        row = found.of(metric)
+        row = found.row(metric)
         assert 0 <= row["low"] < row["value"] < row["high"]
-    drawn = np.concatenate([measured(Prediction(risk, worth), truth, w)["reliability"] for w in draws(400, 1, 200)])
-    assert np.mean(drawn < found.of("reliability")["value"]) < 0.2  # resampled noise comes on top of that of customers
-    moved = drawn - drawn.mean() + found.of("reliability")["value"]
-    assert found.of("reliability")["high"] == pytest.approx(np.percentile(moved, 97.5))
+    drawn = np.concatenate(
+        [weighted_metrics(Prediction(risk, worth), truth, w)["reliability"] for w in bootstrap_weights(400, 1, 200)]
+    )
+    assert np.mean(drawn < found.row("reliability")["value"]) < 0.2  # resampled noise comes on top of that of customers
+    moved = drawn - drawn.mean() + found.row("reliability")["value"]
+    assert found.row("reliability")["high"] == pytest.approx(np.percentile(moved, 97.5))
 
 
 def test_groups_are_said_against_came_by_segment_with_intervals() -> None:
@@ -147,15 +149,15 @@ def test_groups_are_said_against_came_by_segment_with_intervals() -> None:
 def test_what_intervals_held_is_told_by_predicted_value() -> None:
     truth, risk, worth = _truth()
     dear = worth > np.median(worth)
-    bounds = Bounds(np.zeros(len(truth)), np.where(dear, 1e9, -1.0), 0.8)
+    bounds = PredictionInterval(np.zeros(len(truth)), np.where(dear, 1e9, -1.0), 0.8)
     ours = Prediction(risk, worth, bounds)
-    found = groups(ours, truth, CUTOFF, seed=1, resamples=50)
+    found = calibration_groups(ours, truth, CUTOFF, seed=1, resamples=50)
     covered = found[found.number == "covered"]
     assert covered.actual.tolist() == [0.0] * 5 + [1.0] * 5
     assert set(covered.predicted) == {0.8}
-    assert measured(ours, truth, np.ones((1, 400)))["coverage"].tolist() == [0.5]
-    assert ours.take(dear).bounds is not None
-    assert measured(ours.take(dear), truth.take(dear), np.ones((1, 200)))["coverage"].tolist() == [1.0]
+    assert weighted_metrics(ours, truth, np.ones((1, 400)))["coverage"].tolist() == [0.5]
+    assert ours.take(dear).interval is not None
+    assert weighted_metrics(ours.take(dear), truth.take(dear), np.ones((1, 200)))["coverage"].tolist() == [1.0]
 
 
 def _customers(**text: list[str | None]) -> Sample:
@@ -175,7 +177,7 @@ def test_segments_are_lifecycle_and_the_levels_of_text_with_few() -> None:
         lifecycle=["new"] * 40 + ["active"] * 100 + ["dormant"] * 60,
         country=["here"] * 200,
     )
-    found = segments_of(rows, Window(30))
+    found = evaluation_segments(rows, Window(30))
     assert {name: int(mask.sum()) for name, mask in found.items()} == {
         "new within a horizon": 40,  # lifecycle: new says the same
         "established": 160,
@@ -189,6 +191,6 @@ def test_segments_are_lifecycle_and_the_levels_of_text_with_few() -> None:
 
 def test_segments_are_at_most_twelve_and_not_tiny() -> None:
     many = _customers(**{f"text_{n}": [str(i % (n + 2)) for i in range(500)] for n in range(4)})
-    assert len(segments_of(many, Window(30))) == 12
+    assert len(evaluation_segments(many, Window(30))) == 12
     few = _customers(plan=["a"] * 171 + ["b"] * 29)
-    assert "plan: b" not in segments_of(few, Window(30))
+    assert "plan: b" not in evaluation_segments(few, Window(30))

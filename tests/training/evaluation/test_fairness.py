@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.evaluation.fairness import REST, RISKIEST, UNKNOWN, _groups, fairness
-from training.train import Trained
+from training.evaluation.fairness import REST, RISKIEST, UNKNOWN, _groups, evaluate_fairness
+from training.train import TrainingRun
 
 
 @pytest.fixture
@@ -19,13 +19,15 @@ def asking(shop: Config) -> Config:
     return shop.model_copy(update={"training": shop.training.model_copy(update={"fairness": ("plan",)})})
 
 
-def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: Trained) -> None:
-    learned = trained.learned
+def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: TrainingRun) -> None:
+    learned = trained.fitted
     customers = learned.truth.customers.to_pylist()
     gold = np.arange(len(customers)) % 2 == 0
     known = pa.table({"customer_id": customers[::-1], "plan": ["gold" if g else "basic" for g in gold[::-1]]})
-    churn = np.clip(learned.judged["churn_probability"] + np.where(gold, 0.4, 0.0), 0, 1)
-    found = fairness(replace(learned, judged={**learned.judged, "churn_probability": churn}).out_of_time, known, asking)
+    churn = np.clip(learned.predictions["churn_probability"] + np.where(gold, 0.4, 0.0), 0, 1)
+    found = evaluate_fairness(
+        replace(learned, predictions={**learned.predictions, "churn_probability": churn}).out_of_time, known, asking
+    )
     rows = found.set_index(["group", "measure"])
     high, plain = rows.loc[("gold", "gap")], rows.loc[("basic", "gap")]
     assert high.low > 0.05
@@ -56,5 +58,5 @@ def test_numbers_are_quarters() -> None:
     assert set(same) == {"3 to 3"}
 
 
-def test_what_names_no_column_measures_nothing(shop: Config, trained: Trained) -> None:
-    assert fairness(trained.learned.out_of_time, pa.table({"customer_id": []}), shop).empty
+def test_what_names_no_column_measures_nothing(shop: Config, trained: TrainingRun) -> None:
+    assert evaluate_fairness(trained.fitted.out_of_time, pa.table({"customer_id": []}), shop).empty

@@ -13,9 +13,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 from training.evaluation.metrics import (
     brier_parts,
     churn_metrics,
-    distance,
+    distance_from_best,
     gini,
-    recalibration,
+    recalibration_metrics,
     spearman,
     value_metrics,
 )
@@ -117,7 +117,7 @@ def test_recalibration_is_the_likeliest_line_of_a_resample_drawn_out(seed: int, 
     said = 1 / (1 + np.exp(-margin))
     churned = (rng.random(120) < 1 / (1 + np.exp(-(slope * margin + shift)))).astype(float)
     draws, weights = _drawn(seed, 120)
-    found = recalibration(churned, said, weights)
+    found = recalibration_metrics(churned, said, weights)
     for place, draw in enumerate(draws):
         if len(np.unique(churned[draw])) < 2:
             continue
@@ -133,7 +133,7 @@ def test_recalibration_finds_what_was_done_to_the_probabilities() -> None:
     margin = rng.normal(0, 1.5, 200_000)
     churned = (rng.random(200_000) < 1 / (1 + np.exp(-margin))).astype(float)
     too_far = 1 / (1 + np.exp(-(2 * margin + 1)))  # margin = (log-odds said - 1) / 2
-    found = recalibration(churned, too_far, np.ones((1, 200_000)))
+    found = recalibration_metrics(churned, too_far, np.ones((1, 200_000)))
     assert found["calibration_slope"][0] == pytest.approx(0.5, abs=0.01)
     assert found["calibration_intercept"][0] == pytest.approx(-0.5, abs=0.02)
 
@@ -148,7 +148,7 @@ def test_recalibration_finds_what_was_done_to_the_probabilities() -> None:
     ids=["one fate", "parted without an error", "all told the same"],
 )
 def test_recalibration_says_where_no_line_is_likeliest(churned: list[float], said: list[float]) -> None:
-    found = recalibration(np.array(churned), np.array(said), np.ones((2, len(said))))
+    found = recalibration_metrics(np.array(churned), np.array(said), np.ones((2, len(said))))
     assert np.isnan(found["calibration_slope"]).all()
     assert np.isnan(found["calibration_intercept"]).all()
 
@@ -156,7 +156,7 @@ def test_recalibration_says_where_no_line_is_likeliest(churned: list[float], sai
 def test_extreme_probabilities_are_recalibrated_too() -> None:
     said = np.r_[np.full(50, 1e-9), np.full(50, 1 - 1e-9), np.full(20, 0.4)]
     churned = np.r_[np.zeros(45), np.ones(5), np.ones(48), np.zeros(2), np.tile([0.0, 1.0], 10)]
-    found = recalibration(churned, said, np.ones((1, 120)))
+    found = recalibration_metrics(churned, said, np.ones((1, 120)))
     assert 0 < found["calibration_slope"][0] < 0.3
     assert abs(found["calibration_in_the_large"][0]) < 20
 
@@ -204,6 +204,6 @@ def test_all_told_the_overall_share_is_reliable_and_resolves_nothing() -> None:
 
 
 def test_distances_are_from_what_is_best() -> None:
-    assert distance("calibration_slope", np.array([0.7, 1.2])).tolist() == pytest.approx([0.3, 0.2])
-    assert distance("total_error", np.array([-0.4])).tolist() == [0.4]
-    assert distance("brier", np.array([0.2])).tolist() == [0.2]
+    assert distance_from_best("calibration_slope", np.array([0.7, 1.2])).tolist() == pytest.approx([0.3, 0.2])
+    assert distance_from_best("total_error", np.array([-0.4])).tolist() == [0.4]
+    assert distance_from_best("brier", np.array([0.2])).tolist() == [0.2]

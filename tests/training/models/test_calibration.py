@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from training.models.calibration import Platt, fit_level, fit_platt, steady
+from training.models.calibration import Platt, fit_level, fit_platt, predict_shift
 
 
 def _cutoffs(slope: float, intercept: float, count: int, rows: int = 20_000) -> tuple[list, list]:
@@ -62,13 +62,16 @@ def test_level_is_the_factor_of_the_total_when_cutoffs_agree_and_none_when_they_
 
 @given(found=st.lists(st.floats(-2, 2), min_size=1, max_size=6), error=st.floats(0.001, 1))
 def test_the_lasting_shift_lies_between_none_and_what_was_seen(found: list[float], error: float) -> None:
-    shift = steady(found, [error] * len(found), range(len(found)))
+    shift = predict_shift(found, [error] * len(found), range(len(found)))
     assert min(0.0, *found) - 1e-9 <= shift.shift <= max(0.0, *found) + 1e-9
     assert shift.error > 0
 
 
 def test_the_newest_cutoff_says_more_than_an_older_one() -> None:
-    assert steady([0.3, 0.0, 0.0], [0.01] * 3, [0, 1, 2]).shift > steady([0.0, 0.0, 0.3], [0.01] * 3, [0, 1, 2]).shift
+    assert (
+        predict_shift([0.3, 0.0, 0.0], [0.01] * 3, [0, 1, 2]).shift
+        > predict_shift([0.0, 0.0, 0.3], [0.01] * 3, [0, 1, 2]).shift
+    )
 
 
 def test_one_cutoff_alone_gives_a_slope_but_no_shift() -> None:
@@ -88,13 +91,15 @@ def test_where_cutoffs_disagree_the_one_of_the_same_season_is_believed() -> None
         season = rng.normal(0, 0.25, 4)
         found = [season[place] + rng.normal(0, 0.05) for place in (3, 2, 1, 0)]
         for known in missed:
-            shift = steady(found, [0.02] * 4, [0.0, 1.0, 2.0, 0.0], [False, False, False, known]).shift
+            shift = predict_shift(found, [0.02] * 4, [0.0, 1.0, 2.0, 0.0], [False, False, False, known]).shift
             missed[known] += (shift - season[0]) ** 2 / 300
     assert missed[True] < 0.3 * missed[False]
 
 
 def test_where_cutoffs_agree_the_season_changes_little() -> None:
     found = [0.1, 0.11, 0.1, 0.09]
-    with_season, without = (steady(found, [0.02] * 4, [0.0] * 4, [False] * 3 + [known]) for known in (True, False))
+    with_season, without = (
+        predict_shift(found, [0.02] * 4, [0.0] * 4, [False] * 3 + [known]) for known in (True, False)
+    )
     assert with_season.shift == pytest.approx(without.shift, abs=0.02)
     assert with_season.error < without.error

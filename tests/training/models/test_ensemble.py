@@ -11,9 +11,9 @@ import pytest
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
-from training.data.category_levels import encoded
-from training.data.time_split import folds_within, take
-from training.models.ensemble import Shipped, calibrate, learn_members, ship
+from training.data.category_levels import encode_sample
+from training.data.time_split import out_of_time_folds, sample_at
+from training.models.ensemble import FittedEnsemble, calibrate_ensemble, fit_base_models, fit_ensemble
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def cutoffs(rows: Snapshots) -> list[date]:
 
 
 @pytest.fixture(scope="module")
-def shipped(rows: Snapshots, shop: Config, cutoffs: list[date]) -> Shipped:
+def shipped(rows: Snapshots, shop: Config, cutoffs: list[date]) -> FittedEnsemble:
     """What those cutoffs teach."""
-    return ship(rows, shop, cutoffs, {})
+    return fit_ensemble(rows, shop, cutoffs, {})
 
 
 def _labelled(rows: Snapshots, where: np.ndarray, churned: int, value: float) -> Snapshots:
@@ -49,36 +49,36 @@ def _moments(rows: Snapshots) -> np.ndarray:
 
 
 def test_nothing_after_its_cutoffs_is_used(
-    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: Shipped
+    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble
 ) -> None:
     later = _moments(rows) > np.datetime64(max(cutoffs))
     assert later.any()
-    again = ship(_labelled(rows, later, 1, 1e6), shop, cutoffs, {})
-    assert again.fullest == shipped.fullest
+    again = fit_ensemble(_labelled(rows, later, 1, 1e6), shop, cutoffs, {})
+    assert again.richest == shipped.richest
 
 
 def test_the_bundle_is_the_stack_of_its_members(
-    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: Shipped
+    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble
 ) -> None:
-    members = learn_members(take(rows, cutoffs), rows, shop, {})
-    truth = take(rows, [max(cutoffs)])
-    X = encoded(truth, members.levels).features
-    weights = shipped.fullest.facts["members"]
-    spend = sum(w * m.of(X) for w, m in zip(weights["spend"], members.spend, strict=True))
-    log_odds = shipped.fullest.slope * sum(w * m.of(X) for w, m in zip(weights["gate"], members.gate, strict=True))
-    churn = 1 / (1 + np.exp(-(log_odds + shipped.fullest.intercept)))
-    said = shipped.fullest.predict(truth.features)
+    members = fit_base_models(sample_at(rows, cutoffs), rows, shop, {})
+    truth = sample_at(rows, [max(cutoffs)])
+    X = encode_sample(truth, members.levels).features
+    weights = shipped.richest.facts["members"]
+    spend = sum(w * m.predict(X) for w, m in zip(weights["spend"], members.spend, strict=True))
+    log_odds = shipped.richest.slope * sum(w * m.predict(X) for w, m in zip(weights["gate"], members.gate, strict=True))
+    churn = 1 / (1 + np.exp(-(log_odds + shipped.richest.intercept)))
+    said = shipped.richest.predict(truth.features)
     np.testing.assert_allclose(said["churn_probability"], churn)
-    np.testing.assert_allclose(said["value"], (1 - churn) * np.exp(spend + shipped.fullest.log_level))
+    np.testing.assert_allclose(said["value"], (1 - churn) * np.exp(spend + shipped.richest.log_level))
 
 
 def test_a_later_cutoff_of_one_fate_says_nothing_and_is_left_out(
-    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: Shipped
+    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble
 ) -> None:
-    newest = folds_within(cutoffs, shop.task.horizon)[0].test
+    newest = out_of_time_folds(cutoffs, shop.task.horizon)[0].test
     assert shipped.churn.facts["heard"][0] == str(newest)
     there = _moments(rows) == np.datetime64(datetime(newest.year, newest.month, newest.day))
-    without = ship(_labelled(rows, there, 1, 0.0), shop, cutoffs, {})
+    without = fit_ensemble(_labelled(rows, there, 1, 0.0), shop, cutoffs, {})
     assert str(newest) not in without.churn.facts["heard"]
     assert without.churn.facts["heard"]
 
@@ -86,27 +86,29 @@ def test_a_later_cutoff_of_one_fate_says_nothing_and_is_left_out(
 def test_without_a_later_cutoff_members_count_alike_and_nothing_is_shifted(
     rows: Snapshots, shop: Config, cutoffs: list[date]
 ) -> None:
-    alone = ship(rows, shop, cutoffs[-1:], {}).fullest
+    alone = fit_ensemble(rows, shop, cutoffs[-1:], {}).richest
     assert alone.facts["heard"] == []
     assert alone.facts["members"] == {"gate": [1 / 3] * 3, "spend": [1 / 3] * 3}
     assert (alone.slope, alone.intercept, alone.log_level) == (1.0, 0.0, 0.0)
-    said = alone.predict(take(rows, cutoffs[-1:]).features)
+    said = alone.predict(sample_at(rows, cutoffs[-1:]).features)
     assert (said["value_low"] <= said["value"]).all() and (said["value_high"] >= said["value"]).all()
     assert said["value_high"].max() > said["value"].max()
 
 
-def test_what_a_heard_cutoff_is_judged_by_has_not_seen_it(shipped: Shipped) -> None:
-    first, *rest = shipped.heard
+def test_what_a_heard_cutoff_is_judged_by_has_not_seen_it(shipped: FittedEnsemble) -> None:
+    first, *rest = shipped.out_of_time
     assert rest
     other = replace(first.truth, churned=1 - first.truth.churned, value=10 * first.truth.churned)
     flipped = replace(first, truth=other)
-    assert calibrate([flipped, *rest], shipped.members, 0.8) != calibrate(shipped.heard, shipped.members, 0.8)
-    as_it_was = shipped.earlier(0.8)[0][1]
-    as_flipped = replace(shipped, heard=(flipped, *rest)).earlier(0.8)[0][1]
+    assert calibrate_ensemble([flipped, *rest], shipped.base_models, 0.8) != calibrate_ensemble(
+        shipped.out_of_time, shipped.base_models, 0.8
+    )
+    as_it_was = shipped.cross_calibrated(0.8)[0][1]
+    as_flipped = replace(shipped, out_of_time=(flipped, *rest)).cross_calibrated(0.8)[0][1]
     np.testing.assert_array_equal(as_it_was.churn, as_flipped.churn)
 
 
-def test_new_levels_at_scoring_time_are_other(rows: Snapshots, shipped: Shipped) -> None:
+def test_new_levels_at_scoring_time_are_other(rows: Snapshots, shipped: FittedEnsemble) -> None:
     table = rows.rows
     name = next(iter(shipped.churn.levels))
     strange = table.set_column(table.column_names.index(name), name, pa.array(["never seen"] * table.num_rows))
@@ -116,6 +118,6 @@ def test_new_levels_at_scoring_time_are_other(rows: Snapshots, shipped: Shipped)
 def test_a_handful_of_customers_still_have_intervals(rows: Snapshots, shop: Config, cutoffs: list[date]) -> None:
     known = sorted(set(rows.rows["customer_id"].to_pylist()))[:24]
     few = replace(rows, rows=rows.rows.filter(pa.compute.is_in(rows.rows["customer_id"], pa.array(known))))
-    said = ship(few, shop, cutoffs, {}).fullest.predict(take(few, cutoffs).features)
+    said = fit_ensemble(few, shop, cutoffs, {}).richest.predict(sample_at(few, cutoffs).features)
     assert np.isfinite(said["value_high"]).all()
     assert (said["value_high"] >= said["value"]).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from training.artifact.bundle import Spread
+from training.artifact.spread import Spread
 from training.models.intervals import fit_spread
 
 
@@ -34,7 +34,7 @@ def spread() -> Spread:
 
 
 def _held(spread: Spread, back: np.ndarray, spend: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    low, high = spread.bounds(back, spend)
+    low, high = spread.interval(back, spend)
     return (actual >= low) & (actual <= high)
 
 
@@ -50,7 +50,7 @@ def test_they_hold_what_they_promise_overall_and_in_every_decile(spread: Spread)
 def test_where_nearly_all_bring_nothing_no_interval_can_hold_fewer() -> None:
     fitted = _fitted(*_customers(20_000, 2, seldom=30), inside=0.8, level_error=0.0)
     back, spend, actual = _customers(20_000, 3, seldom=30)
-    low, high = fitted.bounds(back, spend)
+    low, high = fitted.interval(back, spend)
     assert (low == 0).all()
     assert _held(fitted, back, spend, actual).mean() >= 0.8
     assert np.isfinite(high).all()
@@ -67,7 +67,7 @@ def test_a_wrong_distribution_is_widened_until_it_holds() -> None:
 
 def test_low_is_never_above_the_value_nor_high_below_it(spread: Spread) -> None:
     back, spend, _ = _customers(5_000, 6)
-    low, high = spread.bounds(back, spend)
+    low, high = spread.interval(back, spend)
     assert (low <= back * spend).all()
     assert (high >= back * spend).all()
     assert (low >= 0).all()
@@ -80,15 +80,15 @@ def test_few_customers_have_finite_intervals(customers: int, seed: int) -> None:
     if not (actual > 0).any():
         return
     fitted = _fitted(back, spend, actual, inside=0.8, level_error=0.1)
-    assert np.isfinite(np.concatenate(fitted.bounds(back, spend))).all()
-    assert fitted.total(back, spend)[0] <= float((back * spend).sum()) <= fitted.total(back, spend)[1]
+    assert np.isfinite(np.concatenate(fitted.interval(back, spend))).all()
+    assert fitted.total_interval(back, spend)[0] <= float((back * spend).sum()) <= fitted.total_interval(back, spend)[1]
 
 
 def test_totals_hold_what_they_promise(spread: Spread) -> None:
     held = []
     for seed in range(200):
         back, spend, actual = _customers(2_000, 1000 + seed)
-        low, high = spread.total(back, spend)
+        low, high = spread.total_interval(back, spend)
         held.append(low <= actual.sum() <= high)
     assert np.mean(held) == pytest.approx(0.8, abs=0.09)
 
@@ -97,19 +97,19 @@ def test_a_total_does_not_depend_on_the_order_of_customers() -> None:
     """Where ratios scatter more around small values, as they do, each customer counts by their own scatter."""
     spread = Spread(0.8, 0.8, (0.0, 1.0), (0.0, 5.0), ((0.0, 2.0), (0.0, 2.0)), (3.0, 1.1), 0.0)
     back, spend = np.array([0.5, 0.9]), np.array([2.0, np.exp(5.0) / 0.9])
-    low, high = spread.total(back, spend)
+    low, high = spread.total_interval(back, spend)
     variance = 0.5 * 2.0**2 * 3.0 - 1.0 + spend[1] ** 2 * 0.9 * 1.1 - np.exp(5.0) ** 2
     assert (high - low) / 2 == pytest.approx(norm.ppf(0.9) * np.sqrt(variance))
-    assert spread.total(back[::-1], spend[::-1]) == pytest.approx((low, high))
+    assert spread.total_interval(back[::-1], spend[::-1]) == pytest.approx((low, high))
 
 
 def test_a_level_that_wanders_makes_totals_unsure(spread: Spread) -> None:
     back, spend, actual = _customers(5_000, 7)
     wandering = _fitted(back, spend, actual, inside=0.8, level_error=0.2)
-    low, high = wandering.total(back, spend)
+    low, high = wandering.total_interval(back, spend)
     total = float((back * spend).sum())
     assert high - low == pytest.approx(2 * 1.2816 * 0.2 * total, rel=0.02)
-    assert high - low > np.subtract(*spread.total(back, spend)[::-1])
+    assert high - low > np.subtract(*spread.total_interval(back, spend)[::-1])
 
 
 def test_a_level_that_wanders_widens_the_intervals_of_customers_by_as_much() -> None:
@@ -135,4 +135,4 @@ def test_a_level_that_wanders_widens_the_intervals_of_customers_by_as_much() -> 
 def test_the_level_of_one_cutoff_does_not_move_the_intervals() -> None:
     back, spend, actual = _customers(20_000, 9)
     even, doubled = (_fitted(back, spend, actual * level, inside=0.8, level_error=0.1) for level in (1.0, 2.0))
-    np.testing.assert_allclose(even.bounds(back, spend), doubled.bounds(back, spend), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(even.interval(back, spend), doubled.interval(back, spend), rtol=1e-9, atol=1e-9)

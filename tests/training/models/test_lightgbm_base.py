@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from training.models.churn import ChurnClassifier
-from training.models.lightgbm_base import Boosted
+from training.models.lightgbm_base import LightGBMEstimator
 from training.models.spend import SpendRegressor
 
 SMALL = {"n_estimators": 20, "min_child_samples": 2, "learning_rate": 0.3, "feature_fraction": 1.0, "lambda_l2": 0.0}
@@ -31,7 +31,7 @@ def _data(rows: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", [ChurnClassifier, SpendRegressor])
-def test_same_seed_gives_the_same_trees_and_another_does_not(kind: type[Boosted]) -> None:
+def test_same_seed_gives_the_same_trees_and_another_does_not(kind: type[LightGBMEstimator]) -> None:
     X, churned, spend = _data()
     y = churned if kind is ChurnClassifier else spend
     texts = [kind(seed=seed).fit(X, y).booster_.model_to_string() for seed in (1, 1, 2)]  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ def test_same_seed_gives_the_same_trees_and_another_does_not(kind: type[Boosted]
 
 
 @pytest.mark.parametrize("kind", [ChurnClassifier, SpendRegressor])
-def test_arrow_says_what_numpy_says(kind: type[Boosted]) -> None:
+def test_arrow_says_what_numpy_says(kind: type[LightGBMEstimator]) -> None:
     X, churned, spend = _data()
     y = churned if kind is ChurnClassifier else spend
     table = pa.table({f"f{i}": pa.array(X[:, i], from_pandas=True) for i in range(4)})

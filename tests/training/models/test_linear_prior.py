@@ -8,8 +8,8 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import GammaRegressor, LogisticRegression
 
-from training.artifact.bundle import Margin
-from training.models.linear_prior import RIDGE, churn_loss, churn_prior, spend_loss, spend_prior
+from training.artifact.margin import Margin
+from training.models.linear_prior import RIDGE, churn_loss, fit_churn_prior, fit_spend_prior, spend_loss
 
 
 @pytest.fixture(scope="module")
@@ -31,50 +31,50 @@ def table() -> pa.Table:
 
 def _design(margin: Margin, X: pa.Table) -> np.ndarray:
     """Standardised shapes: each term's part for a weight of one."""
-    return np.column_stack([np.divide(t.part(X), t.weight) for t in margin.terms])
+    return np.column_stack([np.divide(t.contribution(X), t.weight) for t in margin.terms])
 
 
 def test_churn_is_the_ridge_logistic_regression_of_its_shapes(table: pa.Table) -> None:
     rng = np.random.default_rng(1)
     churned = (rng.random(3_000) < expit(table["recency_days"].to_numpy() / 30 - 2)).astype(float)
     weight = rng.uniform(0.2, 1, 3_000)
-    prior = churn_prior(table, churned, weight)
-    width = [t.shaped(table[t.feature].to_numpy()) for t in prior.terms]
+    prior = fit_churn_prior(table, churned, weight)
+    width = [t.transform(table[t.feature].to_numpy()) for t in prior.terms]
     unit = np.array([np.sqrt(np.nanmean((w - np.nanmean(w)) ** 2)) for w in width])
     Z = _design(prior, table) / unit
     peer = LogisticRegression(C=1 / RIDGE, tol=1e-8, max_iter=1000).fit(Z, churned, sample_weight=weight)
-    np.testing.assert_allclose(prior.of(table), peer.decision_function(Z), atol=0.02)
+    np.testing.assert_allclose(prior.predict(table), peer.decision_function(Z), atol=0.02)
 
 
 def test_spend_is_the_ridge_gamma_regression_of_its_shapes(table: pa.Table) -> None:
     rng = np.random.default_rng(2)
     size = np.nan_to_num(table["order_amount_mean_ever"].to_numpy(), nan=30.0)
     spend = size * rng.gamma(2, 1, 3_000) + 0.1
-    prior = spend_prior(table, spend, np.ones(3_000))
-    width = [t.shaped(table[t.feature].to_numpy()) for t in prior.terms]
+    prior = fit_spend_prior(table, spend, np.ones(3_000))
+    width = [t.transform(table[t.feature].to_numpy()) for t in prior.terms]
     Z = _design(prior, table) / [np.nanstd(w) for w in width]
     peer = GammaRegressor(alpha=RIDGE / 3_000, tol=1e-9, max_iter=1000).fit(Z, spend)
-    np.testing.assert_allclose(np.exp(prior.of(table)), peer.predict(Z), rtol=5e-3)
+    np.testing.assert_allclose(np.exp(prior.predict(table)), peer.predict(Z), rtol=5e-3)
 
 
 def test_terms_are_of_known_features_that_vary(table: pa.Table) -> None:
     churned = np.arange(3_000) % 2.0
-    names = {t.feature for t in churn_prior(table, churned, np.ones(3_000)).terms}
+    names = {t.feature for t in fit_churn_prior(table, churned, np.ones(3_000)).terms}
     assert names == {"recency_days", "return_probability", "orders_count_ever"}
 
 
 def test_without_any_term_it_says_the_mean() -> None:
     X = pa.table({"unrelated": [1.0, 2.0, 3.0, 4.0]})
-    prior = churn_prior(X, np.array([1.0, 0, 0, 0]), np.ones(4))
-    np.testing.assert_allclose(expit(prior.of(X)), 0.25, atol=1e-6)
+    prior = fit_churn_prior(X, np.array([1.0, 0, 0, 0]), np.ones(4))
+    np.testing.assert_allclose(expit(prior.predict(X)), 0.25, atol=1e-6)
 
 
 def test_an_unknown_value_moves_nothing(table: pa.Table) -> None:
-    prior = spend_prior(table, np.random.default_rng(3).gamma(2, 20, 3_000), np.ones(3_000))
+    prior = fit_spend_prior(table, np.random.default_rng(3).gamma(2, 20, 3_000), np.ones(3_000))
     (term,) = (t for t in prior.terms if t.feature == "order_amount_mean_ever")
     unknown = np.isnan(table["order_amount_mean_ever"].to_numpy())
-    assert (term.part(table)[unknown] == 0).all()
-    assert (term.part(table)[~unknown] != 0).any()
+    assert (term.contribution(table)[unknown] == 0).all()
+    assert (term.contribution(table)[~unknown] != 0).any()
 
 
 @pytest.mark.parametrize("loss", [churn_loss, spend_loss])

@@ -18,11 +18,11 @@ from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
 from training.artifact.bundle import ModelBundle
-from training.data.time_split import take
+from training.data.time_split import sample_at
 from training.evaluation.evaluate import OURS
-from training.evaluation.longer_horizons import judge_longer
-from training.models.ensemble import ship
-from training.models.longer_horizons import gains, longer_values, with_longer
+from training.evaluation.longer_horizons import evaluate_longer_horizons
+from training.models.ensemble import fit_ensemble
+from training.models.longer_horizons import fit_longer_horizons, nonnegative_gains, with_longer_horizons
 
 FAST = {"churn": {"n_estimators": 20}, "spend": {"n_estimators": 20}}
 
@@ -43,7 +43,7 @@ def rows(asked: Config) -> Snapshots:
 @pytest.fixture(scope="module")
 def base(asked: Config, rows: Snapshots) -> ModelBundle:
     """A value model of its own horizon alone."""
-    found = ship(rows, asked, rows.cutoffs, FAST).value
+    found = fit_ensemble(rows, asked, rows.cutoffs, FAST).value
     assert found is not None
     return found
 
@@ -51,7 +51,7 @@ def base(asked: Config, rows: Snapshots) -> ModelBundle:
 @pytest.fixture(scope="module")
 def grown(asked: Config, rows: Snapshots, base: ModelBundle) -> tuple[ModelBundle, tuple[str, ...]]:
     """The same with its longer horizons, and what was left out."""
-    bundle, notes = with_longer(base, rows, asked, rows.cutoffs, rows.end)
+    bundle, notes = with_longer_horizons(base, rows, asked, rows.cutoffs, rows.end)
     assert bundle is not None
     return bundle, notes
 
@@ -78,13 +78,13 @@ def test_the_task_s_own_numbers_stay_as_they_were(
 ) -> None:
     alone, both = base.predict(rows.rows), grown[0].predict(rows.rows)
     assert all(np.array_equal(alone[name], both[name]) for name in alone)
-    assert base.gate_digest == grown[0].gate_digest and base.digest != grown[0].digest
+    assert base.classifier_digest == grown[0].classifier_digest and base.digest != grown[0].digest
 
 
 def test_the_total_over_a_longer_horizon_is_near_what_came(
     rows: Snapshots, grown: tuple[ModelBundle, tuple[str, ...]]
 ) -> None:
-    known = take(rows, [c for c in rows.cutoffs if c + Window(90).delta <= rows.end])
+    known = sample_at(rows, [c for c in rows.cutoffs if c + Window(90).delta <= rows.end])
     said, came = grown[0].predict(known.features), known.longer["value_90d"]
     assert abs(said["value_90d"].sum() / came.sum() - 1) < 0.15
     assert abs(said["value"].sum() / came.sum() - 1) > 0.4  # the value over a third of the time is far from it
@@ -98,8 +98,8 @@ def test_labels_that_were_not_known_yet_are_not_looked_at(asked: Config, rows: S
         column = pc.if_else(pc.and_(changed, table[name].is_valid()), 1e6, table[name])
         table = table.set_column(table.column_names.index(name), name, column)
     cutoffs = [c for c in rows.cutoffs if c + Window(30).delta <= known_by]
-    plain = longer_values(rows, asked, cutoffs, known_by, base.levels)
-    again = longer_values(replace(rows, rows=table), asked, cutoffs, known_by, base.levels)
+    plain = fit_longer_horizons(rows, asked, cutoffs, known_by, base.levels)
+    again = fit_longer_horizons(replace(rows, rows=table), asked, cutoffs, known_by, base.levels)
     assert plain[0] and again == plain
 
 
@@ -113,7 +113,7 @@ def test_a_saved_model_says_the_same(
 
 
 def test_longer_horizons_are_judged_at_the_last_cutoff_that_they_have(asked: Config, rows: Snapshots) -> None:
-    (found,), notes = judge_longer(rows, asked, ["value_60d", "value_90d"][:1])
+    (found,), notes = evaluate_longer_horizons(rows, asked, ["value_60d", "value_90d"][:1])
     assert not notes
     figures = found.metrics[(found.metrics.model == OURS) & (found.metrics.segment == "all")].set_index("metric")
     assert set(figures.index) >= {"gini_60d", "deviance_60d", "total_error_60d", "coverage_60d"}
@@ -125,7 +125,7 @@ def test_longer_horizons_are_judged_at_the_last_cutoff_that_they_have(asked: Con
 def test_a_log_too_short_to_judge_a_horizon_says_so(asked: Config, rows: Snapshots) -> None:
     late = pc.greater(rows.rows["cutoff"], pa.scalar(datetime(2023, 8, 1), pa.timestamp("us")))  # noqa: DTZ001 (UTC)
     few = replace(rows, rows=rows.rows.filter(late))
-    assert judge_longer(few, asked, ["value_90d"]) == (
+    assert evaluate_longer_horizons(few, asked, ["value_90d"]) == (
         [],
         ("value_90d was not judged: no cutoff lies 90d before the one that would judge it",),
     )
@@ -133,6 +133,6 @@ def test_a_log_too_short_to_judge_a_horizon_says_so(asked: Config, rows: Snapsho
 
 @given(arrays(float, 12, elements=st.floats(0, 1e4)), arrays(float, 12, elements=st.floats(0, 1e4)))
 def test_gains_are_never_negative_and_keep_their_sum(before: np.ndarray, after: np.ndarray) -> None:
-    found = gains(before, after)
+    found = nonnegative_gains(before, after)
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(max((after - before).sum(), 0.0), abs=1e-6)

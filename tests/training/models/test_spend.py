@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.spend import SpendRegressor, positive
+from training.models.spend import SpendRegressor, positive_spend
 
 
 def test_totals_are_right_and_predictions_positive() -> None:
@@ -18,7 +18,7 @@ def test_totals_are_right_and_predictions_positive() -> None:
 
 
 def test_who_got_back_more_than_they_paid_counts_as_almost_nothing() -> None:
-    assert positive(np.array([-50.0, 0.0, 30.0, 30.0])).tolist() == [0.015, 0.015, 30.0, 30.0]
+    assert positive_spend(np.array([-50.0, 0.0, 30.0, 30.0])).tolist() == [0.015, 0.015, 30.0, 30.0]
 
 
 def test_no_positive_spend_is_refused() -> None:

@@ -16,7 +16,7 @@ from serving.scoring.run import score_customers
 from tests.shop import make_shop
 from tests.tracking import Server, free_port, serve
 from training.registry import mlflow_tracking, models
-from training.train import Trained, log_later, train_models
+from training.train import TrainingRun, log_kept_training, train_models
 
 FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
 
@@ -38,7 +38,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Config:
     return _with_uri(make_shop(tmp_path_factory.mktemp("remote")), server.uri)
 
 
-def _carries_all(config: Config, trained: Trained) -> None:
+def _carries_all(config: Config, trained: TrainingRun) -> None:
     client = models.connect_to_mlflow(config)
     run = client.get_run(trained.versions[0].run_id)
     assert run.info.status == "FINISHED"
@@ -62,10 +62,10 @@ def _carries_all(config: Config, trained: Trained) -> None:
     assert json.loads(rows.source)["tags"]["path"] == "log.parquet"
     columns = {column["name"] for column in json.loads(rows.schema)["mlflow_colspec"]}
     assert {"customer_id", "cutoff", "churned", "value"} <= columns
-    assert not [c for c in trained.learned.truth.customers.to_pylist() if c in f"{run.inputs} {run.data}"]
+    assert not [c for c in trained.fitted.truth.customers.to_pylist() if c in f"{run.inputs} {run.data}"]
 
 
-def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained: Trained) -> None:
+def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained: TrainingRun) -> None:
     _carries_all(shop, trained)
 
 
@@ -77,12 +77,12 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> N
     _carries_all(remote, trained)
     found = models.load_champion(remote, "value")
     assert found is not None
-    assert found.bundle == trained.learned.value
-    assert found.judge == trained.learned.judge
+    assert found.bundle == trained.fitted.value
+    assert found.judge == trained.fitted.judge
     scores = score_customers(remote, trained.newest)
     assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
-    assert len(model.predict(trained.learned.truth.features.to_pandas())) == len(trained.learned.truth)
+    assert len(model.predict(trained.fitted.truth.features.to_pandas())) == len(trained.fitted.truth)
     assert not (remote.output / "unlogged").exists()
 
 
@@ -106,10 +106,10 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     assert f"regulars train --log {kept}" in str(problem.value)
     assert not [f for f in kept.rglob("*") if f.suffix not in {".json", ".txt", ".csv", ".md", ".png", ""}]
     with pytest.raises(UsageError, match="does not answer"):
-        log_later(changed, kept)
+        log_kept_training(changed, kept)
     monkeypatch.undo()
     elsewhere = _with_uri(changed, f"sqlite:///{tmp_path}/later.db")
-    settled = log_later(elsewhere, kept)
+    settled = log_kept_training(elsewhere, kept)
     assert [v.label for v in settled.versions] == ["shop-churn/1", "shop-value/1"]
     assert settled.decision.promoted
     found = models.load_champion(elsewhere, "value")
@@ -162,9 +162,9 @@ def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
         assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": local, **inside}) == ""
 
 
-def test_the_evaluation_comes_back(shop: Config, trained: Trained) -> None:
+def test_the_evaluation_comes_back(shop: Config, trained: TrainingRun) -> None:
     back = mlflow_tracking.load_evaluation(shop, trained.versions[0].run_id)
-    assert back.of("auc")["value"] == pytest.approx(trained.learned.evaluation.of("auc")["value"])
-    assert list(back.differences.columns) == list(trained.learned.evaluation.differences.columns)
+    assert back.row("auc")["value"] == pytest.approx(trained.fitted.evaluation.row("auc")["value"])
+    assert list(back.differences.columns) == list(trained.fitted.evaluation.differences.columns)
     with pytest.raises(UsageError, match="no evaluation"):
         mlflow_tracking.load_evaluation(shop, "0" * 32)

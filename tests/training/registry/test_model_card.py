@@ -10,28 +10,30 @@ import pytest
 from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
 from features.task import Window
-from training.artifact.bundle import Longer
+from training.artifact.bundle import LongerHorizon
 from training.evaluation.evaluate import OURS
 from training.evaluation.fairness import COLUMNS
 from training.registry.model_card import escape_markdown, model_card_text
-from training.train import Trained
+from training.train import TrainingRun
 
 NASTY = "<img src=x>|[a](http://b) *c*\n# d"
 CUTOFF = "2023-10-27"
 
 
 @pytest.fixture(scope="module")
-def rows(shop: Config, trained: Trained) -> Snapshots:
+def rows(shop: Config, trained: TrainingRun) -> Snapshots:
     return build_snapshots(shop)
 
 
 @pytest.fixture(scope="module")
-def text(shop: Config, trained: Trained, rows: Snapshots) -> str:
+def text(shop: Config, trained: TrainingRun, rows: Snapshots) -> str:
     found = [["plan", NASTY, 40, "gap", 0.01, -0.02, 0.04, CUTOFF], ["plan", "gold", 60, "gap", 0.3, 0.2, 0.4, CUTOFF]]
-    return model_card_text(trained.learned, rows, shop, pd.DataFrame(found, columns=COLUMNS))
+    return model_card_text(trained.fitted, rows, shop, pd.DataFrame(found, columns=COLUMNS))
 
 
-def test_a_stranger_reads_what_for_whom_from_what_and_how_well(text: str, trained: Trained, rows: Snapshots) -> None:
+def test_a_stranger_reads_what_for_whom_from_what_and_how_well(
+    text: str, trained: TrainingRun, rows: Snapshots
+) -> None:
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         "## What it predicts, and for whom",
@@ -43,16 +45,16 @@ def test_a_stranger_reads_what_for_whom_from_what_and_how_well(text: str, traine
         "## Fairness",
         "## What it must not be used for",
     ]
-    learned = trained.learned
+    learned = trained.fitted
     for part in (rows.data_fingerprint, rows.fingerprint, f"{rows.rows.num_rows:,} rows", str(learned.split.test.test)):
         assert part in text
-    auc = learned.evaluation.of("auc")
+    auc = learned.evaluation.row("auc")
     assert f"| AUC ↑ | {auc['value']:,.4g} ({auc['low']:,.4g} to {auc['high']:,.4g}) |" in text
     assert "BG/NBD and Gamma\\-Gamma" in text
 
 
-def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: Trained, rows: Snapshots) -> None:
-    evaluation = trained.learned.evaluation
+def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: TrainingRun, rows: Snapshots) -> None:
+    evaluation = trained.fitted.evaluation
     brier = evaluation.metrics[(evaluation.metrics.model == OURS) & (evaluation.metrics.metric == "brier")]
     worst = brier[brier.segment == "all"].sort_values("value").iloc[-1]
     extra = (
@@ -61,7 +63,7 @@ def test_the_worst_cutoff_and_segment_are_named(shop: Config, trained: Trained, 
         .assign(segment=NASTY, value=0.9, low=0.8, high=1.0, customers=31)
     )
     metrics = pd.concat([evaluation.metrics, extra], ignore_index=True)
-    learned = replace(trained.learned, evaluation=replace(evaluation, metrics=metrics))
+    learned = replace(trained.fitted, evaluation=replace(evaluation, metrics=metrics))
     text = model_card_text(learned, rows, shop, pd.DataFrame(columns=COLUMNS))
     fails = text.split("## Where it fails")[1].split("## ")[0]
     assert f"| Brier score ↓ | cutoff {worst.cutoff} | {worst.value:,.4g} " in fails
@@ -78,18 +80,18 @@ def test_text_of_customers_stays_text(text: str) -> None:
     assert escape_markdown("a_b\n\n- c") == "a\\_b \\- c"
 
 
-def test_fairness_that_was_not_measured_says_so(shop: Config, trained: Trained, rows: Snapshots) -> None:
-    assert "Not measured" in model_card_text(trained.learned, rows, shop, pd.DataFrame(columns=COLUMNS))
+def test_fairness_that_was_not_measured_says_so(shop: Config, trained: TrainingRun, rows: Snapshots) -> None:
+    assert "Not measured" in model_card_text(trained.fitted, rows, shop, pd.DataFrame(columns=COLUMNS))
 
 
-def test_longer_horizons_are_told_with_their_figures(trained: Trained, rows: Snapshots, shop: Config) -> None:
+def test_longer_horizons_are_told_with_their_figures(trained: TrainingRun, rows: Snapshots, shop: Config) -> None:
     """The figures of the shop's own horizon stand in for those of a longer one: they are only shown here."""
-    learned, value = trained.learned, trained.learned.value
+    learned, value = trained.fitted, trained.fitted.value
     assert value is not None and value.spend is not None and value.spread is not None
     found = learned.evaluation
     m = found.metrics[found.metrics.metric.isin(["gini", "coverage"])]
     longer = replace(found, metrics=pd.concat([found.metrics, m.assign(metric=m.metric + "_60d")], ignore_index=True))
-    step = Longer("value_60d", value.spend, 0.0, value.spread)
+    step = LongerHorizon("value_60d", value.spend, 0.0, value.spread)
     task = replace(rows.task, value_horizons=(Window(60),))
     changed = replace(
         learned, evaluation=longer, value=replace(value, longer=(step,)), notes=("value_400d is left out",)
@@ -101,8 +103,8 @@ def test_longer_horizons_are_told_with_their_figures(trained: Trained, rows: Sna
     assert "longer horizons" not in plain and "never less" not in plain
 
 
-def test_a_contract_s_card_speaks_of_contracts(trained: Trained, rows: Snapshots, shop: Config) -> None:
+def test_a_contract_s_card_speaks_of_contracts(trained: TrainingRun, rows: Snapshots, shop: Config) -> None:
     contracts = replace(rows, task=replace(rows.task, churn="cancelled"))
-    told = model_card_text(trained.learned, contracts, shop, pd.DataFrame())
+    told = model_card_text(trained.fitted, contracts, shop, pd.DataFrame())
     assert "the contract is cancelled" in told and "a term of theirs running" in told
     assert "made a purchase" not in told.split("## Data")[0]

@@ -16,20 +16,20 @@ from mlflow import MlflowClient
 from features.config.load import Config
 from features.errors import DataError
 from training.registry import models as registry
-from training.train import Trained, train_models
+from training.train import TrainingRun, train_models
 
 
 @pytest.fixture
-def client(shop: Config, trained: Trained) -> MlflowClient:
+def client(shop: Config, trained: TrainingRun) -> MlflowClient:
     """MLflow as the training left it."""
     return registry.connect_to_mlflow(shop)
 
 
-def test_both_models_are_champions(client: MlflowClient, shop: Config, trained: Trained) -> None:
+def test_both_models_are_champions(client: MlflowClient, shop: Config, trained: TrainingRun) -> None:
     for kind in ("churn", "value"):
         found = registry.load_champion(shop, kind)
         assert found is not None
-        assert found.bundle == getattr(trained.learned, kind)
+        assert found.bundle == getattr(trained.fitted, kind)
         assert found.version.label == f"shop-{kind}/1"
 
 
@@ -37,14 +37,16 @@ def test_a_business_without_models_has_no_champion(tmp_path: Path, make_config) 
     assert registry.load_champion(make_config(), "churn") is None
 
 
-def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(client: MlflowClient, trained: Trained) -> None:
+def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(
+    client: MlflowClient, trained: TrainingRun
+) -> None:
     run_id = trained.versions[0].run_id
     run = client.get_run(run_id)
     assert run.data.params["task.horizon"] == "30d"
     assert run.data.params["data_fingerprint"]
     assert {"auc", "auc_low", "auc_high", "gini", "coverage"} <= set(run.data.metrics)
     steps = {metric.step for metric in client.get_metric_history(run_id, "auc_by_cutoff")}
-    assert steps == {int(f"{c:%Y%m%d}") for c in trained.learned.evaluation.metrics.cutoff}
+    assert steps == {int(f"{c:%Y%m%d}") for c in trained.fitted.evaluation.metrics.cutoff}
     assert {f.path for f in client.list_artifacts(run_id, "plots")} == {
         "plots/calibration.png",
         "plots/deciles.png",
@@ -55,11 +57,11 @@ def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(client: 
     assert all("num_leaves" in trial.data.params for trial in nested)
 
 
-def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: Trained) -> None:
+def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: TrainingRun) -> None:
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
-    truth = trained.learned.truth.features.to_pandas()
+    truth = trained.fitted.truth.features.to_pandas()
     said = model.predict(truth)
-    bundle = trained.learned.value
+    bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
         np.testing.assert_array_equal(said[name].to_numpy(), numbers)
@@ -70,10 +72,10 @@ def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: Trained) -
 
 
 def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
-    client: MlflowClient, trained: Trained, tmp_path: Path
+    client: MlflowClient, trained: TrainingRun, tmp_path: Path
 ) -> None:
     path = mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(tmp_path / "model"))
-    truth = trained.learned.truth.features.slice(0, 20)
+    truth = trained.fitted.truth.features.slice(0, 20)
     truth.to_pandas().to_parquet(tmp_path / "features.parquet")
     script = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' in p or 'lib/python' in p]\n"
@@ -84,7 +86,7 @@ def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
         f"said.to_parquet({str(tmp_path / 'said.parquet')!r})\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    said, bundle = pq.read_table(tmp_path / "said.parquet"), trained.learned.value
+    said, bundle = pq.read_table(tmp_path / "said.parquet"), trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
         np.testing.assert_array_equal(said[name].to_numpy(), numbers)
@@ -95,7 +97,7 @@ def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
 
 
 def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(
-    client: MlflowClient, trained: Trained, shop: Config, tmp_path: Path
+    client: MlflowClient, trained: TrainingRun, shop: Config, tmp_path: Path
 ) -> None:
     for kind in ("churn", "value"):
         mlflow.artifacts.download_artifacts(f"models:/shop-{kind}@champion", dst_path=str(tmp_path / kind))
@@ -117,7 +119,7 @@ def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(
     assert not long & set(re.findall(r"(?<![\w.+-])\d+-\d+(?![\w.-])", text))
 
 
-def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
+def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, trained: TrainingRun) -> None:
     version = client.get_model_version_by_alias("shop-value", "champion")
     client.create_registered_model("foreign-churn")
     client.create_model_version("foreign-churn", version.source, tags={})
@@ -126,7 +128,7 @@ def test_a_model_of_others_is_refused(client: MlflowClient, shop: Config, traine
         registry.load_champion(shop.model_copy(update={"name": "foreign"}), "churn")
 
 
-def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, trained: Trained) -> None:
+def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, trained: TrainingRun) -> None:
     (client_folder := shop.folder / "stranger").mkdir()
     (client_folder / "model.py").write_text(
         "import mlflow\n"
@@ -147,7 +149,7 @@ def test_a_model_of_another_sort_is_refused(client: MlflowClient, shop: Config, 
         registry.load_champion(shop.model_copy(update={"name": "stranger"}), "churn")
 
 
-def test_the_same_training_registers_nothing_new(shop: Config, trained: Trained) -> None:
+def test_the_same_training_registers_nothing_new(shop: Config, trained: TrainingRun) -> None:
     again = train_models(shop)
     assert [v.label for v in again.versions] == [v.label for v in trained.versions]
     assert not any(v.new for v in again.versions)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.artifact.bundle import BundleError
+from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
@@ -35,7 +35,7 @@ class Said:
     cutoffs: tuple[str, ...] = ("2024-04-01",)
     task: dict[str, str] = field(default_factory=lambda: dict(TASK))
     own: str = ""
-    gate_digest: str = "one"
+    classifier_digest: str = "one"
     needs: str = "risk"
 
     @property
@@ -70,7 +70,7 @@ def decide(truth: Sample, make_config: Config_) -> Callable[..., PromotionDecisi
         logged: Evaluation | None = None, own: str = "", problem: str = "", gate: str = "one", **keys: Any
     ) -> PromotionDecision:  # fmt: skip
         config = make_config({"training": {"bootstrap": 100, "promote": keys}})
-        judge: Any = Said(blur, gate_digest=gate)
+        judge: Any = Said(blur, classifier_digest=gate)
         rivals = CurrentChampions({c.version.kind: c for c in champions}, problem, lambda: logged)
         found = _evaluation(blur, rule, truth)
         return promotion_gates.decide_promotion(

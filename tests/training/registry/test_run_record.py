@@ -13,26 +13,26 @@ from features.errors import UsageError
 from features.snapshots.build import Snapshots, build_snapshots
 from training.registry import run_record
 from training.registry.run_record import TrainingRecord
-from training.train import Trained, log_later
+from training.train import TrainingRun, log_kept_training
 
 
 @pytest.fixture(scope="module")
-def rows(shop: Config, trained: Trained) -> Snapshots:
+def rows(shop: Config, trained: TrainingRun) -> Snapshots:
     return build_snapshots(shop)
 
 
 @pytest.fixture
-def kept(shop: Config, trained: Trained, rows: Snapshots, tmp_path: Path) -> TrainingRecord:
+def kept(shop: Config, trained: TrainingRun, rows: Snapshots, tmp_path: Path) -> TrainingRecord:
     """The shop's training, kept elsewhere; its store and its log are named by URLs with a login."""
     serving = shop.serving.model_copy(update={"output": str(tmp_path)})
     tracking = shop.tracking.model_copy(update={"uri": "http://me:secret@tracking:5000?token=secret"})
     events = shop.events.model_copy(update={"source": "postgresql://me@db/shop?sslpassword=secret", "table": "log"})
     config = shop.model_copy(update={"serving": serving, "tracking": tracking, "events": events})
-    return run_record.save_training_record(trained.learned, rows, config, ("churn", "value"), "# card", pd.DataFrame())
+    return run_record.save_training_record(trained.fitted, rows, config, ("churn", "value"), "# card", pd.DataFrame())
 
 
-def test_what_is_read_is_what_was_kept(kept: TrainingRecord, trained: Trained) -> None:
-    back, learned = run_record.load_training_record(kept.folder), trained.learned
+def test_what_is_read_is_what_was_kept(kept: TrainingRecord, trained: TrainingRun) -> None:
+    back, learned = run_record.load_training_record(kept.folder), trained.fitted
     assert back.kinds == ("churn", "value")
     assert back.cutoff == learned.split.test.test
     assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.judge)
@@ -43,18 +43,18 @@ def test_what_is_read_is_what_was_kept(kept: TrainingRecord, trained: Trained) -
     ]
 
 
-def test_nothing_of_a_login_or_a_customer_is_kept(kept: TrainingRecord, trained: Trained) -> None:
+def test_nothing_of_a_login_or_a_customer_is_kept(kept: TrainingRecord, trained: TrainingRun) -> None:
     files = [path for path in kept.folder.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} == {".json", ".txt", ".csv", ".md", ".png"}
     text = "".join(path.read_text(encoding="utf-8") for path in files if path.suffix != ".png")
     assert "secret" not in text
-    assert not [customer for customer in trained.learned.truth.customers.to_pylist() if customer in text]
+    assert not [customer for customer in trained.fitted.truth.customers.to_pylist() if customer in text]
     assert kept.facts["inputs"][0]["source"] == "postgresql://db/shop table log"
 
 
 def test_a_training_of_another_business_or_version_is_refused(kept: TrainingRecord, shop: Config) -> None:
     with pytest.raises(UsageError, match="is a training of 'shop', and the config's name is 'other'"):
-        log_later(shop.model_copy(update={"name": "other"}), kept.folder)
+        log_kept_training(shop.model_copy(update={"name": "other"}), kept.folder)
     facts = json.loads((kept.folder / "facts.json").read_text())
     (kept.folder / "facts.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(UsageError, match="made by another version"):

@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import DataError
 from tests.experiments import Experiment, experiment
-from training.uplift.bundle import DesignColumn
+from training.artifact.uplift_bundle import DesignColumn
 from training.uplift.experiment import experiment_from_columns
 
 

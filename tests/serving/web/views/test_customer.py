@@ -67,7 +67,7 @@ def test_what_if_without_a_champion_says_so(webpages: Config, monkeypatch: pytes
     def none(config: Any) -> Any:
         raise UsageError("no model is registered; run `regulars train` first")
 
-    monkeypatch.setattr(live_queries, "champions", none)
+    monkeypatch.setattr(live_queries, "load_champions", none)
     answer = fetch(app_of(webpages), "/customer/what-if?id=c010")
     assert answer.status == 503 and "no model is registered" in answer.text
     assert re.search(r"<code>regulars explain CUSTOMER --cutoff 2024-03-01</code>", answer.text)

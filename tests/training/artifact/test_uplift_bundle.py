@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.experiments import experiment
-from training.uplift.bundle import UpliftBundle, UpliftBundleError
+from training.artifact.model_files import BundleError
+from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
 
 
@@ -57,15 +58,15 @@ def test_a_damaged_model_is_refused(bundle: UpliftBundle, tmp_path: Path, damage
                "format": text.replace('"format": 1', '"format": 99')}  # fmt: skip
     target.write_text(changed[damage])
     why = {"tree": "its checksum differs", "index": "is not an uplift model", "format": "another version"}
-    with pytest.raises(UpliftBundleError, match=why[damage]):
+    with pytest.raises(BundleError, match=why[damage]):
         UpliftBundle.load(folder)
 
 
 def test_tables_that_do_not_fit_are_refused(bundle: UpliftBundle) -> None:
     features = experiment(10).features
-    with pytest.raises(UpliftBundleError, match="1 are missing: x2"):
+    with pytest.raises(BundleError, match="1 are missing: x2"):
         bundle.predict(features.drop_columns(["x2"]))
-    with pytest.raises(UpliftBundleError, match="'x0' from numbers, found string"):
+    with pytest.raises(BundleError, match="'x0' from numbers, found string"):
         bundle.predict(features.set_column(0, "x0", pa.array(["a"] * 10)))
-    with pytest.raises(UpliftBundleError, match="'plan' from text, found int64"):
+    with pytest.raises(BundleError, match="'plan' from text, found int64"):
         bundle.predict(features.set_column(4, "plan", pa.array(range(10))))

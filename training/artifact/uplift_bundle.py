@@ -1,31 +1,35 @@
 """A fitted uplift model as text: LightGBM model files and JSON; says what each action changes for each customer.
 
 Learners' scores are sums of parts, each part trees or a linear form. A score is only believed as far as it held on
-customers that it had not seen (`Effect`). This file needs nothing of ours, so that MLflow can carry it inside a model.
+customers that it had not seen (`Effect`). MLflow carries this module
+inside a model together with `model_files`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .model_files import (
+    BundleError,
+    checksum,
+    digest_of,
+    feature_table,
+    plain_column,
+    read_model,
+    read_trees,
+    write_model,
+)
+
 FORMAT = 1
-INDEX = "bundle.json"
 SHAPES = ("scales", "centres", "weights")
 Formula = dict[str, float]  # of a score: weights by part
-
-
-class UpliftBundleError(ValueError):
-    """A folder that is no uplift model of ours, or a table that it cannot be asked about."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class LinearForm:
     def of(self, design: np.ndarray) -> np.ndarray:
         """The form (n,) of a design (n, p).
 
-        >>> Linear(1.0, (1.0,), (0.0,), (2.0,)).of(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
+        >>> LinearForm(1.0, (1.0,), (0.0,), (2.0,)).of(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
         [1.0, 1.0, 3.0]
         """
         shaped = np.nan_to_num(np.arcsinh(design / np.array(self.scales)) - np.array(self.centres))
@@ -80,15 +84,11 @@ class ScorePart:
         """The part (n,) of a design (n, p).
 
         Raises:
-            UpliftBundleError: The trees are not LightGBM's.
+            BundleError: The trees are not LightGBM's.
         """
         if self.linear is not None:
             return self.linear.of(design)
-        try:
-            booster = lgb.Booster(model_str=self.trees)
-        except lgb.basic.LightGBMError as problem:
-            raise UpliftBundleError(f"the trees of a model are not LightGBM's: {problem}") from None
-        return np.asarray(booster.predict(with_arm_columns(design, self.arms, self.arm)))
+        return np.asarray(read_trees(self.trees).predict(with_arm_columns(design, self.arms, self.arm)))
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,13 @@ class UpliftBundle:
     @property
     def digest(self) -> str:
         """Changes when anything that shapes a prediction does."""
-        return hashlib.sha256(json.dumps(self._index(), sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(self._index())
 
     def predict_effects(self, features: Any) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         """Effect and standard error, (n,) each, by outcome and action, of a feature table (Arrow or pandas).
 
         Raises:
-            UpliftBundleError: A column is missing, or of another type.
+            BundleError: A column is missing, or of another type.
         """
         design = self.design_matrix(features)
         return {name: outcome.predict(design) for name, outcome in self.outcomes.items()}
@@ -240,42 +240,21 @@ class UpliftBundle:
         return found
 
     def design_matrix(self, features: Any) -> np.ndarray:
-        """The design (n, p) of a feature table; raises UpliftBundleError."""
-        table = features if isinstance(features, pa.Table) else pa.Table.from_pandas(features, preserve_index=False)
-        missing = [name for name in self.features if name not in table.column_names]
-        if missing:
-            raise UpliftBundleError(
-                f"the uplift model {self.name!r} needs {len(self.features)} feature columns; "
-                f"{len(missing)} are missing: {', '.join(missing[:5])}"
-            )
-        return design_matrix(table, self.columns)
+        """The design (n, p) of a feature table; raises BundleError."""
+        return design_matrix(feature_table(features, self.features, f"uplift model {self.name!r}"), self.columns)
 
     def save(self, folder: Path) -> Path:
         """Writes bundle.json and the trees, such as value-dr-1.txt; returns the folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in self._texts().items():
-            (folder / name).write_text(text, encoding="utf-8")
-        (folder / INDEX).write_text(json.dumps(self._index(), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return folder
+        return write_model(folder, self._index(), self._texts())
 
     @classmethod
     def load(cls, folder: Path) -> UpliftBundle:
         """Reads what `save` wrote.
 
         Raises:
-            UpliftBundleError: A file is missing, of another format, or not the one that was written.
+            BundleError: A file is missing, of another format, or not the one that was written.
         """
-        try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            checksums = index.pop("checksums")
-            texts = {name: (folder / name).read_text(encoding="utf-8") for name in checksums}
-        except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise UpliftBundleError(f"{folder} is not an uplift model of regulars: {problem}") from None
-        if index.pop("format", None) != FORMAT:
-            raise UpliftBundleError(f"{folder}: made by another version of regulars; expected format {FORMAT}")
-        for name, checksum in checksums.items():
-            if checksum != _checksum(texts[name]):
-                raise UpliftBundleError(f"{folder / name} is not the file that was written: its checksum differs")
+        index, texts = read_model(folder, FORMAT, model="an uplift model", with_digest=False)
         columns = tuple(DesignColumn(**column) for column in index.pop("columns"))
         outcomes = {name: _outcome(name, given, texts) for name, given in index.pop("outcomes").items()}
         return cls(columns=columns, outcomes=outcomes, actions=tuple(index.pop("actions")), **index)
@@ -295,7 +274,7 @@ class UpliftBundle:
             name: replace(model, parts={k: replace(p, trees="") for k, p in model.parts.items()})
             for name, model in self.outcomes.items()
         }
-        checksums = {name: _checksum(text) for name, text in self._texts().items()}
+        checksums = {name: checksum(text) for name, text in self._texts().items()}
         return {"format": FORMAT, **asdict(replace(self, outcomes=short)), "checksums": checksums}
 
 
@@ -303,17 +282,15 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
     """The design (n, p) of a feature table: numbers, NaN where null, and indicators of levels.
 
     Raises:
-        UpliftBundleError: A column holds text where numbers are needed, or numbers where text is.
+        BundleError: A column holds text where numbers are needed, or numbers where text is.
 
     >>> table = pa.table({"orders": [1, None], "plan": ["gold", None]})
-    >>> design_matrix(table, [Column("orders"), Column("plan", "gold")]).tolist()
+    >>> design_matrix(table, [DesignColumn("orders"), DesignColumn("plan", "gold")]).tolist()
     [[1.0, 1.0], [nan, 0.0]]
     """
     found = np.empty((table.num_rows, len(columns)))
     for place, column in enumerate(columns):
-        values = table[column.name]
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
+        values = plain_column(table[column.name])
         try:
             if column.level is None:
                 found[:, place] = values.cast(pa.float64()).to_numpy()
@@ -321,7 +298,7 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
                 found[:, place] = pc.fill_null(pc.equal(values, column.level), False).to_numpy()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
             wanted = "numbers" if column.level is None else "text"
-            raise UpliftBundleError(
+            raise BundleError(
                 f"the uplift model learned column {column.name!r} from {wanted}, found {values.type}"
             ) from None
     return found
@@ -330,7 +307,7 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
 def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
     """A design (n, p) with columns that say which arm (one, or (n,)) is asked about, 0 being the control.
 
-    >>> with_arm(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
+    >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     if not arms:
@@ -358,7 +335,3 @@ def _outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> Outc
 
 def _file(outcome: str, part: str) -> str:
     return f"{outcome}-{part}.txt"
-
-
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

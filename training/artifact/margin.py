@@ -1,0 +1,89 @@
+"""The additive score behind a prediction: terms of single features, and weighted LightGBM trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+from .model_files import read_trees
+
+SMALLEST = 1e-3
+SURE = 1e-4
+
+
+@dataclass(frozen=True)
+class Term:
+    """What one feature adds to a margin: weight x (transform(value) - centre), and 0 where the value is null.
+
+    Attributes:
+        feature: The feature's column.
+        shape: The transform: 'log1p' of value / scale, 'log' of value / scale (of 0.001 where that ratio is below), or
+            'logit' of a probability.
+        scale: The divisor, in the feature's unit.
+        centre: Mean of the transformed value over the training rows, so that a term is 0 on average.
+        weight: Coefficient of the transformed value.
+    """
+
+    feature: str
+    shape: str
+    scale: float
+    centre: float
+    weight: float
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """The transformed values (n,); null stays NaN.
+
+        >>> Term("recency_days", "log1p", 30.0, 0.0, 1.0).transform(np.array([0.0, 30.0])).round(4).tolist()
+        [0.0, 0.6931]
+        """
+        if self.shape == "logit":
+            p = np.clip(values, SURE, 1 - SURE)
+            return np.log(p / (1 - p))
+        ratio = values / self.scale
+        return np.log1p(np.maximum(ratio, 0)) if self.shape == "log1p" else np.log(np.maximum(ratio, SMALLEST))
+
+    def contribution(self, X: pa.Table) -> np.ndarray:
+        """What the term adds to the margin (n,) of a table (n rows)."""
+        values = X[self.feature].to_numpy().astype(np.float64)
+        return np.nan_to_num(self.weight * (self.transform(values) - self.centre))
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A fitted additive score: the log-odds of churn, or the log of spend.
+
+    Attributes:
+        intercept: Added to every customer's margin.
+        terms: Of single features.
+        trees: LightGBM models as text.
+        weights: One for each of the trees.
+    """
+
+    intercept: float = 0.0
+    terms: tuple[Term, ...] = ()
+    trees: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def predict(self, X: pa.Table) -> np.ndarray:
+        """The margin (n,) of a bundle's feature columns.
+
+        Raises:
+            BundleError: The trees are not LightGBM's.
+        """
+        margin = np.full(X.num_rows, self.intercept)
+        for term in self.terms:
+            margin += term.contribution(X)
+        for booster, weight in zip(self.boosters(), self.weights, strict=True):
+            margin += weight * np.asarray(booster.predict(X, raw_score=True))
+        return margin
+
+    def boosters(self) -> list[lgb.Booster]:
+        """The trees as LightGBM models.
+
+        Raises:
+            BundleError: A text is not LightGBM's.
+        """
+        return [read_trees(text) for text in self.trees]
