@@ -24,14 +24,18 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
 
 def is_kernel(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     """Whether Numba compiles a function: such loops may be long."""
-    return any("jit" in ast.unparse(decorator) or "kernel" in ast.unparse(decorator) for decorator in function.decorator_list)
+    return any(
+        "jit" in ast.unparse(decorator) or "kernel" in ast.unparse(decorator) for decorator in function.decorator_list
+    )
 
 
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """The lines of a function without its docstring."""
     lines = (function.end_lineno or function.lineno) - function.lineno + 1
     first = function.body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     return lines - ((first.end_lineno or 0) - first.lineno + 1 if is_text else 0)
 
 
@@ -94,7 +98,9 @@ def test_no_exported_function_has_the_name_of_a_module() -> None:
     hidden = []
     for package, path in {**{room: ROOT / room / "__init__.py" for room in ROOMS}, **package_files()}.items():
         folder = path.parent
-        beside = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
+        beside = {file.stem for file in folder.glob("*.py")} | {
+            file.parent.name for file in folder.glob("*/__init__.py")
+        }
         hidden += [f"{package}.{name}" for name in exported(path) if name in beside]
     assert hidden == []
 
