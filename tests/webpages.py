@@ -22,7 +22,7 @@ from serving.segmentation import transitions
 from serving.web.parts.output_reader import open_site
 from serving.web.routes import application
 from serving.web.security import LOCAL
-from tests.campaigns import make_ended
+from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 
 EARLIER = date(2024, 2, 1)
@@ -99,7 +99,7 @@ class Answer:
 
 def make_pages(folder: Path) -> Config:
     """A business of 300 customers: two scored cutoffs, groups, effects, a measured plan, monitoring, a card."""
-    config = make_ended(folder).config
+    config = make_executed_plan(folder).config
     (folder / "regulars.toml").write_text(TOML.format(language="en"), encoding="utf-8")
     measure_plan(config, str(CUTOFF))
     for day, shift in ((EARLIER, 0.2), (CUTOFF, 0.0)):

@@ -283,7 +283,7 @@ def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(
 def test_an_unwritable_output_is_refused_before_anything_is_read(
     config: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "reading", lambda *_: pytest.fail("the log was read"))
+    monkeypatch.setattr(room, "prepare_features", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
         score_customers(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)

@@ -173,7 +173,7 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
 ) -> None:
     from serving.scoring import spark_executor
 
-    monkeypatch.setattr(room, "reading", kept.reading)
+    monkeypatch.setattr(room, "prepare_features", kept.reading)
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
@@ -214,7 +214,7 @@ def test_what_a_worker_cannot_do_is_one_line(
         sent = parcel(*arguments)
         return replace(sent, digest="another", texts={**sent.texts, "gate-0.txt": sent.texts["gate-0.txt"] + "\n"})
 
-    monkeypatch.setattr(room, "reading", kept.reading)
+    monkeypatch.setattr(room, "prepare_features", kept.reading)
     monkeypatch.setattr(executors, "_serialized_scorer", tampered)
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:
