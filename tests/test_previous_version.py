@@ -71,9 +71,7 @@ def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path)
         if not name.endswith("_reasons"):
             assert after[name].equals(before[name]), name
         else:
-            assert [
-                [(r["feature"], r["contribution"]) for r in reasons] for reasons in after[name].to_pylist()
-            ] == strength
+            assert strengths(after[name]) == strengths(before[name]), name
 
 
 def test_its_registered_models_predict_and_explain_alone(business: Path) -> None:
