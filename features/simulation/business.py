@@ -179,7 +179,7 @@ def draw_population(number: int, business: Business, rng: np.random.Generator) -
     rate = rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number)
     amount = settings.amount_mean * draw_lognormal(settings.amount_sigma, number, rng)
     category = rng.integers(len(settings.categories), size=number)
-    response = _responses([a.lifts for a in settings.actions], channel, settings, rng)
+    response = _draw_responses([a.lifts for a in settings.actions], channel, settings, rng)
     return Population(
         birth=birth,
         life=life,
@@ -190,11 +190,11 @@ def draw_population(number: int, business: Business, rng: np.random.Generator) -
         channel=channel,
         category=category,
         response=response * np.maximum(rate / settings.rate_mean, 1.0)[:, None] ** -settings.saturation,
-        hazard_response=_responses([a.hazards for a in settings.actions], channel, settings, rng),
+        hazard_response=_draw_responses([a.hazards for a in settings.actions], channel, settings, rng),
     )
 
 
-def _responses(
+def _draw_responses(
     changes: list[tuple[float, ...]], channel: np.ndarray, settings: Settings, rng: np.random.Generator
 ) -> np.ndarray:
     """Each customer's change by each action, (customers, actions): that of its channel, times its own factor."""
@@ -245,11 +245,11 @@ def draw_orders(
     Returns:
         The customer (its place) and the moment of each order, sorted by both.
     """
-    chances = draw_order_candidates(population, business, days, rng)
-    kept = accept_candidates(chances, population, business, given)
+    candidates = draw_order_candidates(population, business, days, rng)
+    kept = accept_candidates(candidates, population, business, given)
     born = np.flatnonzero((population.birth >= days[0]) & (population.birth < days[1]))
-    who = np.concatenate([born, chances.who[kept]])
-    moment = np.concatenate([population.birth[born], chances.moment[kept]])
+    who = np.concatenate([born, candidates.who[kept]])
+    moment = np.concatenate([population.birth[born], candidates.moment[kept]])
     order = np.lexsort((moment, who))
     return who[order], moment[order]
 
@@ -276,12 +276,12 @@ def draw_order_candidates(
 
 
 def accept_candidates(
-    chances: OrderCandidates, population: Population, business: Business, given: np.ndarray
+    candidates: OrderCandidates, population: Population, business: Business, given: np.ndarray
 ) -> np.ndarray:
     """Which chances become orders, where customers are contacted so; `given` as in `draw_orders`."""
-    day = chances.moment.astype(int)
-    boost = _factor(population.response, business, given, chances.who, day)
-    return np.asarray(chances.threshold < business.calendar[day] * boost)
+    day = candidates.moment.astype(int)
+    boost = _contact_factor(population.response, business, given, candidates.who, day)
+    return np.asarray(candidates.threshold < business.calendar[day] * boost)
 
 
 def expected_orders(population: Population, business: Business, given: np.ndarray, days: tuple[int, int]) -> np.ndarray:
@@ -294,11 +294,11 @@ def expected_orders(population: Population, business: Business, given: np.ndarra
     day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
     hazard, before = population.hazard[:, None], day - days[0]
     if population.hazard_response.any():
-        factor = _factor(population.hazard_response, business, given, who, day)
+        factor = _contact_factor(population.hazard_response, business, given, who, day)
         before, hazard = np.cumsum(factor, axis=1) - factor, hazard * factor
-    whole = np.divide(-np.expm1(-hazard), hazard, out=np.ones(hazard.shape), where=hazard > 0)
-    survival = np.exp(-population.hazard[:, None] * before) * whole
-    intensity = business.calendar[day] * _factor(population.response, business, given, who, day)
+    within_day = np.divide(-np.expm1(-hazard), hazard, out=np.ones(hazard.shape), where=hazard > 0)
+    survival = np.exp(-population.hazard[:, None] * before) * within_day
+    intensity = business.calendar[day] * _contact_factor(population.response, business, given, who, day)
     return np.where(population.death > days[0], population.rate * (intensity * survival).sum(axis=1), 0.0)
 
 
@@ -307,11 +307,11 @@ def survival_probability(
 ) -> np.ndarray:
     """The probability of each customer who is alive at `from` to be alive at `to`; `given` as in `draw_orders`."""
     day, who = np.arange(*days)[None, :], np.arange(len(given))[:, None]
-    factor = _factor(population.hazard_response, business, given, who, day)
+    factor = _contact_factor(population.hazard_response, business, given, who, day)
     return np.asarray(np.exp(-population.hazard * np.broadcast_to(factor, (len(given), day.size)).sum(axis=1)))
 
 
-def _factor(
+def _contact_factor(
     response: np.ndarray, business: Business, given: np.ndarray, who: np.ndarray, day: np.ndarray
 ) -> np.ndarray:
     """The factor that the last contact leaves on a day, by the responses to each action; `who` and `day` broadcast."""
