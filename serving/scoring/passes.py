@@ -26,7 +26,7 @@ from features.feature import Feature
 from features.snapshots.build import PreparedFeatures
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
 from serving.language.feature_phrases import phrased
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.chunks import (
     BLOCK_ROWS,
@@ -76,7 +76,7 @@ class ScoringJob:
     def scorer(self) -> Scorer:
         """What a chunk is explained by: reasons are said in the config's language, drivers in English."""
         count = self.config.serving.reasons
-        features = phrased(self.features, language(self.config.language).phrase)
+        features = phrased(self.features, get_language(self.config.language).phrase)
         return Scorer(self.models.richest.bundle, features, self.models.labels, count, self.targets)
 
 

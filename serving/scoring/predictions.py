@@ -14,8 +14,8 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.language.feature_phrases import phrased
-from serving.language.formats import task_words
-from serving.language.messages import language
+from serving.language.formats import task_terms
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
@@ -84,12 +84,12 @@ def build_cohort(config: Config, cutoff: date) -> Snapshots:
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise empty_cohort_error(config, cutoff)
-    return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))
+    return replace(snapshots, features=phrased(snapshots.features, get_language(config.language).phrase))
 
 
 def empty_cohort_error(config: Config, cutoff: date) -> DataError:
     """The error of an empty cohort."""
-    return DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
+    return DataError(f"cutoff {cutoff}: nobody {task_terms(config.task).outsiders}: no one to score")
 
 
 def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
