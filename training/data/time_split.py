@@ -93,7 +93,7 @@ class Sample:
         )
 
 
-def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
+def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
     """Shares the mature cutoffs out: the last to judge, one a horizon earlier to calibrate, earlier ones to tune.
 
     Args:
