@@ -30,7 +30,8 @@ def explain_customers(
         target: 'churn' (a probability), 'value' (money), or the value over a longer horizon, such as 'value_180d'.
 
     Returns:
-        A `shap.Explanation`: `values` (n, p), `base_values` (n,), `data` (n, p). Base plus values is the score, to 1e-6.
+        A `shap.Explanation`: `values` (n, p), `base_values` (n,), `data` (n, p).
+        Base plus values is the score, to 1e-6.
 
     Raises:
         UsageError: There is no champion, no such target, a customer is not in the cohort, or the cutoff lies outside
