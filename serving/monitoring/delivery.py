@@ -1,7 +1,7 @@
 """Delivery of new alerts by webhook and e-mail; failed messages are kept, retried and reported.
 
 A message is written to `OUTPUT/monitor/outbox/` before its alerts are recorded as raised, and stays there until the
-receiver accepts it. If the process dies in between, an alert may arrive twice, but none is lost. The key of a message is
+receiver accepts it. After a crash in between, an alert may arrive twice, but none is lost. The key of a message is
 a hash of its content; it is sent as `Idempotency-Key` and as Message-ID, so that receivers can detect a duplicate.
 """
 

@@ -103,7 +103,7 @@ def test_a_reason_that_no_end_has_is_noted(audited: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ({"cancelled": ["lft"]}, "no term of [subscriptions] ended by 'lft': did you mean 'left'?"),
         ({"cancelled": ["x", "y"]}, "ended by 'x', 'y': they ended by 'left', 'death', 'other reasons'"),
@@ -148,7 +148,7 @@ EVENTS = {"source": "log.csv", "customer": "who", "time": "at"}
 
 
 @pytest.mark.parametrize(
-    ("sections", "said"),
+    ("sections", "message"),
     [
         ({"events": EVENTS}, "churn = 'cancelled' is read from [subscriptions]: give it the table of the terms"),
         ({}, "churn = 'cancelled' is read from [subscriptions]: give it the table of the terms"),

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 from scipy.stats import norm, spearmanr
 
-from features.simulation.business import Action, Business, Settings, draw_orders, draw_population, expected_orders
-from tests.experiments import Experiment, experiment
+from features.simulation.business import Business, draw_orders, draw_population, expected_orders
+from features.simulation.settings import Action, Settings
+from tests.experiments import SimulatedExperiment, simulate_experiment
 from training.uplift import effects
 from training.uplift.effects import UpliftEstimates, effect_figures, estimate_effects, trim_tails
 from training.uplift.experiment import experiment_from_columns
@@ -20,18 +21,18 @@ from training.uplift.metrics import ConfidenceInterval
 
 
 @pytest.fixture(scope="module")
-def made() -> Experiment:
-    return experiment(3_000)
+def made() -> SimulatedExperiment:
+    return simulate_experiment(3_000)
 
 
 @pytest.fixture(scope="module")
-def found(made: Experiment) -> UpliftEstimates:
-    return estimate_effects(made.trial(), seed=3, folds=2, resamples=60, proportional=("value",))
+def found(made: SimulatedExperiment) -> UpliftEstimates:
+    return estimate_effects(made.data(), seed=3, folds=2, resamples=60, proportional=("value",))
 
 
-def test_effects_that_differ_are_found(made: Experiment, found: UpliftEstimates) -> None:
+def test_effects_that_differ_are_found(made: SimulatedExperiment, found: UpliftEstimates) -> None:
     one = found.evaluated[0]
-    later = experiment(2_000, seed=8)
+    later = simulate_experiment(2_000, seed=8)
     said, error = found.bundle.predict_effects(later.features)["return"]["email"]
     assert one.p_value < 0.001 and one.effect.differs and "rank by it" in one.verdict
     assert one.average.low < made.truth.mean() < one.average.high
@@ -42,7 +43,7 @@ def test_effects_that_differ_are_found(made: Experiment, found: UpliftEstimates)
     assert one.calibration.found.iloc[-1] > one.calibration.found.iloc[0]
 
 
-def test_what_decides_is_what_was_said_of_customers_not_seen(made: Experiment, found: UpliftEstimates) -> None:
+def test_what_decides_is_what_was_said_of_customers_not_seen(made: SimulatedExperiment, found: UpliftEstimates) -> None:
     one = found.evaluated[0]
     assert spearmanr(one.said, made.truth).statistic > 0.5
     together = one.learners.iloc[-1]
@@ -55,14 +56,14 @@ def test_what_decides_is_what_was_said_of_customers_not_seen(made: Experiment, f
 
 
 def test_a_seed_repeats_every_bit() -> None:
-    first, again = (estimate_effects(experiment(400).trial(), seed=3, folds=2, resamples=50) for _ in range(2))
+    first, again = (estimate_effects(simulate_experiment(400).data(), seed=3, folds=2, resamples=50) for _ in range(2))
     assert again.bundle == first.bundle
     assert effect_figures(again).equals(effect_figures(first))
 
 
 def test_effects_that_do_not_differ_are_the_average_for_all() -> None:
-    same = experiment(1_500, seed=5, varied=0.0)
-    trial = same.trial()
+    same = simulate_experiment(1_500, seed=5, varied=0.0)
+    trial = same.data()
     spend = same.visit * np.exp(same.features["x2"].to_numpy())
     spend = np.where(same.action == "email", spend * 1.3, spend)
     trial = replace(trial, outcomes={"return": same.visit, "value": spend + np.exp(trial.design[:, 2])})
@@ -169,7 +170,7 @@ def test_the_simulators_effects_are_recovered(simulated: Callable) -> None:
 def test_an_effect_that_is_the_same_for_all_seldom_seems_to_differ() -> None:
     found = []
     for seed in range(24):
-        made = experiment(400, seed=1_000 + seed, varied=0.0, average=0.1).trial()
+        made = simulate_experiment(400, seed=1_000 + seed, varied=0.0, average=0.1).data()
         visits = replace(made, outcomes={"return": made.outcomes["return"]})
         found.append(estimate_effects(visits, seed=seed, folds=4, resamples=2).evaluated[0].p_value)
     assert sum(p < 0.05 for p in found) <= 2

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.experiments import experiment
+from tests.experiments import simulate_experiment
 from training.uplift import forward_evaluation
 from training.uplift.effects import UpliftEstimates, estimate_effects
 from training.uplift.experiment import ExperimentData, experiment_from_columns
@@ -27,8 +27,8 @@ CUTOFFS = np.repeat(np.array([SPRING, SUMMER], "datetime64[D]"), N)
 
 def rounds(turned: bool) -> tuple[ExperimentData, pa.Table]:
     """Two rounds of an e-mail whose effect differs between customers; with `turned`, the other way in the second."""
-    first = experiment(N, seed=1, varied=0.5, average=0.0)
-    second = experiment(N, seed=2, varied=-0.5 if turned else 0.5, average=0.0)
+    first = simulate_experiment(N, seed=1, varied=0.5, average=0.0)
+    second = simulate_experiment(N, seed=2, varied=-0.5 if turned else 0.5, average=0.0)
     rows = pa.concat_tables([first.features, second.features])
     both = [
         np.concatenate([getattr(one, name) for one in (first, second)]) for name in ("action", "propensity", "visit")
@@ -69,7 +69,7 @@ def test_an_effect_that_lasts_holds_forward_in_time(steady: tuple[ExperimentData
     assert (lead.against, lead.since, lead.customers) == (AVERAGE_EFFECT, date(2024, 6, 1), N)
     assert lead.loss_difference.low > 0 and lead.errors > 2 and clearly_worse([lead]) == []
     # what is gained by knowing the truth: the variance of the true effect, of which some is found
-    truth = experiment(N, seed=2, varied=0.5, average=0.0).truth
+    truth = simulate_experiment(N, seed=2, varied=0.5, average=0.0).truth
     assert 0.3 * truth.var() < lead.loss_difference.value < 1.5 * truth.var()
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from tests.experiments import Experiment, experiment
+from tests.experiments import SimulatedExperiment, simulate_experiment
 from training.uplift.meta_learners import (
     INNER_STREAM,
     LEARNERS,
@@ -22,40 +22,40 @@ from training.uplift.meta_learners import (
 
 
 @pytest.fixture(scope="module")
-def made() -> Experiment:
-    return experiment(4_000)
+def made() -> SimulatedExperiment:
+    return simulate_experiment(4_000)
 
 
 @pytest.fixture(scope="module")
-def learned(made: Experiment) -> FittedLearners:
-    return fit_learners(made.trial(), made.visit, seed=3)
+def learned(made: SimulatedExperiment) -> FittedLearners:
+    return fit_learners(made.data(), made.visit, seed=3)
 
 
 @pytest.mark.parametrize("learner", [name for name in LEARNERS if name != "response"])
 def test_every_learner_finds_who_gains(learner: str, learned: FittedLearners) -> None:
-    later = experiment(2_000, seed=8)
-    scores = learned.scores(learned.part_values(later.trial().design), "email")
+    later = simulate_experiment(2_000, seed=8)
+    scores = learned.scores(learned.part_values(later.data().design), "email")
     found = scores[:, list(LEARNERS).index(learner)]
     assert spearmanr(found, later.truth).statistic > 0.4
     assert found.mean() == pytest.approx(later.truth.mean(), abs=0.06)
 
 
-def test_a_seed_repeats_every_bit(made: Experiment, learned: FittedLearners) -> None:
-    assert fit_learners(made.trial(), made.visit, seed=3) == learned
-    assert fit_learners(made.trial(), made.visit, seed=4) != learned
+def test_a_seed_repeats_every_bit(made: SimulatedExperiment, learned: FittedLearners) -> None:
+    assert fit_learners(made.data(), made.visit, seed=3) == learned
+    assert fit_learners(made.data(), made.visit, seed=4) != learned
 
 
 @pytest.mark.parametrize("means", [np.zeros(2), np.array([0.9, 0.1])])
 def test_doubly_robust_scores_find_the_average_by_wrong_means(means: np.ndarray) -> None:
-    chosen = experiment(40_000, chosen=1.0)
-    psi = doubly_robust_scores(chosen.trial(), chosen.visit, np.tile(means, (40_000, 1)))[:, 0]
+    chosen = simulate_experiment(40_000, chosen=1.0)
+    psi = doubly_robust_scores(chosen.data(), chosen.visit, np.tile(means, (40_000, 1)))[:, 0]
     naive = chosen.visit[chosen.action == "email"].mean() - chosen.visit[chosen.action == "none"].mean()
     assert psi.mean() == pytest.approx(chosen.truth.mean(), abs=4 * psi.std() / 200)
     assert naive - chosen.truth.mean() > 0.05
 
 
-def test_the_ridge_is_that_of_scikit_learn(made: Experiment) -> None:
-    design = made.trial().design
+def test_the_ridge_is_that_of_scikit_learn(made: SimulatedExperiment) -> None:
+    design = made.data().design
     shaped = asinh_columns(design)[2]
     said = fit_ridge(design, made.visit).of(design)
     wide = shaped / np.where(shaped.std(axis=0) > 0, shaped.std(axis=0), 1)

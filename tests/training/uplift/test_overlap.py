@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.experiments import Experiment, experiment
+from tests.experiments import SimulatedExperiment, simulate_experiment
 from training.uplift.effects import estimate_effects
 from training.uplift.experiment import experiment_from_columns
 from training.uplift.overlap import PROPENSITY_BOUNDS, estimate_propensities, measure_overlap, standardised_differences
 
 
 @pytest.fixture(scope="module")
-def chosen() -> Experiment:
-    return experiment(3_000, chosen=2.0)
+def chosen() -> SimulatedExperiment:
+    return simulate_experiment(3_000, chosen=2.0)
 
 
 def test_differences_by_hand() -> None:
@@ -25,8 +25,8 @@ def test_differences_by_hand() -> None:
     np.testing.assert_allclose(found, [(2.5 - 4) / np.sqrt(5), 0])
 
 
-def test_weighting_balances_what_was_chosen_by(chosen: Experiment) -> None:
-    trial, outside = estimate_propensities(chosen.trial(propensity=None), seed=2)
+def test_weighting_balances_what_was_chosen_by(chosen: SimulatedExperiment) -> None:
+    trial, outside = estimate_propensities(chosen.data(propensity=None), seed=2)
     found = measure_overlap(trial, estimated=True, outside=outside)
     row = found.balance.set_index("feature").loc["x1"]
     assert row.before > 0.8
@@ -37,8 +37,8 @@ def test_weighting_balances_what_was_chosen_by(chosen: Experiment) -> None:
     assert f"{outside:.1%} of customers have a propensity outside (0.02, 0.98)" in found.summary()
 
 
-def test_an_observational_estimate_is_near_the_truth_and_marked(chosen: Experiment) -> None:
-    trial, _ = estimate_propensities(chosen.trial(propensity=None, source="observational"), seed=2)
+def test_an_observational_estimate_is_near_the_truth_and_marked(chosen: SimulatedExperiment) -> None:
+    trial, _ = estimate_propensities(chosen.data(propensity=None, source="observational"), seed=2)
     made = estimate_effects(trial, seed=2, folds=2, resamples=50)
     average = made.evaluated[0].average
     naive = chosen.visit[chosen.action == "email"].mean() - chosen.visit[chosen.action == "none"].mean()
