@@ -70,19 +70,11 @@ def drift_findings(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: La
     features = [d for d in moved if d.what == "feature"]
     weight = drifted_driver_share(features, drivers)
     if features and weight >= WARNING_SHARE:
-<<<<<<< HEAD
         first = "; ".join(_drift_text(d, tr) for d in features[:MAX_NAMED])
         text = tr(
             "Features with {share} of the model's importance have drifted compared with {reference}, more than by "
             "chance and more than usual between cutoffs: {first}.",
-            share=share(weight),
-=======
-        first = "; ".join(_moved(d, tr) for d in features[:MAX_NAMED])
-        told = tr(
-            "{share} of what drives the model moved beyond what chance and the time between cutoffs make, against "
-            "{reference}: {first}.",
             share=format_share(weight),
->>>>>>> main
             reference=features[0].reference,
             first=first,
         )
@@ -129,17 +121,10 @@ def segment_findings(
         segment = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
         highest, least = rules.churn.get(name), rules.value.get(name)
         if highest is not None and row["churn"] > highest:
-<<<<<<< HEAD
             text = tr(
                 "Mean risk of {n} customers: {churn}{earlier}; the limit is {limit}.",
-                churn=share(row["churn"]), limit=share(highest), n=f"{row['customers']:,}",
-                earlier=_earlier_value(row["churn_before"], share, before, tr),
-=======
-            told = tr(
-                "Mean risk {churn}, allowed {limit}, of {n} customers{earlier}.",
                 churn=format_share(row["churn"]), limit=format_share(highest), n=f"{row['customers']:,}",
-                earlier=_earlier(row["churn_before"], format_share, before, tr),
->>>>>>> main
+                earlier=_earlier_value(row["churn_before"], format_share, before, tr),
             )  # fmt: skip
             yield Finding(
                 f"churn:{name}",

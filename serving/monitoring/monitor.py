@@ -104,17 +104,10 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
     scores = read_scores(config, cutoff)
     folder = config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
-<<<<<<< HEAD
-        tr, state = language(config.language), read_alert_state(folder)
+        tr, state = get_language(config.language), read_alert_state(folder)
         observations = _observe(config, scores, tr)
         observations.findings += known
         alerts = raise_alerts(observations.findings, state, scores.cutoff, tr)
-=======
-        tr, state = get_language(config.language), read_alert_state(folder)
-        found = _looked(config, scores, tr)
-        found.findings += known
-        alerts = raise_alerts(found.findings, state, scores.cutoff, tr)
->>>>>>> main
         newest = str(scores.cutoff) >= state.cutoff
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
         facts = _facts(config, scores, observations, alerts)

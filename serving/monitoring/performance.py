@@ -204,19 +204,11 @@ def _worst_segment(
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 
 
-<<<<<<< HEAD
 def _calibration_finding(row: PerformanceFigure, since: date, worst: PerformanceFigure | None, tr: Language) -> Finding:
-    form = share if row.metric == "churn" else "{:,.0f}".format
+    form = format_share if row.metric == "churn" else "{:,.0f}".format
     text = tr(
         "{what}, scores of {cutoff}: expected {expected} ({low} to {high}), actual {actual}. Outside the expected "
         "interval since the scores of {first}.",
-=======
-def _miscalibrated(row: PerformanceFigure, since: date, worst: PerformanceFigure | None, tr: Language) -> Finding:
-    form = format_share if row.metric == "churn" else "{:,.0f}".format
-    told = tr(
-        "{what} of the scores of {cutoff}: {said} expected ({low} to {high}), {came} came. Off since the scores of "
-        "{first}.",
->>>>>>> main
         what=tr(METRIC_NAMES[row.metric]),
         cutoff=str(row.cutoff),
         expected=form(row.expected.value),

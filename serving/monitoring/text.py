@@ -39,13 +39,8 @@ def _performance_lines(facts: dict[str, Any]) -> Iterator[str]:
     if known:
         last = known[-1]
         yield (
-<<<<<<< HEAD
-            f"calibration    {last['cutoff']}: {share(last['said'])} predicted to leave, {share(last['came'])} "
-            f"({share(last['low'])} to {share(last['high'])}) left"
-=======
-            f"came true      {last['cutoff']}: {format_share(last['said'])} said to leave, "
-            f"{format_share(last['came'])} ({format_share(last['low'])} to {format_share(last['high'])}) left"
->>>>>>> main
+            f"calibration    {last['cutoff']}: {format_share(last['said'])} predicted to leave, {format_share(last['came'])} "
+            f"({format_share(last['low'])} to {format_share(last['high'])}) left"
         )
     else:
         yield "calibration    no scored cutoff has an outcome yet"

@@ -209,15 +209,9 @@ def _arrival(night: Night) -> list[Finding]:
     """What the check found wrong with the log, to be told with the alerts."""
     if not night.log_faults:
         return []
-<<<<<<< HEAD
-    tr = language(night.config.language)
+    tr = get_language(night.config.language)
     text = tr("The nightly run stopped at its check, so the earlier scores stay in place: {why}.", why=night.log_faults)
     return [Finding("data:arrival", "critical", tr("The log did not arrive as expected"), text, "data")]
-=======
-    tr = get_language(night.config.language)
-    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.log_faults)
-    return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
->>>>>>> main
 
 
 def _train(night: Night, why: str, asked: str = "") -> StepOutcome:
