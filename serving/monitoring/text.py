@@ -39,8 +39,8 @@ def _performance_lines(facts: dict[str, Any]) -> Iterator[str]:
     if known:
         last = known[-1]
         yield (
-            f"calibration    {last['cutoff']}: {format_share(last['said'])} predicted to leave, {format_share(last['came'])} "
-            f"({format_share(last['low'])} to {format_share(last['high'])}) left"
+            f"calibration    {last['cutoff']}: {format_share(last['said'])} predicted to leave, "
+            f"{format_share(last['came'])} ({format_share(last['low'])} to {format_share(last['high'])}) left"
         )
     else:
         yield "calibration    no scored cutoff has an outcome yet"
