@@ -82,7 +82,7 @@ def test_customers_in_two_plans_of_a_cutoff_count_in_none(
     one = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
     rows = [one, {**one, "action": "none", "round": "y mail"}, {**one, "customer_id": "b"}]
     monkeypatch.setattr(uplift_dataset, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
-    given, left_out = uplift_dataset._planned(ended.config)
+    given, left_out = uplift_dataset._plan_contacts(ended.config)
     assert given.customer_id.tolist() == ["b"] and left_out == {"in several plans of one cutoff": 2}
 
 
