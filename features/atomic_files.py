@@ -31,15 +31,15 @@ def atomic_file(target: Path, name: Callable[[Path], str] | None = None) -> Iter
     """
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        handle, temporary_name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
         os.close(handle)
-    beside = Path(beside_name)
+    temporary = Path(temporary_name)
     try:
-        yield beside
+        yield temporary
         with report_write_errors(target):
-            beside.replace(target if name is None else target.with_name(name(beside)))
+            temporary.replace(target if name is None else target.with_name(name(temporary)))
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -51,21 +51,21 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        yield beside
-        replace_folder(beside, target)
+        yield temporary
+        replace_folder(temporary, target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text_atomically(target: Path, text: str) -> None:
     """Writes a text file, whole or not at all; raises UsageError where it cannot."""
-    with atomic_file(target) as beside, report_write_errors(target):
-        beside.write_text(text, encoding="utf-8")
+    with atomic_file(target) as temporary, report_write_errors(target):
+        temporary.write_text(text, encoding="utf-8")
 
 
-def replace_folder(beside: Path, target: Path) -> None:
+def replace_folder(new: Path, target: Path) -> None:
     """Renames a folder to its place; the folder that was there changes places with it in one instant, and is removed.
 
     Both are on one file system. Where that cannot exchange names the old folder is renamed first, and for that moment
@@ -77,17 +77,17 @@ def replace_folder(beside: Path, target: Path) -> None:
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
-            beside.rename(target)
+            new.rename(target)
             return
-        if not _exchanged(beside, target):
+        if not _exchange(new, target):
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
             target.rename(old / "was")
-            beside.rename(target)
-            beside = old
-        if beside.is_symlink() or beside.is_file():
-            beside.unlink()
+            new.rename(target)
+            new = old
+        if new.is_symlink() or new.is_file():
+            new.unlink()
         else:
-            shutil.rmtree(beside)
+            shutil.rmtree(new)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def report_write_errors(target: Path, advice: str = "give another place or make 
         raise UsageError(f"{target} cannot be written: {problem.strerror or problem}; {advice}") from None
 
 
-def _exchanged(one: Path, other: Path) -> bool:
+def _exchange(one: Path, other: Path) -> bool:
     """Lets two paths change places in one instant; False where the system or the file system cannot."""
     system = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(one), os.fsencode(other)

@@ -30,11 +30,11 @@ def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
     Raises:
         ModuleNotFoundError: An entry is no module of ours.
     """
-    total = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(find_dependencies(entries, root)):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
-        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return total.hexdigest()[:32]
+        digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:32]
 
 
 def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[Path]:

@@ -39,5 +39,5 @@ def sample(values: Sequence[object], limit: int = 5) -> str:
     >>> sample(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
-    shown = ", ".join(repr(v) for v in values[:limit])
-    return shown + (f" and {len(values) - limit:,} more" if len(values) > limit else "")
+    listed = ", ".join(repr(v) for v in values[:limit])
+    return listed + (f" and {len(values) - limit:,} more" if len(values) > limit else "")

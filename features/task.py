@@ -136,11 +136,11 @@ class Task:
         ['2024-02-05', '2024-03-04']
         """
         earliest = first + min(self.every, self.horizon).delta
-        cutoff, found = end - self.horizon.delta, []
+        cutoff, cutoffs = end - self.horizon.delta, []
         while cutoff >= earliest:
-            found.append(cutoff)
+            cutoffs.append(cutoff)
             cutoff -= self.every.delta
-        return found[::-1]
+        return cutoffs[::-1]
 
 
 def is_label(name: str) -> bool:

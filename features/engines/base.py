@@ -1,4 +1,4 @@
-"""What an engine can do: where tables are read, expressions run and stages are kept. Knows no churn."""
+"""The interface of an engine: reading tables, running Ibis expressions and storing intermediate tables."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
 
 
 class Engine(Protocol):
-    """Reads tables, runs expressions over them, keeps stages under names and returns or writes rows.
+    """Reads tables, runs expressions, stores intermediate tables by name, and returns or writes rows.
 
     Attributes:
-        writes_folders: Whether `write` makes a folder of parts, and not one file.
+        writes_folders: Whether `write_parquet` writes a folder of part files instead of one file.
     """
 
     writes_folders: bool
@@ -34,111 +34,191 @@ class Engine(Protocol):
     def read_source(
         self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
     ) -> ibis.Table:
-        """The rows that a section of the config names, its query done; of a database only `columns`, if given."""
+        """Read the rows of a section of the config and apply its query.
+
+        Args:
+            source: Where the section's rows are.
+            folder: The folder of the config; paths are relative to it.
+            columns: The needed columns by role. From a database only these are read; empty: all columns.
+            ids: Columns of ids, which keep all their digits.
+
+        Returns:
+            The rows, without personal columns.
+
+        Raises:
+            DataError: The files are missing, or the source cannot be read.
+            UsageError: A table or column is missing, or the query is not valid.
+        """
 
     def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
-        """The table behind files, relative to `folder`; `ids` are columns whose digits must not be lost."""
+        """Read a table from files.
+
+        Args:
+            source: A file, glob or folder, relative to `folder`.
+            folder: The folder of the config.
+            ids: Columns of ids, which keep all their digits.
+
+        Returns:
+            The rows of all files.
+
+        Raises:
+            DataError: There are no files, or they cannot be read.
+        """
 
     def count_rejected_lines(self) -> int:
-        """How many lines of what was read could not be split into columns."""
+        """Return how many lines of the last files read could not be split into columns."""
 
     def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """A user's SQL of a section, in the engine's dialect, over `table`, which it calls `source`."""
+        """Run a user's SQL over a table.
+
+        Args:
+            table: The table, which the SQL calls `source`.
+            sql: A SELECT in the engine's dialect.
+            section: The section of the config that holds the query, for messages.
+
+        Returns:
+            The rows that the query selects.
+
+        Raises:
+            UsageError: The SQL is not valid.
+        """
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
-        """Runs an expression once and keeps its rows under a name; returns the stored table."""
+        """Run an expression once, store its rows under a name, and return the stored table."""
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
-        """Keeps a small Arrow table under a name; returns the stored table."""
+        """Store a small Arrow table under a name and return the stored table."""
 
     def map_batches(
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
     ) -> ibis.Table:
-        """Puts an expression's rows through a Python function, a batch at a time; keeps what comes out under a name."""
+        """Apply a Python function to batches of an expression's rows, and store its output.
 
-    def aggregate_windows(self, rows: ibis.Table, plan: WindowSpec, name: str) -> ibis.Table:
-        """Measures of event-like rows over spans of the past (`panes.by_window`), kept under a name."""
+        Args:
+            expr: The input rows.
+            function: From a batch of rows to any number of rows. Each output row depends on one input row only, because
+                the size and the order of batches are not defined. It is a module-level function, with further arguments
+                bound by `functools.partial`, so that another process can call it.
+            schema: The schema of the output; columns are cast and ordered to it.
+            name: The name of the stored table.
+
+        Returns:
+            The stored table.
+
+        Raises:
+            DataError: The computation fails, or the scratch space is full.
+        """
+
+    def aggregate_windows(self, rows: ibis.Table, spec: WindowSpec, name: str) -> ibis.Table:
+        """Aggregate measures over windows of the past and store them.
+
+        Args:
+            rows: Event-like rows as `window_aggregate.aggregate_by_window` takes them.
+            spec: The cutoffs, the spans and the measures.
+            name: The name of the stored table.
+
+        Returns:
+            The stored table, with the columns of `spec.schema`.
+
+        Raises:
+            DataError: The computation fails, or the scratch space is full.
+        """
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
-        """Runs an expression and returns its rows."""
+        """Run an expression and return its rows."""
 
     def write_parquet(self, expr: ibis.Table, target: Path) -> None:
-        """Runs an expression and writes its rows as Parquet, to a file or into an empty folder; collects nothing."""
+        """Run an expression and write its rows as Parquet to a file or an empty folder, without collecting them."""
 
     def count_rows(self, table: ibis.Table) -> int:
-        """How many rows an expression has."""
+        """Return the number of rows of an expression."""
 
     def fingerprint(self, table: ibis.Table) -> str:
-        """A text that changes when any row of a stored table does; engines give different ones."""
+        """Return a text that changes if any row of a stored table changes; engines return different texts."""
 
     def fingerprints_by_day(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
-        """A text as `content` gives for the rows of each day in a column."""
+        """Return a text as `fingerprint` does for the rows of each day in a date column."""
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
-        """Texts as their keyed hashes (`features.keyed_hash`). The key is in no SQL, plan, log or message."""
+        """Hash texts with a key (`features.keyed_hash`). The key appears in no SQL, plan, log or message."""
 
     def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
-        """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC."""
+        """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC."""
 
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
-        """Text in a strftime layout as a naive timestamp; null where it does not fit."""
+        """Parse text in a strftime layout to a naive timestamp; null if it does not match."""
 
     def close(self) -> None:
-        """Gives back everything the engine took."""
+        """Release all resources of the engine."""
 
 
 def drop_columns(table: ibis.Table, names: Sequence[str]) -> ibis.Table:
-    """A table without those of some columns that it has."""
+    """Return a table without the named columns; names that it does not have are ignored."""
     return table.drop(*(name for name in names if name in table.columns))
 
 
 def read_source_files(engine: Engine, source: Source, folder: Path, ids: Sequence[str]) -> ibis.Table:
-    """The rows of a section's files, its query done; what is personal is gone before the query, and after it.
+    """Read the rows of a section's files and apply its query.
+
+    Personal columns are dropped before the query and again after it.
+
+    Args:
+        engine: The engine that reads.
+        source: Where the section's rows are.
+        folder: The folder of the config.
+        ids: Columns of ids, which keep all their digits.
+
+    Returns:
+        The rows, without personal columns.
 
     Raises:
-        DataError: Nothing is there, or it cannot be read.
-        UsageError: A personal column is not there, or the query is not understood.
+        DataError: There are no files, or they cannot be read.
+        UsageError: A personal column is missing, or the query is not valid.
     """
     raw = engine.read_files(source.source, folder, ids)
     table = drop_columns(raw, source.personal)
     names = set(raw.columns)
     if source.query:
-        asked = engine.apply_query(table, source.query, source.section)
-        table, names = drop_columns(asked, source.personal), names | set(asked.columns)
+        queried = engine.apply_query(table, source.query, source.section)
+        table, names = drop_columns(queried, source.personal), names | set(queried.columns)
     require_personal(source, names)
     return table
 
 
 def scratch_folder(config: EngineConfig, folder: Path) -> Path | None:
-    """The folder for what outgrows memory, None for the system's; raises UsageError where it is not there."""
+    """Return the folder for data larger than memory; None is the system's temporary folder.
+
+    Raises:
+        UsageError: The configured folder does not exist.
+    """
     if not config.scratch:
         return None
-    scratch = folder / Path(config.scratch).expanduser()
-    if not scratch.is_dir():
+    path = folder / Path(config.scratch).expanduser()
+    if not path.is_dir():
         raise UsageError(f"[engine] scratch: {config.scratch!r} is not a folder")
-    return scratch
+    return path
 
 
 def builtin_text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
-    """A function from text to text that an engine has under a name."""
+    """Return an engine's built-in function of this name, from text to text."""
 
     @ibis.udf.scalar.builtin(name=name, signature=((dt.string,), dt.string))
-    def called(text):  # type: ignore[no-untyped-def]
-        """Text to text."""
+    def function(text):  # type: ignore[no-untyped-def]
+        """Call the engine's built-in function."""
 
-    return cast(Callable[[ibis.Value], ibis.Value], called)
+    return cast(Callable[[ibis.Value], ibis.Value], function)
 
 
-def quote_name(text: str, mark: str = '"') -> str:
-    """A name quoted for SQL."""
-    return mark + text.replace(mark, mark * 2) + mark
+def quote_name(text: str, quote: str = '"') -> str:
+    """Quote a name for SQL."""
+    return quote + text.replace(quote, quote * 2) + quote
 
 
 def error_summary(problem: Exception) -> str:
-    """The first line of an error's message; where a value could not be converted, without the value.
+    r"""Return the first line of an error's message; in conversion errors the value is left out.
 
-    >>> first_line(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\\nLINE 1: ..."))
+    >>> error_summary(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\nLINE 1: ..."))
     'Conversion Error: Could not convert string (a value) to INT64'
     """
     line = str(problem).strip().splitlines()[0]
-    return re.sub(QUOTED_VALUE, "(a value)", line) if any(sign in line for sign in CONVERSION_ERRORS) else line
+    return re.sub(QUOTED_VALUE, "(a value)", line) if any(marker in line for marker in CONVERSION_ERRORS) else line

@@ -1,4 +1,4 @@
-"""Layouts of times: strftime's, as a config writes them, in the pattern language of Java, which Spark reads."""
+"""Translates strftime layouts of times, which a config uses, to Java patterns, which Spark uses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from features.errors import UsageError
 
-# By directive: the pattern that takes one digit or more, and the one of a fixed width for digits that follow digits.
+# By directive: the pattern for one digit or more, and the fixed-width pattern for digits next to other digits.
 DIRECTIVES = {
     "Y": ("yyyy", "yyyy"),
     "y": ("yy", "yy"),
@@ -26,10 +26,10 @@ PART = re.compile(r"%(-?)(.)|([^%]+)", re.DOTALL)
 
 
 def java_pattern(layout: str) -> str:
-    """A strftime layout as a Java pattern.
+    """Return a strftime layout as a Java pattern.
 
     Raises:
-        UsageError: A directive has no counterpart.
+        UsageError: A directive has no counterpart in Java.
 
     >>> java_pattern("%d/%m/%Y %H:%M"), java_pattern("%Y%m%dT%H"), java_pattern("%d de %b %y")
     ('d/M/yyyy H:m', "yyyyMMdd'T'H", "d' de 'MMM yy")
@@ -37,11 +37,11 @@ def java_pattern(layout: str) -> str:
     parts = PART.findall(layout)
     if "".join(f"%{dash}{letter}" if letter else text for dash, letter, text in parts) != layout:
         raise UsageError(f"[events] time_format: {layout!r} ends in the middle of a directive")
-    return "".join(_part(parts, place, layout) for place in range(len(parts)))
+    return "".join(_part(parts, index, layout) for index in range(len(parts)))
 
 
-def _part(parts: list[tuple[str, str, str]], place: int, layout: str) -> str:
-    _, letter, text = parts[place]
+def _part(parts: list[tuple[str, str, str]], index: int, layout: str) -> str:
+    _, letter, text = parts[index]
     if not letter or letter == "%":
         return _literal(text or "%")
     if letter not in DIRECTIVES:
@@ -50,11 +50,11 @@ def _part(parts: list[tuple[str, str, str]], place: int, layout: str) -> str:
             f"[events] time_format: Spark cannot read %{letter} (in {layout!r}); it can read {known}; "
             "or write the times as timestamps or ISO 8601"
         )
-    around = (parts[at][1] for at in (place - 1, place + 1) if 0 <= at < len(parts))
-    return DIRECTIVES[letter][any(near in DIGITS for near in around)]
+    neighbours = (parts[position][1] for position in (index - 1, index + 1) if 0 <= position < len(parts))
+    return DIRECTIVES[letter][any(near in DIGITS for near in neighbours)]
 
 
 def _literal(text: str) -> str:
-    """Text as it stands; letters and what Java's patterns give a meaning are quoted."""
+    """Return literal text for a pattern; letters and special characters are quoted."""
     quoted = text.replace("'", "''")
     return f"'{quoted}'" if re.search(r"[A-Za-z\[\]{}#]", text) else quoted

@@ -1,4 +1,4 @@
-"""Opens the engine that a config names."""
+"""Open the engine that a config names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from features.errors import UsageError
 
 @contextmanager
 def open_engine(config: EngineConfig, folder: Path = Path()) -> Iterator[Engine]:
-    """An engine that is closed, and its scratch removed, however the block ends."""
+    """Open an engine; at the end of the block it is closed and its scratch folder removed.
+
+    Raises:
+        UsageError: PySpark is needed and not installed, or a setting of the engine is wrong.
+    """
     engine = _spark(config, folder) if config.kind == "spark" else _duckdb(config, folder)
     try:
         yield engine
@@ -22,7 +26,7 @@ def open_engine(config: EngineConfig, folder: Path = Path()) -> Iterator[Engine]
 
 
 def _duckdb(config: EngineConfig, folder: Path) -> Engine:
-    from features.engines.duckdb import DuckDBEngine  # each engine is an engine of this module's sort
+    from features.engines.duckdb import DuckDBEngine  # imported late: DuckDB is not loaded for Spark
 
     return DuckDBEngine(config, folder)
 

@@ -1,7 +1,7 @@
-"""Where expressions run when the data outgrew the machine: Spark. Reads and writes Parquet; knows no churn.
+"""The Spark engine, for data that one machine cannot process; reads and writes Parquet.
 
-Every stage is written to Parquet in the scratch folder and read back, so that a long plan is not computed twice.
-Rows reach this process only where a caller asks for them with `arrow`. Importing this module imports PySpark.
+Every stored table is written to Parquet in the scratch folder and read back, so that a long plan is not computed
+twice. Rows reach this process only through `to_arrow`. Importing this module imports PySpark.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ ROWS_DIGEST = ("count(*)", "bit_xor(h)", "sum(pmod(h, 1000000007))")
 
 @ibis.udf.scalar.builtin(name="to_utc_timestamp", signature=((dt.timestamp, dt.string), dt.timestamp))
 def _to_utc(moment, zone):  # type: ignore[no-untyped-def]
-    """A moment on the clocks of a zone as a moment in UTC (Spark's own function)."""
+    """Convert local time of a zone to UTC (Spark's built-in function)."""
 
 
 @ibis.udf.scalar.builtin(name="from_utc_timestamp", signature=((dt.timestamp, dt.string), dt.timestamp))
 def _from_utc(moment, zone):  # type: ignore[no-untyped-def]
-    """A moment in UTC on the clocks of a zone (Spark's own function)."""
+    """Convert UTC to local time of a zone (Spark's built-in function)."""
 
 
 @ibis.udf.scalar.builtin(name="try_to_timestamp", signature=((dt.string, dt.string), dt.timestamp))
-def _parse_time(text, pattern):  # type: ignore[no-untyped-def]
-    """Text as a moment, or null (Spark's own function)."""
+def _try_to_timestamp(text, pattern):  # type: ignore[no-untyped-def]
+    """Parse text to a timestamp, or null (Spark's built-in function)."""
 
 
 class SparkEngine:
-    """Spark in this process or on a cluster; stages are Parquet in a scratch folder that goes when it closes."""
+    """Spark in this process or on a cluster; stored tables are Parquet in a scratch folder, removed on close."""
 
     writes_folders = True
 
@@ -76,10 +76,10 @@ class SparkEngine:
         self._numbers, self._sent = itertools.count(1), set[str]()
         self._started: SparkSession | None = None
         try:
-            given = active_session()
-            if given is None:
-                given = self._started = start_session(config, Path(self._local.name))
-            self.session: SparkSession = given.newSession()
+            session = active_session()
+            if session is None:
+                session = self._started = start_session(config, Path(self._local.name))
+            self.session: SparkSession = session.newSession()
             for key, value in SQL_SETTINGS.items():
                 self.session.conf.set(key, value)
             self._stages = self._shared_place(config)
@@ -89,42 +89,54 @@ class SparkEngine:
         self.connection = ibis.pyspark.connect(self.session)
 
     def _shared_place(self, config: EngineConfig) -> str:
-        """Where stages go: a folder that every process of Spark reaches.
+        """Return the folder for stored tables, which every Spark process can reach.
 
         Raises:
-            UsageError: Spark runs on several machines and the scratch folder is on this one.
+            UsageError: Spark runs on several machines, and the scratch folder is on this one.
         """
         if is_remote_path(config.scratch):
             return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
         if not config.scratch and not str(self.session.sparkContext.master).startswith("local"):
             raise UsageError(
-                f"[engine] scratch: Spark runs on {self.session.sparkContext.master}, so stages need a folder that "
-                "every machine of it reaches, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
+                f"[engine] scratch: Spark runs on {self.session.sparkContext.master}, so set scratch to a folder that "
+                "every machine of the cluster can reach, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
             )
         return f"file://{self._local.name}"
 
     def read_source(
         self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
     ) -> ibis.Table:
-        """The rows that a section of the config names, its query done.
+        """Read the rows of a section and apply its query.
+
+        Args:
+            source: Where the section's rows are.
+            folder: The folder of the config.
+            columns: Not used: all columns are read.
+            ids: Not used: Parquet has types.
+
+        Returns:
+            The rows, without personal columns.
 
         Raises:
-            DataError: Nothing is there, it is not Parquet, or it cannot be read.
-            UsageError: It is a database, or the query is not understood.
+            DataError: There are no files, they are not Parquet, or they cannot be read.
+            UsageError: The source is a database, or the query is not valid.
         """
         return read_source_files(self, source, folder, ids)
 
     def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
-        """The table behind a Parquet file, glob or folder; a place such as s3a:// or hdfs:// is left to Spark.
+        """Read a table from a Parquet file, glob or folder, or from a remote path such as s3a:// or hdfs://.
 
         Args:
             source: What to read, relative to `folder`.
-            folder: Where the config lies.
-            ids: Of no use here: Parquet has types.
+            folder: The folder of the config.
+            ids: Not used: Parquet has types.
+
+        Returns:
+            The rows of all files.
 
         Raises:
-            DataError: Nothing is there, it is not Parquet, or it cannot be read.
-            UsageError: It is a database.
+            DataError: There are no files, they are not Parquet, or they cannot be read.
+            UsageError: The source is a database.
         """
         try:
             reader = self.session.read.option("mergeSchema", "true")
@@ -137,14 +149,22 @@ class SparkEngine:
             raise DataError(f"{source}: cannot be read as parquet: {error_summary(problem)}{hint}") from None
 
     def count_rejected_lines(self) -> int:
-        """How many lines of CSV had another number of columns than the header: none, as no CSV is read."""
+        """Return 0: Spark reads no CSV, so no line can have a wrong number of columns."""
         return 0
 
     def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """A user's SQL, in Spark's dialect, over `table`, which it calls `source`; kept as a temporary view.
+        """Run a user's SQL over a table, as a temporary view.
+
+        Args:
+            table: The table, which the SQL calls `source`.
+            sql: A SELECT in Spark's dialect.
+            section: The section of the config that holds the query.
+
+        Returns:
+            The rows that the query selects.
 
         Raises:
-            UsageError: The SQL does not parse or names what is not there.
+            UsageError: The SQL does not parse, or names a table or column that does not exist.
         """
         self._frame(table).createOrReplaceTempView("source")
         try:
@@ -153,10 +173,10 @@ class SparkEngine:
             raise UsageError(f"[{section}] query is not understood by Spark: {error_summary(problem)}") from None
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
-        """Runs an expression once and keeps its rows under a name; returns the stored table.
+        """Run an expression once, store its rows under a name, and return the stored table.
 
         Raises:
-            DataError: The data do not allow it, or the scratch space is full.
+            DataError: The computation fails, or the scratch space is full.
         """
         try:
             return self._keep(name, self._frame(expr))
@@ -164,24 +184,27 @@ class SparkEngine:
             raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
-        """Keeps a small Arrow table under a name; returns the stored table."""
+        """Store a small Arrow table under a name and return the stored table."""
         naive = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) and f.type.tz is None]
         return self._keep(name, _naive(self.session.createDataFrame(rows), naive))
 
     def map_batches(
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
     ) -> ibis.Table:
-        """Puts an expression's rows through Python in Spark's workers, a batch at a time; keeps what comes out.
+        """Apply a Python function to batches of an expression's rows in Spark's workers, and store its output.
 
         Args:
-            expr: What goes in.
-            function: From a batch of rows to any number of rows, each made of one row alone. A function of a module,
-                its other arguments bound by `functools.partial`; the workers get the module's package.
-            schema: Of what comes out; its columns are cast and ordered to it.
-            name: Of the stored table.
+            expr: The input rows.
+            function: From a batch of rows to any number of rows; each output row depends on one input row only. It is a
+                module-level function, with further arguments bound by `functools.partial`; the workers get its package.
+            schema: The schema of the output; columns are cast and ordered to it.
+            name: The name of the stored table.
+
+        Returns:
+            The stored table.
 
         Raises:
-            DataError: The data do not allow it, or the scratch space is full.
+            DataError: The computation fails, or the scratch space is full.
         """
         self.send_packages("features")
         kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in schema])
@@ -191,27 +214,37 @@ class SparkEngine:
         except SPARK_ERRORS as problem:
             raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
-    def aggregate_windows(self, rows: ibis.Table, plan: WindowSpec, name: str) -> ibis.Table:
-        """Measures of event-like rows over spans of the past, in Spark's workers; kept under a name.
+    def aggregate_windows(self, rows: ibis.Table, spec: WindowSpec, name: str) -> ibis.Table:
+        """Aggregate measures over windows of the past in Spark's workers, and store them.
+
+        Args:
+            rows: Event-like rows as `window_aggregate.aggregate_by_window` takes them.
+            spec: The cutoffs, the spans and the measures.
+            name: The name of the stored table.
+
+        Returns:
+            The stored table, with the columns of `spec.schema`.
 
         Raises:
-            DataError: The data do not allow it, or the scratch space is full.
+            DataError: The computation fails, or the scratch space is full.
         """
         self.send_packages("features")
-        read, sources = select_inputs(rows, plan)
-        kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in plan.schema])
-        bare = replace(plan, measures=tuple(replace(m, of=None) for m in plan.measures))  # what they read is read
-        columns = pa.schema([field.with_nullable(True) for field in read.schema().to_pyarrow()])
-        work = partial(aggregate_windows, plan=bare, columns=columns, sources=sources)
-        keys = [_column(sources[key]) for key in ("customer_id", "day")]
+        inputs, column_names = select_inputs(rows, spec)
+        kinds = pt.StructType([pt.StructField(f.name, from_arrow_type(f.type)) for f in spec.schema])
+        picklable_spec = replace(
+            spec, measures=tuple(replace(m, of=None) for m in spec.measures)
+        )  # already computed in `inputs`
+        columns = pa.schema([field.with_nullable(True) for field in inputs.schema().to_pyarrow()])
+        work = partial(aggregate_windows, spec=picklable_spec, columns=columns, column_names=column_names)
+        keys = [_column(column_names[key]) for key in ("customer_id", "day")]
         try:
-            ordered = self._frame(read).repartition(keys[0]).sortWithinPartitions(*keys)
+            ordered = self._frame(inputs).repartition(keys[0]).sortWithinPartitions(*keys)
             return self._keep(name, ordered.mapInArrow(work, kinds))
         except SPARK_ERRORS as problem:
             raise DataError(f"while building {name}: {error_summary(problem)}") from None
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
-        """Runs an expression and returns its rows."""
+        """Run an expression and return its rows."""
         try:
             rows = self.session.sql(self.connection.compile(expr)).toArrow()
         except SPARK_ERRORS as problem:
@@ -219,26 +252,26 @@ class SparkEngine:
         return rows.cast(expr.schema().to_pyarrow())
 
     def count_rows(self, table: ibis.Table) -> int:
-        """How many rows an expression has."""
+        """Return the number of rows of an expression."""
         return int(self.to_arrow(table.aggregate(n=table.count()))["n"][0].as_py())
 
     def fingerprint(self, table: ibis.Table) -> str:
-        """A text that changes when any row of a stored table does and does not depend on their order."""
+        """Return a text that changes if any row of a stored table changes, whatever the order of rows."""
         row = self._hashed(table).agg(*map(F.expr, ROWS_DIGEST)).collect()[0]
         return str(tuple(row))
 
     def fingerprints_by_day(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
-        """A text as `content` gives for the rows of each day in a column."""
+        """Return a text as `fingerprint` does for the rows of each day in a date column."""
         rows = self._hashed(table).groupBy(_column(column)).agg(*map(F.expr, ROWS_DIGEST)).collect()
-        return [(day, str(tuple(told))) for day, *told in rows]
+        return [(day, str(tuple(digest))) for day, *digest in rows]
 
     def _hashed(self, table: ibis.Table) -> DataFrame:
-        """The rows of a stored table with a hash of each; Spark's own passes over nulls, so they are told apart."""
+        """Add a hash of each row; Spark's hash skips nulls, so `isNull` of each column is hashed as well."""
         columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
         return self.session.table(quote_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
-        """Texts as their keyed hashes (`features.keyed_hash`). The key is in no SQL, plan, log or message."""
+        """Hash texts with a key (`features.keyed_hash`). The key appears in no SQL, plan, log or message."""
         self.send_packages("features")
         name = f"keyed_{next(self._numbers)}"
         self.session.udf.register(
@@ -247,33 +280,33 @@ class SparkEngine:
         return builtin_text_function(name)(text)
 
     def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
-        """A naive timestamp on the clocks of `zone` as a naive timestamp in UTC.
+        """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC.
 
-        Of an hour that clocks show twice, Spark takes the first and DuckDB the second; so this is the second, which has
-        the zone's distance from UTC of a day later.
+        When clocks show an hour twice, Spark takes the first and DuckDB the second. To agree with DuckDB, this takes
+        the second, which has the zone's UTC offset of a day later.
         """
-        day, there = ibis.interval(days=1), ibis.literal(zone)
-        first, second = _to_utc(moment, there), _to_utc(moment + day, there) - day
-        return (_from_utc(second, there) == moment).ifelse(second, first)
+        day, zone_name = ibis.interval(days=1), ibis.literal(zone)
+        first, second = _to_utc(moment, zone_name), _to_utc(moment + day, zone_name) - day
+        return (_from_utc(second, zone_name) == moment).ifelse(second, first)
 
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
-        """Text in a strftime layout as a naive timestamp; null where it does not fit.
+        """Parse text in a strftime layout to a naive timestamp; null if it does not match.
 
         Raises:
             UsageError: A directive of the layout has no counterpart in Java's patterns.
         """
         pattern = java_pattern(layout)
-        read = _parse_time(text.re_replace(SURROUNDING_SPACE, ""), ibis.literal(pattern))
+        parsed = _try_to_timestamp(text.re_replace(SURROUNDING_SPACE, ""), ibis.literal(pattern))
         if "yyyy" in pattern:
-            return read
-        # Two digits of a year are of 1969 to 2068, as in strptime; Java has 2000 to 2099.
-        return (read.year() >= 2069).ifelse(read - ibis.interval(years=100), read)
+            return parsed
+        # Two-digit years mean 1969 to 2068, as in strptime; in Java they mean 2000 to 2099.
+        return (parsed.year() >= 2069).ifelse(parsed - ibis.interval(years=100), parsed)
 
     def write_parquet(self, expr: ibis.Table, target: Path) -> None:
-        """Runs an expression and writes its rows as Parquet parts into the empty folder `target`; collects nothing.
+        """Run an expression and write its rows as Parquet parts into an empty folder, without collecting them.
 
         Raises:
-            DataError: The data do not allow it, or the place is full.
+            DataError: The computation fails, or the disk is full.
         """
         try:
             self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{target.resolve()}")
@@ -283,7 +316,7 @@ class SparkEngine:
             extra.unlink()
 
     def close(self) -> None:
-        """Removes the stages, and ends Spark where this engine started it."""
+        """Remove the stored tables, and stop Spark if this engine started it."""
         if hasattr(self, "_stages") and is_remote_path(self._stages):
             java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
             place = java.org.apache.hadoop.fs.Path(self._stages)
@@ -292,25 +325,25 @@ class SparkEngine:
             self._started.stop()
         self._local.cleanup()
 
-    def send_packages(self, *rooms: str) -> None:
-        """Gives the workers these packages of ours, which need not be installed where they run.
+    def send_packages(self, *packages: str) -> None:
+        """Send these packages of ours to Spark's workers, where they need not be installed.
 
-        Workers on this machine read `training` and `serving` where they lie, so that machine code compiled from them is
-        kept for the next run; others get all as archives.
+        Workers on this machine import `training` and `serving` from the checkout, so that machine code compiled from
+        them is kept for the next run; workers on other machines get all packages as archives.
         """
-        context, house = self.session.sparkContext, PROJECT_ROOT
+        context, root = self.session.sparkContext, PROJECT_ROOT
         if str(context.master).startswith("local"):
             paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
-            if str(house) not in paths:
-                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(house), *paths)))
-            rooms = tuple(room for room in rooms if room == "features")
-        for room in rooms:
+            if str(root) not in paths:
+                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), *paths)))
+            packages = tuple(room for room in packages if room == "features")
+        for room in packages:
             if room not in self._sent:
-                context.addPyFile(str(zip_package(house / room, Path(self._local.name))))
+                context.addPyFile(str(zip_package(root / room, Path(self._local.name))))
                 self._sent.add(room)
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
-        """An expression as a DataFrame; a naive timestamp of Ibis is one without a zone in Spark, too."""
+        """Return an expression as a DataFrame; a naive timestamp of Ibis stays without a zone in Spark."""
         frame = self.session.sql(self.connection.compile(expr))
         return _naive(frame, [c for c, kind in expr.schema().items() if kind.is_timestamp() and not kind.timezone])
 
@@ -320,7 +353,7 @@ class SparkEngine:
         return self._view(name, self.session.read.schema(frame.schema).parquet(place))
 
     def _view(self, name: str, frame: DataFrame) -> ibis.Table:
-        """A DataFrame under a name, for Ibis to read, which by itself would take instants for naive timestamps."""
+        """Register a DataFrame as a view that Ibis reads with the right types (timestamps with and without a zone)."""
         frame.createOrReplaceTempView(quote_name(name, "`"))
         kinds = {field.name: _kind(field.dataType) for field in frame.schema}
         table = ops.DatabaseTable(name, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())

@@ -1,4 +1,4 @@
-"""Files and places as Spark is told of them."""
+"""Paths of files as Spark reads them, and packages as archives for its workers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from features.sources.files import file_format, find_files
 REMOTE_SCHEMES = ("abfs", "abfss", "dbfs", "file", "gs", "hdfs", "oss", "s3", "s3a", "viewfs", "wasb", "wasbs")
 
 
-def is_remote_path(place: str) -> bool:
-    """Whether a place is written as one that Spark reaches by itself, such as s3a://bucket/folder or dbfs:/tmp."""
-    return place.partition(":")[0] in REMOTE_SCHEMES and ":/" in place
+def is_remote_path(path: str) -> bool:
+    """Return whether a path has a scheme that Spark reads itself, such as s3a://bucket/folder or dbfs:/tmp."""
+    return path.partition(":")[0] in REMOTE_SCHEMES and ":/" in path
 
 
 def spark_paths(source: str, folder: Path) -> list[str]:
-    """What Spark is to read.
+    """Return the paths that Spark reads for a source.
 
     Raises:
         DataError: There are no files, or they are not Parquet.
@@ -29,7 +29,7 @@ def spark_paths(source: str, folder: Path) -> list[str]:
     if "://" in source:
         raise UsageError(
             f'[events] source: with [engine] kind = "spark", {source.partition(":")[0]}:// is not read; '
-            f"expected Parquet: files, a folder or a glob, here or at {', '.join(REMOTE_SCHEMES)}"
+            f"expected Parquet: files, a folder or a glob, on this machine or at {', '.join(REMOTE_SCHEMES)}"
         )
     files = find_files(source, folder)
     if file_format(files, source) != "parquet":
@@ -41,12 +41,12 @@ def spark_paths(source: str, folder: Path) -> list[str]:
 
 
 def escaped_path(path: Path) -> str:
-    """A path here as Spark reads it, which takes brackets and the like for globs unless they are escaped."""
+    """Return a local path as a URL for Spark, with characters of globs escaped."""
     return "file://" + re.sub(r"([\[\]{}*?\\])", r"\\\1", str(path.resolve()))
 
 
 def zip_package(package: Path, folder: Path) -> Path:
-    """A package's modules as an archive in a folder, from which they can be imported."""
+    """Write a package's modules to a zip archive in a folder, from which Python can import them."""
     target = folder / f"{package.name}.zip"
     with ZipFile(target, "w") as parts:
         for module in sorted(package.rglob("*.py")):

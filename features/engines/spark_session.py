@@ -1,4 +1,4 @@
-"""The session of Spark: the one that is already there, or one that is started as the config says."""
+"""The Spark session: the active one, or a new one with the settings of the config."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ with warnings.catch_warnings():
     from pyspark.sql.utils import is_remote
 
 for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
-    PySparkLogger.getLogger(name).disabled = True  # they write every error to stderr, with the values that caused it
+    PySparkLogger.getLogger(name).disabled = True  # they log every error to stderr, including the data values
 SPARK_ERRORS = (PySparkException, Py4JError)
 MEMORY_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
 MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
-MAX_LOCAL_PARTITIONS = 8  # of a shuffle on one machine, where more would only be more files
+MAX_LOCAL_PARTITIONS = 8  # of a shuffle on one machine; more would only write more files
 SQL_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.caseSensitive": "true",
@@ -55,13 +55,13 @@ appender.stderr.layout.pattern = %p %c{1}: %m%n
 
 
 def active_session() -> SparkSession | None:
-    """The session that is already there: of a notebook, of a cluster's own Python, or of spark-submit.
+    """Return the session that already exists, in a notebook, on a cluster or in spark-submit; None if there is none.
 
     Raises:
-        UsageError: It is one of Spark Connect, whose client cannot keep stages.
+        UsageError: It is a Spark Connect session, which cannot store tables.
     """
     if is_remote():
-        raise UsageError('[engine] kind = "spark" needs a classic session of Spark, found one of Spark Connect')
+        raise UsageError('[engine] kind = "spark" needs a classic Spark session, found Spark Connect')
     try:
         return SparkSession.active()
     except PySparkException:
@@ -69,10 +69,10 @@ def active_session() -> SparkSession | None:
 
 
 def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
-    """Starts Spark as the config says.
+    """Start Spark with the settings of the config.
 
     Raises:
-        UsageError: There is no Java, or Spark does not start with these settings.
+        UsageError: Java is missing, or Spark does not start with these settings.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **session_settings(config, scratch)})
@@ -84,14 +84,14 @@ def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
 
 
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
-    """The settings of a Spark that this engine starts."""
+    """Return Spark's settings for a session that this engine starts."""
     master = f"local[{config.threads}]" if config.threads and config.master == "local[*]" else config.master
     options = {
         "spark.master": master,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.maxResultSize": "0",
-        "spark.hadoop.fs.permissions.umask-mode": "077",  # stages on a shared file system are the user's alone
+        "spark.hadoop.fs.permissions.umask-mode": "077",  # only the user may read stored tables on a shared file system
         "spark.sql.warehouse.dir": f"file://{scratch}/warehouse",
     }
     if config.memory:
@@ -110,19 +110,19 @@ def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
 
 
 def _cores(master: str) -> int:
-    """How many threads a local master has.
+    """Return the number of threads of a local master.
 
     >>> _cores("local"), _cores("local[3]"), _cores("local[2,4]")
     (1, 3, 2)
     """
-    asked = re.fullmatch(r"local\[(\d+|\*)(,\s*\d+)?\]", master)
-    if asked is None:
+    match = re.fullmatch(r"local\[(\d+|\*)(,\s*\d+)?\]", master)
+    if match is None:
         return 1
-    return os.cpu_count() or 1 if asked[1] == "*" else int(asked[1])
+    return os.cpu_count() or 1 if match[1] == "*" else int(match[1])
 
 
 def _megabytes(memory: str) -> str:
-    """A size as Java writes it.
+    """Return a size of memory in Java's notation.
 
     >>> _megabytes("8GB"), _megabytes("1.5 GiB")
     ('8192m', '1536m')

@@ -1,4 +1,4 @@
-"""What Spark's workers run of `SparkEngine`: a module of its own, so that they need not import the engine."""
+"""Functions that Spark's workers run; in a separate module, so that workers need not import the engine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,35 @@ from features.engines.window_spec import WindowSpec
 def map_batches(
     batches: Iterable[pa.RecordBatch], function: Callable[[pa.Table], pa.Table], columns: pa.Schema, schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
-    """Batches through a function: `columns` is what it is given, `schema` what it is to give."""
+    """Apply a function to batches of rows.
+
+    Args:
+        batches: The input rows.
+        function: From a table of rows to a table of any number of rows.
+        columns: The schema of the function's input.
+        schema: The schema of the output; columns are cast and ordered to it.
+
+    Yields:
+        Batches of `schema`.
+    """
     for batch in batches:
-        made = function(pa.Table.from_batches([batch]).cast(columns))
-        yield from made.select(schema.names).cast(schema).to_batches()
+        output = function(pa.Table.from_batches([batch]).cast(columns))
+        yield from output.select(schema.names).cast(schema).to_batches()
 
 
 def aggregate_windows(
-    batches: Iterable[pa.RecordBatch], plan: WindowSpec, columns: pa.Schema, sources: Mapping[str, str]
+    batches: Iterable[pa.RecordBatch], spec: WindowSpec, columns: pa.Schema, column_names: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
-    """The sorted rows of some whole customers to their measures; `columns` has the rows' types."""
+    """Aggregate one partition: all rows of some customers, sorted by customer and day.
+
+    Args:
+        batches: The rows, with the columns that `window_aggregate.select_inputs` selects.
+        spec: The cutoffs, the spans and the measures.
+        columns: The schema of the rows.
+        column_names: The name of the column for each input.
+
+    Yields:
+        Batches of `spec.schema`.
+    """
     tables = (pa.Table.from_batches([batch]).cast(columns) for batch in batches)
-    yield from aggregate_batches((batch for table in tables for batch in table.to_batches()), plan, sources)
+    yield from aggregate_batches((batch for table in tables for batch in table.to_batches()), spec, column_names)

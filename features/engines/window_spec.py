@@ -1,4 +1,4 @@
-"""What is asked of the past: spans of it, measures over them, and the columns that they come to."""
+"""The specification of a window aggregation: cutoffs, spans of the past, measures, and the resulting columns."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ARROW_TYPES = {"count": pa.int32(), "sum": pa.int64(), "squares": pa.float64(), 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of the past: the days whose age at the cutoff is in (start, end]; yesterday's age is 1.
+    """A span of the past: the days whose age at the cutoff is in (start, end]; yesterday's age is 1.
 
     Attributes:
-        name: The end of the names of its columns.
-        start: Days before the cutoff that it leaves out.
-        end: Its last day's age; None reaches back to the first row.
+        name: The suffix of the names of its columns.
+        start: The number of days just before the cutoff that it leaves out.
+        end: The age of its first day; None: it reaches back to the first row.
 
     Raises:
-        ValueError: It would hold no day.
+        ValueError: The span contains no day.
 
     >>> Span.window(Window(30)), Span.before(Window(30))
     (Span(name='30d', start=0, end=30), Span(name='30d_before', start=30, end=60))
@@ -40,21 +40,21 @@ class Span:
     def __post_init__(self) -> None:
         if self.start < 0 or (self.end is not None and self.end <= self.start):
             raise ValueError(
-                f"a span runs from an age of 0 days or more to a later one, found ({self.start}, {self.end}]"
+                f"a span runs from an age of 0 days or more to a greater age, found ({self.start}, {self.end}]"
             )
 
     @classmethod
     def window(cls, window: Window) -> Span:
-        """The window that ends at the cutoff."""
+        """Return the span of a window that ends at the cutoff."""
         return cls(str(window), 0, window.days)
 
     @classmethod
     def before(cls, window: Window) -> Span:
-        """The stretch of the same length before that window."""
+        """Return the span of the same length just before that window."""
         return cls(f"{window}_before", window.days, 2 * window.days)
 
     def holds(self, pane: Pane) -> bool:
-        """Whether a pane lies inside; panes never cross an edge of a span."""
+        """Return whether a pane lies inside the span; panes never cross an edge of a span."""
         newer, older = pane
         return newer >= self.start and (self.end is None or (older is not None and older <= self.end))
 
@@ -64,13 +64,13 @@ EVER = Span("ever")
 
 @dataclass(frozen=True)
 class WindowMeasure:
-    """What one row adds to a stretch of the past, and how rows meet.
+    """A measure: the value of one row, and how the values of a span are merged.
 
     Attributes:
-        name: The start of the names of its columns.
-        of: From the rows to a column of whole numbers, of booleans for a count, or of days (which become days since
-            1970); a null adds nothing. None once that column is read.
-        merge: 'count' (of what is true), 'sum', 'squares' (the sum of squares, as a float), 'max' or 'min'.
+        name: The prefix of the names of its columns.
+        of: From the rows to a column of integers, of booleans for a count, or of days (which become days since 1970);
+            nulls are ignored. None if the column was already computed.
+        merge: 'count' (of true values), 'sum', 'squares' (the sum of squares, as a float), 'max' or 'min'.
     """
 
     name: str
@@ -80,15 +80,16 @@ class WindowMeasure:
 
 @dataclass(frozen=True)
 class WindowSpec:
-    """What is wanted of the rows.
+    """Everything that one window aggregation computes.
 
     Attributes:
-        cutoffs: When.
-        spans: Over which stretches of the past.
-        measures: What is aggregated.
-        distinct: Columns whose different values are counted, by the name of the count, over spans that start at the
-            cutoff: in the others a younger row may hide a value.
-        fresh: Columns whose values are counted in the span of their first row, by the name of the count.
+        cutoffs: The cutoffs.
+        spans: The spans of the past.
+        measures: The measures to aggregate over each span.
+        distinct: Columns whose distinct values are counted, by the name of the count; only over spans that start at the
+            cutoff, because in other spans a later row of the same value would hide it.
+        fresh: Columns whose new values are counted, by the name of the count: a value counts in the span of its first
+            row.
     """
 
     cutoffs: tuple[date, ...]
@@ -99,7 +100,7 @@ class WindowSpec:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The columns whose values are told apart."""
+        """The columns whose distinct or new values are counted."""
         return tuple(dict.fromkeys((*self.distinct.values(), *self.fresh.values())))
 
     @property
@@ -109,15 +110,15 @@ class WindowSpec:
 
     @property
     def panes(self) -> list[Pane]:
-        """The stretches between all edges that some span holds, youngest first, as ages in (newer, older].
+        """The intervals between neighbouring edges that lie in a span, latest first, as ages in (newer, older].
 
-        >>> Plan((), (Span("7d", 0, 7), Span("30d", 0, 30), Span("a_year_ago", 365, 372)), ()).panes
+        >>> WindowSpec((), (Span("7d", 0, 7), Span("30d", 0, 30), Span("a_year_ago", 365, 372)), ()).panes
         [(0, 7), (7, 30), (365, 372)]
-        >>> Plan((), (Span("7d", 0, 7), EVER), ()).panes
+        >>> WindowSpec((), (Span("7d", 0, 7), EVER), ()).panes
         [(0, 7), (7, None)]
         """
-        between = zip(self.edges, [*self.edges[1:], None], strict=True)
-        return [pane for pane in between if any(span.holds(pane) for span in self.spans)]
+        candidates = zip(self.edges, [*self.edges[1:], None], strict=True)
+        return [pane for pane in candidates if any(span.holds(pane) for span in self.spans)]
 
     @property
     def schema(self) -> pa.Schema:

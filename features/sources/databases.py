@@ -62,24 +62,24 @@ def read_database(
         DataError: The database refuses, is not reached, or ends before its rows do.
         UsageError: The table or a column is not there, or the query is not understood.
     """
-    with _explained(source), _open(source, folder, connection) as session:
-        rows = _rows(source, session)
-        found = session.columns(rows)
-        require_columns(source.section, columns, found)
+    with _explain_errors(source), _open(source, folder, connection) as session:
+        rows = _from_clause(source, session)
+        available = session.columns(rows)
+        require_columns(source.section, columns, available)
         if not source.query:
-            require_personal(source, found)
-        named = set(columns.values()) or found.keys() - set(source.personal)
-        wanted = {name: found[name] for name in found if name in named}
-        yield from session.batches(rows, wanted, ids)
+            require_personal(source, available)
+        requested = set(columns.values()) or available.keys() - set(source.personal)
+        chosen = {name: available[name] for name in available if name in requested}
+        yield from session.batches(rows, chosen, ids)
 
 
-def _rows(source: Source, session: DatabaseSession) -> str:
+def _from_clause(source: Source, session: DatabaseSession) -> str:
     """What stands in FROM: the table, or the query over it."""
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
         return table
-    over = f"WITH source AS (SELECT * FROM {table}) " if table else ""  # noqa: S608 (quoted)
-    return f"({over}SELECT * FROM (\n{source.query.strip().rstrip(';')}\n) AS queried) AS queried"  # noqa: S608
+    with_clause = f"WITH source AS (SELECT * FROM {table}) " if table else ""  # noqa: S608 (quoted)
+    return f"({with_clause}SELECT * FROM (\n{source.query.strip().rstrip(';')}\n) AS queried) AS queried"  # noqa: S608
 
 
 @contextmanager
@@ -94,72 +94,72 @@ def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -
             f"{source.source}: no such file (looked for {path}); a path after three slashes is relative to the config, "
             f"after four it is absolute"
         )
-    with _duckdb(path, connection) if source.database == "duckdb" else _sqlite(path, source) as session:
+    with _open_duckdb(path, connection) if source.database == "duckdb" else _open_sqlite(path, source) as session:
         yield session
 
 
 @contextmanager
-def _explained(source: Source) -> Iterator[None]:
+def _explain_errors(source: Source) -> Iterator[None]:
     """Turns what a driver raises into one message; neither the driver's nor ours holds a password."""
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
-        reads = postgres.explain_error if source.database == "postgresql" else _sqlite_reason
-        reason, wrong = reads(str(problem), getattr(problem, "sqlstate", None) or "")
+        explain = postgres.explain_error if source.database == "postgresql" else _explain_sqlite_error
+        reason, sql_at_fault = explain(str(problem), getattr(problem, "sqlstate", None) or "")
     except duckdb.Error as problem:
-        wrong = isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException)
+        sql_at_fault = isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException)
         reason = str(problem).strip().splitlines()[0]
     else:
         return
-    if wrong and source.query:
+    if sql_at_fault and source.query:
         raise UsageError(f"[{source.section}] query is not understood by {source.display_name}: {reason}")
     raise DataError(f"{source.display_name}: cannot be read: {reason}")
 
 
-class _DuckDB:
+class _DuckDBSession:
     """A DuckDB file beside the engine's own tables."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection):
         self._cursor = cursor
 
     def tables(self) -> dict[str, str]:
-        found = self._cursor.execute(
+        names = self._cursor.execute(
             "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = $1 UNION ALL "
             "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
             [ATTACHED_NAME],
         ).fetchall()
-        return {f"{schema}.{table}": f"{_name(schema)}.{_name(table)}" for schema, table in found} | {
-            table: f"{_name(schema)}.{_name(table)}" for schema, table in found if schema == "main"
+        return {f"{schema}.{table}": f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table in names} | {
+            table: f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table in names if schema == "main"
         }
 
     def columns(self, rows: str) -> dict[str, Any]:
-        described = self._cursor.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()  # noqa: S608 (quoted)
-        return {name: kind for name, kind, *_ in described}
+        description = self._cursor.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()  # noqa: S608 (quoted)
+        return {name: kind for name, kind, *_ in description}
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
         chosen = ", ".join(
-            f"CAST({_name(c)} AS VARCHAR) AS {_name(c)}" if DUCKDB_AS_TEXT.match(kind) else _name(c)
+            f"CAST({_quote_name(c)} AS VARCHAR) AS {_quote_name(c)}" if DUCKDB_AS_TEXT.match(kind) else _quote_name(c)
             for c, kind in columns.items()
         )
         result = self._cursor.execute(f"SELECT {chosen} FROM {rows}").fetch_record_batch(BATCH_ROWS)  # noqa: S608 (quoted)
-        yield _empty(result.schema)
+        yield _empty_batch(result.schema)
         yield from result
 
 
 @contextmanager
-def _duckdb(path: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[_DuckDB]:
+def _open_duckdb(path: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[_DuckDBSession]:
     with connection.cursor() as cursor:
-        cursor.execute(f"ATTACH {_quoted(str(path))} AS {ATTACHED_NAME} (READ_ONLY)")
+        cursor.execute(f"ATTACH {_quote_text(str(path))} AS {ATTACHED_NAME} (READ_ONLY)")
         try:
             cursor.execute(f"USE {ATTACHED_NAME}")
             cursor.execute("SET TimeZone = 'UTC'")
-            yield _DuckDB(cursor)
+            yield _DuckDBSession(cursor)
         finally:
             cursor.execute("USE memory")
             cursor.execute(f"DETACH {ATTACHED_NAME}")
 
 
-class _SQLite:
+class _SQLiteSession:
     """A SQLite file, where a type belongs to each value: a column is read if its values are of one type."""
 
     def __init__(self, cursor: sqlite.Cursor, source: Source):
@@ -167,7 +167,7 @@ class _SQLite:
 
     def tables(self) -> dict[str, str]:
         self._cursor.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        return {name: _name(name) for (name,) in self._cursor.fetchall() if not name.startswith("sqlite_")}
+        return {name: _quote_name(name) for (name,) in self._cursor.fetchall() if not name.startswith("sqlite_")}
 
     def columns(self, rows: str) -> dict[str, Any]:
         self._cursor.execute(f"SELECT * FROM {rows} LIMIT 0")  # noqa: S608 (quoted)
@@ -176,8 +176,8 @@ class _SQLite:
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Casts every column to the type that its values have; a row of our own in front tells it to the driver."""
         kinds = self._kinds(rows, list(columns))
-        first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {_name(c)}" for c, kind in kinds.items())
-        cast = ", ".join(f"CAST({_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
+        first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {_quote_name(c)}" for c, kind in kinds.items())
+        cast = ", ".join(f"CAST({_quote_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
         self._cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
         self._cursor.execute(f"SELECT {first} UNION ALL SELECT {cast} FROM {rows}")  # noqa: S608 (quoted)
         for place, batch in enumerate(self._cursor.fetch_record_batch()):
@@ -186,49 +186,52 @@ class _SQLite:
     def _kinds(self, rows: str, columns: list[str]) -> dict[str, str]:
         """Which type the values of each column have: integer, real (integers among them too) or text."""
         kinds = ("integer", "real", "text", "blob")
-        counts = ", ".join(f"sum(typeof({_name(c)}) = '{kind}')" for c in columns for kind in kinds)
+        counts = ", ".join(f"sum(typeof({_quote_name(c)}) = '{kind}')" for c in columns for kind in kinds)
         self._cursor.execute(f"SELECT {counts} FROM {rows}")  # noqa: S608 (quoted)
-        found = [n or 0 for n in self._cursor.fetchall()[0]]
-        each = [dict(zip(kinds, found[i * 4 : i * 4 + 4], strict=True)) for i in range(len(columns))]
-        return {column: self._kind(column, counted) for column, counted in zip(columns, each, strict=True)}
+        totals = [n or 0 for n in self._cursor.fetchall()[0]]
+        counts_by_type = [dict(zip(kinds, totals[i * 4 : i * 4 + 4], strict=True)) for i in range(len(columns))]
+        return {
+            column: self._kind(column, counts_of_column)
+            for column, counts_of_column in zip(columns, counts_by_type, strict=True)
+        }
 
-    def _kind(self, column: str, counted: Mapping[str, int]) -> str:
-        there = [kind for kind, rows in counted.items() if rows]
-        if there == ["integer", "real"]:
+    def _kind(self, column: str, counts: Mapping[str, int]) -> str:
+        present = [kind for kind, rows in counts.items() if rows]
+        if present == ["integer", "real"]:
             return "real"
-        if len(there) > 1 or there == ["blob"]:
-            mixed = " and ".join(f"{counted[kind]:,} {kind}" for kind in there)
+        if len(present) > 1 or present == ["blob"]:
+            mixed = " and ".join(f"{counts[kind]:,} {kind}" for kind in present)
             raise DataError(
                 f"{self._source.source}: column {column!r} holds {mixed} values; expected one type: "
                 f"CAST it in [{self._source.section}] query"
             )
-        return there[0] if there else "text"
+        return present[0] if present else "text"
 
 
 @contextmanager
-def _sqlite(path: Path, source: Source) -> Iterator[_SQLite]:
+def _open_sqlite(path: Path, source: Source) -> Iterator[_SQLiteSession]:
     """One read transaction, so that what is counted is what is then read."""
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     with sqlite.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.executescript(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
         cursor.executescript("BEGIN")
-        yield _SQLite(cursor, source)
+        yield _SQLiteSession(cursor, source)
 
 
-def _sqlite_reason(text: str, code: str) -> tuple[str, bool]:
+def _explain_sqlite_error(text: str, code: str) -> tuple[str, bool]:
     """What SQLite says, in one line, and whether the SQL is at fault."""
-    said = text.split("\nquery:")[0].strip()
-    wrong = "Failed to prepare query" in said and not re.search("not a database|malformed|locked", said)
-    return re.sub(r"^([A-Z_]+: )?(\[SQLite\] )?(Failed to (prepare|step) query: )?", "", said), wrong
+    message = text.split("\nquery:")[0].strip()
+    sql_at_fault = "Failed to prepare query" in message and not re.search("not a database|malformed|locked", message)
+    return re.sub(r"^([A-Z_]+: )?(\[SQLite\] )?(Failed to (prepare|step) query: )?", "", message), sql_at_fault
 
 
-def _empty(schema: pa.Schema) -> pa.RecordBatch:
+def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
 
 
-def _quoted(text: str) -> str:
+def _quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _name(text: str) -> str:
+def _quote_name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'

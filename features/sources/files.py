@@ -20,17 +20,17 @@ def find_files(source: str, folder: Path) -> list[Path]:
     """
     path = folder / Path(source).expanduser()
     if path.is_dir():
-        found = sorted(f for f in path.rglob("*") if _suffix(f) in FILE_FORMATS)
+        files = sorted(f for f in path.rglob("*") if _suffix(f) in FILE_FORMATS)
     elif path.exists():
-        found = [path]
+        files = [path]
     else:
-        found = sorted(Path(f) for f in glob.glob(str(path), recursive=True))
-    if not found:
+        files = sorted(Path(f) for f in glob.glob(str(path), recursive=True))
+    if not files:
         raise DataError(
             f"{source}: no such file, folder or glob (looked in {path.parent}); "
             "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
         )
-    return found
+    return files
 
 
 def file_format(files: list[Path], source: str) -> str:

@@ -50,9 +50,9 @@ class PostgresSession:
             "AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname !~ '^pg_(toast|temp)' "
             "AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')"
         )
-        found = self._cursor.fetchall()
-        return {f"{schema}.{table}": f"{_name(schema)}.{_name(table)}" for schema, table, _ in found} | {
-            table: f"{_name(schema)}.{_name(table)}" for schema, table, visible in found if visible
+        names = self._cursor.fetchall()
+        return {f"{schema}.{table}": f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table, _ in names} | {
+            table: f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table, visible in names if visible
         }
 
     def columns(self, rows: str) -> dict[str, pa.Field]:
@@ -62,8 +62,10 @@ class PostgresSession:
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows; NUMERIC(p, s) as decimals, without a size as doubles (ids as text)."""
-        chosen = ", ".join(f"{_selected(field, name in ids)} AS {_name(name)}" for name, field in columns.items())
-        decimals = {name: kind for name, field in columns.items() if (kind := _decimal(field))}
+        chosen = ", ".join(
+            f"{_select_expression(field, name in ids)} AS {_quote_name(name)}" for name, field in columns.items()
+        )
+        decimals = {name: kind for name, field in columns.items() if (kind := _decimal_type(field))}
         self._cursor.execute(f"SELECT {chosen} FROM {rows}")  # noqa: S608 (quoted)
         reader = self._cursor.fetch_record_batch()
         yield _with_decimals(pa.RecordBatch.from_pylist([], schema=reader.schema), decimals)
@@ -79,7 +81,7 @@ def read_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
         url: As in the config, without a password.
         password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
     """
-    with dbapi.connect(_address(url, password)) as connection, connection.cursor() as cursor:
+    with dbapi.connect(_url_with_options(url, password)) as connection, connection.cursor() as cursor:
         # In one call: `executescript` ends the transaction that is open and begins the next.
         cursor.executescript("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TimeZone = 'UTC'")
         yield cursor
@@ -93,7 +95,7 @@ def write_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
         url: As in the config, without a password.
         password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
     """
-    with dbapi.connect(_address(url, password)) as connection, connection.cursor() as cursor:
+    with dbapi.connect(_url_with_options(url, password)) as connection, connection.cursor() as cursor:
         yield cursor
         connection.commit()
 
@@ -106,57 +108,57 @@ def explain_error(text: str, code: str, writing: bool = False) -> tuple[str, boo
         code: Its SQLSTATE, if it gives one.
         writing: Whether rows were to be written, of which a constraint would quote one.
 
-    >>> reason('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
+    >>> explain_error('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
     ('could not translate host name "db": unknown; check the host in the URL', False)
-    >>> reason('x: ERROR:  invalid input syntax for type integer: "Ada"', "22P02")
+    >>> explain_error('x: ERROR:  invalid input syntax for type integer: "Ada"', "22P02")
     ('invalid input syntax for type integer: (a value)', False)
     """
-    said = text.split("\n\nQuery was:")[0].split("\nLINE ")[0].removesuffix(f"SQLSTATE: {code}")
-    said = re.sub(r"^.*?(Failed to connect|(?<!\w)(ERROR|FATAL|PANIC)): +", "", said, count=1, flags=re.DOTALL)
-    lines = [line.strip().rstrip(".") for line in said.splitlines()]
-    said = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
+    message = text.split("\n\nQuery was:")[0].split("\nLINE ")[0].removesuffix(f"SQLSTATE: {code}")
+    message = re.sub(r"^.*?(Failed to connect|(?<!\w)(ERROR|FATAL|PANIC)): +", "", message, count=1, flags=re.DOTALL)
+    lines = [line.strip().rstrip(".") for line in message.splitlines()]
+    message = "; ".join(line for line in lines if line and not line.startswith("Is the server running"))
     if code.startswith("22"):
-        said = re.sub(r'"[^"]*"', "(a value)", said)
+        message = re.sub(r'"[^"]*"', "(a value)", message)
     if writing:
-        said = re.split(r";? *(DETAIL|CONTEXT): ", said)[0]
-    if CONNECTION_LOST.search(said):
-        doing = "mid-write" if writing else "mid-read"
-        said = f"the connection was lost in {doing} ({said}); nothing was kept, run the command again"
-    known = {**READ_ADVICE, **WRITE_ADVICE} if writing else READ_ADVICE
-    advice = next((f"; {repair}" for sign, repair in known.items() if sign in said), "")
-    return said + advice, code.startswith("42") and code != "42501"
+        message = re.split(r";? *(DETAIL|CONTEXT): ", message)[0]
+    if CONNECTION_LOST.search(message):
+        activity = "mid-write" if writing else "mid-read"
+        message = f"the connection was lost in {activity} ({message}); nothing was kept, run the command again"
+    advices = {**READ_ADVICE, **WRITE_ADVICE} if writing else READ_ADVICE
+    advice = next((f"; {action}" for marker, action in advices.items() if marker in message), "")
+    return message + advice, code.startswith("42") and code != "42501"
 
 
-def _address(url: str, password: str) -> str:
+def _url_with_options(url: str, password: str) -> str:
     """The URL with a limit to connect, signs of life, and the password where there is one."""
-    extra: dict[str, Any] = {"application_name": "regulars", **KEEPALIVES}
+    options: dict[str, Any] = {"application_name": "regulars", **KEEPALIVES}
     if "PGCONNECT_TIMEOUT" not in os.environ:
-        extra["connect_timeout"] = CONNECT_TIMEOUT
+        options["connect_timeout"] = CONNECT_TIMEOUT
     given = set(re.findall(r"[?&]([^=&]*)=", url))
-    extra = {key: value for key, value in extra.items() if key not in given}
-    extra |= {"password": password} if password else {}
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(extra, quote_via=quote, safe='')}"
+    options = {key: value for key, value in options.items() if key not in given}
+    options |= {"password": password} if password else {}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(options, quote_via=quote, safe='')}"
 
 
-def _selected(field: pa.Field, is_id: bool) -> str:
+def _select_expression(field: pa.Field, is_id: bool) -> str:
     """The SQL that reads a column in a type that Arrow and DuckDB have; anything unusual as text."""
-    kind, column = _type(field), _name(field.name)
+    kind, column = _type_name(field), _quote_name(field.name)
     if kind in PLAIN_TYPES:
         return column
     if kind in TIME_TYPES:
         return f"CASE WHEN isfinite({column}) THEN {column} END"  # infinity is no day
     if kind == "money":
         return f"CAST(CAST({column} AS numeric) AS double precision)"
-    if kind == "numeric" and not _decimal(field) and not is_id:
+    if kind == "numeric" and not _decimal_type(field) and not is_id:
         return f"CAST({column} AS double precision)"
     text = f"CAST({column} AS text)"
-    return f"NULLIF({text}, 'NaN')" if _decimal(field) else text
+    return f"NULLIF({text}, 'NaN')" if _decimal_type(field) else text
 
 
-def _decimal(field: pa.Field) -> pa.DataType | None:
+def _decimal_type(field: pa.Field) -> pa.DataType | None:
     """The decimal type of NUMERIC(precision, scale); None for other types and other sizes."""
     size = int((field.metadata or {}).get(b"POSTGRESQL:typmod", b"-1")) - 4
-    if _type(field) != "numeric" or size < 0:
+    if _type_name(field) != "numeric" or size < 0:
         return None
     precision, scale = size >> 16 & 0xFFFF, size & 0x7FF
     return pa.decimal128(precision, scale) if scale <= precision <= 38 else None
@@ -169,9 +171,9 @@ def _with_decimals(batch: pa.RecordBatch, decimals: Mapping[str, pa.DataType]) -
     return batch
 
 
-def _type(field: pa.Field) -> str:
+def _type_name(field: pa.Field) -> str:
     return (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
 
 
-def _name(text: str) -> str:
+def _quote_name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'

@@ -58,7 +58,7 @@ class Source:
     def display_name(self) -> str:
         """The source as messages name it, without the URL's options.
 
-        >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").shown
+        >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").display_name
         'postgresql://me@db/shop'
         """
         return self.source.split("?")[0] if self.database == "postgresql" else self.source
@@ -154,10 +154,10 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
         UsageError: There is no such table.
     """
     if source.table not in tables:
-        some = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
+        hint = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
         raise UsageError(
             f"[{source.section}] table: {source.display_name} has no table {source.table!r}; "
-            f"{suggest_column(source.table, tables)}{some}"
+            f"{suggest_column(source.table, tables)}{hint}"
         )
     return tables[source.table]
 
@@ -165,7 +165,7 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
 def suggest_column(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name, or nothing.
 
-    >>> nearest("custmer", ["customer", "time"])
+    >>> suggest_column("custmer", ["customer", "time"])
     "did you mean 'customer'? "
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
@@ -174,8 +174,8 @@ def suggest_column(name: str, known: Iterable[str]) -> str:
 
 def _scheme(source: str) -> str:
     """What stands before `://`, in lower case; '' for a path."""
-    found = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
-    return found[1].lower() if found else ""
+    match = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
+    return match[1].lower() if match else ""
 
 
 def _file(source: str) -> str:

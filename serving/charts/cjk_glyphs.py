@@ -23,16 +23,16 @@ STAY = " ，。、；：？！）》”"  # never at the beginning of a line
 class StandIns:
     """The stand-ins of one chart: `there` by letter, `back` by stand-in."""
 
-    there: dict[int, str]
-    back: dict[int, str]
+    stand_in_by_letter: dict[int, str]
+    letter_by_stand_in: dict[int, str]
 
     def __call__(self, text: str) -> str:
         """A text to lay out; what cannot be drawn, such as control characters, is a space."""
-        return "".join(" " if _unseen(letter) else letter for letter in text).translate(self.there)
+        return "".join(" " if _unseen(letter) else letter for letter in text).translate(self.stand_in_by_letter)
 
     def restore(self, drawn: str) -> str:
         """A drawing with the letters of its texts put back."""
-        return drawn.translate(self.back)
+        return drawn.translate(self.letter_by_stand_in)
 
 
 def stand_ins(texts: Iterable[str]) -> StandIns:
@@ -43,13 +43,15 @@ def stand_ins(texts: Iterable[str]) -> StandIns:
     (3, 'risk', True, '流失 1')
     """
     letters = dict.fromkeys("".join(texts))
-    lacking = [letter for letter in letters if not _unseen(letter) and ord(letter) not in _widths()]
+    missing = [letter for letter in letters if not _unseen(letter) and ord(letter) not in _widths()]
     free = (symbol for symbol in _symbols() if symbol not in letters)
-    there = {ord(letter): next(free, UNKNOWN) for letter in lacking}
-    return StandIns(there, {ord(symbol): chr(code) for code, symbol in there.items() if symbol != UNKNOWN})
+    stand_in_by_letter = {ord(letter): next(free, UNKNOWN) for letter in missing}
+    return StandIns(
+        stand_in_by_letter, {ord(symbol): chr(code) for code, symbol in stand_in_by_letter.items() if symbol != UNKNOWN}
+    )
 
 
-def folded(text: str, columns: int) -> str:
+def wrap_text(text: str, columns: int) -> str:
     """A text in lines of at most so many columns, of which Chinese letters take two and may be parted anywhere.
 
     >>> folded("orders in the last 90 days", 14), folded("最近 90 天的订单数", 10)
@@ -57,13 +59,13 @@ def folded(text: str, columns: int) -> str:
     """
     lines = [""]
     for piece in _pieces(text):
-        if lines[-1] and wide(lines[-1]) + wide(piece.rstrip()) > columns:
+        if lines[-1] and text_width(lines[-1]) + text_width(piece.rstrip()) > columns:
             lines.append("")
         lines[-1] += piece if lines[-1] else piece.lstrip()
     return "\n".join(line.rstrip() for line in lines)
 
 
-def wide(text: str) -> int:
+def text_width(text: str) -> int:
     """Columns that a text takes: two for a Chinese letter, one for others.
 
     >>> wide("risk"), wide("流失")
@@ -72,30 +74,30 @@ def wide(text: str) -> int:
     return sum(2 if _is_wide(letter) else 1 for letter in text)
 
 
-def shortened(text: str, columns: int) -> str:
+def truncate_text(text: str, columns: int) -> str:
     """A text cut off to so many columns.
 
     >>> shortened("gold for ever", 8), shortened("gold", 8)
     ('gold fo…', 'gold')
     """
-    if wide(text) <= columns:
+    if text_width(text) <= columns:
         return text
     cut = text
-    while wide(cut) > columns - 1:
+    while text_width(cut) > columns - 1:
         cut = cut[:-1]
     return f"{cut}…"
 
 
 def _pieces(text: str) -> list[str]:
     """What may not be parted: words with the space after them, and single Chinese letters."""
-    found: list[str] = []
+    pieces: list[str] = []
     for letter in text:
-        ended = not found or found[-1].endswith(" ") or _is_wide(found[-1][-1]) or _is_wide(letter)
+        ended = not pieces or pieces[-1].endswith(" ") or _is_wide(pieces[-1][-1]) or _is_wide(letter)
         if ended and letter not in STAY:
-            found.append(letter)
+            pieces.append(letter)
         else:
-            found[-1:] = [found[-1] + letter] if found else [letter]
-    return found
+            pieces[-1:] = [pieces[-1] + letter] if pieces else [letter]
+    return pieces
 
 
 def _is_wide(letter: str) -> bool:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from serving.charts.cjk_glyphs import StandIns, folded, stand_ins
+from serving.charts.cjk_glyphs import StandIns, stand_ins, wrap_text
 
 INK, ACCENT, FAINT = "#010203", "#010204", "#010205"
 ROLES = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--line)"}
@@ -52,17 +52,17 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ExpectedObserved:
     """What was said of a group and what came, with the interval of what came, all as shares of one."""
 
-    said: float
-    came: float
+    expected: float
+    observed: float
     low: float
     high: float
 
 
 @dataclass(frozen=True)
-class Dot:
+class Estimate:
     """A figure with its interval; the one that the page is about is drawn solid."""
 
     label: str
@@ -79,12 +79,12 @@ class Panel:
     title: str
     hint: str
     percent: bool
-    dots: Sequence[Dot]
+    dots: Sequence[Estimate]
     zero: bool = False
 
 
 @dataclass(frozen=True)
-class Line:
+class BudgetCurve:
     """One figure against a budget (ascending), with the point that is chosen and what is written at it."""
 
     title: str
@@ -93,7 +93,7 @@ class Line:
     note: str
 
 
-def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
+def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
     """Horizontal bars, the first on top; `fill` is 'solid', 'hatched' or 'open'."""
     write = stand_ins(text for row in rows for text in (row.label, row.note))
     with matplotlib.rc_context(STYLE):
@@ -104,14 +104,14 @@ def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
             face = {"solid": ACCENT, "hatched": "none", "open": "none"}[row.fill]
             hatch = "////" if row.fill == "hatched" else None
             axes.barh(place, row.size, 0.62, facecolor=face, edgecolor=ACCENT, linewidth=1.2, hatch=hatch)
-            axes.text(row.size + longest * 0.02, place, write(folded(row.note, NOTE)), va="center")
-        axes.set_yticks(range(len(rows)), [write(folded(row.label, LABEL)) for row in rows])
+            axes.text(row.size + longest * 0.02, place, write(wrap_text(row.note, NOTE)), va="center")
+        axes.set_yticks(range(len(rows)), [write(wrap_text(row.label, LABEL)) for row in rows])
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, longest * 2.15), xticks=[])
         _bare(axes)
         return _svg(figure, name, alt, write)
 
 
-def columns(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
+def histogram(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
     """A histogram: counts over labelled steps; those from `solid_from` on are solid, the others open."""
     write = stand_ins([axis, *labels])
     longest = max(len(f"{count:,}") for count in counts)
@@ -129,15 +129,18 @@ def columns(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], s
         return _svg(figure, name, alt, write)
 
 
-def pairs(name: str, alt: str, shares: Sequence[Pair], axis: str) -> str:
+def paired_columns(name: str, alt: str, shares: Sequence[ExpectedObserved], axis: str) -> str:
     """Two columns a group: what was said (solid) beside what came (hatched, with the line of its interval)."""
     write = stand_ins([axis])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         axes = figure.subplots()
-        most = max(max(pair.said, pair.came, pair.high) for pair in shares) or 1.0
+        most = max(max(pair.expected, pair.observed, pair.high) for pair in shares) or 1.0
         for place, pair in enumerate(shares, start=1):
-            for side, share, top in ((-0.2, pair.said, pair.said), (0.2, pair.came, max(pair.came, pair.high))):
+            for side, share, top in (
+                (-0.2, pair.expected, pair.expected),
+                (0.2, pair.observed, max(pair.observed, pair.high)),
+            ):
                 face, hatch = (ACCENT, None) if side < 0 else ("none", "////")
                 axes.bar(place + side, share, 0.38, facecolor=face, edgecolor=ACCENT, linewidth=1.2, hatch=hatch)
                 axes.text(place + side, top + most * 0.02, f"{share:.0%}", ha="center", va="bottom", fontsize=7.5)
@@ -148,7 +151,7 @@ def pairs(name: str, alt: str, shares: Sequence[Pair], axis: str) -> str:
         return _svg(figure, name, alt, write)
 
 
-def dots(name: str, alt: str, panels: Sequence[Panel]) -> str:
+def interval_panels(name: str, alt: str, panels: Sequence[Panel]) -> str:
     """Small panels, two in a row: a dot and its interval for every label; labels stand on the left of a row."""
     lines, most = (len(panels) + 1) // 2, max(len(panel.dots) for panel in panels)
     write = stand_ins(t for panel in panels for t in (panel.title, panel.hint, *(dot.label for dot in panel.dots)))
@@ -166,7 +169,7 @@ def dots(name: str, alt: str, panels: Sequence[Panel]) -> str:
         return _svg(figure, name, alt, write)
 
 
-def curves(name: str, alt: str, lines: Sequence[Line], axis: str) -> str:
+def budget_curves(name: str, alt: str, lines: Sequence[BudgetCurve], axis: str) -> str:
     """Figures against a budget, side by side: circles at what was reckoned, a square at what is chosen."""
     write = stand_ins([axis, *(text for line in lines for text in (line.title, line.note))])
     with matplotlib.rc_context(STYLE):
@@ -181,7 +184,7 @@ def curves(name: str, alt: str, lines: Sequence[Line], axis: str) -> str:
             end = {"ha": "right" if left else "left", "va": "top" if y > max(figures) / 2 else "bottom"}
             shift = (-9 if left else 9, -9 if y > max(figures) / 2 else 9)
             axes.annotate(write(line.note), (x, y), shift, textcoords="offset points", **end)
-            axes.set_title(write(folded(line.title, LABEL)), loc="left", fontsize=9)
+            axes.set_title(write(wrap_text(line.title, LABEL)), loc="left", fontsize=9)
             axes.set(xlabel=write(axis), ylim=(min(0, *figures), max(*figures, 0) * 1.12 or 1))
             for one in (axes.xaxis, axes.yaxis):
                 one.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -199,9 +202,9 @@ def _panel(axes: Axes, panel: Panel, write: StandIns) -> None:
         face = ACCENT if dot.ours else "none"
         shape, size = ("s", 8) if dot.ours else ("o", 6)
         axes.plot(dot.value, place, shape, markersize=size, markerfacecolor=face, markeredgecolor=ACCENT)
-    axes.set_yticks(range(len(panel.dots)), [write(folded(dot.label, LABEL)) for dot in panel.dots])
+    axes.set_yticks(range(len(panel.dots)), [write(wrap_text(dot.label, LABEL)) for dot in panel.dots])
     axes.set_ylim(len(panel.dots) - 0.5, -0.5)
-    axes.set_title(write(f"{folded(panel.title, LABEL)}\n{panel.hint}"), loc="left", fontsize=9)
+    axes.set_title(write(f"{wrap_text(panel.title, LABEL)}\n{panel.hint}"), loc="left", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if panel.percent else f"{x:,.4g}")
     axes.grid(axis="x", color=FAINT, linewidth=0.6)

@@ -23,7 +23,7 @@ _DRAWING = Lock()
 
 
 @dataclass(frozen=True)
-class Line:
+class TimeSeries:
     """A line over days: its name, values (None: not known), and ends of its intervals where there are any."""
 
     name: str
@@ -43,13 +43,13 @@ class Flow:
     note: str
 
 
-def shared(draw: Callable[[], str]) -> Markup:
+def inline_figure(draw: Callable[[], str]) -> Markup:
     """A chart of the report, with its styles as attributes; drawn by one thread at a time."""
     with _DRAWING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a page's letters are the browser's
         svg = draw()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' style="([^"]*)"', lambda found: _attributes(found[1]), svg)
+    svg = re.sub(r' style="([^"]*)"', lambda match: _attributes(match[1]), svg)
     return Markup(svg)  # noqa: S704 (escaped where it was made)
 
 
@@ -63,7 +63,7 @@ def _attributes(style: str) -> str:
     return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
 
 
-def plain(number: float) -> str:
+def format_tick(number: float) -> str:
     """A round number of an axis.
 
     >>> plain(2500.0), plain(0.5), plain(-0.0)
@@ -72,7 +72,7 @@ def plain(number: float) -> str:
     return f"{number + 0.0:,.10g}".replace("-", "−")
 
 
-def steps(low: float, high: float, wanted: int = TICKS) -> list[float]:
+def axis_ticks(low: float, high: float, wanted: int = TICKS) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`, about so many.
 
     >>> steps(0, 0.43), steps(0, 1234)
@@ -91,8 +91,8 @@ def _svg(body: Sequence[str], height: float, alt: str, extra: str = "") -> Marku
     return Markup(start + "".join(body) + "</svg>")  # noqa: S704 (made of numbers and escaped text)
 
 
-def _text(x: float, y: float, said: str, kind: str = "", anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(said)}</text>'
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>'
 
 
 def _grid(ticks: Sequence[float], place: Callable[[float], float], say: Callable[[float], str]) -> list[str]:
@@ -104,12 +104,14 @@ def _grid(ticks: Sequence[float], place: Callable[[float], float], say: Callable
     ]
 
 
-def lines(alt: str, days: Sequence[date], drawn: Sequence[Line], say: Callable[[float], str], top: float = 0) -> Markup:
+def line_chart(
+    alt: str, days: Sequence[date], drawn: Sequence[TimeSeries], say: Callable[[float], str], top: float = 0
+) -> Markup:
     """Lines over days from nothing up: points with their intervals as bars; the second and later ones are hollow."""
     height, base = 220.0, 186.0
     known = [v for line in drawn for part in (line.values, line.high) for v in part if v is not None]
     below = [v for line in drawn for part in (line.values, line.low) for v in part if v is not None]
-    ticks = steps(min([*below, 0]), max([*known, top, 0]))
+    ticks = axis_ticks(min([*below, 0]), max([*known, top, 0]))
     lowest, highest = ticks[0], ticks[-1] if ticks[-1] > ticks[0] else ticks[0] + 1
 
     def down(value: float) -> float:
@@ -134,7 +136,7 @@ def _days(days: Sequence[date]) -> Callable[[date], float]:
 
 
 def _one_line(
-    line: Line, days: Sequence[date], across: Callable[[date], float], down: Callable[[float], float]
+    line: TimeSeries, days: Sequence[date], across: Callable[[date], float], down: Callable[[float], float]
 ) -> list[str]:
     points = [(across(day), down(v)) for day, v in zip(days, line.values, strict=True) if v is not None]
     kind = "line hollow" if line.hollow else "line"
@@ -150,7 +152,7 @@ def _one_line(
     return body
 
 
-def timeline(
+def order_timeline(
     alt: str, orders: Sequence[tuple[date, float]], contacts: Sequence[tuple[date, bool]], end: date,
     say: Callable[[float], str],
 ) -> Markup:  # fmt: skip
@@ -159,7 +161,7 @@ def timeline(
     first = min([day for day, _ in orders] + [day for day, _ in contacts] + [end - timedelta(30)])
     across = _days([first, end])
     amounts = [amount for _, amount in orders]
-    ticks = steps(min([*amounts, 0]), max([*amounts, 0]), 3)
+    ticks = axis_ticks(min([*amounts, 0]), max([*amounts, 0]), 3)
     lowest, highest = ticks[0], ticks[-1] if ticks[-1] > ticks[0] else ticks[0] + 1
 
     def down(value: float) -> float:
@@ -173,15 +175,17 @@ def timeline(
         for day, amount in orders
     ]
     body += [
-        f'<path class="{"hole" if held else "dot"}" d="M{across(day) - 5:.1f} {base}h10l-5 -9z"/>'
-        for day, held in contacts
+        f'<path class="{"hole" if held_out else "dot"}" d="M{across(day) - 5:.1f} {base}h10l-5 -9z"/>'
+        for day, held_out in contacts
     ]
     marks = {first + (end - first) * part // 4 for part in range(5)}
     body += [_text(across(day), height - 8, str(day), "tick", "middle") for day in sorted(marks)]
     return _svg(body, height, alt)
 
 
-def flows(alt: str, left: Sequence[tuple[str, int]], right: Sequence[tuple[str, int]], moved: Sequence[Flow]) -> Markup:
+def flow_chart(
+    alt: str, left: Sequence[tuple[str, int]], right: Sequence[tuple[str, int]], moved: Sequence[Flow]
+) -> Markup:
     """Bands between groups at one cutoff and at the next, as wide as they hold customers.
 
     Args:
@@ -229,14 +233,14 @@ def _band(x0: float, x1: float, y0: float, y1: float, wide: float, kind: str, no
     return f'<path class="band {kind}" d="{edge}{back}"><title>{escape(note)}</title></path>'
 
 
-def curve(
+def gain_curve(
     alt: str, points: Sequence[tuple[float, float]], bound: Sequence[tuple[float, float]], at: tuple[float, float],
     say: Callable[[float], str], axis: str,
 ) -> Markup:  # fmt: skip
     """Gain (down the left) against budget, with what no plan can pass dotted, and a marker that a script may move."""
     height, base = 260.0, 218.0
     tall = [gain for _, gain in (*points, *bound, at)]
-    ups, downs = steps(0, max(b for b, _ in (*points, at))), steps(min([*tall, 0]), max(tall))
+    ups, downs = axis_ticks(0, max(b for b, _ in (*points, at))), axis_ticks(min([*tall, 0]), max(tall))
     inner = WIDTH - LEFT - RIGHT - 20
 
     def x(budget: float) -> float:
@@ -259,7 +263,7 @@ def curve(
     return _svg(body, height, alt, f'{scale} data-low="{downs[0]:g}" data-high="{downs[-1]:g}"')
 
 
-def bar(start: float, end: float, low: float, high: float) -> Markup:
+def waterfall_bar(start: float, end: float, low: float, high: float) -> Markup:
     """A cell of a waterfall: from one number to another on the scale [low, high]; what falls is hatched."""
     span = (high - low) or 1.0
     a, b = 200 * (min(start, end) - low) / span, 200 * (max(start, end) - low) / span
@@ -270,7 +274,7 @@ def bar(start: float, end: float, low: float, high: float) -> Markup:
     )
 
 
-def span(low: float, middle: float, high: float, ends: tuple[float, float]) -> Markup:
+def interval_cell(low: float, middle: float, high: float, ends: tuple[float, float]) -> Markup:
     """A cell with an interval, its middle, and where nothing (0) is, on a scale."""
     width = (ends[1] - ends[0]) or 1.0
     a, m, b, z = (200 * (v - ends[0]) / width for v in (low, middle, high, 0.0))

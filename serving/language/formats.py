@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from features.config.sections import TaskConfig
-from serving.language.messages import N_, Language, language
+from serving.language.messages import N_, Language, get_language
 
-ENGLISH = language("en")
+ENGLISH = get_language("en")
 
 
 @dataclass(frozen=True)
-class Forms:
+class NumberFormat:
     """How numbers are written; money with digits that fit a customer's mean value, and words in a language."""
 
     mean: float
@@ -42,7 +42,7 @@ class Forms:
 
     def share(self, number: float) -> str:
         """A share in per cent, in the language."""
-        return share(number, self.tr)
+        return format_share(number, self.tr)
 
     def span(self, low: float, high: float, form: str = "money") -> str:
         """An interval in words.
@@ -54,7 +54,7 @@ class Forms:
 
 
 @dataclass(frozen=True)
-class Words:
+class ChurnTerms:
     """What leaving and staying are called; `{days}` stands for the horizon's, `{active}` for those of the cohort.
 
     Attributes:
@@ -87,16 +87,16 @@ class Words:
     rank: str
     rule: str
 
-    def filled(self, days: int, active: int, tr: Language = ENGLISH) -> Words:
+    def filled(self, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
         """The words in a language, with the days of the horizon and of the cohort's window filled in.
 
         >>> INACTIVE.filled(90, 365).member
         'bought in the 365 days before'
         """
-        return Words(**{name: tr(text, days=days, active=active) for name, text in asdict(self).items()})
+        return ChurnTerms(**{name: tr(text, days=days, active=active) for name, text in asdict(self).items()})
 
 
-INACTIVE = Words(
+INACTIVE = ChurnTerms(
     leaving=N_("buying nothing in those {days} days"),
     chance=N_("no purchase"),
     member=N_("bought in the {active} days before"),
@@ -114,7 +114,7 @@ INACTIVE = Words(
     rank=N_("orders a month"),
     rule=N_("who has been silent longest leaves first"),
 )
-CANCELLED = Words(
+CANCELLED = ChurnTerms(
     leaving=N_("that the contract is cancelled in those {days} days and not renewed"),
     chance=N_("cancelling"),
     member=N_("had a running contract on that day"),
@@ -138,17 +138,17 @@ CANCELLED = Words(
 )
 
 
-def words(churn: str, days: int, active: int, tr: Language = ENGLISH) -> Words:
+def churn_terms(churn: str, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
     """The words of a task: its churn ('inactive' or 'cancelled'), and the days of its horizon and cohort."""
     return (CANCELLED if churn == "cancelled" else INACTIVE).filled(days, active, tr)
 
 
-def task_words(task: TaskConfig) -> Words:
+def task_terms(task: TaskConfig) -> ChurnTerms:
     """The words of a config's task."""
-    return words(task.churn, task.horizon.days, task.active_within.days)
+    return churn_terms(task.churn, task.horizon.days, task.active_within.days)
 
 
-def share(number: float, tr: Language = ENGLISH) -> str:
+def format_share(number: float, tr: Language = ENGLISH) -> str:
     """A share in per cent, never rounded to none or all.
 
     >>> share(0.256), share(0.0004), share(0.9996), share(0.0)

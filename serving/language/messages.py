@@ -39,8 +39,8 @@ class Language:
         >>> Language("en")("{n} customers", n="12"), Language("zh")("{n} customers", n="12")
         ('12 customers', '12 位客户')
         """
-        said = self._messages.get(message, message)
-        return said.format(**slots) if slots else said
+        translation = self._messages.get(message, message)
+        return translation.format(**slots) if slots else translation
 
     def many(self, one: str, other: str, n: int, **slots: object) -> str:
         """A message about `n` things, by its plural form; `{n}` is filled with thousands separators.
@@ -65,22 +65,22 @@ class Language:
 
 
 @lru_cache
-def language(code: str) -> Language:
+def get_language(code: str) -> Language:
     """A language by its code."""
     return Language(code)
 
 
-def installed() -> list[str]:
+def language_codes() -> list[str]:
     """The codes of all languages, English first."""
     return ["en", *sorted(place.name for place in LOCALE.iterdir() if place.is_dir())]
 
 
 @lru_cache
 def _messages(code: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for path in sorted((LOCALE / code).glob("*.po")):
-        found |= _read(path) if path.name != PHRASES else {}
-    return found
+        messages |= _read(path) if path.name != PHRASES else {}
+    return messages
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -92,4 +92,4 @@ def _read(path: Path) -> dict[str, str]:
     return {message.id: message.string for message in catalog if message.id and message.string}
 
 
-ENGLISH = language("en")
+ENGLISH = get_language("en")

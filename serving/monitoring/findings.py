@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
-from serving.language.formats import share
+from serving.language.formats import format_share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.log_health import LogCheck
@@ -71,7 +71,7 @@ def drift_findings(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: La
         told = tr(
             "{share} of what drives the model moved beyond what chance and the time between cutoffs make, against "
             "{reference}: {first}.",
-            share=share(weight),
+            share=format_share(weight),
             reference=features[0].reference,
             first=first,
         )
@@ -106,8 +106,8 @@ def segment_findings(
         if highest is not None and row["churn"] > highest:
             told = tr(
                 "Mean risk {churn}, allowed {limit}, of {n} customers{earlier}.",
-                churn=share(row["churn"]), limit=share(highest), n=f"{row['customers']:,}",
-                earlier=_earlier(row["churn_before"], share, before, tr),
+                churn=format_share(row["churn"]), limit=format_share(highest), n=f"{row['customers']:,}",
+                earlier=_earlier(row["churn_before"], format_share, before, tr),
             )  # fmt: skip
             yield Finding(
                 f"churn:{name}",

@@ -19,7 +19,7 @@ from typing import Any
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
-from serving.language.messages import Language, language
+from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
     Finding,
@@ -100,7 +100,7 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
     scores = read_scores(config, cutoff)
     folder = config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
-        tr, state = language(config.language), read_alert_state(folder)
+        tr, state = get_language(config.language), read_alert_state(folder)
         found = _looked(config, scores, tr)
         found.findings += known
         alerts = raise_alerts(found.findings, state, scores.cutoff, tr)

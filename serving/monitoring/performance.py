@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
-from features.config.sections import SEGMENTS
+from features.config.segments import SEGMENTS
 from features.task import Window
-from serving.language.formats import share
+from serving.language.formats import format_share
 from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import OpenLog
@@ -191,7 +191,7 @@ def _worst(judged: Sequence[PerformanceFigure], row: PerformanceFigure, size: fl
 
 
 def _miscalibrated(row: PerformanceFigure, since: date, worst: PerformanceFigure | None, tr: Language) -> Finding:
-    form = share if row.metric == "churn" else "{:,.0f}".format
+    form = format_share if row.metric == "churn" else "{:,.0f}".format
     told = tr(
         "{what} of the scores of {cutoff}: {said} expected ({low} to {high}), {came} came. Off since the scores of "
         "{first}.",

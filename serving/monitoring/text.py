@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from serving.language.formats import share
+from serving.language.formats import format_share
 from serving.monitoring.monitor import MonitoringResult
 
 
@@ -32,8 +32,8 @@ def _performance(facts: dict[str, Any]) -> Iterator[str]:
     if known:
         last = known[-1]
         yield (
-            f"came true      {last['cutoff']}: {share(last['said'])} said to leave, {share(last['came'])} "
-            f"({share(last['low'])} to {share(last['high'])}) left"
+            f"came true      {last['cutoff']}: {format_share(last['said'])} said to leave, "
+            f"{format_share(last['came'])} ({format_share(last['low'])} to {format_share(last['high'])}) left"
         )
     else:
         yield "came true      no scored cutoff has an outcome yet"

@@ -1,9 +1,8 @@
-"""Who gets which action: most gain within budget, capacities and minimums, with a bound that no plan can pass.
+"""Chooses the actions with the most gain within budget, capacities and minimums, with a proven upper bound.
 
-Small problems are solved exactly. Large ones are solved at the prices of their Lagrangian dual
-(`serving.optimizer.dual_prices`),
-filled up with whole customers (`serving.optimizer.greedy`), and those at the margin are chosen exactly
-(`serving.optimizer.exact`).
+Small problems are solved exactly. Large ones are solved in three steps: prices from the Lagrangian dual
+(`serving.optimizer.dual_prices`), a greedy assignment of customers at these prices (`serving.optimizer.greedy`), and an
+exact choice for the customers at the margin (`serving.optimizer.exact`).
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from serving.optimizer.exact import EXACT_SIZE, reassign_margin, solve_exactly
 from serving.optimizer.feasibility import cost_minimising, explain_infeasibility
 from serving.optimizer.greedy import assign_greedily
 
-CLOSE_GAP = 1e-5  # a gap that is not worth another search
-SECOND_EXACT_SIZE, WIDE_GAP = 10_000, 1e-4  # options that are still solved whole where the gap stays wider than this
+CLOSE_GAP = 1e-5  # a relative gap that is not worth another search
+SECOND_EXACT_SIZE, WIDE_GAP = 10_000, 1e-4  # options up to which a problem is solved exactly if the gap stays wider
 CORE_SIZE = 150  # customers at the margin who are chosen exactly
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """A choice for everyone, and what it is worth beside the best that there could be.
+    """A choice for every customer, its gain, and how much the best possible choice could gain.
 
     Attributes:
-        choice: (n,) the action's place, or the number of actions for none; of shadows what they would have.
-        gain: Of those who take.
-        spent: By those who take.
+        choice: (n,) the index of the action, or the number of actions for none; for the holdout what they would get.
+        gain: Total gain, without the holdout.
+        spent: Total cost, without the holdout.
         bound: No choice within the limits gains more.
-        prices: (1 + a + g,) what one more unit of budget, of each capacity, and one customer less in each minimum
-            would add to the gain.
-        resource_use: (1 + a + g,) cost, customers by action, and minus the customers by group.
+        prices: (1 + a + g,) what one more unit of budget, one more of each capacity, and one customer less in each
+            minimum would add to the gain.
+        used: (1 + a + g,) cost, customers by action, and minus the customers by group.
     """
 
     choice: np.ndarray
@@ -43,17 +42,17 @@ class Allocation:
     spent: float
     bound: float
     prices: np.ndarray
-    resource_use: np.ndarray
+    used: np.ndarray
 
     @property
     def gap(self) -> float:
-        """How much of the bound the gain may miss at most, as a share of it."""
+        """By how much the gain may fall short of the best possible one at most, as a share of the bound."""
         return (self.bound - self.gain) / abs(self.bound) if self.bound else 0.0
 
 
 @dataclass(frozen=True)
 class BudgetPoint:
-    """A budget, what is spent of it and gained with it, the bound, and what one more unit of money would add."""
+    """A point of the budget curve: spending, gain, bound, and the gain from one more unit of money."""
 
     budget: float
     spent: float
@@ -72,19 +71,22 @@ def allocation_problem(
     minimums: np.ndarray | None = None,
     holdout: np.ndarray | None = None,
 ) -> AllocationProblem:
-    """The problem from plain arrays, in the form that the solver reads fastest.
+    """Builds the problem from plain arrays, in the memory layout that the solver reads fastest.
 
     Args:
-        gains: (n, a); -inf where an action may not be done.
+        gains: (n, a); -inf where an action is not allowed.
         costs: (n, a), or (a,) where they are the same for all; 0 or more.
-        budget: Most cost of all together.
-        capacities: (a,) most customers with each action.
+        budget: Upper limit of the total cost.
+        capacities: (a,) upper limit of the customers with each action.
         groups: (n,) from 0.
-        minimums: (g,) fewest customers of each group with any action.
-        holdout: (n,) who is held out.
+        minimums: (g,) lower limit of the customers of each group with any action.
+        holdout: (n,) whether a customer is held out.
+
+    Returns:
+        The problem; limits that are not given do not limit.
 
     Raises:
-        UsageError: A cost or a limit is negative or not a number, or a gain is not.
+        UsageError: A cost or a limit is negative or not a number, or a gain is not a number.
     """
     gains, costs = np.asfortranarray(gains, dtype=float), np.asarray(costs, float)
     n, a = gains.shape
@@ -95,105 +97,116 @@ def allocation_problem(
         if np.isnan(values).any() or (values < 0).any():
             raise UsageError(f"a {name} must be 0 or more, found {float(values.min())}")
     if np.isnan(gains).any() or (gains == np.inf).any():
-        raise UsageError("a gain must be a number, or minus infinity where an action may not be done")
-    none = np.zeros(n, int)
+        raise UsageError("a gain must be a number, or minus infinity where an action is not allowed")
+    zeros = np.zeros(n, int)
     return AllocationProblem(
-        gains, costs, float(budget), slots, none if groups is None else groups, least,
-        none.astype(bool) if holdout is None else holdout,
+        gains, costs, float(budget), slots, zeros if groups is None else groups, least,
+        zeros.astype(bool) if holdout is None else holdout,
     )  # fmt: skip
 
 
-def allocate_actions(options: AllocationProblem, groups: Sequence[str] = (), actions: Sequence[str] = ()) -> Allocation:
-    """The choice for everyone, with its certificate.
+def allocate_actions(problem: AllocationProblem, groups: Sequence[str] = (), actions: Sequence[str] = ()) -> Allocation:
+    """Chooses an action or none for every customer, and proves how good the choice is.
 
     Args:
-        options: Of the customers, in the order that settles ties.
-        groups: Names of the groups, and of the actions, for messages.
+        problem: The customers, in the order that breaks ties, and the limits.
+        groups: Names of the groups, for messages.
+        actions: Names of the actions, for messages.
+
+    Returns:
+        The choice with its gain and bound.
 
     Raises:
-        RefusedError: The limits cannot hold together; which, is told.
+        RefusedError: The limits contradict each other; the message says which.
     """
-    takers = options.without_holdout()
-    names = groups or [str(i) for i in range(len(options.minimums))]
-    found = solve_dual(takers)
-    choice = assign_greedily(options, found.prices)
-    if not _keeps_minimums(options, choice):  # which is rare, or there is no plan
-        if problem := explain_infeasibility(takers, names, actions or [str(j) for j in range(options.no_action)]):
-            raise RefusedError(problem)
-    return _allocate(options, takers, found, choice, names)
+    takers = problem.without_holdout()
+    names = groups or [str(i) for i in range(len(problem.minimums))]
+    dual = solve_dual(takers)
+    choice = assign_greedily(problem, dual.prices)
+    if not _keeps_minimums(problem, choice):  # rare, unless there is no plan at all
+        conflict = explain_infeasibility(takers, names, actions or [str(j) for j in range(problem.no_action)])
+        if conflict:
+            raise RefusedError(conflict)
+    return _refine(problem, takers, dual, choice, names)
 
 
-def budget_curve(options: AllocationProblem, budgets: Sequence[float], groups: Sequence[str] = ()) -> list[BudgetPoint]:
-    """Gain against budget: one point for each budget at which the limits hold together, in ascending order."""
-    takers, found, points = options.without_holdout(), None, []
-    least = -solve_dual(cost_minimising(takers)).bound if options.minimums.any() else 0.0
+def budget_curve(problem: AllocationProblem, budgets: Sequence[float]) -> list[BudgetPoint]:
+    """Gain against budget.
+
+    Args:
+        problem: The customers and the limits; its own budget is ignored.
+        budgets: Budgets to evaluate.
+
+    Returns:
+        One point for each budget at which all limits can be kept, in ascending order.
+    """
+    takers, dual, points = problem.without_holdout(), None, []
+    least = -solve_dual(cost_minimising(takers)).bound if problem.minimums.any() else 0.0
     for budget in sorted({float(b) for b in budgets if b >= least}):
-        some = replace(takers, budget=budget)
-        found = solve_dual(some, found)
-        choice = assign_greedily(some, found.prices)
-        used = some.resource_use(choice)
-        if (used[1 + some.no_action :] > -some.minimums).any():
+        limited = replace(takers, budget=budget)
+        dual = solve_dual(limited, dual)
+        choice = assign_greedily(limited, dual.prices)
+        used = limited.resource_use(choice)
+        if (used[1 + limited.no_action :] > -limited.minimums).any():
             continue
-        bound = max(found.bound, some.total_gain(choice))
-        chosen = int((choice < some.no_action).sum())
-        points.append(
-            BudgetPoint(budget, float(used[0]), some.total_gain(choice), bound, float(found.prices[0]), chosen)
-        )
+        gain = limited.total_gain(choice)
+        chosen = int((choice < limited.no_action).sum())
+        points.append(BudgetPoint(budget, float(used[0]), gain, max(dual.bound, gain), float(dual.prices[0]), chosen))
     return points
 
 
-def _allocate(
-    options: AllocationProblem,
-    takers: AllocationProblem,
-    found: DualSolution,
-    choice: np.ndarray,
-    groups: Sequence[str],
+def _refine(
+    problem: AllocationProblem, takers: AllocationProblem, dual: DualSolution, choice: np.ndarray, groups: Sequence[str]
 ) -> Allocation:
-    bound = found.bound
+    """Improves a greedy choice: exactly where the problem is small, else at the margin."""
+    bound = dual.bound
     if takers.gains.size <= EXACT_SIZE:
-        choice, bound = _exactly(options, takers, choice, bound)
-    elif not _keeps_minimums(options, choice):
-        choice = _from_cheapest(options, found.prices)
-    if not _keeps_minimums(options, choice):
-        asked = ", ".join(repr(groups[i]) for i in np.flatnonzero(options.minimums).tolist())
+        choice, bound = _exact_choice(problem, takers, choice, bound)
+    elif not _keeps_minimums(problem, choice):
+        choice = _minimums_first(problem, dual.prices)
+    if not _keeps_minimums(problem, choice):
+        names = ", ".join(repr(groups[i]) for i in np.flatnonzero(problem.minimums).tolist())
         raise RefusedError(
-            f"the minimum shares of {asked} hold with the budget and the capacities only if customers could be divided"
+            f"the minimum shares of {names} fit the budget and the capacities only if customers could be divided"
         )
-    if takers.gains.size > EXACT_SIZE and bound - options.total_gain(choice) > CLOSE_GAP * abs(bound):
-        choice = reassign_margin(options, choice, options.priced_gains(found.prices), CORE_SIZE)
-        if takers.gains.size <= SECOND_EXACT_SIZE and bound - options.total_gain(choice) > WIDE_GAP * abs(bound):
-            choice, bound = _exactly(options, takers, choice, bound)
-    gain, used = options.total_gain(choice), options.resource_use(choice)
-    return Allocation(choice, gain, float(used[0]), max(bound, gain), found.prices, used)
+    if takers.gains.size > EXACT_SIZE and bound - problem.total_gain(choice) > CLOSE_GAP * abs(bound):
+        choice = reassign_margin(problem, choice, problem.priced_gains(dual.prices), CORE_SIZE)
+        wide = bound - problem.total_gain(choice) > WIDE_GAP * abs(bound)
+        if takers.gains.size <= SECOND_EXACT_SIZE and wide:
+            choice, bound = _exact_choice(problem, takers, choice, bound)
+    gain, used = problem.total_gain(choice), problem.resource_use(choice)
+    return Allocation(choice, gain, float(used[0]), max(bound, gain), dual.prices, used)
 
 
-def _exactly(
-    options: AllocationProblem, takers: AllocationProblem, choice: np.ndarray, bound: float
+def _exact_choice(
+    problem: AllocationProblem, takers: AllocationProblem, choice: np.ndarray, bound: float
 ) -> tuple[np.ndarray, float]:
-    """The exact choice of those who take, and the lower of the two bounds; the given one where none is better."""
-    found = solve_exactly(takers)
-    if found is None or (_keeps_minimums(options, choice) and takers.total_gain(found[0]) < options.total_gain(choice)):
+    """The exact choice for those outside the holdout and the lower of both bounds; the given ones if none is better."""
+    solution = solve_exactly(takers)
+    if solution is None or (
+        _keeps_minimums(problem, choice) and takers.total_gain(solution[0]) < problem.total_gain(choice)
+    ):
         return choice, bound
     better = choice.copy()
-    better[~options.holdout] = found[0]
-    return better, min(bound, found[1])
+    better[~problem.holdout] = solution[0]
+    return better, min(bound, solution[1])
 
 
-def _from_cheapest(options: AllocationProblem, prices: np.ndarray) -> np.ndarray:
-    """A choice that keeps the minimums as cheaply as it can be done, and then spends what is left at given prices."""
-    least = cost_minimising(options)
-    choice = assign_greedily(least, solve_dual(least.without_holdout()).prices)
-    a, used, free = options.no_action, options.resource_use(choice), choice == options.no_action
-    others = replace(
-        options,
-        gains=np.asfortranarray(np.where(free[:, None], options.gains, -np.inf)),
-        budget=max(options.budget - used[0], 0.0),
-        capacities=options.capacities - used[1 : 1 + a],
-        minimums=np.zeros_like(options.minimums),
+def _minimums_first(problem: AllocationProblem, prices: np.ndarray) -> np.ndarray:
+    """A choice that keeps the minimums at the least cost, and then spends the rest at the given prices."""
+    cheapest = cost_minimising(problem)
+    choice = assign_greedily(cheapest, solve_dual(cheapest.without_holdout()).prices)
+    a, used, free = problem.no_action, problem.resource_use(choice), choice == problem.no_action
+    rest = replace(
+        problem,
+        gains=np.asfortranarray(np.where(free[:, None], problem.gains, -np.inf)),
+        budget=max(problem.budget - used[0], 0.0),
+        capacities=problem.capacities - used[1 : 1 + a],
+        minimums=np.zeros_like(problem.minimums),
     )
-    paid = np.concatenate([prices[: 1 + a], np.zeros(len(options.minimums))])
-    return np.where(free, assign_greedily(others, paid), choice)
+    rest_prices = np.concatenate([prices[: 1 + a], np.zeros(len(problem.minimums))])
+    return np.where(free, assign_greedily(rest, rest_prices), choice)
 
 
-def _keeps_minimums(options: AllocationProblem, choice: np.ndarray) -> bool:
-    return bool((options.resource_use(choice)[1 + options.no_action :] <= -options.minimums).all())
+def _keeps_minimums(problem: AllocationProblem, choice: np.ndarray) -> bool:
+    return bool((problem.resource_use(choice)[1 + problem.no_action :] <= -problem.minimums).all())

@@ -1,4 +1,4 @@
-"""Few customers solved exactly, by HiGHS through SciPy: small plans whole, and of large ones those at the margin."""
+"""Exact solutions by HiGHS through SciPy: for small plans, and for the customers at the margin of large ones."""
 
 from __future__ import annotations
 
@@ -11,116 +11,121 @@ from scipy.sparse import coo_array, csc_array, vstack
 
 from serving.optimizer.dual_prices import BUDGET_SLACK, AllocationProblem
 
-EXACT_SIZE = 2_000  # options (customers x actions) that are solved whole
-NODE_LIMIT = 2_000  # of the search tree: a limit that, unlike one of time, is the same on every machine
-TIME_LIMIT = 60.0  # where a machine is so slow that the nodes would not end: the bound stays proven
+EXACT_SIZE = 2_000  # options (customers x actions) up to which a problem is solved exactly at once
+NODE_LIMIT = 2_000  # of the search tree: unlike a time limit, it is the same on every machine
+TIME_LIMIT = 60.0  # seconds, for machines too slow to finish the nodes: the bound stays proven
 OPTIMAL, LIMIT_REACHED = 0, 1
 
 
-def solve_exactly(options: AllocationProblem, gap: float = 0.0) -> tuple[np.ndarray, float] | None:
-    """The best choice (n,) and the proven bound; None where there is none within the limits, or none was found.
+def solve_exactly(problem: AllocationProblem, gap: float = 0.0) -> tuple[np.ndarray, float] | None:
+    """The best choice (n,) and the proven bound; None where no choice keeps the limits, or the solver found none.
 
     Args:
-        options: The customers, none of them a shadow.
-        gap: Of gain to bound at which the search may end.
+        problem: The customers, none of them in the holdout, and the limits.
+        gap: The relative gap between gain and bound at which the search may stop.
 
     >>> gains, costs = np.array([[5.0, 7.0], [4.0, 5.0]]), np.array([[1.0, 2.0], [1.0, 2.0]])
-    >>> options = Options(gains, costs, 3.0, np.full(2, np.inf), np.zeros(2, int), np.zeros(1, int), np.zeros(2, bool))
-    >>> choice, bound = solve(options)
+    >>> groups, holdout = np.zeros(2, int), np.zeros(2, bool)
+    >>> problem = AllocationProblem(gains, costs, 3.0, np.full(2, np.inf), groups, np.zeros(1, int), holdout)
+    >>> choice, bound = solve_exactly(problem)
     >>> choice.tolist(), bound
     ([1, 0], 11.0)
     """
-    rows, actions = np.nonzero(np.isfinite(options.gains))
+    rows, actions = np.nonzero(np.isfinite(problem.gains))
     if not len(rows):
-        return None if options.minimums.any() else (np.full(len(options.gains), options.no_action), 0.0)
-    gains = options.gains[rows, actions]
+        return None if problem.minimums.any() else (np.full(len(problem.gains), problem.no_action), 0.0)
+    gains = problem.gains[rows, actions]
     unit = float(np.abs(gains).max()) or 1.0
-    found = milp(
+    solution = milp(
         -gains / unit,
-        constraints=_limits(options, rows, actions),
+        constraints=_constraints(problem, rows, actions),
         integrality=np.ones(len(rows)),
         bounds=(0, 1),
         options={"mip_rel_gap": gap, "node_limit": NODE_LIMIT, "time_limit": TIME_LIMIT, "presolve": False},
     )
-    if found.x is None or found.status not in (OPTIMAL, LIMIT_REACHED):
+    if solution.x is None or solution.status not in (OPTIMAL, LIMIT_REACHED):
         return None
-    choice = np.full(len(options.gains), options.no_action)
-    taken = found.x > 0.5
-    choice[rows[taken]] = actions[taken]
-    choice = _by_row(options, choice)
-    if options.resource_use(choice)[0] > options.budget * (1 + BUDGET_SLACK):
-        return None  # the solver's own tolerance is wider than money's
-    bound = -float(found.mip_dual_bound) * unit if found.mip_dual_bound is not None else np.inf
-    return choice, max(bound, options.total_gain(choice))
+    choice = np.full(len(problem.gains), problem.no_action)
+    selected = solution.x > 0.5
+    choice[rows[selected]] = actions[selected]
+    choice = _in_row_order(problem, choice)
+    if problem.resource_use(choice)[0] > problem.budget * (1 + BUDGET_SLACK):
+        return None  # the solver's own tolerance is wider than ours for money
+    bound = -float(solution.mip_dual_bound) * unit if solution.mip_dual_bound is not None else np.inf
+    return choice, max(bound, problem.total_gain(choice))
 
 
-def reassign_margin(options: AllocationProblem, choice: np.ndarray, worth: np.ndarray, size: int) -> np.ndarray:
-    """A choice at least as good: the customers nearest to another option are chosen anew, all others keep theirs.
+def reassign_margin(problem: AllocationProblem, choice: np.ndarray, worth: np.ndarray, size: int) -> np.ndarray:
+    """Improves a choice: the customers closest to another option are chosen again exactly, the others keep theirs.
 
     Args:
-        options: Everyone; shadows keep their choice.
+        problem: All customers; the holdout keeps its choice.
         choice: (n,) within the limits.
         worth: (n, a) of the options at the dual's prices.
-        size: How many customers are chosen anew.
+        size: How many customers are chosen again.
+
+    Returns:
+        (n,) a choice that gains as much or more.
     """
-    takers = np.flatnonzero(~options.holdout & np.isfinite(options.gains).any(axis=1))
+    takers = np.flatnonzero(~problem.holdout & np.isfinite(problem.gains).any(axis=1))
     margin = np.abs(_margin(worth[takers], choice[takers]))
     core = np.sort(takers[np.argsort(margin, kind="stable")[:size]])
-    kept = options.resource_use(np.where(_among(core, len(choice)), options.no_action, choice))
-    a = options.no_action
-    inside = replace(
-        options.subset(core),
-        budget=options.budget - kept[0],
-        capacities=options.capacities - kept[1 : 1 + a],
-        minimums=np.maximum(options.minimums + kept[1 + a :], 0).astype(int),
+    fixed_use = problem.resource_use(np.where(_mask(core, len(choice)), problem.no_action, choice))
+    a = problem.no_action
+    core_problem = replace(
+        problem.subset(core),
+        budget=problem.budget - fixed_use[0],
+        capacities=problem.capacities - fixed_use[1 : 1 + a],
+        minimums=np.maximum(problem.minimums + fixed_use[1 + a :], 0).astype(int),
     )
-    found = solve_exactly(inside)
-    if found is None or inside.total_gain(found[0]) <= inside.total_gain(choice[core]):
+    solution = solve_exactly(core_problem)
+    if solution is None or core_problem.total_gain(solution[0]) <= core_problem.total_gain(choice[core]):
         return choice
     better = choice.copy()
-    better[core] = found[0]
+    better[core] = solution[0]
     return better
 
 
-def _limits(options: AllocationProblem, rows: np.ndarray, actions: np.ndarray) -> LinearConstraint:
-    """One action at most for each customer, then budget, capacities and minimums: those of them that limit."""
-    n, m = len(options.gains), len(rows)
-    cost = options.costs[rows, actions]
+def _constraints(problem: AllocationProblem, rows: np.ndarray, actions: np.ndarray) -> LinearConstraint:
+    """At most one action for each customer, then budget, capacities and minimums; infinite limits are dropped."""
+    n, m = len(problem.gains), len(rows)
+    cost = problem.costs[rows, actions]
     unit = float(cost.max()) or 1.0
     lines: list[tuple[csc_array, Sequence[float]]] = [(_indicator(rows, n), [1.0] * n)]
-    if np.isfinite(options.budget):
-        lines.append((csc_array(cost[None, :] / unit), [options.budget / unit]))
-    lines.append((_indicator(actions, options.no_action), list(options.capacities)))
-    groups = _indicator(options.groups[rows], len(options.minimums))
-    lines.append((-groups, list(-options.minimums.astype(float))))
+    if np.isfinite(problem.budget):
+        lines.append((csc_array(cost[None, :] / unit), [problem.budget / unit]))
+    lines.append((_indicator(actions, problem.no_action), list(problem.capacities)))
+    groups = _indicator(problem.groups[rows], len(problem.minimums))
+    lines.append((-groups, list(-problem.minimums.astype(float))))
     matrix = vstack([part for part, _ in lines], format="csc")
-    most = np.concatenate([np.asarray(right, float) for _, right in lines])
-    useful = np.isfinite(most)
-    return LinearConstraint(matrix.tocsr()[useful].reshape((-1, m)), ub=most[useful])
+    upper = np.concatenate([np.asarray(right, float) for _, right in lines])
+    finite = np.isfinite(upper)
+    return LinearConstraint(matrix.tocsr()[finite].reshape((-1, m)), ub=upper[finite])
 
 
 def _indicator(place: np.ndarray, size: int) -> csc_array:
-    """(size, m): 1 where a column belongs to a line."""
+    """(size, m) matrix with a 1 where a column belongs to a row."""
     return coo_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(size, len(place))).tocsc()
 
 
 def _margin(worth: np.ndarray, choice: np.ndarray) -> np.ndarray:
-    """(n,) how far the option chosen is from the best of the others, nothing included."""
-    every = np.column_stack([worth, np.zeros(len(worth))])
-    chosen = every[np.arange(len(every)), choice]
-    every[np.arange(len(every)), choice] = -np.inf
-    return np.asarray(chosen - every.max(axis=1))
+    """(n,) worth of the chosen option minus that of the best other one, no action included."""
+    options = np.column_stack([worth, np.zeros(len(worth))])
+    chosen = options[np.arange(len(options)), choice]
+    options[np.arange(len(options)), choice] = -np.inf
+    return np.asarray(chosen - options.max(axis=1))
 
 
-def _among(rows: np.ndarray, n: int) -> np.ndarray:
+def _mask(rows: np.ndarray, n: int) -> np.ndarray:
+    """(n,) whether a row is one of `rows`."""
     inside = np.zeros(n, bool)
     inside[rows] = True
     return inside
 
 
-def _by_row(options: AllocationProblem, choice: np.ndarray) -> np.ndarray:
-    """The same choice up to customers who are alike in all respects: of these the first have the first actions."""
-    alike = np.column_stack([options.gains, options.costs, options.groups])
+def _in_row_order(problem: AllocationProblem, choice: np.ndarray) -> np.ndarray:
+    """An equivalent choice that does not depend on the solver: among identical customers, first actions go first."""
+    alike = np.column_stack([problem.gains, problem.costs, problem.groups])
     _, kind = np.unique(alike, axis=0, return_inverse=True)
     before = np.argsort(kind.ravel(), kind="stable")
     after = np.lexsort((choice, kind.ravel()))

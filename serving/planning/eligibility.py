@@ -1,4 +1,4 @@
-"""Who may be contacted with what: earlier contacts and the exclusions of the config, each with its reason and count."""
+"""Which customers may get which action, after earlier contacts and the config's exclusions, with reasons and counts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ONE_DAY = Window(1)
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Who may be contacted with what.
+    """Which customers may get which action.
 
     Attributes:
-        allowed: (n, a) whether a customer may have an action; no row of someone left out has any.
+        allowed: (n, a) whether a customer may get an action; all false for customers who are left out.
         reasons: Why customers are left out, in words.
-        reason_index: (n,) the place of the first reason that leaves a customer out, or -1.
-        blocked: By action and reason, how many of the others may not have it.
+        reason_index: (n,) index of the first reason that leaves a customer out, or -1.
+        blocked: By action and reason, how many of the remaining customers may not get it.
     """
 
     allowed: np.ndarray
@@ -43,76 +43,79 @@ class Eligibility:
 
     @property
     def left_out(self) -> dict[str, int]:
-        """Customers left out, by reason."""
-        found = np.bincount(self.reason_index[self.reason_index >= 0], minlength=len(self.reasons))
-        return {reason: int(number) for reason, number in zip(self.reasons, found, strict=True)}
+        """Number of customers left out, by reason."""
+        customers = np.bincount(self.reason_index[self.reason_index >= 0], minlength=len(self.reasons))
+        return {reason: int(number) for reason, number in zip(self.reasons, customers, strict=True)}
 
 
 def apply_eligibility_rules(
-    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, known: np.ndarray
+    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, has_effect: np.ndarray
 ) -> Eligibility:
-    """Applies earlier contacts, then the exclusions in the config's order.
+    """Applies the limits on earlier contacts, then the exclusions in the config's order.
 
     Args:
         config: The business.
         rules: Its [plan].
-        cutoff: Contacts and attributes are as known before it.
-        scores: The score table.
-        known: (n, a) whether an effect of the action on the customer is known.
+        cutoff: Contacts and attributes are taken as known before it.
+        scores: The score table, n rows.
+        has_effect: (n, a) whether the effect of the action on the customer is known.
+
+    Returns:
+        Which customers may get which action, in the order of the score table.
 
     Raises:
-        UsageError: A rule names a column or a file that is not there.
+        UsageError: A rule names a column or a file that does not exist.
         DataError: A table cannot be read.
     """
     names, n = list(rules.actions), scores.num_rows
-    open_to, why = known.copy(), np.full(n, -1)
+    allowed, reason_index = has_effect.copy(), np.full(n, -1)
     reasons: list[str] = []
-    closed: dict[str, dict[str, int]] = {name: {} for name in names}
+    blocked: dict[str, dict[str, int]] = {name: {} for name in names}
     for reason, matched, actions in (
-        *_contacts(config, rules, cutoff, scores),
-        *_exclusions(config, rules, cutoff, scores),
+        *_contact_rules(config, rules, cutoff, scores),
+        *_exclusion_rules(config, rules, cutoff, scores),
     ):
         if not actions:
             reasons.append(reason)
-            why[matched & (why < 0)] = len(reasons) - 1
+            reason_index[matched & (reason_index < 0)] = len(reasons) - 1
         for name in actions:
-            place = names.index(name)
-            closed[name][reason] = int((matched & open_to[:, place] & (why < 0)).sum())
-            open_to[matched, place] = False
+            column = names.index(name)
+            blocked[name][reason] = int((matched & allowed[:, column] & (reason_index < 0)).sum())
+            allowed[matched, column] = False
     reasons.append(NO_ACTION)
-    why[(why < 0) & ~open_to.any(axis=1)] = len(reasons) - 1
-    open_to[why >= 0] = False
-    return Eligibility(open_to, tuple(reasons), why, closed)
+    reason_index[(reason_index < 0) & ~allowed.any(axis=1)] = len(reasons) - 1
+    allowed[reason_index >= 0] = False
+    return Eligibility(allowed, tuple(reasons), reason_index, blocked)
 
 
-MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, whom it meets (n,), and the actions (none: all)
+MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
 
 
-def _contacts(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+def _contact_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
     if config.contacts is None or not rules.limits_contacts:
         return
-    found = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
-    place = pc.index_in(scores["customer_id"], value_set=found.customers.combine_chunks())
-    age, recent = (_taken(column, place) for column in (found.days_since, found.recent))
+    contacts = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
+    place = pc.index_in(scores["customer_id"], value_set=contacts.customers.combine_chunks())
+    age, recent = (_values_at(column, place) for column in (contacts.days_since, contacts.recent))
     if rules.contacted_within is not None:
         days = rules.contacted_within.days
         yield f"contacted in the last {_days(days)}", age <= days, ()
     if rules.contacts_at_most is not None and rules.contacts_window is not None:
         allowed = "1 contact" if rules.contacts_at_most == 1 else f"{rules.contacts_at_most} contacts"
-        words = f"more than {allowed} in the last {_days(rules.contacts_window.days)}"
-        yield words, recent > rules.contacts_at_most, ()
+        reason = f"more than {allowed} in the last {_days(rules.contacts_window.days)}"
+        yield reason, recent > rules.contacts_at_most, ()
 
 
 def _days(days: int) -> str:
     return "day" if days == 1 else f"{days} days"
 
 
-def _taken(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
-    """The values at some places, nan where there is none: no comparison holds for it."""
+def _values_at(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
+    """The values at given indices, nan for null: every comparison with nan is false."""
     return np.asarray(column.cast(pa.float64()).take(place).fill_null(np.nan).to_numpy())
 
 
-def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+def _exclusion_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
     wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in SCORE_COLUMNS))
     columns = _attribute_columns(config, cutoff, scores, wanted)
     for rule in rules.exclude:
@@ -122,14 +125,14 @@ def _exclusions(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Tabl
         else:
             column, listed = (
                 scores["customer_id"],
-                stored_ids(config, _ids(config, rule) if rule.ids else rule.customers),
+                stored_ids(config, _read_ids(config, rule) if rule.ids else rule.customers),
             )
-        met = pc.is_in(column, value_set=pa.array(listed, pa.string()))
-        yield rule.why, met.to_numpy(), rule.actions
+        matched = pc.is_in(column, value_set=pa.array(listed, pa.string()))
+        yield rule.why, matched.to_numpy(), rule.actions
 
 
 def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
-    """Attributes of the scored customers as text, by name."""
+    """Attributes of the scored customers as text, by attribute name."""
     if not names:
         return {}
     section, known = config.customers, (*SCORE_COLUMNS, *(config.customers.attributes if config.customers else ()))
@@ -138,8 +141,8 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise UsageError(
-                f"[[plan.exclude]] column: there is no {name!r}; {hint}known are {', '.join(known)} (of the scores, "
-                "and the attributes of [customers])"
+                f"[[plan.exclude]] column: there is no {name!r}; {hint}expected one of {', '.join(known)} (columns of "
+                "the scores, and attributes of [customers])"
             )
     if section is None:
         return {}
@@ -148,8 +151,8 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
     return {name: table[name].take(place) for name in names}
 
 
-def _ids(config: Config, rule: Exclusion) -> list[str]:
-    """The ids of a file, as text."""
+def _read_ids(config: Config, rule: Exclusion) -> list[str]:
+    """The customer ids in a file, as text."""
     path = config.path(rule.ids)
     where = f"[[plan.exclude]] ids: {rule.ids}"
     if not path.is_file():

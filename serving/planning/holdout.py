@@ -1,7 +1,7 @@
-"""Who is held out of a campaign: drawn by a keyed hash, so that it stays the same however often one plans anew.
+"""Random assignment of the holdout by a keyed hash, so that planning again holds out the same customers.
 
-A draw depends on the campaign's name, the seed and the customer's id alone: not on who else there is, on their order
-or on the share. A larger share keeps those held out before and adds others.
+A customer's random number depends only on the campaign's name, the seed and the customer's id: not on the other
+customers, their order or the share. With a larger share, customers held out before stay held out and more are added.
 """
 
 from __future__ import annotations
@@ -13,20 +13,37 @@ import numpy as np
 
 
 def uniform_draws(customers: Iterable[str], campaign: str, seed: int) -> np.ndarray:
-    """Numbers (n,) in [0, 1), uniform and independent over customers, and over campaigns and seeds.
+    """Draws a uniform random number for each customer, independent over customers, campaigns and seeds.
 
-    >>> draws(["a", "b"], "spring", 7).round(4).tolist() == draws(["b", "a"], "spring", 7).round(4).tolist()[::-1]
+    Args:
+        customers: Customer ids, n of them.
+        campaign: Name of the campaign.
+        seed: Seed of the assignment.
+
+    Returns:
+        (n,) numbers in [0, 1).
+
+    >>> uniform_draws(["a", "b"], "spring", 7).tolist() == uniform_draws(["b", "a"], "spring", 7).tolist()[::-1]
     True
     """
     key = hashlib.sha256(f"{len(campaign)}:{campaign}:{seed}".encode()).digest()
-    digests = b"".join(hashlib.blake2b(one.encode(), digest_size=8, key=key).digest() for one in customers)
+    digests = b"".join(hashlib.blake2b(customer.encode(), digest_size=8, key=key).digest() for customer in customers)
     return (np.frombuffer(digests, ">u8") >> 11) / 2.0**53
 
 
 def assign_holdout(customers: Iterable[str], campaign: str, seed: int, share: float) -> np.ndarray:
-    """Who is held out (n,), each with probability `share`.
+    """Assigns customers to the holdout, each with probability `share`.
 
-    >>> held_out(["a", "b", "c", "d"], "spring", 7, 0.5).tolist()
+    Args:
+        customers: Customer ids, n of them.
+        campaign: Name of the campaign.
+        seed: Seed of the assignment.
+        share: Probability of being held out.
+
+    Returns:
+        (n,) whether a customer is held out.
+
+    >>> assign_holdout(["a", "b", "c", "d"], "spring", 7, 0.5).tolist()
     [False, True, True, False]
     """
     return uniform_draws(customers, campaign, seed) < share

@@ -1,4 +1,4 @@
-"""What a plan is made from: scores, effects, who is eligible, who of them is held out, and what each action gains."""
+"""Collects the inputs of a plan: scores, effects, eligibility, the holdout, and the gain of each action."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
 
 @dataclass(frozen=True)
 class PlanInputs:
-    """What a plan is made from, in the order of the scored customers.
+    """The inputs of a plan; rows are the scored customers, by customer_id.
 
     Attributes:
-        scores: Where the scores are, and `table` them, by customer_id.
-        action_effects: Of the actions.
-        eligibility: Who may be contacted with what.
-        table: The scores.
+        scores: The scores on disk.
+        table: The score table, n rows.
+        action_effects: Effects of the actions.
+        eligibility: Which customers may get which action.
         objective: 'margin' or 'customers kept'.
-        gains: (n, a) of each action; -inf where it may not be done.
-        costs: (a,) of the actions.
-        holdout: (n,) the eligible who are held out.
-        segments: Names of the segments, and `codes` (n,) whose segment each customer is in.
-        minimums: (g,) least number with an action among the eligible who are not held out.
+        gains: (n, a) gain of each action; -inf where it is not allowed.
+        costs: (a,) cost of each action.
+        holdout: (n,) which eligible customers are held out.
+        segments: Names of the segments.
+        segment_index: (n,) index of each customer's segment.
+        minimums: (g,) fewest customers of each segment with an action, among eligible customers not held out.
     """
 
     scores: Scores
@@ -52,10 +53,18 @@ class PlanInputs:
 
 
 def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> PlanInputs:
-    """Reads all of it.
+    """Reads and computes the inputs of a plan.
+
+    Args:
+        config: The business.
+        rules: Its [plan], with the options of the command.
+        cutoff: A scored cutoff.
+
+    Returns:
+        The inputs, by customer_id.
 
     Raises:
-        UsageError: The cutoff is not scored, or a rule names what is not there.
+        UsageError: The cutoff is not scored, or a rule names something that does not exist.
         DataError: Nobody is eligible, or a table cannot be read.
     """
     scores = read_scores(config, cutoff)
@@ -63,32 +72,39 @@ def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> Plan
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:
         raise UsageError("[plan] margin is missing: the share of value that is profit, such as margin = 0.3")
-    known = load_action_effects(config, rules, cutoff, table)
+    action_effects = load_action_effects(config, rules, cutoff, table)
     costs = np.array([action.cost for action in rules.actions.values()])
-    gains = (rules.margin or 0.0) * known.on_value - costs if money else known.on_return.copy()
-    who = apply_eligibility_rules(config, rules, cutoff, table, np.isfinite(gains))
-    if not who.allowed.any():
-        told = ", ".join(f"{reason}: {number:,}" for reason, number in who.left_out.items() if number)
-        raise DataError(f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({told})")
-    gains[~who.allowed] = -np.inf
+    gains = (rules.margin or 0.0) * action_effects.on_value - costs if money else action_effects.on_return.copy()
+    eligibility = apply_eligibility_rules(config, rules, cutoff, table, np.isfinite(gains))
+    if not eligibility.allowed.any():
+        reasons = ", ".join(f"{reason}: {number:,}" for reason, number in eligibility.left_out.items() if number)
+        raise DataError(
+            f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({reasons}); check the "
+            "rules of [plan]"
+        )
+    gains[~eligibility.allowed] = -np.inf
     ids = table["customer_id"].to_pylist()
-    held = assign_holdout(ids, rules.campaign, rules.seed, rules.holdout) & (who.reason_index < 0)
-    segments, codes, minimums = _minimums(table, rules, (who.reason_index < 0) & ~held)
+    holdout = assign_holdout(ids, rules.campaign, rules.seed, rules.holdout) & (eligibility.reason_index < 0)
+    segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
     objective = MONEY if money else CUSTOMERS_KEPT
-    return PlanInputs(scores, table, known, who, objective, gains, costs, held, segments, codes, minimums)
+    return PlanInputs(
+        scores, table, action_effects, eligibility, objective, gains, costs, holdout, segments, segment_index, minimums
+    )
 
 
 def _minimums(
-    table: pa.Table, rules: PlanConfig, open_to: np.ndarray
+    table: pa.Table, rules: PlanConfig, counted: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Names of the segments, the segment of each customer, and how many of each must have an action."""
+    """Names of the segments, the index of each customer's segment, and how many of each must get an action."""
     names = sorted(table["segment"].unique().to_pylist())
-    codes = pc.index_in(table["segment"], value_set=pa.array(names, pa.string())).to_numpy()
+    segment_index = pc.index_in(table["segment"], value_set=pa.array(names, pa.string())).to_numpy()
     for name in rules.minimums:
         if name not in names:
             near = get_close_matches(name, names, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"[plan.minimums]: nobody is in segment {name!r}; {hint}there are {', '.join(names)}")
-    there = np.bincount(codes[open_to], minlength=len(names))
-    asked = [np.ceil(rules.minimums.get(name, 0.0) * there[place] - 1e-9) for place, name in enumerate(names)]
-    return tuple(names), codes, np.array(asked, dtype=int)
+            raise UsageError(
+                f"[plan.minimums]: nobody is in segment {name!r}; {hint}expected one of {', '.join(names)}"
+            )
+    available = np.bincount(segment_index[counted], minlength=len(names))
+    minimums = [np.ceil(rules.minimums.get(name, 0.0) * available[place] - 1e-9) for place, name in enumerate(names)]
+    return tuple(names), segment_index, np.array(minimums, dtype=int)

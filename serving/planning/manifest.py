@@ -1,4 +1,4 @@
-"""The facts of a plan for its manifest: what is spent and gained, which limits bind and what they cost, and counts."""
+"""The manifest of a plan: spending, expected gain, binding limits and their prices, and counts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from serving.optimizer.allocate import Allocation
 from serving.planning.inputs import MONEY, PlanInputs
 
 FORMAT = 1
-BINDING_TOLERANCE = 1e-9  # of the largest price: below it a price is rounding
+BINDING_TOLERANCE = 1e-9  # as a share of the largest price: a smaller price is rounding
 
 
-def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, found: Allocation) -> dict[str, Any]:
-    """Everything about a plan but its rows and the checksums of its files.
+def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
+    """Builds the manifest of a plan, without the checksums of its files.
 
-    The same scores, effects, rules and seed make the same manifest: it holds no time and no place.
+    The same scores, effects, rules and seed give the same manifest: it has no timestamps and no paths.
+
+    Args:
+        config: The business.
+        rules: Its [plan], with the options of the command.
+        inputs: The inputs of the plan.
+        allocation: The chosen actions.
+
+    Returns:
+        The manifest, ready for JSON.
     """
-    names, done = list(rules.actions), (found.choice < len(rules.actions)) & ~inputs.holdout
-    told = rules.model_dump(mode="json")
+    names, treated = list(rules.actions), (allocation.choice < len(rules.actions)) & ~inputs.holdout
+    rules_json = rules.model_dump(mode="json")
     return {
         "format": FORMAT,
         "name": config.name,
@@ -33,24 +42,24 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, found: 
         "objective": inputs.objective,
         "margin": rules.margin if inputs.objective == MONEY else None,
         "budget": rules.budget,
-        "spent": found.spent,
-        "gain": found.gain,
-        **_range(config, rules, inputs, found, done),
-        "bound": found.bound,
-        "gap": found.gap,
+        "spent": allocation.spent,
+        "gain": allocation.gain,
+        **_gain_interval(config, rules, inputs, allocation, treated),
+        "bound": allocation.bound,
+        "gap": allocation.gap,
         "assumed": inputs.action_effects.assumed,
-        "prices": _prices(names, inputs, found),
-        "binding": _binding(rules, inputs, found),
+        "prices": _limit_prices(names, inputs, allocation),
+        "binding": _binding_limits(rules, inputs, allocation),
         "customers": {
             "scored": inputs.table.num_rows,
             "eligible": int((inputs.eligibility.reason_index < 0).sum()),
             "held_out": int(inputs.holdout.sum()),
-            "with_action": int(done.sum()),
+            "with_action": int(treated.sum()),
         },
         "left_out": inputs.eligibility.left_out,
         "closed": inputs.eligibility.blocked,
-        "actions": {name: _action(j, rules, inputs, found) for j, name in enumerate(names)},
-        "segments": {name: _segment(g, names, inputs, found) for g, name in enumerate(inputs.segments)},
+        "actions": {name: _action_facts(j, rules, inputs, allocation) for j, name in enumerate(names)},
+        "segments": {name: _segment_facts(g, names, inputs, allocation) for g, name in enumerate(inputs.segments)},
         "holdout": {
             "share": rules.holdout,
             "seed": rules.seed,
@@ -58,84 +67,89 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, found: 
         },
         "effects_sha256": inputs.action_effects.digest or None,
         "scores": {key: inputs.scores.manifest.get(key) for key in ("models", "data_fingerprint", "parts")},
-        "rules": {**told, "exclude": [without_customer_ids(rule) for rule in told["exclude"]]},
+        "rules": {**rules_json, "exclude": [without_customer_ids(rule) for rule in rules_json["exclude"]]},
     }
 
 
-def _range(
-    config: Config, rules: PlanConfig, inputs: PlanInputs, found: Allocation, done: np.ndarray
+def _gain_interval(
+    config: Config, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, treated: np.ndarray
 ) -> dict[str, Any]:
-    """The interval of the gain and what share of the effects it takes to break even; null where there is no such thing.
+    """The confidence interval of the gain, and the share of the effects at which the plan breaks even; else null.
 
-    Errors of a model's effects on different customers are taken to go together: the widest that they allow.
+    Errors of a model's effects on different customers are assumed to be fully correlated, which gives the widest
+    interval.
     """
-    rows = np.flatnonzero(done)
-    error = inputs.action_effects.error[rows, found.choice[rows]]
+    rows = np.flatnonzero(treated)
+    error = inputs.action_effects.error[rows, allocation.choice[rows]]
     facts: dict[str, Any] = {"gain_low": None, "gain_high": None, "interval": None, "break_even": None}
     if inputs.objective != MONEY or not len(rows):
         return facts
-    effect = found.gain + found.spent
-    facts["break_even"] = found.spent / effect if effect > 0 else None
+    effect = allocation.gain + allocation.spent
+    facts["break_even"] = allocation.spent / effect if effect > 0 else None
     if not np.isnan(error).any():
         spread = NormalDist().inv_cdf(0.5 + config.serving.interval / 2)
         reach = spread * (rules.margin or 0.0) * float(error.sum())
-        facts |= {"gain_low": found.gain - reach, "gain_high": found.gain + reach, "interval": config.serving.interval}
+        facts |= {
+            "gain_low": allocation.gain - reach,
+            "gain_high": allocation.gain + reach,
+            "interval": config.serving.interval,
+        }
     return facts
 
 
-def _prices(names: list[str], inputs: PlanInputs, found: Allocation) -> dict[str, Any]:
-    """What one unit more of each limit would add to the gain, and one customer less of each minimum."""
+def _limit_prices(names: list[str], inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
+    """How much the gain would rise with one more unit of each limit, or one customer less in each minimum."""
     a = len(names)
     return {
-        "budget": float(found.prices[0]),
-        "capacity": dict(zip(names, map(float, found.prices[1 : 1 + a]), strict=True)),
+        "budget": float(allocation.prices[0]),
+        "capacity": dict(zip(names, map(float, allocation.prices[1 : 1 + a]), strict=True)),
         "minimum": {
             name: float(price)
-            for name, price, least in zip(inputs.segments, found.prices[1 + a :], inputs.minimums, strict=True)
+            for name, price, least in zip(inputs.segments, allocation.prices[1 + a :], inputs.minimums, strict=True)
             if least
         },
     }
 
 
-def _binding(rules: PlanConfig, inputs: PlanInputs, found: Allocation) -> list[str]:
-    """The limits whose price is not nothing, in words."""
+def _binding_limits(rules: PlanConfig, inputs: PlanInputs, allocation: Allocation) -> list[str]:
+    """The limits with a price above 0, in words."""
     names = ["budget", *(f"capacity of {name}" for name in rules.actions)]
     names += [f"minimum share of {segment!r}" for segment in inputs.segments]
-    least = BINDING_TOLERANCE * max(float(np.abs(found.prices).max()), 1e-300)
-    return [name for name, price in zip(names, found.prices, strict=True) if price > least]
+    least = BINDING_TOLERANCE * max(float(np.abs(allocation.prices).max()), 1e-300)
+    return [name for name, price in zip(names, allocation.prices, strict=True) if price > least]
 
 
-def _action(place: int, rules: PlanConfig, inputs: PlanInputs, found: Allocation) -> dict[str, Any]:
-    mine = found.choice == place
-    done = mine & ~inputs.holdout
-    action = list(rules.actions.values())[place]
+def _action_facts(index: int, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
+    assigned = allocation.choice == index
+    treated = assigned & ~inputs.holdout
+    action = list(rules.actions.values())[index]
     return {
-        "customers": int(done.sum()),
-        "held_out": int((mine & inputs.holdout).sum()),
-        "cost": float(done.sum() * inputs.costs[place]),
-        "gain": float(inputs.gains[done, place].sum()),
-        "effect_return": float(np.nansum(inputs.action_effects.on_return[done, place])),
-        "effect_value": float(np.nansum(inputs.action_effects.on_value[done, place]))
+        "customers": int(treated.sum()),
+        "held_out": int((assigned & inputs.holdout).sum()),
+        "cost": float(treated.sum() * inputs.costs[index]),
+        "gain": float(inputs.gains[treated, index].sum()),
+        "effect_return": float(np.nansum(inputs.action_effects.on_return[treated, index])),
+        "effect_value": float(np.nansum(inputs.action_effects.on_value[treated, index]))
         if inputs.objective == MONEY
         else None,
-        "source": inputs.action_effects.sources[place],
-        "save_rate": action.save_rate if inputs.action_effects.sources[place] == "assumed" else None,
+        "source": inputs.action_effects.sources[index],
+        "save_rate": action.save_rate if inputs.action_effects.sources[index] == "assumed" else None,
         "capacity": action.capacity,
         "propensity": 1 - rules.holdout,
     }
 
 
-def _segment(place: int, names: list[str], inputs: PlanInputs, found: Allocation) -> dict[str, Any]:
-    mine = inputs.segment_index == place
-    done = mine & ~inputs.holdout & (found.choice < inputs.gains.shape[1])
-    rows = np.flatnonzero(done)
+def _segment_facts(index: int, names: list[str], inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
+    members = inputs.segment_index == index
+    treated = members & ~inputs.holdout & (allocation.choice < inputs.gains.shape[1])
+    rows = np.flatnonzero(treated)
     return {
-        "scored": int(mine.sum()),
-        "eligible": int((mine & (inputs.eligibility.reason_index < 0)).sum()),
-        "held_out": int((mine & inputs.holdout).sum()),
+        "scored": int(members.sum()),
+        "eligible": int((members & (inputs.eligibility.reason_index < 0)).sum()),
+        "held_out": int((members & inputs.holdout).sum()),
         "with_action": len(rows),
-        "actions": {name: int((found.choice[rows] == j).sum()) for j, name in enumerate(names)},
-        "minimum": int(inputs.minimums[place]),
-        "cost": float(inputs.costs[found.choice[rows]].sum()),
-        "gain": float(inputs.gains[rows, found.choice[rows]].sum()),
+        "actions": {name: int((allocation.choice[rows] == j).sum()) for j, name in enumerate(names)},
+        "minimum": int(inputs.minimums[index]),
+        "cost": float(inputs.costs[allocation.choice[rows]].sum()),
+        "gain": float(inputs.gains[rows, allocation.choice[rows]].sum()),
     }

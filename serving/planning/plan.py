@@ -1,8 +1,8 @@
-"""Who gets which action within a budget: one or none for each customer, a random holdout set aside first.
+"""Plans a campaign: one action or none for each customer within a budget, after a randomised holdout.
 
-Gain is margin x effect on value - cost, and where there is no money the effect on return: customers kept. The holdout
-is drawn among the eligible before anything is chosen; those in it are given what they would have, at no cost, so that
-later they can be compared with those who got it.
+The gain of an action is margin x effect on value - cost; without money it is the effect on return (customers kept). The
+holdout is drawn from the eligible customers before any action is chosen. Held-out customers are assigned the action
+that they would get, at no cost, so that they can later be compared with the customers who got it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
@@ -40,9 +40,9 @@ class Plan:
     """A plan on disk.
 
     Attributes:
-        folder: Its tables and manifest.
-        cutoff: Of the scores that it was made from.
-        campaign: Its name, by which the holdout is drawn.
+        folder: Has its tables and manifest.
+        cutoff: The cutoff of the scores that it is based on.
+        campaign: Its name, which also keys the random holdout.
         manifest: Budget, gain, bound, prices, counts, rules and fingerprints.
     """
 
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def gain(self) -> float:
-        """Expected of those who get an action: money after costs, or customers kept."""
+        """Expected total gain: money after costs, or customers kept."""
         return float(self.manifest["gain"])
 
     @property
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def spent(self) -> float:
-        """Cost of all actions."""
+        """Total cost of the actions."""
         return float(self.manifest["spent"])
 
     def table(self) -> pa.Table:
@@ -76,69 +76,80 @@ class Plan:
 
 
 def make_plan(config: Config, cutoff: date, budget: float | None = None, campaign: str | None = None) -> Plan:
-    """Makes the plan of a campaign at a scored cutoff and puts it in place whole; an earlier one is replaced.
+    """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Args:
         config: The business, with its [plan].
-        cutoff: A scored one.
-        budget: Most money; by default that of the config.
-        campaign: By default that of the config.
+        cutoff: A scored cutoff.
+        budget: Upper limit of the total cost; by default the config's.
+        campaign: Name of the campaign; by default the config's.
+
+    Returns:
+        The plan on disk.
 
     Raises:
-        UsageError: There is no [plan], the cutoff is not scored, or a rule names what is not there.
-        RefusedError: The limits cannot hold together, or the campaign's plan was measured already.
+        UsageError: There is no [plan], the cutoff is not scored, or a rule names something that does not exist.
+        RefusedError: The limits contradict each other, or the campaign's plan was already measured.
         DataError: Nobody is eligible, or a table cannot be read.
     """
-    rules = _rules(config, budget, campaign)
+    rules = _plan_rules(config, budget, campaign)
     _refuse_measured(config.output / "plans" / f"cutoff={cutoff}" / rules.campaign)
     inputs = collect_plan_inputs(config, rules, cutoff)
-    problem = _problem(inputs, rules)
-    found = allocate_actions(problem, inputs.segments, list(rules.actions))
-    points = _curve(problem, rules, found)
+    problem = _plan_problem(inputs, rules)
+    allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
+    points = _curve_points(problem, rules, allocation)
     folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
     table = plan_table(
-        inputs.table, list(rules.actions), found.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
-        inputs.action_effects, inputs.eligibility, language(config.language),
+        inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
+        inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
-    manifest = plan_manifest(config, rules, inputs, found)
+    manifest = plan_manifest(config, rules, inputs, allocation)
     log = summarise_log(config, cutoff, config.task.horizon)
     manifest["past"] = {"before": str(log.day), **log.marks}
-    spread = _spread(config, log.spread) if inputs.objective == MONEY else None
+    spread = _spend_spread(config, log.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
-    with atomic_folder(folder) as beside:
-        _write(beside, table, points, manifest)
+    with atomic_folder(folder) as staging:
+        _write_files(staging, table, points, manifest)
     return Plan(folder, cutoff, rules.campaign, manifest)
 
 
 def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan:
-    """A plan that was made before, of the config's campaign where none is named.
+    """Opens an existing plan.
+
+    Args:
+        config: The business.
+        cutoff: The cutoff of the plan.
+        campaign: Name of the campaign; by default the config's.
+
+    Returns:
+        The plan on disk.
 
     Raises:
         UsageError: There is no such plan.
-        DataError: Its table was changed since.
+        DataError: One of its files has changed since.
     """
     name = campaign or (config.plan.campaign if config.plan else "")
-    place = config.output / "plans" / f"cutoff={cutoff}"
-    path = place / name / MANIFEST
+    cutoff_folder = config.output / "plans" / f"cutoff={cutoff}"
+    path = cutoff_folder / name / MANIFEST
     if not name or not path.is_file():
-        have = ", ".join(sorted(p.parent.name for p in place.glob(f"*/{MANIFEST}"))) or "none"
+        campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{MANIFEST}"))) or "none"
         raise UsageError(
-            f"there is no plan {name!r} at cutoff {cutoff} under {config.output} (plans there: {have}); "
+            f"there is no plan {name!r} at cutoff {cutoff} under {config.output} (plans there: {campaigns}); "
             f"run `regulars plan --cutoff {cutoff} --budget B`"
         )
     manifest = json.loads(path.read_text(encoding="utf-8"))
     for file, digest in manifest["files"].items():
         if not (path.parent / file).is_file() or _digest(path.parent / file) != digest:
-            raise DataError(f"{path.parent / file}: is not the file that was planned; run `regulars plan` again")
+            raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
     return Plan(path.parent, cutoff, name, manifest)
 
 
-def _rules(config: Config, budget: float | None, campaign: str | None) -> PlanConfig:
-    """The [plan] of the config with what the command says; refuses a budget that buys nothing."""
+def _plan_rules(config: Config, budget: float | None, campaign: str | None) -> PlanConfig:
+    """The config's [plan] with the options of the command; refuses a budget below the cheapest action."""
     if config.plan is None:
         raise UsageError(
-            "the config has no [plan]; it names at least one action with its cost, such as [plan.actions.mail] "
-            "cost = 0.5, and the margin"
+            "the config has no [plan]; add one with a margin and at least one action with its cost, such as "
+            "[plan.actions.mail] cost = 0.5"
         )
     given = {"budget": budget, "campaign": campaign}
     values = config.plan.model_dump() | {name: value for name, value in given.items() if value is not None}
@@ -146,7 +157,8 @@ def _rules(config: Config, budget: float | None, campaign: str | None) -> PlanCo
         rules = PlanConfig.model_validate(values)
     except ValueError:
         raise UsageError(
-            f"--budget takes 0 or more (found {budget}), --campaign letters, digits, '.', '_' and '-' ({campaign!r})"
+            f"--budget must be 0 or more (found {values['budget']}), and --campaign letters, digits, '.', '_' and '-' "
+            f"(found {values['campaign']!r})"
         ) from None
     if rules.budget is None:
         raise UsageError("no budget: give --budget, or set [plan] budget")
@@ -154,26 +166,26 @@ def _rules(config: Config, budget: float | None, campaign: str | None) -> PlanCo
     if rules.budget < cheapest.cost:
         raise UsageError(
             f"a budget of {rules.budget:,.10g} is below the cheapest action ({name}, {cheapest.cost:,.10g} a "
-            "customer): nobody could be contacted; give more"
+            "customer), so nobody could be contacted; raise the budget"
         )
     return rules
 
 
 def _refuse_measured(folder: Path) -> None:
-    """What was carried out and measured is not planned anew: who was meant to get what would be lost."""
+    """Refuses to plan a measured campaign again: the record of the intended actions would be lost."""
     if (folder / MEASURED).exists():
         raise RefusedError(
-            f"{folder}: was measured already, and a new plan would take the place of who was meant to get what; name "
-            f"another campaign (--campaign), or remove {MEASURED} there to plan anew"
+            f"{folder}: was already measured, and a new plan would overwrite the record of who was meant to get what; "
+            f"use another campaign name (--campaign), or remove {MEASURED} there to plan again"
         )
 
 
-def _spread(config: Config, found: float | None) -> float | None:
-    """Relative variance of spend: of buyers in the last horizon; of contracts none, as a price is known beforehand."""
-    return found if config.events.amount else 0.0
+def _spend_spread(config: Config, spread: float | None) -> float | None:
+    """Relative variance of buyers' spend in the last horizon; 0 for contracts, whose prices are known in advance."""
+    return spread if config.events.amount else 0.0
 
 
-def _problem(inputs: PlanInputs, rules: PlanConfig) -> AllocationProblem:
+def _plan_problem(inputs: PlanInputs, rules: PlanConfig) -> AllocationProblem:
     capacities = [np.inf if action.capacity is None else action.capacity for action in rules.actions.values()]
     return allocation_problem(
         inputs.gains,
@@ -186,24 +198,26 @@ def _problem(inputs: PlanInputs, rules: PlanConfig) -> AllocationProblem:
     )
 
 
-def _curve(problem: AllocationProblem, rules: PlanConfig, found: Allocation) -> list[BudgetPoint]:
-    """Points up to what would be spent if money did not matter, with the plan's own among them; gain never falls."""
-    everything = budget_curve(problem, [float(problem.costs.max(axis=1, initial=0).sum())])
-    last = max((point.spent for point in everything), default=0.0)
-    chosen = int(found.resource_use[1 : 1 + problem.no_action].sum())
-    own = BudgetPoint(problem.budget, found.spent, found.gain, found.bound, float(found.prices[0]), chosen)
+def _curve_points(problem: AllocationProblem, rules: PlanConfig, allocation: Allocation) -> list[BudgetPoint]:
+    """The budget curve up to the spending without a budget, with the plan's own point; gain never falls."""
+    unlimited = budget_curve(problem, [float(problem.costs.max(axis=1, initial=0).sum())])
+    last = max((point.spent for point in unlimited), default=0.0)
+    chosen = int(allocation.used[1 : 1 + problem.no_action].sum())
+    own = BudgetPoint(
+        problem.budget, allocation.spent, allocation.gain, allocation.bound, float(allocation.prices[0]), chosen
+    )
     budgets = [float(b) for b in np.linspace(0, last, rules.curve + 1)[1:] if 0 < b != problem.budget]
     points: list[BudgetPoint] = []
     for point in sorted([*budget_curve(problem, budgets), own], key=lambda p: p.budget):
-        if points and points[-1].gain > point.gain:  # what fits a smaller budget fits this one
+        if points and points[-1].gain > point.gain:  # the choice for a smaller budget also fits this one
             before = points[-1]
             point = replace(point, gain=before.gain, spent=before.spent, customers=before.customers)
         points.append(point)
     return points
 
 
-def _write(folder: Path, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]) -> None:
-    """All files of a plan into a folder; the manifest, with their checksums, last."""
+def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]) -> None:
+    """Writes all files of a plan into a folder; the manifest, with their checksums, comes last."""
     pq.write_table(table, folder / TABLE, compression="zstd")
     write_plan_csv(table, folder / CSV)
     rows = [asdict(point) for point in points]

@@ -1,4 +1,4 @@
-"""A plan as tables: one row a customer with what is done and why, and a file that a campaign tool can read."""
+"""The tables of a plan: one row a customer with the action and its reason, and a CSV file for campaign tools."""
 
 from __future__ import annotations
 
@@ -46,55 +46,58 @@ def plan_table(
     scores: pa.Table,
     names: list[str],
     chosen: np.ndarray,
-    held: np.ndarray,
+    holdout: np.ndarray,
     share: float,
     gains: np.ndarray,
     costs: np.ndarray,
     effects: ActionEffects,
-    who: Eligibility,
+    eligibility: Eligibility,
     tr: Language = ENGLISH,
 ) -> pa.Table:
-    """One row for each scored customer, in their order.
+    """Builds the table of a plan.
 
     Args:
-        scores: The score table.
-        names: Of the actions.
-        chosen: (n,) the action's place or `len(names)`, of customers held out what they would have.
-        held: (n,) who is held out, of the eligible.
+        scores: The score table, n rows.
+        names: Names of the actions, a of them.
+        chosen: (n,) index of the action, or `len(names)` for none; for held-out customers what they would get.
+        holdout: (n,) which eligible customers are held out.
         share: The probability of being held out.
         gains: (n, a) expected gains.
-        costs: (a,) of the actions.
-        effects: Of the actions.
-        who: Who is eligible.
-        tr: The language of the words; names of segments, actions and sources are the same in all.
+        costs: (a,) cost of each action.
+        effects: Effects of the actions.
+        eligibility: Which customers may get which action.
+        tr: The language of the sentences; names of segments, actions and sources stay the same.
+
+    Returns:
+        One row for each scored customer, in the order of the score table.
     """
     n, a = len(chosen), len(names)
-    some, row = chosen < a, np.arange(n)
-    place, done = np.minimum(chosen, a - 1), some & ~held
-    would_have = pa.array(names, pa.string()).take(pa.array(place, mask=~some))
-    wanted = {
+    has_action, row = chosen < a, np.arange(n)
+    place, treated = np.minimum(chosen, a - 1), has_action & ~holdout
+    would_have = pa.array(names, pa.string()).take(pa.array(place, mask=~has_action))
+    columns = {
         "customer_id": scores["customer_id"],
         "segment": scores["segment"],
-        "eligible": who.reason_index < 0,
-        "holdout": held,
-        "action": pc.if_else(pa.array(done), would_have, None),
+        "eligible": eligibility.reason_index < 0,
+        "holdout": holdout,
+        "action": pc.if_else(pa.array(treated), would_have, None),
         "would_have": would_have,
-        "propensity": np.where(some, np.where(held, share, 1 - share), 1.0),
-        "cost": np.where(done, costs[place], 0.0),
-        "expected_gain": np.where(done, gains[row, place], 0.0),
-        "effect_return": _where(some, effects.on_return[row, place]),
-        "effect_value": _where(some, effects.on_value[row, place]),
-        "effect_value_error": _where(some, effects.error[row, place]),
-        "source": pa.array(effects.sources, pa.string()).take(pa.array(place, mask=~some)),
+        "propensity": np.where(has_action, np.where(holdout, share, 1 - share), 1.0),
+        "cost": np.where(treated, costs[place], 0.0),
+        "expected_gain": np.where(treated, gains[row, place], 0.0),
+        "effect_return": _masked(has_action, effects.on_return[row, place]),
+        "effect_value": _masked(has_action, effects.on_value[row, place]),
+        "effect_value_error": _masked(has_action, effects.error[row, place]),
+        "source": pa.array(effects.sources, pa.string()).take(pa.array(place, mask=~has_action)),
         **{name: scores[name] for name in ("churn_probability", "value", "value_at_risk")},
-        "assignment": _in_words(names, chosen, held, gains, who, tr),
-        "reasons": _sentences(scores["churn_reasons"], tr("; ")),
+        "assignment": _assignment_words(names, chosen, holdout, gains, eligibility, tr),
+        "reasons": _joined_reasons(scores["churn_reasons"], tr("; ")),
     }
-    return pa.table({field.name: wanted[field.name] for field in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
+    return pa.table({field.name: columns[field.name] for field in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
 
 
 def write_plan_csv(table: pa.Table, path: Path) -> None:
-    """The customers with an action and those held out from one; formulas are escaped."""
+    """Writes the customers with an action, and those held out from one, as CSV; formulas are escaped."""
     rows = table.filter(table["would_have"].is_valid()).select(CSV_COLUMNS)
     for place, field in enumerate(rows.schema):
         if field.type == pa.string():
@@ -102,24 +105,26 @@ def write_plan_csv(table: pa.Table, path: Path) -> None:
     pyarrow.csv.write_csv(rows, path)
 
 
-def _in_words(
-    names: list[str], chosen: np.ndarray, held: np.ndarray, gains: np.ndarray, who: Eligibility, tr: Language
+def _assignment_words(
+    names: list[str], chosen: np.ndarray, holdout: np.ndarray, gains: np.ndarray, eligibility: Eligibility, tr: Language
 ) -> pa.Array:
-    """What is done to each customer, and if nothing, why."""
+    """The assignment of each customer in words: the action, or why there is none."""
     a = len(names)
     words = [tr("gets {action}", action=name) for name in names]
     held_out = tr("held out: gets nothing, so that the effect can be measured (would have {action})")
     words += [held_out.format(action=name) for name in names]
     words += [tr("nothing: no action pays"), tr("nothing: what pays does not fit within the limits")]
     words += [tr("held out; would have nothing either")]
-    words += [tr("left out: {reason}", reason=tr.phrase(reason)) for reason in who.reasons]
+    words += [tr("left out: {reason}", reason=tr.phrase(reason)) for reason in eligibility.reasons]
     pays = (gains > 0).any(axis=1)
-    code = np.where(chosen < a, chosen + a * held, np.where(held, 2 * a + 2, 2 * a + pays))
-    return pa.array(words).take(pa.array(np.where(who.reason_index >= 0, 2 * a + 3 + who.reason_index, code)))
+    code = np.where(chosen < a, chosen + a * holdout, np.where(holdout, 2 * a + 2, 2 * a + pays))
+    return pa.array(words).take(
+        pa.array(np.where(eligibility.reason_index >= 0, 2 * a + 3 + eligibility.reason_index, code))
+    )
 
 
-def _sentences(reasons: pa.ChunkedArray, joint: str) -> pa.Array:
-    """The readings of each list of reasons in one line."""
+def _joined_reasons(reasons: pa.ChunkedArray, joint: str) -> pa.Array:
+    """The readings of each customer's reasons, joined in one line."""
     lists = reasons.combine_chunks()
     readings = pc.struct_field(lists.flatten(), "reading")
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
@@ -127,6 +132,6 @@ def _sentences(reasons: pa.ChunkedArray, joint: str) -> pa.Array:
     return pc.binary_join(pa.ListArray.from_arrays(offsets, readings), joint)
 
 
-def _where(some: np.ndarray, values: np.ndarray) -> pa.Array:
-    """Numbers where there is an action, and null elsewhere and for nan."""
-    return pa.array(values, mask=~some | np.isnan(values))
+def _masked(has_action: np.ndarray, values: np.ndarray) -> pa.Array:
+    """The values where there is an action; null elsewhere and for nan."""
+    return pa.array(values, mask=~has_action | np.isnan(values))

@@ -1,27 +1,34 @@
-"""A plan as lines for a terminal: who gets what, what it costs and gains, which limits bind, and the curve."""
+"""A plan as text for a terminal: customers, actions, cost and gain, binding limits, power and the budget curve."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from serving.language.formats import Forms
+from serving.language.formats import NumberFormat
 from serving.planning.action_effects import ASSUMED
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 
-CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve; power
+CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan in words, ending with the curve; says where effects are assumed."""
+    """The plan in words, ending with the budget curve; effects that are assumed are marked."""
     facts = plan.manifest
-    parts = [_who(facts), _table(facts), _outcome(facts), _assumed(facts), _design(facts), _curve(plan)]
+    parts = [
+        _customer_lines(facts),
+        _action_table(facts),
+        _gain_lines(facts),
+        _source_notes(facts),
+        _power_lines(facts),
+        _curve_table(plan),
+    ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _who(facts: Mapping[str, Any]) -> list[str]:
+def _customer_lines(facts: Mapping[str, Any]) -> list[str]:
     count = facts["customers"]
     lines = [
         f"plan {facts['campaign']!r} at {facts['cutoff']}: {count['scored']:,} customers scored, {count['eligible']:,} "
@@ -32,12 +39,12 @@ def _who(facts: Mapping[str, Any]) -> list[str]:
     for action, closed in facts["closed"].items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
     if not facts["holdout"]["share"]:
-        lines.append("  NOTE: nobody is held out ([plan] holdout = 0), so the effect cannot be measured")
+        lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines
 
 
-def _table(facts: Mapping[str, Any]) -> list[str]:
-    money, form = facts["objective"] == MONEY, _form(facts)
+def _action_table(facts: Mapping[str, Any]) -> list[str]:
+    money, form = facts["objective"] == MONEY, _money_format(facts)
     head = ("action", "customers", "held out", "cost", "expected gain" if money else "expected to stay", "effect")
     rows = [
         (name, f"{a['customers']:,}", f"{a['held_out']:,}", form(a["cost"]), form(a["gain"]), a["source"])
@@ -53,9 +60,9 @@ def _table(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _outcome(facts: Mapping[str, Any]) -> list[str]:
-    form, money = _form(facts), facts["objective"] == MONEY
-    what = "expected gain (margin of what is saved, less cost)" if money else "customers expected to be kept"
+def _gain_lines(facts: Mapping[str, Any]) -> list[str]:
+    form, money = _money_format(facts), facts["objective"] == MONEY
+    what = "expected gain (margin on the value saved, minus cost)" if money else "customers expected to be kept"
     lines = [
         f"spent {form(facts['spent'])} of {form(facts['budget'])}",
         f"{what}: {form(facts['gain'])}; no plan within these limits reaches more than {form(facts['bound'])} "
@@ -63,68 +70,72 @@ def _outcome(facts: Mapping[str, Any]) -> list[str]:
     ]
     if facts["gain_low"] is not None:
         lines.append(
-            f"  {facts['interval']:.0%} interval from the errors of the effects: {form(facts['gain_low'])} to "
-            f"{form(facts['gain_high'])}"
+            f"  {facts['interval']:.0%} confidence interval, from the errors of the effects: "
+            f"{form(facts['gain_low'])} to {form(facts['gain_high'])}"
         )
     if facts["break_even"] is not None:
-        lines.append(f"  it breaks even at {facts['break_even']:.0%} of the effects")
+        lines.append(f"  breaks even at {facts['break_even']:.0%} of the expected effects")
     prices = facts["prices"]
-    found = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts["binding"] else []
+    limits = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts["binding"] else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
         for name, price in prices[kind].items():
             label = f"{kind} of {name}" if kind == "capacity" else f"minimum share of {name!r}"
-            found += [words.format(name, _adds(price))] if label in facts["binding"] else []
-    return [*lines, "limits that bind: " + ("; ".join(found) if found else "none: all that pays is done")]
+            limits += [words.format(name, _adds(price))] if label in facts["binding"] else []
+    return [*lines, "binding limits: " + ("; ".join(limits) if limits else "none: every action that pays is taken")]
 
 
-def _assumed(facts: Mapping[str, Any]) -> list[str]:
-    others = {a["source"] for a in facts["actions"].values()} - {"measured", ASSUMED}
-    lines = [f"{source.upper()}, not measured in a trial: the effects of some actions" for source in sorted(others)]
+def _source_notes(facts: Mapping[str, Any]) -> list[str]:
+    sources = {a["source"] for a in facts["actions"].values()} - {"measured", ASSUMED}
+    lines = [
+        f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
+        for source in sorted(sources)
+    ]
     rates = {name: a["save_rate"] for name, a in facts["actions"].items() if a["save_rate"] is not None}
     if not rates:
         return lines
-    told = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
+    keeps = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
     return [
         *lines,
-        f"ASSUMED, not measured: {told} (save_rate in [plan.actions]). Gains rest on it; the holdout will tell.",
+        f"ASSUMED, not measured: {keeps} (save_rate in [plan.actions]). The gains depend on this assumption; the "
+        "holdout will test it.",
     ]
 
 
-def _design(facts: Mapping[str, Any]) -> list[str]:
-    """What the holdout can tell."""
-    found = facts["design"]["all"]
-    if not facts["holdout"]["share"] or found["return"] is None:
+def _power_lines(facts: Mapping[str, Any]) -> list[str]:
+    """The effects that the holdout can detect."""
+    design = facts["design"]["all"]
+    if not facts["holdout"]["share"] or design["return"] is None:
         return []
     lines = [
-        f"what the holdout can tell ({found['held_out']:,} held out against {found['with_action']:,} with an action, "
-        f"power {facts['design']['power']:.0%} at {facts['design']['alpha']:.0%}):"
+        f"effects that the holdout can detect ({design['held_out']:,} held out against {design['with_action']:,} with "
+        f"an action, power {facts['design']['power']:.0%} at significance level {facts['design']['alpha']:.0%}):"
     ]
-    if not found["held_out"]:
-        return [f"{lines[0]} nothing: nobody who would have an action is held out"]
-    share = found["return"]
+    if not design["held_out"]:
+        return [f"{lines[0]} none: no customer who would get an action is held out"]
+    share = design["return"]
     lines.append(
-        f"  return: a difference of {share['detects']:.1%} or more; expected is {share['expected']:+.1%}"
-        + _chance(share)
+        f"  return: a difference of {share['detects']:.1%} or more; expected {share['expected']:+.1%}"
+        + _power_note(share)
     )
-    if found["value"] is not None:
-        form, value = _form(facts), found["value"]
+    if design["value"] is not None:
+        form, value = _money_format(facts), design["value"]
         lines.append(
-            f"  value: a difference of {form(value['detects'])} a customer or more; expected is "
-            f"{form(value['expected'], '+')}" + _chance(value)
+            f"  value: a difference of {form(value['detects'])} a customer or more; expected "
+            f"{form(value['expected'], '+')}" + _power_note(value)
         )
     return lines
 
 
-def _chance(outcome: Mapping[str, Any]) -> str:
-    """The power for what is expected, and how many customers would do."""
+def _power_note(outcome: Mapping[str, Any]) -> str:
+    """The power for the expected effect, and how many customers would be enough."""
     needed = (
         f"; {outcome['needed']:,} customers would do" if outcome["needed"] and outcome["power"] < ENOUGH_POWER else ""
     )
     return f" (power {outcome['power']:.0%}{needed})"
 
 
-def _curve(plan: Plan) -> list[str]:
-    rows, form, own = plan.curve().to_pylist(), _form(plan.manifest), plan.manifest["budget"]
+def _curve_table(plan: Plan) -> list[str]:
+    rows, form, own = plan.curve().to_pylist(), _money_format(plan.manifest), plan.manifest["budget"]
     step = max(-(-len(rows) // CURVE_LINES), 1)
     shown = [row for place, row in enumerate(rows) if (len(rows) - 1 - place) % step == 0 or row["budget"] == own]
     lines = ["gain against budget" + (" (assumed)" if plan.manifest["assumed"] else "")]
@@ -140,7 +151,7 @@ def _adds(price: float) -> str:
     return f"adds {price:,.3g}"
 
 
-def _form(facts: Mapping[str, Any]) -> Any:
-    """Money, or customers, with digits that fit a customer's mean."""
+def _money_format(facts: Mapping[str, Any]) -> Any:
+    """A formatter of money, or customers, with digits that fit the mean of a customer."""
     count = max(facts["customers"]["with_action"], 1)
-    return Forms(abs(facts["bound"]) / count).money
+    return NumberFormat(abs(facts["bound"]) / count).money

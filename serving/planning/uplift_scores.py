@@ -1,8 +1,8 @@
-"""What each action would change for every customer of a cutoff: the effects that a plan spends money by.
+"""Uplift scores: the estimated effect of each action on each customer of a cutoff, on which plans are based.
 
-`OUTPUT/uplift/cutoff=D/effects.parquet`: one row a customer and action, by customer_id and action. Effects are beside
-doing nothing, within the horizon, and before the cost of the action; `source` says whether they were 'measured' in
-trials or are 'observational'.
+`OUTPUT/uplift/cutoff=D/effects.parquet` has one row a customer and action, by customer_id and action. Effects are
+relative to no action, within the horizon, and before the cost of the action; `source` says whether they were 'measured'
+in randomised trials or are 'observational'.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ UPLIFT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class UpliftScores:
-    """The effects at a cutoff.
+    """The uplift scores of a cutoff on disk.
 
     Attributes:
-        file: Where they are.
+        file: The Parquet file.
         manifest: cutoff, model, source, customers, actions, rows, sha256.
     """
 
@@ -57,78 +57,88 @@ class UpliftScores:
 
 
 def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
-    """Writes the effects of every action for a cutoff's cohort, whole or not at all.
+    """Writes the effects of every action for a cutoff's cohort; nothing is written if it fails.
 
     Raises:
-        UsageError: There is no uplift champion, it needs other features, or the cutoff lies outside the log.
+        UsageError: There is no uplift champion, it needs other features, or the cutoff is outside the log.
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
     bundle, version = _champion(config)
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
-        raise DataError(f"cutoff {cutoff}: nobody is in the cohort ([task] active_within): no effects to tell")
+        raise DataError(
+            f"cutoff {cutoff}: nobody is in the cohort ([task] active_within), so there are no effects to estimate"
+        )
     if str(bundle.facts.get("own_features", "")) != snapshots.own:
         raise UsageError(
-            f"{version.label} learned from other features of your own than [features] own names now; put the file "
-            "back, or run `regulars train uplift` again"
+            f"{version.label} was trained with other custom features than those that [features] own names now; restore "
+            "that file, or run `regulars train uplift` again"
         )
     table = uplift_table(bundle, snapshots, config.serving.chunk)
     folder = config.output / "uplift" / f"cutoff={cutoff}"
-    with atomic_folder(folder) as beside:
-        pq.write_table(table, beside / FILE, compression="zstd")
-        manifest = _manifest(config, cutoff, bundle, version, snapshots, table, beside / FILE)
-        (beside / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    with atomic_folder(folder) as staging:
+        pq.write_table(table, staging / FILE, compression="zstd")
+        manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return UpliftScores(folder / FILE, manifest)
 
 
 def read_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
-    """The effects at a cutoff, as `write` left them.
+    """Opens the uplift scores of a cutoff.
 
     Raises:
-        UsageError: They were not written, or not whole.
+        UsageError: They were not written, or the file has changed since.
     """
     folder = config.output / "uplift" / f"cutoff={cutoff}"
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = manifest["sha256"] == _checksum(folder / FILE)
+        intact = manifest["sha256"] == _checksum(folder / FILE)
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"no effects at cutoff {cutoff} under {folder}; run `regulars uplift --cutoff {cutoff}`"
         ) from None
-    if not whole:
-        raise UsageError(f"{folder / FILE} is not the file that was written; run `regulars uplift --cutoff {cutoff}`")
+    if not intact:
+        raise UsageError(f"{folder / FILE} changed since it was written; run `regulars uplift --cutoff {cutoff}`")
     return UpliftScores(folder / FILE, manifest)
 
 
-def uplift_scores_text(found: UpliftScores) -> str:
-    """What there is, in a few words."""
-    said = found.manifest
-    return f"{said['customers']:,} customers, {said['actions']}, {said['source']}, by {said['model']}"
+def uplift_scores_text(scores: UpliftScores) -> str:
+    """Customers, actions, source and model in one line."""
+    manifest = scores.manifest
+    return f"{manifest['customers']:,} customers, {manifest['actions']}, {manifest['source']}, by {manifest['model']}"
 
 
 def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.Table:
-    """The effects of every action, one row a customer and action.
+    """Estimates the effects of every action.
+
+    Args:
+        bundle: The uplift model.
+        snapshots: Features of the cohort.
+        chunk: How many customers are computed at once.
+
+    Returns:
+        One row a customer and action, by customer_id and action.
 
     Raises:
-        UsageError: The model needs other features than the config makes.
+        UsageError: The model needs other features than the config builds.
     """
     rows = snapshots.rows
     try:
-        parts = [_part(bundle, rows.slice(start, chunk)) for start in range(0, rows.num_rows, chunk)]
+        parts = [_chunk_table(bundle, rows.slice(start, chunk)) for start in range(0, rows.num_rows, chunk)]
     except BundleError as problem:
-        raise UsageError(f"{problem}; the config changed since training, run `regulars train uplift` again") from None
+        raise UsageError(f"{problem}; the config changed since training: run `regulars train uplift` again") from None
     return pa.concat_tables(parts).sort_by([("customer_id", "ascending"), ("action", "ascending")])
 
 
-def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
-    said, n = bundle.predict_effects(rows), rows.num_rows
+def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
+    effects, n = bundle.predict_effects(rows), rows.num_rows
     parts = []
     for action in bundle.actions:
-        value, error = said["value"][action] if "value" in said else (np.full(n, np.nan), np.full(n, np.nan))
+        value, error = effects["value"][action] if "value" in effects else (np.full(n, np.nan), np.full(n, np.nan))
         columns = {
             "customer_id": rows["customer_id"],
             "action": [action] * n,
-            "effect_return": said["return"][action][0],
+            "effect_return": effects["return"][action][0],
             "effect_value": pa.array(value, from_pandas=True),
             "effect_value_error": pa.array(error, from_pandas=True),
             "source": [bundle.source] * n,
@@ -138,12 +148,12 @@ def _part(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
 
 
 def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
-    found = registry.load_uplift_champion(config)
-    if found is None:
+    champion = registry.load_uplift_champion(config)
+    if champion is None:
         raise UsageError(
             f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"
         )
-    return found
+    return champion
 
 
 def _manifest(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from features.task import Window
-from serving.language.formats import Forms, Words, words
+from serving.language.formats import ChurnTerms, NumberFormat, churn_terms
 from serving.language.messages import N_, Language
 from serving.scoring.score_tables import Scores
 
@@ -15,7 +15,7 @@ MARKS = {"critical": "▲▲", "warning": "▲", "info": "●"}
 
 
 @dataclass(frozen=True)
-class Said:
+class ReportWording:
     """How a page speaks.
 
     Attributes:
@@ -31,8 +31,8 @@ class Said:
     """
 
     tr: Language
-    form: Forms
-    words: Words
+    form: NumberFormat
+    words: ChurnTerms
     money: bool
     contractual: bool
     cutoff: date
@@ -53,15 +53,15 @@ class Said:
         return self.tr("{n} points", n=f"{100 * change:+.1f}".replace("-", "−"))
 
 
-def said_of(scores: Scores, money: bool, mean: float, tr: Language) -> Said:
+def report_wording(scores: Scores, money: bool, mean: float, tr: Language) -> ReportWording:
     """How the page of some scores speaks; `mean` is the mean size of a customer's value."""
     task = scores.manifest["models"]["churn"]["task"]
     days, active = Window.parse(task["horizon"]).days, Window.parse(task["active_within"]).days
     churn = task.get("churn", "inactive")
-    return Said(
+    return ReportWording(
         tr=tr,
-        form=Forms(mean, tr),
-        words=words(churn, days, active, tr),
+        form=NumberFormat(mean, tr),
+        words=churn_terms(churn, days, active, tr),
         money=money,
         contractual=churn == "cancelled",
         cutoff=scores.cutoff,

@@ -40,19 +40,19 @@ def serve(
     Raises:
         UsageError: The extra is not installed, the token is too short, or the place cannot be listened at.
     """
-    refuse_without_extra()
+    require_app_extra()
     import uvicorn
 
     from serving.web.parts.output_reader import open_site
-    from serving.web.routes import application
-    from serving.web.security import is_local, names_of
+    from serving.web.routes import create_application
+    from serving.web.security import allowed_hosts, is_local
 
     wide = not is_local(host)
-    token = token_of(wide)
+    token = access_token(wide)
     site = open_site(config)
     with closing(site.connection), closing(listen(host, port)) as door:
-        app = application(site, names_of(host, also), wide, token)
-        for line in addresses(host, door.getsockname()[1], token):
+        app = create_application(site, allowed_hosts(host, also), wide, token)
+        for line in startup_lines(host, door.getsockname()[1], token):
             say(line)
         settings = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="off",
@@ -67,15 +67,15 @@ def serve(
 
 def _warm(site: Site) -> None:
     """Counts and draws the first page, and imports what takes seconds, before somebody asks for it."""
-    from serving.web.parts.output_reader import NotHere, scored
-    from serving.web.views.overview import overview
+    from serving.web.parts.output_reader import MissingOutput, read_scored_cutoff
+    from serving.web.views.overview import overview_page
 
-    with suppress(NotHere):  # the page itself says so
-        overview(site, scored(site))
+    with suppress(MissingOutput):  # the page itself says so
+        overview_page(site, read_scored_cutoff(site))
     import_module("serving.web.live_queries")
 
 
-def refuse_without_extra() -> None:
+def require_app_extra() -> None:
     """Refuses where a package of the extra is not installed.
 
     Raises:
@@ -89,18 +89,18 @@ def refuse_without_extra() -> None:
         )
 
 
-def token_of(wide: bool) -> str:
+def access_token(wide: bool) -> str:
     """The token of the environment, else a new one where the page is opened wider; empty where none is needed.
 
     Raises:
         UsageError: That of the environment is too short to keep anybody out.
     """
-    from serving.web.security import SHORTEST
+    from serving.web.security import MIN_TOKEN_LENGTH
 
     given = os.environ.get(TOKEN, "")
-    if given and len(given) < SHORTEST:
+    if given and len(given) < MIN_TOKEN_LENGTH:
         raise UsageError(
-            f"{TOKEN} has {len(given)} characters; expected {SHORTEST} or more, such as `openssl rand -hex 24`"
+            f"{TOKEN} has {len(given)} characters; expected {MIN_TOKEN_LENGTH} or more, such as `openssl rand -hex 24`"
         )
     return given or (secrets.token_urlsafe(32) if wide else "")
 
@@ -128,7 +128,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(why) from None
 
 
-def addresses(host: str, port: int, token: str) -> list[str]:
+def startup_lines(host: str, port: int, token: str) -> list[str]:
     """What is said once it listens.
 
     >>> addresses("127.0.0.1", 8501, "")

@@ -21,17 +21,17 @@ import pyarrow.csv as pa_csv
 from duckdb import Error as DuckDBError
 
 from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
-from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
-from serving.web.views.customers import SHOWN, Wanted, order, where
+from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
+from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, order_sql
 
 BATCH = 20_000
 EXCEL_ROWS = 1_048_576  # with the header
 LONGEST = 32_767  # characters of a cell
-COLUMNS = (*SHOWN[:1], "cutoff", *SHOWN[1:], "churn_reasons", "value_reasons")
+COLUMNS = (*LIST_COLUMNS[:1], "cutoff", *LIST_COLUMNS[1:], "churn_reasons", "value_reasons")
 _ONE_WORKBOOK = Lock()
 
 
-def csv(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[bytes]:
+def csv_chunks(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool) -> Iterator[bytes]:
     """The list as CSV (UTF-8, RFC 4180) in pieces, in its order."""
     header = True
     for batch in _batches(site, at, asked, money):
@@ -41,47 +41,50 @@ def csv(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[bytes]:
         yield out.getvalue()
 
 
-def xlsx(site: Site, at: Scored, asked: Wanted, money: bool, customers: int) -> Path:
+def write_workbook(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool, customers: int) -> Path:
     """The list as a workbook in a private temporary folder of its own, which the caller discards.
 
     Raises:
         NotHere: It has more rows than a sheet of Excel holds.
     """
     if customers >= EXCEL_ROWS:
-        said = site.tr(
-            "The list has {n} customers, and a sheet of Excel holds {most} rows. Narrow the list, or take the CSV.",
+        message = site.tr(
+            "The list has {n} customers, but an Excel sheet holds only {most} rows. Narrow the list, or download "
+            "the CSV.",
             n=f"{customers:,}", most=f"{EXCEL_ROWS:,}",
         )  # fmt: skip
-        raise NotHere(said, status=413)
+        raise MissingOutput(message, status=413)
     folder = Path(tempfile.mkdtemp(prefix="regulars-"))
     try:
         with _ONE_WORKBOOK:
             names = [name for name in COLUMNS if name in at.columns]
             _write(folder / "customers.xlsx", _batches(site, at, asked, money), names)
     except BaseException:
-        discard(folder / "customers.xlsx")
+        delete_workbook(folder / "customers.xlsx")
         raise
     return folder / "customers.xlsx"
 
 
-def discard(place: Path) -> None:
+def delete_workbook(place: Path) -> None:
     """Removes a workbook with the folder that was made for it."""
     shutil.rmtree(place.parent)
 
 
-def _batches(site: Site, at: Scored, asked: Wanted, money: bool) -> Iterator[pa.RecordBatch]:
+def _batches(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool) -> Iterator[pa.RecordBatch]:
     """The rows of a list, BATCH at a time; none of them where there are none."""
-    test, params = where(site, at, asked)
+    test, params = filter_sql(site, at, asked)
     columns = ", ".join(name for name in COLUMNS if name in at.columns)
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order(asked, money)}"
+    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(asked, money)}"
     try:
         with site.connection.cursor() as cursor:
-            found = cursor.sql(sql, params=[at.files, *params])
-            yield pa.RecordBatch.from_pylist([], found.limit(0).fetch_arrow_table().schema)
-            yield from found.fetch_record_batch(BATCH)
+            relation = cursor.sql(sql, params=[at.files, *params])
+            yield pa.RecordBatch.from_pylist([], relation.limit(0).fetch_arrow_table().schema)
+            yield from relation.fetch_record_batch(BATCH)
     except DuckDBError:
-        said = site.tr("A file of the output folder cannot be read: it is being written now, or is not whole.")
-        raise NotHere(said, f"regulars score --cutoff {at.cutoff}", 503) from None
+        message = site.tr(
+            "A file of the output folder cannot be read: it is being written right now, or is incomplete."
+        )
+        raise MissingOutput(message, f"regulars score --cutoff {at.cutoff}", 503) from None
 
 
 def _write(place: Path, batches: Iterator[pa.RecordBatch], names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD")
 LOCAL = ("localhost", "127.0.0.1", "::1")
-SHORTEST = 16
+MIN_TOKEN_LENGTH = 16
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -34,7 +34,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class AccessGuard:
     """An application behind the guard.
 
     Args:
@@ -68,7 +68,7 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """What is refused whoever asks."""
         headers = Headers(scope=scope)
-        if not self._is_ours(host_of(headers.get("host", ""))):
+        if not self._is_ours(host_name(headers.get("host", ""))):
             text = "This is not a name of this page. Open it by the address that `regulars app` printed."
             return PlainTextResponse(f"{text}\n", 421)
         if scope["method"] not in METHODS:
@@ -90,12 +90,12 @@ class Guard:
         """Asks for the token; who shows it in the URL is sent on without it, with a cookie."""
         if not self._token or self._is_known(Headers(scope=scope).get("cookie", "")):
             return None
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        shown = [value for name, value in asked if name == "token"]
-        if not shown or not hmac.compare_digest(shown[0].encode(), self._token.encode()):
+        params = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        tokens = [value for name, value in params if name == "token"]
+        if not tokens or not hmac.compare_digest(tokens[0].encode(), self._token.encode()):
             text = "A token is needed: open the address that `regulars app` printed, with ?token=... at its end."
             return PlainTextResponse(f"{text}\n", 401)
-        rest = urlencode([pair for pair in asked if pair[0] != "token"])
+        rest = urlencode([pair for pair in params if pair[0] != "token"])
         path = "/" + scope["path"].lstrip("/\\")  # never another host
         answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
         answer.set_cookie(self._cookie, self._sign, httponly=True, samesite="lax", path="/")
@@ -103,13 +103,13 @@ class Guard:
 
     def _is_known(self, cookies: str) -> bool:
         try:
-            found = SimpleCookie(cookies).get(self._cookie)
+            cookie = SimpleCookie(cookies).get(self._cookie)
         except CookieError:
             return False
-        return found is not None and hmac.compare_digest(found.value.encode(), self._sign.encode())
+        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self._sign.encode())
 
 
-def host_of(header: str) -> str:
+def host_name(header: str) -> str:
     """The name in a Host header, without its port.
 
     >>> host_of("LOCALHOST:8000"), host_of("[::1]:80"), host_of("evil.example:80"), host_of("")
@@ -131,7 +131,7 @@ def is_local(host: str) -> bool:
         return False
 
 
-def names_of(host: str, also: Collection[str] = ()) -> frozenset[str]:
+def allowed_hosts(host: str, also: Collection[str] = ()) -> frozenset[str]:
     """The names by which a page that listens at `host` may be opened."""
     own = () if is_local(host) else (host, socket.gethostname(), socket.getfqdn())
     return frozenset(name.lower() for name in (*LOCAL, *own, *also) if name)

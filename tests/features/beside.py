@@ -1,4 +1,4 @@
-"""Awkward tables beside the events: rows late, tied, at the edges of windows, of strangers, and without values."""
+"""Difficult tables beside the events: rows late, tied, at window edges, of unknown customers, or without values."""
 
 from __future__ import annotations
 
@@ -136,16 +136,16 @@ def _contacts(rng: random.Random, customer: str, cutoffs: Sequence[date], purcha
 
 def _terms(rng: random.Random, customer: str, cutoffs: Sequence[date]) -> list[Row]:
     """Terms that follow on each other early, late, on the day, after a break, or run on; some on their own."""
-    found: list[Row] = []
+    terms: list[Row] = []
     start = _moment(rng, cutoffs) - timedelta(rng.choice((0, 60, 300)))
     for _ in range(rng.choice((0, 0, 1, 2, 3, 5))):
         length = rng.choice((None, timedelta(0), timedelta(1), timedelta(30), timedelta(90), timedelta(400)))
         end = None if length is None else start + length
-        found.append({**_row(rng, customer, start), "end": end, "price": rng.choice((None, 0.0, 9.99, 9.99, 12.5))})
+        terms.append({**_row(rng, customer, start), "end": end, "price": rng.choice((None, 0.0, 9.99, 9.99, 12.5))})
         start = (end or start + timedelta(30)) + timedelta(rng.choice((-40, -1, 0, 0, 6, 7, 8, 50)))
         if rng.random() < 0.15:
             start = _moment(rng, cutoffs)
-    return found
+    return terms
 
 
 def by_hand(

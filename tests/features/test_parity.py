@@ -1,4 +1,4 @@
-"""The same definitions on both engines: every feature and label of awkward logs, the audit, the commands, the proof."""
+"""Both engines agree: every feature and label of difficult logs, the audit, the commands, the leakage proof."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ CASES: dict[str, list[Line]] = {
 }  # fmt: skip
 
 
-def awkward() -> pa.Table:
+def difficult_log() -> pa.Table:
     """All cases and fifty random customers, with columns whose names differ in case alone."""
     lines = [
         {"id": None, "what": "w", "quantity": 1, "known_at": None, **line, "customer": name}
@@ -139,7 +139,7 @@ SIDES: dict[str, Any] = {
 }
 
 
-def sides(customers: Sequence[str], folder: Path) -> None:
+def write_side_tables(customers: Sequence[str], folder: Path) -> None:
     """Tables beside the events: random rows of most customers, at and around the cutoffs, with nulls and odd text."""
     rng = random.Random(5)  # noqa: S311
     rows = []
@@ -174,7 +174,7 @@ def sides(customers: Sequence[str], folder: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows[place * 100 :][:100]).select(kept), folder / f"{name}.parquet")
 
 
-def awkward_config(folder: Path, kind: str, **events: Any) -> Config:
+def difficult_config(folder: Path, kind: str, **events: Any) -> Config:
     log = {
         "source": "log.parquet",
         "timezone": "Europe/London",
@@ -197,20 +197,20 @@ def disagreements(one: pa.Table, other: pa.Table) -> list[str]:
     keys = [list(zip(*(t[k].to_pylist() for k in ("cutoff", "customer_id")), strict=True)) for t in (one, other)]
     if keys[0] != keys[1]:
         return [f"customers: {sorted(set(keys[0]) ^ set(keys[1]))}"]
-    found = []
+    differences = []
     for name in one.column_names:
         for key, a, b in zip(keys[0], one[name].to_pylist(), other[name].to_pylist(), strict=True):
             if a != b and not (
                 isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
             ):
-                found.append(f"{name} of {key[1]!r} at {key[0]:%Y-%m-%d}: {a!r} and {b!r}")
-    return found
+                differences.append(f"{name} of {key[1]!r} at {key[0]:%Y-%m-%d}: {a!r} and {b!r}")
+    return differences
 
 
 Built = tuple[read_log.Tables, Snapshots, dict[str, Any]]
 
 
-def built(config: Config, cutoffs: Sequence[date]) -> Built:
+def build_all(config: Config, cutoffs: Sequence[date]) -> Built:
     task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine)
@@ -223,12 +223,12 @@ def built(config: Config, cutoffs: Sequence[date]) -> Built:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
-    """The awkward log's snapshots and audit on each engine."""
+    """Snapshots and audit of the difficult log on each engine."""
     folder = tmp_path_factory.mktemp("awkward")
-    log = awkward()
+    log = difficult_log()
     pq.write_table(log, folder / "log.parquet")
-    sides(sorted(set(log["customer"].to_pylist())), folder)
-    return {kind: built(awkward_config(folder, kind), CUTOFFS) for kind in ("duckdb", "spark")}
+    write_side_tables(sorted(set(log["customer"].to_pylist())), folder)
+    return {kind: build_all(difficult_config(folder, kind), CUTOFFS) for kind in ("duckdb", "spark")}
 
 
 def test_every_feature_and_label_is_the_same_on_both_engines(both: dict[str, Built]) -> None:
@@ -311,10 +311,10 @@ def test_the_command_builds_a_folder_that_holds_what_the_file_of_duckdb_holds(
     assert duckdb.num_rows > 40
 
 
-def test_check_says_the_same(small: dict[str, Path]) -> None:
-    said = {kind: CliRunner().invoke(cli, ["-c", str(path), "check"]) for kind, path in small.items()}
-    assert {done.exit_code for done in said.values()} == {0}
-    tables = [done.output.partition("\nwritten")[0] for done in said.values()]
+def test_check_prints_the_same_on_both_engines(small: dict[str, Path]) -> None:
+    results = {kind: CliRunner().invoke(cli, ["-c", str(path), "check"]) for kind, path in small.items()}
+    assert {done.exit_code for done in results.values()} == {0}
+    tables = [done.output.partition("\nwritten")[0] for done in results.values()]
     assert tables[0] == tables[1]
     audits = [json.loads((path.parent / f"out-{kind}" / "audit.json").read_text()) for kind, path in small.items()]
     assert audits[0].pop("fingerprint") != audits[1].pop("fingerprint")
@@ -344,10 +344,10 @@ def test_the_fingerprint_follows_rows_and_not_their_order(
 def test_contracts_are_the_same_on_both_engines(tmp_path: Path) -> None:
     config = make_contracts(tmp_path, customers=80)
     cutoffs = [date(2022, 10, 1), date(2023, 6, 1)]
-    (_, duckdb, told), (_, spark, also) = (
-        built(config.model_copy(update={"engine": config.engine.model_copy(update={"kind": kind})}), cutoffs)
+    (_, duckdb, duckdb_audit), (_, spark, spark_audit) = (
+        build_all(config.model_copy(update={"engine": config.engine.model_copy(update={"kind": kind})}), cutoffs)
         for kind in ("duckdb", "spark")
     )
     assert disagreements(duckdb.rows, spark.rows) == []
     assert duckdb.rows.num_rows > 60 and set(duckdb.rows["churned"].to_pylist()) == {0, 1}
-    assert told["contracts"] == also["contracts"] and told["notes"] == also["notes"]
+    assert duckdb_audit["contracts"] == spark_audit["contracts"] and duckdb_audit["notes"] == spark_audit["notes"]

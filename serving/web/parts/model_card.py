@@ -15,7 +15,7 @@ LONG = 30  # rows, from which a table scrolls
 BLOCK = re.compile(r"^(#{1,6} |[-*] |\|)")
 
 
-def rendered(text: str) -> Markup:
+def render_card(text: str) -> Markup:
     """A card as HTML, its headings two levels down.
 
     >>> rendered("# A <b>\\n\\nOne **two**\\nthree `x*y`")
@@ -32,12 +32,12 @@ def _blocks(given: Sequence[str]) -> Iterator[Markup]:
             rest = rest[1:]
         elif heading := re.match(r"(#{1,6}) (.*)", line):
             level = min(len(heading[1]) + 2, 6)
-            yield Markup(f"<h{level}>{{}}</h{level}>").format(inline(heading[2]))  # noqa: S704 (a number)
+            yield Markup(f"<h{level}>{{}}</h{level}>").format(render_inline(heading[2]))  # noqa: S704 (a number)
             rest = rest[1:]
         else:
-            taken, made = _taken(rest)
-            yield made
-            rest = rest[taken:]
+            line_count, block = _taken(rest)
+            yield block
+            rest = rest[line_count:]
 
 
 def _taken(rest: Sequence[str]) -> tuple[int, Markup]:
@@ -54,19 +54,19 @@ def _taken(rest: Sequence[str]) -> tuple[int, Markup]:
             else:
                 items[-1] += " " + line.strip()
         return len(lines), Markup("<ul>{}</ul>").format(
-            Markup("").join(Markup("<li>{}</li>").format(inline(i)) for i in items)
+            Markup("").join(Markup("<li>{}</li>").format(render_inline(i)) for i in items)
         )
     lines = [rest[0], *_while(rest[1:], lambda line: bool(line.strip()) and not BLOCK.match(line))]
-    return len(lines), Markup("<p>{}</p>").format(inline(" ".join(lines)))
+    return len(lines), Markup("<p>{}</p>").format(render_inline(" ".join(lines)))
 
 
 def _while(lines: Sequence[str], holds: object) -> list[str]:
-    found: list[str] = []
+    matching: list[str] = []
     for line in lines:
         if not holds(line):  # type: ignore[operator]
             break
-        found.append(line)
-    return found
+        matching.append(line)
+    return matching
 
 
 def _table(lines: Sequence[str]) -> Markup:
@@ -75,30 +75,30 @@ def _table(lines: Sequence[str]) -> Markup:
     right = [cell.endswith(":") and not cell.startswith(":") for cell in rows[1]] if len(rows) > 1 else []
 
     def row(cells: Sequence[str], tag: str) -> Markup:
-        made = []
+        row_cells = []
         for place, cell in enumerate(cells):
             kind = ' class="n"' if place < len(right) and right[place] else ""
-            made.append(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(inline(cell)))  # noqa: S704 (our own tags)
-        return Markup("<tr>{}</tr>").format(Markup("").join(made))
+            row_cells.append(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(render_inline(cell)))  # noqa: S704 (our own tags)
+        return Markup("<tr>{}</tr>").format(Markup("").join(row_cells))
 
     body = Markup("").join(row(cells, "td") for cells in rows[2:])
     head = row(rows[0], "th")
     start = '<div class="wide tall" tabindex="0">' if len(rows) > LONG else '<div class="wide">'
-    whole = start + "<table><thead>{}</thead><tbody>{}</tbody></table></div>"
-    return Markup(whole).format(head, body)  # noqa: S704 (our own tags)
+    template = start + "<table><thead>{}</thead><tbody>{}</tbody></table></div>"
+    return Markup(template).format(head, body)  # noqa: S704 (our own tags)
 
 
-def inline(text: str) -> Markup:
+def render_inline(text: str) -> Markup:
     """Words of a line: code and strong marks, and signs that a backslash makes plain.
 
     >>> inline(r"a\\-b `c|d` <i>")
     Markup('a-b <code>c|d</code> &lt;i&gt;')
     """
-    made = []
+    pieces = []
     for place, part in enumerate(re.split(r"`([^`]*)`", text)):
         if place % 2:
-            made.append(Markup("<code>{}</code>").format(part))
+            pieces.append(Markup("<code>{}</code>").format(part))
             continue
         plain = str(escape(re.sub(r"\\([^\w\s])", r"\1", part)))
-        made.append(Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", plain)))  # noqa: S704 (escaped above)
-    return Markup("").join(made)
+        pieces.append(Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", plain)))  # noqa: S704 (escaped above)
+    return Markup("").join(pieces)

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from features.campaigns.measured_plans import MANIFEST, TABLE
-from serving.charts.live_svg import curve, plain
-from serving.language.formats import Forms
-from serving.web.parts.output_reader import ROWS, NotHere, Site, manifest
+from serving.charts.live_svg import format_tick, gain_curve
+from serving.language.formats import NumberFormat
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_json_object
 
 PAGE, SLACK = 50, 1e-9
 CURVE_JSON, MONEY = "curve.json", "margin"  # as `serving.planning.plan` has them, which takes seconds to import
@@ -31,7 +31,7 @@ LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, 
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredPlan:
     """A plan in the output folder.
 
     Attributes:
@@ -60,9 +60,9 @@ class Made:
         return max([self.budget, *(float(point["budget"]) for point in self.points)])
 
     @property
-    def form(self) -> Forms:
+    def number_format(self) -> NumberFormat:
         """Money or customers, with digits that fit a customer's mean."""
-        return Forms(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
+        return NumberFormat(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
 
     @property
     def money(self) -> bool:
@@ -78,7 +78,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class At:
+class PlanAtBudget:
     """A plan at a budget.
 
     Attributes:
@@ -98,74 +98,74 @@ class At:
     sort: str
 
 
-def plans(site: Site) -> list[str]:
+def plan_names(site: Site) -> list[str]:
     """The plans by name, the newest cutoff first."""
-    found = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
-    names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in found]
+    manifests = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
+    names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in manifests]
     return sorted(
         (n for n in names if not n.split("/")[1].startswith(".")), key=lambda n: (n.split("/")[0], n), reverse=True
     )
 
 
-def made(site: Site, asked: str = "") -> Made:
+def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
     """A plan, the newest where none is asked for.
 
     Raises:
         NotHere: There is none, or it is not whole.
     """
-    names = plans(site)
+    names = plan_names(site)
     if not names:
-        raise NotHere(site.tr("There is no plan yet."), "regulars plan --cutoff D --budget B")
-    name = asked or names[0]
+        raise MissingOutput(site.tr("There is no plan yet."), "regulars plan --cutoff D --budget B")
+    name = requested or names[0]
     if name not in names:
-        raise NotHere(
-            site.tr("There is no plan {name}; there are: {names}.", name=name[:80], names=", ".join(names[:20]))
+        raise MissingOutput(
+            site.tr("There is no plan {name}; available: {names}.", name=name[:80], names=", ".join(names[:20]))
         )
     day, campaign = name.split("/")
     folder = site.config.output / "plans" / f"cutoff={day}" / campaign
-    found = manifest(site, folder / MANIFEST)
-    if found is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(found[0]):
-        said = site.tr("The plan {name} is not whole, or was written by an older version.", name=name)
-        raise NotHere(said, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
-    facts, mark = found
-    return site.kept.get(("plan", mark), lambda: _made(site, name, folder, facts))
+    stored = read_json_object(site, folder / MANIFEST)
+    if stored is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(stored[0]):
+        message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
+        raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
+    facts, fingerprint = stored
+    return site.cache.get(("plan", fingerprint), lambda: _read_stored_plan(site, name, folder, facts))
 
 
-def _made(site: Site, name: str, folder: Path, facts: dict[str, Any]) -> Made:
+def _read_stored_plan(site: Site, name: str, folder: Path, facts: dict[str, Any]) -> StoredPlan:
     day, campaign = name.split("/")
-    points = manifest_rows(folder / CURVE_JSON)
+    points = read_json_rows(folder / CURVE_JSON)
     if not (folder / TABLE).is_file():
-        said = site.tr("The plan {name} is not whole, or was written by an older version.", name=name)
-        raise NotHere(said, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
+        message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
+        raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
     sql = f"SELECT cost, expected_gain FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER}"
-    table = site.ask(sql, [[str(folder / TABLE)]])
+    table = site.query(sql, [[str(folder / TABLE)]])
     spent, gained = (np.concatenate([[0.0], np.cumsum(column.to_numpy())]) for column in table.columns)
-    return Made(name, folder, facts, points, spent, gained)
+    return StoredPlan(name, folder, facts, points, spent, gained)
 
 
-def manifest_rows(path: Path) -> list[dict[str, Any]]:
+def read_json_rows(path: Path) -> list[dict[str, Any]]:
     """A JSON list of the output folder; none where it is not there or not whole."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
 
 
-def at_budget(plan: Made, budget: float) -> At:
+def at_budget(plan: StoredPlan, budget: float) -> PlanAtBudget:
     """What a plan does at a budget: exactly, or as far as its file tells."""
-    whole = len(plan.spent) - 1
+    chosen = len(plan.spent) - 1
     if budget > plan.budget * (1 + SLACK):
-        return At(
-            budget, whole, plan.spent[-1], plan.gained[-1], bound_at(plan, budget), _between(plan, budget), "beyond"
+        return PlanAtBudget(
+            budget, chosen, plan.spent[-1], plan.gained[-1], bound_at(plan, budget), _between(plan, budget), "beyond"
         )
     customers = int(np.searchsorted(plan.spent, budget * (1 + SLACK), side="right")) - 1
-    sort = "own" if customers == whole else "best" if plan.best_by_ratio else "part"
+    sort = "own" if customers == chosen else "best" if plan.best_by_ratio else "part"
     spent, gain = float(plan.spent[customers]), float(plan.gained[customers])
-    return At(budget, customers, spent, gain, max(bound_at(plan, budget) or 0.0, gain), None, sort)
+    return PlanAtBudget(budget, customers, spent, gain, max(bound_at(plan, budget) or 0.0, gain), None, sort)
 
 
-def bound_at(plan: Made, budget: float) -> float | None:
+def bound_at(plan: StoredPlan, budget: float) -> float | None:
     """What no plan within the limits can gain at a budget."""
     proved = [p["bound"] + p["price"] * (budget - p["budget"]) for p in plan.points if p["budget"] != plan.budget]
     if budget <= plan.budget * (1 + SLACK):
@@ -173,7 +173,7 @@ def bound_at(plan: Made, budget: float) -> float | None:
     return float(min(proved)) if proved else None
 
 
-def _between(plan: Made, budget: float) -> float | None:
+def _between(plan: StoredPlan, budget: float) -> float | None:
     """The gain of the curve at a budget, straight between its points; None beyond the last."""
     if not plan.points or budget > plan.last * (1 + SLACK):
         return None
@@ -181,15 +181,15 @@ def _between(plan: Made, budget: float) -> float | None:
     return float(np.interp(budget, [b for b, _ in ends], [g for _, g in ends]))
 
 
-def listed(site: Site, plan: Made, found: At, page: int) -> list[dict[str, Any]]:
+def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:
     """The customers who are in, a page of them, most gain for the money first."""
     start = (page - 1) * PAGE
-    limit = max(min(PAGE, found.customers - start), 0)
+    limit = max(min(PAGE, planned.customers - start), 0)
     sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
-    return list(site.ask(sql, [[str(plan.folder / TABLE)], limit, start]).to_pylist())
+    return list(site.query(sql, [[str(plan.folder / TABLE)], limit, start]).to_pylist())
 
 
-def budget_of(site: Site, plan: Made, params: Mapping[str, str]) -> float:
+def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:
     """The budget that an address asks for, the plan's own where it asks for none.
 
     Raises:
@@ -201,16 +201,16 @@ def budget_of(site: Site, plan: Made, params: Mapping[str, str]) -> float:
     except ValueError:
         budget = float("nan")
     if not (np.isfinite(budget) and budget >= 0):
-        raise NotHere(site.tr("A budget is 0 or more, not {text}.", text=text[:40]), status=400)
+        raise MissingOutput(site.tr("Expected a budget of 0 or more, found {text}.", text=text[:40]), status=400)
     return budget
 
 
-def picture(site: Site, plan: Made, found: At) -> Any:
+def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
     """Gain against budget, with a marker at the budget."""
     points = [(float(p["budget"]), float(p["gain"])) for p in plan.points]
     bounds = [(b, bound_at(plan, b)) for b, _ in points]
-    told = "; ".join(f"{plan.form.money(b)}: {plan.form.money(g)}" for b, g in points)
-    alt = site.tr("Gain against budget, as budget: gain. {told}.", told=told)
-    gain = found.gain if found.about is None else found.about
+    details = "; ".join(f"{plan.number_format.money(b)}: {plan.number_format.money(g)}" for b, g in points)
+    alt = site.tr("Expected gain by budget, as budget: gain. {details}.", details=details)
+    gain = planned.gain if planned.about is None else planned.about
     drawn = [(b, g) for b, g in bounds if g is not None]
-    return curve(alt, points, drawn, (min(found.budget, plan.last), gain), plain, site.tr("budget"))
+    return gain_curve(alt, points, drawn, (min(planned.budget, plan.last), gain), format_tick, site.tr("budget"))

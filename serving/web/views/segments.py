@@ -7,11 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from serving.charts.live_svg import Flow, flows
-from serving.language.formats import share
+from serving.charts.live_svg import Flow, flow_chart
+from serving.language.formats import format_share
 from serving.language.messages import N_
 from serving.segmentation.transitions import NOT_YET
-from serving.web.parts.output_reader import ROWS, NotHere, Site, days
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site, cutoffs_with_file
 
 TITLES = {
     "rfm_group": N_("RFM groups"),
@@ -23,7 +23,7 @@ TITLES = {
 LISTED = {"rfm_group", "stage", "micro_segment"}  # others are columns of the scores
 
 
-def segmented(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
+def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
     """The cards and movements of a cutoff's segments.
 
     Args:
@@ -34,18 +34,20 @@ def segmented(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, 
     Raises:
         NotHere: None is grouped.
     """
-    there = days(site.config.output / "segments", "segments.parquet")
-    usable = [day for day in there if day <= cutoff]
+    segmented_days = cutoffs_with_file(site.config.output / "segments", "segments.parquet")
+    usable = [day for day in segmented_days if day <= cutoff]
     if not usable:
-        raise NotHere(
-            site.tr("The customers of {day} are not grouped yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
+        raise MissingOutput(
+            site.tr("There are no segments for {day} yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
         )
     folder = site.config.output / "segments" / f"cutoff={usable[-1]}"
     cards = _rows(site, folder / "segments.parquet")
     names = list(dict.fromkeys(row["segmentation"] for row in cards))
     by = params.get("by", "") or ("segment" if "segment" in names else names[0])
     if by not in names:
-        raise NotHere(site.tr("There is no such segmentation; there are: {names}.", names=", ".join(names)), status=400)
+        raise MissingOutput(
+            site.tr("There is no such segmentation; available: {names}.", names=", ".join(names)), status=400
+        )
     moves = [row for row in _rows(site, folder / "transitions.parquet") if row["segmentation"] == by]
     return {
         "day": usable[-1],
@@ -60,9 +62,9 @@ def _rows(site: Site, file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     state = file.stat()
-    return site.kept.get(
+    return site.cache.get(
         ("rows", str(file), state.st_mtime_ns, state.st_size),
-        lambda: site.ask(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
+        lambda: site.query(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
 
 
@@ -71,8 +73,8 @@ def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
     link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
     return {
         **row,
-        "name": site.say(row["segment"]),
-        "sets_apart": [site.say(text) for text in row["sets_apart"] or []],
+        "name": site.translate(row["segment"]),
+        "sets_apart": [site.translate(text) for text in row["sets_apart"] or []],
         "link": link,
     }
 
@@ -107,18 +109,18 @@ def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], kn
         for row in rows:
             sizes[row[column]] = sizes.get(row[column], 0) + row["customers"]
         ordered = sorted(sizes, key=lambda name: (places.get(name, len(places)), name))
-        return [(site.say(name), sizes[name]) for name in ordered]
+        return [(site.translate(name), sizes[name]) for name in ordered]
 
     moved = [
         Flow(
-            site.say(row["from_segment"]),
-            site.say(row["to_segment"]),
+            site.translate(row["from_segment"]),
+            site.translate(row["to_segment"]),
             row["customers"],
-            f"{site.say(row['from_segment'])} → {site.say(row['to_segment'])}: {row['customers']:,}"
-            f" ({share(row['share'], site.tr)})",
+            f"{site.translate(row['from_segment'])} → {site.translate(row['to_segment'])}: {row['customers']:,}"
+            f" ({format_share(row['share'], site.tr)})",
         )
         for row in rows
     ]
     most = "; ".join(flow.note for flow in moved[:6])
-    alt = site.tr("Who moved from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
-    return flows(alt, side("from_segment"), side("to_segment"), moved)
+    alt = site.tr("Transitions from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
+    return flow_chart(alt, side("from_segment"), side("to_segment"), moved)

@@ -13,7 +13,7 @@ from features.campaigns import uplift_dataset
 from features.campaigns.measured_plans import COLUMNS, MANIFEST, plans_as_contacts, read_measured_plans
 from features.errors import DataError, RefusedError
 from serving.measurement.measure import measure_plan
-from tests.campaigns import Ended, make_ended, within
+from tests.campaigns import ExecutedPlanCase, in_horizon, make_executed_plan
 from tests.scored import CUTOFF
 from training.uplift.overlap import standardised_differences
 from training.uplift.train import experiment_from_trials
@@ -22,8 +22,8 @@ TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    made = make_ended(tmp_path_factory.mktemp("planned"), rules=TWO)
+def ended(tmp_path_factory: pytest.TempPathFactory) -> ExecutedPlanCase:
+    made = make_executed_plan(tmp_path_factory.mktemp("planned"), rules=TWO)
     with pytest.raises(RefusedError, match="or measure a plan"):
         uplift_dataset.build_uplift_dataset(made.config)
     assert plans_as_contacts(made.config).num_rows == 0
@@ -31,7 +31,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return made
 
 
-def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: Ended) -> None:
+def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: ExecutedPlanCase) -> None:
     found = plans_as_contacts(ended.config)
     expected = [
         {
@@ -52,14 +52,14 @@ def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: Ended) -> No
     assert {row["action"] for row in told} == {"none", "mail", "call"}
 
 
-def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> None:
+def test_trials_take_them_where_contacts_tell_no_propensity(ended: ExecutedPlanCase) -> None:
     found = uplift_dataset.build_uplift_dataset(ended.config)
     assert found.plans == ("2024-03-01/retention",) and found.rounds == (CUTOFF,)
     rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
     assert len(rows) == sum(bool(row["would_have"]) for row in ended.table)
     value = dict.fromkeys(rows, 0.0)
     for order in ended.orders:
-        if within(order["time"]) and order["customer"] in rows:
+        if in_horizon(order["time"]) and order["customer"] in rows:
             value[order["customer"]] += order["amount"]
     assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
     trial = experiment_from_trials(found, ended.config)
@@ -71,20 +71,22 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: Ended) -> Non
     assert trial.received[trial.arm == 0] == pytest.approx(0.3) and trial.received[trial.arm > 0] == pytest.approx(0.7)
 
 
-def test_contacts_that_tell_their_propensity_go_first(ended: Ended) -> None:
+def test_contacts_that_tell_their_propensity_go_first(ended: ExecutedPlanCase) -> None:
     contacts = ended.config.contacts.model_copy(update={"propensity": "cost"})
     assert uplift_dataset.randomising_plans(ended.config.model_copy(update={"contacts": contacts})) == ()
 
 
-def test_customers_in_two_plans_of_a_cutoff_count_in_none(ended: Ended, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_customers_in_two_plans_of_a_cutoff_count_in_none(
+    ended: ExecutedPlanCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
     rows = [one, {**one, "action": "none", "round": "y mail"}, {**one, "customer_id": "b"}]
     monkeypatch.setattr(uplift_dataset, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
-    given, left_out = uplift_dataset._planned(ended.config)
+    given, left_out = uplift_dataset._plan_contacts(ended.config)
     assert given.customer_id.tolist() == ["b"] and left_out == {"in several plans of one cutoff": 2}
 
 
-def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: Ended) -> None:
+def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: ExecutedPlanCase) -> None:
     (plan,) = read_measured_plans(ended.config)
     assert plan == read_measured_plans(ended.config)[0] and plan.share == 0.3
     _with(

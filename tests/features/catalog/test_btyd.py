@@ -155,11 +155,11 @@ def test_threads_change_no_bit() -> None:
 def test_a_large_cutoff_is_fitted_on_customers_drawn_by_their_id(engine: DuckDBEngine) -> None:
     names = [f"customer-{i}" for i in range(4000)]
     rows = engine.store_arrow("told", pa.table({"customer_id": names}))
-    drawn = engine.to_arrow(btyd.sample_customers(rows, 4000, most=1000))["customer_id"].to_pylist()
+    drawn = engine.to_arrow(btyd.sample_customers(rows, 4000, limit=1000))["customer_id"].to_pylist()
     share = [name for name in names if int(hashlib.md5(name.encode()).hexdigest()[:8], 16) < 2**30]  # noqa: S324
     assert sorted(drawn) == sorted(share)
     assert 900 < len(drawn) < 1100
-    assert engine.count_rows(btyd.sample_customers(rows, 4000, most=4000)) == 4000
+    assert engine.count_rows(btyd.sample_customers(rows, 4000, limit=4000)) == 4000
 
 
 def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
@@ -176,7 +176,7 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
         lambda rows, money, honest=btyd.fit_one_cutoff: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
     whole = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    monkeypatch.setattr(btyd, "sample_customers", partial(btyd.sample_customers, most=100))
+    monkeypatch.setattr(btyd, "sample_customers", partial(btyd.sample_customers, limit=100))
     part = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     assert fitted[0] == whole.num_rows == part.num_rows and 60 < fitted[1] < 140
     assert part["orders_expected"].to_pylist() != whole["orders_expected"].to_pylist()

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 import regulars
 from features.catalog import custom
-from features.catalog.custom import MODULE_NAME, CustomFeatures, Family
+from features.catalog.custom import MODULE_NAME, CustomFeatures
+from features.catalog.families import Family
 from features.config.data_contract import DataContract
 from features.config.load import Config, load_config
 from features.engines.duckdb import DuckDBEngine
@@ -197,11 +198,11 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
         ("x = 1\nx / 0\n", "ZeroDivisionError: division by zero (line 2)"),
         ("import sys\nsys.exit(0)\n", "SystemExit: 0 (line 2)"),
         ("FEATURES = []\n", "declares nothing: expected a function `families(task)`"),
-        ("def families(task):\n    return []\n", "declares nothing: families(task) gives no feature"),
-        ("def families(task):\n    pass\n", "families(task) gives NoneType; expected a list of Family"),
+        ("def families(task):\n    return []\n", "declares nothing: families(task) returns no feature"),
+        ("def families(task):\n    pass\n", "families(task) returns NoneType; expected a list of Family"),
         ("def families():\n    return []\n", "TypeError: families() takes 0 positional arguments"),
-        ("def families(task):\n    yield 1\n", "families(task) gives int where a Family is expected"),
-        (f"{HEAD}def families(task):\n    return [{feature()}]\n", "gives Feature where a Family is expected"),
+        ("def families(task):\n    yield 1\n", "families(task) returns int where a Family is expected"),
+        (f"{HEAD}def families(task):\n    return [{feature()}]\n", "returns Feature where a Family is expected"),
         (declaring("'mine'"), "family mine: holds str where a Feature is expected"),
         (HEAD + "def families(task):\n    return [Family('a', 3)]\n", "family a: features is int; expected a list"),
         (HEAD + "def families(task):\n    return [Family(3, [])]\n", "a family's name is text, found 3"),
@@ -212,12 +213,12 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
             "feature mine (family mine): its name is that of another feature of the file",
         ),
         (declaring(feature(name="recency_days")), "the built-in feature 'recency_days' (days since the last order)"),
-        (declaring(feature(name="Mine")), "feature 'Mine': a name is a column: a small letter"),
-        (declaring(feature(name="a b")), "feature 'a b': a name is a column"),
-        (declaring(feature(name=("7",))), "feature 7: a name is a column"),
+        (declaring(feature(name="Mine")), "feature 'Mine': a name is a column name: a lower-case letter"),
+        (declaring(feature(name="a b")), "feature 'a b': a name is a column name"),
+        (declaring(feature(name=("7",))), "feature 7: a name is a column name"),
         (declaring(feature(name="churned")), "feature churned: its name is that of a column which every table has"),
         (declaring(feature(compute="x")), "feature mine: compute is str; expected a function"),
-        (declaring(feature(phrase="")), "feature mine: phrase is missing: it is what a marketer reads"),
+        (declaring(feature(phrase="")), "feature mine: phrase is missing: marketers read it"),
         (declaring(feature(phrase=("None",))), "feature mine: phrase is NoneType; expected text"),
         (declaring(feature(phrase="{x}")), "feature mine: phrase '{x}' has braces"),
         (declaring(feature(reading=" ")), "feature mine: reading is missing"),
@@ -260,16 +261,16 @@ FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"
     [
         ("lambda m: m.nothing_of_the_kind", "AttributeError: 'Table' object has no attribute 'nothing_of_the_kind'"),
         ("lambda m: 1 / 0", "ZeroDivisionError: division by zero (line 5)"),
-        ("lambda m: 'much'", "gives the text 'much'; expected an expression of the measures"),
-        ("lambda m: 1.0", "gives float; expected an expression"),
-        ("lambda m: m", "gives Table; expected an expression"),
-        ("lambda m: m.customer_id", "gives text; a feature is a number, unless its unit is 'level'"),
-        ("lambda m: m.recency > 3", "gives true or false; a feature is a number: add .ifelse(1, 0)"),
-        ("lambda m: ibis.array([m.recency])", "gives array<"),
-        ("lambda m: m.cutoff", "gives date; a feature is a number"),
-        ("lambda m: ibis.literal(1)", "is not made of the customer's own row alone"),
-        ("lambda m: m.recency - m.recency.mean()", "is not made of the customer's own row alone"),
-        ("lambda m: m.recency.rank()", "is not made of the customer's own row alone"),
+        ("lambda m: 'much'", "returns the text 'much'; expected an expression of the measures"),
+        ("lambda m: 1.0", "returns float; expected an expression"),
+        ("lambda m: m", "returns Table; expected an expression"),
+        ("lambda m: m.customer_id", "returns text; a feature is a number, unless its unit is 'level'"),
+        ("lambda m: m.recency > 3", "returns true or false; a feature is a number: add .ifelse(1, 0)"),
+        ("lambda m: ibis.array([m.recency])", "returns array<"),
+        ("lambda m: m.cutoff", "returns date; a feature is a number"),
+        ("lambda m: ibis.literal(1)", "does not depend on the customer's own row alone"),
+        ("lambda m: m.recency - m.recency.mean()", "does not depend on the customer's own row alone"),
+        ("lambda m: m.recency.rank()", "does not depend on the customer's own row alone"),
         ("lambda m: m.recency * ibis.random()", "uses RandomScalar, which differs from run to run"),
         ("lambda m: m.recency + ibis.now().year()", "uses TimestampNow, which differs from run to run"),
         ("lambda m: m.customer_id.cast('int64')", "while reading the data"),
@@ -296,7 +297,7 @@ def test_a_null_must_have_words(run: Callable) -> None:
 
 def test_a_number_is_no_level(run: Callable) -> None:
     level = feature(compute=("lambda m: m.recency",), unit="level", reading="{value}")
-    with pytest.raises(UsageError, match="my_features.py: feature mine: gives int64 but its unit is 'level'"):
+    with pytest.raises(UsageError, match="my_features.py: feature mine: returns int64 but its unit is 'level'"):
         run(declaring(level))
 
 
@@ -304,17 +305,17 @@ def test_a_number_is_no_level(run: Callable) -> None:
     ("measures", "words"),
     [
         ("o.nothing", "AttributeError: 'Table' object has no attribute 'nothing' (line 5)"),
-        ("3", "measures gives int; expected a table"),
+        ("3", "measures returns int; expected a table"),
         (
             "o.group_by('customer_id').aggregate(n=o.count())",
-            "measures gives a table without cutoff; it has customer_id, n",
+            "measures returns a table without cutoff; it has customer_id, n",
         ),
         (
             "o.select('customer_id', 'cutoff', n=o.amount)",
             "more than one row for 1 pairs of customer and cutoff (customers 'a')",
         ),
         ("o.group_by(KEYS).aggregate()", "without any measure beside"),
-        ("o.group_by(KEYS).aggregate(N=o.count())", "measure 'N': a name is a column"),
+        ("o.group_by(KEYS).aggregate(N=o.count())", "measure 'N': a name is a column name"),
         (
             "o.group_by(KEYS).aggregate(n=o.count()).mutate(cutoff=ibis.date('2023-01-01'))",
             "of cutoff 2023-01-01, which",
@@ -335,12 +336,12 @@ def test_a_number_is_no_level(run: Callable) -> None:
             "add_up(Measure('late', lambda o: o.nothing))(past)",
             "AttributeError: 'Table' object has no attribute 'nothing'",
         ),
-        ("add_up(Measure('late', lambda o: o.amount))(past)", "measure late: aggregate gives no single value"),
+        ("add_up(Measure('late', lambda o: o.amount))(past)", "measure late: aggregate returns no single value"),
         (
             "add_up(Measure('late', lambda o: (o.amount / TICKS).sum()))(past)",
             "measure late: adds up float64, but only",
         ),
-        ("add_up(Measure('Late', lambda o: o.count()))(past)", "measure 'Late': a name is a column"),
+        ("add_up(Measure('Late', lambda o: o.count()))(past)", "measure 'Late': a name is a column name"),
         (
             "add_up(Measure('orders', lambda o: o.count()))(past)",
             "its measure 'orders_30d' has a name that family sums",

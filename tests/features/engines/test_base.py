@@ -125,7 +125,7 @@ def test_a_scratch_folder_that_fills_is_told_with_what_to_do(tmp_path: Path) -> 
         engine.connection.con.execute("SET max_temp_directory_size = '1MB'")
         numbers = ibis.range(3_000_000).unnest().name("n").as_table()
         with pytest.raises(
-            DataError, match=r"while building big: .*is full: give more with \[engine\] memory, or name"
+            DataError, match=r"while building big: .*is full: raise \[engine\] memory, or set \[engine\] scratch"
         ):
             engine.store("big", numbers.mutate(text=numbers.n.cast("string") + "-of-some-length").order_by("text"))
         assert "big" not in engine.connection.list_tables()

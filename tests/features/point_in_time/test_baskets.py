@@ -1,4 +1,4 @@
-"""What was bought of a kind, against counting in plain Python, on both engines."""
+"""Purchases of a kind against counts in plain Python, on both engines."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def make_lines(seed: int, one_value: bool) -> list[Line]:
 
 def known(lines: list[Line], days: int) -> list[tuple[str, str, str, int]]:
     """Paid lines as known at the cutoff: customer, order, value, age."""
-    found = []
+    known_lines = []
     for line in lines:
         seen = max(line["time"], line["known_at"]).date()
         age = (CUTOFF - line["time"].date()).days
         if line["kind"] and line["amount"] > 0 and seen < CUTOFF and age <= days:
-            found.append((line["customer"], line["order"], line["kind"], age))
-    return found
+            known_lines.append((line["customer"], line["order"], line["kind"], age))
+    return known_lines
 
 
 def look(lines: list[Line], folder: Path, make_config: Callable[..., Config], engine: Engine) -> bought.KindPurchases:
@@ -96,17 +96,17 @@ def preferred_by_hand(lines: list[tuple[str, str, str, int]]) -> list[Line]:
     for customer, order, value, _ in lines:
         orders[customer].add(order)
         with_value[customer, value].add(order)
-    total, found = sum(map(len, orders.values())), []
-    usual = Counter(value for (_, value), held in with_value.items() for _ in held)
+    total, rows = sum(map(len, orders.values())), []
+    usual = Counter(value for (_, value), orders_with in with_value.items() for _ in orders_with)
     for customer in sorted(orders):
         m = len(orders[customer])
-        likely = [(v, len(held)) for (c, v), held in with_value.items() if c == customer]
+        likely = [(v, len(orders_with)) for (c, v), orders_with in with_value.items() if c == customer]
         likely = [(v, n) for v, n in likely if n >= 3 and n / m >= 0.5]
         if likely:
             value, n = min(likely, key=lambda pair: (-(pair[1] / m - usual[pair[0]] / total), pair[0]))
-            found.append({"customer_id": customer, "preferred": value, "share": n / m, "orders": m})
-    assert len(found) > 5
-    return found
+            rows.append({"customer_id": customer, "preferred": value, "share": n / m, "orders": m})
+    assert len(rows) > 5
+    return rows
 
 
 def periods_by_hand(lines: list[tuple[str, str, str, int]], count: int, fewest: int) -> tuple[list[Line], list[Line]]:
@@ -137,8 +137,8 @@ def _same_pairs(met: bought.CoPurchases, lines: list[tuple[str, str, str, int]],
         baskets[unit(line)].add(line[2])
     own = Counter(key[0] for key in baskets)
     fewest = max(bought.MIN_PAIR_BASKETS, support * len(baskets))
-    counts = Counter(value for held in baskets.values() for value in held)
-    pairs = Counter(pair for held in baskets.values() for pair in combinations(sorted(held), 2))
+    counts = Counter(value for values in baskets.values() for value in values)
+    pairs = Counter(pair for values in baskets.values() for pair in combinations(sorted(values), 2))
     assert (met.basket, met.baskets) == (basket, len(baskets))
     assert met.squares == sum(n * n for n in own.values())
     assert met.pairs.to_pylist() == [
@@ -146,7 +146,7 @@ def _same_pairs(met: bought.CoPurchases, lines: list[tuple[str, str, str, int]],
         for (a, b), n in sorted(pairs.items())
         if n >= fewest and min(counts[a], counts[b]) >= fewest
     ]
-    each = Counter((key[0], value) for key, held in baskets.items() for value in held)
+    each = Counter((key[0], value) for key, values in baskets.items() for value in values)
     for row in met.values.to_pylist():
         of = {customer: n for (customer, value), n in each.items() if value == row["value"]}
         assert row["n"] == counts[row["value"]]
@@ -159,11 +159,11 @@ def next_by_hand(lines: list[tuple[str, str, str, int]], rules: list[Line]) -> l
     has = defaultdict(set)
     for customer, _, value, _ in lines:
         has[customer].add(value)
-    found = []
+    rows = []
     for customer in sorted(has):
         fit = [r for r in rules if r["because"] in has[customer] and r["next"] not in has[customer]]
         if fit:
             best = min(fit, key=lambda r: (-r["confidence"], -r["lift"], r["next"], r["because"]))
-            found.append({"customer_id": customer, **{k: best[k] for k in ("next", "because", "confidence", "lift")}})
-    assert len(found) > 5
-    return found
+            rows.append({"customer_id": customer, **{k: best[k] for k in ("next", "because", "confidence", "lift")}})
+    assert len(rows) > 5
+    return rows

@@ -1,4 +1,4 @@
-"""What happened after a cutoff, on orders and terms small enough to add up in the head, and against a slow oracle."""
+"""Labels on orders and terms small enough to check by hand, and against a slow oracle."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def future(engine: DuckDBEngine) -> ibis.Table:
     )
 
 
-def found(rows: ibis.Table | pa.Table, *columns: str) -> dict[str, tuple[object, ...]]:
+def values_by_customer(rows: ibis.Table | pa.Table, *columns: str) -> dict[str, tuple[object, ...]]:
     table = rows if isinstance(rows, pa.Table) else rows.to_pyarrow()
     return {row["customer_id"]: tuple(row[c] for c in columns) for row in table.to_pylist()}
 
 
 def test_a_purchase_is_an_order_with_a_positive_net_amount(future: ibis.Table) -> None:
-    assert found(purchase_labels(future, has_amount=True), "purchases", "net") == {
+    assert values_by_customer(purchase_labels(future, has_amount=True), "purchases", "net") == {
         "buyer": (2, 13.0),
         "refunded": (0, -4.0),
         "free": (0, 0.0),
@@ -62,7 +62,7 @@ def test_a_purchase_is_an_order_with_a_positive_net_amount(future: ibis.Table) -
 
 
 def test_without_money_every_order_is_a_purchase(future: ibis.Table) -> None:
-    assert found(purchase_labels(future, has_amount=False), "purchases", "net") == {
+    assert values_by_customer(purchase_labels(future, has_amount=False), "purchases", "net") == {
         "buyer": (2, None),
         "refunded": (1, None),
         "free": (1, None),
@@ -88,9 +88,9 @@ def test_labels_are_null_until_mature_and_absence_is_churn(has_amount: bool, eng
     when = {"cutoff": joined.cutoff, "horizon": Window(30), "end": date(2024, 4, 1)}
     rows = joined.select("customer_id", **{name: null_if_immature(label, **when) for name, label in columns.items()})
     assert rows.schema()["churned"].is_int8()
-    assert found(rows, "churned") == {"stayed": (0,), "gone": (1,), "refunded": (1,), "early": (None,)}
+    assert values_by_customer(rows, "churned") == {"stayed": (0,), "gone": (1,), "refunded": (1,), "early": (None,)}
     values = {"stayed": (9.0,), "gone": (0.0,), "refunded": (-1.0,), "early": (None,)}
-    assert found(rows, "value") == (values if has_amount else dict.fromkeys(values, (None,)))
+    assert values_by_customer(rows, "value") == (values if has_amount else dict.fromkeys(values, (None,)))
 
 
 # Contracts: terms in days from the cutoff, which are (start, end or None, why, more), and what becomes of the cover
@@ -186,9 +186,9 @@ def contract_snapshots(config: Config, engine: DuckDBEngine, cutoffs: Sequence[d
 def test_what_becomes_of_a_cover(make_terms: Contracts, engine: DuckDBEngine) -> None:
     rows = [row for name, (terms, _) in EDGES.items() for row in written(name, terms)]
     built = contract_snapshots(make_terms([*rows, *written("keeps the log", [(-200, None, None)])]), engine, [CUTOFF])
-    told = found(built.rows, "churned", "value")
-    assert told.pop("keeps the log") == (0, 30.0)
-    assert told == {name: outcome for name, (_, outcome) in EDGES.items() if outcome is not None}
+    outcomes = values_by_customer(built.rows, "churned", "value")
+    assert outcomes.pop("keeps the log") == (0, 30.0)
+    assert outcomes == {name: outcome for name, (_, outcome) in EDGES.items() if outcome is not None}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -201,11 +201,11 @@ def test_every_label_of_a_contract_agrees_with_the_oracle(
     cutoffs = [CUTOFF - timedelta(33), CUTOFF, CUTOFF + timedelta(10)]
     built = contract_snapshots(make_terms(rows), engine, cutoffs)
     seen = set()
-    told = {(row["customer_id"], row["cutoff"].date()): row for row in built.rows.to_pylist()}
+    labels = {(row["customer_id"], row["cutoff"].date()): row for row in built.rows.to_pylist()}
     for name, own in terms.items():
         mine = written(name, own)
         for cutoff in cutoffs:
-            row = told.pop((name, cutoff), None)
+            row = labels.pop((name, cutoff), None)
             assert (row is not None) == oracle_terms.in_cohort(mine, cutoff), (name, own, cutoff)
             if row is None:
                 continue
@@ -214,12 +214,12 @@ def test_every_label_of_a_contract_agrees_with_the_oracle(
             for label, days in (("value", HORIZON), (f"value_{LONGER}d", LONGER)):
                 assert row[label] == pytest.approx(oracle_terms.value(mine, cutoff, days, PRICE_DAYS)), (own, cutoff)
             seen.add((churned, competing))
-    assert not told and seen == {(0, False), (1, False), (0, True)}
+    assert not labels and seen == {(0, False), (1, False), (0, True)}
 
 
 def random_terms(rng: random.Random) -> list[tuple[Any, ...]]:
     """Terms that end and follow on each other around the cutoffs and the horizon's end, some known late."""
-    found, start = [], rng.choice((-200, -60, -40, -34, -1, 0, 3))
+    terms, start = [], rng.choice((-200, -60, -40, -34, -1, 0, 3))
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
         length = rng.choice((None, 0, 1, 5, 30, 40, 60, 61, 230))
         end = None if length is None else start + length
@@ -228,9 +228,9 @@ def random_terms(rng: random.Random) -> list[tuple[Any, ...]]:
             extra["end_known"] = end + rng.choice((-40, -1, 0, 1, 20, 45))
         if rng.random() < 0.2:
             extra["known"] = start + rng.choice((-5, 0, 1, 30))
-        found.append((start, end, None if end is None else rng.choice((None, "left", "switched", "death")), extra))
+        terms.append((start, end, None if end is None else rng.choice((None, "left", "switched", "death")), extra))
         start = (start + 30 if end is None else end) + rng.choice((-20, -1, 0, 0, 1, 6, 7, 8, 9, 25))
-    return found
+    return terms
 
 
 def test_labels_of_contracts_are_null_until_mature(make_terms: Contracts, engine: DuckDBEngine) -> None:
@@ -256,6 +256,6 @@ def test_amounts_of_events_are_the_payments_where_there_are_any(
     )
     sections = {"subscriptions": alone.subscriptions, "task": {"churn": "cancelled"}}
     built = contract_snapshots(make_config(sections, amount="amount"), engine, [CUTOFF])
-    assert found(built.rows, "churned", "value") == {"a": (0, 0.0), "pays": (1, 6.0)}
+    assert values_by_customer(built.rows, "churned", "value") == {"a": (0, 0.0), "pays": (1, 6.0)}
     unpaid = {row["customer_id"]: row["orders_count_ever"] for row in built.rows.to_pylist()}
     assert unpaid == {"a": None, "pays": 1.0}

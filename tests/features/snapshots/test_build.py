@@ -1,4 +1,4 @@
-"""Snapshots against a slow oracle on awkward logs, and the proof that a cutoff cannot see past itself."""
+"""Snapshots against a slow oracle on difficult logs, and the proof that no cutoff sees what comes after it."""
 
 from __future__ import annotations
 
@@ -192,17 +192,17 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
 def test_nothing_at_or_after_a_cutoff_is_seen(
     cutoff: date, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
-    """Rows that happened or became known later are deleted, or made nonsense: the features keep every bit."""
+    """Rows that happened or became known later are deleted or corrupted: the features keep every bit."""
     lines = random_lines(4, 80, True)
-    whole = snapshots_from_tables(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
+    expected = snapshots_from_tables(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
     past = [x for x in lines if x["time"] < oracle.midnight(cutoff) and oracle.known(x) < oracle.midnight(cutoff)]
     later = [x for x in lines if x not in past]
     nonsense = [x | {"amount": -1e9, "quantity": 99, "kind_what": "later", "kind_where": "later"} for x in later]
     assert later
-    assert whole.rows.num_rows > 20
+    assert expected.rows.num_rows > 20
     for changed in (past, past + nonsense):
         again = snapshots_from_tables(make_log(table(changed, ALL)), task, [cutoff], engine, with_labels=False)
-        assert again.rows.equals(whole.rows)
+        assert again.rows.equals(expected.rows)
 
 
 def test_the_order_of_rows_and_of_cutoffs_does_not_matter(
@@ -285,8 +285,8 @@ def test_an_order_of_exactly_twice_the_mean_of_all_customers_is_large(
 ) -> None:
     amounts = (("a", 40.0), ("a", 39.99), ("b", 10.0), ("b", 10.0), ("b", 0.01), ("a", -5.0))
     rows = [{"customer": c, "time": at(f"2024-01-0{n + 1}T10:00"), "amount": x} for n, (c, x) in enumerate(amounts)]
-    found = snapshots_from_tables(make_log(rows), task, [date(2024, 1, 10)], engine).rows.to_pylist()
-    assert [row["large_orders_share_ever"] for row in found] == [0.5, 0.0]
+    rows_built = snapshots_from_tables(make_log(rows), task, [date(2024, 1, 10)], engine).rows.to_pylist()
+    assert [row["large_orders_share_ever"] for row in rows_built] == [0.5, 0.0]
 
 
 @pytest.mark.parametrize(("until", "mature"), [("2024-03-01", False), ("2024-03-02", True), ("2024-03-03", True)])
@@ -379,15 +379,15 @@ def test_a_window_longer_than_the_log_has_null_features(make_config: Callable[..
     rows = [{"customer": f"c{n % 3}", "time": day, "amount": 5.0} for n, day in enumerate(days)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
     task = {"horizon": "20d", "windows": ["30d", "90d", "365d"]}
-    made = build_snapshots(make_config({"task": task}, amount="amount"), [date(2024, 3, 31)])
-    beyond = [f for f in made.features if f.window and f.window.days == 365]
+    snapshots = build_snapshots(make_config({"task": task}, amount="amount"), [date(2024, 3, 31)])
+    beyond = [f for f in snapshots.features if f.window and f.window.days == 365]
     assert len(beyond) > 10
-    for feature in made.features:
-        null = made.rows[feature.name].null_count == made.rows.num_rows
+    for feature in snapshots.features:
+        null = snapshots.rows[feature.name].null_count == snapshots.rows.num_rows
         assert null or feature not in beyond
         if feature in beyond:
-            assert feature.format_reading(dict.fromkeys(made.names)) == "the log is shorter than 365 days"
-    assert made.rows["orders_count_90d"].null_count == 0
+            assert feature.format_reading(dict.fromkeys(snapshots.names)) == "the log is shorter than 365 days"
+    assert snapshots.rows["orders_count_90d"].null_count == 0
 
 
 def _contacted(tmp_path: Path, make_config: Callable[..., Config], **training: str) -> Config:
@@ -399,8 +399,14 @@ def _contacted(tmp_path: Path, make_config: Callable[..., Config], **training: s
         for turn in range(30)
     ]
     pq.write_table(pa.Table.from_pylist(events), tmp_path / "log.parquet")
-    told = [("c1", 150, "mail"), ("c2", 200, "none"), ("c3", 230, "call"), ("c3", 231, "mail"), ("c4", 90, "mail")]
-    contacts = [{"who": who, "at": first + timedelta(days=day), "what": what} for who, day, what in told]
+    contact_facts = [
+        ("c1", 150, "mail"),
+        ("c2", 200, "none"),
+        ("c3", 230, "call"),
+        ("c3", 231, "mail"),
+        ("c4", 90, "mail"),
+    ]
+    contacts = [{"who": who, "at": first + timedelta(days=day), "what": what} for who, day, what in contact_facts]
     pq.write_table(pa.Table.from_pylist(contacts), tmp_path / "contacts.parquet")
     section = {"source": "contacts.parquet", "customer": "who", "time": "at", "action": "what", "control": "none"}
     task = {"horizon": "30d", "every": "30d", "windows": ["30d"], "value_horizons": ["60d"]}
@@ -410,9 +416,9 @@ def _contacted(tmp_path: Path, make_config: Callable[..., Config], **training: s
 def test_the_untouched_are_those_without_a_contact_within_any_label(
     tmp_path: Path, make_config: Callable[..., Config]
 ) -> None:
-    whole = build_snapshots(_contacted(tmp_path, make_config))
+    all_snapshots = build_snapshots(_contacted(tmp_path, make_config))
     config = _contacted(tmp_path, make_config, learn_from="untouched")
-    found = build_snapshots(config)
+    untouched = build_snapshots(config)
     days = {"c1": [150], "c3": [230, 231], "c4": [90]}
     first = date(2024, 1, 1)
 
@@ -420,19 +426,22 @@ def test_the_untouched_are_those_without_a_contact_within_any_label(
         since = [(first + timedelta(days=d) - row["cutoff"].date()).days for d in days.get(row["customer_id"], [])]
         return not any(0 <= day < 60 for day in since)
 
-    expected = [row for row in whole.rows.to_pylist() if free(row)]
-    assert found.rows.to_pylist() == expected
-    assert found.touched == whole.rows.num_rows - len(expected) == 6 and not whole.touched
-    assert found.fingerprint != whole.fingerprint and found.data_fingerprint == whole.data_fingerprint
-    scored = build_snapshots(config, [whole.cutoffs[-1]], with_labels=False)
+    expected = [row for row in all_snapshots.rows.to_pylist() if free(row)]
+    assert untouched.rows.to_pylist() == expected
+    assert untouched.touched == all_snapshots.rows.num_rows - len(expected) == 6 and not all_snapshots.touched
+    assert (
+        untouched.fingerprint != all_snapshots.fingerprint
+        and untouched.data_fingerprint == all_snapshots.data_fingerprint
+    )
+    scored = build_snapshots(config, [all_snapshots.cutoffs[-1]], with_labels=False)
     assert scored.rows.num_rows == 12 and not scored.touched
 
 
 def test_without_anybody_untouched_there_is_nothing_to_learn_from(
     tmp_path: Path, make_config: Callable[..., Config]
 ) -> None:
-    whole = build_snapshots(_contacted(tmp_path, make_config))
+    all_snapshots = build_snapshots(_contacted(tmp_path, make_config))
     with pytest.raises(DataError, match="every customer was contacted within the label's interval"):
-        drop_contacted(whole, whole.rows.select(["customer_id", "cutoff"]))
+        drop_contacted(all_snapshots, all_snapshots.rows.select(["customer_id", "cutoff"]))
     with pytest.raises(UsageError, match="learn_from = 'untouched' leaves out who was contacted, but no"):
         make_config({"training": {"learn_from": "untouched"}})

@@ -1,4 +1,4 @@
-"""A build that reuses parts gives the bits of a build from nothing, and makes anew exactly what changed."""
+"""A build with a cache gives the same bits as a fresh build, and builds exactly what changed."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ def rows(first: str, last: str, seed: int = 1) -> Rows:
 
     rng = random.Random(seed)  # noqa: S311
     days = (date.fromisoformat(last) - date.fromisoformat(first)).days
-    made = []
+    lines = []
     for number in range(120):
         time = datetime.fromisoformat(first).replace(tzinfo=UTC) + timedelta(
             rng.randint(0, days), hours=rng.randint(0, 23)
         )
         late = time + timedelta(30) if number % 5 == 0 else None
         one = line(rng.choice, [f"c{number % 17}"], True)
-        made.append(one | {"time": time, "known_at": late, "order": f"{first}-{number // 2}"})
-    return made
+        lines.append(one | {"time": time, "known_at": late, "order": f"{first}-{number // 2}"})
+    return lines
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
-    """The cutoffs of every build from nothing, as it happens."""
-    found: list[list[date]] = []
-    honest = build.make
+def fresh_builds(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
+    """Records the cutoffs of every build that the cache did not serve."""
+    builds: list[list[date]] = []
+    honest = build.build_cohort_features
 
-    def spy(tables: Any, task: Any, cutoffs: Any, *others: Any) -> Any:
-        found.append(list(cutoffs))
-        return honest(tables, task, cutoffs, *others)
+    def spy(tables: Any, task: Any, cutoffs: Any, *arguments: Any) -> Any:
+        builds.append(list(cutoffs))
+        return honest(tables, task, cutoffs, *arguments)
 
-    monkeypatch.setattr(build, "make", spy)
-    return found
+    monkeypatch.setattr(build, "build_cohort_features", spy)
+    return builds
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def without_cache(config: Config) -> Config:
     return config.model_copy(update={"features": config.features.model_copy(update={"cache": "off"})})
 
 
-def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
+def count_reused(config: Config, cutoffs: list[date], **options: Any) -> int:
     """Builds with the cache and from nothing, and compares all; returns how many cutoffs were reused."""
     mine, fresh = (
         build_snapshots(config, cutoffs, **options),
@@ -97,20 +97,20 @@ def agree(config: Config, cutoffs: list[date], **options: Any) -> int:
 
 
 def test_a_log_that_grows_is_built_only_where_it_changed(
-    config: Config, grow: Callable[[Rows], None], made: list[list[date]]
+    config: Config, grow: Callable[[Rows], None], fresh_builds: list[list[date]]
 ) -> None:
     log = rows("2024-01-01", "2024-03-28")
     grow(log)
-    assert agree(config, CUTOFFS[:3]) == 0
-    assert made == [CUTOFFS[:3]] * 2
+    assert count_reused(config, CUTOFFS[:3]) == 0
+    assert fresh_builds == [CUTOFFS[:3]] * 2
 
-    made.clear()  # grown from the last cutoff on: all are reused, and the labels that matured are new
+    fresh_builds.clear()  # grown from the last cutoff on: all are reused, and the labels that matured are new
     log += rows("2024-04-01", "2024-04-30", seed=2)
     grow(log[::-1])
-    assert agree(config, CUTOFFS) == 3
-    assert made == [CUTOFFS[3:], CUTOFFS]
+    assert count_reused(config, CUTOFFS) == 3
+    assert fresh_builds == [CUTOFFS[3:], CUTOFFS]
 
-    made.clear()  # a row of January that became known in mid-March
+    fresh_builds.clear()  # a row of January that became known in mid-March
     late = log[0] | {
         "time": datetime(2024, 1, 9, 9, tzinfo=UTC),
         "known_at": datetime(2024, 3, 15, tzinfo=UTC),
@@ -118,21 +118,21 @@ def test_a_log_that_grows_is_built_only_where_it_changed(
     }
     log += [late, *rows("2024-05-01", "2024-06-30", seed=3)]
     grow(log)
-    assert agree(config, CUTOFFS) == 2
-    assert made == [CUTOFFS[2:], CUTOFFS]
+    assert count_reused(config, CUTOFFS) == 2
+    assert fresh_builds == [CUTOFFS[2:], CUTOFFS]
 
-    made.clear()  # an old row is corrected: everything after it is made anew
+    fresh_builds.clear()  # an old row is corrected: everything after it is built again
     february = [datetime(2024, 2, day, tzinfo=UTC) for day in (3, 28)]
     old = next(i for i, row in enumerate(log) if february[0] < row["time"] < february[1] and not row["known_at"])
     log[old] = log[old] | {"amount": 77.25}
     grow(log)
-    assert agree(config, CUTOFFS) == 1
-    assert made == [CUTOFFS[1:], CUTOFFS]
+    assert count_reused(config, CUTOFFS) == 1
+    assert fresh_builds == [CUTOFFS[1:], CUTOFFS]
 
-    made.clear()
-    assert agree(config, CUTOFFS) == 4
-    assert agree(config, CUTOFFS[1:2], with_labels=False) == 1
-    assert made == [CUTOFFS, CUTOFFS[1:2]]  # none but the builds from nothing
+    fresh_builds.clear()
+    assert count_reused(config, CUTOFFS) == 4
+    assert count_reused(config, CUTOFFS[1:2], with_labels=False) == 1
+    assert fresh_builds == [CUTOFFS, CUTOFFS[1:2]]  # only the fresh builds
     assert len(parts(config)) == 4  # what was superseded is gone
 
 
@@ -154,7 +154,7 @@ def test_parts_are_private(built: Config) -> None:
 
 
 @pytest.mark.parametrize("harm", ["truncated", "one bit", "emptied", "another's name", "gone"])
-def test_a_harmed_part_is_made_again(built: Config, harm: str) -> None:
+def test_a_damaged_part_is_built_again(built: Config, harm: str) -> None:
     part, other = parts(built)[1:3]
     content = part.read_bytes()
     if harm == "another's name":
@@ -165,12 +165,12 @@ def test_a_harmed_part_is_made_again(built: Config, harm: str) -> None:
         middle = len(content) // 2
         spoilt = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         part.write_bytes({"truncated": content[:-100], "one bit": spoilt, "emptied": b""}[harm])
-    assert agree(built, CUTOFFS) == 3
-    assert agree(built, CUTOFFS) == 4
+    assert count_reused(built, CUTOFFS) == 3
+    assert count_reused(built, CUTOFFS) == 4
     assert parts(built)[1].read_bytes() == content
 
 
-def test_a_part_that_goes_while_it_is_read_is_made_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_disappears_while_it_is_read_is_built_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = cache.SnapshotCache.find_part
 
     def vanishing(self: cache.SnapshotCache, cutoff: date, key: str) -> Path | None:
@@ -180,10 +180,10 @@ def test_a_part_that_goes_while_it_is_read_is_made_again(built: Config, monkeypa
         return part
 
     monkeypatch.setattr(cache.SnapshotCache, "find_part", vanishing)
-    assert agree(built, CUTOFFS) == 3
+    assert count_reused(built, CUTOFFS) == 3
 
 
-def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_builds_leave_complete_parts(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one build writes its parts another does the same, from nothing to the end."""
     for part in parts(built):
         part.unlink()
@@ -198,10 +198,10 @@ def test_builds_at_the_same_time_leave_whole_parts(built: Config, monkeypatch: p
     monkeypatch.setattr(cache.SnapshotCache, "store_part", meanwhile)
     build_snapshots(built, CUTOFFS)
     assert others == [True, 0]
-    assert agree(built, CUTOFFS) == 4
+    assert count_reused(built, CUTOFFS) == 4
 
 
-def test_what_cannot_be_kept_is_said_and_harms_nothing(built: Config, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_only_a_warning(built: Config, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
     with pytest.warns(
@@ -221,7 +221,7 @@ def test_the_cache_can_be_elsewhere_or_off(config: Config, grow: Callable[[Rows]
     assert not config.output.exists() and len(list((tmp_path / "kept").iterdir())) == 4
 
 
-def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_leakage_proof_reads_no_part(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     build_snapshots(shop, [date(2023, 9, 1)])
 
     def refuse(*_: object) -> None:
@@ -232,39 +232,46 @@ def test_the_proof_of_leaks_reads_no_part(shop: Config, monkeypatch: pytest.Monk
     assert len(leakage.prove_no_leakage(shop, 1)) == 2
 
 
-def test_the_least_recently_used_parts_go(built: Config) -> None:
-    shelf, stranger = cache.open_cache(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
+def test_the_least_recently_used_parts_are_removed(built: Config) -> None:
+    snapshot_cache, stranger = cache.open_cache(built), built.output / "snapshots" / "2024-01-01_notes.parquet"
     stranger.write_text("not a part")
     for age, part in enumerate(parts(built)[1:]):
         os.utime(part, (1e9 - age, 1e9 - age))
-    assert shelf is not None
-    shelf.remove_oldest(most=2)
+    assert snapshot_cache is not None
+    snapshot_cache.remove_oldest(most=2)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-02-01", "2024-03-01"]
     build_snapshots(built, CUTOFFS[1:2])  # used again: now the newest
-    shelf.remove_oldest(most=1)
+    snapshot_cache.remove_oldest(most=1)
     assert [part.name[:10] for part in parts(built)] == ["2024-01-01", "2024-03-01"]
 
 
 def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """One change of what a key is made of."""
+    """One change to the arguments that a key depends on."""
     task = Task(Window(29), Cohort(Window(120)), Window(30), (Window(30), Window(90)))
     return {
-        "task": lambda told: told | {"task": task},
-        "clock": lambda told: (
-            told | {"tables": replace(told["tables"], contract=replace(told["tables"].contract, has_clock=False))}
+        "task": lambda arguments: arguments | {"task": task},
+        "clock": lambda arguments: (
+            arguments
+            | {"tables": replace(arguments["tables"], contract=replace(arguments["tables"].contract, has_clock=False))}
         ),
-        "features": lambda told: told | {"features": told["features"][1:]},
-        "own features": lambda told: told | {"own": "other"},
-        "new table": lambda told: (
-            told
-            | {"tables": replace(told["tables"], sides={"contacts": SideTable(told["tables"].events.limit(1), 1, ())})}
-        ),
-        "type": lambda told: (
-            told
+        "features": lambda arguments: arguments | {"features": arguments["features"][1:]},
+        "own features": lambda arguments: arguments | {"own_digest": "other"},
+        "new table": lambda arguments: (
+            arguments
             | {
                 "tables": replace(
-                    told["tables"],
-                    events=told["tables"].events.mutate(quantity=told["tables"].events.quantity.cast("float64")),
+                    arguments["tables"], sides={"contacts": SideTable(arguments["tables"].events.limit(1), 1, ())}
+                )
+            }
+        ),
+        "type": lambda arguments: (
+            arguments
+            | {
+                "tables": replace(
+                    arguments["tables"],
+                    events=arguments["tables"].events.mutate(
+                        quantity=arguments["tables"].events.quantity.cast("float64")
+                    ),
                 )
             }
         ),
@@ -275,36 +282,36 @@ def changed(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
 def test_every_part_of_the_key_changes_it(built: Config, name: str) -> None:
     with open_engine(built.engine, built.folder) as engine:
         tables, task = read_tables(built, engine), built.task.to_task()
-        told = {
+        arguments = {
             "tables": tables,
             "task": task,
-            "features": build.catalog(task, tables.contract),
+            "features": build.catalog_features(task, tables.contract),
             "cutoffs": CUTOFFS,
             "engine": engine,
-            "own": "",
+            "own_digest": "",
         }
-        before, after = cache.cache_keys(**told), cache.cache_keys(**changed(name)(told))
+        before, after = cache.cache_keys(**arguments), cache.cache_keys(**changed(name)(arguments))
     assert len(set(before.values())) == 4
     assert not set(before.values()) & set(after.values())
 
 
-def test_code_that_changed_makes_all_anew(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_builds_everything_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "builder_digest", lambda: "other")
-    assert agree(built, CUTOFFS) == 0
+    assert count_reused(built, CUTOFFS) == 0
 
 
 def test_the_file_of_own_features_is_part_of_the_key(built: Config) -> None:
     with open_engine(built.engine, built.folder) as engine:
         tables, task = read_tables(built, engine), built.task.to_task()
-        found = [tuple(cache.cache_keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
-    assert len(set(found)) == 3
+        keys = [tuple(cache.cache_keys(tables, task, (), CUTOFFS, engine, own).values()) for own in ("", "one", "two")]
+    assert len(set(keys)) == 3
 
 
 @pytest.mark.parametrize(("constant", "same"), [(False, True), (True, False)])
 def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: bool, same: bool) -> None:
     """Unless its rows say something of every cutoff, as attributes do that never change."""
 
-    told = {"customer_id": ["c1"], "day": [date(2024, 4, 9)], "seen": [date(2024, 4, 9)]}
+    columns = {"customer_id": ["c1"], "day": [date(2024, 4, 9)], "seen": [date(2024, 4, 9)]}
     with open_engine(built.engine, built.folder) as engine:
         tables, task = read_tables(built, engine), built.task.to_task()
         contract = replace(tables.contract, attributes=(CustomerAttribute("x", "level", constant),))
@@ -316,12 +323,12 @@ def test_a_side_table_counts_from_the_day_it_was_seen(built: Config, constant: b
                 CUTOFFS,
                 engine,
             )
-            for rows in (engine.store_arrow(level, pa.table(told | {"level": [level]})) for level in ("a", "b"))
+            for rows in (engine.store_arrow(level, pa.table(columns | {"level": [level]})) for level in ("a", "b"))
         )
     assert [one[c] == two[c] for c in CUTOFFS] == [same, same, same, False]
 
 
-def test_the_file_is_the_same_bytes_however_it_came_about(built: Config, tmp_path: Path) -> None:
+def test_the_written_file_has_the_same_bytes_with_and_without_cache(built: Config, tmp_path: Path) -> None:
     (*size, reused), (*_, none) = (
         write_snapshots(config, CUTOFFS, tmp_path / name)
         for config, name in ((built, "a"), (without_cache(built), "b"))

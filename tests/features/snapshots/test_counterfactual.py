@@ -1,4 +1,4 @@
-"""Imagined pasts have the features that a log which really holds them gives, and change nobody else's."""
+"""Counterfactual histories have the features that a log with these rows gives, and change no other customer."""
 
 from __future__ import annotations
 
@@ -65,20 +65,20 @@ def cohort_of(at: CutoffLog) -> Snapshots:
     return snapshots_from_tables(at.tables, at.task, [at.cutoff], at.engine, with_labels=False)
 
 
-def together(found: Sequence[HypotheticalChange], past: counterfactual.Rows) -> list[counterfactual.Rows]:
+def each_and_all_changes(changes: Sequence[HypotheticalChange], past: counterfactual.Rows) -> list[counterfactual.Rows]:
     """Three pasts with one change of every kind among them; those of one past are of different tables."""
-    last = {change.kind: change for change in found}
+    last = {change.kind: change for change in changes}
     assert set(last) >= {kind for kinds in COMBINED for kind in kinds}
-    made = []
+    combined = []
     for kinds in COMBINED:
         rows = dict(past)
         for kind in kinds:
             rows |= {name: table for name, table in last[kind].rows.items() if not table.equals(past[name])}
-        made.append(rows)
-    return made
+        combined.append(rows)
+    return combined
 
 
-def really(at: CutoffLog, customer: str, rows: counterfactual.Rows) -> CutoffLog:
+def log_with_rows(at: CutoffLog, customer: str, rows: counterfactual.Rows) -> CutoffLog:
     """A log in which a customer's past is this one."""
 
     def put(name: str, table: ibis.Table) -> ibis.Table:
@@ -98,21 +98,21 @@ def row_of(snapshots: Snapshots, customer: str) -> dict[str, object]:
     return row
 
 
-def test_imagined_pasts_have_the_features_of_a_log_that_holds_them_and_change_nobody(at: CutoffLog) -> None:
+def test_counterfactuals_have_the_features_of_a_log_with_their_rows_and_change_nobody(at: CutoffLog) -> None:
     rows = cohort_of(at)
     past = counterfactual.known_customer_rows(at, CUSTOMER)
     assert all(seen < CUTOFF for table in past.values() for seen in table["seen"].to_pylist())
     assert at.engine.count_rows(counterfactual.known_rows(at, EVENTS)) < at.engine.count_rows(at.tables.events)
     amounts = pa.array([10**12] * past[EVENTS].num_rows, pa.int64())
     huge = past[EVENTS].set_column(past[EVENTS].column_names.index("amount"), "amount", amounts)
-    pasts = together(hypothetical_changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
-    made = counterfactual.counterfactual_features(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
-    assert made.column_names == rows.names
-    unchanged, *changed = made.to_pylist()
+    pasts = each_and_all_changes(hypothetical_changes(past, at.tables.contract, at.task, at.cutoff, USUAL), past)
+    features = counterfactual.counterfactual_features(at, CUSTOMER, [past, *pasts, *[{**past, EVENTS: huge}] * 20])
+    assert features.column_names == rows.names
+    unchanged, *changed = features.to_pylist()
     assert unchanged == row_of(rows, CUSTOMER)
     fitted = {f.name for f in rows.features if f.family == FAMILY} | OF_ALL
     for mine, version in zip(changed, pasts, strict=False):
-        real = row_of(cohort_of(really(at, CUSTOMER, version)), CUSTOMER)
+        real = row_of(cohort_of(log_with_rows(at, CUSTOMER, version)), CUSTOMER)
         assert {name for name in rows.names if name not in fitted and mine[name] != real[name]} == set()
         assert {name: mine[name] for name in fitted} == pytest.approx({name: real[name] for name in fitted}, rel=0.3)
         assert sum(mine[name] != unchanged[name] for name in rows.names) > 20
@@ -124,13 +124,13 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     config = config.model_copy(update={"features": FeaturesConfig(own="own.py")})
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        found = [
+        changes = [
             c
             for c in hypothetical_changes(past, at.tables.contract, at.task, cutoff, UsualValues())
             if "one more order" in c.words
         ]
-        made = counterfactual.counterfactual_features(at, customer, [found[-1].rows]).to_pylist()[0]
-        added = [row for row in found[-1].rows[EVENTS].to_pylist() if row["order_id"].startswith("imagined")]
+        features = counterfactual.counterfactual_features(at, customer, [changes[-1].rows]).to_pylist()[0]
+        added = [row for row in changes[-1].rows[EVENTS].to_pylist() if row["order_id"].startswith("imagined")]
     log = pq.read_table(config.folder / "log.parquet")
     lines = [
         {
@@ -150,8 +150,8 @@ def test_an_order_written_into_the_log_file_gives_the_same(tmp_path: Path) -> No
     rows = build_snapshots(other, [cutoff], with_labels=False)
     real = row_of(rows, customer)
     fitted = {f.name for f in rows.features if f.family == FAMILY} | OF_ALL
-    assert {name for name in made if name not in fitted and made[name] != real[name]} == set()
-    assert (made["recency_days"], made["big_orders"]) == (1.0, real["big_orders"])
+    assert {name for name in features if name not in fitted and features[name] != real[name]} == set()
+    assert (features["recency_days"], features["big_orders"]) == (1.0, real["big_orders"])
 
 
 def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path: Path) -> None:
@@ -160,11 +160,11 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
     customer = next(t["customer"] for t in terms if t["to"] is None and t["from"] < date(2023, 5, 1))
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        found = hypothetical_changes(past, at.tables.contract, at.task, cutoff, UsualValues())
-        made = counterfactual.counterfactual_features(
-            at, customer, [past, *(change.rows for change in found)]
+        changes = hypothetical_changes(past, at.tables.contract, at.task, cutoff, UsualValues())
+        features = counterfactual.counterfactual_features(
+            at, customer, [past, *(change.rows for change in changes)]
         ).to_pylist()
-    assert [change.kind for change in found] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
+    assert [change.kind for change in changes] == ["cheaper term", "cheaper term", "renewal", "cheaper term"]
     before = row_of(build_snapshots(config, [cutoff], with_labels=False), customer)
     for term in terms:
         term["price"] *= 0.8 if term["customer"] == customer and term["to"] is None else 1
@@ -173,7 +173,7 @@ def test_a_cheaper_term_of_a_contract_is_as_if_it_had_always_cost_less(tmp_path:
     events = config.events.model_copy(update={"source": "cheaper.parquet"})
     other = config.model_copy(update={"subscriptions": source, "events": events})
     after = row_of(build_snapshots(other, [cutoff], with_labels=False), customer)
-    assert made[0] == before
-    assert made[2] == after
+    assert features[0] == before
+    assert features[2] == after
     assert after["subscription_price"] == pytest.approx(0.8 * before["subscription_price"])
-    assert made[3]["subscription_renewal_recency_days"] == 7.0
+    assert features[3]["subscription_renewal_recency_days"] == 7.0

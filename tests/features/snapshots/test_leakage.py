@@ -1,4 +1,4 @@
-"""The proof passes for our features, and catches and names each that looks ahead, in whatever way it does."""
+"""The leakage proof passes for our features, and names each feature that looks ahead, however it does so."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLANTED = {
 }
 
 
-def _found(trials: list[LeakageTrial], change: str = "") -> set[str]:
+def _leaking_features(trials: list[LeakageTrial], change: str = "") -> set[str]:
     return {name for trial in trials if change in trial.change for name, _ in trial.leaks}
 
 
@@ -60,9 +60,9 @@ def test_our_features_do_not_look_ahead_and_the_proof_is_written(shop: Config) -
     written = json.loads(path.read_text())
     assert [entry["cutoff"] for entry in written] == [str(trial.cutoff) for trial in trials]
     assert [entry["changed_rows"] for entry in written] == [trial.changed_rows for trial in trials]
-    told = leakage.leaks_text(trials)
-    assert told.count("every bit the same") == 6
-    assert f"deleted ({trials[0].changed_rows['events']:,} of events), {trials[0].customers} customers x" in told
+    text = leakage.leaks_text(trials)
+    assert text.count("every bit the same") == 6
+    assert f"deleted ({trials[0].changed_rows['events']:,} of events), {trials[0].customers} customers x" in text
 
 
 def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
@@ -72,7 +72,7 @@ def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
     lines, task = random_lines(11, 120, True), make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
     lines += [line | {"time": midnight, "known_at": None} for line, midnight in zip(lines, _edges(), strict=False)]
     trials = prove_at_cutoffs(make_log(table(lines, ALL)), task, NO_CUSTOM_FEATURES, CUTOFFS[1:3], engine)
-    assert _found(trials) == set()
+    assert _leaking_features(trials) == set()
     assert all(t.customers > 20 and t.changed_rows["events"] > 100 for t in trials)
 
 
@@ -113,15 +113,20 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_whatever_looks_ahead_is_caught_and_named(planted: Config) -> None:
     trials = prove_no_leakage(planted, 2)
     assert trials[0].cutoff < date(2023, 3, 1) and trials[-1].cutoff == date(2023, 12, 1)
-    assert _found(trials, "deleted") == PLANTED - {"at_the_instant", "at_the_edge"}  # nobody bought on those days
-    assert _found(trials, "corrupted") == PLANTED
-    assert _found(trials[2:], "corrupted") == PLANTED - {"forgets_the_cutoff"}  # nothing is built after the last
+    assert _leaking_features(trials, "deleted") == PLANTED - {
+        "at_the_instant",
+        "at_the_edge",
+    }  # nobody bought on those days
+    assert _leaking_features(trials, "corrupted") == PLANTED
+    assert _leaking_features(trials[2:], "corrupted") == PLANTED - {
+        "forgets_the_cutoff"
+    }  # nothing is built after the last
     assert all(t.changed_rows.keys() == {"events", "activities.visits"} for t in trials)
     assert all(t.changed_rows["activities.visits"] == t.changed_rows["events"] > 10 for t in trials)
 
 
 def test_the_columns_there_are_follow_from_the_whole_log_and_their_values_do_not(tmp_path: Path) -> None:
-    """Hours are told from a day on that lies behind the cutoff: the feature of hours is there, and is the same."""
+    """Times have hours only from a day after the cutoff on: the feature of hours exists, and stays the same."""
     rows = []
     for number in range(300):
         time = datetime(2023, 1, 2) + timedelta(days=number)
@@ -131,14 +136,14 @@ def test_the_columns_there_are_follow_from_the_whole_log_and_their_values_do_not
     events = {"source": "log.parquet", "customer": "customer", "time": "time"}
     values = {"config_version": 1, "name": "t", "events": events, "task": {"horizon": "30d", "windows": ["30d"]}}
     trials = prove_no_leakage(parse_config(values, tmp_path / "regulars.toml"), 1)
-    assert trials[0].cutoff < date(2023, 4, 1) and _found(trials) == set()
+    assert trials[0].cutoff < date(2023, 4, 1) and _leaking_features(trials) == set()
 
 
 def test_what_is_known_of_the_whole_log_follows_the_change(
     make_log: Callable[..., Tables], engine: DuckDBEngine
 ) -> None:
-    whole = make_log(table(random_lines(12, 20, True), ALL))
-    facts = [whole, change_tables(whole, delete_after, CUTOFFS[1], engine)]
+    tables = make_log(table(random_lines(12, 20, True), ALL))
+    facts = [tables, change_tables(tables, delete_after, CUTOFFS[1], engine)]
     assert [facts[1].last, facts[1].end] == [CUTOFFS[1], CUTOFFS[1]]
     assert facts[0].rows > facts[1].rows == facts[1].rows_read == engine.count_rows(facts[1].source)
     assert facts[0].customers > facts[1].customers
@@ -166,16 +171,16 @@ def test_a_feature_that_looks_ahead_is_caught_and_named(shop: Config, monkeypatc
     honest = history._visible_orders
 
     def peeking(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
-        told = honest(orders, moments, has_amount)  # type: ignore[arg-type]
+        visible_orders = honest(orders, moments, has_amount)  # type: ignore[arg-type]
         future = orders.group_by("customer_id").aggregate(late=orders.day.max())
-        joined = told.left_join(future, "customer_id")
-        return joined.mutate(hour=joined.late.day()).select(told.columns)
+        joined = visible_orders.left_join(future, "customer_id")
+        return joined.mutate(hour=joined.late.day()).select(visible_orders.columns)
 
     monkeypatch.setattr(history, "_visible_orders", peeking)
-    found = {name for trial in prove_no_leakage(shop, 1) for name, _ in trial.leaks}
+    leaks = {name for trial in prove_no_leakage(shop, 1) for name, _ in trial.leaks}
     bands = {f"{band}_share_ever" for band in ("night", "morning", "afternoon", "evening")}
-    assert "hour_mean_ever" in found
-    assert found <= bands | {"hour_mean_ever"}
+    assert "hour_mean_ever" in leaks
+    assert leaks <= bands | {"hour_mean_ever"}
 
 
 def test_a_cohort_that_looks_ahead_is_caught(shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +231,7 @@ def _many() -> ibis.Table:
         "day": days,
         "seen": known,
         "text": [None if i % 3 else "x" for i in range(n)],
-        "whole": pa.array([None if i % 5 == 0 else 2**63 - 1 - i for i in range(n)], pa.int64()),
+        "integer": pa.array([None if i % 5 == 0 else 2**63 - 1 - i for i in range(n)], pa.int64()),
         "real": pa.array([None if i % 5 == 0 else i / 7 for i in range(n)], pa.float64()),
         "flag": pa.array([None if i % 5 == 0 else i % 2 == 0 for i in range(n)], pa.bool_()),
         "born": pa.array([None if i % 5 == 0 else CUTOFF for i in range(n)], pa.date32()),
@@ -242,7 +247,7 @@ def test_every_type_of_column_is_corrupted_and_nulls_among_them() -> None:
     was = {row["order_id"]: row for row in rows.to_pyarrow().to_pylist()}
     future = [row for row in spoilt.to_pyarrow().to_pylist() if row["seen"] >= CUTOFF]
     same = [(was[row["order_id"]], row) for row in future if row["order_id"] in was]
-    for name in ("time", "day", "seen", "text", "whole", "real", "flag", "born", "met"):
+    for name in ("time", "day", "seen", "text", "integer", "real", "flag", "born", "met"):
         changes = {(old[name] is None, new[name] is None, old[name] == new[name]) for old, new in same}
         assert (False, False, True) in changes and (False, False, False) in changes, name
         assert name in ("time", "day", "seen") or {(True, True, True), (True, False, False)} <= changes, name
@@ -250,7 +255,7 @@ def test_every_type_of_column_is_corrupted_and_nulls_among_them() -> None:
         delete_after(spoilt, CUTOFF).order_by("order_id").to_pyarrow()
         == delete_after(rows, CUTOFF).order_by("order_id").to_pyarrow()
     )
-    assert len(future) > 2 * sum(row["seen"] >= CUTOFF for row in was.values())  # some rows came twice
+    assert len(future) > 2 * sum(row["seen"] >= CUTOFF for row in was.values())  # some rows are duplicated
 
 
 def test_clocks_move_to_the_first_instant_and_late_rows_move_back_or_stay() -> None:

@@ -1,4 +1,4 @@
-"""One customer's rows are those that reading the whole log gives, as they were known at the cutoff."""
+"""One customer's rows equal those read from the complete log, as known at the cutoff."""
 
 from __future__ import annotations
 
@@ -107,14 +107,14 @@ def test_orders_are_those_of_the_whole_log(config: Config, customer: str, cutoff
     for row in rows:
         if row["customer_id"] == customer and row["seen"] < cutoff:
             expected[row["day"], row["order_id"]] += row["amount"] / TICKS
-    found = read_customer_history(config, customer, cutoff).orders
-    assert {(row["day"], row["order_id"]): row["amount"] for row in found} == expected
-    assert [row["day"] for row in found] == sorted((row["day"] for row in found), reverse=True)
+    orders = read_customer_history(config, customer, cutoff).orders
+    assert {(row["day"], row["order_id"]): row["amount"] for row in orders} == expected
+    assert [row["day"] for row in orders] == sorted((row["day"] for row in orders), reverse=True)
 
 
-def test_contacts_are_told_with_who_was_held_out(config: Config) -> None:
-    found = read_customer_history(config, "7", date(2024, 2, 1)).contacts
-    assert [(row["day"].day, row["action"], row["held_out"], row["cost"]) for row in found] == [
+def test_contacts_say_who_was_held_out(config: Config) -> None:
+    contacts = read_customer_history(config, "7", date(2024, 2, 1)).contacts
+    assert [(row["day"].day, row["action"], row["held_out"], row["cost"]) for row in contacts] == [
         (9, "mail", False, 0.5),
         (8, "none", True, None),
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from features.config.monitor import MonitorConfig
 from features.errors import DataError
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.monitoring.alerts import (
     Alert,
     AlertState,
@@ -25,7 +25,7 @@ from serving.monitoring.findings import data_findings, drift_findings, segment_f
 from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift
 
-TR = language("en")
+TR = get_language("en")
 FINDING = Finding("data:silent_days", "critical", "Days are missing", "The last 2 days.", "data")
 NIGHTS = [date(2024, 1, d) for d in (1, 2, 3, 4)]
 
@@ -151,7 +151,7 @@ def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
 
 
 def test_alerts_in_chinese() -> None:
-    zh, rules = language("zh"), MonitorConfig(churn={"all": 0.1})
+    zh, rules = get_language("zh"), MonitorConfig(churn={"all": 0.1})
     row = {"segment": "all", "customers": 9, "churn": 0.9, "value": None, "churn_before": None, "value_before": None}
     (alert,) = raise_alerts(list(segment_findings([row], rules, None, zh)), AlertState(), NIGHTS[0], zh)
     assert alert.title == "流失风险偏高：全部客户" and alert.text.endswith("自 2024-01-01 起持续。")

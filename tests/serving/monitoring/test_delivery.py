@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.monitoring import delivery
 from serving.monitoring.alerts import Alert
 from serving.monitoring.delivery import queue_alerts, send_queued
 from tests.receivers import make_certificate, post, web
 
-TR, CUTOFF = language("en"), date(2024, 1, 2)
+TR, CUTOFF = get_language("en"), date(2024, 1, 2)
 ALERT = Alert(
     "0123456789ab", "critical", "Days are missing", "Since <two> & more days.", "2024-01-02", "data", "Look.", None
 )

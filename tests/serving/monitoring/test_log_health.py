@@ -11,10 +11,10 @@ import pytest
 
 from features.audit.log_profile import LogProfile, WeeklyCounts
 from features.config.monitor import MonitorConfig
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record, usual_range, usual_share_range
 
-CUTOFF, TR, RULES = date(2024, 7, 1), language("en"), MonitorConfig()
+CUTOFF, TR, RULES = date(2024, 7, 1), get_language("en"), MonitorConfig()
 
 
 def vitals(days: np.ndarray, repeated: float = 0.0, **changes: Any) -> LogProfile:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import date
 
 from features.config.monitor import MonitorConfig
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, performance_findings, weekly_cutoffs
 from serving.statistics.proportions import Estimate
 
-TR, RULES = language("en"), MonitorConfig()
+TR, RULES = get_language("en"), MonitorConfig()
 
 
 def judged(

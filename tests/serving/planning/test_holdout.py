@@ -1,4 +1,4 @@
-"""The holdout: stable, uniform, independent between campaigns."""
+"""The holdout is stable, uniform, and independent between campaigns."""
 
 from __future__ import annotations
 

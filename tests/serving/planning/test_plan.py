@@ -1,4 +1,4 @@
-"""A plan on disk: limits kept, the holdout symmetrical and stable, files whole and the same again, rules obeyed."""
+"""A plan on disk: it keeps its limits and rules, its holdout is symmetric and stable, its files are reproducible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from serving.planning import plan as room
+from serving.planning import plan as plan_module
 from serving.planning.plan import Plan, make_plan, read_plan
 from serving.planning.table import PLAN_SCHEMA
 from serving.planning.text import plan_text
@@ -31,8 +31,8 @@ def _config(folder: Path, money: bool = True, sections: dict[str, Any] | None = 
     return make_scored(folder, {"plan": {**RULES, **rules}, **(sections or {})}, money=money)
 
 
-def _frame(made: Plan) -> pd.DataFrame:
-    return made.table().to_pandas().set_index("customer_id")
+def _frame(plan: Plan) -> pd.DataFrame:
+    return plan.table().to_pandas().set_index("customer_id")
 
 
 @pytest.fixture(scope="module")
@@ -41,36 +41,36 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def made(config: Config) -> Plan:
+def plan(config: Config) -> Plan:
     return make_plan(config, CUTOFF, budget=100.0)
 
 
-def test_one_row_a_scored_customer_and_all_limits_kept(made: Plan) -> None:
-    table = _frame(made)
-    assert made.table().schema == PLAN_SCHEMA
+def test_one_row_a_scored_customer_and_all_limits_kept(plan: Plan) -> None:
+    table = _frame(plan)
+    assert plan.table().schema == PLAN_SCHEMA
     assert len(table) == 300 and table.index.is_monotonic_increasing
     done = table[table.action.notna()]
-    assert done.cost.sum() == pytest.approx(made.spent) and made.spent <= 100
+    assert done.cost.sum() == pytest.approx(plan.spent) and plan.spent <= 100
     assert done.action.eq("call").sum() <= 20
     keep = table[table.segment.eq("keep") & ~table.holdout]
     assert keep.action.notna().sum() >= np.ceil(0.5 * len(keep))
     assert not (table.holdout & table.action.notna()).any()
-    assert made.gain <= made.bound == pytest.approx(made.gain, rel=1e-6)
+    assert plan.gain <= plan.bound == pytest.approx(plan.gain, rel=1e-6)
 
 
-def test_gain_is_margin_of_the_effect_less_cost(made: Plan) -> None:
-    table = _frame(made)
+def test_gain_is_margin_of_the_effect_less_cost(plan: Plan) -> None:
+    table = _frame(plan)
     done = table[table.action.notna()]
     rate = done.action.map({name: action["save_rate"] for name, action in ACTIONS.items()})
     np.testing.assert_allclose(done.effect_value, rate * done.value_at_risk)
     np.testing.assert_allclose(done.effect_return, rate * done.churn_probability)
     np.testing.assert_allclose(done.expected_gain, 0.5 * done.effect_value - done.cost)
-    assert done.expected_gain.sum() == pytest.approx(made.gain)
+    assert done.expected_gain.sum() == pytest.approx(plan.gain)
     assert set(done.source) == {"assumed"}
 
 
-def test_propensity_is_that_of_what_is_done(made: Plan) -> None:
-    table = _frame(made)
+def test_propensity_is_that_of_what_is_done(plan: Plan) -> None:
+    table = _frame(plan)
     assert table[table.action.notna()].propensity.eq(0.8).all()
     assert table[table.holdout & table.would_have.notna()].propensity.eq(0.2).all()
     assert table[table.would_have.isna()].propensity.eq(1.0).all()
@@ -78,24 +78,24 @@ def test_propensity_is_that_of_what_is_done(made: Plan) -> None:
     assert table[~table.holdout].action.equals(table[~table.holdout].would_have)
 
 
-def test_the_same_again_has_the_same_bytes(config: Config, made: Plan) -> None:
-    before = {file.name: file.read_bytes() for file in made.folder.iterdir()}
+def test_the_same_again_has_the_same_bytes(config: Config, plan: Plan) -> None:
+    before = {file.name: file.read_bytes() for file in plan.folder.iterdir()}
     again = make_plan(config, CUTOFF, budget=100.0)
     assert {file.name: file.read_bytes() for file in again.folder.iterdir()} == before
     assert set(before) == {"plan.parquet", "plan.csv", "curve.parquet", "curve.json", "manifest.json"}
 
 
-def test_a_new_plan_keeps_the_holdout_and_another_campaign_does_not(config: Config, made: Plan) -> None:
-    before = _frame(made).holdout
+def test_a_new_plan_keeps_the_holdout_and_another_campaign_does_not(config: Config, plan: Plan) -> None:
+    before = _frame(plan).holdout
     assert _frame(make_plan(config, CUTOFF, budget=30.0, campaign="again")).holdout.ne(before).any()
     other = make_plan(config, CUTOFF, budget=30.0)
     assert _frame(other).holdout.equals(before)
     make_plan(config, CUTOFF, budget=100.0)
 
 
-def test_the_manifest_adds_up(made: Plan) -> None:
-    facts = json.loads((made.folder / "manifest.json").read_text())
-    assert facts == made.manifest
+def test_the_manifest_adds_up(plan: Plan) -> None:
+    facts = json.loads((plan.folder / "manifest.json").read_text())
+    assert facts == plan.manifest
     for groups in (facts["actions"], facts["segments"]):
         assert sum(g["gain"] for g in groups.values()) == pytest.approx(facts["gain"])
         assert sum(g["cost"] for g in groups.values()) == pytest.approx(facts["spent"])
@@ -106,13 +106,13 @@ def test_the_manifest_adds_up(made: Plan) -> None:
     assert facts["break_even"] == pytest.approx(facts["spent"] / (facts["spent"] + facts["gain"]))
     assert "budget" in facts["binding"] and facts["prices"]["budget"] > 0
     for name, digest in facts["files"].items():
-        assert hashlib.sha256((made.folder / name).read_bytes()).hexdigest() == digest
+        assert hashlib.sha256((plan.folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_the_file_for_tools_names_who_gets_what(made: Plan) -> None:
-    with (made.folder / "plan.csv").open(newline="", encoding="utf-8") as file:
+def test_the_file_for_tools_names_who_gets_what(plan: Plan) -> None:
+    with (plan.folder / "plan.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    table = _frame(made)
+    table = _frame(plan)
     assert [row["customer_id"] for row in rows] == table[table.would_have.notna()].index.tolist()
     for row in rows:
         assert bool(row["action"]) == (row["holdout"] == "false")
@@ -121,29 +121,29 @@ def test_the_file_for_tools_names_who_gets_what(made: Plan) -> None:
         assert row["reasons"] == "last order 9 days ago; last order 9 days ago"
 
 
-def test_the_curve_holds_the_plan_and_never_falls(made: Plan) -> None:
-    curve = made.curve().to_pandas()
+def test_the_curve_holds_the_plan_and_never_falls(plan: Plan) -> None:
+    curve = plan.curve().to_pandas()
     own = curve[curve.budget == 100.0].iloc[0]
-    assert (own.gain, own.spent) == (made.gain, made.spent)
+    assert (own.gain, own.spent) == (plan.gain, plan.spent)
     assert curve.gain.is_monotonic_increasing and (curve.gain <= curve.bound * (1 + 1e-9)).all()
-    assert json.loads((made.folder / "curve.json").read_text()) == curve.to_dict("records")
+    assert json.loads((plan.folder / "curve.json").read_text()) == curve.to_dict("records")
 
 
-def test_the_words_say_that_effects_are_assumed(made: Plan) -> None:
-    said = plan_text(made)
-    assert "ASSUMED, not measured: mail keeps 10.0%" in said
-    assert "gain against budget (assumed)" in said.splitlines()
-    assert "<- this plan" in said
-    assert "the next unit of money adds" in said
+def test_the_words_say_that_effects_are_assumed(plan: Plan) -> None:
+    text = plan_text(plan)
+    assert "ASSUMED, not measured: mail keeps 10.0%" in text
+    assert "gain against budget (assumed)" in text.splitlines()
+    assert "<- this plan" in text
+    assert "the next unit of money adds" in text
 
 
-def _effects(config: Config, rows: list[dict[str, Any]]) -> None:
+def _write_effects(config: Config, rows: list[dict[str, Any]]) -> None:
     path = config.output / "uplift" / f"cutoff={CUTOFF}" / "effects.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def _measured(
+def _measured_rows(
     customers: int, value: float = 20.0, action: str = "mail", source: str = "measured"
 ) -> list[dict[str, Any]]:
     return [
@@ -155,15 +155,15 @@ def _measured(
 
 def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
     config = _config(tmp_path)
-    _effects(config, _measured(200))
-    made = make_plan(config, CUTOFF, budget=200.0)
-    table = _frame(made)
+    _write_effects(config, _measured_rows(200))
+    plan = make_plan(config, CUTOFF, budget=200.0)
+    table = _frame(plan)
     assert set(table[table.would_have.eq("mail")].source) == {"measured"}
     assert set(table[table.would_have.eq("call")].source) == {"assumed"}
     assert not table.iloc[200:].would_have.eq("mail").any()
     row = table.loc["c001"]
     assert (row.would_have, row.effect_value) == ("mail", 21.0)
-    facts = made.manifest
+    facts = plan.manifest
     assert facts["assumed"] and facts["gain_low"] is None
     only = make_scored(tmp_path, {"plan": {**RULES, "actions": {"mail": {"cost": 0.5}}}})
     facts = make_plan(only, CUTOFF, budget=20.0).manifest
@@ -175,28 +175,28 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (_measured(3, action="sms"), "'sms'.*config lacks.*plan.actions.sms"),
-        (_measured(3) + _measured(1), "several effects of 'mail'.*'c000'"),
-        ([{**_measured(1)[0], "customer_id": "nobody"}], "no customer with an effect of 'mail'"),
-        ([{"customer_id": "c000", "action": "mail"}], "effect_return.*is not there"),
+        (_measured_rows(3, action="sms"), "'sms'.*config lacks.*plan.actions.sms"),
+        (_measured_rows(3) + _measured_rows(1), "several effects of 'mail'.*'c000'"),
+        ([{**_measured_rows(1)[0], "customer_id": "nobody"}], "no customer with an effect of 'mail'"),
+        ([{"customer_id": "c000", "action": "mail"}], "expected the columns.*found none named effect_return"),
     ],
 )
 def test_effects_that_cannot_be_used_are_refused(tmp_path: Path, rows: list[dict[str, Any]], words: str) -> None:
     config = _config(tmp_path)
-    _effects(config, rows)
+    _write_effects(config, rows)
     with pytest.raises((UsageError, DataError), match=words):
         make_plan(config, CUTOFF, budget=10.0)
 
 
 def test_without_money_customers_kept_count(tmp_path: Path) -> None:
-    made = make_plan(_config(tmp_path, money=False, margin=None), CUTOFF, budget=20.0)
-    table = _frame(made)
+    plan = make_plan(_config(tmp_path, money=False, margin=None), CUTOFF, budget=20.0)
+    table = _frame(plan)
     done = table[table.action.notna()]
-    assert made.manifest["objective"] == "customers kept"
+    assert plan.manifest["objective"] == "customers kept"
     np.testing.assert_allclose(done.expected_gain, done.effect_return)
-    assert made.gain == pytest.approx(done.effect_return.sum())
+    assert plan.gain == pytest.approx(done.effect_return.sum())
     assert table.effect_value.isna().all()
-    assert "customers expected to be kept" in plan_text(made)
+    assert "customers expected to be kept" in plan_text(plan)
 
 
 def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
@@ -228,9 +228,9 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
         {"why": "no consent", "column": "consent", "values": [False], "actions": ["mail"]},
         {"why": "not worth a call", "column": "segment", "values": ["let go"], "actions": ["call"]},
     ]
-    asked = {"contacted_within": "30d", "contacts_at_most": 1, "contacts_window": "90d"}
-    made = make_plan(_config(tmp_path, sections=sections, exclude=rules, **asked), CUTOFF, budget=400.0)
-    table = _frame(made)
+    limits = {"contacted_within": "30d", "contacts_at_most": 1, "contacts_window": "90d"}
+    plan = make_plan(_config(tmp_path, sections=sections, exclude=rules, **limits), CUTOFF, budget=400.0)
+    table = _frame(plan)
     assert table.loc["c004"].assignment == "left out: contacted in the last 30 days"
     assert table.loc["c010"].assignment == "left out: more than 1 contact in the last 90 days"
     assert table.loc["c001"].assignment == "left out: staff" == table.loc["c299"].assignment
@@ -238,26 +238,26 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert table.loc["c020"].assignment == "left out: no action is open to them"  # let go, without consent
     assert not table[table.index.str.endswith("0")].would_have.eq("mail").any()
     assert not table[table.segment.eq("let go")].would_have.eq("call").any()
-    assert made.manifest["left_out"]["staff"] == 2
+    assert plan.manifest["left_out"]["staff"] == 2
     assert not table[~table.eligible].holdout.any()
-    said = plan_text(made)
-    assert "left out: 2 staff" in said and "not mail: 30 no consent" not in said
+    text = plan_text(plan)
+    assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
 
 
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
     english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
     before, facts = english.table(), english.manifest
-    made = make_plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
+    plan = make_plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
     words = ["assignment", "reasons"]
-    assert made.table().drop_columns(words).equals(before.drop_columns(words))
-    assert {k: v for k, v in made.manifest.items() if k not in ("language", "files")} == {
+    assert plan.table().drop_columns(words).equals(before.drop_columns(words))
+    assert {k: v for k, v in plan.manifest.items() if k not in ("language", "files")} == {
         k: v for k, v in facts.items() if k not in ("language", "files")
     }
-    said = dict(zip(before["assignment"].to_pylist(), made.table()["assignment"].to_pylist(), strict=True))
-    assert said["gets mail"] == "触达：mail" and said["left out: opted out"] == "已排除：opted out"
-    assert len(set(said.values())) == len(said) == 7
-    assert made.table()["reasons"][0].as_py() == "last order 9 days ago；last order 9 days ago"
+    text = dict(zip(before["assignment"].to_pylist(), plan.table()["assignment"].to_pylist(), strict=True))
+    assert text["gets mail"] == "触达：mail" and text["left out: opted out"] == "已排除：opted out"
+    assert len(set(text.values())) == len(text) == 7
+    assert plan.table()["reasons"][0].as_py() == "last order 9 days ago；last order 9 days ago"
 
 
 @pytest.mark.parametrize(
@@ -283,38 +283,38 @@ def test_budgets_that_buy_nothing_are_refused(config: Config) -> None:
         make_plan(config, CUTOFF, budget=0.3)
     with pytest.raises(UsageError, match="no budget"):
         make_plan(config, CUTOFF)
-    with pytest.raises(UsageError, match="--budget takes 0 or more"):
+    with pytest.raises(UsageError, match="--budget must be 0 or more"):
         make_plan(config, CUTOFF, budget=-1.0)
 
 
-def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, made: Plan, tmp_path: Path) -> None:
-    assert read_plan(config, CUTOFF).table().equals(made.table())
+def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, plan: Plan, tmp_path: Path) -> None:
+    assert read_plan(config, CUTOFF).table().equals(plan.table())
     with pytest.raises(UsageError, match="plans there: .*retention"):
         read_plan(config, CUTOFF, "winter")
-    path = made.folder / "plan.csv"
+    path = plan.folder / "plan.csv"
     kept = path.read_bytes()
     path.write_bytes(kept + b"x")
-    with pytest.raises(DataError, match="not the file that was planned"):
+    with pytest.raises(DataError, match="changed since it was written"):
         read_plan(config, CUTOFF)
     path.write_bytes(kept)
 
 
-def test_nothing_is_half_written(config: Config, made: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (made.folder / "manifest.json").read_bytes()
+def test_nothing_is_half_written(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (plan.folder / "manifest.json").read_bytes()
 
     def broken(table: pa.Table, path: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(room, "write_plan_csv", broken)
+    monkeypatch.setattr(plan_module, "write_plan_csv", broken)
     with pytest.raises(OSError, match="disk full"):
         make_plan(config, CUTOFF, budget=50.0)
-    assert (made.folder / "manifest.json").read_bytes() == before
-    assert [p.name for p in made.folder.parent.iterdir() if p.name.startswith(".")] == []
+    assert (plan.folder / "manifest.json").read_bytes() == before
+    assert [p.name for p in plan.folder.parent.iterdir() if p.name.startswith(".")] == []
 
 
 def test_observational_effects_are_marked(tmp_path: Path) -> None:
     config = _config(tmp_path)
-    _effects(config, _measured(300, source="observational"))
-    made = make_plan(config, CUTOFF, budget=20.0)
-    assert set(_frame(made).source.dropna()) <= {"observational", "assumed"}
-    assert "OBSERVATIONAL, not measured in a trial" in plan_text(made)
+    _write_effects(config, _measured_rows(300, source="observational"))
+    plan = make_plan(config, CUTOFF, budget=20.0)
+    assert set(_frame(plan).source.dropna()) <= {"observational", "assumed"}
+    assert "OBSERVATIONAL, not measured in a randomised trial" in plan_text(plan)

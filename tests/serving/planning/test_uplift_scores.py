@@ -1,4 +1,4 @@
-"""The table of effects that a plan reads: every customer and action once, equal to what the model says."""
+"""The uplift scores that a plan reads: every customer and action once, equal to the effects of the model."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ def test_every_customer_and_action_once(
     pairs = list(zip(table["customer_id"].to_pylist(), table["action"].to_pylist(), strict=True))
     assert pairs == [(who, action) for who in sorted(ids) for action in ("email", "voucher")]
     assert set(table["source"].to_pylist()) == {"measured"}
-    said = learned_effects.estimates.bundle.predict_effects(cohort.rows)
+    effects = learned_effects.estimates.bundle.predict_effects(cohort.rows)
     emails = table.filter(np.array(table["action"]) == "email")
     order = np.argsort(ids)
-    np.testing.assert_array_equal(emails["effect_return"].to_numpy(), said["return"]["email"][0][order])
-    np.testing.assert_array_equal(emails["effect_value"].to_numpy(), said["value"]["email"][0][order])
-    np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), said["value"]["email"][1][order])
+    np.testing.assert_array_equal(emails["effect_return"].to_numpy(), effects["return"]["email"][0][order])
+    np.testing.assert_array_equal(emails["effect_value"].to_numpy(), effects["value"]["email"][0][order])
+    np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), effects["value"]["email"][1][order])
 
 
 def test_chunks_change_nothing(
     business: Config, learned_effects: TrainedUplift, written: uplift_scores.UpliftScores
 ) -> None:
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
-    found = uplift_scores.uplift_table(learned_effects.estimates.bundle, cohort, chunk=100)
+    table = uplift_scores.uplift_table(learned_effects.estimates.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
-        np.testing.assert_allclose(found[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
+        np.testing.assert_allclose(table[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
 
 
-def test_a_table_that_is_not_whole_is_not_read(business: Config, written: uplift_scores.UpliftScores) -> None:
+def test_a_changed_table_is_not_read(business: Config, written: uplift_scores.UpliftScores) -> None:
     assert uplift_scores.read_uplift_scores(business, CUTOFF) == written
     assert "email, voucher, measured, by trials-uplift/1" in uplift_scores.uplift_scores_text(written)
     with pytest.raises(UsageError, match="no effects at cutoff 2023-06-19"):
         uplift_scores.read_uplift_scores(business, date(2023, 6, 19))
-    whole = written.file.read_bytes()
-    written.file.write_bytes(whole[:-10])
-    with pytest.raises(UsageError, match="is not the file that was written"):
+    content = written.file.read_bytes()
+    written.file.write_bytes(content[:-10])
+    with pytest.raises(UsageError, match="changed since it was written"):
         uplift_scores.read_uplift_scores(business, CUTOFF)
-    written.file.write_bytes(whole)
+    written.file.write_bytes(content)
 
 
 def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.UpliftScores) -> None:

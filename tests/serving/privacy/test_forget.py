@@ -23,7 +23,7 @@ from serving.privacy.erase import STAGING
 from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
 from serving.scoring.resumable_run import exclusive_lock
-from tests.campaigns import make_ended
+from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 from training.registry.lineage import ModelLineage
 
@@ -39,7 +39,7 @@ def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprin
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A business with scores, a measured plan, and what other commands leave; the customer is named everywhere."""
-    config = make_ended(tmp_path_factory.mktemp("ended")).config
+    config = make_executed_plan(tmp_path_factory.mktemp("ended")).config
     measure_plan(config, str(CUTOFF))
     out = config.output
     texts = {
@@ -245,10 +245,14 @@ def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
     monkeypatch.setenv("REGULARS_ID_KEY", "k" * 32)
     hashes = business.model_copy(update={"privacy": business.privacy.model_copy(update={"hash_ids": True})})
     shutil.rmtree(business.output)
-    name = forget.ours(hashes, WHO)
-    pq.write_table(pa.table({"customer_id": [name, forget.ours(hashes, "c018")]}), business.output / "built.parquet")
+    name = forget.stored_id(hashes, WHO)
+    pq.write_table(
+        pa.table({"customer_id": [name, forget.stored_id(hashes, "c018")]}), business.output / "built.parquet"
+    )
     assert forget_customer(hashes, name, really=False).source["events"] > 0  # or as it is kept, which is all a page has
     forgot = forget_customer(hashes, WHO, really=True)
     assert forgot.source["events"] > 0
-    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [forget.ours(hashes, "c018")]
+    assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [
+        forget.stored_id(hashes, "c018")
+    ]
     assert traces(business.output, name) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
-from serving.web.security import HEADERS, names_of
+from serving.web.security import HEADERS, allowed_hosts
 from tests.webpages import app_of, fetch
 
 TOKEN = "t" * 40
@@ -20,7 +20,7 @@ def app(webpages: Config) -> Any:
 
 @pytest.fixture(scope="module")
 def wide(webpages: Config) -> Any:
-    return app_of(webpages, hosts=names_of("shop.example"), wide=True, token=TOKEN)
+    return app_of(webpages, hosts=allowed_hosts("shop.example"), wide=True, token=TOKEN)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8501", "127.0.0.1:1", "[::1]:8501"])
