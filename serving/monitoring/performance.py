@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
-from features.config.sections import SEGMENTS
+from features.config.segments import SEGMENTS
 from features.task import Window
 from serving.language.formats import format_share
 from serving.language.messages import N_, Language
