@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Cohort, Task, Window
-<<<<<<< HEAD
-from training.data.time_split import Fold, same_season, sample_at, time_splits
-=======
-from training.data.time_split import Fold, in_same_season, sample_at, split_cutoffs
->>>>>>> main
+from training.data.time_split import Fold, in_same_season, sample_at, time_splits
 
 FIRST = date(2024, 1, 1)
 
