@@ -46,7 +46,8 @@ from scipy import stats
 from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, true_gains
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.config.rfm_rules import RULES
-from features.simulation.business import Action, Business, Settings
+from features.simulation.business import Business
+from features.simulation.settings import Action, Settings
 from serving.optimizer.allocate import allocate_actions, allocation_problem
 from serving.segmentation.rfm import rfm_groups, rfm_scores
 from training.artifact.uplift_bundle import UpliftBundle

@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.simulation.business import Settings
+from features.simulation.settings import Settings
 from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7

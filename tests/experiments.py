@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.config.load import Config, load_config
-from features.simulation.business import Action, Settings
+from features.simulation.settings import Action, Settings
 from features.simulation.simulate import simulate_business
 from training.uplift.experiment import ExperimentData, experiment_from_columns
 

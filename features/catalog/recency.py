@@ -143,7 +143,11 @@ def regularity_features() -> Iterator[Feature]:
         ),
     ):
         yield Feature(name, compute, "regularity", phrase, reading, unit, unread=unread)
-    yield Feature(
+    yield _active_months_feature()
+
+
+def _active_months_feature() -> Feature:
+    return Feature(
         "active_months_share_ever",
         lambda m: m.months / (_month_index(m.tenure) + 1),
         "regularity",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_rounds import Orders, World, draw_world, live, lived, true_gains
-from features.simulation.business import Action, Business, Population, Settings, apply_contacts, expected_orders
+from features.simulation.business import Business, Population, apply_contacts, expected_orders
+from features.simulation.settings import Action, Settings
 
 EVEN = {"season": 0, "weekdays": (1,) * 7, "response_spread": 0}
 GOOD = Action("good", 1, 0.4, 30, (0.5, 0.5, 0.5))

@@ -19,15 +19,8 @@ from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.read_log import read_tables as read_log
 from features.simulation import simulate as module
-from features.simulation.business import (
-    Action,
-    Business,
-    Population,
-    Settings,
-    draw_orders,
-    draw_population,
-    expected_orders,
-)
+from features.simulation.business import Business, Population, draw_orders, draw_population, expected_orders
+from features.simulation.settings import Action, Settings
 from features.simulation.simulate import ORDERS, POPULATION, simulate_business
 
 Ask = Callable[..., list[tuple[Any, ...]]]
@@ -445,17 +438,17 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, Any],
         (lambda: Settings(rate_mean=0), "rate_mean"),
         (lambda: Settings(hazard_mean=-1), "hazard_mean"),
         (lambda: Settings(season=1), "season"),
-        (lambda: Settings(weekdays=(0,) * 7), "some weekday above 0"),
+        (lambda: Settings(weekdays=(0,) * 7), "a weekday with a weight above 0"),
         (lambda: Settings(weekdays=(1, 1)), "weekdays"),
-        (lambda: Settings(channels=("web", "web", "app")), "every channel, category and arm once"),
+        (lambda: Settings(channels=("web", "web", "app")), "channels, categories and arms without repetition"),
         (lambda: Settings(categories=()), "categories"),
-        (lambda: Settings(actions=act(name="none")), "arm once"),
-        (lambda: Settings(actions=act() + act()), "arm once"),
-        (lambda: Settings(actions=act() + act(name="call")), "propensities below 1 in all"),
-        (lambda: Settings(actions=act(days=31)), "within contact_every"),
-        (lambda: Settings(actions=act(lifts=(0.1,))), "one lift a channel"),
+        (lambda: Settings(actions=act(name="none")), "arms without repetition"),
+        (lambda: Settings(actions=act() + act()), "arms without repetition"),
+        (lambda: Settings(actions=act() + act(name="call")), "a sum of propensities below 1"),
+        (lambda: Settings(actions=act(days=31)), "no days of an action above contact_every"),
+        (lambda: Settings(actions=act(lifts=(0.1,))), "one lift for each channel"),
         (lambda: Settings(actions=act(lifts=(-0.9, 0, 0))), "no lift below -1"),
-        (lambda: Settings(actions=act(hazards=(0.1,))), "one change of the hazard a channel, or none"),
+        (lambda: Settings(actions=act(hazards=(0.1,))), "one change of the hazard for each channel, or none"),
         (lambda: Settings(actions=act(hazards=(-0.9, 0, 0))), "no change of the hazard below -1"),
         (lambda: Settings(saturation=-1), "saturation"),
         (lambda: act(propensity=1), "propensity"),

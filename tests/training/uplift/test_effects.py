@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from scipy.stats import norm, spearmanr
 
-from features.simulation.business import Action, Business, Settings, draw_orders, draw_population, expected_orders
+from features.simulation.business import Business, draw_orders, draw_population, expected_orders
+from features.simulation.settings import Action, Settings
 from tests.experiments import SimulatedExperiment, simulate_experiment
 from training.uplift import effects
 from training.uplift.effects import UpliftEstimates, effect_figures, estimate_effects, trim_tails
