@@ -39,7 +39,8 @@ def stand_ins(texts: Iterable[str]) -> StandIns:
     r"""Choose stand-ins for the letters that the font lacks; if there are too many, the rest become U+FFFD.
 
     >>> chosen = stand_ins(["risk", "流失", "流量"])
-    >>> len(chosen.stand_in_by_letter), chosen("risk"), chosen("流失") != chosen("流量"), chosen.restore(chosen("流失\t1"))
+    >>> letters, restored = chosen.stand_in_by_letter, chosen.restore(chosen("流失\t1"))
+    >>> len(letters), chosen("risk"), chosen("流失") != chosen("流量"), restored
     (3, 'risk', True, '流失 1')
     """
     letters = dict.fromkeys("".join(texts))

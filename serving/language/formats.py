@@ -39,7 +39,8 @@ class NumberFormat:
     def of(self, number: float, form: str) -> str:
         """Format a metric; 'not measured' if it is not finite.
 
-        >>> NumberFormat(150.0).of(0.8781, "share"), NumberFormat(150.0).of(-0.0207, "signed"), NumberFormat(150.0).of(0.1021, "plain")
+        >>> fmt = NumberFormat(150.0)
+        >>> fmt.of(0.8781, "share"), fmt.of(-0.0207, "signed"), fmt.of(0.1021, "plain")
         ('87.8%', '−2.1%', '0.102')
         """
         if not np.isfinite(number):

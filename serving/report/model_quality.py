@@ -116,8 +116,8 @@ def comparison_verdict(metric: str, low: float, high: float) -> str:
     Returns:
         'better' or 'worse' if the interval does not contain zero, else 'no clear difference'.
 
-    >>> comparison_verdict("auc", 0.01, 0.03), comparison_verdict("mae", 0.2, 0.5), comparison_verdict("brier", -0.01, 0.002)
-    ('better', 'worse', 'no clear difference')
+    >>> [comparison_verdict(*case) for case in (("auc", 0.01, 0.03), ("mae", 0.2, 0.5), ("brier", -0.01, 0.002))]
+    ['better', 'worse', 'no clear difference']
     """
     if not (low > 0 or high < 0):
         return "no clear difference"
