@@ -29,8 +29,9 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.tenure_hazard import baselines_for
+from training.models.base_models import OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
-from training.models.ensemble import OutOfTimeFold, fit_ensemble, has_money
+from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Cohort, Task, Window
-from training.data.time_split import Fold, same_season, sample_at, split_cutoffs
+from training.data.time_split import Fold, in_same_season, sample_at, split_cutoffs
 
 FIRST = date(2024, 1, 1)
 
@@ -86,5 +86,5 @@ def test_whole_years_before_the_next_cutoff_have_its_season() -> None:
     following, horizon = date(2024, 6, 1), Window(90)
     days = [365, 730, 365 - 20, 365 + 20, 365 + 21, 365 - 21, 90, 0, 15]
     folds = [Fold((), following - timedelta(d)) for d in days]
-    found = same_season(folds, [following - horizon.delta], horizon)
+    found = in_same_season(folds, [following - horizon.delta], horizon)
     assert dict(zip(days, found, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))
