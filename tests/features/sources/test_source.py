@@ -84,7 +84,10 @@ def test_url_that_is_not_understood_is_not_repeated(make_config: Make, url: str)
         ({"source": "mysql://me@host/shop", "table": "orders"}, "mysql:// is not a supported database"),
         ({"source": "log.parquet", "table": "orders"}, "remove it for files"),
         ({"source": "log.parquet", "password_env": "SHOP"}, "password_env is only for a PostgreSQL source"),
-        ({"source": "sqlite:///shop.db", "table": "t", "password_env": "SHOP"}, "password_env is only for a PostgreSQL source"),
+        (
+            {"source": "sqlite:///shop.db", "table": "t", "password_env": "SHOP"},
+            "password_env is only for a PostgreSQL source",
+        ),
         ({"source": PG, "table": "t", "password_env": f"{CANARY}!"}, "name of an environment variable"),
     ],
 )
