@@ -10,7 +10,7 @@ import ibis
 import pyarrow as pa
 
 from features.config.load import Config
-from features.config.sections import Contacts, Customers
+from features.config.table_sections import Contacts, Customers
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.intake.column_types import as_identifier

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.config.load import Config
-from features.config.sections import Contacts
+from features.config.table_sections import Contacts
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError, sample

@@ -20,7 +20,7 @@ from features.audit.audit import require_no_breach, with_too_long_windows
 from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
 from features.catalog.custom import read_custom_features
 from features.config.load import Config
-from features.config.sections import Contacts
+from features.config.table_sections import Contacts
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample

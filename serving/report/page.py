@@ -1,4 +1,4 @@
-"""One self-contained HTML page for analysts: five numbers, how good they are, what drives them, what to do."""
+"""Render the report: one self-contained HTML page for analysts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(config: Config, cutoff: date | None = None) -> Path:
-    """Writes the page of a scored cutoff, the newest where none is named; returns where.
+    """Write the report of a scored cutoff, by default the newest; return its path.
 
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
@@ -37,7 +37,7 @@ def write_report(config: Config, cutoff: date | None = None) -> Path:
 
 
 def render_report(inputs: ReportInputs) -> str:
-    """The page as text: the same pieces give the same text."""
+    """Render the report as HTML; the same inputs give the same text."""
     scores, table = inputs.scores, customer_list.read_score_columns(inputs.scores)
     money = bool(table["value"].notna().any())
     weight = table["value_at_risk" if money else "churn_probability"].to_numpy(dtype=float)
@@ -86,14 +86,14 @@ def _template(wording: ReportWording) -> Template:
 
 
 def mark_code(text: str) -> Markup:
-    """A sentence with what stands between backticks as code; everything else is escaped.
+    """Set text between backticks as code, and escape everything else.
 
-    >>> coded("run `regulars plan` & see <b>")
+    >>> mark_code("run `regulars plan` & see <b>")
     Markup('run <code>regulars plan</code> &amp; see &lt;b&gt;')
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def _digest(text: str) -> str:
-    """Of a style or script, as a policy names it."""
+    """Compute the digest of a style or script as the Content-Security-Policy needs it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

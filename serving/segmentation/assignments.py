@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import MANIFEST, Scores, read_scores

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.sections import LIFECYCLE_STAGES
+from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from serving.language.messages import get_language
 from serving.scoring import value_tiers

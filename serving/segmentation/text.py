@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from features.config.sections import LIFECYCLE_STAGES
+from features.config.segments import LIFECYCLE_STAGES
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_
 from serving.segmentation.run import Segmentation

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from features.catalog.families import catalog_features
 from features.catalog.reference import FULL_CONTRACT
 from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
-from features.config.sections import SEGMENTS, TaskConfig
+from features.config.sections import TaskConfig
+from features.config.segments import SEGMENTS
 from features.feature import Feature
 from features.phrases import format_reading, plural
 from features.task import Task, Window

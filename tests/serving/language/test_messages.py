@@ -11,7 +11,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
 from features.config.rfm_rules import RULES
-from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import LOCALE, get_language, language_codes
 
 ROOM = LOCALE.parents[1]
