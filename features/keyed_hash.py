@@ -15,7 +15,7 @@ def hash_texts(texts: pa.Array, key: bytes) -> pa.Array:
 
     Two of n customers get the same hash with a probability below n^2 / 2^129: for a thousand million, 1.5e-21.
 
-    >>> keyed(pa.array(["C-1042", None]), b"a key of thirty-two characters..").to_pylist()
+    >>> hash_texts(pa.array(["C-1042", None]), b"a key of thirty-two characters..").to_pylist()
     ['c447bb472c67bf0f960dd61acb0b55d8', None]
     """
     return pa.array([None if text is None else hash_text(text, key) for text in texts.to_pylist()], pa.string())

@@ -1,6 +1,6 @@
-"""Numbers and templates in words: '1 order', '34%', 'usually every 12 days'.
+"""Formats numbers and fills templates as English text: '1 order', '34%', 'usually every 12 days'.
 
-Imports nothing of ours: registered models carry this file to word their reasons.
+Imports nothing of ours, because registered models contain a copy of this file to write their reasons.
 """
 
 from __future__ import annotations
@@ -14,9 +14,17 @@ Row = Mapping[str, Any]
 
 
 def fill_template(template: str, value: Any, row: Row) -> str:
-    """Fills a reading's template; empty where a value that it names is null.
+    """Fill the template of a reading.
 
-    >>> fill("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
+    Args:
+        template: Text with slots such as `{value:#order}`: a name, and after the colon a format of `format_number`.
+        value: The value for the slot `{value:...}`.
+        row: The customer's features by name, for the other slots.
+
+    Returns:
+        The text; empty if a value that the template names is null.
+
+    >>> fill_template("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
     '1 order, usually every 12 days'
     """
     parts = []
@@ -35,18 +43,29 @@ def fill_template(template: str, value: Any, row: Row) -> str:
 
 
 def format_level(name: str, spec: str = "") -> str:
-    """A level in words: 'new=first orders' names it; one that is not named is said as it is.
+    """Format a category: 'new=first orders' gives it a name; a category without a name is returned unchanged.
 
-    >>> level("new", "new=first orders|active=regular"), level("gold", "level")
+    >>> format_level("new", "new=first orders|active=regular"), format_level("gold", "level")
     ('first orders', 'gold')
     """
     return dict(pair.split("=", 1) for pair in spec.split("|") if "=" in pair).get(name, name)
 
 
 def format_reading(value: Any, row: Row, reading: str, unread: str = "", at_zero: str = "") -> str:
-    """A customer's value in words: the template of its reading, or what is said of 0 and of a null.
+    """Format a customer's value of a feature as text.
 
-    >>> tell(2.0, {}, "{value:#order} so far"), tell(0.0, {}, "{value:#order} so far", at_zero="no order so far")
+    Args:
+        value: The value, or None.
+        row: The customer's features by name, for other slots of the template.
+        reading: The template, as in `fill_template`.
+        unread: The text if the value, or another value that the template names, is null.
+        at_zero: The text for 0, if it is not empty.
+
+    Returns:
+        The text.
+
+    >>> template = "{value:#order} so far"
+    >>> format_reading(2.0, {}, template), format_reading(0.0, {}, template, at_zero="no order so far")
     ('2 orders so far', 'no order so far')
     """
     if value == 0 and at_zero:
@@ -55,14 +74,19 @@ def format_reading(value: Any, row: Row, reading: str, unread: str = "", at_zero
 
 
 def format_number(number: float, unit: str) -> str:
-    """A number in words: money with two digits, shares in per cent, '#order' with its plural, a sign as a word.
+    """Format a number by its unit: money with two decimals, a share in per cent, '#order' with its plural.
 
-    'plain' leaves the number as it is. A sign's word follows the number, or has it where its '*' stands.
+    'plain' gives all significant digits. In 'more|fewer|#order' the sign chooses the first or the second word, which
+    follows the amount, or contains it in place of '*'.
 
-    >>> say(1234.5, "money"), say(0.256, "share"), say(1, "days"), say(2, "#order"), say(2.345, "number")
-    ('1,234.50', '26%', '1 day', '2 orders', '2.3')
-    >>> say(-2, "more|fewer|#order"), say(0.5, "above|below|number"), say(-2, "up by *|down by *|#order")
-    ('2 orders fewer', '0.5 above', 'down by 2 orders')
+    >>> format_number(1234.5, "money"), format_number(0.256, "share"), format_number(2.345, "number")
+    ('1,234.50', '26%', '2.3')
+    >>> format_number(1, "days"), format_number(2, "#order")
+    ('1 day', '2 orders')
+    >>> format_number(-2, "more|fewer|#order"), format_number(-2, "up by *|down by *|#order")
+    ('2 orders fewer', 'down by 2 orders')
+    >>> format_number(0.5, "above|below|number")
+    '0.5 above'
     """
     if "|" in unit:
         above, below, size = unit.split("|")
@@ -83,7 +107,7 @@ def format_number(number: float, unit: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """The plural of an English noun, by rule.
+    """Return the plural of a regular English noun.
 
     >>> plural("order"), plural("product category"), plural("box"), plural("day")
     ('orders', 'product categories', 'boxes', 'days')

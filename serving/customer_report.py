@@ -15,7 +15,7 @@ from features.intake.customer_ids import stored_id
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
-from serving.language.formats import task_words
+from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
 
 SHOWN = 8
@@ -68,12 +68,12 @@ def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> 
     hint = f" Close to it: {', '.join(near)}." if near else ""
     raise UsageError(
         f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
-        f"{task_words(config.task).member}.{hint}"
+        f"{task_terms(config.task).member}.{hint}"
     )
 
 
 def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
-    horizon, chance = config.task.horizon.days, task_words(config.task).chance
+    horizon, chance = config.task.horizon.days, task_terms(config.task).chance
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
         inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"

@@ -1,4 +1,4 @@
-"""A campaign with its end: a real plan of the made-up business, the contacts that went out, and orders since."""
+"""An executed plan for tests: a real plan of the simulated business, the contacts made, and the orders since."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ EARLIER = {"id": "c000", "at": datetime(2024, 1, 5), "what": "mail", "cost": 9.0
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A plan and the raw rows of what came of it, for oracles.
+class ExecutedPlanCase:
+    """A plan and the raw rows of what happened since, so that tests can compute expected results.
 
     Attributes:
         config: The business.
-        plan: As it was made.
+        plan: The plan.
         table: Its rows, by customer.
-        orders: What was bought since: customer, time, amount.
-        contacts: What went out.
+        orders: Orders since: customer, time, amount.
+        contacts: Contacts made.
     """
 
     config: Config
@@ -44,7 +44,7 @@ class Ended:
     contacts: list[dict[str, Any]]
 
 
-def make_ended(
+def make_executed_plan(
     folder: Path,
     *,
     days: int = 40,
@@ -55,53 +55,56 @@ def make_ended(
     stray: Iterable[dict[str, Any]] = (),
     money: bool = True,
     rules: Mapping[str, Any] | None = None,
-) -> Ended:
-    """Plans, lets `days` days pass, and writes the grown log and the contacts.
+) -> ExecutedPlanCase:
+    """Make a plan, let `days` days pass, and write the longer log and the contacts.
 
     Args:
-        folder: Of the business.
-        days: How long the log goes on after the cutoff.
-        customers: How many.
-        effect: What an action adds to the probability of returning.
-        seed: Of what came.
-        contacts: The section.
-        stray: Contacts beside those that went out.
+        folder: Folder of the business.
+        days: Days of the log after the cutoff.
+        customers: Number of customers.
+        effect: Increase of the probability of returning by an action.
+        seed: Seed of orders and contacts.
+        contacts: The config's section.
+        stray: Contacts beside those of the plan.
         money: Whether orders have amounts.
-        rules: Of the plan, beside RULES.
+        rules: Rules of the plan, in addition to RULES.
+
+    Returns:
+        The executed plan.
     """
-    write(folder, "contacts", [EARLIER])
+    write_parquet(folder, "contacts", [EARLIER])
     given = {**RULES, **({} if money else {"margin": None}), **(rules or {})}
     config = make_scored(folder, {"plan": given, "contacts": contacts}, customers, money=money)
-    made = make_plan(config, CUTOFF, budget=customers * 0.8)
-    table, rng = made.table().to_pylist(), np.random.default_rng(seed)
+    plan = make_plan(config, CUTOFF, budget=customers * 0.8)
+    table, rng = plan.table().to_pylist(), np.random.default_rng(seed)
     orders, sent = [], [EARLIER]
     for row in table:
         who, action = row["customer_id"], row["action"]
         chance = 1 - row["churn_probability"] + effect * bool(action)
         for day in np.flatnonzero(rng.random(days) < chance / 20):
             amount = round(float(rng.gamma(2.0, 10.0)) * (1 if rng.random() < 0.9 else -1), 2)
-            orders.append({"customer": who, "time": at(int(day)), "amount": amount})
+            orders.append({"customer": who, "time": days_after_cutoff(int(day)), "amount": amount})
         if action and rng.random() < 0.9:
-            sent.append({"id": who, "at": at(int(rng.integers(0, 3))), "what": action, "cost": 0.75})
+            sent.append({"id": who, "at": days_after_cutoff(int(rng.integers(0, 3))), "what": action, "cost": 0.75})
         elif row["would_have"] and rng.random() < 0.5:
-            sent.append({"id": who, "at": at(0), "what": "none", "cost": 0.0})
-    orders.append({"customer": "late", "time": at(days - 1), "amount": 1.0})
+            sent.append({"id": who, "at": days_after_cutoff(0), "what": "none", "cost": 0.0})
+    orders.append({"customer": "late", "time": days_after_cutoff(days - 1), "amount": 1.0})
     before = pq.read_table(folder / "log.parquet").to_pylist()
-    write(folder, "log", [*before, *orders])
-    write(folder, "contacts", [*sent, *stray])
-    return Ended(config, made, table, orders, [*sent, *stray])
+    write_parquet(folder, "log", [*before, *orders])
+    write_parquet(folder, "contacts", [*sent, *stray])
+    return ExecutedPlanCase(config, plan, table, orders, [*sent, *stray])
 
 
-def at(day: int, hour: int = 0) -> datetime:
-    """A time so many days after the cutoff."""
+def days_after_cutoff(day: int, hour: int = 0) -> datetime:
+    """Return the time so many days and hours after the cutoff."""
     return datetime(CUTOFF.year, CUTOFF.month, CUTOFF.day) + timedelta(days=day, hours=hour)
 
 
-def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    """Rows as a Parquet file of the business."""
+def write_parquet(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """Write rows as a Parquet file of the business."""
     pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
 
 
-def within(when: datetime, days: int = HORIZON, start: date = CUTOFF) -> bool:
+def in_horizon(when: datetime, days: int = HORIZON, start: date = CUTOFF) -> bool:
     """Whether a time lies in [start, start + days)."""
     return 0 <= (when.date() - start).days < days

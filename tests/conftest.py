@@ -21,7 +21,7 @@ from features.errors import UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.task import Cohort, Task, Window
-from tests.experiments import make_business
+from tests.experiments import make_uplift_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
 from training.train import TrainingRun, train_models
@@ -155,7 +155,7 @@ def trained(shop: Config) -> TrainingRun:
 @pytest.fixture(scope="session")
 def business(tmp_path_factory: pytest.TempPathFactory, shop: Config) -> Config:
     """The config of a simulated business with randomised contacts, in a folder of its own and in the shop's MLflow."""
-    return make_business(tmp_path_factory.mktemp("business"), f"sqlite:///{shop.folder / 'mlflow.db'}")
+    return make_uplift_business(tmp_path_factory.mktemp("business"), f"sqlite:///{shop.folder / 'mlflow.db'}")
 
 
 @pytest.fixture(scope="session")

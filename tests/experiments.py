@@ -1,4 +1,4 @@
-"""Made-up experiments whose true effects are known, for the tests of uplift."""
+"""Simulated experiments with known true effects, for the tests of uplift."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from features.config.load import Config, load_config
-from features.simulation.business import Action, Settings
+from features.simulation.settings import Action, Settings
 from features.simulation.simulate import simulate_business
 from training.uplift.experiment import ExperimentData, experiment_from_columns
 
 
 @dataclass(frozen=True)
-class Experiment:
+class SimulatedExperiment:
     """Columns of an experiment of one action, 'email', and the true effect (n,) on each customer's probability."""
 
     features: pa.Table
@@ -25,18 +25,26 @@ class Experiment:
     spend: np.ndarray
     truth: np.ndarray
 
-    def trial(self, **options: object) -> ExperimentData:
-        """As a trial, of return and value."""
+    def data(self, **options: object) -> ExperimentData:
+        """Return the experiment's data, with outcomes return and value."""
         given: dict = {"propensity": self.propensity, "control": "none", **options}
         return experiment_from_columns(self.features, self.action, {"return": self.visit, "value": self.spend}, **given)
 
 
-def experiment(
+def simulate_experiment(
     n: int = 3_000, seed: int = 1, varied: float = 0.25, average: float = 0.1, chosen: float = 0.0
-) -> Experiment:
-    """An experiment in which effects differ by `varied` between the halves of x0 and between plans.
+) -> SimulatedExperiment:
+    """Simulate an experiment of n customers.
 
-    With `chosen` above 0 the action goes rather to those with a high x1, who come anyway.
+    Args:
+        n: Number of customers.
+        seed: Seed of the draws.
+        varied: Difference of the effect between the halves of x0; between plans it is half of this.
+        average: Average effect on the probability of a visit.
+        chosen: Above 0, customers with a high x1, who are likelier to visit anyway, get the action more often.
+
+    Returns:
+        The experiment with its true effects.
     """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 4))
@@ -50,7 +58,7 @@ def experiment(
     x[rng.random(n) < 0.1, 3] = np.nan
     features = pa.table({f"x{i}": column for i, column in enumerate(x.T)} | {"plan": plan})
     action, received = np.where(treated, "email", "none"), np.where(treated, sends, 1 - sends)
-    return Experiment(features, action, received, visit, spend, truth)
+    return SimulatedExperiment(features, action, received, visit, spend, truth)
 
 
 CONFIG = """\
@@ -81,14 +89,20 @@ folds = 2
 """
 
 
-def make_business(folder: Path, store: str = "", customers: int = 450) -> Config:
-    """Writes a simulated business with randomised rounds on 2023-03-02 and 2023-05-01 into a folder; its config.
+def make_uplift_business(folder: Path, store: str = "", customers: int = 450) -> Config:
+    """Write a simulated business with randomised rounds on 2023-03-02 and 2023-05-01, and return its config.
 
-    `store` is the URI of an MLflow that is there already, as making one takes seconds.
+    Args:
+        folder: Folder to write into.
+        store: URI of an MLflow store that exists already, since creating one takes seconds.
+        customers: Number of customers.
+
+    Returns:
+        The business's config.
     """
     actions = (Action("email", 0.1, 0.3, 30, (1.5, 1.5, 1.5)), Action("voucher", 2.0, 0.3, 30, (0.0, 0.0, 0.0)))
     settings = Settings(actions=actions, contact_every=60, contact_share=0.95, hazard_mean=0.0005, rate_mean=0.05)
-    made = simulate_business(folder, customers, days=175, seed=3, settings=settings)
+    business = simulate_business(folder, customers, days=175, seed=3, settings=settings)
     tracking = f'[tracking]\nuri = "{store}"\n' if store else ""
-    made.config.write_text(CONFIG.format(end=made.end) + tracking, encoding="utf-8")
-    return load_config(made.config)
+    business.config.write_text(CONFIG.format(end=business.end) + tracking, encoding="utf-8")
+    return load_config(business.config)

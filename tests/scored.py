@@ -1,4 +1,4 @@
-"""A business with a made-up score table, for tests of what follows on scoring: nothing is trained."""
+"""A business with an invented score table, for tests of the steps after scoring; nothing is trained."""
 
 from __future__ import annotations
 
@@ -24,7 +24,18 @@ SEGMENTS = ("save first", "keep", "let go")
 def make_scored(
     folder: Path, sections: Mapping[str, Any], customers: int = 300, seed: int = 4, money: bool = True
 ) -> Config:
-    """Writes a log and `output/scores/cutoff=2024-03-01/` for customers c000, c001, ...; returns the config."""
+    """Write a log and `output/scores/cutoff=2024-03-01/` for customers c000, c001, ...; return the config.
+
+    Args:
+        folder: Where to write.
+        sections: Further sections of the config.
+        customers: The number of customers.
+        seed: The seed of the random scores.
+        money: Whether the log has amounts.
+
+    Returns:
+        The config.
+    """
     events = {
         "source": "log.parquet",
         "customer": "customer",
@@ -45,20 +56,20 @@ def make_scored(
         "segment": [SEGMENTS[i % 3] for i in range(customers)],
         "churn_reasons": pa.array([[reason, reason]] * customers, pa.list_(REASON_TYPE)),
     }
-    given = {name: column for name, column in columns.items() if column is not None}
+    present = {name: column for name, column in columns.items() if column is not None}
     table = pa.table(
-        {f.name: given.get(f.name, pa.nulls(customers, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA
+        {f.name: present.get(f.name, pa.nulls(customers, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA
     )
     orders = [
         {"customer": f"c{i:03d}", "time": datetime(2024, 2, 1 + i % 29), "amount": spend[i], "order": i, "channel": "x"}
         for i in range(customers)
     ]
     pq.write_table(pa.Table.from_pylist(orders), folder / "log.parquet")
-    place = config.output / "scores" / f"cutoff={CUTOFF}"
-    place.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, place / "part-00000.parquet")
-    digest = hashlib.sha256((place / "part-00000.parquet").read_bytes()).hexdigest()
+    scores_folder = config.output / "scores" / f"cutoff={CUTOFF}"
+    scores_folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, scores_folder / "part-00000.parquet")
+    digest = hashlib.sha256((scores_folder / "part-00000.parquet").read_bytes()).hexdigest()
     parts = [{"file": "part-00000.parquet", "rows": customers, "sha256": digest}]
     manifest = {"cutoff": str(CUTOFF), "customers": customers, "parts": parts, "data_fingerprint": "d", "models": {}}
-    (place / MANIFEST).write_text(json.dumps(manifest))
+    (scores_folder / MANIFEST).write_text(json.dumps(manifest))
     return config

@@ -1,4 +1,4 @@
-"""A small made-up shop for the tests of training and serving: customers with a rate, a dropout and an order size."""
+"""A small simulated shop for the tests of training and serving: each customer has a rate, an end and an order size."""
 
 from __future__ import annotations
 
@@ -35,14 +35,24 @@ bootstrap = 50
 
 
 def make_shop(folder: Path, customers: int = 250, seed: int = 3, money: bool = True) -> Config:
-    """Writes `log.parquet` and `regulars.toml` into a folder and returns the config."""
+    """Write `log.parquet` and `regulars.toml` into a folder and return the config.
+
+    Args:
+        folder: Where to write.
+        customers: The number of customers.
+        seed: The seed of the simulation.
+        money: Whether the log has amounts.
+
+    Returns:
+        The config.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(customers):
         rate, size, day = rng.gamma(2.0, 20.0) + 3, rng.lognormal(3, 0.5), rng.uniform(0, 200)
-        gone = day + rng.exponential(250)
+        last_day = day + rng.exponential(250)
         channel = rng.choice(["web", "shop", "app"])
-        while day < min(gone, DAYS):
+        while day < min(last_day, DAYS):
             amount = round(size * rng.lognormal(0, 0.4), 2)
             time = START + timedelta(days=float(day))
             base = {"customer": f"customer-{number:04d}", "order": f"{number}-{len(rows)}", "channel": channel}

@@ -97,7 +97,7 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     scored = run("score", "--cutoff", cutoff, "--contributions")
     assert scored.exit_code == 0, _said(scored)
     again = run("score", "--cutoff", cutoff, "--contributions", "--resume")
-    assert "nothing is new since cutoff" in again.output and "\nscored:  " in again.output
+    assert "have not changed since cutoff" in again.output and "\nscored:  " in again.output
     grouped = run("segments", "--cutoff", cutoff)
     assert grouped.exit_code == 0, _said(grouped)
     assert "RFM groups" in grouped.output and "written: " in grouped.output

@@ -19,44 +19,44 @@ MOST_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Server:
-    """A running server, and how to end it as a crash would."""
+class TrackingServer:
+    """A running server, which can be ended like in a crash."""
 
     uri: str
     process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
-        """Ends the server and its workers at once."""
+        """End the server and its workers at once."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Return a port on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Server]:
-    """A server whose store and artefacts lie in `folder`, until the block ends."""
+def run_tracking_server(folder: Path) -> Iterator[TrackingServer]:
+    """Run a server with its store and artefacts in `folder` until the block ends."""
     port, environment = free_port(), {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
     environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # it starts processes that nothing here needs
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/store.db", "--artifacts-destination", str(folder / "files")]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    server = Server(f"http://127.0.0.1:{port}", process)
+    server = TrackingServer(f"http://127.0.0.1:{port}", process)
     try:
-        _await(server, folder / "server.log")
+        _wait_for_server(server, folder / "server.log")
         yield server
     finally:
         server.kill()
 
 
-def _await(server: Server, log: Path) -> None:
+def _wait_for_server(server: TrackingServer, log: Path) -> None:
     deadline = time.monotonic() + MOST_SECONDS
     while time.monotonic() < deadline:
         try:

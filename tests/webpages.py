@@ -20,9 +20,9 @@ from features.config.load import Config, load_config
 from serving.measurement.measure import measure_plan
 from serving.segmentation import transitions
 from serving.web.parts.output_reader import open_site
-from serving.web.routes import application
+from serving.web.routes import create_application
 from serving.web.security import LOCAL
-from tests.campaigns import make_ended
+from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 
 EARLIER = date(2024, 2, 1)
@@ -99,13 +99,13 @@ class Answer:
 
 def make_pages(folder: Path) -> Config:
     """A business of 300 customers: two scored cutoffs, groups, effects, a measured plan, monitoring, a card."""
-    config = make_ended(folder).config
+    config = make_executed_plan(folder).config
     (folder / "regulars.toml").write_text(TOML.format(language="en"), encoding="utf-8")
     measure_plan(config, str(CUTOFF))
     for day, shift in ((EARLIER, 0.2), (CUTOFF, 0.0)):
         _score(config.output, day, shift)
-    _beside(config.output)
-    _watched(config.output)
+    _tables_beside_scores(config.output)
+    _monitoring(config.output)
     return load_config(folder / "regulars.toml")
 
 
@@ -116,7 +116,7 @@ def in_language(config: Config, code: str) -> Config:
 
 def app_of(config: Config, **guard: Any) -> Any:
     """The pages of a config's output folder."""
-    return application(open_site(config), **{"hosts": LOCAL, **guard})
+    return create_application(open_site(config), **{"hosts": LOCAL, **guard})
 
 
 def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
@@ -145,8 +145,8 @@ def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, meth
         sent.append(message)
 
     asyncio.run(app(scope, receive, send))
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:]))
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 def _score(output: Path, day: date, shift: float) -> None:
@@ -172,7 +172,7 @@ def _score(output: Path, day: date, shift: float) -> None:
     rows.sort(key=lambda row: row["customer_id"])
     half = len(rows) // 2
     parts = [_written(place, n, pa.Table.from_pylist(r, schema)) for n, r in enumerate((rows[:half], rows[half:]))]
-    told: dict[str, Any] = {
+    manifest: dict[str, Any] = {
         "cutoff": str(day),
         "customers": len(rows),
         "parts": parts,
@@ -184,16 +184,16 @@ def _score(output: Path, day: date, shift: float) -> None:
         "drivers": {"churn": DRIVERS, "value": DRIVERS},
     }
     if day == CUTOFF:
-        told["contributions"] = {"churn": _contributions(output, day, (rows[:half], rows[half:]))}
-    (place / "_manifest.json").write_text(json.dumps(told), encoding="utf-8")
+        manifest["contributions"] = {"churn": _contributions(output, day, (rows[:half], rows[half:]))}
+    (place / "_manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def _contributions(output: Path, day: date, halves: Any) -> list[dict[str, Any]]:
     place = output / "contributions" / "churn" / f"cutoff={day}"
     place.mkdir(parents=True)
-    told = []
+    parts = []
     for number, rows in enumerate(halves):
-        made = [
+        rows_written = [
             {
                 "customer_id": row["customer_id"],
                 "base": 0.5,
@@ -203,8 +203,8 @@ def _contributions(output: Path, day: date, halves: Any) -> list[dict[str, Any]]
             }
             for row in rows
         ]
-        told.append(_written(place, number, pa.Table.from_pylist(made)))
-    return told
+        parts.append(_written(place, number, pa.Table.from_pylist(rows_written)))
+    return parts
 
 
 def _written(place: Path, number: int, table: pa.Table) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _written(place: Path, number: int, table: pa.Table) -> dict[str, Any]:
     return {"file": file.name, "rows": table.num_rows, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
-def _beside(output: Path) -> None:
+def _tables_beside_scores(output: Path) -> None:
     """Groups of CUTOFF with movement, what comes next, and effects."""
     place = output / "segments" / f"cutoff={CUTOFF}"
     place.mkdir(parents=True)
@@ -253,7 +253,7 @@ def _beside(output: Path) -> None:
     cards = [{**card, "segment": "champions"}, {**card, "segment": "lost", "sets_apart": None}]
     pq.write_table(pa.Table.from_pylist(cards), place / "segments.parquet")
     moves = [("champions", "champions", 100), ("champions", "lost", 50), ("lost", "champions", 30)]
-    told = [
+    transition_rows = [
         {
             "segmentation": "rfm_group",
             "from_cutoff": EARLIER,
@@ -267,7 +267,7 @@ def _beside(output: Path) -> None:
         }
         for a, b, n in moves
     ]
-    pq.write_table(pa.Table.from_pylist(told, transitions.TRANSITIONS_SCHEMA), place / "transitions.parquet")
+    pq.write_table(pa.Table.from_pylist(transition_rows, transitions.TRANSITIONS_SCHEMA), place / "transitions.parquet")
     rule = {
         "customer_id": ids[10],
         "kind": "category",
@@ -289,12 +289,12 @@ def _beside(output: Path) -> None:
     pq.write_table(pa.Table.from_pylist([{**one, "customer_id": name} for name in ids]), effects / "effects.parquet")
 
 
-def _watched(output: Path) -> None:
+def _monitoring(output: Path) -> None:
     """A night's findings, a nightly run, and a card."""
     place = output / "monitor" / f"cutoff={CUTOFF}"
     place.mkdir(parents=True)
     figures = {"metric": "auc", "segment": None, "estimated": 0.8, "estimated_low": 0.7, "estimated_high": 0.9}
-    found = {
+    findings = {
         "cutoff": str(CUTOFF),
         "language": "en",
         "alerts": [{**ALERT, "severity": "info", "title": "later"}, ALERT],
@@ -320,11 +320,11 @@ def _watched(output: Path) -> None:
             {"segment": "keep", "customers": 100, "churn": 0.3, "value": 9.0, "churn_before": 0.2, "value_before": 8.0}
         ],
     }
-    (place / "monitor.json").write_text(json.dumps(found), encoding="utf-8")
+    (place / "monitor.json").write_text(json.dumps(findings), encoding="utf-8")
     (output / "runs").mkdir()
     steps = [{"name": "check", "state": "done", "seconds": 1.0, "note": ""}, {"name": "score", "state": "failed"}]
-    told = {"cutoff": str(CUTOFF), "started": "2024-03-01T02:00:00", "steps": steps, "alerts": 1}
-    (output / "runs" / f"{CUTOFF}.json").write_text(json.dumps(told), encoding="utf-8")
+    run = {"cutoff": str(CUTOFF), "started": "2024-03-01T02:00:00", "steps": steps, "alerts": 1}
+    (output / "runs" / f"{CUTOFF}.json").write_text(json.dumps(run), encoding="utf-8")
     (output / "model_card.md").write_text("# A <card>\n\n| a |  |\n| :--- | ---: |\n| `x` | 1 |\n", encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
-"""Whom each action reached before a cutoff, what it cost, and how many of its contacts a purchase followed.
+"""The customers that each action reached before a cutoff, its cost, and how many of its contacts a purchase followed.
 
-A contact is followed when there is a purchase at or after it, less than ANSWER later, with no other contact (nor a
-holding out) between: what came first is not credited. Followed is not caused; only the control beside it tells.
+A purchase follows a contact if it comes at the same time or less than RESPONSE_WINDOW later, with no other contact or
+holding out between. A purchase that follows need not be caused by the contact; only the comparison with the control
+shows that.
 """
 
 from __future__ import annotations
@@ -25,52 +26,60 @@ CUSTOMER = "customer_id"
 def reach_by_action(
     tables: Tables, cutoff: date, window: Window, cohort: pa.Table, engine: Engine
 ) -> list[dict[str, Any]]:
-    """One row an action in a window before a cutoff, by its name.
+    """Summarises the contacts of each action in a window before a cutoff.
 
     Args:
-        tables: The contract, with contacts.
-        cutoff: What was known before it is looked at.
-        window: How far back.
-        cohort: customer_id of those who are customers.
+        tables: The contract tables, with contacts.
+        cutoff: Only what was known before it is used.
+        window: How far back from the cutoff.
+        cohort: customer_id of the cohort.
         engine: Where it runs.
 
     Returns:
-        action, held_out (it is the control), contacts, customers, in_cohort (how many of these are in the cohort), cost
-        (money of all contacts), judged (moments of contact old enough that a purchase would be known) and followed (how
-        many of those a purchase followed).
+        One row for each action, by name: action, held_out (whether it is the control), contacts, customers, in_cohort
+        (how many of the customers are in the cohort), cost (money of all contacts), judged (moments of contact that are
+        old enough for a purchase to be known) and followed (how many of those a purchase followed).
     """
     moments = engine.store_arrow("reach_cutoff", cutoff_table([cutoff]))
-    told = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
-    recent = engine.store("reach_contacts", told.filter(told.age <= window.days))
+    contacts = with_age(visible_at_cutoffs(tables.sides["contacts"].rows, moments))
+    recent = engine.store("reach_contacts", contacts.filter(contacts.age <= window.days))
     inside = recent.semi_join(engine.store_arrow("reach_cohort", cohort), CUSTOMER)
-    members = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
-    met = recent.group_by(CUSTOMER, "action", time=recent.time.cast("timestamp")).aggregate(age=recent.age.min())
-    asked = met.left_join(_followed(tables, recent, moments), [CUSTOMER, "time"])
-    asked = asked.mutate(hit=asked.bought.fill_null(False), ripe=asked.age > RESPONSE_WINDOW.days)
-    outcome = asked.group_by("action").aggregate(judged=asked.ripe.sum(), followed=(asked.ripe & asked.hit).sum())
+    in_cohort = inside.group_by("action").aggregate(in_cohort=inside.customer_id.nunique())
+    contact_moments = recent.group_by(CUSTOMER, "action", time=recent.time.cast("timestamp")).aggregate(
+        age=recent.age.min()
+    )
+    moments_with_outcome = contact_moments.left_join(
+        _contacts_with_purchase(tables, recent, moments), [CUSTOMER, "time"]
+    )
+    moments_with_outcome = moments_with_outcome.mutate(
+        hit=moments_with_outcome.bought.fill_null(False), ripe=moments_with_outcome.age > RESPONSE_WINDOW.days
+    )
+    outcome = moments_with_outcome.group_by("action").aggregate(
+        judged=moments_with_outcome.ripe.sum(), followed=(moments_with_outcome.ripe & moments_with_outcome.hit).sum()
+    )
     sums = recent.group_by("action").aggregate(
         held_out=recent.held_out.any(),
         contacts=recent.count(),
         customers=recent.customer_id.nunique(),
         ticks=recent.cost.sum(where=~recent.held_out).fill_null(0).cast("int64"),
     )
-    both = sums.inner_join(outcome, "action").left_join(members, "action")
-    both = both.select(*sums.columns, "judged", "followed", in_cohort=both.in_cohort.fill_null(0))
-    rows = engine.to_arrow(both.order_by("action")).to_pylist()
+    joined = sums.inner_join(outcome, "action").left_join(in_cohort, "action")
+    joined = joined.select(*sums.columns, "judged", "followed", in_cohort=joined.in_cohort.fill_null(0))
+    rows = engine.to_arrow(joined.order_by("action")).to_pylist()
     return [{**row, "cost": row.pop("ticks") / TICKS} for row in rows]
 
 
-def _followed(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.Table:
+def _contacts_with_purchase(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """The contacts (customer_id, time) that a purchase followed, with `bought` true."""
     lines = visible_at_cutoffs(tables.events.select(CUSTOMER, "order_id", "day", "seen", "time", "amount"), moments)
     orders = lines.group_by(CUSTOMER, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
-    bought = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
-    both = ibis.union(
+    purchases = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
+    events = ibis.union(
         recent.select(CUSTOMER, time=recent.time.cast("timestamp"), contact=True),
-        bought.select(CUSTOMER, time=bought.time.cast("timestamp"), contact=False),
+        purchases.select(CUSTOMER, time=purchases.time.cast("timestamp"), contact=False),
     )
-    contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
-    asked = both.mutate(before=contacts.cummax(group_by=CUSTOMER, order_by=[both.time, ~both.contact]))
-    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=RESPONSE_WINDOW.days))
-    found = asked.filter(soon).select(CUSTOMER, time="before").distinct()
-    return found.mutate(bought=ibis.literal(True))
+    contact_time = events.contact.ifelse(events.time, ibis.null("timestamp"))
+    timeline = events.mutate(before=contact_time.cummax(group_by=CUSTOMER, order_by=[events.time, ~events.contact]))
+    is_response = ~timeline.contact & (timeline.time < timeline.before + ibis.interval(days=RESPONSE_WINDOW.days))
+    followed = timeline.filter(is_response).select(CUSTOMER, time="before").distinct()
+    return followed.mutate(bought=ibis.literal(True))

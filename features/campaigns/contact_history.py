@@ -1,4 +1,4 @@
-"""How customers stand before a cutoff, for rules about whom to contact: earlier contacts, and attributes as text."""
+"""What a plan reads about the time before its cutoff: earlier contacts, attributes as text, a summary of the log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ibis
 import pyarrow as pa
 
 from features.config.load import Config
-from features.config.sections import Contacts, Customers
+from features.config.table_sections import Contacts, Customers
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.intake.column_types import as_identifier
@@ -39,7 +39,16 @@ class EarlierContacts:
 
 
 def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, window: Window) -> EarlierContacts:
-    """Who was contacted before a cutoff, the control not counted; `section` is the config's [contacts].
+    """Reads the contacts before a cutoff; the control does not count as a contact.
+
+    Args:
+        config: The config.
+        section: Its section [contacts].
+        cutoff: Only what was known before it is used.
+        window: The window before the cutoff in which recent contacts are counted.
+
+    Returns:
+        The customers with contacts, by id.
 
     Raises:
         DataError: The table cannot be read.
@@ -47,23 +56,23 @@ def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, windo
     """
     with open_engine(config.engine, config.folder) as engine:
         rows = read_side_table("contacts", "contacts", section, CONTACTS_SCHEMA, config, engine).rows
-        told = known_before(rows.filter(~rows.held_out), cutoff, engine)
-        each = told.group_by("customer_id").aggregate(
-            days_since=told.age.min(), recent=(told.age <= window.days).sum().cast("int64")
+        contacts = known_before(rows.filter(~rows.held_out), cutoff, engine)
+        by_customer = contacts.group_by("customer_id").aggregate(
+            days_since=contacts.age.min(), recent=(contacts.age <= window.days).sum().cast("int64")
         )
-        found = engine.to_arrow(each.order_by("customer_id"))
-    return EarlierContacts(found["customer_id"], found["days_since"], found["recent"])
+        table = engine.to_arrow(by_customer.order_by("customer_id"))
+    return EarlierContacts(table["customer_id"], table["days_since"], table["recent"])
 
 
 @dataclass(frozen=True)
 class LogSummary:
-    """What a plan keeps of the log before its cutoff.
+    """What a plan stores about the log before its cutoff.
 
     Attributes:
-        spread: How much the net spend of those who bought lately varies: variance over squared mean; None where fewer
-            than two bought, or they brought nothing together.
-        day: The cutoff, or where the log ends before it, its end: what happened from it on may be added later.
-        marks: See `marks_before`; of the log before that day.
+        spread: Variance divided by squared mean of the net spend of recent buyers; None if fewer than two customers
+            bought, or their total is not positive.
+        day: The cutoff, or the end of the log if that is earlier; later events may still be added to the log.
+        marks: Figures by which the log before that day can be recognised; see `marks_before`.
     """
 
     spread: float | None
@@ -72,7 +81,15 @@ class LogSummary:
 
 
 def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
-    """The spread of spend in [cutoff - window, cutoff), and the marks by which the log is known again.
+    """Computes the spread of spend in [cutoff - window, cutoff), and the marks by which the log can be recognised.
+
+    Args:
+        config: The config.
+        cutoff: The cutoff of the plan.
+        window: The window before the cutoff in which a customer must have bought.
+
+    Returns:
+        The summary.
 
     Raises:
         DataError: The log cannot be read.
@@ -87,24 +104,30 @@ def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
 def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine) -> float | None:
     orders = known_before(rows, cutoff, engine)
     recent = orders.filter(orders.age <= window.days)
-    bought = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
-    each = (
-        recent.mutate(bought=bought)
+    purchased = recent.amount.sum().over(group_by=[recent.customer_id, recent.order_id]) > 0
+    by_customer = (
+        recent.mutate(bought=purchased)
         .group_by("customer_id")
         .aggregate(spend=lambda t: t.amount.sum().cast("int64"), bought=lambda t: t.bought.any())
     )
-    found = engine.to_arrow(each.filter(each.bought).order_by("customer_id"))
-    spend = found["spend"].to_numpy() / TICKS
+    table = engine.to_arrow(by_customer.filter(by_customer.bought).order_by("customer_id"))
+    spend = table["spend"].to_numpy() / TICKS
     mean = float(spend.mean()) if len(spend) else 0.0
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
 
 
 def read_attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
-    """Columns of the customer table (`section` is the config's) as text, as known before a cutoff.
+    """Reads columns of the customer table as text, as known before a cutoff.
+
+    Args:
+        config: The config.
+        section: Its section [customers].
+        cutoff: Only what was known before it is used.
+        names: The columns.
 
     Returns:
-        customer_id and one column for each of the names. Where the table does not say when a row became known, they
-        are as of today, which is what a rule about whom to contact asks for.
+        customer_id and one column for each of the names. If the table does not say when a row became known, the values
+        are those of today, which is what a rule about whom to contact needs.
 
     Raises:
         DataError: The table cannot be read.
@@ -118,12 +141,12 @@ def read_attributes(config: Config, section: Customers, cutoff: date, names: Seq
         rows = with_stored_ids(rows, config, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
         last = newest_rows(known_before(usable, cutoff, engine), usable.columns)
-        found = engine.to_arrow(last.select("customer_id", *texts).order_by("customer_id"))
-    return found.rename_columns(["customer_id", *names])
+        table = engine.to_arrow(last.select("customer_id", *texts).order_by("customer_id"))
+    return table.rename_columns(["customer_id", *names])
 
 
 def _text(column: ibis.Value) -> ibis.Value:
-    """A column as text: yes or no, and whole numbers without a point."""
+    """A column as text: booleans as 'yes' or 'no', integers without a decimal point."""
     if column.type().is_boolean():
         return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
     return as_identifier(column)

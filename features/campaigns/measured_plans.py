@@ -1,8 +1,9 @@
-"""Measured plans as contacts drawn by lot: who was meant to get what, held out or not, with the probability of it.
+"""Measured plans as randomised contacts: the intended action, treated or held out, and the probability of that.
 
-A plan's holdout is a trial of each of its actions: of those meant to have it, a known share got nothing. Only plans
-that were measured count: a plan that was never carried out would teach that its actions do nothing. By intention, who
-could not be reached stays with those meant to get it.
+A plan's holdout makes an experiment of each of its actions: a known share of the customers for whom the action was
+intended got nothing. Only measured plans count, because a plan that was never carried out would suggest that its
+actions have no effect. The analysis is by intention to treat: customers who could not be reached stay in the treatment
+group.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from features.config.load import Config
 from features.errors import DataError
 
 MANIFEST, TABLE, MEASURED = "manifest.json", "plan.parquet", "measured.json"
-DEFAULT_CONTROL = "none"  # the control's name where [contacts] has none
+DEFAULT_CONTROL = "none"  # the control's name if [contacts] gives none
 COLUMNS = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -37,7 +38,14 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class MeasuredPlan:
-    """A plan that was measured at least once, and whose groups are those that the lot drew."""
+    """A plan that was measured at least once, without a sample-ratio mismatch.
+
+    Attributes:
+        folder: The folder of the plan.
+        cutoff: Its cutoff.
+        campaign: Its campaign.
+        share: The share (0, 1) of customers who are held out.
+    """
 
     folder: Path
     cutoff: date
@@ -46,65 +54,72 @@ class MeasuredPlan:
 
 
 def read_measured_plans(config: Config) -> list[MeasuredPlan]:
-    """The plans of a config's output that were carried out and measured, by cutoff and campaign.
+    """Reads the plans of a config's output that were carried out and measured, by cutoff and campaign.
 
-    Those whose sample ratio raised an alarm are left out: something else than the lot drew them.
+    Plans with a sample-ratio mismatch are left out: their groups are not those of the random assignment.
 
     Raises:
         DataError: A plan was changed since it was measured.
     """
-    return list(_plans(config))
+    return list(_iterate_measured_plans(config))
 
 
 def plans_as_contacts(config: Config) -> pa.Table:
-    """What measured plans meant for each customer, as rows of contacts (columns: `COLUMNS`), by round and customer.
+    """What measured plans intended for each customer, as rows of contacts, by round and customer.
 
-    `day` is the plan's cutoff, from which its outcomes count; `action` is what was meant, or the control of those held
-    out from it, and `propensity` the probability of that. `round` is a plan and one of its actions, within which the
-    probabilities of action and control sum to one.
+    `day` is the plan's cutoff, from which on outcomes count. `action` is the intended action, or the control for
+    customers who were held out from it, and `propensity` the probability of that. `round` is a plan and one of its
+    actions, within which the probabilities of action and control add up to 1.
+
+    Returns:
+        A table with the columns `COLUMNS`.
 
     Raises:
         DataError: A plan was changed since it was measured.
     """
     control = (config.contacts.control if config.contacts else "") or DEFAULT_CONTROL
-    parts = [_rows(plan, control) for plan in read_measured_plans(config)]
+    parts = [_contact_rows(plan, control) for plan in read_measured_plans(config)]
     return pa.concat_tables([COLUMNS.empty_table(), *parts])
 
 
-def _plans(config: Config) -> Iterator[MeasuredPlan]:
+def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
     for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MEASURED}")):
-        told, facts = _json(path), _json(path.parent / MANIFEST)
-        whole = _digest(path.parent / MANIFEST) == told["plan_sha256"]
-        if not whole or _digest(path.parent / TABLE) != facts["files"][TABLE]:
-            raise DataError(f"{path.parent}: was changed since it was measured; `regulars measure` it again")
-        if not told["sample_ratio"]["alarm"]:
-            cutoff, share = date.fromisoformat(facts["cutoff"]), float(facts["holdout"]["share"])
-            yield MeasuredPlan(path.parent, cutoff, facts["campaign"], share)
+        measurement, manifest = _read_json(path), _read_json(path.parent / MANIFEST)
+        unchanged = _sha256(path.parent / MANIFEST) == measurement["plan_sha256"]
+        if not unchanged or _sha256(path.parent / TABLE) != manifest["files"][TABLE]:
+            raise DataError(
+                f"{path.parent}: was changed since it was measured; run `regulars measure` on the plan again"
+            )
+        if not measurement["sample_ratio"]["alarm"]:
+            cutoff, share = date.fromisoformat(manifest["cutoff"]), float(manifest["holdout"]["share"])
+            yield MeasuredPlan(path.parent, cutoff, manifest["campaign"], share)
 
 
-def _rows(plan: MeasuredPlan, control: str) -> pa.Table:
-    wanted = ["customer_id", "would_have", "holdout"]
-    table = pq.ParquetFile(plan.folder / TABLE).read(columns=wanted)
+def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
+    columns_read = ["customer_id", "would_have", "holdout"]
+    table = pq.ParquetFile(plan.folder / TABLE).read(columns=columns_read)
     table = table.filter(table["would_have"].is_valid())
-    meant, held = table["would_have"], table["holdout"]
+    intended, held_out = table["would_have"], table["holdout"]
     columns = {
         "customer_id": table["customer_id"],
         "day": pa.repeat(pa.scalar(plan.cutoff, pa.date32()), table.num_rows),
-        "action": pc.if_else(held, control, meant),
-        "propensity": pc.if_else(held, plan.share, 1 - plan.share),
-        "round": pc.binary_join_element_wise(f"{plan.cutoff} {plan.campaign}", meant, " "),
+        "action": pc.if_else(held_out, control, intended),
+        "propensity": pc.if_else(held_out, plan.share, 1 - plan.share),
+        "round": pc.binary_join_element_wise(f"{plan.cutoff} {plan.campaign}", intended, " "),
     }
     order = [("round", "ascending"), ("customer_id", "ascending")]
     return pa.table(columns, schema=COLUMNS).sort_by(order)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
     except (OSError, ValueError):
-        raise DataError(f"{path}: cannot be read; `regulars measure` the plan again, or remove its folder") from None
+        raise DataError(
+            f"{path}: cannot be read; run `regulars measure` on the plan again, or remove its folder"
+        ) from None
 
 
-def _digest(path: Path) -> str:
+def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,8 +1,8 @@
-"""Contacts as trials: of each customer and round what was known before, what was done, and what came of it.
+"""The data set for uplift models: features before a contact, the action, and the outcome, by customer and round.
 
-A round is a run of contacts: it begins with its first day, which is the cutoff of its features, and holds those that
-come less than `[uplift] round` later. A customer's first contact of a round counts, and what came in
-[its day, its day + horizon). What follows later, other contacts included, belongs to the effect.
+A round begins with the day of its first contact, which is the cutoff of its features, and has all contacts that come
+less than `[uplift] round` later. A customer's first contact in a round counts, with the outcome in
+[its day, its day + horizon). Whatever happens after it, other contacts included, is part of the effect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from features.audit.audit import require_no_breach, with_too_long_windows
 from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
 from features.catalog.custom import read_custom_features
 from features.config.load import Config
-from features.config.sections import Contacts
+from features.config.table_sections import Contacts
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
@@ -33,28 +33,28 @@ from features.snapshots.build import Snapshots
 from features.snapshots.cache import open_cache
 from features.task import Task, Window
 
-IMPOSSIBLE = "impossible propensity"  # as intake calls the rows that it sets aside
+IMPOSSIBLE = "impossible propensity"  # the reason for which intake sets such rows aside
 KEYS = ["customer_id", "cutoff"]
 
 
 @dataclass(frozen=True)
 class UpliftDataset:
-    """One row a customer and round whose outcome is known, by cutoff and customer.
+    """One row for each customer and round whose outcome is known, by cutoff and customer.
 
     Attributes:
-        rows: customer_id, cutoff (the first day of the round), round (in which propensities sum to one), action,
-            propensity (NaN where unknown), returned (1: a purchase within the horizon), value (net amount in it; NaN
-            without money), and the features as known before the cutoff.
+        rows: customer_id, cutoff (the first day of the round), round (within one, propensities add up to 1), action,
+            propensity (NaN if unknown), returned (1: a purchase within the horizon), value (net amount within the
+            horizon; NaN if the log has no amounts), and the features as known before the cutoff.
         names: The feature columns.
         control: The name of the arm in which nothing was done.
-        rounds: Their cutoffs.
-        left_out: How many contacts do not count, by the reason.
+        rounds: The cutoffs of the rounds.
+        left_out: How many contacts do not count, by reason.
         task: Horizon and windows.
-        fingerprint: Of the features.
-        data_fingerprint: Of the data.
+        fingerprint: Fingerprint of the features.
+        data_fingerprint: Fingerprint of the data.
         own: Digest of the user's own features.
-        end: First day about which nothing is known.
-        plans: The measured plans by whose lot the arms were drawn; empty where the contacts tell their propensities.
+        end: First day of which the log knows nothing.
+        plans: The measured plans whose random assignment is used; empty if the contacts state their propensities.
     """
 
     rows: pa.Table
@@ -71,12 +71,12 @@ class UpliftDataset:
 
 
 def build_uplift_dataset(config: Config) -> UpliftDataset:
-    """Reads a config's log, and makes trials of its contacts.
+    """Builds the data set from a config's log and its contacts.
 
     Raises:
-        UsageError: There are no contacts or no control, or the log is one of contracts alone.
+        UsageError: There are no contacts or no control, or the log has only subscriptions.
         RefusedError: Propensities are not given, and the config does not accept an observational estimate.
-        DataError: The log breaks its contract, or its contacts cannot be those of a trial.
+        DataError: The log breaks its contract, or its contacts cannot be those of an experiment.
     """
     section = require_uplift_contacts(config)
     task = config.task.to_task()
@@ -85,67 +85,80 @@ def build_uplift_dataset(config: Config) -> UpliftDataset:
         require_no_breach(tables, task, engine)
         refuse_impossible_propensity(tables, config)
         plans = randomising_plans(config)
-        given, left_out = _planned(config) if plans else _contacts(tables, section, config, engine)
-        given = _mature(given, _arms(given, section, config), tables, task, left_out)
-        rounds = sorted({moment.date() for moment in given.cutoff})
-        built = build.snapshots_from_tables(
+        contacts, left_out = _plan_contacts(config) if plans else _first_contacts(tables, section, config, engine)
+        contacts = _mature_contacts(contacts, _arm_names(contacts, section, config), tables, task, left_out)
+        rounds = sorted({moment.date() for moment in contacts.cutoff})
+        snapshots = build.snapshots_from_tables(
             tables, task, rounds, engine, own=read_custom_features(config, task, tables.contract), with_labels=False,
             cache=open_cache(config),
         )  # fmt: skip
-        units = _units(given, built, section.control or DEFAULT_CONTROL, config, left_out)
-        came = _outcomes(units, tables, task, engine)
-    rows = _joined(units, came, built)
+        units = _units_with_features(contacts, snapshots, section.control or DEFAULT_CONTROL, config, left_out)
+        outcomes = _outcomes(units, tables, task, engine)
+    rows = _dataset_rows(units, outcomes, snapshots)
     return UpliftDataset(
-        rows, tuple(built.names), section.control or DEFAULT_CONTROL, tuple(rounds), left_out, task, built.fingerprint,
-        built.data_fingerprint, built.own, built.end, plans,
-    )  # fmt: skip
+        rows=rows,
+        names=tuple(snapshots.names),
+        control=section.control or DEFAULT_CONTROL,
+        rounds=tuple(rounds),
+        left_out=left_out,
+        task=task,
+        fingerprint=snapshots.fingerprint,
+        data_fingerprint=snapshots.data_fingerprint,
+        own=snapshots.own,
+        end=snapshots.end,
+        plans=plans,
+    )
 
 
 def require_uplift_contacts(config: Config) -> Contacts:
-    """The section of contacts, where effects can be learned from it.
+    """Returns the section [contacts], after checking that effects can be learned from it.
 
     Raises:
-        UsageError: There is none, or no control, or the log is one of contracts alone.
-        RefusedError: It names no propensity, and the config does not accept an observational estimate.
+        UsageError: There is no such section or no control, or the log has only subscriptions.
+        RefusedError: It names no propensity, no plan was measured, and the config does not accept an observational
+            estimate.
     """
     section, accepted = config.contacts, config.uplift.observational
     if section is None:
         raise UsageError(
-            "there is no [contacts]: the effect of actions is learned from what was done to whom; name the table"
+            "there is no [contacts]: the effects of actions are learned from past contacts; name the table of contacts"
         )
     if config.only_subscriptions:
-        raise UsageError("[events] is not given: the effect of actions is on purchases, and terms alone show none")
+        raise UsageError(
+            "[events] is not given: effects of actions are measured on purchases, and subscriptions show none; "
+            "name the table of events"
+        )
     if not section.propensity and not accepted and not read_measured_plans(config):
         raise RefusedError(
-            "[contacts] propensity is not set, so nothing says that contacts were drawn at random: whoever was chosen "
-            "for an action may differ from the others in what comes anyway. Name the column of the probability of each "
-            "contact's action, or measure a plan (`regulars measure`), whose holdout is such a draw, or accept an "
-            "estimate from what can be seen, marked as such wherever it shows: [uplift] observational = true"
+            "[contacts] propensity is not set, so nothing says that contacts were assigned at random: customers chosen "
+            "for an action may differ from the others in what they would have bought anyway. Name the column with the "
+            "probability of each contact's action, or measure a plan (`regulars measure`): its holdout is randomised, "
+            "or accept an observational estimate, marked as such everywhere: [uplift] observational = true"
         )
     if not section.control and not accepted and section.propensity:
         raise UsageError(
-            "[contacts] control is not set: an effect is the difference to customers to whom nothing was done; write "
-            "them into the contacts, as a plan's holdout is, and name their action in control"
+            "[contacts] control is not set: an effect is the difference from customers to whom nothing was done; add "
+            "these customers to the contacts, as plans do with their holdout, and name their action in control"
         )
     return section
 
 
 def randomising_plans(config: Config) -> tuple[str, ...]:
-    """The measured plans that say how contacts were drawn, where the contacts do not; else none."""
+    """The measured plans whose random assignment is used if the contacts have no propensities; else empty."""
     if config.uplift.observational or (config.contacts and config.contacts.propensity):
         return ()
     return tuple(f"{plan.cutoff}/{plan.campaign}" for plan in read_measured_plans(config))
 
 
 def refuse_impossible_propensity(tables: Tables, config: Config) -> None:
-    """Refuses contacts that intake set aside for a propensity that no draw can have; raises DataError."""
+    """Raises DataError if intake set contacts aside because of a propensity outside (0, 1)."""
     if config.uplift.observational:
         return
     for aside in tables.sides["contacts"].set_aside:
         if aside.reason == IMPOSSIBLE and aside.rows:
             raise DataError(
                 f"{aside.rows:,} contacts have a propensity outside (0, 1) (customers such as "
-                f"{sample(aside.customers, 3)}): mend the column that [contacts] propensity names"
+                f"{sample(aside.customers, 3)}): correct the column that [contacts] propensity names"
             )
 
 
@@ -153,122 +166,135 @@ def round_starts(days: Sequence[date], length: Window) -> dict[date, date]:
     """The first day of the round to which each day belongs.
 
     >>> days = [date(2024, 1, 1), date(2024, 1, 3), date(2024, 1, 9)]
-    >>> [str(first) for first in rounds_of(days, Window(7)).values()]
+    >>> [str(first) for first in round_starts(days, Window(7)).values()]
     ['2024-01-01', '2024-01-01', '2024-01-09']
     """
-    found: dict[date, date] = {}
+    starts: dict[date, date] = {}
     first: date | None = None
     for day in sorted(set(days)):
         if first is None or day >= first + length.delta:
             first = day
-        found[day] = first
-    return found
+        starts[day] = first
+    return starts
 
 
-def _planned(config: Config) -> tuple[pd.DataFrame, dict[str, int]]:
-    """What measured plans meant for each customer (cutoff, day, action, propensity, round), and how many do not count.
+def _plan_contacts(config: Config) -> tuple[pd.DataFrame, dict[str, int]]:
+    """What measured plans intended for customers (cutoff, day, action, propensity, round), and counts of rows left out.
 
-    Who was in several plans of one cutoff counts in none: what came cannot be told apart.
+    A customer in several plans of one cutoff counts in none, because the effects of the plans cannot be separated.
     """
-    given = plans_as_contacts(config).to_pandas()
-    given["cutoff"] = pd.to_datetime(given.day)
-    several = given.duplicated(KEYS, keep=False)
-    return given[~several], {"in several plans of one cutoff": int(several.sum())}
+    contacts = plans_as_contacts(config).to_pandas()
+    contacts["cutoff"] = pd.to_datetime(contacts.day)
+    several = contacts.duplicated(KEYS, keep=False)
+    return contacts[~several], {"in several plans of one cutoff": int(several.sum())}
 
 
-def _contacts(tables: Tables, section: Contacts, config: Config, engine: Engine) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Each customer's first contact of a round (cutoff, day, action, propensity), and how many do not count."""
+def _first_contacts(
+    tables: Tables, section: Contacts, config: Config, engine: Engine
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Each customer's first contact of a round, and counts of contacts left out.
+
+    The columns are customer_id, cutoff, day, action, propensity and round.
+    """
     e, c = tables.events, tables.sides["contacts"].rows
     first = e.group_by("customer_id").aggregate(first=e.day.min())
     joined = c.left_join(first, "customer_id").select("customer_id", "day", "time", "action", "propensity", "first")
-    given = engine.to_arrow(joined).to_pandas()
-    left_out = dict(_strangers(given, config, section))
-    given = given[given["first"].notna() & (given["first"] < given.day)]
-    if given.empty:
-        raise DataError("no contact is of a customer who was there before it: check [contacts] customer and time")
-    starts = round_starts(given.day.tolist(), config.uplift.round)
-    given = given.assign(cutoff=pd.to_datetime(given.day.map(starts)))
-    given = given.sort_values([*KEYS, "time", "action", "propensity"], kind="stable")
-    firsts = given[given.time == given.groupby(KEYS).time.transform("min")]
+    contacts = engine.to_arrow(joined).to_pandas()
+    left_out = dict(_unusable_contacts(contacts, config, section))
+    contacts = contacts[contacts["first"].notna() & (contacts["first"] < contacts.day)]
+    if contacts.empty:
+        raise DataError(
+            "no contact is of a customer who had an event before it: check the columns [contacts] customer and time"
+        )
+    starts = round_starts(contacts.day.tolist(), config.uplift.round)
+    contacts = contacts.assign(cutoff=pd.to_datetime(contacts.day.map(starts)))
+    contacts = contacts.sort_values([*KEYS, "time", "action", "propensity"], kind="stable")
+    firsts = contacts[contacts.time == contacts.groupby(KEYS).time.transform("min")]
     several = firsts.groupby(KEYS).action.transform("nunique") > 1
     left_out["several actions at one moment"] = int(several.sum())
     once = firsts[~several].drop_duplicates(KEYS)
-    left_out["after the first of the round"] = len(given) - len(once) - int(several.sum())
+    left_out["after the first of the round"] = len(contacts) - len(once) - int(several.sum())
     once = once.assign(round=once.cutoff.dt.strftime("%Y-%m-%d"))
     return once[[*KEYS, "day", "action", "propensity", "round"]], left_out
 
 
-def _strangers(given: pd.DataFrame, config: Config, section: Contacts) -> Iterator[tuple[str, int]]:
-    """Contacts of whom nothing is known: counted and, where they are many, refused."""
-    unknown = given["first"].isna()
-    early = ~unknown & (given["first"] >= given.day)
-    for rows, what, why, ask in (
-        (unknown, "of unknown customers", "whom the events do not know", "are the ids those of [events]"),
-        (early, "before the customer's first event", "who had no event yet", "is the log of [events] whole"),
+def _unusable_contacts(contacts: pd.DataFrame, config: Config, section: Contacts) -> Iterator[tuple[str, int]]:
+    """Counts contacts of customers without any event before them; raises DataError if they are too many."""
+    unknown = contacts["first"].isna()
+    early = ~unknown & (contacts["first"] >= contacts.day)
+    for rows, reason, problem, question in (
+        (unknown, "of unknown customers", "who are not in the events", "are the ids those of [events]"),
+        (early, "before the customer's first event", "who had no event yet", "is the log of [events] complete"),
     ):
         count = int(rows.sum())
-        if count > section.max_unreadable * len(given):
-            some = sample(sorted(given.customer_id[rows].unique())[:3])
+        if count > section.max_unreadable * len(contacts):
+            some = sample(sorted(contacts.customer_id[rows].unique())[:3])
             raise DataError(
-                f"{count:,} of {len(given):,} contacts are of customers {why} (such as {some}), above [contacts] "
-                f"max_unreadable = {section.max_unreadable:g}: {ask}? If it is, raise max_unreadable: they are left "
-                "out and counted, since nothing was known of them before the contact"
+                f"{count:,} of {len(contacts):,} contacts are of customers {problem} (such as {some}), above "
+                f"[contacts] max_unreadable = {section.max_unreadable:g}: {question}? If so, raise max_unreadable: "
+                "these contacts are then left out and counted, because nothing was known of the customers before them"
             )
-        yield what, count
+        yield reason, count
 
 
-def _arms(given: pd.DataFrame, section: Contacts, config: Config) -> list[str]:
-    """The names of all arms; raises DataError on an action that the config lacks, or an arm without anybody."""
-    control, found = section.control or DEFAULT_CONTROL, set(given.action.unique())
-    wanted = list(config.uplift.actions) or sorted(found - {control})
-    for strange in sorted(found - {control, *wanted}):
-        near = difflib.get_close_matches(strange, [*wanted, control], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {sample([control, *wanted], 20)}"
+def _arm_names(contacts: pd.DataFrame, section: Contacts, config: Config) -> list[str]:
+    """The names of all arms; raises DataError for an action that the config lacks, or an arm without customers."""
+    control, present = section.control or DEFAULT_CONTROL, set(contacts.action.unique())
+    wanted = list(config.uplift.actions) or sorted(present - {control})
+    for unlisted in sorted(present - {control, *wanted}):
+        nearest = difflib.get_close_matches(unlisted, [*wanted, control], n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"it has {sample([control, *wanted], 20)}."
         raise DataError(
-            f"[contacts] holds the action {strange!r}, which [uplift] actions lacks; {hint} Add it, or leave it out in "
-            "[contacts] query"
+            f"[contacts] has the action {unlisted!r}, which is not in [uplift] actions; {hint} Add it there, or remove "
+            "its rows in [contacts] query"
         )
     if control in wanted:
-        raise UsageError(f"[uplift] actions names the control {control!r}: nothing is done there; take it out")
+        raise UsageError(f"[uplift] actions names the control {control!r}, which is no action; remove it")
     arms = wanted if config.uplift.observational else [control, *wanted]
-    if empty := [arm for arm in arms if arm not in found]:
+    if empty := [arm for arm in arms if arm not in present]:
         raise DataError(
-            f"arm {sample(empty)} has no customers in [contacts] (found: {sample(sorted(found), 20)}): its effect "
+            f"arm {sample(empty)} has no customers in [contacts] (found: {sample(sorted(present), 20)}): its effect "
             "cannot be measured; check its name, or wait for a round with it"
         )
     if not wanted:
-        raise DataError(f"[contacts] holds nobody but the control {control!r}: there is no effect to learn")
+        raise DataError(
+            f"[contacts] has only the control {control!r}: there is no effect to learn; add the contacts of an action"
+        )
     return arms
 
 
-def _mature(
-    given: pd.DataFrame, arms: Sequence[str], tables: Tables, task: Task, left_out: dict[str, int]
+def _mature_contacts(
+    contacts: pd.DataFrame, arms: Sequence[str], tables: Tables, task: Task, left_out: dict[str, int]
 ) -> pd.DataFrame:
-    """The contacts whose horizon has passed; raises DataError where an arm has none."""
+    """The contacts whose horizon has passed; raises DataError if an arm has none."""
     latest = tables.end - task.horizon.delta
-    known = given.day.map(lambda day: day <= latest).astype(bool)
+    known = contacts.day.map(lambda day: day <= latest).astype(bool)
     left_out["immature"] = int((~known).sum())
     for arm in arms:
-        mine = given.day[given.action == arm]
-        if not known[mine.index].any():
+        days_of_arm = contacts.day[contacts.action == arm]
+        if not known[days_of_arm.index].any():
+            first = min(days_of_arm)
             raise DataError(
-                f"arm {arm!r} has no outcomes yet: its first contact was on {min(mine)}, the log ends at {tables.end} "
-                f"and [task] horizon is {task.horizon}; wait until {min(mine) + task.horizon.delta}, or shorten it"
+                f"arm {arm!r} has no outcomes yet: its first contact was on {first}, the log ends at {tables.end} and "
+                f"[task] horizon is {task.horizon}; wait until {first + task.horizon.delta}, or shorten the horizon"
             )
-    return given[known]
+    return contacts[known]
 
 
-def _units(
-    given: pd.DataFrame, built: Snapshots, control: str, config: Config, left_out: dict[str, int]
+def _units_with_features(
+    contacts: pd.DataFrame, snapshots: Snapshots, control: str, config: Config, left_out: dict[str, int]
 ) -> pd.DataFrame:
-    """The contacts of the cohorts with the `place` of their features; what the log does not draw, also who had none."""
-    cohort = pd.DataFrame({name: built.rows[name].to_pandas() for name in KEYS})
-    cohort["cutoff"] = cohort.cutoff.astype(given.cutoff.dtype)
+    """The contacts of the cohorts with the `place` of their features; with an observational estimate all customers."""
+    cohort = pd.DataFrame({name: snapshots.rows[name].to_pandas() for name in KEYS})
+    cohort["cutoff"] = cohort.cutoff.astype(contacts.cutoff.dtype)
     cohort["place"] = np.arange(len(cohort))
-    units = cohort.merge(given, on=KEYS, how="left" if config.uplift.observational else "inner", sort=False)
-    left_out["not active at the time"] = len(given) - int(units.action.notna().sum())
+    units = cohort.merge(contacts, on=KEYS, how="left" if config.uplift.observational else "inner", sort=False)
+    left_out["not active at the time"] = len(contacts) - int(units.action.notna().sum())
     if units.empty:
-        raise DataError("no contact is of an active customer ([task] active_within): no effect can be learned")
+        raise DataError(
+            "no contact is of a customer who was active at the time ([task] active_within): no effect can be learned; "
+            "check the dates of the contacts, or widen active_within"
+        )
     units["day"] = units.day.where(units.day.notna(), units.cutoff.dt.date)
     units["action"] = units.action.fillna(control)
     units["round"] = units["round"].fillna(units.cutoff.dt.strftime("%Y-%m-%d"))
@@ -276,37 +302,37 @@ def _units(
 
 
 def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -> pd.DataFrame:
-    """returned and value of each unit."""
-    told = pa.table(
+    """The outcomes of each unit: `returned` and `value`."""
+    unit_keys = pa.table(
         {
             "customer_id": pa.array(units.customer_id, pa.string()),
             "cutoff": pa.array(units.cutoff.dt.date, pa.date32()),
             "contact_day": pa.array(units.day, pa.date32()),
         }
     )
-    contacts, has_amount = engine.store_arrow("trial_contacts", told), tables.contract.has_amount
+    contacts, has_amount = engine.store_arrow("trial_contacts", unit_keys), tables.contract.has_amount
     future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
     joined = contacts.left_join(future, KEYS)
-    found = joined.select(
+    outcome_columns = joined.select(
         customer_id=joined.customer_id,
         cutoff=joined.cutoff.cast("timestamp"),
         returned=1 - churned_label(joined, contractual=False),
         value=value_label(joined, has_amount, contractual=False),
     )
-    return engine.to_arrow(found).to_pandas()
+    return engine.to_arrow(outcome_columns).to_pandas()
 
 
-def _joined(units: pd.DataFrame, came: pd.DataFrame, built: Snapshots) -> pa.Table:
-    came["cutoff"] = came.cutoff.astype(units.cutoff.dtype)
-    told = units.merge(came, on=KEYS, how="left", sort=False)
-    features = built.rows.take(pa.array(told.place.to_numpy()))
+def _dataset_rows(units: pd.DataFrame, outcomes: pd.DataFrame, snapshots: Snapshots) -> pa.Table:
+    outcomes["cutoff"] = outcomes.cutoff.astype(units.cutoff.dtype)
+    joined = units.merge(outcomes, on=KEYS, how="left", sort=False)
+    features = snapshots.rows.take(pa.array(joined.place.to_numpy()))
     columns = {
-        "round": pa.array(told["round"], pa.string()),
-        "action": pa.array(told.action, pa.string()),
-        "propensity": told.propensity.to_numpy(float),
-        "returned": told.returned.to_numpy(float),
-        "value": told.value.to_numpy(float),
+        "round": pa.array(joined["round"], pa.string()),
+        "action": pa.array(joined.action, pa.string()),
+        "propensity": joined.propensity.to_numpy(float),
+        "returned": joined.returned.to_numpy(float),
+        "value": joined.value.to_numpy(float),
     }
     return pa.table(
-        {**{name: features[name] for name in KEYS}, **columns, **{name: features[name] for name in built.names}}
+        {**{name: features[name] for name in KEYS}, **columns, **{name: features[name] for name in snapshots.names}}
     )

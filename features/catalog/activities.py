@@ -1,7 +1,7 @@
 """Features of the activities beside the orders: visits, service tickets, survey scores.
 
-Of every `[activities.NAME]` table: how recent, how many, how much and how it is changing. Satisfaction speaks before
-money does. Measures are named 'NAME:...', which no feature is, so that tables do not get in each other's way.
+For every `[activities.NAME]` table: how recent, how many, how much, and how this changes. Satisfaction often changes
+before spend does. Measures are named 'NAME:...'; no feature has a colon in its name, so names cannot clash.
 """
 
 from __future__ import annotations
@@ -21,35 +21,43 @@ from features.task import Window
 
 
 def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
-    """Counts, days and sums of the measure, by window; one row a customer with any activity."""
+    """Counts, days and sums of the measure, by window; one row for each customer with any activity, and cutoff."""
     rows, name = _rows(past, activity), activity.name
-    wanted = [
+    measures = [
         WindowMeasure(f"{name}:count", lambda r: r.day.notnull(), "count"),
         WindowMeasure(f"{name}:latest", lambda r: r.day, "max"),
     ]
     if activity.measure:
-        wanted += [
+        measures += [
             WindowMeasure(f"{name}:total", lambda r: r.measure),
             WindowMeasure(f"{name}:valued", lambda r: r.measure.notnull(), "count"),
         ]
-    plan = WindowSpec(past.cutoffs, window_spans(past.task.windows), tuple(wanted), distinct={f"{name}:days": "day"})
-    made = past.engine.aggregate_windows(rows, plan, f"windows of {name}")
-    since_1970 = made.cutoff.delta(ibis.literal(EPOCH), unit="day")
-    return made.mutate(**{f"{name}:age_ever": (since_1970 - made[f"{name}:latest_ever"]).cast("int64")})
+    plan = WindowSpec(past.cutoffs, window_spans(past.task.windows), tuple(measures), distinct={f"{name}:days": "day"})
+    totals = past.engine.aggregate_windows(rows, plan, f"windows of {name}")
+    since_1970 = totals.cutoff.delta(ibis.literal(EPOCH), unit="day")
+    return totals.mutate(**{f"{name}:age_ever": (since_1970 - totals[f"{name}:latest_ever"]).cast("int64")})
 
 
 def last_activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
-    """The last measure by its time; of several at one moment the largest."""
+    """The last value of the measure by its time; the largest of several at the same moment."""
     rows = _rows(past, activity)
     measured = rows.filter(rows.measure.notnull()).select("customer_id", "day", "seen", "time", "measure")
-    found = _latest(past.visible(_latest(measured, ("customer_id", "day", "seen"))), KEYS)
-    return found.select(*KEYS, **{f"{activity.name}:last": found.measure})
+    last_rows = _latest_row(past.visible(_latest_row(measured, ("customer_id", "day", "seen"))), KEYS)
+    return last_rows.select(*KEYS, **{f"{activity.name}:last": last_rows.measure})
 
 
 def activity_kind_measures(past: Past, activity: ActivityColumns, kind: str) -> ibis.Table:
-    """Values of a kind: one row a (customer, cutoff, value), then how many in each window, and the share of the first.
+    """How many values of a kind each customer has, and the share of the most frequent one.
 
-    A value counts in a window when its youngest activity is inside.
+    A value counts in a window if its youngest activity lies in it.
+
+    Args:
+        past: The log as known at each cutoff.
+        activity: The table of activities.
+        kind: The column of the table, such as 'page'.
+
+    Returns:
+        One row for each customer and cutoff: the number of values in every window and so far, and the share [0, 1].
     """
     rows = _rows(past, activity)
     known = rows.filter(rows[f"kind_{kind}"].notnull())
@@ -65,8 +73,8 @@ def activity_kind_measures(past: Past, activity: ActivityColumns, kind: str) -> 
 
 
 def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> Iterator[Feature]:
-    """Recency, counts, days and trends of an activity and, where it has one, its measure."""
-    words = _words(activity.name)
+    """Recency, counts, days and trends of an activity, and of its measure if it has one."""
+    words = _spaced(activity.name)
     yield Feature(
         f"{activity.name}_recency_days",
         measure_value(f"{activity.name}:age_ever"),
@@ -78,16 +86,16 @@ def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> I
         actionable=True,
     )
     for w in (*windows, None):
-        yield from _counts(activity, w)
+        yield from _count_features(activity, w)
         if activity.measure:
-            yield from _level(activity, w)
+            yield from _level_features(activity, w)
     for short, long in zip(windows[:-1], windows[1:], strict=True):
-        yield from _trends(activity, short, long)
+        yield from _trend_features(activity, short, long)
 
 
 def last_activity_features(activity: ActivityColumns) -> Iterator[Feature]:
-    """The last measure of an activity."""
-    what = f"{_words(activity.measure)} of the {_words(activity.name)}"
+    """The last value of an activity's measure."""
+    what = f"{_spaced(activity.measure)} of the {_spaced(activity.name)}"
     yield Feature(
         f"{activity.name}_last",
         lambda m: money(m[f"{activity.name}:last"]),
@@ -101,10 +109,19 @@ def last_activity_features(activity: ActivityColumns) -> Iterator[Feature]:
 
 
 def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequence[Window]) -> Iterator[Feature]:
-    """Variety and the most frequent value of a kind of an activity."""
-    words, noun, stem = _words(activity.name), _words(kind).removesuffix(" id"), f"{activity.name}_{kind}"
+    """Variety and the most frequent value of a kind of an activity.
+
+    Args:
+        activity: The table of activities.
+        kind: The column of the table, such as 'page'.
+        windows: The windows of the task.
+
+    Yields:
+        The number of different values in each window and so far, then the share of the most frequent one.
+    """
+    words, noun, stem = _spaced(activity.name), _spaced(kind).removesuffix(" id"), f"{activity.name}_{kind}"
     for w in (*windows, None):
-        label = _label(w)
+        label = _window_phrase(w)
         yield Feature(
             f"{stem}_distinct_{w or 'ever'}",
             count_or_zero(f"{activity.name}:{kind}:{w or 'ever'}"),
@@ -126,8 +143,8 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
     )
 
 
-def _counts(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
-    words, label, tail = _words(activity.name), _label(w), w or "ever"
+def _count_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
+    words, label, tail = _spaced(activity.name), _window_phrase(w), w or "ever"
     for stem, measure, unit, phrase, reading in (
         ("count", "count", "count", f"{words} {label}", f"{words}: {{value:count}} {label}"),
         ("active_days", "days", "days", f"days with {words} {label}", f"{words} on {{value:days}} {label}"),
@@ -145,9 +162,9 @@ def _counts(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
         )
 
 
-def _level(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
-    """Sum and mean of the measure."""
-    what, label = f"{_words(activity.measure)} of the {_words(activity.name)}", _label(w)
+def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
+    """Sum and mean of the measure in a window, or so far."""
+    what, label = f"{_spaced(activity.measure)} of the {_spaced(activity.name)}", _window_phrase(w)
     yield Feature(
         f"{activity.name}_sum_{w or 'ever'}",
         lambda m: money(m[f"{activity.name}:total_{w or 'ever'}"].fill_null(0)),
@@ -160,7 +177,7 @@ def _level(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     )
     yield Feature(
         f"{activity.name}_mean_{w or 'ever'}",
-        _mean(activity, str(w or "ever")),
+        _mean_measure(activity, str(w or "ever")),
         f"{what} (level)",
         f"average {what} {label}",
         f"{what}: {{value:number}} on average {label}",
@@ -171,9 +188,9 @@ def _level(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     )
 
 
-def _trends(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
-    """The pace, and the mean of the measure, in a short window against the next longer one."""
-    name, words, last_days = activity.name, _words(activity.name), f"in the last {long.days} days"
+def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
+    """The pace and the mean of the measure in a short window, compared with the next longer one."""
+    name, words, last_days = activity.name, _spaced(activity.name), f"in the last {long.days} days"
     yield Feature(
         f"{name}_trend_{short}_{long}",
         lambda m: daily_rate(m, f"{name}:count", short) / daily_rate(m, f"{name}:count", long).nullif(0),
@@ -187,10 +204,10 @@ def _trends(activity: ActivityColumns, short: Window, long: Window) -> Iterator[
         actionable=True,
     )
     if activity.measure:
-        what = f"{_words(activity.measure)} of the {words}"
+        what = f"{_spaced(activity.measure)} of the {words}"
         yield Feature(
             f"{name}_mean_change_{short}_{long}",
-            lambda m: _mean(activity, str(short))(m) - _mean(activity, str(long))(m),
+            lambda m: _mean_measure(activity, str(short))(m) - _mean_measure(activity, str(long))(m),
             f"{words} trend",
             f"average {what} in the last {short.days} days less that of the last {long.days}",
             f"{what}: {{value:number}} from its average {last_days}",
@@ -202,7 +219,7 @@ def _trends(activity: ActivityColumns, short: Window, long: Window) -> Iterator[
         )
 
 
-def _mean(activity: ActivityColumns, tail: str) -> Compute:
+def _mean_measure(activity: ActivityColumns, tail: str) -> Compute:
     return lambda m: money(m[f"{activity.name}:total_{tail}"]) / m[f"{activity.name}:valued_{tail}"].nullif(0)
 
 
@@ -210,16 +227,16 @@ def _rows(past: Past, activity: ActivityColumns) -> ibis.Table:
     return past.tables.sides[f"activities.{activity.name}"].rows
 
 
-def _latest(rows: ibis.Table, group: Sequence[str]) -> ibis.Table:
-    """The row with the largest time, then measure, of each group."""
+def _latest_row(rows: ibis.Table, group: Sequence[str]) -> ibis.Table:
+    """The row of each group with the largest time, and among those with the largest measure."""
     order = ibis.window(group_by=list(group), order_by=[rows.time.desc(), rows.measure.desc()])
     placed = rows.mutate(place=ibis.row_number().over(order))
     return placed.filter(placed.place == 0).drop("place")
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _label(w: Window | None) -> str:
+def _window_phrase(w: Window | None) -> str:
     return f"in the last {w.days} days" if w else "so far"

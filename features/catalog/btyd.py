@@ -1,9 +1,9 @@
-"""What BG/NBD and Gamma-Gamma expect of a customer, fitted at each cutoff on what was known then.
+"""Features predicted by BG/NBD and Gamma-Gamma, which are fitted at each cutoff on what was known then.
 
-A purchase is a day with an order. The models need little of the past: how many days with a purchase there were, when
-the first and the last one, and what was spent. These are sums of integers taken by the engine; the models are fitted
-in this process, once a cutoff, and what they expect is worked out in NumPy a batch of rows at a time, each row for
-itself. So the numbers do not depend on threads, on batches or on the order of rows, and are finite for every customer.
+A purchase is a day with an order. The models need only the number of days with a purchase, the first and the last of
+these days, and the amount spent. The engine computes these as sums of integers. The models are fitted in this process,
+once for each cutoff, and predict in NumPy, batch by batch and each row on its own. So the numbers do not depend on
+threads, batches or the order of rows, and they are finite for every customer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
-MAX_FITTED_CUSTOMERS = 200_000  # customers; at a cutoff with more, a sample of about as many is fitted
+MAX_FITTED_CUSTOMERS = 200_000  # at a cutoff with more customers, the models are fitted on a sample of about this size
 FAMILY = "buying rhythm"
 ORDER_COLUMNS = ("expected_orders", "expected_alive", "expected_return")
 AMOUNT_COLUMNS = ("expected_order_amount", "expected_amount")
@@ -35,8 +35,8 @@ class CutoffModels:
     """The models of one cutoff.
 
     Attributes:
-        rhythm: How often customers buy, and whether they still do.
-        spend: What a day with a purchase brings; None without money.
+        rhythm: Predicts how often customers buy, and whether they still do.
+        spend: Predicts the spend on a day with a purchase; None if the log has no amounts.
     """
 
     rhythm: BGNBD
@@ -44,7 +44,7 @@ class CutoffModels:
 
 
 def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
-    """What is expected of a customer who goes on as customers like them did."""
+    """Expected orders and spend, and the chances of ordering again, if customers go on as similar ones did."""
     ahead = f"in the next {horizon.days} days"
     for name, measure, phrase, reading, unit in (
         (
@@ -81,50 +81,72 @@ def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
 
 
 def btyd_measures(past: Past) -> ibis.Table:
-    """The expectations of every customer with a purchase at a cutoff: keys, GATE, and MONEY where the log has any."""
-    told = past.engine.store("expected_from", purchase_summaries(past.days))
-    everyone = purchase_summaries(past.everyone.days) if past.compared else told
+    """The predictions for every customer with a purchase before a cutoff.
+
+    Returns:
+        The keys, ORDER_COLUMNS and, if the log has amounts, AMOUNT_COLUMNS.
+    """
+    summaries = past.engine.store("expected_from", purchase_summaries(past.days))
+    everyone = purchase_summaries(past.everyone.days) if past.compared else summaries
     names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
     schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in names)])
-    work = partial(predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names)
-    return past.engine.map_batches(told, work, schema, "expected_rows")
+    predict = partial(
+        predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names
+    )
+    return past.engine.map_batches(summaries, predict, schema, "expected_rows")
 
 
 def purchase_summaries(days: ibis.Table) -> ibis.Table:
-    """One row a customer and cutoff, whole numbers: days with a purchase (bought), their spend in ticks, and the age
-    of the first and of the last of them."""
+    """What the models need to know about each customer and cutoff, as integers.
+
+    Returns:
+        The keys, bought (days with a purchase), spend (on these days, in ticks), first and last (days from the first
+        and the last of these days to the cutoff).
+    """
     return days.group_by(KEYS).aggregate(
         bought=days.count(), spend=days.spend.sum().cast("int64"), first=days.age.max(), last=days.age.min()
     )
 
 
-def fit_by_cutoff(past: Past, told: ibis.Table) -> dict[date, CutoffModels]:
-    """The models of every cutoff, each fitted on all of its customers or, above MOST_FITTED, on a sample.
+def fit_by_cutoff(past: Past, summaries: ibis.Table) -> dict[date, CutoffModels]:
+    """Fits the models of every cutoff on all of its customers or, above MAX_FITTED_CUSTOMERS, on a sample.
 
     Args:
-        past: The cutoffs, and whether the log has money.
-        told: The `summaries` of its days.
+        past: Gives the engine, and says whether the log has amounts.
+        summaries: As `purchase_summaries` returns them.
+
+    Returns:
+        The models by cutoff.
     """
-    sizes = past.engine.to_arrow(told.group_by("cutoff").aggregate(customers=told.count()).order_by("cutoff"))
-    found = {}
+    sizes = past.engine.to_arrow(summaries.group_by("cutoff").aggregate(customers=summaries.count()).order_by("cutoff"))
+    models = {}
     for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
-        mine = told.filter(told.cutoff == ibis.literal(cutoff))
-        rows = sample_customers(mine, customers).select("bought", "spend", "first", "last")
-        found[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
-    return found
+        customers_at_cutoff = summaries.filter(summaries.cutoff == ibis.literal(cutoff))
+        rows = sample_customers(customers_at_cutoff, customers).select("bought", "spend", "first", "last")
+        models[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
+    return models
 
 
-def sample_customers(rows: ibis.Table, customers: int, most: int = MAX_FITTED_CUSTOMERS) -> ibis.Table:
-    """About `most` of the rows of one cutoff, chosen by the MD5 of the customer's id; all where there are no more."""
-    if customers <= most:
+def sample_customers(rows: ibis.Table, customers: int, limit: int = MAX_FITTED_CUSTOMERS) -> ibis.Table:
+    """Samples about `limit` of the rows of one cutoff, by the MD5 of the customer's id.
+
+    Args:
+        rows: The rows of one cutoff.
+        customers: How many rows there are.
+        limit: The size to aim at.
+
+    Returns:
+        The sample, or all rows if there are no more than `limit`.
+    """
+    if customers <= limit:
         return rows
-    below = f"{int(most / customers * 2**32):08x}"
-    return rows.filter(rows.customer_id.hexdigest("md5").substr(0, 8) < below)
+    threshold = f"{int(limit / customers * 2**32):08x}"
+    return rows.filter(rows.customer_id.hexdigest("md5").substr(0, 8) < threshold)
 
 
 def fit_one_cutoff(rows: pa.Table, has_amount: bool) -> CutoffModels:
-    """The models of `summaries` of one cutoff; the order of rows does not matter."""
-    bought, spend, first, last = _numbers(rows)
+    """Fits the models on the purchase summaries of one cutoff; the order of rows does not matter."""
+    bought, spend, first, last = _as_floats(rows)
     rhythm = fit_bgnbd(bought - 1, first - last, first)
     return CutoffModels(rhythm, fit_gamma_gamma(bought, spend / bought) if has_amount else None)
 
@@ -132,47 +154,49 @@ def fit_one_cutoff(rows: pa.Table, has_amount: bool) -> CutoffModels:
 def predict_purchases(
     rows: pa.Table, models: Mapping[date, CutoffModels], horizon: int, names: Sequence[str]
 ) -> pa.Table:
-    """What the models of its cutoff expect of each row.
+    """Predicts the purchases of each row with the models of its cutoff.
 
     Args:
-        rows: A batch of `summaries`.
-        models: Of every cutoff in it.
+        rows: A batch of purchase summaries.
+        models: The models of every cutoff in the batch.
         horizon: Days after the cutoff.
-        names: GATE, and MONEY where the models have a spend.
+        names: ORDER_COLUMNS, followed by AMOUNT_COLUMNS if the models predict spend.
 
     Returns:
-        customer_id, cutoff and the expectations by name, all finite.
+        customer_id, cutoff and the predictions by name, all finite.
 
-    >>> models = {date(2024, 5, 1): Fitted(BGNBD(0.243, 4.414, 0.793, 2.426, False, 7), None)}
-    >>> told = {"bought": [1, 3, 3, 10], "spend": [0] * 4, "first": [272] * 4, "last": [272, 59, 202, 202]}
-    >>> rows = pa.table({"customer_id": list("abcd"), "cutoff": [date(2024, 5, 1)] * 4, **told})
-    >>> expect(rows, models, 273, GATE)["expected_return"].to_numpy().round(3)
+    >>> models = {date(2024, 5, 1): CutoffModels(BGNBD(0.243, 4.414, 0.793, 2.426, False, 7), None)}
+    >>> history = {"bought": [1, 3, 3, 10], "spend": [0] * 4, "first": [272] * 4, "last": [272, 59, 202, 202]}
+    >>> rows = pa.table({"customer_id": list("abcd"), "cutoff": [date(2024, 5, 1)] * 4, **history})
+    >>> predict_purchases(rows, models, 273, ORDER_COLUMNS)["expected_return"].to_numpy().round(3)
     array([0.145, 0.555, 0.205, 0.001])
     """
     values = {name: np.empty(rows.num_rows) for name in names}
     for cutoff in rows["cutoff"].unique().to_pylist():
-        here = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
-        for name, found in zip(names, _expected(rows.take(here), models[cutoff], horizon), strict=True):
-            values[name][here] = found
+        positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
+        for name, prediction in zip(
+            names, _predict_at_cutoff(rows.take(positions), models[cutoff], horizon), strict=True
+        ):
+            values[name][positions] = prediction
     return pa.table({key: rows[key] for key in KEYS} | values)
 
 
-def _expected(rows: pa.Table, fitted: CutoffModels, horizon: int) -> Iterator[np.ndarray]:
-    """The expectations of one cutoff's rows, in the order of GATE and MONEY."""
-    bought, spend, first, last = _numbers(rows)
-    told = bought - 1, first - last, first
-    orders = fitted.rhythm.expected_orders(*told, horizon=horizon)
+def _predict_at_cutoff(rows: pa.Table, models: CutoffModels, horizon: int) -> Iterator[np.ndarray]:
+    """The predictions for one cutoff's rows, in the order of ORDER_COLUMNS and AMOUNT_COLUMNS."""
+    bought, spend, first, last = _as_floats(rows)
+    history = bought - 1, first - last, first
+    orders = models.rhythm.expected_orders(*history, horizon=horizon)
     yield orders
-    yield fitted.rhythm.alive_probability(*told)
-    yield fitted.rhythm.return_probability(*told, horizon=horizon)
-    if fitted.spend is not None:
-        size = fitted.spend.expected_spend(bought, spend / bought)
+    yield models.rhythm.alive_probability(*history)
+    yield models.rhythm.return_probability(*history, horizon=horizon)
+    if models.spend is not None:
+        size = models.spend.expected_spend(bought, spend / bought)
         yield size
         yield orders * size
 
 
-def _numbers(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Days with a purchase, their spend in money, and the ages of the first and the last, as floats (n,)."""
+def _as_floats(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Days with a purchase, spend in money, and the ages in days of the first and the last of them; floats (n,)."""
     bought, spend, first, last = (
         rows[name].to_numpy().astype(np.float64) for name in ("bought", "spend", "first", "last")
     )

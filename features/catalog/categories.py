@@ -1,4 +1,4 @@
-"""Variety, concentration, novelty, drift and the favourite of a kind: what, where or how."""
+"""Features of a kind column, such as category or channel: variety, concentration, novelty, drift and the favourite."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from features.phrases import plural
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
 
-ROUNDING = 1e-12  # a drift below it is what rounding leaves of none
+ROUNDING_ERROR = 1e-12  # a drift below this is a rounding error, and taken as 0
 
 
 def category_measures(past: Past, kind: str) -> ibis.Table:
-    """One row a (customer, cutoff, value) with its lines in every window, then counts, sums and products of those.
+    """Counts, sums and products of the order lines by value of a kind; one row for each customer and cutoff.
 
-    A value counts as different in a window when its youngest line is inside, and as new when its oldest is. All
-    numbers are whole, so no sum depends on the order of rows; of equal favourites the last in the alphabet is taken.
+    A value counts in a window if a line with it lies in the window, and as new if its oldest line does. All numbers
+    are integers, so no sum depends on the order of rows. Of equally frequent favourites the last in the alphabet is
+    taken.
     """
-    values, windows = _values(past, kind), past.task.windows
+    values, windows = _lines_by_value(past, kind), past.task.windows
     lines = {str(w): values[f"lines_{w}"] for w in windows} | {"ever": values.lines}
-    found = {f"{kind}_distinct_{tail}": (n > 0).sum() for tail, n in lines.items()}
-    found |= {f"{kind}_new_{w}": (values.oldest <= place).sum() for place, w in enumerate(windows)}
-    found |= {f"{kind}_lines_{tail}": n.sum() for tail, n in lines.items()}
-    found |= {f"{kind}_top_{tail}": n.max() for tail, n in lines.items()}
-    found |= {f"{kind}_squares_{tail}": (n * n).sum() for tail, n in lines.items()}
+    totals = {f"{kind}_distinct_{tail}": (n > 0).sum() for tail, n in lines.items()}
+    totals |= {f"{kind}_new_{w}": (values.oldest <= place).sum() for place, w in enumerate(windows)}
+    totals |= {f"{kind}_lines_{tail}": n.sum() for tail, n in lines.items()}
+    totals |= {f"{kind}_top_{tail}": n.max() for tail, n in lines.items()}
+    totals |= {f"{kind}_squares_{tail}": (n * n).sum() for tail, n in lines.items()}
     for w in windows:
         before = values.lines - lines[str(w)]
-        found[f"{kind}_squares_before_{w}"] = (before * before).sum()
-        found[f"{kind}_product_{w}"] = (before * lines[str(w)]).sum()
+        totals[f"{kind}_squares_before_{w}"] = (before * before).sum()
+        totals[f"{kind}_product_{w}"] = (before * lines[str(w)]).sum()
     favourite = values.value.argmax(ibis.struct({"lines": values.lines, "value": values.value}))
-    sums = {name: value.cast("int64") for name, value in found.items()}
+    sums = {name: value.cast("int64") for name, value in totals.items()}
     return values.group_by(KEYS).aggregate(**sums, **{f"{kind}_favourite": favourite})
 
 
-def _values(past: Past, kind: str) -> ibis.Table:
-    """What each customer bought of a kind: lines so far and in every window, and the pane of the oldest."""
+def _lines_by_value(past: Past, kind: str) -> ibis.Table:
+    """Each customer's lines by value of a kind, so far and in every window, and the pane of the oldest line."""
     e, windows = past.tables.events, past.task.windows
     paid = e.filter(e[f"kind_{kind}"].notnull() & (e.amount > 0 if past.tables.contract.has_amount else True))
     aged = past.visible(paid.select("customer_id", "day", "seen", value=paid[f"kind_{kind}"]))
@@ -46,15 +47,15 @@ def _values(past: Past, kind: str) -> ibis.Table:
 
 
 def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
-    """How many, how new, how concentrated and how changed, in every window and so far."""
+    """Variety, novelty, concentration and drift of a kind, in every window and so far."""
     noun = slug.replace("_", " ").removesuffix(" id")
     spans = [(str(w), f"in the last {w.days} days", w) for w in windows]
     for tail, label, w in (*spans, ("ever", "so far", None)):
-        yield _distinct(slug, noun, tail, label, w)
-        yield _top_share(slug, noun, tail, label, w)
+        yield _distinct_feature(slug, noun, tail, label, w)
+        yield _top_share_feature(slug, noun, tail, label, w)
     for tail, label, w in spans:
-        yield _new_share(slug, noun, tail, label, w)
-        yield _drift(slug, noun, tail, label, w)
+        yield _new_share_feature(slug, noun, tail, label, w)
+        yield _drift_feature(slug, noun, tail, label, w)
     yield Feature(
         f"{slug}_concentration_ever",
         lambda m: m[f"{slug}_squares_ever"] / _square(m[f"{slug}_lines_ever"]),
@@ -75,7 +76,7 @@ def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]
     )
 
 
-def _distinct(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+def _distinct_feature(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
     return Feature(
         f"{slug}_distinct_{tail}",
         count_or_zero(f"{slug}_distinct_{tail}"),
@@ -88,7 +89,7 @@ def _distinct(slug: str, noun: str, tail: str, label: str, w: Window | None) -> 
     )
 
 
-def _top_share(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+def _top_share_feature(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
     return Feature(
         f"{slug}_top_share_{tail}",
         lambda m: m[f"{slug}_top_{tail}"] / m[f"{slug}_lines_{tail}"].nullif(0),
@@ -101,7 +102,7 @@ def _top_share(slug: str, noun: str, tail: str, label: str, w: Window | None) ->
     )
 
 
-def _new_share(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
+def _new_share_feature(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
     many = plural(noun)
     return Feature(
         f"{slug}_new_share_{tail}",
@@ -116,14 +117,14 @@ def _new_share(slug: str, noun: str, tail: str, label: str, w: Window) -> Featur
     )
 
 
-def _drift(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
-    """One less the cosine between counts of lines by value in the window and before it: 0 same mix, 1 none shared."""
+def _drift_feature(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
+    """1 - cosine similarity of the line counts by value, in the window and before it: 0 same mix, 1 nothing shared."""
     many = plural(noun)
 
     def compute(m: ibis.Table) -> ibis.Value:
         sizes = m[f"{slug}_squares_{tail}"].cast("float64") * m[f"{slug}_squares_before_{tail}"]
         drift = 1 - m[f"{slug}_product_{tail}"] / sizes.nullif(0).sqrt()
-        return (drift < ROUNDING).ifelse(0.0, drift)
+        return (drift < ROUNDING_ERROR).ifelse(0.0, drift)
 
     return Feature(
         f"{slug}_drift_{tail}",
@@ -139,5 +140,5 @@ def _drift(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
 
 
 def _square(n: ibis.Value) -> ibis.Value:
-    whole = n.cast("float64")
-    return whole * whole
+    number = n.cast("float64")
+    return number * number

@@ -1,4 +1,4 @@
-"""Where a customer stands among the others of a cutoff's cohort."""
+"""Features that rank a customer among the others of a cutoff's cohort."""
 
 from __future__ import annotations
 
@@ -12,47 +12,50 @@ from features.task import Window
 
 
 def rank_measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
-    """For each customer the share of the others of the same cutoff who have less; one row a customer.
+    """Ranks each customer: the share of the other customers of the same cutoff who have less.
 
-    A rank is (customers with less) / (customers - 1), so equal values rank equal; it is 0 for a customer alone.
+    A rank is (customers with less) / (customers - 1), so equal values rank equal; the rank of a single customer is 0.
 
     Args:
         cohort: The measures of the cohorts.
-        window: Over which orders and spend are compared: the longest of the task.
-        has_amount: Whether there is money to compare.
-        others: The same measures of whom each customer is compared with, where it is not with the rest of the cohort.
+        window: The window over which orders and spend are compared: the longest of the task.
+        has_amount: Whether the log has amounts to compare.
+        others: The same measures of the customers to compare with, if these are not the rest of the cohort.
+
+    Returns:
+        One row for each customer and cutoff with the ranks in [0, 1].
     """
-    narrow = _compared(cohort, window, has_amount)
-    names = [name for name in narrow.columns if name not in KEYS]
+    compared = _compared_columns(cohort, window, has_amount)
+    names = [name for name in compared.columns if name not in KEYS]
     if others is not None:
-        return _among(narrow, _compared(others, window, has_amount), names)
-    ranks = {name: ibis.percent_rank().over(group_by=narrow.cutoff, order_by=narrow[name]) for name in names}
-    return narrow.select(*KEYS, **ranks)
+        return _ranks_among_others(compared, _compared_columns(others, window, has_amount), names)
+    ranks = {name: ibis.percent_rank().over(group_by=compared.cutoff, order_by=compared[name]) for name in names}
+    return compared.select(*KEYS, **ranks)
 
 
-def _compared(cohort: ibis.Table, window: Window, has_amount: bool) -> ibis.Table:
-    """What customers are compared by, under the names of the ranks."""
+def _compared_columns(cohort: ibis.Table, window: Window, has_amount: bool) -> ibis.Table:
+    """The measures by which customers are compared, named as the ranks."""
     by = {"orders_rank": cohort[f"orders_{window}"], "recency_rank": cohort.recency, "tenure_rank": cohort.tenure}
     if has_amount:
         by |= {"spend_rank": cohort[f"spend_{window}"], "order_size_rank": cohort.spend_ever / cohort.orders_ever}
     return cohort.select(*KEYS, **by)
 
 
-def _among(narrow: ibis.Table, others: ibis.Table, names: Sequence[str]) -> ibis.Table:
-    """The share of the others who have less, 0 where there are none; null is more than any number, as in a rank."""
-    both = narrow.left_join(others.rename({f"other_{name}": name for name in names}).drop("customer_id"), "cutoff")
-    less = {
-        name: both[f"other_{name}"].notnull() & (both[name].isnull() | (both[f"other_{name}"] < both[name]))
+def _ranks_among_others(compared: ibis.Table, others: ibis.Table, names: Sequence[str]) -> ibis.Table:
+    """The share of the others who have less; 0 without others. A null counts as more than any number, as in a rank."""
+    pairs = compared.left_join(others.rename({f"other_{name}": name for name in names}).drop("customer_id"), "cutoff")
+    is_less = {
+        name: pairs[f"other_{name}"].notnull() & (pairs[name].isnull() | (pairs[f"other_{name}"] < pairs[name]))
         for name in names
     }
-    counts = both.group_by(*KEYS).aggregate(**{name: test.sum() for name, test in less.items()})
+    counts = pairs.group_by(*KEYS).aggregate(**{name: test.sum() for name, test in is_less.items()})
     size = others.group_by("cutoff").aggregate(others=others.count())
     joined = counts.left_join(size, "cutoff")
     return joined.select(*KEYS, **{name: (joined[name] / joined.others).fill_null(0.0) for name in names})
 
 
 def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
-    """Ranks by orders, silence and tenure, and by spend and order size where there is money."""
+    """Ranks by orders, silence and tenure and, if the log has amounts, by spend and order size."""
     last = f"in the last {window.days} days"
     forms = [
         ("orders_rank", "frequency", f"orders {last}", f"more orders {last} than", window),

@@ -1,6 +1,6 @@
-"""Features of what was done to a customer so far, so that its effect is not mistaken for loyalty.
+"""Features of the contacts with a customer so far, so that a model does not mistake their effect for loyalty.
 
-A contact is received unless its action is the control, which is held out: nothing was done.
+A contact is received unless its action is the control: the customer was then held out, and nothing was done.
 """
 
 from __future__ import annotations
@@ -18,55 +18,67 @@ RESPONSE_WINDOW = Window(14)
 
 
 def contact_measures(past: Past) -> ibis.Table:
-    """Contacts received, held out and what they cost, by window; one row a customer with any."""
-    rows = _rows(past)
-    told = ~rows.held_out
+    """Contacts received and their cost, and contacts held out, by window; one row for each customer with any."""
+    rows = _contact_rows(past)
+    received = ~rows.held_out
     daily = rows.group_by("customer_id", "day", "seen").aggregate(
-        received=told.sum().cast("int64"),
+        received=received.sum().cast("int64"),
         held_out=rows.held_out.sum().cast("int64"),
-        cost=rows.cost.sum(where=told).fill_null(0).cast("int64"),
+        cost=rows.cost.sum(where=received).fill_null(0).cast("int64"),
     )
     seen = past.visible(daily)
-    wanted = (
+    measures = (
         Measure("contacts:received", lambda d: d.received.sum()),
         Measure("contacts:held_out", lambda d: d.held_out.sum()),
         Measure("contacts:cost", lambda d: d.cost.sum()),
         Measure("contacts:age", lambda d: d.age.min(where=d.received > 0), merge="min"),
     )
-    return by_window(seen, wanted, window_spans(past.task.windows))
+    return by_window(seen, measures, window_spans(past.task.windows))
 
 
 def action_measures(past: Past) -> ibis.Table:
-    """How many different actions a customer received, and the last; of several at one moment the last by its name."""
-    rows = _received(past)
+    """The number of different actions that a customer received, and the last one.
+
+    Of several actions at the same moment, the last in the alphabet is taken.
+    """
+    rows = _received_rows(past)
     seen = past.visible(rows.group_by("customer_id", "day", "seen", "action").aggregate(time=rows.time.max()))
-    each = seen.group_by(*KEYS, "action").aggregate(time=seen.time.max())
-    order = ibis.window(group_by=KEYS, order_by=[each.time.desc(), each.action.desc()])
-    placed = each.mutate(place=ibis.row_number().over(order))
-    last = placed.action.max(where=placed.place == 0)
-    return placed.group_by(KEYS).aggregate(**{"contacts:actions": placed.count(), "contacts:last": last})
+    by_action = seen.group_by(*KEYS, "action").aggregate(time=seen.time.max())
+    order = ibis.window(group_by=KEYS, order_by=[by_action.time.desc(), by_action.action.desc()])
+    ranked = by_action.mutate(place=ibis.row_number().over(order))
+    last = ranked.action.max(where=ranked.place == 0)
+    return ranked.group_by(KEYS).aggregate(**{"contacts:actions": ranked.count(), "contacts:last": last})
 
 
 def response_measures(past: Past) -> ibis.Table:
-    """How many contacts were answered: a purchase at or after one, less than ANSWER later, with none between them.
+    """How many contacts were answered: a purchase followed within RESPONSE_WINDOW, with no other contact between.
 
-    Contacts of one moment are one here. An order is at the time of its first line.
+    Contacts at the same moment count once. The time of an order is that of its first line.
     """
-    told, orders = past.visible(_received(past)), past.visible_orders
-    bought = orders.filter(orders.purchase)
-    both = ibis.union(
-        told.select(*KEYS, time=told.time.cast("timestamp"), contact=True),
-        bought.select(*KEYS, time=bought.time.cast("timestamp"), contact=False),
+    contacts_received, orders = past.visible(_received_rows(past)), past.visible_orders
+    purchases = orders.filter(orders.purchase)
+    moments = ibis.union(
+        contacts_received.select(*KEYS, time=contacts_received.time.cast("timestamp"), contact=True),
+        purchases.select(*KEYS, time=purchases.time.cast("timestamp"), contact=False),
     )
-    contacts = both.contact.ifelse(both.time, ibis.null("timestamp"))
-    asked = both.mutate(before=contacts.cummax(group_by=KEYS, order_by=[both.time, ~both.contact]))
-    soon = ~asked.contact & (asked.time < asked.before + ibis.interval(days=RESPONSE_WINDOW.days))
-    answered = asked.filter(soon).select(*KEYS, "before").distinct()
+    contact_time = moments.contact.ifelse(moments.time, ibis.null("timestamp"))
+    timeline = moments.mutate(before=contact_time.cummax(group_by=KEYS, order_by=[moments.time, ~moments.contact]))
+    is_response = ~timeline.contact & (timeline.time < timeline.before + ibis.interval(days=RESPONSE_WINDOW.days))
+    answered = timeline.filter(is_response).select(*KEYS, "before").distinct()
     return answered.group_by(KEYS).aggregate(**{"contacts:answered": answered.count()})
 
 
 def contact_features(windows: Sequence[Window], has_cost: bool, has_control: bool) -> Iterator[Feature]:
-    """Contacts received, their pace and cost, and those held out."""
+    """Contacts received, their pace and cost, and contacts held out.
+
+    Args:
+        windows: The windows of the task.
+        has_cost: Whether contacts have a cost.
+        has_control: Whether contacts have a control action.
+
+    Yields:
+        The features in a fixed order.
+    """
     yield Feature(
         "contacts_recency_days",
         measure_value("contacts:age_ever"),
@@ -79,11 +91,11 @@ def contact_features(windows: Sequence[Window], has_cost: bool, has_control: boo
     )
     for w in (*windows, None):
         label = f"in the last {w.days} days" if w else "so far"
-        yield _counted(f"contacts_count_{w or 'ever'}", f"received_{w or 'ever'}", "contacts", label, w)
+        yield _count_feature(f"contacts_count_{w or 'ever'}", f"received_{w or 'ever'}", "contacts", label, w)
     for short, long in zip(windows[:-1], windows[1:], strict=True):
-        yield _pressure(short, long)
+        yield _pace_feature(short, long)
     if has_control:
-        yield _counted("contacts_held_out_ever", "held_out_ever", "contacts held out", "so far")
+        yield _count_feature("contacts_held_out_ever", "held_out_ever", "contacts held out", "so far")
     if has_cost:
         yield Feature(
             "contacts_cost_ever",
@@ -98,7 +110,7 @@ def contact_features(windows: Sequence[Window], has_cost: bool, has_control: boo
 
 
 def action_features() -> Iterator[Feature]:
-    """How many different actions a customer received, and the last."""
+    """The last action that a customer received, and the number of different ones."""
     yield Feature(
         "contacts_action_last",
         measure_value("contacts:last"),
@@ -109,11 +121,11 @@ def action_features() -> Iterator[Feature]:
         unread="never contacted",
         actionable=True,
     )
-    yield _counted("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
+    yield _count_feature("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
 
 
 def response_features() -> Iterator[Feature]:
-    """Contacts that a purchase followed."""
+    """The number and the share of contacts that a purchase followed."""
     within = f"within {RESPONSE_WINDOW.days} days"
     yield Feature(
         "contacts_answered_ever",
@@ -135,8 +147,8 @@ def response_features() -> Iterator[Feature]:
     )
 
 
-def _counted(name: str, measure: str, what: str, label: str, w: Window | None = None) -> Feature:
-    """A count, and in words that it is 0."""
+def _count_feature(name: str, measure: str, what: str, label: str, w: Window | None = None) -> Feature:
+    """A feature that counts contacts."""
     return Feature(
         name,
         count_or_zero(f"contacts:{measure}"),
@@ -150,7 +162,7 @@ def _counted(name: str, measure: str, what: str, label: str, w: Window | None = 
     )
 
 
-def _pressure(short: Window, long: Window) -> Feature:
+def _pace_feature(short: Window, long: Window) -> Feature:
     return Feature(
         f"contacts_trend_{short}_{long}",
         lambda m: daily_rate(m, "contacts:received", short) / daily_rate(m, "contacts:received", long).nullif(0),
@@ -165,10 +177,10 @@ def _pressure(short: Window, long: Window) -> Feature:
     )
 
 
-def _rows(past: Past) -> ibis.Table:
+def _contact_rows(past: Past) -> ibis.Table:
     return past.tables.sides["contacts"].rows
 
 
-def _received(past: Past) -> ibis.Table:
-    rows = _rows(past)
+def _received_rows(past: Past) -> ibis.Table:
+    rows = _contact_rows(past)
     return rows.filter(~rows.held_out)

@@ -1,10 +1,10 @@
 """Features of your own: the file that `[features] own` names declares families of features, as the catalog does.
 
-Such a file imports all it needs from here, and has a function `families(task)` that gives Family's:
+Such a file imports all it needs from `features.own`, and has a function `families(task)` that returns `Family` objects:
 
-    from features.catalog.custom import Family, Feature, Measure, add_up
+    from features.own import Family, Feature, Measure, add_up
 
-docs/own_features.md is the guide. What is wrong with a file is said in one message that names the file and the feature.
+docs/own_features.md is the guide. Every error in such a file becomes one message that names the file and the feature.
 """
 
 from __future__ import annotations
@@ -34,13 +34,11 @@ from features.config.data_contract import DataContract
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
-from features.feature import Feature, money, spread
-from features.money import GREATEST_FLOAT, TICKS
+from features.feature import Feature
+from features.money import GREATEST_FLOAT
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
-from features.task import Task, Window
-
-__all__ = ["KEYS", "TICKS", "Family", "Feature", "Measure", "Past", "Task", "Window", "add_up", "money", "spread"]
+from features.task import Task
 
 GUIDE = "docs/own_features.md"
 MODULE_NAME = "regulars_own_features"
@@ -51,9 +49,9 @@ class CustomFeatures:
     """What a user's file declares.
 
     Attributes:
-        file: As the config names it; empty where it names none.
-        digest: Of the file's bytes.
-        families: Checked; what goes wrong inside them later is a UsageError that names the file and the feature.
+        file: The file's name in the config; empty if there is none.
+        digest: Digest of the file's bytes.
+        families: The checked families; an error inside one raises UsageError, which names the file and the feature.
     """
 
     file: str = ""
@@ -75,20 +73,31 @@ def add_up(
     """Measures on orders, or on days with a purchase, over every window of the task and over the whole past.
 
     The features of the family read them as `<name>_<window>` and `<name>_ever`. Only rows that were known at a cutoff
-    are added up, so nothing that is made in this way can look ahead.
+    are added up, so such a measure cannot look ahead.
 
     Args:
-        measures: Each with a name of its own.
-        of: What a measure's `aggregate` is given: `Past.visible_orders` or `Past.days`.
+        measures: The measures, each with its own name.
+        of: The rows that a measure's `aggregate` is given: 'orders' (`Past.visible_orders`) or 'days' (`Past.days`).
+
+    Returns:
+        A function for `Family.measures`.
     """
-    return partial(_added_up, measures=measures, of=of)
+    return partial(_add_up_over_windows, measures=measures, of=of)
 
 
 def read_custom_features(config: Config, task: Task, contract: DataContract) -> CustomFeatures:
     """Runs the file that the config names, and checks what it declares.
 
+    Args:
+        config: The config.
+        task: The task, which the file's function `families` is given.
+        contract: The columns of the log, which decide the names that the catalog takes.
+
+    Returns:
+        The features of the file, or NO_CUSTOM_FEATURES if the config names no file.
+
     Raises:
-        UsageError: The file is not there, does not run, or declares nothing, something else, or a name that is taken.
+        UsageError: The file cannot be read, does not run, declares no features, or uses a name that is taken.
     """
     name = config.features.own
     if not name:
@@ -100,19 +109,23 @@ def read_custom_features(config: Config, task: Task, contract: DataContract) -> 
         raise UsageError(
             f"[features] own: {name!r} cannot be read: {problem.strerror} ({path}); give a Python file"
         ) from None
-    with _blaming(name):
-        families = _declared(_run(source, path), task)
+    with _user_errors(name):
+        families = _declared_families(_run_source(source, path), task)
         _refuse_taken_names(families, catalog_features(task, contract))
     return CustomFeatures(
-        name, hashlib.sha256(source).hexdigest()[:16], tuple(_guarded(family, name) for family in families)
+        name, hashlib.sha256(source).hexdigest()[:16], tuple(_guarded_family(family, name) for family in families)
     )
 
 
 def refuse_taken_measures(own: CustomFeatures, columns: Mapping[str, Sequence[str]]) -> None:
-    """Refuses a measure of the user's that another family has, by the columns of every family's measures.
+    """Checks that no measure of the user's has the name of a measure of another family.
+
+    Args:
+        own: The user's features.
+        columns: The columns of every family's measures, by the family's name.
 
     Raises:
-        UsageError: With the measure and both families.
+        UsageError: A name is used twice; the message has the measure and both families.
     """
     mine = {family.name for family in own.families}
     holder: dict[str, str] = {}
@@ -120,17 +133,23 @@ def refuse_taken_measures(own: CustomFeatures, columns: Mapping[str, Sequence[st
         for name in (name.lower() for name in names if name not in KEYS):
             if family in mine and name in holder:
                 raise UsageError(
-                    f"{own.file}: family {_plain(family)}: its measure {name!r} has a name that family "
-                    f"{_plain(holder[name])} uses; give it another"
+                    f"{own.file}: family {_declared_name(family)}: its measure {name!r} has a name that family "
+                    f"{_declared_name(holder[name])} uses; give it another"
                 )
             holder[name] = family
 
 
 def refuse_unusable_features(own: CustomFeatures, cohort: ibis.Table, engine: Engine) -> None:
-    """Computes each of the user's features for the cohort, to name the one that fails, or gives what cannot be said.
+    """Checks the values of each of the user's features for the cohort, one by one, so that an error names the feature.
+
+    Args:
+        own: The user's features.
+        cohort: The joined measures of the cohort.
+        engine: Where it runs.
 
     Raises:
-        UsageError: With the feature, and what the engine said or how many customers it concerns and a few of them.
+        UsageError: A feature cannot be computed, is infinite or not a number, or is null without a text for null; the
+            message has the engine's error, or the number of customers and a few of their ids.
     """
     for feature in own.features:
         column = feature.compute(cohort).cast(feature.dtype)
@@ -141,26 +160,25 @@ def refuse_unusable_features(own: CustomFeatures, cohort: ibis.Table, engine: En
         if feature.dtype == "float64":
             known = values.filter(values.value.notnull())
             wrong = known.filter(known.value.isnan() | (known.value.abs() > GREATEST_FLOAT))
-            told = "infinite or not a number", "where there is nothing to say it must be null: divide by `x.nullif(0)`"
-            _refuse_any(wrong, own, feature, told, engine)
+            remedy = "use null for a missing value: divide by `x.nullif(0)`"
+            _refuse_if_any(wrong, f"{own.file}: feature {feature.name}: infinite or not a number", remedy, engine)
         if not feature.unread:
-            told = "null", "say in `unread` what that means, or give it a value: `.fill_null(0)`"
-            _refuse_any(values.filter(values.value.isnull()), own, feature, told, engine)
+            remedy = "say in `unread` what that means, or replace it by a value: `.fill_null(0)`"
+            _refuse_if_any(
+                values.filter(values.value.isnull()), f"{own.file}: feature {feature.name}: null", remedy, engine
+            )
 
 
-def _refuse_any(
-    wrong: ibis.Table, own: CustomFeatures, feature: Feature, told: tuple[str, str], engine: Engine
-) -> None:
-    """Refuses a feature for the customers in a table, if there are any: what it is of them, and what to do."""
-    customers = wrong.select("customer_id").distinct()
+def _refuse_if_any(rows: ibis.Table, problem: str, remedy: str, engine: Engine) -> None:
+    """Raises UsageError if a table has customers, with the problem, the customers and the remedy."""
+    customers = rows.select("customer_id").distinct()
     if count := engine.count_rows(customers):
         few = engine.to_arrow(customers.order_by("customer_id").limit(5))["customer_id"].to_pylist()
-        found, cure = told
-        raise UsageError(f"{own.file}: feature {feature.name}: {found} for {count:,} customers ({sample(few)}); {cure}")
+        raise UsageError(f"{problem} for {count:,} customers ({sample(few)}); {remedy}")
 
 
-def _run(source: bytes, path: Path) -> ModuleType:
-    """The file as a module that nobody else can import: what is run is what was digested."""
+def _run_source(source: bytes, path: Path) -> ModuleType:
+    """Runs the source as a module that cannot be imported, so that exactly the digested bytes run."""
     module = ModuleType(MODULE_NAME)
     module.__file__ = str(path)
     sys.modules[MODULE_NAME] = module  # dataclasses look their module up while it runs
@@ -171,29 +189,31 @@ def _run(source: bytes, path: Path) -> ModuleType:
     return module
 
 
-def _declared(module: ModuleType, task: Task) -> list[Family]:
+def _declared_families(module: ModuleType, task: Task) -> list[Family]:
     """The families of a file, with tuples of features."""
     declare = getattr(module, "families", None)
     if not callable(declare):
         raise CustomFeatureError(
-            f"declares nothing: expected a function `families(task)` that gives Family's ({GUIDE})"
+            f"declares nothing: expected a function `families(task)` that returns Family objects ({GUIDE})"
         )
-    given = declare(task)
-    if not isinstance(given, Iterable):
-        raise CustomFeatureError(f"families(task) gives {type(given).__name__}; expected a list of Family ({GUIDE})")
-    found = []
-    for family in given:
+    declared = declare(task)
+    if not isinstance(declared, Iterable):
+        raise CustomFeatureError(
+            f"families(task) returns {type(declared).__name__}; expected a list of Family ({GUIDE})"
+        )
+    families = []
+    for family in declared:
         if not isinstance(family, Family):
             raise CustomFeatureError(
-                f"families(task) gives {type(family).__name__} where a Family is expected ({GUIDE})"
+                f"families(task) returns {type(family).__name__} where a Family is expected ({GUIDE})"
             )
-        found.append(_checked(family))
-    if not any(family.features for family in found):
-        raise CustomFeatureError(f"declares nothing: families(task) gives no feature ({GUIDE})")
-    return found
+        families.append(_checked_family(family))
+    if not any(family.features for family in families):
+        raise CustomFeatureError(f"declares nothing: families(task) returns no feature ({GUIDE})")
+    return families
 
 
-def _checked(family: Family) -> Family:
+def _checked_family(family: Family) -> Family:
     if not isinstance(family.name, str) or not family.name:
         raise CustomFeatureError(f"a family's name is text, found {family.name!r}")
     if family.measures is not None and not callable(family.measures):
@@ -215,11 +235,11 @@ def _checked(family: Family) -> Family:
 
 
 def _refuse_taken_names(families: Sequence[Family], built_in: Sequence[Feature]) -> None:
-    """Refuses names that are taken, and features that cannot be said in words."""
+    """Raises CustomFeatureError for a name that is taken, or a feature whose declaration is wrong."""
     seen: set[str] = set()
     for family in families:
         if family.name in seen:
-            raise CustomFeatureError(f"family {family.name} is declared twice; give each a name of its own")
+            raise CustomFeatureError(f"family {family.name} is declared twice; give each its own name")
         seen.add(family.name)
     taken = {feature.name: f"the built-in feature {feature.name!r} ({feature.phrase})" for feature in built_in}
     mine = [(family.name, feature) for family in families for feature in family.features]
@@ -233,25 +253,25 @@ def _refuse_taken_names(families: Sequence[Family], built_in: Sequence[Feature])
         taken[feature.name] = f"another feature of the file, in family {family_name}"
 
 
-def _guarded(family: Family, file: str) -> Family:
-    """A family whose failures name the file and the feature, and whose stages have names of their own."""
-    features = tuple(replace(f, compute=partial(_compute, feature=f, file=file)) for f in family.features)
-    measures = family.measures and partial(_measured, measures=family.measures, name=family.name, file=file)
+def _guarded_family(family: Family, file: str) -> Family:
+    """The family, with errors that name the file and the feature, and with its own names of stages."""
+    features = tuple(replace(f, compute=partial(_compute_checked, feature=f, file=file)) for f in family.features)
+    measures = family.measures and partial(_measure_checked, measures=family.measures, name=family.name, file=file)
     return Family(f"own_{family.name}", features, measures)
 
 
-def _compute(m: ibis.Table, feature: Feature, file: str) -> ibis.Value:
-    with _blaming(file, f"feature {feature.name}"):
+def _compute_checked(m: ibis.Table, feature: Feature, file: str) -> ibis.Value:
+    with _user_errors(file, f"feature {feature.name}"):
         value = feature.compute(m)
         check_column(feature, value)
         m.select(value=value)
     return value
 
 
-def _measured(past: Past, measures: Callable[[Past], ibis.Table], name: str, file: str) -> ibis.Table:
-    """The measures of a family, stored and checked: one row a customer and cutoff."""
+def _measure_checked(past: Past, measures: Callable[[Past], ibis.Table], name: str, file: str) -> ibis.Table:
+    """The measures of a family, stored and checked: one row for each customer and cutoff."""
     contract_only = replace(past, tables=replace(past.tables, source=past.tables.events))
-    with _blaming(file, f"family {name}"):
+    with _user_errors(file, f"family {name}"):
         rows = measures(contract_only)
         check_measures_table(rows)
         try:
@@ -264,47 +284,47 @@ def _measured(past: Past, measures: Callable[[Past], ibis.Table], name: str, fil
 
 def _refuse_other_keys(rows: ibis.Table, past: Past) -> None:
     keys = rows.group_by(KEYS).aggregate(n=rows.count())
-    several = keys.filter(keys.n > 1)
-    if count := past.engine.count_rows(several):
-        ids = past.engine.to_arrow(several.select("customer_id").distinct().order_by("customer_id").limit(5))
+    repeated = keys.filter(keys.n > 1)
+    if count := past.engine.count_rows(repeated):
+        ids = past.engine.to_arrow(repeated.select("customer_id").distinct().order_by("customer_id").limit(5))
         raise CustomFeatureError(
-            f"measures gives more than one row for {count:,} pairs of customer and cutoff (customers "
+            f"measures returns more than one row for {count:,} pairs of customer and cutoff (customers "
             f"{sample(ids['customer_id'].to_pylist())}); end with `.group_by(KEYS).aggregate(...)`"
         )
-    strange = rows.anti_join(past.moments, "cutoff").select("cutoff").distinct().order_by("cutoff").limit(1)
-    for cutoff in past.engine.to_arrow(strange)["cutoff"].to_pylist():
+    unexpected = rows.anti_join(past.moments, "cutoff").select("cutoff").distinct().order_by("cutoff").limit(1)
+    for cutoff in past.engine.to_arrow(unexpected)["cutoff"].to_pylist():
         raise CustomFeatureError(
-            f"measures gives rows of cutoff {cutoff}, which was not asked for; take cutoffs from the past only"
+            f"measures returns rows of cutoff {cutoff}, which was not requested; use only the cutoffs of the past"
         )
 
 
-def _added_up(past: Past, measures: Sequence[Measure], of: str) -> ibis.Table:
+def _add_up_over_windows(past: Past, measures: Sequence[Measure], of: str) -> ibis.Table:
     tables = {"orders": past.visible_orders, "days": past.days}
     if of not in tables:
         raise CustomFeatureError(f"add_up: of={of!r} is not known; expected 'orders' or 'days'")
     if not measures:
-        raise CustomFeatureError("add_up is given no Measure")
+        raise CustomFeatureError("add_up is given no Measure; give it at least one")
     for measure in measures:
         check_measure(measure, tables[of])
     return by_window(tables[of], measures, window_spans(past.task.windows))
 
 
 @contextmanager
-def _blaming(file: str, *places: str) -> Iterator[None]:
-    """Turns whatever the user's code raises into a message with the file, the place and the line."""
+def _user_errors(file: str, *places: str) -> Iterator[None]:
+    """Turns every error of the user's code into a UsageError with the file, the place and the line."""
     try:
         yield
     except CustomFeatureError as problem:
         raise UsageError(": ".join((file, *places, str(problem)))) from None
     except (Exception, SystemExit) as problem:
         text = problem.msg if isinstance(problem, SyntaxError) else str(problem)
-        line, told = _line(problem, file), text.strip().splitlines()[:1]
-        words = ": ".join((file, *places, type(problem).__name__, *told))
+        line, first_line = _line_in_file(problem, file), text.strip().splitlines()[:1]
+        words = ": ".join((file, *places, type(problem).__name__, *first_line))
         raise UsageError(f"{words} (line {line})" if line else words) from None
 
 
-def _line(problem: BaseException, file: str) -> int:
-    """The last line of the user's file on the way to a problem; 0 where it was not on the way."""
+def _line_in_file(problem: BaseException, file: str) -> int:
+    """The last line of the user's file in the traceback of a problem; 0 if the file is not in it."""
     if isinstance(problem, SyntaxError):
         return problem.lineno or 0
     name = Path(file).name
@@ -312,5 +332,5 @@ def _line(problem: BaseException, file: str) -> int:
     return lines[-1] if lines else 0
 
 
-def _plain(family: str) -> str:
+def _declared_name(family: str) -> str:
     return family.removeprefix("own_")

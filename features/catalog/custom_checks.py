@@ -1,4 +1,4 @@
-"""What a feature of the user's must be: its words, its expression, its measures. Each breach is a `Fault` in words."""
+"""Checks of the user's own features: texts, expressions and measures. Each error raises `CustomFeatureError`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,23 @@ from features.task import Window, is_label
 UNITS = ("orders", "days", "money", "share", "ratio", "count", "level")
 RESERVED = {*KEYS, "base", "total", "purchases", "net"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME_RULE = "a name is a column name: a lower-case letter, then lower-case letters, digits and _"
 NONDETERMINISTIC = (ops.Impure, ops.TimestampNow, ops.DateNow)
 MANY_ROWS = (ops.Reduction, ops.Analytic, ops.WindowFunction, ops.Subquery)
 FLOAT_SPREADS = (ops.Variance, ops.StandardDev, ops.Covariance, ops.Correlation)
 
 
 class CustomFeatureError(Exception):
-    """What is wrong with the user's declaration, in words."""
+    """Says what is wrong with the user's declaration of features."""
 
 
 def check_feature(feature: Feature, known: Set[str]) -> None:
-    """Checks all of a feature that can be checked without data; `known` names all features there will be."""
+    """Checks all of a feature that can be checked without data; `known` has the names of all features."""
     if not isinstance(feature.name, str) or not NAME.fullmatch(feature.name):
-        raise CustomFeatureError(
-            f"feature {feature.name!r}: a name is a column: a small letter, then small letters, digits and _"
-        )
+        raise CustomFeatureError(f"feature {feature.name!r}: {NAME_RULE}")
     place = f"feature {feature.name}"
     if feature.name in RESERVED or is_label(feature.name):
-        raise CustomFeatureError(f"{place}: its name is that of a column which every table has; give it another")
+        raise CustomFeatureError(f"{place}: its name is that of a column which every table has; give it another name")
     if not callable(feature.compute):
         raise CustomFeatureError(
             f"{place}: compute is {type(feature.compute).__name__}; expected a function of the measures `m`"
@@ -45,7 +44,7 @@ def check_feature(feature: Feature, known: Set[str]) -> None:
     if feature.unit not in UNITS:
         raise CustomFeatureError(f"{place}: unit {feature.unit!r} is not known; expected one of {', '.join(UNITS)}")
     if feature.window is not None and not isinstance(feature.window, Window):
-        raise CustomFeatureError(f"{place}: window is {feature.window!r}; expected one of task.windows, or none")
+        raise CustomFeatureError(f"{place}: window is {feature.window!r}; expected one of task.windows, or None")
     if not isinstance(feature.actionable, bool):
         raise CustomFeatureError(f"{place}: actionable is {feature.actionable!r}; expected True or False")
     _check_reading(feature, place, known)
@@ -55,9 +54,9 @@ def _check_words(text: Any, place: str, field: str) -> None:
     if not isinstance(text, str):
         raise CustomFeatureError(f"{place} is {type(text).__name__}; expected text")
     if field not in ("unread", "at_zero") and not text.strip():
-        raise CustomFeatureError(f"{place} is missing: it is what a marketer reads")
+        raise CustomFeatureError(f"{place} is missing: marketers read it, so give it a text")
     if field != "reading" and re.search(r"[{}]", text):
-        raise CustomFeatureError(f"{place} {text!r} has braces; only a reading is filled in")
+        raise CustomFeatureError(f"{place} {text!r} has braces; only a reading may have them")
 
 
 def _check_reading(feature: Feature, place: str, known: Set[str]) -> None:
@@ -79,81 +78,77 @@ def _check_reading(feature: Feature, place: str, known: Set[str]) -> None:
 
 
 def check_column(feature: Feature, value: Any) -> None:
-    """What `compute` gave: a number, or text for a level, made of the customer's own row."""
+    """Checks what `compute` returned: a number, or text for a level, that depends on the customer's own row alone."""
     if not isinstance(value, ibis.Value):
         shown = f"the text {value!r}" if isinstance(value, str) else type(value).__name__
         raise CustomFeatureError(
-            f"gives {shown}; expected an expression of the measures, such as m.amount_90d / m.orders_90d"
+            f"returns {shown}; expected an expression of the measures, such as m.amount_90d / m.orders_90d"
         )
     kind, text = value.type(), feature.unit == "level"
     if text and not kind.is_string():
-        raise CustomFeatureError(f"gives {kind} but its unit is 'level', which is text; give a number another unit")
+        raise CustomFeatureError(f"returns {kind} but its unit is 'level', which is text; give a number another unit")
     if kind.is_string() and not text:
-        raise CustomFeatureError("gives text; a feature is a number, unless its unit is 'level'")
+        raise CustomFeatureError("returns text; a feature is a number, unless its unit is 'level'")
     if kind.is_boolean():
-        raise CustomFeatureError("gives true or false; a feature is a number: add .ifelse(1, 0)")
+        raise CustomFeatureError("returns true or false; a feature is a number: add .ifelse(1, 0)")
     if not text and not kind.is_numeric():
-        raise CustomFeatureError(f"gives {kind}; a feature is a number, or text where its unit is 'level'")
+        raise CustomFeatureError(f"returns {kind}; a feature is a number, or text where its unit is 'level'")
     op = value.op()
     _refuse_clock_and_chance(op)
     if op.shape.is_scalar() or op.find(MANY_ROWS, filter=ops.Value):
         raise CustomFeatureError(
-            "is not made of the customer's own row alone: `compute` sees one row a customer and may not count, add up "
-            "or rank over them; do that in `measures`, by customer and cutoff"
+            "does not depend on the customer's own row alone: `compute` sees one row for each customer and may not "
+            "count, add up or rank over rows; do that in `measures`, by customer and cutoff"
         )
 
 
 def check_measure(measure: Any, rows: ibis.Table) -> None:
-    """A measure that `add_up` can add up to the same bits in any order."""
+    """Checks that `add_up` can add a measure up to the same bits in any order of rows."""
     if not isinstance(measure, Measure):
         raise CustomFeatureError(f"add_up is given {type(measure).__name__} where a Measure is expected")
     place = f"measure {measure.name}"
     if not isinstance(measure.name, str) or not NAME.fullmatch(measure.name):
-        raise CustomFeatureError(
-            f"measure {measure.name!r}: a name is a column: a small letter, then small letters, digits and _"
-        )
+        raise CustomFeatureError(f"measure {measure.name!r}: {NAME_RULE}")
     if measure.merge not in ("sum", "max", "min"):
         raise CustomFeatureError(f"{place}: merge {measure.merge!r} is not known; expected 'sum', 'max' or 'min'")
     value = measure.aggregate(rows)
     if not isinstance(value, ibis.Value) or not value.op().shape.is_scalar():
-        raise CustomFeatureError(f"{place}: aggregate gives no single value; expected one such as o.purchase.sum()")
+        raise CustomFeatureError(f"{place}: aggregate returns no single value; expected one such as o.purchase.sum()")
     kind = value.type()
     if measure.merge == "sum" and not (kind.is_integer() or kind.is_decimal()):
         raise CustomFeatureError(
             f"{place}: adds up {kind}, but only whole numbers add up to the same bits in any order; amounts are whole "
-            "ten-thousandths: leave them so, and divide by TICKS in the feature"
+            "ten-thousandths: keep them as they are, and divide by TICKS in the feature"
         )
     refuse_unstable_sums(value.op())
 
 
 def check_measures_table(rows: Any) -> None:
-    """What a family's `measures` gave: a table by customer and cutoff with measures under names of their own."""
+    """Checks what a family's `measures` returned: customer_id, cutoff and at least one measure, all well named."""
     if not isinstance(rows, ibis.Table):
         raise CustomFeatureError(
-            f"measures gives {type(rows).__name__}; expected a table with customer_id, cutoff and the measures"
+            f"measures returns {type(rows).__name__}; expected a table with customer_id, cutoff and the measures"
         )
     missing = [key for key in KEYS if key not in rows.columns]
     if missing:
         raise CustomFeatureError(
-            f"measures gives a table without {' and '.join(missing)}; it has {', '.join(rows.columns)}"
+            f"measures returns a table without {' and '.join(missing)}; it has {', '.join(rows.columns)}"
         )
     if not (rows.customer_id.type().is_string() and rows.cutoff.type().is_date()):
-        found = f"{rows.customer_id.type()} and {rows.cutoff.type()}"
+        types = f"{rows.customer_id.type()} and {rows.cutoff.type()}"
         raise CustomFeatureError(
-            f"measures gives customer_id and cutoff as {found}; expected text and a date, as the past has them"
+            f"measures returns customer_id and cutoff as {types}; expected text and a date, as the past has them"
         )
-    strange = [name for name in rows.columns if not NAME.fullmatch(name)]
-    if strange:
-        raise CustomFeatureError(
-            f"measure {strange[0]!r}: a name is a column: a small letter, then small letters, digits and _"
-        )
+    misnamed = [name for name in rows.columns if not NAME.fullmatch(name)]
+    if misnamed:
+        raise CustomFeatureError(f"measure {misnamed[0]!r}: {NAME_RULE}")
     if len(rows.columns) == len(KEYS):
-        raise CustomFeatureError("measures gives a table without any measure beside customer_id and cutoff")
+        raise CustomFeatureError("measures returns a table without any measure beside customer_id and cutoff")
     refuse_unstable_sums(rows.op())
 
 
 def refuse_unstable_sums(op: ops.Node) -> None:
-    """Refuses what may change from run to run: today's date, chance, and sums of floats."""
+    """Raises CustomFeatureError for what may change from run to run: today's date, random numbers, sums of floats."""
     _refuse_clock_and_chance(op)
     for node in op.find((ops.Sum, ops.Mean)):
         if node.arg.dtype.is_floating():

@@ -1,4 +1,4 @@
-"""Features of the customer table: its attributes as they stood at a cutoff, and how long ago the customer signed up."""
+"""Features of the customer table: attributes as known at a cutoff, and how long ago the customer signed up."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ SIGNED_UP = "signup:age"
 
 
 def attribute_measures(past: Past) -> ibis.Table:
-    """The attributes as they stood, dates as days before the cutoff: null where they were still to come."""
+    """The attributes as known at each cutoff, dates as days before the cutoff; null if a date was still to come."""
     contract, rows = past.tables.contract, past.newest(past.tables.sides[CUSTOMER_TABLE].rows)
-    values = {attribute_column(a.name): _as_it_stood(rows, a) for a in contract.attributes}
+    values = {attribute_column(a.name): _value_at_cutoff(rows, a) for a in contract.attributes}
     signed_up = {SIGNED_UP: days_since(rows, SINCE)} if contract.has_since else {}
     return rows.select(*KEYS, **values, **signed_up)
 
 
 def attribute_features(contract: DataContract) -> Iterator[Feature]:
-    """One feature an attribute, in the config's order, then those of signing up."""
+    """One feature for each attribute, in the config's order, then the features of signing up."""
     for attribute in contract.attributes:
         yield _FORMS[attribute.value_type](attribute.name)
     if contract.has_since:
-        yield from _signing_up()
+        yield from _signup_features()
 
 
-def _as_it_stood(rows: ibis.Table, attribute: CustomerAttribute) -> ibis.Value:
+def _value_at_cutoff(rows: ibis.Table, attribute: CustomerAttribute) -> ibis.Value:
     name = attribute_column(attribute.name)
     return days_since(rows, name) if attribute.value_type == "date" else rows[name]
 
 
-def _number(slug: str) -> Feature:
-    return _feature(slug, slug, "{noun} {value}", "plain", "count")
+def _number_feature(slug: str) -> Feature:
+    return _attribute_feature(slug, slug, "{noun} {value}", "plain", "count")
 
 
-def _level(slug: str) -> Feature:
-    return _feature(slug, slug, "{noun} {value}", "", "level")
+def _level_feature(slug: str) -> Feature:
+    return _attribute_feature(slug, slug, "{noun} {value}", "", "level")
 
 
-def _date(slug: str) -> Feature:
-    return _feature(slug, f"days since {slug}", "{noun} {value} ago", "days", "days")
+def _date_feature(slug: str) -> Feature:
+    return _attribute_feature(slug, f"days since {slug}", "{noun} {value} ago", "days", "days")
 
 
-def _feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feature:
+def _attribute_feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feature:
     noun = slug.replace("_", " ")
     value = f"{{value:{form}}}" if form else "{value}"
     return Feature(
@@ -61,10 +61,10 @@ def _feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feat
     )
 
 
-_FORMS = {"number": _number, "date": _date, "level": _level}
+_FORMS = {"number": _number_feature, "date": _date_feature, "level": _level_feature}
 
 
-def _signing_up() -> Iterator[Feature]:
+def _signup_features() -> Iterator[Feature]:
     yield Feature(
         "signup_age_days",
         measure_value(SIGNED_UP),

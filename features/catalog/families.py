@@ -1,7 +1,7 @@
-"""The catalog: every behavioural feature of a task on a log, with its window and the phrase a marketer understands.
+"""The catalog: every behavioural feature of a task on a log, with its window and a phrase that marketers understand.
 
-All of them are made of rows that were already known at a cutoff, with their `age` in days before it (1: the day
-before); none can look ahead. Sums and counts over nothing are 0; means, extremes and ages are null.
+All features are computed from rows that were already known at a cutoff; `age` is their days before it (1: the day
+before). So no feature can look ahead. Sums and counts over no rows are 0; means, extremes and ages are null.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from features.task import Task
 
 @dataclass(frozen=True)
 class Family:
-    """Features that are made of the same measures.
+    """Features that are computed from the same measures.
 
     Attributes:
         name: Name of the stage under which the measures are stored.
@@ -74,21 +74,21 @@ def catalog_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
 
 
 def feature_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
-    """The families of a task on a log; the first gives every customer with a purchase, or with a term, a row.
+    """The families of a task on a log; the first has a row for every customer with a purchase, or with a term.
 
     Raises:
         UsageError: Two sections would give features of the same name.
     """
-    of_events = _of_contracts(task, contract) if task.contractual else _of_events(task, contract)
-    found = (*of_events, *_of_sides(task, contract), *_of_customers(contract))
-    _refuse_same_names(found)
-    return tuple(_within_reach(family, contract) for family in found)
+    of_events = _contract_families(task, contract) if task.contractual else _event_families(task, contract)
+    all_families = (*of_events, *_side_table_families(task, contract), *_customer_families(contract))
+    _refuse_duplicate_names(all_families)
+    return tuple(_null_beyond_log(family, contract) for family in all_families)
 
 
-def _within_reach(family: Family, contract: DataContract) -> Family:
-    """The family, its features null where their window is longer than the whole log."""
+def _null_beyond_log(family: Family, contract: DataContract) -> Family:
+    """The family, with null for features whose window is longer than the log."""
     features = tuple(
-        replace(f, compute=partial(_null, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
+        replace(f, compute=partial(_null_column, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
         if f.window and f.window.days in contract.windows_beyond_log
         else f
         for f in family.features
@@ -96,24 +96,24 @@ def _within_reach(family: Family, contract: DataContract) -> Family:
     return replace(family, features=features)
 
 
-def _null(m: ibis.Table, dtype: str) -> ibis.Value:
+def _null_column(m: ibis.Table, dtype: str) -> ibis.Value:
     return ibis.null(dtype)
 
 
-def _of_events(task: Task, contract: DataContract) -> tuple[Family, ...]:
+def _event_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     return (
-        Family("rhythm", _rhythm(), recency.recency_measures, used_by_ranks=True),
+        Family("rhythm", _rhythm_features(), recency.recency_measures, used_by_ranks=True),
         Family("lifecycle", tuple(lifecycle.lifecycle_features(task.horizon))),
-        Family("sums", _orders(task, contract), _sums, used_by_ranks=True),
+        Family("sums", _sum_features(task, contract), _window_sums, used_by_ranks=True),
         Family("active_days", (), _active_days),
-        Family("ever", _ever(task, contract), lifetime.lifetime_measures),
+        Family("ever", _lifetime_habit_features(task, contract), lifetime.lifetime_measures),
         Family(
             "season",
             tuple(seasonality.year_ago_features(task.horizon, contract.has_amount)),
             seasonality.year_ago_measures,
         ),
-        Family("earlier", _trends(task, contract), _earlier),
-        _peers(task, contract),
+        Family("earlier", _trend_features(task, contract), _earlier_sums),
+        _rank_family(task, contract),
         Family("expected", tuple(btyd.btyd_features(task.horizon, contract.has_amount)), btyd.btyd_measures),
         *(
             Family(
@@ -126,42 +126,44 @@ def _of_events(task: Task, contract: DataContract) -> tuple[Family, ...]:
     )
 
 
-def _of_contracts(task: Task, contract: DataContract) -> tuple[Family, ...]:
-    """The families of a contractual business: the terms first, which every customer has, then what the events add.
+def _contract_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
+    """The families of a contractual business: the terms first, which every customer has, then those of the events.
 
-    BG/NBD stays out: it foresees who falls silent, where a contract says when it ends. Events that are nothing but the
-    starts of the terms add nothing.
+    BG/NBD is left out: it predicts who falls silent, but a contract states when it ends. If the events are only the
+    starts of the terms, they add no features.
     """
-    terms = _subscriptions(contract)
+    terms = _subscription_family(contract)
     if contract.only_subscriptions:
         columns, alone = (
             subscriptions.terms_only_features(task.horizon),
-            partial(subscriptions.subscription_measures, alone=True),
+            partial(subscriptions.subscription_measures, terms_only=True),
         )
         return (replace(terms, features=(*columns, *terms.features), measures=alone),)
-    return (terms, *(_may_lack(f) for f in _of_events(task, contract) if f.name != "expected"))
+    return (terms, *(_with_null_texts(f) for f in _event_families(task, contract) if f.name != "expected"))
 
 
-def _may_lack(family: Family) -> Family:
-    """The family for customers who may not have any event."""
+def _with_null_texts(family: Family) -> Family:
+    """The family with a text for null in every feature, as customers may have no event."""
     never = "no order so far"
     features = tuple(f if f.unread else replace(f, unread=never) for f in family.features)
     return replace(family, features=features)
 
 
-def _subscriptions(contract: DataContract) -> Family:
+def _subscription_family(contract: DataContract) -> Family:
     columns = tuple(subscriptions.subscription_features(contract.has_end, contract.has_price))
     return Family("subscriptions", columns, subscriptions.subscription_measures, section="subscriptions")
 
 
-def _of_sides(task: Task, contract: DataContract) -> tuple[Family, ...]:
+def _side_table_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     """The families of the tables beside the events."""
-    found = [
-        family for place, table in enumerate(contract.activities) for family in _activity(task, table, f"side{place}")
+    families = [
+        family
+        for place, table in enumerate(contract.activities)
+        for family in _activity_families(task, table, f"side{place}")
     ]
     if contract.has_contacts:
         columns = tuple(contacts.contact_features(task.windows, contract.has_cost, contract.has_control))
-        found += [
+        families += [
             Family("contacts", columns, contacts.contact_measures, section="contacts"),
             Family("contacts_actions", tuple(contacts.action_features()), contacts.action_measures, section="contacts"),
             Family(
@@ -169,48 +171,50 @@ def _of_sides(task: Task, contract: DataContract) -> tuple[Family, ...]:
             ),
         ]
     if contract.has_subscriptions and not task.contractual:
-        found.append(_subscriptions(contract))
-    return tuple(found)
+        families.append(_subscription_family(contract))
+    return tuple(families)
 
 
-def _activity(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ...]:
-    """The families of a table of activities, stored under names that begin with `name`."""
+def _activity_families(task: Task, table: ActivityColumns, name: str) -> tuple[Family, ...]:
+    """The families of a table of activities; the names of their stages begin with `name`."""
     section, columns = f"activities.{table.name}", tuple(activities.activity_features(table, task.windows))
-    found = [Family(name, columns, partial(activities.activity_measures, activity=table), section=section)]
+    families = [Family(name, columns, partial(activities.activity_measures, activity=table), section=section)]
     if table.measure:
-        last = partial(activities.last_activity_measures, activity=table)
-        found.append(Family(f"{name}_last", tuple(activities.last_activity_features(table)), last, section=section))
+        last_measures = partial(activities.last_activity_measures, activity=table)
+        families.append(
+            Family(f"{name}_last", tuple(activities.last_activity_features(table)), last_measures, section=section)
+        )
     for place, kind in enumerate(table.kinds):
-        variety = partial(activities.activity_kind_measures, activity=table, kind=kind)
+        kind_measures = partial(activities.activity_kind_measures, activity=table, kind=kind)
         columns = tuple(activities.activity_kind_features(table, kind, task.windows))
-        found.append(Family(f"{name}_kind{place}", columns, variety, section=section))
-    return tuple(found)
+        families.append(Family(f"{name}_kind{place}", columns, kind_measures, section=section))
+    return tuple(families)
 
 
-def _of_customers(contract: DataContract) -> tuple[Family, ...]:
-    found = tuple(customer_attributes.attribute_features(contract))
+def _customer_families(contract: DataContract) -> tuple[Family, ...]:
+    columns = tuple(customer_attributes.attribute_features(contract))
     return (
-        (Family("customer_attributes", found, customer_attributes.attribute_measures, section="customers"),)
-        if found
+        (Family("customer_attributes", columns, customer_attributes.attribute_measures, section="customers"),)
+        if columns
         else ()
     )
 
 
-def _refuse_same_names(found: Sequence[Family]) -> None:
-    """Stops where two sections, or two columns of one, would give features of the same name."""
-    first: dict[str, tuple[str, Feature]] = {}
-    for family in found:
+def _refuse_duplicate_names(families: Sequence[Family]) -> None:
+    """Raises UsageError if two sections, or two columns of one, would give features of the same name."""
+    declared: dict[str, tuple[str, Feature]] = {}
+    for family in families:
         for feature in family.features:
-            if feature.name in first:
-                section, other = first[feature.name]
+            if feature.name in declared:
+                section, other = declared[feature.name]
                 raise UsageError(
                     f"[{section}] and [{family.section}] would both give a feature {feature.name!r} "
                     f"({other.phrase!r} and {feature.phrase!r}); rename the section or the column (a query can)"
                 )
-            first[feature.name] = family.section, feature
+            declared[feature.name] = family.section, feature
 
 
-def _rhythm() -> tuple[Feature, ...]:
+def _rhythm_features() -> tuple[Feature, ...]:
     return (
         *recency.recency_features(),
         *recency.gap_features(),
@@ -219,46 +223,46 @@ def _rhythm() -> tuple[Feature, ...]:
     )
 
 
-def _orders(task: Task, contract: DataContract) -> tuple[Feature, ...]:
-    found = [*lifetime.lifetime_features(contract.has_amount)]
+def _sum_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
+    columns = [*lifetime.lifetime_features(contract.has_amount)]
     for w in task.windows:
-        found += [
+        columns += [
             *order_window_features(w, contract.has_quantity),
             *(money_window_features(w) if contract.has_amount else ()),
         ]
     if contract.has_amount:
-        found += prices.unit_price_features(task.windows) if contract.has_quantity else ()
-        found += prices.discount_features(task.windows) if contract.has_discount else ()
-    return tuple(found)
+        columns += prices.unit_price_features(task.windows) if contract.has_quantity else ()
+        columns += prices.discount_features(task.windows) if contract.has_discount else ()
+    return tuple(columns)
 
 
-def _ever(task: Task, contract: DataContract) -> tuple[Feature, ...]:
-    found = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
+def _lifetime_habit_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
+    columns = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
     if task.horizon.days < YEAR:
-        found += seasonality.season_share_features(task.horizon)
+        columns += seasonality.season_share_features(task.horizon)
     for w in task.windows:
-        found += trends.fading_features(w, contract.has_amount)
-    return tuple(found)
+        columns += trends.fading_features(w, contract.has_amount)
+    return tuple(columns)
 
 
-def _trends(task: Task, contract: DataContract) -> tuple[Feature, ...]:
-    found: list[Feature] = []
+def _trend_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
+    columns: list[Feature] = []
     for short, long in pairwise(task.windows):
-        found += trends.pace_features(short, long, contract.has_amount)
+        columns += trends.pace_features(short, long, contract.has_amount)
     for w in task.windows:
-        found += trends.change_features(w, contract.has_amount)
+        columns += trends.change_features(w, contract.has_amount)
     for short, (mid, long) in zip(task.windows, pairwise(task.windows[1:]), strict=False):
-        found += trends.acceleration_features(short, mid, long, contract.has_amount)
-    return tuple(found)
+        columns += trends.acceleration_features(short, mid, long, contract.has_amount)
+    return tuple(columns)
 
 
-def _peers(task: Task, contract: DataContract) -> Family:
+def _rank_family(task: Task, contract: DataContract) -> Family:
     longest, has_amount = task.windows[-1], contract.has_amount
-    among = partial(cohort_ranks.rank_measures, window=longest, has_amount=has_amount)
-    return Family("peers", tuple(cohort_ranks.rank_features(longest, has_amount)), cohort_measures=among)
+    ranks = partial(cohort_ranks.rank_measures, window=longest, has_amount=has_amount)
+    return Family("peers", tuple(cohort_ranks.rank_features(longest, has_amount)), cohort_measures=ranks)
 
 
-def _sums(past: Past) -> ibis.Table:
+def _window_sums(past: Past) -> ibis.Table:
     return by_window(past.visible_orders, order_measures(past.tables.contract), window_spans(past.task.windows))
 
 
@@ -266,6 +270,6 @@ def _active_days(past: Past) -> ibis.Table:
     return by_window(past.days, DAY_MEASURES, window_spans(past.task.windows))
 
 
-def _earlier(past: Past) -> ibis.Table:
-    bought = past.visible_orders.filter(past.visible_orders.purchase)
-    return by_window(bought, purchase_measures(past.tables.contract), earlier_spans(past.task.windows))
+def _earlier_sums(past: Past) -> ibis.Table:
+    purchases = past.visible_orders.filter(past.visible_orders.purchase)
+    return by_window(purchases, purchase_measures(past.tables.contract), earlier_spans(past.task.windows))

@@ -1,4 +1,4 @@
-"""Features of the whole past: what a customer did since the first order."""
+"""Features of a customer's whole history: what the customer did since the first order."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from features.catalog.windows import refund_share
 from features.feature import Feature, money, spread
 from features.point_in_time.history import KEYS, Past
 
-LARGE = 2  # times the mean order of all customers
+LARGE_ORDER_FACTOR = 2  # times the mean order of all customers
 
 
 def lifetime_measures(past: Past) -> ibis.Table:
-    """What is summed over the whole past only; one row a customer with any order."""
-    task, has = past.task, past.tables.contract
-    orders = _with_large(past) if has.has_amount else past.visible_orders
-    sums = calendar_sums(orders, task.horizon, has) | fading_sums(orders, task.windows, has.has_amount)
-    if has.has_amount:
+    """Sums over the whole past; one row for each customer with any order, and cutoff."""
+    task, contract = past.task, past.tables.contract
+    orders = _mark_large_orders(past) if contract.has_amount else past.visible_orders
+    sums = calendar_sums(orders, task.horizon, contract) | fading_sums(orders, task.windows, contract.has_amount)
+    if contract.has_amount:
         sums["large_orders"] = orders.count(where=orders.purchase & orders.large)
         sums["refund_last"] = orders.age.min(where=orders.refund > 0)
     return orders.group_by(KEYS).aggregate(**{name: total.cast("int64") for name, total in sums.items()})
 
 
-def _with_large(past: Past) -> ibis.Table:
-    """Orders marked as large against the mean purchase of all customers at the cutoff."""
+def _mark_large_orders(past: Past) -> ibis.Table:
+    """Marks orders as large by comparison with the mean purchase of all customers at the cutoff."""
     every = past.everyone.visible_orders
     usual = every.group_by("cutoff").aggregate(
         usual=every.amount.sum(where=every.purchase) / every.count(where=every.purchase)
     )
     joined = past.visible_orders.join(usual, "cutoff")
-    return joined.mutate(large=joined.amount >= LARGE * joined.usual)
+    return joined.mutate(large=joined.amount >= LARGE_ORDER_FACTOR * joined.usual)
 
 
 def lifetime_features(has_amount: bool) -> Iterator[Feature]:
-    """Frequency, baskets and, where there is money, spend, order size, the last order and refunds."""
+    """Frequency, baskets and, if the log has amounts, spend, order size, the last order and refunds."""
     yield Feature(
         "orders_count_ever", lambda m: m.orders_ever, "frequency", "orders so far", "{value:#order} so far", "orders"
     )
@@ -58,11 +58,11 @@ def lifetime_features(has_amount: bool) -> Iterator[Feature]:
         "count",
     )
     if has_amount:
-        for family in (_totals, _order_sizes, _last_order, _refunds):
+        for family in (_total_features, _order_size_features, _last_order_features, _refund_features):
             yield from family()
 
 
-def _totals() -> Iterator[Feature]:
+def _total_features() -> Iterator[Feature]:
     yield Feature(
         "amount_sum_ever",
         lambda m: money(m.amount_ever),
@@ -81,7 +81,7 @@ def _totals() -> Iterator[Feature]:
     )
 
 
-def _order_sizes() -> Iterator[Feature]:
+def _order_size_features() -> Iterator[Feature]:
     yield Feature(
         "order_amount_mean_ever",
         lambda m: money(m.spend_ever) / m.orders_ever,
@@ -111,14 +111,14 @@ def _order_sizes() -> Iterator[Feature]:
         "large_orders_share_ever",
         lambda m: m.large_orders / m.orders_ever,
         "order size",
-        f"share of orders of at least {LARGE} times the average order of all customers",
-        f"{{value:share}} of orders were at least {LARGE} times the average order of all customers",
+        f"share of orders of at least {LARGE_ORDER_FACTOR} times the average order of all customers",
+        f"{{value:share}} of orders were at least {LARGE_ORDER_FACTOR} times the average order of all customers",
         "share",
         at_zero="no large order so far",
     )
 
 
-def _last_order() -> Iterator[Feature]:
+def _last_order_features() -> Iterator[Feature]:
     mean = "an average order of {order_amount_mean_ever:money}"
     yield Feature(
         "amount_last",
@@ -138,7 +138,7 @@ def _last_order() -> Iterator[Feature]:
     )
 
 
-def _refunds() -> Iterator[Feature]:
+def _refund_features() -> Iterator[Feature]:
     yield Feature(
         "refunds_count_ever", lambda m: m.refunds_ever, "refunds", "refunds so far", "{value:#refund} so far", "count"
     )

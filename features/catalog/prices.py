@@ -1,4 +1,4 @@
-"""What a customer pays: the price of a unit, and what is taken off it."""
+"""Features of what a customer pays: the price of a unit, and discounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from features.task import Window
 
 
 def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
-    """Units in an order and the price of one, so far and lately, and lately against so far."""
+    """Units in an order and the price of a unit: so far, in each window, and the ratio of the two."""
     yield Feature(
         "quantity_per_order_ever",
         lambda m: money(m.units_ever) / m.orders_ever,
@@ -23,7 +23,7 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
     )
     yield Feature(
         "unit_price_ever",
-        _price("ever"),
+        _price_per_unit("ever"),
         "price",
         "average price of a unit so far",
         "{value:money} a unit on average",
@@ -31,14 +31,14 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
         unread="no units bought",
     )
     for w in windows:
-        now, none = _price(str(w)), "no units bought"
+        now, none = _price_per_unit(str(w)), "no units bought"
         yield window_feature(
             w, "unit_price", now, "price", "average price of a unit", "{value:money} a unit", "money", none
         )
         yield window_feature(
             w,
             "unit_price_trend",
-            lambda m, now=now: now(m) / _price("ever")(m),  # type: ignore[misc]
+            lambda m, now=now: now(m) / _price_per_unit("ever")(m),  # type: ignore[misc]
             "price",
             "price of a unit against the usual one",
             f"{{unit_price_ever:money}} a unit so far, {{unit_price_{w}:money}}",
@@ -47,8 +47,8 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
         )
 
 
-def _price(span: str) -> Compute:
-    """Money a unit over the purchases of a span; null where their units do not add up to more than none."""
+def _price_per_unit(span: str) -> Compute:
+    """Spend divided by units over the purchases of a span; null unless the units add up to more than 0."""
 
     def compute(m: ibis.Table) -> ibis.Value:
         bought = m[f"units_{span}"]
@@ -58,10 +58,15 @@ def _price(span: str) -> Compute:
 
 
 def discount_features(windows: Sequence[Window]) -> Iterator[Feature]:
-    """How much was taken off the price, and on how many orders, so far and lately."""
+    """The share of the price taken off, and the share of orders at a discount, so far and in each window."""
     forms = (
-        ("discount_share", _off, "share of the price taken off", "{value:share} taken off the price"),
-        ("discounted_share", _discounted, "share of orders at a discount", "{value:share} of orders at a discount"),
+        ("discount_share", _discount_share, "share of the price taken off", "{value:share} taken off the price"),
+        (
+            "discounted_share",
+            _discounted_orders_share,
+            "share of orders at a discount",
+            "{value:share} of orders at a discount",
+        ),
     )
     for stem, of, what, how in forms:
         yield Feature(
@@ -78,10 +83,10 @@ def discount_features(windows: Sequence[Window]) -> Iterator[Feature]:
             yield window_feature(w, stem, of(str(w)), "discount", what, how, "share", "no order")
 
 
-def _off(span: str) -> Compute:
-    """What was taken off over what would have been paid without it, on purchases."""
+def _discount_share(span: str) -> Compute:
+    """Discounts divided by the full price (spend plus discounts), on purchases."""
     return lambda m: m[f"discount_{span}"] / (m[f"spend_{span}"] + m[f"discount_{span}"]).nullif(0)
 
 
-def _discounted(span: str) -> Compute:
+def _discounted_orders_share(span: str) -> Compute:
     return measure_ratio(f"discounted_{span}", f"orders_{span}")

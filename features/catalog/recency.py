@@ -1,4 +1,4 @@
-"""Recency, tenure and the gaps between days with a purchase: the customer's own rhythm."""
+"""Features of the customer's own rhythm: recency, tenure and the gaps between days with a purchase."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from features.feature import Feature, clipped_sqrt, measure_value
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import MONTH
 
-RECENT_GAPS = 3  # gaps
-PARTS_PER_NAT = 10**10  # a nat is kept in whole parts of this size, so that sums do not depend on the order of rows
+RECENT_GAPS = 3
+PARTS_PER_NAT = 10**10  # entropy is summed in integer parts of a nat, so that sums do not depend on the order of rows
 FEWER_THAN_TWO, FEWER_THAN_THREE, FEWER_THAN_FIVE = (
     f"fewer than {number} days with an order" for number in ("two", "three", "five")
 )
 
 
 def recency_measures(past: Past) -> ibis.Table:
-    """Recency, tenure and the gaps between days with a purchase; one row a customer with any purchase."""
-    days = _ranked(past.days)
+    """Recency, tenure and gaps between days with a purchase; one row for each customer with any, and cutoff."""
+    days = _with_gap_ranks(past.days)
     last = days.place == 0
     sums = days.group_by(KEYS).aggregate(
         recency=days.age.min(),
@@ -34,8 +34,8 @@ def recency_measures(past: Past) -> ibis.Table:
         gap_max=days.gap.max(),
         gap_lately=days.gap.sum(where=days.place < RECENT_GAPS).cast("int64"),
         gaps_as_long=days.gap.count(where=days.gap >= days.silence),
-        gap_nats=_nats(days.gap).sum().fill_null(0).cast("int64"),
-        months=days.count(where=days.gap.isnull() | (_month(days.age) != _month(days.age + days.gap))),
+        gap_nats=_x_log_x(days.gap).sum().fill_null(0).cast("int64"),
+        months=days.count(where=days.gap.isnull() | (_month_index(days.age) != _month_index(days.age + days.gap))),
     )
     mean = sums.gap_sum / sums.gaps.nullif(0)
     variance = (sums.gap_squares - sums.gap_sum * mean) / (sums.gaps - 1).nullif(0)
@@ -47,8 +47,8 @@ def recency_measures(past: Past) -> ibis.Table:
     )
 
 
-def _ranked(days: ibis.Table) -> ibis.Table:
-    """Days with the rank of their gap from 0, how many gaps there are, and the current silence."""
+def _with_gap_ranks(days: ibis.Table) -> ibis.Table:
+    """Days with a purchase, each with the rank of its gap (from 0), the number of gaps, and the current silence."""
     own = ibis.window(group_by=KEYS)
     return days.mutate(
         rank=ibis.row_number().over(ibis.window(group_by=KEYS, order_by=days.gap)),
@@ -57,23 +57,23 @@ def _ranked(days: ibis.Table) -> ibis.Table:
     )
 
 
-def _month(age: ibis.Value) -> ibis.Value:
-    """Which stretch of 30 days before the cutoff an age lies in, from 0."""
+def _month_index(age: ibis.Value) -> ibis.Value:
+    """The index of the 30-day period before the cutoff in which an age lies, from 0."""
     return (age - 1) // MONTH
 
 
-def _nats(days: ibis.Value) -> ibis.Value:
-    """x ln x in whole parts of a nat."""
+def _x_log_x(days: ibis.Value) -> ibis.Value:
+    """The formula x ln x, rounded to an integer number of parts of a nat."""
     return (days * days.cast("float64").ln() * PARTS_PER_NAT).round().cast("int64")
 
 
 def _clumpiness(sums: ibis.Table) -> ibis.Value:
-    """One minus the entropy of the shares that the gaps and the current silence have of the tenure, over its maximum.
+    """Clumpiness: 1 - entropy / maximum entropy of the shares of the gaps and the current silence in the tenure.
 
-    0: days with an order lie evenly; 1: all at once. Zhang, Bradlow and Small (2015), 'Predicting customer value using
-    clumpiness: from RFM to RFMC', Marketing Science 34(2); as the shares add up to 1, one sum of x ln x will do.
+    0: days with an order are evenly spread; 1: all at once. Zhang, Bradlow and Small (2015), 'Predicting customer value
+    using clumpiness: from RFM to RFMC', Marketing Science 34(2). The shares add up to 1, so one sum of x ln x suffices.
     """
-    parts = (sums.gap_nats + _nats(sums.recency)) / PARTS_PER_NAT
+    parts = (sums.gap_nats + _x_log_x(sums.recency)) / PARTS_PER_NAT
     entropy = sums.tenure.cast("float64").ln() - parts / sums.tenure
     share = 1 - entropy / (sums.gaps + 1).cast("float64").ln().nullif(0)
     return (share < 0).ifelse(0.0, share)
@@ -96,7 +96,7 @@ def recency_features() -> Iterator[Feature]:
 
 
 def gap_features() -> Iterator[Feature]:
-    """The rhythm of days with an order."""
+    """Mean, median, last and longest gap between days with an order."""
     for name, measure, phrase, reading in (
         ("gap_mean_days", "gap_mean", "usual days between orders", "orders every {value:days} on average"),
         ("gap_median_days", "gap_median", "typical days between orders", "typically {value:days} between orders"),
@@ -107,7 +107,7 @@ def gap_features() -> Iterator[Feature]:
 
 
 def regularity_features() -> Iterator[Feature]:
-    """How even the rhythm is, and whether it changed."""
+    """How regular the rhythm is, and whether it changed."""
     for name, compute, phrase, reading, unit, unread in (
         (
             "gap_spread",
@@ -141,16 +141,20 @@ def regularity_features() -> Iterator[Feature]:
             "ratio",
             FEWER_THAN_FIVE,
         ),
-        (
-            "active_months_share_ever",
-            lambda m: m.months / (_month(m.tenure) + 1),
-            "share of months (30 days) since the first order that had one",
-            "an order in {value:share} of the months since the first",
-            "share",
-            "",
-        ),
     ):
         yield Feature(name, compute, "regularity", phrase, reading, unit, unread=unread)
+    yield _active_months_feature()
+
+
+def _active_months_feature() -> Feature:
+    return Feature(
+        "active_months_share_ever",
+        lambda m: m.months / (_month_index(m.tenure) + 1),
+        "regularity",
+        "share of months (30 days) since the first order that had one",
+        "an order in {value:share} of the months since the first",
+        "share",
+    )
 
 
 def silence_features() -> Iterator[Feature]:
@@ -189,9 +193,9 @@ def silence_features() -> Iterator[Feature]:
 
 
 def _silence_probability(m: ibis.Table) -> ibis.Value:
-    """(1 + gaps at least as long as the silence) / (1 + gaps): the rank of the silence among the customer's gaps.
+    """The rank of the silence among the customer's gaps: (1 + gaps at least as long as the silence) / (1 + gaps).
 
-    The silence is counted as one of them, which keeps it above 0 and honest for few gaps: Phipson and Smyth (2010),
+    Counting the silence as one of the gaps keeps the value above 0 and valid for few gaps: Phipson and Smyth (2010),
     'Permutation p-values should never be zero', Statistical Applications in Genetics and Molecular Biology 9(1).
     """
     known = m.gaps.nullif(0)

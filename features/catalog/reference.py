@@ -1,4 +1,4 @@
-"""The catalog as a page for people: every feature of a full contract, one line for all its windows.
+"""Writes docs/features.md: every feature of a full contract, one line for all its windows.
 
 python -m features.catalog.reference docs/features.md
 """
@@ -37,20 +37,21 @@ FULL_CONTRACT = DataContract(
 INTRODUCTION = """\
 # The features
 
-Every column that `regulars build` makes of a full contract with the default windows ({windows}): {count}
-of them, from one kind (`category`), one activity (`visits`, with the measure `minutes` and the kind `page`), contacts,
-subscriptions and three attributes. More kinds and activities bring
-more; a log without a column has none of the features made of it.
+All {count} features that `regulars build` computes if the log has every column, with the default windows ({windows}).
+The example has one kind (`category`), one activity (`visits`, with the measure `minutes` and the kind `page`),
+contacts, subscriptions and three customer attributes. More kinds and activities add more features; without a column,
+the features computed from it are missing.
 
-`W` stands for each window, `V` and `U` for the next longer ones. *Window* is the longest that a feature looks at, of
-all that there are of it (`each`: every window; empty: the whole past). *Null* says when a value is null (empty: never):
-sums and counts over nothing are 0, means, extremes and ages are null. *Acts* marks what a business can move. This page
-is written by `python -m features.catalog.reference docs/features.md`; a test keeps it true.
+`W` stands for each window, `V` and `U` for the next longer ones. *Window* lists the longest window of each feature on
+the line (`each`: one feature for every window; empty: the whole past). *Null* says when a value is null (empty: never):
+sums and counts over no rows are 0; means, extremes and ages are null. *Acts* marks features that a business can
+influence. `python -m features.catalog.reference docs/features.md` writes this page, and a test checks that it is up to
+date.
 """
 
 
 def features_page() -> str:
-    """The page: a table a family, in the order of the catalog."""
+    """The page in Markdown: one table for each family, in the order of the catalog."""
     task = TaskConfig().to_task()
     features = catalog_features(task, FULL_CONTRACT)
     lines = [INTRODUCTION.format(windows=", ".join(map(str, task.windows)), count=len(features))]
@@ -65,7 +66,7 @@ def features_page() -> str:
 
 
 def _row(alike: Sequence[Feature], windows: Sequence[Window]) -> str:
-    """One line for features that differ in their windows only."""
+    """One line for features that differ only in their windows."""
     first, seen = alike[0], [feature.window for feature in alike if feature.window]
     name, phrase, null = (_general(text, first, windows) for text in _texts(first))
     over = "each" if seen == list(windows) else ", ".join(map(str, seen))
@@ -77,7 +78,7 @@ def _texts(feature: Feature) -> tuple[str, str, str]:
 
 
 def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:
-    """A text with the feature's window as W, and a longer one that it names as V.
+    """A text with W in place of the feature's window, and V and U in place of longer windows that it names.
 
     >>> w = Window(30)
     >>> _general("orders in the last 30 days", Feature("x_30d", lambda m: m.x, "f", "p", "r", "count", w), [w])

@@ -1,4 +1,4 @@
-"""When a customer orders: the weekday, the hour, the season."""
+"""Features of when a customer orders: the weekday, the hour, the season."""
 
 from __future__ import annotations
 
@@ -13,36 +13,45 @@ from features.point_in_time.measures import WEEK, YEAR
 from features.task import Window
 
 SATURDAY = 5
-DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # from which hour (UTC) on; each has six
+DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # the hour (UTC) at which each begins
 DAY_PART_HOURS = 6
 
 
 def calendar_sums(orders: ibis.Table, horizon: Window, contract: DataContract) -> dict[str, ibis.Value]:
-    """Purchases by weekday, by hour and in the stretch of the calendar that the horizon will cover."""
+    """Purchases by weekday, by hour, and in the season that the horizon will cover.
+
+    Args:
+        orders: Visible orders with `day`, `hour`, `age` and `purchase`.
+        horizon: The time after the cutoff that is predicted.
+        contract: Says whether times have a clock; if not, hours are left out.
+
+    Returns:
+        Expressions to aggregate by customer and cutoff, by the name of the measure.
+    """
     weekday, ahead = orders.day.day_of_week.index(), (YEAR - orders.age % YEAR) % YEAR
-    found = {f"orders_weekday_{k}": orders.count(where=orders.purchase & (weekday == k)) for k in range(WEEK)}
-    found["orders_in_season"] = orders.count(where=orders.purchase & (ahead < horizon.days))
+    sums = {f"orders_weekday_{k}": orders.count(where=orders.purchase & (weekday == k)) for k in range(WEEK)}
+    sums["orders_in_season"] = orders.count(where=orders.purchase & (ahead < horizon.days))
     if contract.has_clock:
-        found["hours"] = orders.hour.sum(where=orders.purchase)
+        sums["hours"] = orders.hour.sum(where=orders.purchase)
         for band, start in DAY_PARTS.items():
             inside = (orders.hour >= start) & (orders.hour < start + DAY_PART_HOURS)
-            found[f"orders_{band}"] = orders.count(where=orders.purchase & inside)
-    return found
+            sums[f"orders_{band}"] = orders.count(where=orders.purchase & inside)
+    return sums
 
 
 def weekday_features() -> Iterator[Feature]:
-    """The days of the week on which a customer orders."""
+    """Shares of orders by weekday: at weekends, on the favourite weekday, and on that of the last order."""
     for name, compute, phrase, reading in (
-        ("weekend_share_ever", _weekend, "share of orders at weekends", "{value:share} of orders at weekends"),
+        ("weekend_share_ever", _weekend_orders, "share of orders at weekends", "{value:share} of orders at weekends"),
         (
             "favourite_weekday_share_ever",
-            lambda m: ibis.greatest(*_by_weekday(m)),
+            lambda m: ibis.greatest(*_orders_by_weekday(m)),
             "share of orders on the favourite weekday",
             "{value:share} of orders on the favourite weekday",
         ),
         (
             "last_weekday_share_ever",
-            _as_last,
+            _orders_on_last_weekday,
             "share of orders on the weekday of the last one",
             "{value:share} of orders on the weekday of the last one",
         ),
@@ -57,23 +66,23 @@ def weekday_features() -> Iterator[Feature]:
         )
 
 
-def _by_weekday(m: ibis.Table) -> list[ibis.Value]:
+def _orders_by_weekday(m: ibis.Table) -> list[ibis.Value]:
     return [m[f"orders_weekday_{k}"] for k in range(WEEK)]
 
 
-def _weekend(m: ibis.Table) -> ibis.Value:
-    saturday, sunday = _by_weekday(m)[SATURDAY:]
+def _weekend_orders(m: ibis.Table) -> ibis.Value:
+    saturday, sunday = _orders_by_weekday(m)[SATURDAY:]
     return saturday + sunday
 
 
-def _as_last(m: ibis.Table) -> ibis.Value:
+def _orders_on_last_weekday(m: ibis.Table) -> ibis.Value:
     """Orders on the weekday of the last day with one, which lies `recency` days before the cutoff."""
     weekday = (m.cutoff.day_of_week.index() - m.recency % WEEK + WEEK) % WEEK
-    return ibis.cases(*((weekday == k, orders) for k, orders in enumerate(_by_weekday(m))))
+    return ibis.cases(*((weekday == k, orders) for k, orders in enumerate(_orders_by_weekday(m))))
 
 
 def hour_features() -> Iterator[Feature]:
-    """The hours at which a customer orders."""
+    """The mean hour of ordering, and the shares of orders by part of the day."""
     yield Feature(
         "hour_mean_ever",
         lambda m: m.hours / m.orders_ever,
@@ -95,7 +104,7 @@ def hour_features() -> Iterator[Feature]:
 
 
 def season_share_features(horizon: Window) -> Iterator[Feature]:
-    """How much of what a customer orders falls in the stretch of the calendar to come."""
+    """The share of orders that fell into the coming season in earlier years."""
     place = f"in the {horizon.days} days after this date in earlier years"
     yield Feature(
         "season_share_ever",
@@ -110,9 +119,9 @@ def season_share_features(horizon: Window) -> Iterator[Feature]:
 
 
 def year_ago_measures(past: Past) -> ibis.Table:
-    """Orders and net amount in [cutoff - 365 days, + horizon), and `reach`: how far back the log was known, in days.
+    """Orders and net amount in [cutoff - 365 days, cutoff - 365 days + horizon).
 
-    The first two are null where it was not known that far back.
+    Both are null if the log does not reach back that far. `reach` is the number of days that it does reach back.
     """
     visible, every = past.visible_orders, past.everyone.visible_orders
     oldest = every.group_by("cutoff").aggregate(reach=every.age.max())
@@ -128,7 +137,7 @@ def year_ago_measures(past: Past) -> ibis.Table:
 
 
 def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
-    """The same stretch of the calendar a year ago."""
+    """Orders and net amount in the same season a year ago."""
     place = f"in the {horizon.days} days after this date a year ago"
     unread = "the log does not reach back a year"
     yield Feature(

@@ -1,7 +1,8 @@
-"""Features of the terms of a contract: how long it has run unbroken, renewals, prices, and what has ended.
+"""Features of subscriptions: how long one has run without a break, renewals, prices, and ended terms.
 
-Only what had come is known: a term from its start on, its end from that day on. An end that a row states in advance
-would be a look ahead, so until then the term runs. Terms that start on one day are one step of the contract.
+A cutoff knows a term only from its start on, and its end only from the day of the end on. Until then the term counts
+as running, because an end that a row states in advance would let a feature look ahead. Terms that start on the same
+day are one step of the subscription.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from features.task import Window
 STEM = "subscription"
 
 
-def subscription_measures(past: Past, alone: bool = False) -> ibis.Table:
-    """Runs, renewals, prices and ends; one row a customer with any term.
+def subscription_measures(past: Past, terms_only: bool = False) -> ibis.Table:
+    """Runs, renewals, prices and ends of subscriptions.
 
     Args:
-        past: The past.
-        alone: Whether the business has nothing but terms: the first start then gives the `tenure` of other families.
+        past: The log as known at each cutoff.
+        terms_only: Whether the log has only terms and no events: `tenure` is then counted from the first start.
+
+    Returns:
+        One row for each customer with any term, and cutoff.
     """
-    steps = _linked(_steps(_terms(past)))
+    steps = _link_steps(_group_by_start(_terms_at_cutoff(past)))
     latest, runs = steps.place == 0, steps.open > 0
     sums = {
         "terms": steps.terms.sum(),
@@ -42,13 +46,13 @@ def subscription_measures(past: Past, alone: bool = False) -> ibis.Table:
         "price_last": steps.price.max(where=latest),
         "price_before": steps.price_before.max(where=latest),
     }
-    whole = {name: value.cast("int64") for name, value in (sums | ages).items()}
-    tenure = {"tenure": steps.start.max().cast("int64")} if alone else {}
-    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in whole.items()}, **tenure)
+    integers = {name: value.cast("int64") for name, value in (sums | ages).items()}
+    tenure = {"tenure": steps.start.max().cast("int64")} if terms_only else {}
+    return steps.group_by(KEYS).aggregate(**{f"{STEM}:{name}": value for name, value in integers.items()}, **tenure)
 
 
-def _terms(past: Past) -> ibis.Table:
-    """Terms as they stood at each cutoff: days since the start and the end (null while it runs), and the price."""
+def _terms_at_cutoff(past: Past) -> ibis.Table:
+    """Terms as known at each cutoff: days since the start and the end (null while it runs), and the price."""
     parts = past.visible(past.tables.sides["subscriptions"].rows)
     return parts.group_by(*KEYS, "term").aggregate(
         start=parts.age.max(where=parts.part == "start"),
@@ -57,8 +61,8 @@ def _terms(past: Past) -> ibis.Table:
     )
 
 
-def _steps(terms: ibis.Table) -> ibis.Table:
-    """Terms that start on one day: how many and how many run, days since the last end, prices added up."""
+def _group_by_start(terms: ibis.Table) -> ibis.Table:
+    """Terms that start on the same day: how many there are and how many run, days since the last end, total prices."""
     runs = terms.end.isnull()
     return terms.group_by(*KEYS, "start").aggregate(
         terms=terms.count(),
@@ -69,8 +73,8 @@ def _steps(terms: ibis.Table) -> ibis.Table:
     )
 
 
-def _linked(steps: ibis.Table) -> ibis.Table:
-    """Each step beside those before it: whether it begins a run, the price before, and its place from the latest."""
+def _link_steps(steps: ibis.Table) -> ibis.Table:
+    """Links each step to those before: whether it begins a run, the previous price, and its place from the latest."""
     by_time = ibis.window(group_by=KEYS, order_by=steps.start.desc())
     reach = (steps.open > 0).ifelse(
         ibis.literal(0, "int64"), steps.last_end
@@ -86,18 +90,18 @@ def _linked(steps: ibis.Table) -> ibis.Table:
 
 
 def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
-    """Age, terms and renewals and, where the log has them, ends and prices."""
+    """Age, terms and renewals and, if the log has them, ends and prices."""
     yield Feature(
         f"{STEM}_age_days",
-        _while_running("age"),
+        _if_running("age"),
         "subscription age",
         "days since the running subscription began",
         "subscribed without a break for {value:days}",
         "days",
         unread="no subscription runs",
     )
-    yield _counted("terms_ever", "terms", "subscription terms", "subscription", "terms so far")
-    yield _counted("renewals_ever", "renewals", "renewals", "subscription", "renewals of the subscription so far")
+    yield _count_feature("terms_ever", "terms", "subscription terms", "subscription", "terms so far")
+    yield _count_feature("renewals_ever", "renewals", "renewals", "subscription", "renewals of the subscription so far")
     yield Feature(
         f"{STEM}_renewal_recency_days",
         measure_value(f"{STEM}:renewed"),
@@ -109,13 +113,13 @@ def subscription_features(has_end: bool, has_price: bool) -> Iterator[Feature]:
         actionable=True,
     )
     if has_end:
-        yield from _ends()
+        yield from _end_features()
     if has_price:
-        yield from _prices()
+        yield from _price_features()
 
 
 def terms_only_features(horizon: Window) -> Iterator[Feature]:
-    """What the first order says elsewhere, of a business that has nothing but terms: tenure and lifecycle."""
+    """Tenure and lifecycle for a log that has only terms; elsewhere they are computed from the orders."""
     yield Feature(
         "tenure_days",
         measure_value("tenure"),
@@ -134,9 +138,9 @@ def terms_only_features(horizon: Window) -> Iterator[Feature]:
     )
 
 
-def _ends() -> Iterator[Feature]:
-    yield _counted("terms_running", "running", "running terms", "subscription end", "terms that run")
-    yield _counted("terms_ended_ever", "ended", "terms ended", "subscription end", "terms that ended so far")
+def _end_features() -> Iterator[Feature]:
+    yield _count_feature("terms_running", "running", "running terms", "subscription end", "terms that run")
+    yield _count_feature("terms_ended_ever", "ended", "terms ended", "subscription end", "terms that ended so far")
     yield Feature(
         f"{STEM}_end_recency_days",
         lambda m: (m[f"{STEM}:running"] == 0).ifelse(m[f"{STEM}:last_end"], ibis.null("int64")),
@@ -149,7 +153,7 @@ def _ends() -> Iterator[Feature]:
     )
 
 
-def _prices() -> Iterator[Feature]:
+def _price_features() -> Iterator[Feature]:
     yield Feature(
         f"{STEM}_price",
         lambda m: money(m[f"{STEM}:price"]),
@@ -170,12 +174,12 @@ def _prices() -> Iterator[Feature]:
         unread="fewer than two terms with a price",
         actionable=True,
     )
-    yield _counted(
+    yield _count_feature(
         "price_changes_ever", "price_changes", "changes of price", "subscription price", "price changes so far"
     )
 
 
-def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Feature:
+def _count_feature(name: str, measure: str, noun: str, family: str, phrase: str) -> Feature:
     return Feature(
         f"{STEM}_{name}",
         count_or_zero(f"{STEM}:{measure}"),
@@ -187,5 +191,5 @@ def _counted(name: str, measure: str, noun: str, family: str, phrase: str) -> Fe
     )
 
 
-def _while_running(measure: str) -> Compute:
+def _if_running(measure: str) -> Compute:
     return lambda m: (m[f"{STEM}:running"] > 0).ifelse(m[f"{STEM}:{measure}"], ibis.null("int64"))

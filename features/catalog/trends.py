@@ -1,4 +1,4 @@
-"""Where the pace points: against longer windows, the window before and a year ago, and with a fading memory."""
+"""Features of change: against longer windows, the window before and a year ago, and sums that fade with age."""
 
 from __future__ import annotations
 
@@ -10,20 +10,29 @@ from features.feature import Feature, daily_rate, money
 from features.point_in_time.measures import MONTH, YEAR
 from features.task import Window
 
-MILLIONTHS = 1_000_000  # an order's weight is kept in millionths, so that sums do not depend on the order of rows
+MILLIONTHS = 1_000_000  # weights of orders are summed as integers, so that sums do not depend on the order of rows
 
-Pair = tuple[str, str, str]
-ORDERS: Pair = ("orders", "orders", "orders")  # the stem of names, the measure, the noun
+Pair = tuple[str, str, str]  # the first word of the column, the measure, the noun in texts
+ORDERS: Pair = ("orders", "orders", "orders")
 SPEND: Pair = ("amount", "spend", "spend")
 
 
-def _pairs(has_amount: bool) -> tuple[Pair, ...]:
+def _measures_compared(has_amount: bool) -> tuple[Pair, ...]:
     return (ORDERS, SPEND) if has_amount else (ORDERS,)
 
 
 def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
-    """The pace in a short window against that in the next longer one."""
-    for stem, measure, noun in _pairs(has_amount):
+    """The pace of orders and spend in a short window, compared with the next longer one.
+
+    Args:
+        short: The short window.
+        long: The next longer window.
+        has_amount: Whether the log has amounts.
+
+    Yields:
+        One feature for orders and, with amounts, one for spend.
+    """
+    for stem, measure, noun in _measures_compared(has_amount):
         yield Feature(
             f"{stem}_trend_{short}_{long}",
             lambda m, measure=measure: daily_rate(m, measure, short) / daily_rate(m, measure, long).nullif(0),  # type: ignore[misc]
@@ -39,23 +48,25 @@ def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Fea
 
 
 def change_features(w: Window, has_amount: bool) -> Iterator[Feature]:
-    """A window less the one before it and, where that is another one, less the same one a year ago."""
+    """A window minus the window before it and, for windows under a year, minus the same window a year ago."""
     before = f"the {w.days} days before"
-    yield from _change(w, "change", f"before_{w}", before, "trend", 2 * w.days, has_amount)
+    yield from _difference_features(w, "change", f"before_{w}", before, "trend", 2 * w.days, has_amount)
     if w.days < YEAR:
         span, then = f"year_ago_{w}", f"the same {w.days} days a year ago"
-        yield from _change(w, "change_on_year", span, then, "on the year", YEAR + w.days, has_amount)
+        yield from _difference_features(w, "change_on_year", span, then, "on the year", YEAR + w.days, has_amount)
 
 
-def _change(w: Window, stem: str, span: str, than: str, family: str, reach: int, has_amount: bool) -> Iterator[Feature]:
-    """Differences to an earlier span, null where the log does not reach back to its first day."""
+def _difference_features(
+    w: Window, stem: str, span: str, than: str, family: str, reach: int, has_amount: bool
+) -> Iterator[Feature]:
+    """Differences to an earlier span; null if the log does not reach back to the first day of the span."""
     unread = f"the log does not reach back to all of {than}"
     forms = {"orders": ("{value:more|fewer|#order}", "as many orders"), "spend": ("{value:more|less|money} spent", "")}
-    for name, measure, noun in _pairs(has_amount):
+    for name, measure, noun in _measures_compared(has_amount):
         how, equal = forms[noun]
         yield Feature(
             f"{name}_{stem}_{w}",
-            lambda m, measure=measure: _less(m, measure, w, span, reach),  # type: ignore[misc]
+            lambda m, measure=measure: _difference(m, measure, w, span, reach),  # type: ignore[misc]
             f"{noun} {family}",
             f"{noun} in the last {w.days} days against {than}",
             f"{how} in the last {w.days} days than in {than}",
@@ -67,22 +78,33 @@ def _change(w: Window, stem: str, span: str, than: str, family: str, reach: int,
         )
 
 
-def _less(m: ibis.Table, measure: str, w: Window, span: str, reach: int) -> ibis.Value:
+def _difference(m: ibis.Table, measure: str, w: Window, span: str, reach: int) -> ibis.Value:
     change = m[f"{measure}_{w}"] - m[f"{measure}_{span}"]
     known = (m.reach >= reach).ifelse(change, ibis.null("int64"))
     return money(known) if measure == "spend" else known
 
 
 def acceleration_features(short: Window, mid: Window, long: Window, has_amount: bool) -> Iterator[Feature]:
-    """A month's pace in a short window against where that of the two next longer ones pointed."""
-    for stem, measure, noun in _pairs(has_amount):
+    """The monthly pace in a short window, compared with the pace that two longer windows point to.
+
+    Args:
+        short: The short window.
+        mid: The next longer window.
+        long: The longest of the three.
+        has_amount: Whether the log has amounts.
+
+    Yields:
+        One feature for orders and, with amounts, one for spend.
+    """
+    for stem, measure, noun in _measures_compared(has_amount):
+        form = _number_format(noun)
         yield Feature(
             f"{stem}_acceleration_{short}_{mid}_{long}",
-            lambda m, measure=measure: _bend(m, measure, short, mid, long),  # type: ignore[misc]
+            lambda m, measure=measure: _second_difference(m, measure, short, mid, long),  # type: ignore[misc]
             f"{noun} trend",
             f"{noun} a month in the last {short.days} days against where the pace of the last {long.days} and "
             f"{mid.days} days pointed",
-            f"{noun} a month in the last {short.days} days {{value:above|below|{_form(noun)}}} where the pace of the "
+            f"{noun} a month in the last {short.days} days {{value:above|below|{form}}} where the pace of the "
             f"last {long.days} and {mid.days} days pointed",
             "money" if noun == "spend" else "orders",
             long,
@@ -92,35 +114,45 @@ def acceleration_features(short: Window, mid: Window, long: Window, has_amount: 
         )
 
 
-def _bend(m: ibis.Table, measure: str, short: Window, mid: Window, long: Window) -> ibis.Value:
-    """(pace short - pace mid) - (pace mid - pace long), a month."""
+def _second_difference(m: ibis.Table, measure: str, short: Window, mid: Window, long: Window) -> ibis.Value:
+    """The formula (pace short - pace mid) - (pace mid - pace long), by month."""
     bend = (daily_rate(m, measure, short) - daily_rate(m, measure, mid)) - (
         daily_rate(m, measure, mid) - daily_rate(m, measure, long)
     )
     return (money(bend) if measure == "spend" else bend) * MONTH
 
 
-def _form(noun: str) -> str:
+def _number_format(noun: str) -> str:
     return "money" if noun == "spend" else "number"
 
 
 def fading_sums(orders: ibis.Table, windows: Sequence[Window], has_amount: bool) -> dict[str, ibis.Value]:
-    """Orders, in millionths, and spend, in ticks, each worth 2^(-age / window); rounded an order at a time."""
-    found = {}
+    """Orders and spend with weights that fade with age: 2^(-age / window), rounded for each order.
+
+    Args:
+        orders: Visible orders with `age`, `purchase` and `amount`.
+        windows: The half-lives.
+        has_amount: Whether the log has amounts.
+
+    Returns:
+        Expressions to aggregate by customer and cutoff, by the name of the measure; orders in millionths, spend in
+        ticks.
+    """
+    sums = {}
     for w in windows:
         weight = ibis.literal(2.0) ** (-orders.age / w.days)
-        found[f"orders_fading_{w}"] = _whole(weight * MILLIONTHS).sum(where=orders.purchase)
+        sums[f"orders_fading_{w}"] = _round_half_up(weight * MILLIONTHS).sum(where=orders.purchase)
         if has_amount:
-            found[f"spend_fading_{w}"] = _whole(weight * orders.amount).sum(where=orders.purchase)
-    return found
+            sums[f"spend_fading_{w}"] = _round_half_up(weight * orders.amount).sum(where=orders.purchase)
+    return sums
 
 
-def _whole(number: ibis.Value) -> ibis.Value:
+def _round_half_up(number: ibis.Value) -> ibis.Value:
     return (number + 0.5).floor().cast("int64")
 
 
 def fading_features(w: Window, has_amount: bool) -> Iterator[Feature]:
-    """Momentum: orders and spend that fade with age."""
+    """Orders and spend with weights that fade with age."""
     fades = f"each counting half for every {w.days} days since"
     yield Feature(
         f"orders_fading_{w}",

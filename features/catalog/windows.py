@@ -1,4 +1,4 @@
-"""Features of windows: what happened lately."""
+"""Features of the windows: orders, spend and refunds in the last days."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from features.task import Window
 
 
 def order_window_features(w: Window, has_quantity: bool) -> Iterator[Feature]:
-    """Orders, days with one, and baskets in a window."""
+    """Orders, days with an order, and baskets in a window."""
     orders = measure_value(f"orders_{w}")
     yield window_feature(w, "orders_count", orders, "frequency", "orders", "{value:#order}", "orders")
     days = measure_value(f"active_days_{w}")
@@ -44,7 +44,7 @@ def money_window_features(w: Window) -> Iterator[Feature]:
     yield window_feature(
         w, "amount_sum", lambda m: money(spent(m)), "money", "net spend", "spent {value:money}", "money"
     )
-    yield from _order_sizes(w)
+    yield from _order_size_features(w)
     refunds = measure_value(f"refunds_{w}")
     yield window_feature(w, "refunds_count", refunds, "refunds", "refunds", "{value:#refund}", "count")
     yield window_feature(
@@ -69,8 +69,8 @@ def money_window_features(w: Window) -> Iterator[Feature]:
     )
 
 
-def _order_sizes(w: Window) -> Iterator[Feature]:
-    """Mean, largest and spread of the amounts of orders, and the mean against the usual one."""
+def _order_size_features(w: Window) -> Iterator[Feature]:
+    """Mean, maximum and spread of order amounts, and the mean compared with the usual one."""
     for stem, compute, what, how, unit, unread in (
         (
             "order_amount_mean",
@@ -109,20 +109,38 @@ def _order_sizes(w: Window) -> Iterator[Feature]:
 
 
 def refund_share(span: str) -> Compute:
-    """Refunds over what was paid before them; null where nothing was bought."""
+    """Refunds divided by the amount paid before refunds; null if nothing was bought."""
     return lambda m: m[f"refund_{span}"] / (m[f"amount_{span}"] + m[f"refund_{span}"]).nullif(0)
 
 
 def window_feature(
     w: Window, stem: str, compute: Compute, family: str, what: str, how: str, unit: str, unread: str = ""
 ) -> Feature:
-    """A feature of a window: its column ends in it, and its phrase, reading and null rule say it.
+    """A feature of a window, with the window in its column name, phrase, reading and text for null.
 
-    Frequency and money are what a business can move.
+    Features of frequency, money and discounts are actionable: a business can influence them.
+
+    Args:
+        w: The window.
+        stem: The column name without the window, such as 'orders_count'.
+        compute: From the table of measures to the feature's value.
+        family: The family of the feature.
+        what: The phrase without the window, such as 'net spend'.
+        how: The reading without the window, such as 'spent {value:money}'.
+        unit: The unit, as in `Feature`.
+        unread: The text for null without the window; empty if the value is never null.
+
+    Returns:
+        The feature.
     """
     last = f"in the last {w.days} days"
-    zero = {"frequency": "no order", "refunds": "no refund", "money": "no net spend", "discount": "no discount"}
-    said = "no order line" if stem == "items_count" else zero.get(family, "")
+    zero_by_family = {
+        "frequency": "no order",
+        "refunds": "no refund",
+        "money": "no net spend",
+        "discount": "no discount",
+    }
+    nothing = "no order line" if stem == "items_count" else zero_by_family.get(family, "")
     return Feature(
         f"{stem}_{w}",
         compute,
@@ -132,6 +150,6 @@ def window_feature(
         unit,
         w,
         f"{unread} {last}" if unread else "",
-        f"{said} {last}" if said and "change" not in stem else "",
+        f"{nothing} {last}" if nothing and "change" not in stem else "",
         actionable=family in ("frequency", "money", "discount"),
     )

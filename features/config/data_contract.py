@@ -1,4 +1,4 @@
-"""What a config's tables hold, without any of their rows: enough to say which features there will be."""
+"""The data contract: which columns and tables a log has, which decides which features are computed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 
 from features.config.load import Config
-from features.config.sections import Activity
+from features.config.table_sections import Activity
 
 
 @dataclass(frozen=True)
 class ActivityColumns:
-    """The columns of an `[activities.NAME]` table; its name, measure ('' for none) and kinds as slugs."""
+    """The columns of an `[activities.NAME]` table: its name, measure ('' for none) and kinds as slugs."""
 
     name: str
     measure: str = ""
@@ -20,7 +20,7 @@ class ActivityColumns:
 
 @dataclass(frozen=True)
 class CustomerAttribute:
-    """A column of the customer table: a 'number', a 'date' (its age in days) or a 'level' (text)."""
+    """A column of the customer table: a 'number', a 'date' (used as age in days) or a 'level' (a category)."""
 
     name: str
     value_type: str
@@ -32,17 +32,17 @@ class DataContract:
     """Which columns and tables a log has.
 
     Attributes:
-        kinds: Slugs of the kind columns, in the config's order.
-        has_clock: Whether the times of the events carry hours.
-        activities: One entry a table, in the config's order.
-        attributes: Those of the customer table that features may use.
-        has_control: Whether the contacts name the action that means: nothing was done.
-        has_end: Whether the terms of subscriptions may end.
-        price_days: How many days one price of a term pays for; 0 where that is not said.
-        cancelled: The reasons for which a term ends that are churn; empty where every end is.
-        only_subscriptions: Whether the events are nothing but the starts of the terms.
-        undated_attributes: Those that are left out: nothing says what they were at a past cutoff.
-        windows_beyond_log: Windows, in days, that are longer than the whole log: their features are null.
+        kinds: Slugs of the category columns, in the config's order.
+        has_clock: Whether the times of the events have hours.
+        activities: One entry for each table, in the config's order.
+        attributes: The attributes of the customer table that features may use.
+        has_control: Whether [contacts] names the action of the control group.
+        has_end: Whether subscriptions have a column for the end of a term.
+        price_days: The number of days that one price of a term pays for; 0 if unknown.
+        cancelled: The reasons for the end of a term that count as churn; empty: every end counts.
+        only_subscriptions: Whether the events are only the starts of subscription terms.
+        undated_attributes: Attributes that are left out, because their values at past cutoffs are not known.
+        windows_beyond_log: Windows, in days, that are longer than the log; their features are null.
     """
 
     kinds: tuple[str, ...] = ()
@@ -67,7 +67,16 @@ class DataContract:
 
 
 def build_contract(config: Config, has_clock: bool, attributes: tuple[CustomerAttribute, ...] = ()) -> DataContract:
-    """What a config promises; the clock and the types of attributes are read from the data."""
+    """Derive the data contract from a config and what was read from the data.
+
+    Args:
+        config: The config.
+        has_clock: Whether the times of the events have hours.
+        attributes: The usable attributes of the customer table, with their types.
+
+    Returns:
+        The contract.
+    """
     events, contacts, terms = config.events, config.contacts, config.subscriptions
     return DataContract(
         kinds=tuple(feature_slug(kind) for kind in events.kinds),
@@ -97,9 +106,9 @@ def _activity(name: str, section: Activity) -> ActivityColumns:
 
 
 def feature_slug(name: str) -> str:
-    """A column's name as part of a feature's name.
+    """Return a column's name in the form that features' names use.
 
-    >>> slug("StockCode"), slug("store id"), slug("商品")
+    >>> feature_slug("StockCode"), feature_slug("store id"), feature_slug("商品")
     ('stock_code', 'store_id', '商品')
     """
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

@@ -1,4 +1,4 @@
-"""One TOML file into frozen models; an unknown or misspelt key is an error that names the nearest key."""
+"""Loads a config: one TOML file into frozen models; an unknown key is an error that suggests the nearest one."""
 
 from __future__ import annotations
 
@@ -15,33 +15,30 @@ from features.config.nightly import RunConfig
 from features.config.plan import PlanConfig
 from features.config.rfm_rules import groups_using
 from features.config.sections import (
-    Activity,
-    Contacts,
-    Customers,
     EngineConfig,
-    Events,
     FeaturesConfig,
     PrivacyConfig,
     Section,
-    SegmentsConfig,
     ServingConfig,
-    Subscriptions,
     TaskConfig,
     TrackingConfig,
     TrainingConfig,
     UpliftConfig,
 )
+from features.config.segments import SegmentsConfig
+from features.config.table_sections import Activity, Contacts, Customers, Events, Subscriptions
 from features.errors import UsageError
 
 
 class Config(Section):
-    """A whole `regulars.toml`, with the folder it was read from (paths in it are relative to that folder)."""
+    """The contents of a `regulars.toml`, and the folder it was read from (its paths are relative to that folder)."""
 
-    config_version: Literal[1] = Field(description="of the file's form; 1 is the only one so far")
+    config_version: Literal[1] = Field(description="version of the config format; only 1 exists so far")
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="of the business; models become NAME-churn and NAME-value"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="name of the business; its models are named NAME-churn and NAME-value",
     )
-    language: Literal["en", "zh"] = Field("en", description="of reasons, report, page and alerts")
+    language: Literal["en", "zh"] = Field("en", description="language of reasons, report, web page and alerts")
     events: Events
     activities: dict[str, Activity] = {}
     customers: Customers | None = None
@@ -65,14 +62,17 @@ class Config(Section):
     def _check_fairness(self) -> Config:
         if self.training.fairness and self.customers is None:
             named = ", ".join(self.training.fairness)
-            raise ValueError(f"[training] fairness names columns of the customer table ({named}), but no [customers]")
+            raise ValueError(
+                f"[training] fairness names columns of the customer table ({named}), but there is no [customers]; "
+                "add it"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_learn_from(self) -> Config:
         if self.training.learn_from == "untouched" and self.contacts is None:
             raise ValueError(
-                "[training] learn_from = 'untouched' leaves out who was contacted, but no [contacts] tells who that is"
+                "[training] learn_from = 'untouched' leaves out contacted customers, but there is no [contacts]; add it"
             )
         return self
 
@@ -80,16 +80,21 @@ class Config(Section):
     def _check_plan(self) -> Config:
         plan = self.plan
         if plan and plan.limits_contacts and self.contacts is None:
-            raise ValueError("[plan] counts earlier contacts (contacted_within, contacts_at_most), but no [contacts]")
+            raise ValueError(
+                "[plan] counts earlier contacts (contacted_within, contacts_at_most), but there is no "
+                "[contacts]; add it"
+            )
         if plan and self.contacts and self.contacts.control in plan.actions:
-            raise ValueError(f"[plan.actions] names {self.contacts.control!r}, which [contacts] calls the control")
+            raise ValueError(
+                f"[plan.actions] names {self.contacts.control!r}, which is the control of [contacts]; remove it"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_run(self) -> Config:
         if self.run.makes_plans and (self.plan is None or self.plan.budget is None):
             lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
-            raise ValueError(f"[run] says when a plan is due (plan_every, plan_on), but {lacks}")
+            raise ValueError(f"[run] makes plans (plan_every, plan_on), but {lacks}")
         return self
 
     @model_validator(mode="after")
@@ -103,18 +108,16 @@ class Config(Section):
             raise ValueError(f"[segments] kinds names {unknown[0]!r}; the kinds of [events] are {known}")
         groups_with_m = groups_using(rules.rfm, "m")
         if groups_with_m and not self.events.amount:
-            raise ValueError(
-                f"[segments.rfm] {groups_with_m[0]!r} is told by m, and the log has no amounts; use r and f"
-            )
+            raise ValueError(f"[segments.rfm] {groups_with_m[0]!r} uses m, and the log has no amounts; use r and f")
         return self
 
     def path(self, text: str) -> Path:
-        """A path of the config, made absolute from the config's folder."""
+        """Return a path of the config as an absolute path; it is relative to the config's folder."""
         return (self.folder / Path(text).expanduser()).resolve()
 
     @property
     def only_subscriptions(self) -> bool:
-        """Whether the business has nothing but the terms of its contracts: the events are their starts."""
+        """Whether the business has only subscriptions, so that the events are the starts of their terms."""
         terms = self.subscriptions
         if terms is None or self.task.churn != "cancelled":
             return False
@@ -122,7 +125,7 @@ class Config(Section):
 
     @property
     def has_value(self) -> bool:
-        """Whether there is money to foresee: amounts of events or, for contracts, prices of so many days each."""
+        """Whether value is predicted: events have amounts, or terms of contracts have prices and `price_every`."""
         terms = self.subscriptions
         priced = terms is not None and terms.price_every is not None and self.task.churn == "cancelled"
         return bool(self.events.amount) or priced
@@ -135,34 +138,34 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _starts_as_events(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """A contractual business may leave [events] out: the starts of its terms take their place."""
+        """Use the starts of terms as events if a contractual business leaves [events] out."""
         task, terms = values.get("task"), values.get("subscriptions")
         if "events" in values or not (isinstance(task, dict) and task.get("churn") == "cancelled"):
             return values
         try:
             return {**values, "events": Subscriptions.model_validate(terms).as_events()}
-        except ValidationError:  # what is wrong is told where [subscriptions] itself is read, and not of [events] too
+        except ValidationError:  # reported for [subscriptions], and not for [events] again
             return {**values, "events": {"source": "none", "customer": "none", "time": "none"}}
 
     @model_validator(mode="after")
     def _check_contracts(self) -> Config:
         terms = self.subscriptions
         if self.task.churn == "cancelled" and (terms is None or not terms.end):
-            needed = "end = the column of the day on which a term ended" if terms else "the table of the terms"
-            raise ValueError(f"[task] churn = 'cancelled' is read from [subscriptions]: give it {needed}")
+            needed = "set its end to the column of the day on which a term ended" if terms else "add it"
+            raise ValueError(f"[task] churn = 'cancelled' needs [subscriptions]: {needed}")
         if terms and terms.until and not self.only_subscriptions:
             raise ValueError(
-                "[subscriptions] until is for a business without [events]; here they say how far the log goes: "
-                "set [events] until"
+                "[subscriptions] until is only for a business without [events]: remove it and set [events] until "
+                "instead"
             )
         return self
 
 
 def load_config(path: str | Path) -> Config:
-    """Reads a config file.
+    """Read a config file.
 
     Raises:
-        UsageError: The file is missing, not TOML, or says something that is not understood.
+        UsageError: The file is missing, is not TOML, or has an unknown key, a missing key or a wrong value.
     """
     path = Path(path)
     try:
@@ -170,7 +173,7 @@ def load_config(path: str | Path) -> Config:
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no such config. `regulars init YOUR_DATA_FILE` writes one from a data file; "
-            "`regulars -c FILE` names another."
+            "`regulars -c FILE` uses another one."
         ) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise UsageError(f"{path}: cannot be read: {problem}") from None
@@ -180,10 +183,10 @@ def load_config(path: str | Path) -> Config:
 
 
 def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> Config:
-    """Checks a config given as a dictionary; `path` is where it came from.
+    """Check a config given as a dictionary; `path` is the file that it came from.
 
     Raises:
-        UsageError: A section or key is unknown, missing or has a wrong value; all of them are listed.
+        UsageError: A section or key is unknown or missing, or a value is wrong; the message lists all of them.
     """
     path = Path(path)
     try:
@@ -201,7 +204,7 @@ def _listed(values: Iterable[object]) -> str:
 
 
 def _explain(error: dict[str, Any]) -> str:
-    """One line for one of pydantic's errors, in the words of the file."""
+    """Return one line for one of pydantic's errors, with the names that the file uses."""
     where = [str(part) for part in error["loc"]]
     key, section = where[-1] if where else "", ".".join(where[:-1])
     place = f"[{section}] {key}" if section else key
@@ -221,7 +224,7 @@ def _explain(error: dict[str, Any]) -> str:
 
 
 def _keys(where: list[str]) -> set[str]:
-    """The keys of a section, or the sections and keys of the file."""
+    """Return the keys of a section; for an empty path, the sections and keys of the file."""
     models: list[type[BaseModel]] = [Config]
     for part in where:
         annotations = [model.model_fields[part].annotation for model in models if part in model.model_fields]

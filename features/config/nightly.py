@@ -1,4 +1,4 @@
-"""[run]: what the nightly chain does beside scoring: when it trains anew, when a plan is due, and what it keeps."""
+"""The section [run]: what the nightly run does besides scoring: when to train, when to plan, and what to keep."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ PlanDay = Annotated[str, BeforeValidator(lambda v: str(v).strip().lower() if isi
 
 
 class RunConfig(Section):
-    """[run]: the nightly chain."""
+    """[run]: the nightly run (`regulars run`)."""
 
-    train_first: bool = Field(True, description="whether the first night trains, where there is no champion yet")
-    retrain_every: Duration | None = Field(None, description="models learn anew so long after they last did")
-    retrain_on: tuple[Literal["retrain", "recalibrate", "data", "contact"], ...] = Field(
-        ("retrain",), description="they do so too when an alert asks for one of these; []: never by an alert"
+    train_first: bool = Field(True, description="whether to train on the first night if there is no champion model yet")
+    retrain_every: Duration | None = Field(
+        None, description="time after the last training when models are trained again; empty: never by time"
     )
-    retrain_pause: Duration = Field(Window(7), description="least time between trainings that alerts ask for")
-    plan_every: Duration | None = Field(None, description="a plan is due so long after the last one")
-    plan_on: PlanDay = Field("", description="a plan is due on this weekday, or on this day of the month (1 to 28)")
-    contributions: int = Field(1, ge=0, description="of how many newest nights every contribution is kept")
-    report: bool = Field(True, description="whether the page for analysts is written")
+    retrain_on: tuple[Literal["retrain", "recalibrate", "data", "contact"], ...] = Field(
+        ("retrain",), description="actions recommended by alerts that also start a training; []: alerts never do"
+    )
+    retrain_pause: Duration = Field(Window(7), description="minimum time between trainings that alerts start")
+    plan_every: Duration | None = Field(None, description="time after the last plan when a new plan is made")
+    plan_on: PlanDay = Field("", description="weekday, or day of the month (1 to 28), on which plans are made")
+    contributions: int = Field(
+        1, ge=0, description="number of most recent nights for which the contributions of all features are kept"
+    )
+    report: bool = Field(True, description="whether to write the report for analysts")
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
@@ -40,20 +44,20 @@ class RunConfig(Section):
 
     @property
     def makes_plans(self) -> bool:
-        """Whether plans are ever due."""
+        """Whether the nightly run makes plans."""
         return self.plan_every is not None or bool(self.plan_on)
 
     def next_plan_day(self, last: date | None, first: date) -> date:
-        """The day from which the next plan is due.
+        """Return the first day on which the next plan is due.
 
         Args:
             last: The cutoff of the last plan, if there is one.
             first: The cutoff of the first night.
 
-        >>> rules = RunConfig(plan_every="28d", plan_on="monday")
-        >>> str(rules.plan_day(None, date(2024, 3, 6))), str(rules.plan_day(date(2024, 3, 11), date(2024, 3, 6)))
+        >>> rules, first = RunConfig(plan_every="28d", plan_on="monday"), date(2024, 3, 6)
+        >>> str(rules.next_plan_day(None, first)), str(rules.next_plan_day(date(2024, 3, 11), first))
         ('2024-03-11', '2024-04-08')
-        >>> str(RunConfig(plan_on=1).plan_day(date(2024, 3, 1), date(2024, 3, 1)))
+        >>> str(RunConfig(plan_on=1).next_plan_day(date(2024, 3, 1), date(2024, 3, 1)))
         '2024-04-01'
         """
         day = first if last is None else last + (self.plan_every or Window(1)).delta

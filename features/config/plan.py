@@ -1,4 +1,4 @@
-"""[plan]: what may be done to customers, what it costs, who is left out, and what a plan must keep to."""
+"""The section [plan]: the actions, their costs, who is excluded, and the constraints of a plan."""
 
 from __future__ import annotations
 
@@ -13,78 +13,91 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class PlanAction(Section):
-    """[plan.actions.NAME]: one thing that may be done to a customer."""
+    """[plan.actions.NAME]: an action that a customer may get, such as an e-mail or a voucher."""
 
-    cost: float = Field(ge=0, allow_inf_nan=False, description="money that it costs for one customer")
-    capacity: int | None = Field(None, ge=0, description="most customers who can have it; empty: any number")
+    cost: float = Field(ge=0, allow_inf_nan=False, description="cost of the action for one customer")
+    capacity: int | None = Field(None, ge=0, description="maximum number of customers who can get it; empty: no limit")
     save_rate: float | None = Field(
-        None, ge=0, le=1, description="share of leavers whom it keeps: assumed, where no effect was measured"
+        None, ge=0, le=1, description="assumed share of churners whom the action keeps, used if no effect was measured"
     )
 
 
 class Exclusion(Section):
-    """[[plan.exclude]]: who is left out: by a column's values, or by a list of ids."""
+    """[[plan.exclude]]: customers who are excluded from plans, by the values of a column or by a list of ids."""
 
-    why: str = Field(min_length=1, max_length=60, description="the reason, as the plan names it")
+    why: str = Field(min_length=1, max_length=60, description="the reason, as it is written in the plan")
     column: str = Field(
-        "", description="segment, tier or lifecycle of the scores, or an attribute of [customers] as it stood"
+        "",
+        description="segment, tier or lifecycle of the scores, or an attribute of [customers] as it was at the cutoff",
     )
-    values: tuple[bool | int | float | str, ...] = Field((), description="values of the column that are left out")
+    values: tuple[bool | int | float | str, ...] = Field(
+        (), description="values of the column whose customers are excluded"
+    )
     ids: str = Field("", description="CSV or Parquet file with a column customer_id, relative to the config")
-    customers: tuple[str, ...] = Field((), description="ids")
-    actions: tuple[str, ...] = Field((), description="the actions that they do not get; without it, all")
+    customers: tuple[str, ...] = Field((), description="ids of the excluded customers")
+    actions: tuple[str, ...] = Field((), description="actions that these customers do not get; empty: all")
 
     @model_validator(mode="after")
     def _check(self) -> Exclusion:
         if sum(map(bool, (self.column, self.ids, self.customers))) != 1:
-            raise ValueError("an exclusion names one of column (with values), ids and customers")
+            raise ValueError("an exclusion needs exactly one of column (with values), ids and customers")
         if bool(self.column) != bool(self.values):
-            raise ValueError("column and values go together: the column, and which values of it are left out")
+            raise ValueError("column and values go together: set the column, and the values to exclude")
         return self
 
     def values_as_text(self) -> list[str]:
-        """The values as the customer table writes them.
+        """Return the values as the customer table writes them.
 
-        >>> Exclusion(why="opted out", column="consent", values=(False, 3, 2.5, "no")).texts()
+        >>> Exclusion(why="opted out", column="consent", values=(False, 3, 2.5, "no")).values_as_text()
         ['no', '3', '2.5', 'no']
         """
         return [_text(value) for value in self.values]
 
 
 def without_customer_ids(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """An exclusion's values as they may be kept: the number of its customers in the place of their ids.
+    """Return an exclusion with the number of its customers instead of their ids, which must not be stored.
 
-    >>> unnamed({"why": "staff", "customers": ("C-1", "C-2")})
+    >>> without_customer_ids({"why": "staff", "customers": ("C-1", "C-2")})
     {'why': 'staff', 'customers': 2}
     """
     return {**rule, "customers": len(rule["customers"])}
 
 
 class PlanConfig(Section):
-    """[plan]: who gets which action, within what."""
+    """[plan]: which actions exist, and the budget and rules by which customers get them."""
 
-    actions: dict[str, PlanAction] = Field(min_length=1, description="what may be done, by name")
+    actions: dict[str, PlanAction] = Field(min_length=1, description="the actions by name")
     campaign: str = Field(
         "retention",
         pattern=NAME_PATTERN,
-        description="names the plan (--campaign goes first); its holdout stays the same",
+        description="name of the plan; plans of one name hold out the same customers. --campaign overrides it",
     )
-    budget: float | None = Field(None, ge=0, allow_inf_nan=False, description="most money; --budget goes first")
+    budget: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="maximum total cost; --budget overrides it"
+    )
     margin: float | None = Field(
-        None, gt=0, le=1, description="share of value that is profit; needed where there is money"
+        None, gt=0, le=1, description="share of value that is profit; required if value is in money"
     )
-    holdout: float = Field(0.1, ge=0, lt=1, description="share of the eligible who get nothing, to measure by")
+    holdout: float = Field(
+        0.1, ge=0, lt=1, description="share of eligible customers held out at random, to measure the effect"
+    )
     seed: int = Field(
-        7, description="who is held out is drawn from it, the campaign's name and the customer's id alone"
+        7, description="seed of the random assignment, which depends only on it, the campaign and the customer's id"
     )
     contacted_within: Duration | None = Field(
-        None, description="who was contacted so recently before the cutoff is left out, such as '30d'"
+        None, description="exclude customers contacted within this time before the cutoff, such as '30d'"
     )
-    contacts_at_most: int | None = Field(None, ge=0, description="who had more contacts in contacts_window is left out")
-    contacts_window: Duration | None = Field(None, description="where contacts_at_most counts, before the cutoff")
-    exclude: tuple[Exclusion, ...] = Field((), description="who is left out")
-    minimums: dict[str, float] = Field({}, description="by segment: least share of its eligible who get an action")
-    curve: int = Field(12, ge=2, le=100, description="budgets of the curve of gain against budget")
+    contacts_at_most: int | None = Field(
+        None, ge=0, description="exclude customers with more contacts than this in contacts_window"
+    )
+    contacts_window: Duration | None = Field(
+        None, description="time before the cutoff in which contacts_at_most counts"
+    )
+    exclude: tuple[Exclusion, ...] = Field((), description="customers who are excluded")
+    minimums: dict[str, float] = Field(
+        {}, description="minimum share of eligible customers who get an action, by segment"
+    )
+    curve: int = Field(12, ge=2, le=100, description="number of budgets on the curve of expected gain against budget")
 
     @model_validator(mode="after")
     def _check(self) -> PlanConfig:
@@ -94,7 +107,9 @@ class PlanConfig(Section):
                 known = ", ".join(self.actions)
                 raise ValueError(f"exclude: there is no action {unknown[0]!r}; [plan.actions] has {known}")
         if (self.contacts_at_most is None) != (self.contacts_window is None):
-            raise ValueError("contacts_at_most and contacts_window go together: how many contacts, in which time")
+            raise ValueError(
+                "contacts_at_most and contacts_window go together: set how many contacts, and in which time"
+            )
         wrong = [name for name, share in self.minimums.items() if not 0 <= share <= 1]
         if wrong:
             raise ValueError(f"minimums: {wrong[0]!r} has {self.minimums[wrong[0]]:g}; expected a share from 0 to 1")
@@ -102,7 +117,7 @@ class PlanConfig(Section):
 
     @property
     def limits_contacts(self) -> bool:
-        """Whether earlier contacts leave anyone out."""
+        """Whether customers can be excluded because of earlier contacts."""
         return self.contacted_within is not None or self.contacts_at_most is not None
 
 

@@ -1,7 +1,7 @@
-"""The groups of RFM (recency, frequency, money) as named rules over scores from 1 to 5, each written as text.
+"""RFM groups (recency, frequency, money) as rules over scores from 1 to 5, written as text.
 
-A rule such as 'r 4-5, fm 2-3' names ranges of scores: `r`, `f`, `m`, and `fm`, the mean of f and m rounded half up. A
-group is one rule or several. Rules are whole when every combination of scores belongs to exactly one group.
+A rule such as 'r 4-5, fm 2-3' gives ranges of the scores `r`, `f`, `m` and `fm` (the mean of f and m, rounded half up).
+A group has one rule or several. A set of rules is valid if every combination of scores belongs to exactly one group.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ RfmScores = tuple[int, int, int]
 
 
 def fm_score(f: int, m: int) -> int:
-    """The score `fm` of two scores: their mean, rounded half up.
+    """Return the score `fm`: the mean of f and m, rounded half up.
 
-    >>> both(5, 4), both(1, 2), both(3, 3)
+    >>> fm_score(5, 4), fm_score(1, 2), fm_score(3, 3)
     (5, 2, 3)
     """
     return (f + m + 1) // 2
 
 
 def parse_rule(rule: str) -> ScoreRanges:
-    """A rule's ranges by score, both ends inside.
+    """Return the ranges of a rule by score, both ends included.
 
     Raises:
-        ValueError: It is not understood.
+        ValueError: The rule is not valid.
 
-    >>> parse("r 4-5, fm 1")
+    >>> parse_rule("r 4-5, fm 1")
     {'r': (4, 5), 'fm': (1, 1)}
     """
     ranges: dict[str, tuple[int, int]] = {}
@@ -58,7 +58,9 @@ def parse_rule(rule: str) -> ScoreRanges:
         match = RULE.fullmatch(part)
         name = match[1].lower() if match else ""
         if match is None:
-            raise ValueError(f"the rule {rule!r} is not understood at {part.strip()!r}: write it like 'r 4-5, fm 2-3'")
+            raise ValueError(
+                f"the rule {rule!r} is not understood at {part.strip()!r}: write it such as 'r 4-5, fm 2-3'"
+            )
         low, high = int(match[2]), int(match[3] or match[2])
         if name not in SCORES:
             raise ValueError(f"the rule {rule!r} names {name!r}; known are {', '.join(SCORES)}")
@@ -71,12 +73,12 @@ def parse_rule(rule: str) -> ScoreRanges:
 
 
 def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]:
-    """The group of every combination (r, f, m) of scores.
+    """Return the group of every combination (r, f, m) of scores.
 
     Raises:
-        ValueError: A rule is not understood, two groups claim a combination, or nobody does.
+        ValueError: A rule is not valid, or a combination belongs to two groups or to none.
 
-    >>> group_of(RULES)[5, 5, 4], group_of(RULES)[1, 5, 5]
+    >>> groups_by_scores(RULES)[5, 5, 4], groups_by_scores(RULES)[1, 5, 5]
     ('champions', 'cannot lose')
     """
     ranges_by_group = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
@@ -89,24 +91,25 @@ def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]
     for cell, names in claims.items():
         if len(names) > 1:
             raise ValueError(
-                f"{_format_scores(cell)} belongs to {names[0]!r} and to {names[1]!r}; let one rule claim it"
+                f"{_format_scores(cell)} belongs to {names[0]!r} and to {names[1]!r}; change the rules so that "
+                "only one group contains it"
             )
     missing = [cell for cell, names in claims.items() if not names]
     if missing:
         more = f" and {len(missing) - 1} more combinations do" if len(missing) > 1 else " does"
-        raise ValueError(f"{_format_scores(missing[0])}{more} not belong to any group; add a rule that claims them")
+        raise ValueError(f"{_format_scores(missing[0])}{more} not belong to any group; add a rule that contains them")
     return {cell: names[0] for cell, names in claims.items()}
 
 
 def groups_using(rules: Mapping[str, Sequence[str]], score: str) -> list[str]:
-    """The groups whose rules name a score."""
+    """Return the groups whose rules use a score."""
     return [name for name, texts in rules.items() if any(score in parse_rule(rule) for rule in texts)]
 
 
 def suggest_name(name: str, known: Sequence[str]) -> str:
-    """A hint at the known name that was meant, or all of them.
+    """Return a hint for an unknown name: the most similar known name, or else all of them.
 
-    >>> nearest("champoins", ["champions", "loyal"])
+    >>> suggest_name("champoins", ["champions", "loyal"])
     "did you mean 'champions'?"
     """
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -217,7 +217,7 @@ def quote_name(text: str, quote: str = '"') -> str:
 def error_summary(problem: Exception) -> str:
     r"""Return the first line of an error's message; in conversion errors the value is left out.
 
-    >>> first_line(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\nLINE 1: ..."))
+    >>> error_summary(ValueError("Conversion Error: Could not convert string 'Ada' to INT64\nLINE 1: ..."))
     'Conversion Error: Could not convert string (a value) to INT64'
     """
     line = str(problem).strip().splitlines()[0]

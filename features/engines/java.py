@@ -59,8 +59,10 @@ def java_version(java: Path) -> int:
 def parse_java_version(text: str) -> int:
     """Return the major version in the output of `java -version`; 0 if there is none.
 
-    >>> major('openjdk version "17.0.15" 2025-04-15'), major('java version "1.8.0_391"'), major("command not found")
-    (17, 8, 0)
+    >>> parse_java_version('openjdk version "17.0.15" 2025-04-15'), parse_java_version('java version "1.8.0_391"')
+    (17, 8)
+    >>> parse_java_version("command not found")
+    0
     """
     match = re.search(r'version "(?:1\.)?(\d+)', text)
     return int(match[1]) if match else 0

@@ -112,9 +112,9 @@ class WindowSpec:
     def panes(self) -> list[Pane]:
         """The intervals between neighbouring edges that lie in a span, latest first, as ages in (newer, older].
 
-        >>> Plan((), (Span("7d", 0, 7), Span("30d", 0, 30), Span("a_year_ago", 365, 372)), ()).panes
+        >>> WindowSpec((), (Span("7d", 0, 7), Span("30d", 0, 30), Span("a_year_ago", 365, 372)), ()).panes
         [(0, 7), (7, 30), (365, 372)]
-        >>> Plan((), (Span("7d", 0, 7), EVER), ()).panes
+        >>> WindowSpec((), (Span("7d", 0, 7), EVER), ()).panes
         [(0, 7), (7, None)]
         """
         candidates = zip(self.edges, [*self.edges[1:], None], strict=True)

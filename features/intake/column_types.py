@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.datatypes as dt
 
 from features.config.data_contract import feature_slug
-from features.config.sections import COLUMN_LIST_KEYS, TableSection
+from features.config.table_sections import COLUMN_LIST_KEYS, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.tables import SetAsideRows

@@ -17,7 +17,7 @@ import ibis
 
 from features.config.data_contract import CustomerAttribute, feature_slug
 from features.config.load import Config
-from features.config.sections import Customers
+from features.config.table_sections import Customers
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.column_types import (

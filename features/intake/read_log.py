@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from features.config.data_contract import build_contract, feature_slug
 from features.config.load import Config
-from features.config.sections import Events
+from features.config.table_sections import Events
 from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
 from features.intake.column_types import (

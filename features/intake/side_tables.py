@@ -14,7 +14,7 @@ import ibis
 
 from features.config.data_contract import feature_slug
 from features.config.load import Config
-from features.config.sections import Activity, Contacts, Subscriptions, TableSection
+from features.config.table_sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.intake.column_types import (

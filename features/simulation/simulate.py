@@ -1,7 +1,7 @@
-"""Customers with a known hazard, value and treatment effect, at any size.
+"""Writes a simulated business: customers with a known hazard, value and treatment effect, of any number.
 
-Customers are drawn in blocks of 1,000, each from its own seeds: neither the size of a chunk nor the number of customers
-changes what a customer does.
+Customers are drawn in blocks of 1,000, each with its own seeds. So neither the size of a chunk nor the number of
+customers changes what a customer does.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from tqdm import tqdm
 from features.atomic_files import atomic_folder
 from features.errors import UsageError, sample
 from features.simulation.business import (
-    CONTROL,
     HORIZON,
     SECONDS,
     Business,
     Population,
-    Settings,
     apply_contacts,
     draw_lognormal,
     draw_orders,
     draw_population,
     expected_orders,
 )
+from features.simulation.settings import CONTROL, Settings
 
-BLOCK_SIZE = 1_000  # customers drawn from one seed; the streams of a block are numbered below
+BLOCK_SIZE = 1_000  # customers drawn from one seed; the next line numbers the random streams of a block
 POPULATION, CONTACTS, ORDERS, LINES = range(4)
 ENTRIES = {"events", "contacts", "truth", "simulation.json", "regulars.toml"}
 CONFIG = """\
@@ -67,7 +66,17 @@ control = "{CONTROL}"
 
 @dataclass(frozen=True)
 class SimulatedBusiness:
-    """What was written: where, the days [start, end), and counts of rows."""
+    """What was written.
+
+    Attributes:
+        folder: The folder of the simulation.
+        config: The config file in it.
+        start: First day of the period.
+        end: First day after the period.
+        customers: How many customers.
+        events: Rows of events.
+        contacts: Rows of contacts.
+    """
 
     folder: Path
     config: Path
@@ -88,7 +97,7 @@ def simulate_business(
     chunk: int = 50_000,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
 ) -> SimulatedBusiness:
-    """Writes a simulated business into a folder, whole or not at all; the same seed gives the same bytes.
+    """Writes a simulated business into a folder, completely or not at all; the same seed gives the same bytes.
 
     Args:
         out: The folder for `events/`, `contacts/` and `truth/` (Parquet), `simulation.json` and a `regulars.toml`;
@@ -97,93 +106,98 @@ def simulate_business(
         days: Length of the period [start, start + days), UTC.
         start: Its first day.
         seed: The only source of randomness, 0 or more.
-        chunk: Customers in a part file, in whole blocks of 1,000 (rounded up); memory grows with it alone.
-        settings: What the business is like.
+        chunk: Customers in a part file, rounded up to blocks of 1,000; only this determines how much memory is needed.
+        settings: The properties of the business.
+
+    Returns:
+        Where the files are, the period, and the numbers of rows.
 
     Raises:
         UsageError: A number is out of range, or the folder holds something else or cannot be written.
     """
-    for name, found, least in (("customers", customers, 1), ("days", days, 1), ("seed", seed, 0), ("chunk", chunk, 1)):
-        if found < least:
-            raise UsageError(f"{name}: expected {least} or more, found {found}")
+    for name, number, least in (("customers", customers, 1), ("days", days, 1), ("seed", seed, 0), ("chunk", chunk, 1)):
+        if number < least:
+            raise UsageError(f"{name}: expected {least} or more, found {number}")
     try:
         start + timedelta(days=days + HORIZON)
     except OverflowError:
         raise UsageError(f"days: {days} days from {start} end beyond the year 9999; give fewer") from None
-    _refuse_other(out)
+    _refuse_other_content(out)
     with atomic_folder(out) as folder:
         try:
-            rows = _write(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK_SIZE))
+            rows = _write_parts(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK_SIZE))
         except OSError as problem:
             raise UsageError(f"{out} cannot be written: {problem.strerror or problem}") from None
     end, contacts = start + timedelta(days=days), rows.get("contacts", 0)
     return SimulatedBusiness(out, out / "regulars.toml", start, end, customers, rows["events"], contacts)
 
 
-def _refuse_other(out: Path) -> None:
-    """Refuses to replace anything but a simulation in which nobody has worked."""
-    held = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
-    others = [name for name in held if "simulation.json" not in held or name not in ENTRIES]
-    if others or out.is_file():
-        raise UsageError(f"{out} {f'holds {sample(others)}' if others else 'is a file'}; give a new or empty folder")
+def _refuse_other_content(out: Path) -> None:
+    """Raises UsageError if the folder holds anything but a simulation without files of others."""
+    present = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
+    unexpected = [name for name in present if "simulation.json" not in present or name not in ENTRIES]
+    if unexpected or out.is_file():
+        raise UsageError(
+            f"{out} {f'holds {sample(unexpected)}' if unexpected else 'is a file'}; give a new or empty folder"
+        )
 
 
-def _write(folder: Path, business: Business, customers: int, blocks: int) -> dict[str, int]:
-    """Writes part files of so many blocks, the settings and the config; returns rows by table."""
+def _write_parts(folder: Path, business: Business, customers: int, blocks: int) -> dict[str, int]:
+    """Writes part files of `blocks` blocks each, the settings and the config; returns the rows of each table."""
     rows: dict[str, int] = {}
     with tqdm(total=customers, desc="simulating", unit=" customers", leave=False, disable=None) as bar:
         for part, first in enumerate(range(0, customers, blocks * BLOCK_SIZE)):
             last = min(first + blocks * BLOCK_SIZE, customers)
-            drawn = []
+            blocks_drawn = []
             for begin in range(first, last, BLOCK_SIZE):
-                drawn.append(_block(business, begin // BLOCK_SIZE, min(BLOCK_SIZE, last - begin)))
+                blocks_drawn.append(_draw_block(business, begin // BLOCK_SIZE, min(BLOCK_SIZE, last - begin)))
                 bar.update(min(BLOCK_SIZE, last - begin))
-            for name in drawn[0]:
-                table = pa.concat_tables([tables[name] for tables in drawn])
+            for name in blocks_drawn[0]:
+                table = pa.concat_tables([tables[name] for tables in blocks_drawn])
                 (folder / name).mkdir(exist_ok=True)
                 pq.write_table(table, folder / name / f"part-{part:05d}.parquet", compression="zstd")
                 rows[name] = rows.get(name, 0) + table.num_rows
-    asked = {"customers": customers, "days": business.days, "start": str(business.start), "seed": business.seed}
-    settings = json.dumps({**asked, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)
+    parameters = {"customers": customers, "days": business.days, "start": str(business.start), "seed": business.seed}
+    settings = json.dumps({**parameters, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)
     (folder / "simulation.json").write_text(settings + "\n", encoding="utf-8")
     end = business.start + timedelta(days=business.days)
     contacts = CONTACTS_CONFIG if "contacts" in rows else ""
-    config = CONFIG.format(**asked, end=end, horizon=HORIZON, contacts=contacts)
+    config = CONFIG.format(**parameters, end=end, horizon=HORIZON, contacts=contacts)
     (folder / "regulars.toml").write_text(config, encoding="utf-8")
     return rows
 
 
-def _block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
-    """The tables of the first customers of a block, all of which is drawn."""
+def _draw_block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
+    """Draws a whole block and returns the tables of its first `number` customers."""
     settings = business.settings
     population = draw_population(BLOCK_SIZE, business, business.rng(block, POPULATION))
     ids = pc.binary_join_element_wise("c", pc.utf8_lpad(_text(np.arange(BLOCK_SIZE) + block * BLOCK_SIZE), 9, "0"), "")
     arms = _draw_arms(population, business, business.rng(block, CONTACTS))
-    given = np.where(arms < len(settings.actions), arms, -1)
-    population = apply_contacts(population, business, given)
-    who, moment = draw_orders(population, business, given, (0, business.days), business.rng(block, ORDERS))
+    received = np.where(arms < len(settings.actions), arms, -1)
+    population = apply_contacts(population, business, received)
+    who, moment = draw_orders(population, business, received, (0, business.days), business.rng(block, ORDERS))
     tables = {
-        "events": _lines(population, ids, who, moment, business, business.rng(block, LINES)),
-        "truth": _truth(population, ids, given, business),
-        **({"contacts": _contacts(arms, ids, business)} if settings.actions else {}),
+        "events": _event_lines(population, ids, who, moment, business, business.rng(block, LINES)),
+        "truth": _truth_rows(population, ids, received, business),
+        **({"contacts": _contact_rows(arms, ids, business)} if settings.actions else {}),
     }
     return {name: t.filter(pc.is_in(t["customer_id"], ids[:number])) for name, t in tables.items()}
 
 
 def _draw_arms(population: Population, business: Business, rng: np.random.Generator) -> np.ndarray:
-    """Each customer's arm in each stretch: an action, the number of actions for the control, -1 where not in it."""
+    """Draws each customer's arm in each round: an action's position, len(actions) for the control, -1 for neither."""
     settings = business.settings
     begins = np.arange(0, business.days + HORIZON, settings.contact_every)
     shape = len(population.birth), len(begins)
-    part = (
+    takes_part = (
         (rng.random(shape) < settings.contact_share) & (population.birth[:, None] < begins) & (begins < business.days)
     )
     bounds = np.cumsum([a.propensity for a in settings.actions])
-    return np.where(part, np.searchsorted(bounds, rng.random(shape), side="right"), -1)
+    return np.where(takes_part, np.searchsorted(bounds, rng.random(shape), side="right"), -1)
 
 
-def _contacts(arms: np.ndarray, ids: pa.Array, business: Business) -> pa.Table:
-    """One row for each customer and round taken part in, the control's included."""
+def _contact_rows(arms: np.ndarray, ids: pa.Array, business: Business) -> pa.Table:
+    """One row of contacts for each customer and round with a contact or control."""
     who, stretch = np.nonzero(arms >= 0)
     arm, actions = pa.array(arms[who, stretch]), business.settings.actions
     propensities = [a.propensity for a in actions]
@@ -198,21 +212,21 @@ def _contacts(arms: np.ndarray, ids: pa.Array, business: Business) -> pa.Table:
     )
 
 
-def _lines(
+def _event_lines(
     population: Population, ids: pa.Array, who: np.ndarray, moment: np.ndarray, business: Business,
     rng: np.random.Generator,
 ) -> pa.Table:  # fmt: skip
-    """The lines of orders and of refunds within the period, by customer and time."""
+    """The order lines and refund lines within the period, by customer and time."""
     settings, orders = business.settings, len(who)
     money = population.mean_amount[who] * draw_lognormal(settings.order_sigma, orders, rng)
-    channel = _prefer(population.channel[who], settings.channels, settings, rng)
+    channel = _draw_preferred(population.channel[who], settings.channels, settings, rng)
     refund = moment + settings.refund_delay * rng.standard_exponential(orders)
     refund[rng.random(orders) >= settings.refund_share] = np.inf
     order = np.repeat(np.arange(orders), 1 + rng.poisson(settings.extra_lines, orders))
     weight = rng.standard_gamma(2.0, len(order))
     share = weight / np.bincount(order, weight, minlength=orders)[order]
     amount, quantity = np.maximum(np.round(money[order] * share, 2), 0.01), 1 + rng.poisson(0.5, len(order))
-    category = _prefer(population.category[who[order]], settings.categories, settings, rng)
+    category = _draw_preferred(population.category[who[order]], settings.categories, settings, rng)
     line = np.concatenate([np.arange(len(order)), np.flatnonzero(refund[order] < business.days)])
     sign = np.where(np.arange(len(line)) < len(order), 1, -1)
     when = np.where(sign > 0, moment[order[line]], refund[order[line]])
@@ -233,13 +247,13 @@ def _lines(
     )
 
 
-def _truth(population: Population, ids: pa.Array, given: np.ndarray, business: Business) -> pa.Table:
-    """What each customer is like, and is expected to do in the horizon after the end when nobody is contacted again.
+def _truth_rows(population: Population, ids: pa.Array, received: np.ndarray, business: Business) -> pa.Table:
+    """Each customer's true properties, and what is expected in the horizon after the end without further contacts.
 
-    Expected value is the money of the expected orders less their refunds, whenever those come.
+    Expected value is the money of the expected orders minus all their refunds, including those after the horizon.
     """
     settings, end = business.settings, business.days
-    orders = expected_orders(population, business, given, (end, end + HORIZON))
+    orders = expected_orders(population, business, received, (end, end + HORIZON))
     return pa.table(
         {
             "customer_id": ids,
@@ -262,8 +276,10 @@ def _truth(population: Population, ids: pa.Array, given: np.ndarray, business: B
     )
 
 
-def _prefer(preferred: np.ndarray, names: tuple[str, ...], settings: Settings, rng: np.random.Generator) -> pa.Array:
-    """The name of what is preferred with probability `loyalty`, else of any, evenly."""
+def _draw_preferred(
+    preferred: np.ndarray, names: tuple[str, ...], settings: Settings, rng: np.random.Generator
+) -> pa.Array:
+    """Draws names: the preferred one with probability `loyalty`, else any, all equally likely."""
     loyal, other = rng.random(len(preferred)) < settings.loyalty, rng.integers(len(names), size=len(preferred))
     return pa.array(names).take(pa.array(np.where(loyal, preferred, other)))
 

@@ -108,9 +108,9 @@ def explain_error(text: str, code: str, writing: bool = False) -> tuple[str, boo
         code: Its SQLSTATE, if it gives one.
         writing: Whether rows were to be written, of which a constraint would quote one.
 
-    >>> reason('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
+    >>> explain_error('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
     ('could not translate host name "db": unknown; check the host in the URL', False)
-    >>> reason('x: ERROR:  invalid input syntax for type integer: "Ada"', "22P02")
+    >>> explain_error('x: ERROR:  invalid input syntax for type integer: "Ada"', "22P02")
     ('invalid input syntax for type integer: (a value)', False)
     """
     message = text.split("\n\nQuery was:")[0].split("\nLINE ")[0].removesuffix(f"SQLSTATE: {code}")

@@ -58,7 +58,7 @@ class Source:
     def display_name(self) -> str:
         """The source as messages name it, without the URL's options.
 
-        >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").shown
+        >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").display_name
         'postgresql://me@db/shop'
         """
         return self.source.split("?")[0] if self.database == "postgresql" else self.source
@@ -165,7 +165,7 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
 def suggest_column(name: str, known: Iterable[str]) -> str:
     """A hint for a mistyped name, or nothing.
 
-    >>> nearest("custmer", ["customer", "time"])
+    >>> suggest_column("custmer", ["customer", "time"])
     "did you mean 'customer'? "
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

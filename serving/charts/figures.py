@@ -1,8 +1,8 @@
-"""Charts as inline SVG for a page: the same data give the same bytes, colours follow the page, words carry the meaning.
+"""Charts of the report as inline SVG: deterministic, in the colours of the page, readable without colour.
 
 Matplotlib draws with colours that stand for roles; they are then replaced by the page's own, so that one chart is
-readable in light, in dark and in print. What colour says is said by shape, hatch or words too. What is written arrives
-here in the reader's language.
+readable in light mode, in dark mode and in print. Shape, hatch or text repeat what colour shows. All texts arrive here
+in the reader's language.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from serving.charts.cjk_glyphs import StandIns, folded, stand_ins
+from serving.charts.cjk_glyphs import StandIns, stand_ins, wrap_text
 
 INK, ACCENT, FAINT = "#010203", "#010204", "#010205"
 ROLES = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--line)"}
 WIDTH = 7.4
-LABEL, NOTE = 36, 38  # columns of a line
-FITS = 80  # figures in a row, over all columns
+LABEL, NOTE = 36, 38  # greatest width of a line, in columns
+FITS = 80  # digits that fit above all bars
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One horizontal bar: what it is, how long, what is written at its end, and how it is filled."""
+    """A horizontal bar: its label, its length, the note at its end, and its fill ('solid', 'hatched' or 'open')."""
 
     label: str
     size: float
@@ -52,18 +52,18 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What was said of a group and what came, with the interval of what came, all as shares of one."""
+class ExpectedObserved:
+    """The expected and the observed share of a group, with the confidence interval of the observed one."""
 
-    said: float
-    came: float
+    expected: float
+    observed: float
     low: float
     high: float
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A figure with its interval; the one that the page is about is drawn solid."""
+class PlottedEstimate:
+    """An estimate with its confidence interval; `ours` is drawn solid."""
 
     label: str
     value: float
@@ -74,18 +74,18 @@ class Dot:
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric over several models, or one effect over several plans; `zero` draws a line where there is none."""
+    """One metric of several models, or one effect of several plans; `zero` draws a line at zero."""
 
     title: str
     hint: str
     percent: bool
-    dots: Sequence[Dot]
+    dots: Sequence[PlottedEstimate]
     zero: bool = False
 
 
 @dataclass(frozen=True)
-class Line:
-    """One figure against a budget (ascending), with the point that is chosen and what is written at it."""
+class BudgetCurve:
+    """A quantity by budget (ascending), with the index of the chosen point and the note at it."""
 
     title: str
     points: Sequence[tuple[float, float]]
@@ -93,8 +93,17 @@ class Line:
     note: str
 
 
-def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
-    """Horizontal bars, the first on top; `fill` is 'solid', 'hatched' or 'open'."""
+def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
+    """Draw horizontal bars, the first on top.
+
+    Args:
+        name: A name for the figure, unique on the page; it makes the SVG deterministic.
+        alt: The text alternative.
+        rows: The bars.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins(text for row in rows for text in (row.label, row.note))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.44 * len(rows) + 0.15), layout="constrained")
@@ -104,15 +113,27 @@ def bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
             face = {"solid": ACCENT, "hatched": "none", "open": "none"}[row.fill]
             hatch = "////" if row.fill == "hatched" else None
             axes.barh(place, row.size, 0.62, facecolor=face, edgecolor=ACCENT, linewidth=1.2, hatch=hatch)
-            axes.text(row.size + longest * 0.02, place, write(folded(row.note, NOTE)), va="center")
-        axes.set_yticks(range(len(rows)), [write(folded(row.label, LABEL)) for row in rows])
+            axes.text(row.size + longest * 0.02, place, write(wrap_text(row.note, NOTE)), va="center")
+        axes.set_yticks(range(len(rows)), [write(wrap_text(row.label, LABEL)) for row in rows])
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(0, longest * 2.15), xticks=[])
         _bare(axes)
         return _svg(figure, name, alt, write)
 
 
-def columns(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
-    """A histogram: counts over labelled steps; those from `solid_from` on are solid, the others open."""
+def histogram(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
+    """Draw a histogram.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        labels: (n,) labels of the bins.
+        counts: (n,) counts of the bins.
+        solid_from: Index of the first solid bar; those before it are open.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis, *labels])
     longest = max(len(f"{count:,}") for count in counts)
     size = min(9.0, 9.0 * FITS / (len(counts) * longest))
@@ -129,15 +150,28 @@ def columns(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], s
         return _svg(figure, name, alt, write)
 
 
-def pairs(name: str, alt: str, shares: Sequence[Pair], axis: str) -> str:
-    """Two columns a group: what was said (solid) beside what came (hatched, with the line of its interval)."""
+def paired_columns(name: str, alt: str, shares: Sequence[ExpectedObserved], axis: str) -> str:
+    """Draw two columns for each group: expected (solid) and observed (hatched, with its confidence interval).
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        shares: The groups.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
         axes = figure.subplots()
-        most = max(max(pair.said, pair.came, pair.high) for pair in shares) or 1.0
+        most = max(max(pair.expected, pair.observed, pair.high) for pair in shares) or 1.0
         for place, pair in enumerate(shares, start=1):
-            for side, share, top in ((-0.2, pair.said, pair.said), (0.2, pair.came, max(pair.came, pair.high))):
+            for side, share, top in (
+                (-0.2, pair.expected, pair.expected),
+                (0.2, pair.observed, max(pair.observed, pair.high)),
+            ):
                 face, hatch = (ACCENT, None) if side < 0 else ("none", "////")
                 axes.bar(place + side, share, 0.38, facecolor=face, edgecolor=ACCENT, linewidth=1.2, hatch=hatch)
                 axes.text(place + side, top + most * 0.02, f"{share:.0%}", ha="center", va="bottom", fontsize=7.5)
@@ -148,8 +182,17 @@ def pairs(name: str, alt: str, shares: Sequence[Pair], axis: str) -> str:
         return _svg(figure, name, alt, write)
 
 
-def dots(name: str, alt: str, panels: Sequence[Panel]) -> str:
-    """Small panels, two in a row: a dot and its interval for every label; labels stand on the left of a row."""
+def interval_panels(name: str, alt: str, panels: Sequence[Panel]) -> str:
+    """Draw small panels, two in a row, with a point and its confidence interval for each label.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        panels: The panels; the two in a row share the labels on the left.
+
+    Returns:
+        An SVG element.
+    """
     lines, most = (len(panels) + 1) // 2, max(len(panel.dots) for panel in panels)
     write = stand_ins(t for panel in panels for t in (panel.title, panel.hint, *(dot.label for dot in panel.dots)))
     with matplotlib.rc_context(STYLE):
@@ -166,8 +209,18 @@ def dots(name: str, alt: str, panels: Sequence[Panel]) -> str:
         return _svg(figure, name, alt, write)
 
 
-def curves(name: str, alt: str, lines: Sequence[Line], axis: str) -> str:
-    """Figures against a budget, side by side: circles at what was reckoned, a square at what is chosen."""
+def budget_curves(name: str, alt: str, lines: Sequence[BudgetCurve], axis: str) -> str:
+    """Draw quantities by budget, side by side: circles at the computed points, a square at the chosen one.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        lines: The curves.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis, *(text for line in lines for text in (line.title, line.note))])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9), layout=ConstrainedLayoutEngine(wspace=0.08))
@@ -181,7 +234,7 @@ def curves(name: str, alt: str, lines: Sequence[Line], axis: str) -> str:
             end = {"ha": "right" if left else "left", "va": "top" if y > max(figures) / 2 else "bottom"}
             shift = (-9 if left else 9, -9 if y > max(figures) / 2 else 9)
             axes.annotate(write(line.note), (x, y), shift, textcoords="offset points", **end)
-            axes.set_title(write(folded(line.title, LABEL)), loc="left", fontsize=9)
+            axes.set_title(write(wrap_text(line.title, LABEL)), loc="left", fontsize=9)
             axes.set(xlabel=write(axis), ylim=(min(0, *figures), max(*figures, 0) * 1.12 or 1))
             for one in (axes.xaxis, axes.yaxis):
                 one.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -199,9 +252,9 @@ def _panel(axes: Axes, panel: Panel, write: StandIns) -> None:
         face = ACCENT if dot.ours else "none"
         shape, size = ("s", 8) if dot.ours else ("o", 6)
         axes.plot(dot.value, place, shape, markersize=size, markerfacecolor=face, markeredgecolor=ACCENT)
-    axes.set_yticks(range(len(panel.dots)), [write(folded(dot.label, LABEL)) for dot in panel.dots])
+    axes.set_yticks(range(len(panel.dots)), [write(wrap_text(dot.label, LABEL)) for dot in panel.dots])
     axes.set_ylim(len(panel.dots) - 0.5, -0.5)
-    axes.set_title(write(f"{folded(panel.title, LABEL)}\n{panel.hint}"), loc="left", fontsize=9)
+    axes.set_title(write(f"{wrap_text(panel.title, LABEL)}\n{panel.hint}"), loc="left", fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if panel.percent else f"{x:,.4g}")
     axes.grid(axis="x", color=FAINT, linewidth=0.6)
@@ -216,14 +269,14 @@ def _bare(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, name: str, alt: str, write: StandIns) -> str:
-    """The figure as an SVG element with an accessible name, without dates, styles, or anything from elsewhere."""
+    """Write a figure as an SVG element with a text alternative, without dates, styles or external references."""
     text = StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     body = text.getvalue()[text.getvalue().index("<svg") :]
-    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)  # the same in every figure, and used by none
-    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)  # the page's own has it
+    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)  # unused, and the same in every figure
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)  # the page has its own style
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)  # the page's own font
     body = re.sub(r' style="([^"]*)"', _attributes, body)
@@ -236,6 +289,6 @@ def _svg(figure: Figure, name: str, alt: str, write: StandIns) -> str:
 
 
 def _attributes(style: re.Match[str]) -> str:
-    """Styles as attributes, which a page needs not allow."""
+    """Turn styles into attributes, which the page's Content-Security-Policy need not allow."""
     pairs = (one.split(":", 1) for one in style.group(1).split(";") if one.strip())
     return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)

@@ -26,7 +26,7 @@ from features.snapshots.counterfactual import CutoffLog
 from serving.explanation.contributions import compute_contributions
 from serving.explanation.what_if_changes import CONTACTS, HypotheticalChange, UsualValues, hypothetical_changes
 from serving.language.feature_phrases import phrased
-from serving.language.messages import N_, language
+from serving.language.messages import N_, get_language
 from training.artifact.bundle import ModelBundle
 
 MOST_ACTIONS = 5  # the commonest are tried
@@ -103,7 +103,7 @@ def find_what_if(
     Raises:
         DataError: The log breaks its contract.
     """
-    risk, tr = float(bundle.predict(row)["churn_probability"][0]), language(config.language)
+    risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(config.language)
     if risk < below:
         return WhatIf(risk, below)
     catalog = phrased(catalog, tr.phrase)

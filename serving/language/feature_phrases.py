@@ -39,7 +39,7 @@ class Pattern:
     """
 
     regex: re.Pattern[str]
-    said: str
+    translation: str
     letters: int
 
 
@@ -52,8 +52,8 @@ class Phrasebook:
     """
 
     def __init__(self, messages: Mapping[str, str], name: Phrase = str) -> None:
-        self._exact = {text: said for text, said in messages.items() if not SLOT.search(text)}
-        self._patterns = [pattern(text, said) for text, said in messages.items() if SLOT.search(text)]
+        self._exact = {text: translation for text, translation in messages.items() if not SLOT.search(text)}
+        self._patterns = [pattern(text, translation) for text, translation in messages.items() if SLOT.search(text)]
         self._name = name
         self.say = lru_cache(maxsize=8192)(self._say)
 
@@ -61,7 +61,7 @@ class Phrasebook:
         """The translations, slots unfilled, of the patterns that match a text best: one, or none."""
         if text in self._exact:
             return [self._exact[text]]
-        return [found.said for found, _ in self._best(text)]
+        return [matches.translation for matches, _ in self._best(text)]
 
     def _best(self, text: str) -> list[tuple[Pattern, dict[str, str]]]:
         matched = [(each, slots) for each in self._patterns if (slots := _slots(each.regex, text)) is not None]
@@ -69,18 +69,18 @@ class Phrasebook:
         return [(each, slots) for each, slots in matched if each.letters == most]
 
     def _say(self, text: str) -> str:
-        if text in self._exact or not (found := self._best(text)):
+        if text in self._exact or not (best_matches := self._best(text)):
             return self._exact.get(text, text)
-        best, slots = found[0]
+        best, slots = best_matches[0]
         words = {name: self._name(word) if name in NAMED else word for name, word in slots.items()}
-        return TIGHT.sub("", SLOT.sub(lambda slot: words[slot[1]], best.said))
+        return TIGHT.sub("", SLOT.sub(lambda slot: words[slot[1]], best.translation))
 
 
-def pattern(text: str, said: str) -> Pattern:
+def pattern(text: str, translation: str) -> Pattern:
     """A pattern from its text; a slot that comes again must hold the same.
 
-    >>> found = pattern("orders in the last <days> days", "近 <days> 天订单数")
-    >>> found.regex.fullmatch("orders in the last 30 days")["days"], found.letters
+    >>> phrase = pattern("orders in the last <days> days", "近 <days> 天订单数")
+    >>> phrase.regex.fullmatch("orders in the last 30 days")["days"], phrase.letters
     ('30', 24)
     """
     parts, seen = SLOT.split(text), set()
@@ -91,7 +91,7 @@ def pattern(text: str, said: str) -> Pattern:
         seen.add(name)
     own = parts[::2]
     parts[::2] = [re.escape(part) for part in own]
-    return Pattern(re.compile("".join(parts)), said, sum(map(len, own)))
+    return Pattern(re.compile("".join(parts)), translation, sum(map(len, own)))
 
 
 def singular(nouns: str) -> str:
@@ -129,10 +129,10 @@ def phrased(features: Sequence[Feature], phrase: Phrase) -> tuple[Feature, ...]:
 
 def _slots(regex: re.Pattern[str], text: str) -> dict[str, str] | None:
     """What the slots hold where a pattern matches, and names are names; else None."""
-    if (found := regex.fullmatch(text)) is None:
+    if (match := regex.fullmatch(text)) is None:
         return None
-    slots = found.groupdict()
+    slots = match.groupdict()
     if MANY in slots:
         slots["kind"] = singular(slots.pop(MANY))
     prose = QUANTITIES & set(slots.get("activity", "").split())
-    return None if prose or any("the" in held.split() for held in slots.values()) else slots
+    return None if prose or any("the" in word.split() for word in slots.values()) else slots

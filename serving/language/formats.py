@@ -1,4 +1,4 @@
-"""How numbers are written for people, money without a currency, shares, metrics; and what leaving is called."""
+"""Formats of numbers for readers (money, shares, metrics), and the terms for churn of a task."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from features.config.sections import TaskConfig
-from serving.language.messages import N_, Language, language
+from serving.language.messages import N_, Language, get_language
 
-ENGLISH = language("en")
+ENGLISH = get_language("en")
 
 
 @dataclass(frozen=True)
-class Forms:
-    """How numbers are written; money with digits that fit a customer's mean value, and words in a language."""
+class NumberFormat:
+    """Formats numbers in a language; money gets digits that suit a customer's mean value."""
 
     mean: float
     tr: Language = ENGLISH
 
     def money(self, number: float, sign: str = "", fine: bool = False) -> str:
-        """Money without a currency, which the log does not tell; `fine` keeps digits for small shares of a value.
+        """Format money, without a currency because the log has none.
 
-        >>> Forms(150.0).money(1234.56), Forms(3.0).money(1234.56), Forms(3.0).money(3.456, "+")
+        Args:
+            number: The amount.
+            sign: '+' to write the sign of positive amounts too.
+            fine: Whether to keep more digits, for small parts of a customer's value.
+
+        Returns:
+            The amount with thousands separators.
+
+        >>> NumberFormat(150.0).money(1234.56), NumberFormat(3.0).money(1234.56), NumberFormat(3.0).money(3.456, "+")
         ('1,235', '1,235', '+3.46')
         """
         digits = 0 if self.mean >= (2000 if fine else 20) or abs(number) >= 1000 else 2
         return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
 
     def of(self, number: float, form: str) -> str:
-        """A metric in its form; 'not measured' where there is none.
+        """Format a metric; 'not measured' if it is not finite.
 
-        >>> Forms(150.0).of(0.8781, "share"), Forms(150.0).of(-0.0207, "signed"), Forms(150.0).of(0.1021, "plain")
+        >>> fmt = NumberFormat(150.0)
+        >>> fmt.of(0.8781, "share"), fmt.of(-0.0207, "signed"), fmt.of(0.1021, "plain")
         ('87.8%', '−2.1%', '0.102')
         """
         if not np.isfinite(number):
@@ -41,35 +50,45 @@ class Forms:
         return {"share": f"{number:.1%}", "signed": f"{number:+.1%}", "plain": f"{number:.3f}"}[form].replace("-", "−")
 
     def share(self, number: float) -> str:
-        """A share in per cent, in the language."""
-        return share(number, self.tr)
+        """Format a share in per cent."""
+        return format_share(number, self.tr)
 
     def span(self, low: float, high: float, form: str = "money") -> str:
-        """An interval in words.
+        """Format an interval.
 
-        >>> Forms(150.0).span(10.0, 20.4), Forms(150.0).span(-0.1, 0.2, "signed")
+        Args:
+            low: Lower end.
+            high: Upper end.
+            form: 'money', 'share', 'signed' or 'plain'.
+
+        Returns:
+            Both ends as text.
+
+        >>> NumberFormat(150.0).span(10.0, 20.4), NumberFormat(150.0).span(-0.1, 0.2, "signed")
         ('10 to 20', '−10.0% to +20.0%')
         """
         return self.tr("{low} to {high}", low=self.of(low, form), high=self.of(high, form))
 
 
 @dataclass(frozen=True)
-class Words:
-    """What leaving and staying are called; `{days}` stands for the horizon's, `{active}` for those of the cohort.
+class ChurnTerms:
+    """The terms for leaving and staying; `{days}` stands for the horizon, `{active}` for the window of the cohort.
 
     Attributes:
         leaving: What a customer who leaves does.
-        chance: Of what the probability is.
-        member: Who belongs to the cohort; `outsiders` says that nobody does.
-        definition: Of churn, in whole sentences.
-        watched: What is summed up of the past.
-        stayers: Those who stay, and `staying`: what they do.
+        chance: The event whose probability is predicted.
+        member: Who belongs to the cohort.
+        outsiders: Says that nobody belongs to the cohort.
+        definition: The definition of churn, in full sentences.
+        watched: What the features summarise.
+        stayers: Those who stay.
+        staying: What they do.
         bring: What customers do with their money.
-        value: What value is.
-        started: What a customer had first less than a horizon ago who is new.
-        lifecycle: What it means.
-        rank: Of customers without money.
-        rule: A simple rule as an example.
+        value: The definition of value.
+        started: What a new customer had first, less than a horizon ago.
+        lifecycle: The definition of the lifecycle.
+        rank: What ranks customers if there is no value.
+        rule: An example of a baseline.
     """
 
     leaving: str
@@ -87,16 +106,24 @@ class Words:
     rank: str
     rule: str
 
-    def filled(self, days: int, active: int, tr: Language = ENGLISH) -> Words:
-        """The words in a language, with the days of the horizon and of the cohort's window filled in.
+    def filled(self, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
+        """Translate the terms and fill in the days.
+
+        Args:
+            days: Length of the horizon.
+            active: Length of the window of the cohort.
+            tr: The language.
+
+        Returns:
+            The terms without slots.
 
         >>> INACTIVE.filled(90, 365).member
         'bought in the 365 days before'
         """
-        return Words(**{name: tr(text, days=days, active=active) for name, text in asdict(self).items()})
+        return ChurnTerms(**{name: tr(text, days=days, active=active) for name, text in asdict(self).items()})
 
 
-INACTIVE = Words(
+INACTIVE = ChurnTerms(
     leaving=N_("buying nothing in those {days} days"),
     chance=N_("no purchase"),
     member=N_("bought in the {active} days before"),
@@ -114,7 +141,7 @@ INACTIVE = Words(
     rank=N_("orders a month"),
     rule=N_("who has been silent longest leaves first"),
 )
-CANCELLED = Words(
+CANCELLED = ChurnTerms(
     leaving=N_("that the contract is cancelled in those {days} days and not renewed"),
     chance=N_("cancelling"),
     member=N_("had a running contract on that day"),
@@ -138,20 +165,30 @@ CANCELLED = Words(
 )
 
 
-def words(churn: str, days: int, active: int, tr: Language = ENGLISH) -> Words:
-    """The words of a task: its churn ('inactive' or 'cancelled'), and the days of its horizon and cohort."""
+def churn_terms(churn: str, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
+    """Choose the terms of a task.
+
+    Args:
+        churn: 'inactive' or 'cancelled'.
+        days: Length of the horizon.
+        active: Length of the window of the cohort.
+        tr: The language.
+
+    Returns:
+        The terms in the language.
+    """
     return (CANCELLED if churn == "cancelled" else INACTIVE).filled(days, active, tr)
 
 
-def task_words(task: TaskConfig) -> Words:
-    """The words of a config's task."""
-    return words(task.churn, task.horizon.days, task.active_within.days)
+def task_terms(task: TaskConfig) -> ChurnTerms:
+    """Choose the English terms of a config's task."""
+    return churn_terms(task.churn, task.horizon.days, task.active_within.days)
 
 
-def share(number: float, tr: Language = ENGLISH) -> str:
-    """A share in per cent, never rounded to none or all.
+def format_share(number: float, tr: Language = ENGLISH) -> str:
+    """Format a share in per cent; only exactly none and all are written as 0% and 100%.
 
-    >>> share(0.256), share(0.0004), share(0.9996), share(0.0)
+    >>> format_share(0.256), format_share(0.0004), format_share(0.9996), format_share(0.0)
     ('26%', 'under 1%', 'over 99%', '0%')
     """
     if 0 < number < 0.005:

@@ -1,4 +1,4 @@
-"""A plan beside what came of it: who was meant to get what, who really got it, and what they did since."""
+"""A plan joined with what happened since: who was assigned to which action, who was contacted, and the outcomes."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ class ExecutedPlan:
     """The customers of a plan whom the log knows (n), in the plan's order.
 
     Attributes:
-        plan: As it was made.
+        plan: The plan.
         actions: Its actions (a).
         segment: Names (n,).
-        eligible: (n,) who took part in the lot.
-        held_out: (n,) who was held out.
-        assigned: (n,) place of the action meant for each, those held out included; -1: none.
-        contacts: (n, a) contacts received with each action.
-        other_contacts: (n,) contacts with an action that the plan does not have.
-        cost: (n,) of the contacts with the plan's actions.
-        cost_source: 'contacts' where they tell their cost, else 'plan'.
-        outcomes: (n,) by name: return (1: a purchase; of contracts, not cancelled) and, where there is money, value.
-        covariates: (n, k) what was known when the plan was made, and `names` (k) what it is.
-        missing_customers: How many of the plan's customers the log does not know.
-        contacted_outside: How many customers who are not in the plan had a contact with its actions.
-        other_actions: Customers by action that the plan does not have.
-        log: What the log told.
-        horizon: Over which the plan is judged.
+        eligible: Whether each customer (n,) took part in the randomisation.
+        held_out: Whether each customer (n,) was held out.
+        assigned: Place (n,) of the action that each customer was assigned to before the holdout was drawn; -1: none.
+        contacts: Contacts (n, a) received with each action.
+        other_contacts: Contacts (n,) with actions that the plan does not have.
+        cost: Cost (n,) of the contacts with the plan's actions.
+        cost_source: 'contacts' if they have a cost column, else 'plan'.
+        outcomes: By name (n,): return (1: a purchase; of contracts, not cancelled) and, if there is money, value.
+        covariates: What was known when the plan was made (n, k).
+        covariate_names: Their names (k).
+        missing_customers: Number of the plan's customers whom the log does not know.
+        contacted_outside: Number of customers outside the plan who had a contact with its actions.
+        other_actions: Customers contacted, by each action that the plan does not have.
+        log: Outcomes and contacts, from the log.
+        horizon: Days over which outcomes count.
     """
 
     plan: Plan
@@ -64,32 +65,36 @@ class ExecutedPlan:
 
     @property
     def treated(self) -> np.ndarray:
-        """(n,) who was meant to get an action and was not held out."""
+        """Whether each customer (n,) is in the treatment group: assigned to an action and not held out."""
         return np.asarray((self.assigned >= 0) & ~self.held_out)
 
     @property
     def mature(self) -> bool:
-        """Whether the log reaches the horizon's end."""
+        """Whether the log reaches the end of the horizon."""
         return self.log.days >= self.horizon.days
 
     @property
     def matures(self) -> date:
-        """When it does."""
+        """The day on which the horizon ends."""
         return self.plan.cutoff + self.horizon.delta
 
 
 def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> ExecutedPlan:
-    """Joins a plan with the contacts that went out and the events since.
+    """Join a plan with the contacts that were made and the events since.
 
     Args:
         config: The business.
-        plan: Of it.
-        other_log: Whether a log will do that is not the one planned from.
+        plan: One of its plans.
+        other_log: Whether to accept a log other than the one that the plan was made from.
+
+    Returns:
+        The plan's customers with their contacts and outcomes.
 
     Raises:
-        UsageError: There are no contacts in the config.
-        RefusedError: The log's past is not that of the plan.
-        DataError: Nothing can be compared: nobody held out or contacted, nothing since, or customers of another log.
+        UsageError: The config has no contacts.
+        RefusedError: The log's past is not the one that the plan was made from.
+        DataError: There is nothing to compare: nobody was held out or contacted, nothing has happened since, or the
+            log has other customers.
     """
     facts, table = plan.manifest, plan.table()
     _refuse_no_comparison(plan, table)
@@ -100,40 +105,43 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
     if not other_log:
         _refuse_other_log(plan, log, table, known)
     if not known.any():
-        raise DataError(f"the log knows none of the {len(known):,} customers of {plan.folder}: it is another log")
+        raise DataError(
+            f"the log knows none of the {len(known):,} customers of {plan.folder}, so it is another log; expected the "
+            "log that the plan was made from"
+        )
     actions = tuple(facts["actions"])
-    _refuse_not_carried_out(plan, actions, log)
-    return _joined(plan, actions, table, known, log, horizon)
+    _refuse_not_executed(plan, actions, log)
+    return _join(plan, actions, table, known, log, horizon)
 
 
-def _joined(
+def _join(
     plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: PlanOutcomes, horizon: Window
 ) -> ExecutedPlan:
-    got, other, cost, outside = _contacts(table["customer_id"], actions, plan, log)
-    meant = pc.index_in(table["would_have"], value_set=pa.array(actions, pa.string())).fill_null(-1).to_numpy()
-    came = {RETURN: 1.0 - log.customers["churned"].to_numpy()}
+    contacts, other_contacts, cost, outside = _contacts(table["customer_id"], actions, plan, log)
+    assigned = pc.index_in(table["would_have"], value_set=pa.array(actions, pa.string())).fill_null(-1).to_numpy()
+    outcomes = {RETURN: 1.0 - log.customers["churned"].to_numpy()}
     if not log.customers["value"].null_count:
-        came[VALUE] = log.customers["value"].to_numpy()
+        outcomes[VALUE] = log.customers["value"].to_numpy()
     columns = {"before": log.customers["before"], **{name: table[name] for name in ("churn_probability", "value")}}
     columns = {name: column for name, column in columns.items() if not column.null_count}
-    elsewhere = log.contacts.filter(pc.invert(pc.is_in(log.contacts["action"], pa.array(actions, pa.string()))))
+    other_actions = log.contacts.filter(pc.invert(pc.is_in(log.contacts["action"], pa.array(actions, pa.string()))))
     return ExecutedPlan(
         plan=plan,
         actions=actions,
         segment=table["segment"].to_numpy(zero_copy_only=False)[known],
         eligible=table["eligible"].to_numpy()[known],
         held_out=table["holdout"].to_numpy()[known],
-        assigned=meant[known],
-        contacts=got[known],
-        other_contacts=other[known],
+        assigned=assigned[known],
+        contacts=contacts[known],
+        other_contacts=other_contacts[known],
         cost=cost[known],
         cost_source="contacts" if log.has_cost else "plan",
-        outcomes={name: values[known] for name, values in came.items()},
+        outcomes={name: values[known] for name, values in outcomes.items()},
         covariates=np.column_stack([column.to_numpy() for column in columns.values()])[known],
         covariate_names=tuple(columns),
         missing_customers=int((~known).sum()),
         contacted_outside=outside,
-        other_actions={row["values"]: row["counts"] for row in elsewhere["action"].value_counts().to_pylist()},
+        other_actions={row["values"]: row["counts"] for row in other_actions["action"].value_counts().to_pylist()},
         log=log,
         horizon=horizon,
     )
@@ -142,41 +150,41 @@ def _joined(
 def _contacts(
     customers: pa.ChunkedArray, actions: tuple[str, ...], plan: Plan, log: PlanOutcomes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Contacts with each action (n, a), with others (n,), the cost of the former (n,), and customers outside the plan.
+    """Contacts with each action (n, a) and with others (n,), cost of the former (n,), and customers outside the plan.
 
-    A contact whose cost is not told costs what the plan said.
+    A contact without a cost costs what the plan assumed for its action.
     """
     n, a, rows = len(customers), len(actions), log.contacts
     who = pc.index_in(rows["customer_id"], value_set=customers.combine_chunks()).fill_null(-1).to_numpy()
     what = pc.index_in(rows["action"], value_set=pa.array(actions, pa.string())).fill_null(a).to_numpy()
     number, costed = (rows[name].to_numpy().astype(float) for name in ("contacts", "costed"))
-    ours, inside = what < a, who >= 0
-    got = np.zeros((n, a + 1))
-    np.add.at(got, (who[inside], what[inside]), number[inside])
+    planned, inside = what < a, who >= 0
+    counts = np.zeros((n, a + 1))
+    np.add.at(counts, (who[inside], what[inside]), number[inside])
     prices = np.array([plan.manifest["rules"]["actions"][name]["cost"] for name in actions] + [0.0])
     money = rows["cost"].to_numpy() + (number - costed) * prices[what]
     cost = np.zeros(n)
-    np.add.at(cost, who[inside & ours], money[inside & ours])
-    outside = len(set(rows["customer_id"].filter(pa.array(ours & ~inside)).to_pylist()))
-    return got[:, :a], got[:, a], cost, outside
+    np.add.at(cost, who[inside & planned], money[inside & planned])
+    outside = len(set(rows["customer_id"].filter(pa.array(planned & ~inside)).to_pylist()))
+    return counts[:, :a], counts[:, a], cost, outside
 
 
 def _refuse_no_comparison(plan: Plan, table: pa.Table) -> None:
-    """A plan must have both sides: some with an action and some held out from one."""
-    meant, held = table["would_have"].is_valid().to_numpy(), table["holdout"].to_numpy()
-    done, kept = int((meant & ~held).sum()), int((meant & held).sum())
-    if not done:
+    """Refuse a plan without a treatment group or without a holdout."""
+    assigned, held_out = table["would_have"].is_valid().to_numpy(), table["holdout"].to_numpy()
+    n_treated, n_held_out = int((assigned & ~held_out).sum()), int((assigned & held_out).sum())
+    if not n_treated:
         raise DataError(f"{plan.folder}: the plan gives nobody an action, so there is nothing to measure")
-    if not kept:
+    if not n_held_out:
         raise DataError(
-            f"{plan.folder}: nobody who would have an action was held out, so there is nothing to compare {done:,} "
-            "customers with: an effect cannot be told from what would have come anyway; set [plan] holdout for the next"
+            f"{plan.folder}: no customer assigned to an action was held out, so there is no control group for the "
+            f"{n_treated:,} customers treated, and no effect can be measured; set [plan] holdout for the next plan"
         )
 
 
 def _refuse_other_log(plan: Plan, log: PlanOutcomes, table: pa.Table, known: np.ndarray) -> None:
-    """The log must be the one planned from, grown."""
-    way_out = "measure with that log grown on, or, if its past was mended, with --other-log"
+    """Refuse a log that is not the one that the plan was made from, with later events added."""
+    way_out = "measure with that log and its later events or, if its past was corrected, with --other-log"
     if not known.all():
         lost = table["customer_id"].filter(pa.array(~known)).to_pylist()
         raise RefusedError(
@@ -193,22 +201,22 @@ def _refuse_other_log(plan: Plan, log: PlanOutcomes, table: pa.Table, known: np.
         )
 
 
-def _refuse_not_carried_out(plan: Plan, actions: tuple[str, ...], log: PlanOutcomes) -> None:
-    """Contacts with an action of the plan must have gone out, by the names that the plan uses."""
-    found = sorted(set(log.contacts["action"].to_pylist()))
-    strange = [name for name in found if name not in actions]
+def _refuse_not_executed(plan: Plan, actions: tuple[str, ...], log: PlanOutcomes) -> None:
+    """Refuse contacts without an action of the plan, or with an action that is spelled differently."""
+    contacted = sorted(set(log.contacts["action"].to_pylist()))
+    unplanned = [name for name in contacted if name not in actions]
     span = f"[{plan.cutoff}, {min(log.end, plan.cutoff + Window(plan.manifest['horizon_days']).delta)})"
-    for name in (name for name in actions if name not in found and plan.manifest["actions"][name]["customers"]):
-        plain = {one.casefold(): one for one in strange}
-        near = get_close_matches(name.casefold(), list(plain), n=1, cutoff=0.75)
-        if near:
+    for name in (name for name in actions if name not in contacted and plan.manifest["actions"][name]["customers"]):
+        by_casefold = {other.casefold(): other for other in unplanned}
+        similar = get_close_matches(name.casefold(), list(by_casefold), n=1, cutoff=0.75)
+        if similar:
             raise DataError(
-                f"[contacts] has no {name!r} in {span} but has {plain[near[0]]!r}, which the config lacks: give it the "
-                "plan's name in [contacts] query"
+                f"[contacts] has no {name!r} in {span} but has {by_casefold[similar[0]]!r}, which the plan does not "
+                "have: give it the plan's name in [contacts] query"
             )
-    if not set(found) & set(actions):
-        there = f"its actions are {sample(strange)}" if strange else "it has no contact at all then"
+    if not set(contacted) & set(actions):
+        there = f"its actions are {sample(unplanned)}" if unplanned else "it has no contacts in that time"
         raise DataError(
-            f"the plan was not carried out: [contacts] has none of {sample(actions)} in {span}; {there}. Enter what "
-            "went out, under the plan's names"
+            f"the plan was not carried out: [contacts] has none of {sample(actions)} in {span}; {there}. Add the "
+            "contacts that were made, with the plan's names of actions"
         )

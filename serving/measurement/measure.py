@@ -1,7 +1,7 @@
-"""What a plan brought: those meant to get an action against those held out by lot, whatever they then really got.
+"""The effect of an executed plan: customers assigned to an action against the randomised holdout.
 
-Comparing by intention keeps what the lot made alike: who could not be reached, or was contacted although held out,
-stays where the lot put them, and dilutes the effect instead of biasing it.
+The comparison is by intention to treat: it keeps the groups that randomisation made comparable. Customers who could not
+be contacted, or were contacted although held out, stay in their group, so they dilute the effect instead of biasing it.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class PlanMeasurement:
     """A measured plan on disk.
 
     Attributes:
-        plan: What was measured.
-        facts: What measured.json holds.
-        earlier: What it held before, or None.
+        plan: The plan.
+        facts: Content of measured.json.
+        earlier: fingerprint, end and mature of the measurement that it replaced, or None.
     """
 
     plan: Plan
@@ -60,31 +60,34 @@ class PlanMeasurement:
 
     @property
     def sample_ratio_mismatch(self) -> bool:
-        """Whether the groups are not those that the lot drew."""
+        """Whether group sizes do not fit the randomisation."""
         return bool(self.facts["sample_ratio"]["alarm"])
 
     def table(self) -> pa.Table:
-        """One row for each effect: outcome, action, segment, estimator and the figures (columns: `ROWS`)."""
+        """Return one row for each effect, with the columns of `EFFECT_SCHEMA`."""
         return pq.ParquetFile(self.plan.folder / TABLE).read()
 
 
 def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeasurement:
-    """Measures a plan and writes measured.json and measured.parquet beside it, each whole.
+    """Measure a plan, and write measured.json and measured.parquet beside it, each completely or not at all.
 
     Args:
         config: The business.
         name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign.
-        other_log: Whether a log will do that is not the one planned from.
+        other_log: Whether to accept a log other than the one that the plan was made from.
+
+    Returns:
+        The measurement.
 
     Raises:
         UsageError: There is no such plan, or no [contacts].
-        RefusedError: The log is not the one planned from.
-        DataError: Nothing can be compared, or a table cannot be read.
+        RefusedError: The log is not the one that the plan was made from.
+        DataError: There is nothing to compare, or a table cannot be read.
     """
     plan = find_plan(config, name)
-    campaign = load_executed_plan(config, plan, other_log)
-    rows = effect_rows(campaign)
-    facts = {**_facts(campaign, rows, other_log), "churn": config.task.churn}
+    executed = load_executed_plan(config, plan, other_log)
+    rows = effect_rows(executed)
+    facts = {**_facts(executed, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
@@ -93,10 +96,10 @@ def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeas
 
 
 def find_plan(config: Config, name: str) -> Plan:
-    """The plan that a command names.
+    """Find the plan that a command names.
 
     Raises:
-        UsageError: It is not one, or not of this config.
+        UsageError: There is no such plan, or it belongs to another config.
     """
     parts = Path(name).parts
     day, campaign = (parts[-2], parts[-1]) if len(parts) > 1 else ("".join(parts), None)
@@ -105,56 +108,59 @@ def find_plan(config: Config, name: str) -> Plan:
     except ValueError:
         raise UsageError(
             f"{name!r} names no plan: expected its folder (OUTPUT/plans/cutoff=D/CAMPAIGN), or D/CAMPAIGN such as "
-            "2024-06-01/retention, or D"
+            "2024-06-01/retention, or D, where D is the cutoff"
         ) from None
     plan = read_plan(config, cutoff, campaign)
     if len(parts) > 2 and Path(name).resolve() != plan.folder.resolve():
-        raise UsageError(f"{name} is not of this config, whose plan of that name is {plan.folder}")
+        raise UsageError(
+            f"{name} is not a plan of this config; its plan of that name is {plan.folder}: name that one, or use the "
+            "other config"
+        )
     return plan
 
 
 def refuse_sample_ratio_mismatch(measured: PlanMeasurement) -> None:
-    """Raises RefusedError where the groups are not those that the lot drew."""
+    """Raise RefusedError if the group sizes do not fit the randomisation."""
     if measured.sample_ratio_mismatch:
         raise RefusedError(
-            "the groups are not those that the lot drew (sample ratio): something else decided who is there, and no "
-            "figure above can be trusted until it is found"
+            "sample-ratio mismatch: the group sizes do not fit the randomisation. Something else decided who is in "
+            "which group, and no figure above can be trusted until the cause is known"
         )
 
 
-def _facts(campaign: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) -> dict[str, Any]:
-    """Everything but the note of an earlier measurement: the same plan and log make the same bytes."""
-    plan, log = campaign.plan, campaign.log
+def _facts(executed: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) -> dict[str, Any]:
+    """The content of measured.json: the same plan and log give the same bytes."""
+    plan, log = executed.plan, executed.log
     return {
         "format": FORMAT,
         "name": plan.manifest["name"],
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
-        "horizon_days": campaign.horizon.days,
+        "horizon_days": executed.horizon.days,
         "days": log.days,
-        "mature": campaign.mature,
-        "matures": str(campaign.matures),
+        "mature": executed.mature,
+        "matures": str(executed.matures),
         "objective": plan.manifest["objective"],
         "plan_sha256": hashlib.sha256((plan.folder / MANIFEST).read_bytes()).hexdigest(),
         "log": {"fingerprint": log.fingerprint, "end": str(log.end), "past": log.marks, "other": other_log},
         "customers": {
-            "measured": len(campaign.held_out),
-            "missing": campaign.missing_customers,
-            "treated": int(campaign.treated.sum()),
-            "held_out": int((campaign.held_out & (campaign.assigned >= 0)).sum()),
+            "measured": len(executed.held_out),
+            "missing": executed.missing_customers,
+            "treated": int(executed.treated.sum()),
+            "held_out": int((executed.held_out & (executed.assigned >= 0)).sum()),
         },
-        "sample_ratio": sample_ratio_checks(campaign),
-        "exposure": exposure_by_action(campaign),
-        "contamination": holdout_contamination(campaign),
-        "cost": contact_costs(campaign),
-        "adjusted_for": list(campaign.covariate_names),
+        "sample_ratio": sample_ratio_checks(executed),
+        "exposure": exposure_by_action(executed),
+        "contamination": holdout_contamination(executed),
+        "cost": contact_costs(executed),
+        "adjusted_for": list(executed.covariate_names),
         "effects": rows,
-        "returns": plan_returns(campaign, rows),
+        "returns": plan_returns(executed, rows),
     }
 
 
 def _earlier(path: Path) -> dict[str, Any] | None:
-    """What was measured before.
+    """What an earlier measurement was made from, or None.
 
     Raises:
         DataError: The file cannot be read.
@@ -162,7 +168,7 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {"fingerprint": found["log"]["fingerprint"], "end": found["log"]["end"], "mature": found["mature"]}
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {"fingerprint": facts["log"]["fingerprint"], "end": facts["log"]["end"], "mature": facts["mature"]}
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: is no measurement of regulars; remove it and measure again") from None
+        raise DataError(f"{path} is not a measurement of regulars; remove it and measure again") from None

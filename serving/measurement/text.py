@@ -1,4 +1,4 @@
-"""A measured plan as lines for a terminal: who was reached, what it changed, what its money brought."""
+"""A measured plan as text for a terminal: who was contacted, the effect, and what the money brought."""
 
 from __future__ import annotations
 
@@ -10,214 +10,215 @@ from serving.measurement.executed_plan import RETURN, VALUE
 from serving.measurement.measure import PlanMeasurement
 
 COVARIATES = {
-    "before": "what they brought in a horizon before",
-    "churn_probability": "the predicted risk",
-    "value": "the predicted value",
+    "before": "spend in the horizon before the plan",
+    "churn_probability": "predicted churn probability",
+    "value": "predicted value",
 }
 Facts = Mapping[str, Any]
 
 
 def measurement_text(measured: PlanMeasurement) -> str:
-    """What was measured, in words."""
+    """Return a measurement as text."""
     facts = measured.facts
-    parts = [_head(measured), _reached(facts), _lot(facts), *_effects(facts), _money(facts), _reading(facts)]
+    parts = [
+        _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _notes(facts),
+    ]  # fmt: skip
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def _head(measured: PlanMeasurement) -> list[str]:
-    facts, earlier = measured.facts, measured.earlier
+    facts = measured.facts
     lines = [
-        f"plan {facts['campaign']!r} at {facts['cutoff']}, measured by who was meant to get what: "
-        f"{facts['customers']['treated']:,} customers with an action, {facts['customers']['held_out']:,} held out"
+        f"plan {facts['campaign']!r} at {facts['cutoff']}, measured by intention to treat: "
+        f"{facts['customers']['treated']:,} customers assigned to an action, {facts['customers']['held_out']:,} held "
+        "out"
     ]
     if not facts["mature"]:
         lines.append(
             f"IMMATURE: {facts['days']} of {facts['horizon_days']} days have passed (the log ends at "
-            f"{facts['log']['end']}); what follows is what came in them, with wider intervals for those who look "
-            f"early; the outcomes are whole from {facts['matures']} on"
+            f"{facts['log']['end']}). The figures below cover these days only, with wider (sequential) confidence "
+            f"intervals, which stay valid if you look early; outcomes are complete from {facts['matures']} on"
         )
-    if earlier:
-        same = earlier["fingerprint"] == facts["log"]["fingerprint"]
-        log = (
-            f"the same log (fingerprint {earlier['fingerprint']}), so the result is the same"
-            if same
-            else f"another log, or as it was then (fingerprint {earlier['fingerprint']})"
-        )
-        lines.append(
-            f"NOTE: it was measured before, with {log}; it ended at {earlier['end']}"
-            + (
-                ""
-                if same
-                else "; who looks more than once reads the intervals for every look, anytime_low to anytime_high"
-            )
-        )
+    if measured.earlier:
+        lines.append(_earlier_note(measured.earlier, facts))
     if facts["log"]["other"]:
-        lines.append("NOTE: measured with --other-log: whether the log is the one planned from was not asked")
-    if facts["customers"]["missing"]:
-        lines.append(f"NOTE: {facts['customers']['missing']:,} customers of the plan are not in the log, and left out")
+        lines.append("NOTE: measured with --other-log: it was not checked that the plan was made from this log")
+    if missing := facts["customers"]["missing"]:
+        lines.append(f"NOTE: {missing:,} customers of the plan are not in the log, and are left out")
     return lines
 
 
-def _reached(facts: Facts) -> list[str]:
-    lines = ["who was reached"]
-    for name, found in facts["exposure"].items():
-        if not found["meant"]:
-            lines.append(f"  nobody was meant to get {name}")
+def _earlier_note(earlier: Facts, facts: Facts) -> str:
+    if earlier["fingerprint"] == facts["log"]["fingerprint"]:
+        log = f"the same log (fingerprint {earlier['fingerprint']}), so the result is the same"
+        looks = ""
+    else:
+        log = f"another log, or an earlier state of this one (fingerprint {earlier['fingerprint']})"
+        looks = "; if you measure more than once, read the sequential intervals, anytime_low to anytime_high"
+    return f"NOTE: it was measured before, with {log}; that log ended at {earlier['end']}{looks}"
+
+
+def _exposure(facts: Facts) -> list[str]:
+    lines = ["who was contacted"]
+    for name, counts in facts["exposure"].items():
+        if not counts["meant"]:
+            lines.append(f"  nobody was assigned to {name}")
             continue
-        rest = {
-            "another action of the plan": found["another"],
-            "an action that the plan lacks": found["not_of_the_plan"],
-            "nothing": found["nothing"],
+        other_contacts = {
+            "another action of the plan": counts["another"],
+            "an action that is not in the plan": counts["not_of_the_plan"],
+            "nothing": counts["nothing"],
         }
-        others = "".join(f", {number:,} {what}" for what, number in rest.items() if number)
+        others = "".join(f", {number:,} {what}" for what, number in other_contacts.items() if number)
         lines.append(
-            f"  of {found['meant']:,} customers meant to get {name}, {found['got']:,} ({found['share']:.1%}) "
+            f"  of {counts['meant']:,} customers assigned to {name}, {counts['got']:,} ({counts['share']:.1%}) "
             f"got it{others}"
         )
-    return [*lines, *_contaminated(facts["contamination"])]
+    return [*lines, *_contamination(facts["contamination"])]
 
 
-def _contaminated(found: Facts) -> Iterator[str]:
-    if found["contacted"]:
+def _contamination(counts: Facts) -> Iterator[str]:
+    if counts["contacted"]:
         yield (
-            f"  CONTAMINATION: of {found['held_out']:,} held out, {found['contacted']:,} "
-            f"({found['contacted'] / found['held_out']:.1%}) were contacted all the same; they are measured as held "
-            "out, so effects are nearer 0 than those of the actions"
+            f"  CONTAMINATION: of {counts['held_out']:,} held out, {counts['contacted']:,} "
+            f"({counts['contacted'] / counts['held_out']:.1%}) were contacted anyway; they still count as held out, so "
+            "the measured effects are closer to 0 than the true ones"
         )
     else:
-        yield f"  of {found['held_out']:,} held out, nobody was contacted"
-    if found["planned_nothing"]:
-        yield f"  {found['planned_nothing']:,} customers for whom nothing was planned were contacted too"
-    if found["outside_the_plan"]:
-        yield f"  {found['outside_the_plan']:,} customers who are not in the plan were contacted too"
-    for action, number in found["other_actions"].items():
-        yield f"  the contacts hold {action!r} too, which the plan lacks ({number:,}): not counted, nor its cost"
+        yield f"  of {counts['held_out']:,} held out, nobody was contacted"
+    if counts["planned_nothing"]:
+        yield f"  {counts['planned_nothing']:,} customers without a planned action were contacted too"
+    if counts["outside_the_plan"]:
+        yield f"  {counts['outside_the_plan']:,} customers who are not in the plan were contacted too"
+    for action, number in counts["other_actions"].items():
+        yield f"  the contacts also have {action!r}, which is not in the plan ({number:,}): not counted, nor its cost"
 
 
-def _lot(facts: Facts) -> list[str]:
-    """Whether who is there is who was drawn."""
-    found = facts["sample_ratio"]
-    whole = found["groups"][0]
-    share = whole["held"] / (whole["held"] + whole["treated"])
+def _sample_ratio(facts: Facts) -> list[str]:
+    """The size of the holdout against its planned share, and an alarm if the two do not fit."""
+    checks = facts["sample_ratio"]
+    eligible = checks["groups"][0]
+    total = eligible["held"] + eligible["treated"]
     line = (
-        f"the lot: {whole['held']:,} of {whole['held'] + whole['treated']:,} eligible held out ({share:.1%}), "
-        f"meant were {found['share']:.1%} (p = {whole['p']:.2g})"
+        f"sample ratio: {eligible['held']:,} of {total:,} eligible customers held out ({eligible['held'] / total:.1%}; "
+        f"planned {checks['share']:.1%}, p = {eligible['p']:.2g})"
     )
-    if not found["alarm"]:
-        return [f"{line}: as drawn, also for each action" if len(found["groups"]) > 2 else f"{line}: as drawn"]
-    wrong = [group for group in found["groups"] if group["p"] < found["threshold"]]
+    if not checks["alarm"]:
+        return [
+            f"{line}: as randomised, also for each action" if len(checks["groups"]) > 2 else f"{line}: as randomised"
+        ]
+    wrong = [group for group in checks["groups"] if group["p"] < checks["threshold"]]
     return [
         line,
-        "ALARM: the groups are not those that the lot drew; no figure below can be trusted",
+        "ALARM: sample-ratio mismatch: the group sizes do not fit the randomisation; no figure below can be trusted",
         *(f"  {g['of']}: {g['held']:,} held out and {g['treated']:,} not (p = {g['p']:.2g})" for g in wrong),
     ]
 
 
 def _effects(facts: Facts) -> Iterator[list[str]]:
-    """A table for each outcome: the whole, each action, each segment."""
+    """A table for each outcome: all customers, each action, each segment."""
     span = f"within {facts['days']} days"
     titles = {
-        RETURN: f"effect on return: more customers who {_stayed(facts)} {span}, in points of 100",
-        VALUE: f"effect on value: more money a customer {span}",
+        RETURN: f"effect on return: more customers who {_returned(facts)} {span}, in percentage points",
+        VALUE: f"effect on value: more money per customer {span}",
     }
+    interval = "95% confidence interval" if facts["mature"] else "95% sequential confidence interval"
+    head = ("", "treated", "held out", f"adjusted ({interval})", "p" * facts["mature"], f"unadjusted ({interval})")
     for outcome, title in titles.items():
         rows = [row for row in facts["effects"] if row["outcome"] == outcome]
-        plain = {(row["action"], row["segment"]): row for row in rows if row["estimator"] == PLAIN}
-        shown = [row for row in rows if row["estimator"] == ADJUSTED and row["family"] in _families(rows)]
+        unadjusted = {(row["action"], row["segment"]): row for row in rows if row["estimator"] == PLAIN}
+        shown = [row for row in rows if row["estimator"] == ADJUSTED and row["family"] in _shown_families(rows)]
         if shown:
-            span = "95% interval" if facts["mature"] else "95% interval, at every look"
-            head = ("", "with action", "held out", f"adjusted ({span})", "p" * facts["mature"], f"unadjusted ({span})")
-            lines = [head, *(_line(row, plain[row["action"], row["segment"]], facts) for row in shown)]
+            lines = [head, *(_effect_cells(row, unadjusted[row["action"], row["segment"]], facts) for row in shown)]
             yield [title, *_aligned(lines), _verdict(shown[0], facts)]
 
 
-def _families(rows: list[Facts]) -> set[str]:
-    """What is shown: the whole, and actions and segments where there are several."""
+def _shown_families(rows: list[Facts]) -> set[str]:
+    """All customers, and actions and segments if there are several."""
     several = {family for family in (EACH_ACTION, EACH_SEGMENT) if sum(r["family"] == family for r in rows) > 2}
     return {ALL, *several}
 
 
-def _line(row: Facts, plain: Facts, facts: Facts) -> tuple[str, ...]:
+def _effect_cells(row: Facts, unadjusted: Facts, facts: Facts) -> tuple[str, ...]:
     name = {ALL: "all", EACH_ACTION: row["action"], EACH_SEGMENT: f"segment {row['segment']}"}[row["family"]]
     p = "" if row["p"] is None or not facts["mature"] else f"{row['p']:.2g}"
-    return (name, f"{row['treated']:,}", f"{row['held']:,}", _range(row, facts), p, _range(plain, facts))
+    return (name, f"{row['treated']:,}", f"{row['held']:,}", _effect(row, facts), p, _effect(unadjusted, facts))
 
 
-def _range(row: Facts, facts: Facts) -> str:
+def _effect(row: Facts, facts: Facts) -> str:
     low, high = interval_columns(facts["mature"])
     if row["effect"] is None:
-        return "too few to tell"
+        return "too few customers"
     scale = 100 if row["outcome"] == RETURN else 1
     return f"{row['effect'] * scale:+,.2f} ({row[low] * scale:+,.2f} to {row[high] * scale:+,.2f})"
 
 
-def _verdict(whole: Facts, facts: Facts) -> str:
+def _verdict(overall: Facts, facts: Facts) -> str:
     low, high = interval_columns(facts["mature"])
-    if whole["effect"] is None:
-        return "  too few customers on one side to tell an effect"
-    if whole[low] > 0:
-        return "  it brought more than nothing would have"
-    if whole[high] < 0:
-        return "  it brought LESS than nothing would have"
-    return "  no effect can be told from chance: neither that it works nor that it does not"
+    if overall["effect"] is None:
+        return "  too few customers on one side to estimate an effect"
+    if overall[low] > 0:
+        return "  positive effect: it brought more than doing nothing"
+    if overall[high] < 0:
+        return "  NEGATIVE effect: it brought LESS than doing nothing"
+    return "  not significant: no evidence that it works, nor that it does not"
 
 
-def _money(facts: Facts) -> list[str]:
+def _returns(facts: Facts) -> list[str]:
     cost = facts["cost"]
-    source = "as the contacts tell" if cost["source"] == "contacts" else "at the plan's prices, as contacts tell none"
-    lines = [
-        f"cost of what went out to those meant to get it: {cost['treated']:,.2f} ({source}; planned were "
-        f"{cost['expected']:,.2f})"
-    ]
-    aside = {"held out": cost["held_out"], "planned nothing": cost["planned_nothing"]}
-    lines += [f"  beside it, to customers {who}: {money:,.2f}" for who, money in aside.items() if money]
-    for name, found in facts["returns"].items() if len(facts["returns"]) > 2 else [(ALL, facts["returns"][ALL])]:
-        lines += _brought("in all" if name == ALL else name, found, _stayed(facts))
+    source = "from the contacts" if cost["source"] == "contacts" else "at the plan's prices, as contacts have no cost"
+    planned = f"{cost['expected']:,.2f}"
+    lines = [f"cost of contacts with the treatment group: {cost['treated']:,.2f} ({source}; planned: {planned})"]
+    other_costs = {"held out": cost["held_out"], "without a planned action": cost["planned_nothing"]}
+    lines += [f"  in addition, for customers {who}: {money:,.2f}" for who, money in other_costs.items() if money]
+    returns = facts["returns"]
+    for name, figures in returns.items() if len(returns) > 2 else [(ALL, returns[ALL])]:
+        lines += _returns_of("in total" if name == ALL else name, figures, _returned(facts))
     return lines
 
 
-def _stayed(facts: Facts) -> str:
+def _returned(facts: Facts) -> str:
     return "did not cancel" if facts["churn"] == "cancelled" else "came back"
 
 
-def _brought(label: str, found: Facts, stayed: str) -> Iterator[str]:
-    """What an action brought, where it can be told."""
-    if found["more_return"][0] is None:
+def _returns_of(label: str, figures: Facts, returned: str) -> Iterator[str]:
+    """Lines for one action, or for all; none if its effect is not known."""
+    if figures["more_return"][0] is None:
         return
-    yield f"  {label}: {_ends(found['more_return'], '+,.0f')} customers more {stayed}"
-    if "gain" in found:
+    yield f"  {label}: {_with_interval(figures['more_return'], '+,.0f')} more customers {returned}"
+    if "gain" in figures:
         yield (
-            f"  {label}: {_ends(found['more_value'], '+,.2f')} of value; at a margin of {found['margin']:.0%}, after "
-            f"costs, {_ends(found['gain'], '+,.2f')}"
+            f"  {label}: {_with_interval(figures['more_value'], '+,.2f')} of value; at a margin of "
+            f"{figures['margin']:.0%} and after costs, {_with_interval(figures['gain'], '+,.2f')}"
         )
-        if found["return_on_spend"][0] is not None:
-            each = _ends(found["return_on_spend"], ",.2f")
-            yield f"  {label}: return on spend {each} for each unit of money (1: just what it cost)"
+        if figures["return_on_spend"][0] is not None:
+            each = _with_interval(figures["return_on_spend"], ",.2f")
+            yield f"  {label}: return on spend {each} for each unit of money (1: it earned exactly its cost)"
 
 
-def _ends(found: list[float], form: str) -> str:
-    middle, low, high = (format(value, form) for value in found)
+def _with_interval(figures: list[float], form: str) -> str:
+    middle, low, high = (format(value, form) for value in figures)
     return f"{middle} ({low} to {high})"
 
 
-def _reading(facts: Facts) -> list[str]:
+def _notes(facts: Facts) -> list[str]:
     known = [row["together"] for row in facts["effects"] if row["family"] != ALL]
     lines = [f"adjusted for {', '.join(COVARIATES[name] for name in facts['adjusted_for'])}"]
     if max(known) > 1:
         lines.append(
-            "figures of the actions hold together, and so do those of the segments: p after Holm, intervals after "
-            "Bonferroni"
+            "figures are corrected for comparing several actions, and likewise several segments: p-values by Holm, "
+            "intervals by Bonferroni"
         )
     return lines
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    wide = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  "
         + "  ".join(
-            text.rjust(w) if place in (1, 2, 4) else text.ljust(w)
-            for place, (text, w) in enumerate(zip(row, wide, strict=True))
+            text.rjust(width) if place in (1, 2, 4) else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

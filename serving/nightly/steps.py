@@ -15,7 +15,7 @@ from features.campaigns.measured_plans import MANIFEST as PLANNED
 from features.campaigns.measured_plans import MEASURED
 from features.errors import RegularsError
 from features.task import Window
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
 from serving.monitoring.alerts import Finding
@@ -209,9 +209,9 @@ def _arrival(night: Night) -> list[Finding]:
     """What the check found wrong with the log, to be told with the alerts."""
     if not night.log_faults:
         return []
-    tr = language(night.config.language)
-    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.log_faults)
-    return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
+    tr = get_language(night.config.language)
+    text = tr("The nightly run stopped at its check, so the earlier scores stay in place: {why}.", why=night.log_faults)
+    return [Finding("data:arrival", "critical", tr("The log did not arrive as expected"), text, "data")]
 
 
 def _train(night: Night, why: str, asked: str = "") -> StepOutcome:

@@ -24,7 +24,7 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
@@ -101,7 +101,7 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
     folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
     table = plan_table(
         inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
-        inputs.action_effects, inputs.eligibility, language(config.language),
+        inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
     log = summarise_log(config, cutoff, config.task.horizon)

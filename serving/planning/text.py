@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from serving.language.formats import Forms
+from serving.language.formats import NumberFormat
 from serving.planning.action_effects import ASSUMED
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
@@ -154,4 +154,4 @@ def _adds(price: float) -> str:
 def _money_format(facts: Mapping[str, Any]) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
     count = max(facts["customers"]["with_action"], 1)
-    return Forms(abs(facts["bound"]) / count).money
+    return NumberFormat(abs(facts["bound"]) / count).money

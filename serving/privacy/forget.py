@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from features.config.load import Config
-from features.config.sections import TableSection
+from features.config.table_sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
 from features.snapshots.cache import open_cache

@@ -1,4 +1,4 @@
-"""The data behind the page: what the check found in the log, and what the monitor has seen."""
+"""The section on data: the results of the data check and of monitoring."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from serving.charts import figures
 from serving.language.messages import N_
-from serving.report.inputs import Found
-from serving.report.text import Said
+from serving.report.inputs import ReportInputs
+from serving.report.text import ReportWording
 
 MONTHS, MOVED = 12, 8
-REASONS = (  # why a row is set aside, in the words of `features.intake.read_log`
+REASONS = (  # why a row is set aside, as `features.intake.read_log` writes it
     N_("missing customer"),
     N_("missing time"),
     N_("unreadable time"),
@@ -28,37 +28,37 @@ REASONS = (  # why a row is set aside, in the words of `features.intake.read_log
 Facts = Mapping[str, Any]
 
 
-def data(said: Said, found: Found) -> dict[str, Any]:
-    """Both, or of each what is missing."""
-    audit, seen = found.audit.content, found.monitor.content
-    other = bool(audit) and audit["fingerprint"] != found.scores.manifest["data_fingerprint"]
+def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
+    """Prepare the results of the data check and of monitoring, or what is missing."""
+    audit, monitored = inputs.audit.content, inputs.monitor.content
+    other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest["data_fingerprint"]
     return {
-        "gap": found.audit.gap,
-        "other": other,
+        "gap": inputs.audit.gap,
+        "other_data": other_data,
         "breaches": list(audit["breaches"]) if audit else [],
-        "lines": list(_lines(said, audit)) if audit else [],
+        "lines": list(_lines(wording, audit)) if audit else [],
         "notes": list(audit["notes"]) if audit else [],
-        "months": _months(said, audit["months"]) if audit else "",
-        "unwatched": found.monitor.gap,
-        "alerts": [_alert(said, alert) for alert in seen["alerts"]] if seen else [],
-        "watched": [_watched(said, row) for row in seen["data"]] if seen else [],
-        "moved": list(_moved(said, seen["drift"])) if seen else [],
-        "quiet": bool(seen) and not seen["alerts"],
+        "months": _months(wording, audit["months"]) if audit else "",
+        "monitor_gap": inputs.monitor.gap,
+        "alerts": [_alert(wording, alert) for alert in monitored["alerts"]] if monitored else [],
+        "checks": [_watched(wording, row) for row in monitored["data"]] if monitored else [],
+        "drift": list(_moved(wording, monitored["drift"])) if monitored else [],
+        "quiet": bool(monitored) and not monitored["alerts"],
     }
 
 
-def _lines(said: Said, audit: Facts) -> Iterator[str]:
-    """The check in sentences."""
-    tr, form = said.tr, said.form
-    yield _rows(said, audit)
+def _lines(wording: ReportWording, audit: Facts) -> Iterator[str]:
+    """Put the data check into sentences."""
+    tr, form = wording.tr, wording.form
+    yield _rows(wording, audit)
     for row in audit["set_aside"]:
-        text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=said.name(row["reason"]))
+        text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=wording.name(row["reason"]))
         ids = ", ".join(row["customers"])
         yield tr("{text} (customers such as {ids}).", text=text, ids=ids) if ids else f"{text}."
     if not audit["set_aside"]:
         yield tr("No row had to be set aside.")
     yield tr(
-        "{kept} rows equal to another were kept, {dropped} dropped.",
+        "Rows identical to another row: {kept} kept, {dropped} dropped.",
         kept=f"{audit['duplicate_rows']:,}", dropped=f"{audit['duplicates_dropped']:,}",
     )  # fmt: skip
     if audit["refund_rows_share"] is not None:
@@ -68,18 +68,18 @@ def _lines(said: Said, audit: Facts) -> Iterator[str]:
         else:
             yield tr("Refunds: {rows} of rows, {money} of money.", rows=rows, money=form.share(money))
     if not _only_terms(audit):
-        yield tr("{share} of the buyers have bought once only.", share=form.share(audit["one_time_buyers_share"]))
+        yield tr("{share} of the buyers bought only once.", share=form.share(audit["one_time_buyers_share"]))
     if audit["late_rows"]:
-        yield tr("{n} rows became known on a later day than they happened.", n=f"{audit['late_rows']:,}")
-    yield from _outcomes(said, audit)
+        yield tr("{n} rows became known only on a later day.", n=f"{audit['late_rows']:,}")
+    yield from _outcomes(wording, audit)
     for gap in audit["gaps"]:
-        yield tr("No event at all for {days} days from {day}.", days=gap["days"], day=gap["from"])
+        yield tr("No events for {days} days from {day}.", days=gap["days"], day=gap["from"])
     if not audit["gaps"]:
-        yield tr("No week without events.")
+        yield tr("No gaps: there were events in every week.")
 
 
-def _rows(said: Said, audit: Facts) -> str:
-    tr, contracts = said.tr, audit["contracts"]
+def _rows(wording: ReportWording, audit: Facts) -> str:
+    tr, contracts = wording.tr, audit["contracts"]
     slots = {name: f"{audit[name]:,}" for name in ("rows_read", "rows", "customers", "orders")}
     slots |= {"first": audit["first"], "last": audit["last"]}
     if not contracts:
@@ -90,13 +90,13 @@ def _rows(said: Said, audit: Facts) -> str:
     slots["terms"] = f"{contracts['terms']:,}"
     if _only_terms(audit):
         return tr(
-            "{rows_read} rows read, {rows} used: {customers} customers, {terms} terms of contracts, from {first} to "
+            "{rows_read} rows read, {rows} used: {customers} customers, {terms} contract terms, from {first} to "
             "{last}.",
             **slots,
         )
     return tr(
-        "{rows_read} rows read, {rows} used: {customers} customers, {terms} terms of contracts, {orders} orders, from "
-        "{first} to {last}.",
+        "{rows_read} rows read, {rows} used: {customers} customers, {terms} contract terms, {orders} orders, "
+        "from {first} to {last}.",
         **slots,
     )
 
@@ -105,33 +105,33 @@ def _only_terms(audit: Facts) -> bool:
     return bool(audit["contracts"] and audit["contracts"]["only_terms"])
 
 
-def _outcomes(said: Said, audit: Facts) -> Iterator[str]:
+def _outcomes(wording: ReportWording, audit: Facts) -> Iterator[str]:
     for row in audit["contracts"]["outcomes"] if audit["contracts"] else ():
-        yield said.tr(
-            "At {cutoff}: {customers} customers in force, of whom {cancelled} cancelled within {days} days; "
-            "{competing} ended otherwise, which is no churn.",
+        yield wording.tr(
+            "At {cutoff}: {customers} customers with a running contract; {cancelled} cancelled within {days} "
+            "days; {competing} ended in another way, which is not churn.",
             cutoff=row["cutoff"], customers=f"{row['customers']:,}", cancelled=f"{row['cancelled']:,}",
-            competing=f"{row['competing']:,}", days=said.days,
+            competing=f"{row['competing']:,}", days=wording.days,
         )  # fmt: skip
 
 
-def _months(said: Said, months: Sequence[Facts]) -> Markup | str:
-    """Rows of the log by month, the newest ones."""
-    shown = months[-MONTHS:]
-    if len(shown) < 2:
+def _months(wording: ReportWording, months: Sequence[Facts]) -> Markup | str:
+    """Draw the rows of the log by month, the newest months only."""
+    newest = months[-MONTHS:]
+    if len(newest) < 2:
         return ""
-    told = ", ".join(f"{row['month']}: {row['events']:,}" for row in shown)
-    labels = [str(row["month"])[2:] for row in shown]
-    svg = figures.columns(
-        "months", said.tr("Rows of the log by month. {told}.", told=told), labels,
-        [int(row["events"]) for row in shown], 0, said.tr("rows of the log by month (year-month)"),
+    details = ", ".join(f"{row['month']}: {row['events']:,}" for row in newest)
+    labels = [str(row["month"])[2:] for row in newest]
+    svg = figures.histogram(
+        "months", wording.tr("Rows of the log by month. {details}.", details=details), labels,
+        [int(row["events"]) for row in newest], 0, wording.tr("rows of the log by month (year-month)"),
     )  # fmt: skip
     return Markup(svg)  # noqa: S704 (escaped where it was made)
 
 
-def _alert(said: Said, alert: Facts) -> dict[str, str]:
+def _alert(wording: ReportWording, alert: Facts) -> dict[str, str]:
     return {
-        "severity": said.severity(str(alert.get("severity", "info"))),
+        "severity": wording.severity(str(alert.get("severity", "info"))),
         "grave": str(alert.get("severity", "")),
         "title": str(alert.get("title", "")),
         "text": str(alert.get("text", "")),
@@ -140,32 +140,32 @@ def _alert(said: Said, alert: Facts) -> dict[str, str]:
     }
 
 
-def _watched(said: Said, row: Facts) -> dict[str, Any]:
+def _watched(wording: ReportWording, row: Facts) -> dict[str, Any]:
     ends = [row.get("low"), row.get("high")]
     known = all(isinstance(end, int | float) for end in ends)
     return {
-        "name": said.name(str(row["name"])),
+        "name": wording.name(str(row["name"])),
         "value": _number(row.get("value")),
-        "usual": said.tr("{low} to {high}", low=_number(ends[0]), high=_number(ends[1])) if known else "–",
+        "usual": wording.tr("{low} to {high}", low=_number(ends[0]), high=_number(ends[1])) if known else "–",
         "ok": bool(row.get("ok")),
-        "word": said.tr("● as usual") if row.get("ok") else said.tr("▲ unusual"),
+        "word": wording.tr("● as usual") if row.get("ok") else wording.tr("▲ unusual"),
         "note": str(row.get("note") or ""),
     }
 
 
 def _number(value: Any) -> str:
-    """A number as it is; other things as text."""
+    """Format a number; other values become text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return "–" if value is None else str(value)
 
 
-def _moved(said: Said, drift: Sequence[Facts]) -> Iterator[str]:
-    """What has moved more than chance does, the farthest first."""
+def _moved(wording: ReportWording, drift: Sequence[Facts]) -> Iterator[str]:
+    """Name the features with data drift beyond random variation, the strongest drift first."""
     moved = [row for row in drift if row.get("moved")]
     for row in sorted(moved, key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))[:MOVED]:
-        name = said.tr.phrase(str(row.get("phrase") or row.get("name")))
-        yield said.tr(
-            "{name} has moved (stability index {psi}; chance alone reaches {noise})",
+        name = wording.tr.phrase(str(row.get("phrase") or row.get("name")))
+        yield wording.tr(
+            "{name}: data drift (population stability index {psi}; random variation alone reaches {noise})",
             name=name, psi=_number(row.get("psi")), noise=_number(row.get("noise")),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What drives risk and value over all customers: a bar for each family of features, its direction in words."""
+"""The drivers of risk and value over all customers: one bar for each family of features."""
 
 from __future__ import annotations
 
@@ -8,58 +8,71 @@ from typing import Any
 from markupsafe import Markup
 
 from serving.charts import figures
-from serving.charts.cjk_glyphs import shortened
-from serving.report.text import Said
+from serving.charts.cjk_glyphs import truncate_text
+from serving.report.text import ReportWording
 
 DRIVERS, DEPENDS = 10, 0.2
-LEVEL = 14  # columns of a level's name
+LEVEL = 14  # greatest width of a level's name, in columns
 Row = Mapping[str, Any]
 
 
-def drivers(said: Said, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A chart of each number that the manifest says drivers of, churn first."""
-    found = manifest["drivers"]
-    kinds = [kind for kind in ("churn", "value") if found.get(kind) and (said.money or kind == "churn")]
-    return [_chart(said, kind, found[kind]) for kind in kinds]
+def driver_charts(wording: ReportWording, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Draw a chart of drivers for each prediction in the manifest, churn first."""
+    drivers_by_number = manifest["drivers"]
+    kinds = [kind for kind in ("churn", "value") if drivers_by_number.get(kind) and (wording.money or kind == "churn")]
+    return [_chart(wording, kind, drivers_by_number[kind]) for kind in kinds]
 
 
-def _chart(said: Said, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """The strongest driver of each family, by its phrase."""
-    tr = said.tr
+def _chart(wording: ReportWording, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
+    """Draw the strongest driver of each family."""
+    tr = wording.tr
     strongest: dict[str, Row] = {}
     for row in rows:
         strongest.setdefault(row["family"], row)
-    bars = [bar(said, row, kind) for row in list(strongest.values())[:DRIVERS]]
-    told = "; ".join(f"{each.label}: {each.note}" for each in bars)
+    bars = [driver_bar(wording, row, kind) for row in list(strongest.values())[:DRIVERS]]
+    details = "; ".join(f"{each.label}: {each.note}" for each in bars)
     if kind == "churn":
         title = tr("Risk of leaving, in percentage points")
-        alt = tr("Strongest drivers of the risk of leaving, strongest first. {told}.", told=told)
-        legend = tr("Solid: more of it, higher risk. Hatched: more of it, lower. Open: it depends on the customer.")
+        alt = tr("Strongest drivers of the risk of leaving, strongest first. {details}.", details=details)
+        legend = tr(
+            "Solid: higher values, higher risk. Hatched: higher values, lower risk. Open: it depends on the customer."
+        )
     else:
-        title = tr("Value over the {days} days, in money", days=said.days)
-        alt = tr("Strongest drivers of value, strongest first. {told}.", told=told)
-        legend = tr("Solid: more of it, higher value. Hatched: more of it, lower. Open: it depends on the customer.")
-    svg = Markup(figures.bars(kind, alt, bars))  # noqa: S704 (escaped where it was made)
+        title = tr("Value over the {days} days, in money", days=wording.days)
+        alt = tr("Strongest drivers of value, strongest first. {details}.", details=details)
+        legend = tr(
+            "Solid: higher values, higher value. Hatched: higher values, lower value. Open: it depends on the customer."
+        )
+    svg = Markup(figures.horizontal_bars(kind, alt, bars))  # noqa: S704 (escaped where it was made)
     return {"kind": kind, "title": title, "legend": legend, "svg": svg}
 
 
-def bar(said: Said, row: Row, kind: str) -> figures.Bar:
-    """A driver as a bar: its phrase, its mean size, and which way it goes; of levels, the most and the least."""
-    tr, label = said.tr, said.tr.phrase(row["phrase"])
+def driver_bar(wording: ReportWording, row: Row, kind: str) -> figures.Bar:
+    """Make the bar of a driver.
+
+    Args:
+        wording: Language and formats of the report.
+        row: The driver: phrase, strength, direction; for a categorical feature also its highest and lowest level.
+        kind: The prediction that it drives, 'churn' or 'value'.
+
+    Returns:
+        The bar with its phrase, its mean absolute contribution, and its direction as text and fill.
+    """
+    tr, label = wording.tr, wording.tr.phrase(row["phrase"])
     if kind == "churn":
         size = tr("{n} points", n=f"{100 * row['strength']:.1f}")
     else:
-        size = said.form.money(row["strength"], fine=True)
+        size = wording.form.money(row["strength"], fine=True)
     if "highest" in row:
-        most, least = shortened(row["highest"], LEVEL), shortened(row["lowest"], LEVEL)
-        note = tr("{size}, most with {most}, least {least}", size=size, most=most, least=least)
+        most, least = truncate_text(row["highest"], LEVEL), truncate_text(row["lowest"], LEVEL)
+        note = tr("{size}, highest for {most}, lowest for {least}", size=size, most=most, least=least)
         return figures.Bar(label, row["strength"], note, "open")
     if not abs(row["direction"]) >= DEPENDS:
-        return figures.Bar(label, row["strength"], tr("{size}, depends", size=size), "open")
+        return figures.Bar(label, row["strength"], tr("{size}, it depends", size=size), "open")
     if row["direction"] > 0:
-        note = tr("{size}, more of it: higher risk", size=size)
-        note = note if kind == "churn" else tr("{size}, more of it: higher value", size=size)
+        note = tr("{size}, higher values: higher risk", size=size)
+        note = note if kind == "churn" else tr("{size}, higher values: higher value", size=size)
         return figures.Bar(label, row["strength"], note, "solid")
-    note = tr("{size}, more of it: lower risk", size=size)
-    note = note if kind == "churn" else tr("{size}, more of it: lower value", size=size)
+    note = tr("{size}, higher values: lower risk", size=size)
+    note = note if kind == "churn" else tr("{size}, higher values: lower value", size=size)
     return figures.Bar(label, row["strength"], note, "hatched")

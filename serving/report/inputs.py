@@ -1,4 +1,4 @@
-"""What an output folder holds beside the scores of a cutoff; of each piece that is missing, what makes it."""
+"""Read what the report needs beside the scores; for a missing part, name the command that makes it."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ MOVE = ("segmentation", "from_cutoff", "to_cutoff", "from_segment", "to_segment"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of the page: what was read, or None and in a sentence what is missing and which command makes it."""
+class OptionalInput:
+    """An input that may be missing: its content, or None and a sentence that says which command makes it."""
 
     content: Any
     gap: str = ""
 
 
 @dataclass(frozen=True)
-class Segmented:
-    """The groups of a cutoff and the movement to it; `stale` where they are of other scores."""
+class StoredSegments:
+    """The segments of a cutoff and the transitions to it; `stale` if they belong to other scores."""
 
     cards: Sequence[dict[str, Any]]
     moves: Sequence[dict[str, Any]]
@@ -49,10 +49,10 @@ class Segmented:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A plan of the cutoff, the points of its curve, and the names of other plans of the same day.
+class CutoffPlan:
+    """A plan of the cutoff, the points of its curve, and the names of other plans of the same cutoff.
 
-    `stale` where the cutoff was scored again since.
+    `stale` if the cutoff was scored again since.
     """
 
     plan: Plan
@@ -61,19 +61,19 @@ class Planned:
     stale: bool
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What the plan says of some customers, by id."""
+        """Read the plan's rows of some customers, by id."""
         names = ["customer_id", "holdout", "action", "would_have", "expected_gain", "source", "assignment"]
-        file, found = pq.ParquetFile(self.plan.folder / "plan.parquet"), {}
+        file, plan_rows = pq.ParquetFile(self.plan.folder / "plan.parquet"), {}
         wanted = pa.array(list(ids), pa.string())
         for batch in file.iter_batches(columns=names):
             for row in batch.filter(pc.is_in(batch["customer_id"], wanted)).to_pylist():
-                found[row["customer_id"]] = row
-        return found
+                plan_rows[row["customer_id"]] = row
+        return plan_rows
 
 
 @dataclass(frozen=True)
 class PastPlan:
-    """A plan that was carried out: what it foresaw, what was measured (None: not yet), when its horizon is over."""
+    """A plan on disk: its manifest, its measurement (None if not measured), and the day when its horizon is over."""
 
     cutoff: date
     campaign: str
@@ -83,23 +83,32 @@ class PastPlan:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Everything that a page is made from."""
+class ReportInputs:
+    """Everything that the report is made from."""
 
     scores: Scores
     tr: Language
     treatments: dict[str, str]
     evaluation: Evaluation | None
-    audit: Part
-    segments: Part
-    plan: Part
-    past: Part
-    monitor: Part
+    audit: OptionalInput
+    segments: OptionalInput
+    plan: OptionalInput
+    past: OptionalInput
+    monitor: OptionalInput
 
 
-def gather(config: Config, scores: Scores, tr: Language) -> Found:
-    """All pieces of a scored cutoff's page."""
-    return Found(
+def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
+    """Read all inputs of the report of a scored cutoff.
+
+    Args:
+        config: The business whose output folder is read.
+        scores: The scores of the cutoff.
+        tr: The language of the report.
+
+    Returns:
+        The inputs; a missing or broken one holds a sentence instead of content.
+    """
+    return ReportInputs(
         scores,
         tr,
         dict(config.segments.treatments),
@@ -113,7 +122,7 @@ def gather(config: Config, scores: Scores, tr: Language) -> Found:
 
 
 def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
-    """None where the run is gone; the page then says that it cannot tell how good the numbers are."""
+    """Read the evaluation of the models; None if the training run is gone."""
     models = scores.manifest["models"]
     try:
         return load_evaluation(config, models.get("value", models["churn"])["run_id"])
@@ -122,114 +131,120 @@ def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
         return None
 
 
-def _audit(config: Config, tr: Language) -> Part:
+def _audit(config: Config, tr: Language) -> OptionalInput:
     path, keys = config.output / "audit.json", [field.name for field in fields(Audit)]
     return _part(
         path,
         lambda: _json(path, keys),
-        tr("The data was not checked yet: `regulars check` does it."),
-        tr("The check of the data cannot be read, or is of an older version: `regulars check` makes it again."),
+        tr("The data has not been checked yet: run `regulars check`."),
+        tr("The data check cannot be read, or an older version wrote it: run `regulars check` again."),
     )
 
 
-def _segments(config: Config, scores: Scores, tr: Language) -> Part:
+def _segments(config: Config, scores: Scores, tr: Language) -> OptionalInput:
     folder, command = config.output / "segments" / f"cutoff={scores.cutoff}", f"segments --cutoff {scores.cutoff}"
     return _part(
         folder,
         lambda: _segmented(folder, scores),
         tr(
-            "Stages, RFM groups, micro-segments and movement are missing for this cutoff: `regulars {command}` makes "
-            "them. Below is what the scores alone say.",
+            "Lifecycle stages, RFM groups, micro-segments and transitions are missing for this cutoff: run "
+            "`regulars {command}`. The tables below use the scores only.",
             command=command,
         ),
         tr(
-            "The segments of this cutoff cannot be read: `regulars {command}` makes them again. Below is what the "
-            "scores alone say.",
+            "The segments of this cutoff cannot be read: run `regulars {command}` again. The tables below use "
+            "the scores only.",
             command=command,
         ),
     )
 
 
-def _segmented(folder: Path, scores: Scores) -> Segmented:
+def _segmented(folder: Path, scores: Scores) -> StoredSegments:
     manifest = _json(folder / "manifest.json", ["models", "data_fingerprint", "left_out"])
     cards = _rows(folder / "segments.parquet", CARD)
     moves = [r for r in _rows(folder / "transitions.parquet", MOVE) if str(r["to_cutoff"]) == str(scores.cutoff)]
     models = {name: model["label"] for name, model in scores.manifest["models"].items()}
     same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest["data_fingerprint"]
-    return Segmented(cards, moves, manifest["left_out"], not same)
+    return StoredSegments(cards, moves, manifest["left_out"], not same)
 
 
-def _plan(config: Config, scores: Scores, tr: Language) -> Part:
+def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
     place = config.output / "plans" / f"cutoff={scores.cutoff}"
     command = f"plan --cutoff {scores.cutoff} --budget B"
     return _part(
         next(place.glob(f"*/{MANIFEST}"), place / MANIFEST),
         lambda: _planned(config, scores, sorted(path.parent.name for path in place.glob(f"*/{MANIFEST}"))),
-        tr("There is no plan for this cutoff: `regulars {command}` makes one.", command=command),
-        tr("The plan of this cutoff cannot be read: `regulars {command}` makes it again.", command=command),
+        tr("There is no plan for this cutoff: run `regulars {command}`.", command=command),
+        tr("The plan of this cutoff cannot be read: run `regulars {command}` again.", command=command),
     )
 
 
-def _planned(config: Config, scores: Scores, names: list[str]) -> Planned:
+def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
     own = config.plan.campaign if config.plan else ""
     name = own if own in names else names[0]
     plan = read_plan(config, scores.cutoff, name)
     stale = plan.manifest["scores"]["parts"] != scores.manifest["parts"]
-    return Planned(plan, plan.curve().to_pylist(), [other for other in names if other != name], stale)
+    return CutoffPlan(plan, plan.curve().to_pylist(), [other for other in names if other != name], stale)
 
 
-def _past(config: Config, tr: Language) -> Part:
-    """Every plan on disk, the newest first; one that cannot be read is told in the log and left out."""
-    found = []
+def _past(config: Config, tr: Language) -> OptionalInput:
+    """Read every plan on disk, newest first; one that cannot be read is logged and left out."""
+    plans = []
     for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MANIFEST}"), reverse=True):
         try:
-            found.append(_past_plan(path))
+            plans.append(_past_plan(path))
         except BROKEN as problem:
             LOG.warning("%s: left out of the report, it cannot be read: %s", path.parent, problem)
-    if any(plan.measured for plan in found):
-        return Part(found)
-    return Part(found or None, tr("No plan was measured yet: `regulars measure PLAN` does it once its days are over."))
+    if any(plan.measured for plan in plans):
+        return OptionalInput(plans)
+    return OptionalInput(
+        plans or None, tr("No plan has been measured yet: run `regulars measure PLAN` when its horizon is over.")
+    )
 
 
 def _past_plan(path: Path) -> PastPlan:
     manifest = _json(path, ["cutoff", "campaign", "horizon_days", "gain", "assumed", "objective", "customers"])
-    told = path.parent / MEASURED
-    measured = _json(told, ["returns", "effects", "mature", "customers", "sample_ratio"]) if told.exists() else None
+    measured_file = path.parent / MEASURED
+    measured = (
+        _json(measured_file, ["returns", "effects", "mature", "customers", "sample_ratio"])
+        if measured_file.exists()
+        else None
+    )
     cutoff = date.fromisoformat(manifest["cutoff"])
     return PastPlan(cutoff, manifest["campaign"], manifest, measured, cutoff + timedelta(manifest["horizon_days"]))
 
 
-def _monitor(config: Config, cutoff: date, tr: Language) -> Part:
+def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:
     path, command = config.output / "monitor" / f"cutoff={cutoff}" / "monitor.json", f"monitor --cutoff {cutoff}"
     return _part(
         path,
         lambda: _json(path, ["data", "drift", "alerts"]),
-        tr("Nobody watched over this cutoff yet: `regulars {command}` looks for what has changed.", command=command),
-        tr("What was watched cannot be read: `regulars {command}` makes it again.", command=command),
+        tr("This cutoff has not been monitored yet: run `regulars {command}`.", command=command),
+        tr("The monitoring results cannot be read: run `regulars {command}` again.", command=command),
     )
 
 
-def _part(place: Path, read: Callable[[], Any], missing: str, broken: str) -> Part:
+def _part(place: Path, read: Callable[[], Any], missing: str, broken: str) -> OptionalInput:
     if not place.exists():
-        return Part(None, missing)
+        return OptionalInput(None, missing)
     try:
-        return Part(read())
+        return OptionalInput(read())
     except BROKEN as problem:
         LOG.warning("%s: left out of the report, it cannot be read: %s", place, problem)
-        return Part(None, broken)
+        return OptionalInput(None, broken)
 
 
 def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """A JSON object with all of some keys; raises ValueError where it lacks one."""
-    found = dict(json.loads(path.read_text(encoding="utf-8")))
-    if lacking := [key for key in keys if key not in found]:
-        raise ValueError(f"{path} lacks {', '.join(lacking)}")
-    return found
+    """Read a JSON object; raise ValueError if one of the keys is missing."""
+    content = dict(json.loads(path.read_text(encoding="utf-8")))
+    if missing_keys := [key for key in keys if key not in content]:
+        raise ValueError(f"{path} lacks {', '.join(missing_keys)}")
+    return content
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a table that has some columns; raises ValueError where it lacks one."""
+    """Read the rows of a table; raise ValueError if one of the columns is missing."""
     table = pq.ParquetFile(path).read()
-    if lacking := [name for name in columns if name not in table.column_names]:
-        raise ValueError(f"{path} lacks {', '.join(lacking)}")
+    if missing_columns := [name for name in columns if name not in table.column_names]:
+        raise ValueError(f"{path} lacks {', '.join(missing_columns)}")
     return list(table.to_pylist())

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for analysts: five numbers, how good they are, what drives them, what to do."""
+"""Render the report: one self-contained HTML page for analysts."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from markupsafe import Markup, escape
 
 from features.atomic_files import write_text_atomically
 from features.config.load import Config
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.report import customer_list, data, drivers, plans, segments, summary
-from serving.report.inputs import Found, gather
-from serving.report.model_quality import judge
-from serving.report.text import Said, said_of
+from serving.report.inputs import ReportInputs, read_report_inputs
+from serving.report.model_quality import summarise_evaluation
+from serving.report.text import ReportWording, report_wording
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import read_scores
 
@@ -25,43 +25,43 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(config: Config, cutoff: date | None = None) -> Path:
-    """Writes the page of a scored cutoff, the newest where none is named; returns where.
+    """Write the report of a scored cutoff, by default the newest; return its path.
 
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
     """
     scores = read_scores(config, cutoff)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
-    write_text_atomically(target, page(gather(config, scores, language(config.language))))
+    write_text_atomically(target, render_report(read_report_inputs(config, scores, get_language(config.language))))
     return target
 
 
-def page(found: Found) -> str:
-    """The page as text: the same pieces give the same text."""
-    scores, table = found.scores, customer_list.numbers(found.scores)
+def render_report(inputs: ReportInputs) -> str:
+    """Render the report as HTML; the same inputs give the same text."""
+    scores, table = inputs.scores, customer_list.read_score_columns(inputs.scores)
     money = bool(table["value"].notna().any())
     weight = table["value_at_risk" if money else "churn_probability"].to_numpy(dtype=float)
-    said = said_of(scores, money, float(table["value"].abs().mean()) if money else 0.0, found.tr)
-    judged, top = judge(found.evaluation, said.form), summary.totals(table, weight, found)
-    steps = summary.next_steps(said, found, table)
+    wording = report_wording(scores, money, float(table["value"].abs().mean()) if money else 0.0, inputs.tr)
+    quality, top = summarise_evaluation(inputs.evaluation, wording.form), summary.score_totals(table, weight, inputs)
+    steps = summary.next_steps(wording, inputs, table)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
-    return _template(said).render(
-        said=said,
-        words=said.words,
+    return _template(wording).render(
+        wording=wording,
+        words=wording.words,
         manifest=scores.manifest,
         top=top,
-        numbers=summary.numbers(said, top, judged, steps),
+        numbers=summary.key_figures(wording, top, quality, steps),
         steps=steps[1:],
-        spread=summary.spread(said, table["churn_probability"].to_numpy()),
-        judged=judged,
-        drivers=drivers.drivers(said, scores.manifest),
-        groups=segments.groups(said, found, table),
+        spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
+        quality=quality,
+        drivers=drivers.driver_charts(wording, scores.manifest),
+        groups=segments.segments_section(wording, inputs, table),
         rules=value_tiers.RULES_VERSION,
-        listed=customer_list.listed(said, found, weight),
-        planned=found.plan.content is not None and not found.plan.content.stale,
-        plan=plans.plan(said, found),
-        past=plans.past(said, found),
-        data=data.data(said, found),
+        at_risk=customer_list.customers_at_risk(wording, inputs, weight),
+        planned=inputs.plan.content is not None and not inputs.plan.content.stale,
+        plan=plans.plan_section(wording, inputs),
+        past=plans.measured_section(wording, inputs),
+        data=data.data_section(wording, inputs),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
         style_digest=_digest(style),
@@ -69,7 +69,7 @@ def page(found: Found) -> str:
     )
 
 
-def _template(said: Said) -> Template:
+def _template(wording: ReportWording) -> Template:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -77,23 +77,23 @@ def _template(said: Said) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    form = said.form
-    environment.globals.update(tr=said.tr)
+    form = wording.form
+    environment.globals.update(tr=wording.tr)
     environment.filters.update(
-        money=form.money, count="{:,.0f}".format, share=form.share, as_value=form.of, coded=coded
+        money=form.money, count="{:,.0f}".format, share=form.share, as_value=form.of, code=mark_code
     )
     return environment.get_template("report.html.j2")
 
 
-def coded(text: str) -> Markup:
-    """A sentence with what stands between backticks as code; everything else is escaped.
+def mark_code(text: str) -> Markup:
+    """Set text between backticks as code, and escape everything else.
 
-    >>> coded("run `regulars plan` & see <b>")
+    >>> mark_code("run `regulars plan` & see <b>")
     Markup('run <code>regulars plan</code> &amp; see &lt;b&gt;')
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def _digest(text: str) -> str:
-    """Of a style or script, as a policy names it."""
+    """Compute the digest of a style or script as the Content-Security-Policy needs it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

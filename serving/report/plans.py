@@ -1,4 +1,4 @@
-"""The plan of the cutoff with its curve, and what plans that were carried out have changed."""
+"""The sections on the plan of the cutoff and on the measured effects of past plans."""
 
 from __future__ import annotations
 
@@ -8,116 +8,119 @@ from typing import Any
 from markupsafe import Markup
 
 from serving.charts import figures
-from serving.language.formats import Forms
+from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.planning.action_effects import ASSUMED
 from serving.planning.inputs import MONEY
-from serving.report.inputs import Found, PastPlan, Planned
-from serving.report.text import Said
+from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
+from serving.report.text import ReportWording
 
 SHOWN, PICTURED = 8, 12
 Facts = Mapping[str, Any]
 
 
-def plan(said: Said, found: Found) -> dict[str, Any]:
-    """The plan of the cutoff: sentences, its actions, its curve; or what is missing."""
-    planned: Planned | None = found.plan.content
-    if planned is None:
-        return {"gap": found.plan.gap}
-    facts = planned.plan.manifest
-    form = Forms(abs(facts["bound"]) / max(facts["customers"]["with_action"], 1), said.tr)
+def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
+    """Prepare the plan of the cutoff: sentences, actions and curve; or what is missing."""
+    cutoff_plan: CutoffPlan | None = inputs.plan.content
+    if cutoff_plan is None:
+        return {"gap": inputs.plan.gap}
+    facts = cutoff_plan.plan.manifest
+    form = NumberFormat(abs(facts["bound"]) / max(facts["customers"]["with_action"], 1), wording.tr)
     return {
         "gap": "",
         "name": facts["campaign"],
-        "stale": planned.stale,
-        "others": planned.others,
-        "sentences": list(_sentences(said, facts, form)),
+        "stale": cutoff_plan.stale,
+        "other_plans": cutoff_plan.others,
+        "sentences": list(_sentences(wording, facts, form)),
         "money": facts["objective"] == MONEY,
-        "actions": [_action(said, name, each, form) for name, each in facts["actions"].items()],
-        "curve": _curve(said, planned, form),
-        "points": _points(planned, form),
+        "actions": [_action(wording, name, each, form) for name, each in facts["actions"].items()],
+        "curve": _curve(wording, cutoff_plan, form),
+        "points": _points(cutoff_plan, form),
         "assumed": facts["assumed"],
     }
 
 
-def _sentences(said: Said, facts: Facts, form: Forms) -> Iterator[str]:
-    """Who, for how much, for what gain, and what the holdout will tell."""
-    tr, count = said.tr, facts["customers"]
+def _sentences(wording: ReportWording, facts: Facts, form: NumberFormat) -> Iterator[str]:
+    """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
+    tr, count = wording.tr, facts["customers"]
     yield tr(
-        "Of {scored} customers scored, {eligible} may be contacted; {action} of them get an action, for {spent} of a "
+        "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
         scored=f"{count['scored']:,}", eligible=f"{count['eligible']:,}", action=f"{count['with_action']:,}",
         spent=form.money(facts["spent"]), budget=form.money(facts["budget"]),
     )  # fmt: skip
-    yield _gain(said, facts, form)
+    yield _gain(wording, facts, form)
     if facts["break_even"] is not None:
         yield tr(
-            "It pays for itself once {share} of the effects that it counts on come true.",
-            share=form.share(facts["break_even"]),
+            "It breaks even if {share} of the expected effects are realised.", share=form.share(facts["break_even"])
         )
     if not facts["holdout"]["share"]:
-        yield tr("Nobody is held out, so nobody will be able to say what it changed.")
+        yield tr("There is no holdout, so its effect cannot be measured.")
         return
     yield tr(
-        "{held} customers ({share} of those who may be contacted, drawn by lot) are held out and get nothing: only "
-        "against them can the effect be measured.",
-        held=f"{count['held_out']:,}", share=form.share(facts["holdout"]["share"]),
+        "{held_out} customers ({share} of the eligible ones, chosen at random) are held out and get nothing: the "
+        "effect can be measured only against this randomised holdout.",
+        held_out=f"{count['held_out']:,}", share=form.share(facts["holdout"]["share"]),
     )  # fmt: skip
-    yield from _power(said, facts)
+    yield from _power(wording, facts)
 
 
-def _gain(said: Said, facts: Facts, form: Forms) -> str:
-    tr = said.tr
+def _gain(wording: ReportWording, facts: Facts, form: NumberFormat) -> str:
+    tr = wording.tr
     if facts["objective"] != MONEY:
-        return tr("{n} customers are expected to be kept by it.", n=form.money(facts["gain"]))
+        return tr("It is expected to keep {n} customers.", n=form.money(facts["gain"]))
     if facts["gain_low"] is None:
         return tr(
-            "The expected gain is {gain}: the margin of what is saved, less the costs. It rests on assumed effects, so "
-            "no interval can be given.",
+            "The expected gain is {gain}: the margin on the value saved, less the costs. The effects are "
+            "assumed, so no interval can be given.",
             gain=form.money(facts["gain"]),
         )
     return tr(
-        "The expected gain is {gain} ({low} to {high} with a probability of {interval}, from the errors of the "
-        "effects): the margin of what is saved, less the costs.",
+        "The expected gain is {gain} ({low} to {high} with a probability of {interval}, from the standard errors "
+        "of the effects): the margin on the value saved, less the costs.",
         gain=form.money(facts["gain"]), low=form.money(facts["gain_low"]), high=form.money(facts["gain_high"]),
         interval=form.share(facts["interval"]),
     )  # fmt: skip
 
 
-def _power(said: Said, facts: Facts) -> Iterator[str]:
-    found = facts["design"]["all"]["return"]
-    if not found:
+def _power(wording: ReportWording, facts: Facts) -> Iterator[str]:
+    power = facts["design"]["all"]["return"]
+    if not power:
         return
-    tr, slots = said.tr, {"detects": f"{100 * found['detects']:.1f}", "expected": f"{100 * found['expected']:+.1f}"}
-    if found["power"] >= facts["design"]["power"]:
-        yield tr("Such a holdout is large enough to see the {expected} points of return that are expected.", **slots)
+    tr, slots = wording.tr, {"detects": f"{100 * power['detects']:.1f}", "expected": f"{100 * power['expected']:+.1f}"}
+    if power["power"] >= facts["design"]["power"]:
+        yield tr(
+            "This holdout is large enough to detect the expected change of the return rate, {expected} "
+            "percentage points.",
+            **slots,
+        )
     else:
         yield tr(
-            "Such a holdout sees a change of return of {detects} points or more; expected are {expected}, so a single "
-            "campaign may well end without proof.",
+            "This holdout can detect a change of the return rate of {detects} percentage points or more; "
+            "{expected} are expected, so the result of a single campaign may well be not significant.",
             **slots,
         )
 
 
-def _action(said: Said, name: str, each: Facts, form: Forms) -> dict[str, str]:
-    source = said.name(each["source"])
+def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) -> dict[str, str]:
+    source = wording.name(each["source"])
     if each["save_rate"] is not None:
         rate = form.of(each["save_rate"], "share")
-        source = said.tr("{source}: keeps {rate} of those who would leave", source=source, rate=rate)
+        source = wording.tr("{source}: keeps {rate} of those who would leave", source=source, rate=rate)
     return {
         "name": name,
         "customers": f"{each['customers']:,}",
-        "held": f"{each['held_out']:,}",
+        "held_out": f"{each['held_out']:,}",
         "cost": form.money(each["cost"]),
         "gain": form.money(each["gain"]),
         "source": source,
     }
 
 
-def _points(planned: Planned, form: Forms) -> list[dict[str, Any]]:
-    """At most so many points of the curve, the plan's own among them."""
-    own, step = planned.plan.manifest["budget"], max(-(-len(planned.points) // SHOWN), 1)
+def _points(cutoff_plan: CutoffPlan, form: NumberFormat) -> list[dict[str, Any]]:
+    """Select at most SHOWN points of the curve evenly, and the plan's own."""
+    own, step = cutoff_plan.plan.manifest["budget"], max(-(-len(cutoff_plan.points) // SHOWN), 1)
     return [
         {
             "budget": form.money(point["budget"]),
@@ -126,174 +129,174 @@ def _points(planned: Planned, form: Forms) -> list[dict[str, Any]]:
             "adds": f"{point['price']:,.3g}",
             "own": point["budget"] == own,
         }
-        for place, point in enumerate(planned.points)
-        if (len(planned.points) - 1 - place) % step == 0 or point["budget"] == own
+        for place, point in enumerate(cutoff_plan.points)
+        if (len(cutoff_plan.points) - 1 - place) % step == 0 or point["budget"] == own
     ]
 
 
-def _curve(said: Said, planned: Planned, form: Forms) -> Markup | str:
-    """Gain against budget, and beside it what one more unit of money adds."""
-    tr, facts, points = said.tr, planned.plan.manifest, planned.points
+def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) -> Markup | str:
+    """Draw the gain by budget, and beside it the gain from one more unit of budget."""
+    tr, facts, points = wording.tr, cutoff_plan.plan.manifest, cutoff_plan.points
     if len(points) < 2:
         return ""
     own = next((place for place, point in enumerate(points) if point["budget"] == facts["budget"]), len(points) - 1)
     gain = tr("Expected gain") if facts["objective"] == MONEY else tr("Customers expected to be kept")
     gain = tr("{what} (assumed)", what=gain) if facts["assumed"] else gain
-    adds = tr("What one more unit of money adds")
-    told = "; ".join(
+    adds = tr("Gain from one more unit of budget")
+    details = "; ".join(
         tr("budget {budget}: {gain}, one more unit adds {adds}", budget=p["budget"], gain=p["gain"], adds=p["adds"])
-        for p in _points(planned, form)
+        for p in _points(cutoff_plan, form)
     )
+    this_plan = tr("this plan: {gain}", gain=form.money(points[own]["gain"]))
     lines = [
-        figures.Line(gain, [(p["budget"], p["gain"]) for p in points], own, tr("this plan: {gain}", gain=form.money(
-            points[own]["gain"]))),
-        figures.Line(adds, [(p["budget"], p["price"]) for p in points], own, f"{points[own]['price']:,.3g}"),
+        figures.BudgetCurve(gain, [(p["budget"], p["gain"]) for p in points], own, this_plan),
+        figures.BudgetCurve(adds, [(p["budget"], p["price"]) for p in points], own, f"{points[own]['price']:,.3g}"),
     ]  # fmt: skip
-    alt = tr("{what} against the budget, and what the next unit of money adds. {told}.", what=gain, told=told)
-    return Markup(figures.curves("curve", alt, lines, tr("budget")))  # noqa: S704 (escaped where it was made)
+    alt = tr("{what} by budget, and the gain from one more unit of budget. {details}.", what=gain, details=details)
+    return Markup(figures.budget_curves("curve", alt, lines, tr("budget")))  # noqa: S704 (escaped where it was made)
 
 
-def past(said: Said, found: Found) -> dict[str, Any]:
-    """What measured plans have changed, the newest first, and which plans wait to be measured."""
-    plans: Sequence[PastPlan] = found.past.content or []
+def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
+    """Prepare the effects of measured plans, newest first, and the plans that wait to be measured."""
+    plans: Sequence[PastPlan] = inputs.past.content or []
     measured = [each for each in plans if each.measured]
     return {
-        "gap": found.past.gap,
-        "rows": [row for each in measured for row in _measured(said, each)],
-        "picture": _picture(said, measured[:PICTURED]),
-        "waiting": [_waiting(said, found, each) for each in plans if not each.measured],
-        "notes": [note for each in measured for note in _notes(said, each)],
+        "gap": inputs.past.gap,
+        "rows": [row for each in measured for row in _measured(wording, each)],
+        "picture": _picture(wording, measured[:PICTURED]),
+        "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured],
+        "notes": [note for each in measured for note in _notes(wording, each)],
     }
 
 
-def _waiting(said: Said, found: Found, each: PastPlan) -> str:
+def _waiting(wording: ReportWording, inputs: ReportInputs, each: PastPlan) -> str:
     slots = {"name": each.campaign, "cutoff": each.cutoff, "day": each.matures}
-    if each.matures <= found.scores.cutoff:
-        return said.tr(
+    if each.matures <= inputs.scores.cutoff:
+        return wording.tr(
             "The plan '{name}' of {cutoff} can be measured: `regulars measure {cutoff}/{name}`.", **slots
         )  # fmt: skip
-    return said.tr("The plan '{name}' of {cutoff} can be measured from {day} on.", **slots)
+    return wording.tr("The plan '{name}' of {cutoff} can be measured from {day} on.", **slots)
 
 
-def _measured(said: Said, each: PastPlan) -> Iterator[dict[str, Any]]:
-    """The plan as a whole, then its actions where there are several; money and customers with their intervals."""
+def _measured(wording: ReportWording, each: PastPlan) -> Iterator[dict[str, Any]]:
+    """Make a table row for the plan in total, and one for each action if there are several."""
     facts = each.measured or {}
-    form = _form_of(said, each)
+    form = _form_of(wording, each)
     rows = [r for r in facts["effects"] if r["estimator"] == ADJUSTED and r["family"] in (ALL, EACH_ACTION)]
     names = list(dict.fromkeys(row["action"] for row in rows))
     for name in names if len(names) > 2 else names[:1]:
-        mine = {row["outcome"]: row for row in rows if row["action"] == name}
-        brought = facts["returns"].get(name, {})
-        whole = name == ALL
+        row_of_outcome = {row["outcome"]: row for row in rows if row["action"] == name}
+        returns = facts["returns"].get(name, {})
+        is_total = name == ALL
         yield {
-            "name": f"{each.cutoff} {each.campaign}" if whole else name,
-            "whole": whole,
-            "mark": said.tr("immature") if whole and not facts["mature"] else "",
-            "groups": _groups(mine),
-            "planned": _foreseen(said, each, name, form),
-            "back": _effect(said, mine.get(RETURN), facts, form),
-            "value": _effect(said, mine.get(VALUE), facts, form),
-            "gain": _brought(said, brought.get("gain"), form),
-            "verdict": _verdict(said, mine.get(VALUE) or mine.get(RETURN), facts),
+            "name": f"{each.cutoff} {each.campaign}" if is_total else name,
+            "total": is_total,
+            "mark": wording.tr("immature") if is_total and not facts["mature"] else "",
+            "groups": _groups(row_of_outcome),
+            "planned": _planned_gain(wording, each, name, form),
+            "back": _effect(wording, row_of_outcome.get(RETURN), facts, form),
+            "value": _effect(wording, row_of_outcome.get(VALUE), facts, form),
+            "gain": _gain_with_interval(wording, returns.get("gain"), form),
+            "verdict": _verdict(wording, row_of_outcome.get(VALUE) or row_of_outcome.get(RETURN), facts),
         }
 
 
-def _form_of(said: Said, each: PastPlan) -> Forms:
-    return Forms(abs(each.manifest["gain"]) / max(each.manifest["customers"]["with_action"], 1), said.tr)
+def _form_of(wording: ReportWording, each: PastPlan) -> NumberFormat:
+    return NumberFormat(abs(each.manifest["gain"]) / max(each.manifest["customers"]["with_action"], 1), wording.tr)
 
 
-def _groups(mine: Mapping[str, Facts]) -> str:
-    row = next(iter(mine.values()), None)
+def _groups(row_of_outcome: Mapping[str, Facts]) -> str:
+    row = next(iter(row_of_outcome.values()), None)
     return f"{row['treated']:,} / {row['held']:,}" if row else "–"
 
 
-def _foreseen(said: Said, each: PastPlan, name: str, form: Forms) -> str:
-    """The gain that was planned, marked where it rested on assumed effects."""
+def _planned_gain(wording: ReportWording, each: PastPlan, name: str, form: NumberFormat) -> str:
+    """Format the planned gain, marked if it was based on assumed effects."""
     facts = each.manifest if name == ALL else each.manifest.get("actions", {}).get(name)
     if facts is None:
         return "–"
     assumed = facts["assumed"] if name == ALL else facts["source"] == ASSUMED
     gain = form.money(facts["gain"], "+").replace("-", "−")
-    return said.tr("{gain} (assumed)", gain=gain) if assumed else gain
+    return wording.tr("{gain} (assumed)", gain=gain) if assumed else gain
 
 
-def _effect(said: Said, row: Facts | None, facts: Facts, form: Forms) -> str:
+def _effect(wording: ReportWording, row: Facts | None, facts: Facts, form: NumberFormat) -> str:
     if row is None:
         return "–"
     low, high = interval_columns(facts["mature"])
     if row["effect"] is None or row[low] is None:
-        return said.tr("too few to tell")
+        return wording.tr("too few customers")
     if row["outcome"] == RETURN:
         ends = [f"{100 * row[key]:+.1f}".replace("-", "−") for key in ("effect", low, high)]
     else:
         ends = [form.money(row[key], "+").replace("-", "−") for key in ("effect", low, high)]
-    return said.tr("{n} ({low} to {high})", n=ends[0], low=ends[1], high=ends[2])
+    return wording.tr("{n} ({low} to {high})", n=ends[0], low=ends[1], high=ends[2])
 
 
-def _brought(said: Said, ends: Sequence[float | None] | None, form: Forms) -> str:
+def _gain_with_interval(wording: ReportWording, ends: Sequence[float | None] | None, form: NumberFormat) -> str:
     if not ends or any(end is None for end in ends):
         return "–"
-    told = [form.money(float(end or 0.0), "+").replace("-", "−") for end in ends]
-    return said.tr("{n} ({low} to {high})", n=told[0], low=told[1], high=told[2])
+    texts = [form.money(float(end or 0.0), "+").replace("-", "−") for end in ends]
+    return wording.tr("{n} ({low} to {high})", n=texts[0], low=texts[1], high=texts[2])
 
 
-def _verdict(said: Said, row: Facts | None, facts: Facts) -> str:
-    tr = said.tr
+def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
+    tr = wording.tr
     low, high = interval_columns(facts["mature"])
     if facts["sample_ratio"].get("alarm"):
-        return tr("▲▲ not to be trusted: the groups are not those that the lot drew")
+        return tr("▲▲ not valid: sample-ratio mismatch")
     if row is None or row["effect"] is None or row[low] is None:
-        return tr("● too few to tell")
+        return tr("● too few customers")
     if row[low] > 0:
-        return tr("▲ it worked")
+        return tr("▲ significant positive effect")
     if row[high] < 0:
-        return tr("▼ it did harm")
-    return tr("● not to be told from chance")
+        return tr("▼ significant negative effect")
+    return tr("● not significant")
 
 
-def _notes(said: Said, each: PastPlan) -> Iterator[str]:
-    """What to know before reading a measured plan."""
-    tr, facts, name = said.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
+def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
+    """Say what to know before reading the effects of a measured plan."""
+    tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
     if not facts["mature"]:
         yield tr(
-            "{name}: immature, {days} of {all} days have passed; the intervals are wide enough for those who look "
-            "early.",
+            "{name}: immature, {days} of {all} days have passed; the confidence intervals are sequential, so "
+            "they hold at an early look too.",
             name=name, days=facts.get("days", "?"), all=facts.get("horizon_days", "?"),
         )  # fmt: skip
-    mixed = facts.get("contamination", {})
-    if mixed.get("contacted"):
+    contamination = facts.get("contamination", {})
+    if contamination.get("contacted"):
         yield tr(
-            "{name}: {n} of {all} held out were contacted all the same, which makes the effects look smaller.",
-            name=name, n=f"{mixed['contacted']:,}", all=f"{mixed['held_out']:,}",
+            "{name}: {n} of {all} customers in the holdout were contacted, which makes the effects look smaller.",
+            name=name, n=f"{contamination['contacted']:,}", all=f"{contamination['held_out']:,}",
         )  # fmt: skip
-    missed = {
+    under_exposed = {
         action: row for action, row in facts.get("exposure", {}).items() if row.get("meant") and row["share"] < 0.5
     }
-    for action, row in missed.items():
+    for action, row in under_exposed.items():
         yield tr(
-            "{name}: only {got} of {meant} customers meant to get {action} really got it, which makes the effects look "
-            "smaller.",
+            "{name}: only {got} of {meant} customers assigned to {action} received it, which makes the effects "
+            "look smaller.",
             name=name, got=f"{row['got']:,}", meant=f"{row['meant']:,}", action=action,
         )  # fmt: skip
 
 
-def _picture(said: Said, measured: Sequence[PastPlan]) -> Markup | str:
-    """The effect of each plan on return and on value, with its interval and a line at none."""
-    tr, panels, told = said.tr, [], []
-    titles = {RETURN: tr("Customers who stayed thanks to it, in points of 100"), VALUE: tr("More value a customer")}
+def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | str:
+    """Draw the effect of each plan on return rate and value, with its confidence interval and a line at zero."""
+    tr, panels, details = wording.tr, [], []
+    titles = {RETURN: tr("Effect on the return rate, in percentage points"), VALUE: tr("Effect on value per customer")}
     for outcome, title in titles.items():
         dots = [dot for each in measured if (dot := _dot(each, outcome)) is not None]
         if dots:
-            panels.append(figures.Panel(title, tr("right of the line: it helped"), False, dots, zero=True))
-            told.append(
+            panels.append(figures.Panel(title, tr("right of the line: positive effect"), False, dots, zero=True))
+            details.append(
                 f"{title}: " + ", ".join(f"{d.label} {d.value:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in dots)
             )
     if not panels:
         return ""
-    return Markup(figures.dots("effects", "; ".join(told), panels))  # noqa: S704 (escaped where it was made)
+    return Markup(figures.interval_panels("effects", "; ".join(details), panels))  # noqa: S704 (escaped where it was made)
 
 
-def _dot(each: PastPlan, outcome: str) -> figures.Dot | None:
+def _dot(each: PastPlan, outcome: str) -> figures.PlottedEstimate | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
     low, high = interval_columns(facts["mature"])
@@ -305,5 +308,5 @@ def _dot(each: PastPlan, outcome: str) -> figures.Dot | None:
         ):
             scale = 100 if outcome == RETURN else 1
             ends = (row["effect"] * scale, row[low] * scale, row[high] * scale)
-            return figures.Dot(f"{each.cutoff} {each.campaign}", *ends, ours=True)
+            return figures.PlottedEstimate(f"{each.cutoff} {each.campaign}", *ends, ours=True)
     return None

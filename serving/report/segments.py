@@ -1,4 +1,4 @@
-"""Segments for the page: sizes, risk and money of each group, how customers moved between them, and their cards."""
+"""The section on segments: sizes, risk and value of each group, transitions between groups, and short profiles."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 
 from features.catalog import lifecycle
 from serving.language.messages import N_
-from serving.report.inputs import Found, Segmented
-from serving.report.text import Said
+from serving.report.inputs import ReportInputs, StoredSegments
+from serving.report.text import ReportWording
 from serving.scoring import value_tiers
 from serving.segmentation.transitions import GONE, NOT_YET
 
@@ -25,9 +25,9 @@ TITLES = {
     "tier": N_("Tier"),
 }
 MOVED = {
-    "segment": N_("Movement between segments since {day}"),
-    "stage": N_("Movement between lifecycle stages since {day}"),
-    "rfm_group": N_("Largest movements between RFM groups since {day}"),
+    "segment": N_("Transitions between segments since {day}"),
+    "stage": N_("Transitions between lifecycle stages since {day}"),
+    "rfm_group": N_("Largest transitions between RFM groups since {day}"),
 }
 STORIES = ("stage", "rfm_group", "micro_segment")
 MATRICES, LISTED = ("stage", "segment"), ("rfm_group",)
@@ -42,7 +42,7 @@ MEANING = {
     },
     "lifecycle": {
         "new": N_("first {started} within the last horizon"),
-        "active": N_("ordered lately, measured by the customer's own rhythm"),
+        "active": N_("ordered recently, compared with the customer's usual gap"),
         "slipping": N_("silent for over {slipping} times the usual gap (and a quarter of the horizon)"),
         "dormant": N_("silent for over {dormant} times the usual gap (and a whole horizon)"),
     },
@@ -56,8 +56,8 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Group:
-    """A row of a table of groups, as text; `empty` where nobody is in it."""
+class SegmentRow:
+    """A row of a table of groups, as text; `empty` if the group has no customers."""
 
     name: str
     meaning: str
@@ -73,8 +73,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """Customers who went from one group to another: how many, the share of those who were there, how dark (0 to 4)."""
+class TransitionCell:
+    """Customers who went from one group to another: number, share of the first group, and shade (0 to 4)."""
 
     customers: str
     share: str
@@ -82,146 +82,181 @@ class Cell:
     stayed: bool
 
 
-def groups(said: Said, found: Found, table: pd.DataFrame) -> dict[str, Any]:
-    """Everything of the section: tables, movement and cards, from the folder of segments or from the scores alone."""
-    made: Segmented | None = found.segments.content
-    if made is None:
-        tables = [_of_scores(said, table, column) for column in MEANING]
-        return {"gap": found.segments.gap, "stale": False, "tables": tables, "moves": [], "lists": [], "cards": []}
-    names = [name for name in TITLES if any(card["segmentation"] == name for card in made.cards)]
+def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> dict[str, Any]:
+    """Prepare tables, transitions and profiles of the segments.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        inputs: The report's inputs; the stored segments are used, if there are any.
+        table: The score columns of all customers, for tables without stored segments.
+
+    Returns:
+        `gap`, `stale`, `tables`, `moves` (matrices), `lists` (largest transitions) and `cards` (profiles).
+    """
+    stored: StoredSegments | None = inputs.segments.content
+    if stored is None:
+        tables = [_of_scores(wording, table, column) for column in MEANING]
+        return {"gap": inputs.segments.gap, "stale": False, "tables": tables, "moves": [], "lists": [], "cards": []}
+    names = [name for name in TITLES if any(card["segmentation"] == name for card in stored.cards)]
     return {
         "gap": "",
-        "stale": made.stale,
-        "tables": [_of_cards(said, made, name) for name in names],
-        "moves": [m for name in MATRICES if (m := _matrix(said, made, name)) is not None],
-        "lists": [m for name in LISTED if (m := _largest(said, made, name)) is not None],
-        "cards": [{"title": said.tr(TITLES[n]), "cards": list(_cards(said, made, n))} for n in STORIES if n in names],
+        "stale": stored.stale,
+        "tables": [_of_cards(wording, stored, name) for name in names],
+        "moves": [m for name in MATRICES if (m := _matrix(wording, stored, name)) is not None],
+        "lists": [m for name in LISTED if (m := _largest(wording, stored, name)) is not None],
+        "cards": [
+            {"title": wording.tr(TITLES[n]), "cards": list(_cards(wording, stored, n))} for n in STORIES if n in names
+        ],
     }
 
 
-def _of_scores(said: Said, table: pd.DataFrame, column: str) -> dict[str, Any]:
-    """Sizes, risk and money by a column of the scores; the empty groups too."""
-    made = table.groupby(column).agg(
+def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str) -> dict[str, Any]:
+    """Summarise risk and value by a column of the scores; groups without customers are included."""
+    by_group = table.groupby(column).agg(
         customers=("churn_probability", "size"),
         churn_probability=("churn_probability", "mean"),
         value=("value", "sum"),
         value_at_risk=("value_at_risk", "sum"),
     )
     known = MEANING[column]
-    names = [*known, *(str(name) for name in made.index if name not in known)]
+    names = [*known, *(str(name) for name in by_group.index if name not in known)]
     rows = []
     for name in names:
-        row = {"segment": name, **(made.loc[name].to_dict() if name in made.index else {"customers": 0})}
-        rows.append(_group(said, {**row, "share": row["customers"] / max(len(table), 1)}, meaning(said, column, name)))
-    return {"by": said.tr(TITLES[column]), "rows": rows, "ranges": False, "left": ""}
+        row = {"segment": name, **(by_group.loc[name].to_dict() if name in by_group.index else {"customers": 0})}
+        rows.append(
+            _group(
+                wording, {**row, "share": row["customers"] / max(len(table), 1)}, segment_meaning(wording, column, name)
+            )
+        )
+    return {"by": wording.tr(TITLES[column]), "rows": rows, "ranges": False, "left": ""}
 
 
-def meaning(said: Said, column: str, name: str) -> str:
-    """What a group of the scores means; empty where it is none of ours."""
+def segment_meaning(wording: ReportWording, column: str, name: str) -> str:
+    """Explain a group.
+
+    Args:
+        wording: Language and terms of the report.
+        column: The column of the scores: 'segment', 'lifecycle' or 'tier'.
+        name: The group.
+
+    Returns:
+        The definition of the group; empty for an unknown group.
+    """
     text = MEANING[column].get(name, "")
     shares = {"high": value_tiers.HIGH_SHARE, "middle": value_tiers.MIDDLE_SHARE - value_tiers.HIGH_SHARE}
     slots = {
-        **asdict(said.words),
+        **asdict(wording.words),
         **{key: f"{share:.0%}" for key, share in shares.items()},
         "slipping": f"{lifecycle.ACTIVE_UP_TO:g}",
         "dormant": f"{lifecycle.SLIPPING_UP_TO:g}",
     }
-    return said.tr(text, **slots)
+    return wording.tr(text, **slots)
 
 
-def _of_cards(said: Said, made: Segmented, name: str) -> dict[str, Any]:
-    rows = [card for card in made.cards if card["segmentation"] == name]
+def _of_cards(wording: ReportWording, stored: StoredSegments, name: str) -> dict[str, Any]:
+    rows = [card for card in stored.cards if card["segmentation"] == name]
     left = next((str(row["left_cutoff"]) for row in rows if row.get("left_cutoff")), "")
     return {
-        "by": said.tr(TITLES[name]),
-        "rows": [_group(said, row, said.name(row["rule"] or "")) for row in rows],
+        "by": wording.tr(TITLES[name]),
+        "rows": [_group(wording, row, wording.name(row["rule"] or "")) for row in rows],
         "ranges": any(row.get("value_low") is not None for row in rows),
-        "left": said.tr("Left within {days} days of {day}", days=said.days, day=left) if left else "",
+        "left": wording.tr("Left within {days} days of {day}", days=wording.days, day=left) if left else "",
     }
 
 
-def _group(said: Said, row: Row, meant: str) -> Group:
-    form, some = said.form, bool(row["customers"])
+def _group(wording: ReportWording, row: Row, meaning_text: str) -> SegmentRow:
+    form, some = wording.form, bool(row["customers"])
     low, high, left = row.get("value_low"), row.get("value_high"), row.get("left_share")
-    return Group(
-        name=said.name(str(row["segment"])),
-        meaning=meant,
+    return SegmentRow(
+        name=wording.name(str(row["segment"])),
+        meaning=meaning_text,
         customers=f"{row['customers']:,.0f}",
         share=form.share(row["share"]) if some else "0%",
         risk=form.share(row["churn_probability"]) if some else "–",
-        value=form.money(row["value"]) if some and said.money else "–",
-        range=form.span(low, high) if some and said.money and low is not None and high is not None else "",
-        value_at_risk=form.money(row["value_at_risk"]) if some and said.money else "–",
-        left="–" if left is None else said.tr("{share} of {n}", share=form.share(left), n=f"{row['left_of']:,}"),
-        left_range="" if left is None else said.tr(
+        value=form.money(row["value"]) if some and wording.money else "–",
+        range=form.span(low, high) if some and wording.money and low is not None and high is not None else "",
+        value_at_risk=form.money(row["value_at_risk"]) if some and wording.money else "–",
+        left="–" if left is None else wording.tr("{share} of {n}", share=form.share(left), n=f"{row['left_of']:,}"),
+        left_range="" if left is None else wording.tr(
             "{low} to {high}", low=form.share(row["left_low"]), high=form.share(row["left_high"])
         ),
         empty=not some,
     )  # fmt: skip
 
 
-def _matrix(said: Said, made: Segmented, name: str) -> dict[str, Any] | None:
-    """From where to where customers went since the cutoff before: rows are where they stood."""
-    moves = [row for row in made.moves if row["segmentation"] == name]
+def _matrix(wording: ReportWording, stored: StoredSegments, name: str) -> dict[str, Any] | None:
+    """Make the transition matrix since the cutoff before: rows are the groups before, columns the groups now."""
+    moves = [row for row in stored.moves if row["segmentation"] == name]
     if not moves:
         return None
-    order = [*(card["segment"] for card in made.cards if card["segmentation"] == name), NOT_YET, GONE]
-    found = {(row["from_segment"], row["to_segment"]): row for row in moves}
-    rows = [one for one in order if any(start == one for start, _ in found)]
-    columns = [one for one in order if any(end == one for _, end in found)]
+    order = [*(card["segment"] for card in stored.cards if card["segmentation"] == name), NOT_YET, GONE]
+    move_of = {(row["from_segment"], row["to_segment"]): row for row in moves}
+    rows = [one for one in order if any(start == one for start, _ in move_of)]
+    columns = [one for one in order if any(end == one for _, end in move_of)]
     return {
-        "title": said.tr(MOVED[name], day=moves[0]["from_cutoff"]),
-        "columns": [said.tr(one) for one in columns],
-        "rows": [(said.tr(one), [_cell(said, found.get((one, end)), one == end) for end in columns]) for one in rows],
-        "told": _told(said, moves),
+        "title": wording.tr(MOVED[name], day=moves[0]["from_cutoff"]),
+        "columns": [wording.tr(one) for one in columns],
+        "rows": [
+            (wording.tr(one), [_cell(wording, move_of.get((one, end)), one == end) for end in columns]) for one in rows
+        ],
+        "summary": _transitions_in_words(wording, moves),
     }
 
 
-def _cell(said: Said, row: Row | None, stayed: bool) -> Cell:
+def _cell(wording: ReportWording, row: Row | None, stayed: bool) -> TransitionCell:
     if row is None:
-        return Cell("·", "", 0, stayed)
+        return TransitionCell("·", "", 0, stayed)
     shade = min(int(np.ceil(row["share"] * SHADES)), SHADES)
-    return Cell(f"{row['customers']:,}", said.form.share(row["share"]), shade, stayed)
+    return TransitionCell(f"{row['customers']:,}", wording.form.share(row["share"]), shade, stayed)
 
 
-def _largest(said: Said, made: Segmented, name: str) -> dict[str, Any] | None:
-    moves = [row for row in made.moves if row["segmentation"] == name]
+def _largest(wording: ReportWording, stored: StoredSegments, name: str) -> dict[str, Any] | None:
+    moves = [row for row in stored.moves if row["segmentation"] == name]
     if not moves:
         return None
-    return {"title": said.tr(MOVED[name], day=moves[0]["from_cutoff"]), "moves": _moves(said, moves)}
+    return {"title": wording.tr(MOVED[name], day=moves[0]["from_cutoff"]), "moves": _moves(wording, moves)}
 
 
-def _told(said: Said, moves: Sequence[Row]) -> str:
-    """How many stayed where they were, and the largest movements, in words."""
-    tr = said.tr
+def _transitions_in_words(wording: ReportWording, moves: Sequence[Row]) -> str:
+    """Say how many customers stayed in their group, and name the largest transitions."""
+    tr = wording.tr
     before = [row for row in moves if row["from_segment"] not in (NOT_YET, GONE)]
     count = sum(row["customers"] for row in before)
-    stayed = sum(row["customers"] for row in before if row["from_segment"] == row["to_segment"])
+    stayed_count = sum(row["customers"] for row in before if row["from_segment"] == row["to_segment"])
     if not count:
         return ""
-    text = tr("{share} of {n} customers stayed where they were.", share=said.form.share(stayed / count), n=f"{count:,}")
-    largest = _moves(said, moves)
-    return tr("{text} The largest movements: {moves}.", text=text, moves=tr("; ").join(largest)) if largest else text
+    text = tr(
+        "{share} of {n} customers stayed in their group.",
+        share=wording.form.share(stayed_count / count),
+        n=f"{count:,}",
+    )
+    largest = _moves(wording, moves)
+    return tr("{text} The largest transitions: {moves}.", text=text, moves=tr("; ").join(largest)) if largest else text
 
 
-def _moves(said: Said, moves: Sequence[Row]) -> list[str]:
-    gone = [row for row in moves if row["from_segment"] not in (row["to_segment"], NOT_YET, GONE)]
-    top = sorted(gone, key=lambda row: (-row["customers"], row["from_segment"], row["to_segment"]))[:MOST_MOVES]
+def _moves(wording: ReportWording, moves: Sequence[Row]) -> list[str]:
+    left_group = [row for row in moves if row["from_segment"] not in (row["to_segment"], NOT_YET, GONE)]
+    top = sorted(left_group, key=lambda row: (-row["customers"], row["from_segment"], row["to_segment"]))[:MOST_MOVES]
     return [
-        said.tr(
-            "{n} from {start} to {end} ({share} of those who were there)",
-            n=f"{row['customers']:,}", start=said.name(row["from_segment"]), end=said.name(row["to_segment"]),
-            share=said.form.share(row["share"]),
+        wording.tr(
+            "{n} from {start} to {end} ({share} of the group)",
+            n=f"{row['customers']:,}", start=wording.name(row["from_segment"]), end=wording.name(row["to_segment"]),
+            share=wording.form.share(row["share"]),
         )
         for row in top
     ]  # fmt: skip
 
 
-def _cards(said: Said, made: Segmented, name: str) -> Iterator[dict[str, Any]]:
-    """The cards of a segmentation in short: what sets a group apart, and what to do; the largest groups first."""
-    rows = [card for card in made.cards if card["segmentation"] == name and card["customers"]]
+def _cards(wording: ReportWording, stored: StoredSegments, name: str) -> Iterator[dict[str, Any]]:
+    """Make a short profile of each group, largest first: what distinguishes it, and what to do."""
+    rows = [card for card in stored.cards if card["segmentation"] == name and card["customers"]]
     for row in sorted(rows, key=lambda card: -card["customers"])[:MOST_CARDS]:
-        apart, todo = list(row.get("sets_apart") or []), row.get("treatment") or ""
-        if apart or todo:
-            many = said.tr.many("{n} customer", "{n} customers", int(row["customers"]))
-            yield {"name": said.name(row["segment"]), "customers": many, "apart": apart, "todo": said.tr(todo)}
+        features, todo = list(row.get("sets_apart") or []), row.get("treatment") or ""
+        if features or todo:
+            many = wording.tr.many("{n} customer", "{n} customers", int(row["customers"]))
+            yield {
+                "name": wording.name(row["segment"]),
+                "customers": many,
+                "features": features,
+                "todo": wording.tr(todo),
+            }

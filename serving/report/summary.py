@@ -1,4 +1,4 @@
-"""The top of the page: five numbers with a sentence each, and what to do next, the most pressing first."""
+"""The top of the report: key figures with a sentence each, and the next steps, most urgent first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from serving.charts import figures
-from serving.report.inputs import Found, PastPlan
-from serving.report.text import Said
+from serving.report.inputs import PastPlan, ReportInputs
+from serving.report.text import ReportWording
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import total_value_interval as sum_of
 from serving.segmentation import profiles
@@ -22,8 +22,8 @@ SEVERE = ("critical", "warning")
 
 
 @dataclass(frozen=True)
-class Number:
-    """One of the five: an id, what it is, the figure, and a sentence; `link` names the section that says more."""
+class KeyFigure:
+    """A key figure: its id, title and number, a sentence, and in `link` the section with more."""
 
     id: str
     title: str
@@ -33,8 +33,8 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Step:
-    """Something to do: in a few words, why and how, and for how many customers or what it is about."""
+class NextStep:
+    """Something to do: a number or word, a title, a sentence with why and how; `link` names the section with more."""
 
     figure: str
     title: str
@@ -43,8 +43,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """Sums over all customers; `half` is how many of them hold half of what is at risk."""
+class ScoreTotals:
+    """Sums over all customers; `half` is the smallest number of customers who hold half of what is at risk."""
 
     customers: int
     at_risk: int
@@ -56,12 +56,21 @@ class Totals:
     half: int
 
 
-def totals(table: pd.DataFrame, weight: np.ndarray, found: Found) -> Totals:
-    """The figures on top, from risk and money of every customer and what each weighs (n,)."""
+def score_totals(table: pd.DataFrame, weight: np.ndarray, inputs: ReportInputs) -> ScoreTotals:
+    """Sum up risk and value over all customers.
+
+    Args:
+        table: The score columns of n customers.
+        weight: (n,) value at risk of each customer, or the risk if there is no value.
+        inputs: The report's inputs; the spread of the total is used.
+
+    Returns:
+        The totals, with a prediction interval of the total value.
+    """
     running, risk = np.cumsum(np.sort(weight)[::-1]), table["churn_probability"]
-    spread = found.scores.spread
+    spread = inputs.scores.spread
     low, high = sum_of(risk.to_numpy(), table["value"].to_numpy(), table["value_at_risk"].to_numpy(), spread)
-    return Totals(
+    return ScoreTotals(
         customers=len(table),
         at_risk=int((risk >= value_tiers.AT_RISK).sum()),
         leaving=float(risk.sum()),
@@ -73,192 +82,219 @@ def totals(table: pd.DataFrame, weight: np.ndarray, found: Found) -> Totals:
     )
 
 
-def numbers(said: Said, top: Totals, judged: Mapping[str, Any] | None, steps: Sequence[Step]) -> list[Number]:
-    """The five numbers; without money, whom to look at first stands for the two of value."""
-    money = [_at_risk(said, top), _value(said, top)] if said.money else [_first(said, top)]
-    return [_customers(said, top), *money, _trust(said, judged), _next(said, steps)]
+def key_figures(
+    wording: ReportWording, top: ScoreTotals, quality: Mapping[str, Any] | None, steps: Sequence[NextStep]
+) -> list[KeyFigure]:
+    """Make the key figures at the top: five, or four if there is no value.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        top: Totals over all customers.
+        quality: The summary of the evaluation, or None.
+        steps: The next steps; the first one is a key figure.
+
+    Returns:
+        The figures in their order on the page.
+    """
+    money = [_at_risk(wording, top), _value(wording, top)] if wording.money else [_first(wording, top)]
+    return [_customers(wording, top), *money, _trust(wording, quality), _next(wording, steps)]
 
 
-def _customers(said: Said, top: Totals) -> Number:
-    tr = said.tr
+def _customers(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
+    tr = wording.tr
     text = tr(
-        "of {all} customers scored are likelier to leave than to stay; adding up everybody's risk, about {leaving} "
-        "will leave.",
+        "of {all} scored customers are more likely to leave than to stay; the risks of all customers add up to "
+        "about {leaving} leavers.",
         all=f"{top.customers:,}",
         leaving=f"{top.leaving:,.0f}",
     )
-    return Number("number-customers", tr("Customers at risk"), f"{top.at_risk:,}", text, "list")
+    return KeyFigure("number-customers", tr("Customers at risk"), f"{top.at_risk:,}", text, "list")
 
 
-def _at_risk(said: Said, top: Totals) -> Number:
-    tr, form = said.tr, said.form
+def _at_risk(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
+    tr, form = wording.tr, wording.form
     text = tr(
-        "is what leaving is expected to cost: for each customer the value (customer lifetime value, LTV, over the "
-        "horizon of {days} days) if they stay, times the risk that they do not; {half} customers ({share}) hold half "
-        "of it.",
-        days=said.days,
+        "is the expected loss from churn: each customer's value if they stay (customer lifetime value, LTV, over "
+        "the horizon of {days} days), times the risk that they leave; {half} customers ({share}) hold half of it.",
+        days=wording.days,
         half=f"{top.half:,}",
         share=form.share(top.half / top.customers),
     )
-    return Number("number-at-risk", tr("Value at risk"), form.money(top.value_at_risk), text, "list")
+    return KeyFigure("number-at-risk", tr("Value at risk"), form.money(top.value_at_risk), text, "list")
 
 
-def _first(said: Said, top: Totals) -> Number:
-    tr, part = said.tr, said.form.share(top.half / top.customers)
-    text = tr("customers ({share} of all) make up half of the departures expected.", share=part)
-    return Number("number-first", tr("Whom to look at first"), f"{top.half:,}", text, "list")
+def _first(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
+    tr, part = wording.tr, wording.form.share(top.half / top.customers)
+    text = tr("customers ({share} of all) account for half of the expected churn.", share=part)
+    return KeyFigure("number-first", tr("Whom to look at first"), f"{top.half:,}", text, "list")
 
 
-def _value(said: Said, top: Totals) -> Number:
-    tr, form = said.tr, said.form
-    slots = {"bring": said.words.bring, "days": said.days, "sum": form.money(top.value + top.value_at_risk)}
+def _value(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
+    tr, form = wording.tr, wording.form
+    slots = {"bring": wording.words.bring, "days": wording.days, "sum": form.money(top.value + top.value_at_risk)}
     if top.value_low is None or top.value_high is None:
         text = tr(
-            "is what all customers together are expected to {bring} in the {days} days; if nobody left it would be "
-            "{sum}.",
+            "is what all customers together are expected to {bring} in the {days} days; if nobody left, it would "
+            "be {sum}.",
             **slots,
         )
     else:
         text = tr(
-            "is what all customers together are expected to {bring} in the {days} days, {low} to {high} with a "
-            "probability of {interval}; if nobody left it would be {sum}.",
+            "is what all customers together are expected to {bring} in the {days} days ({low} to {high} with a "
+            "probability of {interval}); if nobody left, it would be {sum}.",
             low=form.money(top.value_low),
             high=form.money(top.value_high),
-            interval=form.share(said.interval),
+            interval=form.share(wording.interval),
             **slots,
         )
-    return Number("number-value", tr("Expected value"), form.money(top.value), text, "segments")
+    return KeyFigure("number-value", tr("Expected value"), form.money(top.value), text, "segments")
 
 
-def _trust(said: Said, judged: Mapping[str, Any] | None) -> Number:
-    tr, title = said.tr, said.tr("How far to trust this")
-    ours = judged["ours"] if judged else {}
-    if not judged or "auc" not in ours:
-        text = tr("because no test of this model on customers it had not seen is at hand.")
-        return Number("number-trust", title, tr("not known"), text, "trust")
-    text = judged["order"]
+def _trust(wording: ReportWording, quality: Mapping[str, Any] | None) -> KeyFigure:
+    tr, title = wording.tr, wording.tr("How reliable this is")
+    ours = quality["ours"] if quality else {}
+    if not quality or "auc" not in ours:
+        text = tr("because there is no test of this model on unseen data.")
+        return KeyFigure("number-trust", title, tr("not known"), text, "trust")
+    text = quality["order"]
     if error := ours.get("total_error"):
-        text = _total(said, text, error)
-    if tenth := judged["riskiest"]:
+        text = _total(wording, text, error)
+    if tenth := quality["riskiest"]:
         figure = tr("{left} of 10", left=tenth["left"])
         text = tr(
-            "in the riskiest tenth really left when last tested, against {all} of 10 of all customers: {order}.",
+            "customers in the riskiest tenth left in the last test, against {all} of 10 among all customers: "
+            "{order}.",
             all=tenth["all_left"], order=text,
         )  # fmt: skip
     else:
         figure = tr("{pairs} of 100", pairs=f"{100 * ours['auc']['value']:.0f}")
         text = tr(
-            "pairs of one who left and one who stayed were put in the right order when last tested (50 is guessing): "
-            "{order}.",
+            "pairs of one customer who left and one who stayed were ranked correctly in the last test (50 is "
+            "random): {order}.",
             order=text,
         )
-    return Number("number-trust", title, figure, text, "trust")
+    return KeyFigure("number-trust", title, figure, text, "trust")
 
 
-def _total(said: Said, order: str, error: Mapping[str, float]) -> str:
-    """The order, and how far the predicted total was off: by how much where its interval tells a side."""
-    tr, off = said.tr, said.form.share(abs(error["value"]))
+def _total(wording: ReportWording, order: str, error: Mapping[str, float]) -> str:
+    """Add the error of the predicted total to the sentence on the ranking; its sign only if it is significant."""
+    tr, off = wording.tr, wording.form.share(abs(error["value"]))
     if error["high"] < 0:
-        return tr("{order}, but the total value predicted was {off} too low", order=order, off=off)
+        return tr("{order}, but the predicted total value was {off} too low", order=order, off=off)
     if error["low"] > 0:
-        return tr("{order}, but the total value predicted was {off} too high", order=order, off=off)
-    reach = said.form.share(max(abs(error["low"]), abs(error["high"])))
-    return tr("{order}, and the total value predicted was right to within {reach}", order=order, reach=reach)
+        return tr("{order}, but the predicted total value was {off} too high", order=order, off=off)
+    reach = wording.form.share(max(abs(error["low"]), abs(error["high"])))
+    return tr("{order}, and the predicted total value was right to within {reach}", order=order, reach=reach)
 
 
-def _next(said: Said, steps: Sequence[Step]) -> Number:
+def _next(wording: ReportWording, steps: Sequence[NextStep]) -> KeyFigure:
     first = steps[0]
-    text = first.title + said.tr(": ") + first.text
-    return Number("number-next", said.tr("What to do next"), first.figure, text, first.link)
+    text = first.title + wording.tr(": ") + first.text
+    return KeyFigure("number-next", wording.tr("What to do next"), first.figure, text, first.link)
 
 
-def next_steps(said: Said, found: Found, table: pd.DataFrame) -> list[Step]:
-    """What to do, the most pressing first: alarms, the plan of the day, plans that can be measured, the segments."""
-    steps = [*_alerts(said, found), *_plan(said, found), *_measure(said, found), *_segment(said, found, table)]
+def next_steps(wording: ReportWording, inputs: ReportInputs, scores: pd.DataFrame) -> list[NextStep]:
+    """List what to do, most urgent first: alerts, the plan, plans to measure, the segment with the most at risk.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        inputs: The report's inputs.
+        scores: The score columns of all customers.
+
+    Returns:
+        At most STEPS steps.
+    """
+    steps = [
+        *_alerts(wording, inputs),
+        *_plan(wording, inputs),
+        *_measure(wording, inputs),
+        *_segment(wording, inputs, scores),
+    ]
     return steps[:STEPS]
 
 
-def _alerts(said: Said, found: Found) -> Iterator[Step]:
-    alerts = found.monitor.content["alerts"] if found.monitor.content else []
+def _alerts(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
+    alerts = inputs.monitor.content["alerts"] if inputs.monitor.content else []
     severe = [alert for alert in alerts if alert.get("severity") in SEVERE]
     for alert in sorted(severe, key=lambda alert: SEVERE.index(alert["severity"])):
-        yield Step(said.severity(alert["severity"]), str(alert["title"]), str(alert["todo"]), "data")
+        yield NextStep(wording.severity(alert["severity"]), str(alert["title"]), str(alert["todo"]), "data")
 
 
-def _plan(said: Said, found: Found) -> Iterator[Step]:
-    if not found.plan.content or found.plan.content.stale:
+def _plan(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
+    if not inputs.plan.content or inputs.plan.content.stale:
         return
-    tr, facts, past = said.tr, found.plan.content.plan.manifest, _of_today(found)
+    tr, facts, past = wording.tr, inputs.plan.content.plan.manifest, _of_today(inputs)
     count = facts["customers"]
     if past and past.measured:
         return
-    yield Step(
+    yield NextStep(
         f"{count['with_action']:,}",
-        tr("customers get an offer by the plan '{name}'", name=facts["campaign"]),
+        tr("customers get an action in the plan '{name}'", name=facts["campaign"]),
         tr(
-            "give its plan.csv to the campaign tool, leave the {held} held out alone, and measure it from {day} on.",
-            held=f"{count['held_out']:,}",
+            "load its plan.csv into the campaign tool, do not contact the {held_out} customers in the holdout, "
+            "and measure the effect from {day} on.",
+            held_out=f"{count['held_out']:,}",
             day=past.matures if past else "",
         ),
         "plan",
     )
 
 
-def _of_today(found: Found) -> PastPlan | None:
-    name = found.plan.content.plan.campaign
-    for past in found.past.content or []:
-        if past.cutoff == found.scores.cutoff and past.campaign == name:
+def _of_today(inputs: ReportInputs) -> PastPlan | None:
+    name = inputs.plan.content.plan.campaign
+    for past in inputs.past.content or []:
+        if past.cutoff == inputs.scores.cutoff and past.campaign == name:
             return past
     return None
 
 
-def _measure(said: Said, found: Found) -> Iterator[Step]:
-    """Plans whose days are over at this cutoff, and which nobody measured."""
-    for past in found.past.content or []:
-        if past.measured is None and past.matures <= found.scores.cutoff:
+def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
+    """Name the plans whose horizon is over at this cutoff and that have not been measured."""
+    for past in inputs.past.content or []:
+        if past.measured is None and past.matures <= inputs.scores.cutoff:
             name = f"{past.cutoff}/{past.campaign}"
-            yield Step(
-                said.tr("measure"),
-                said.tr("the plan '{name}' of {day}", name=past.campaign, day=past.cutoff),
-                said.tr("its days are over: `regulars measure {name}` says what it changed.", name=name),
+            yield NextStep(
+                wording.tr("measure"),
+                wording.tr("the plan '{name}' of {day}", name=past.campaign, day=past.cutoff),
+                wording.tr("its horizon is over: run `regulars measure {name}` to measure the effect.", name=name),
                 "past",
             )
 
 
-def _segment(said: Said, found: Found, table: pd.DataFrame) -> Iterator[Step]:
-    """The segment that holds most of what is at risk, unless a plan has been made for it."""
-    tr, cutoff = said.tr, found.scores.cutoff
-    by = table.assign(weight=table["value_at_risk"] if said.money else table["churn_probability"]).groupby("segment")
-    held = by["weight"].sum()
-    if held.empty:
+def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> Iterator[NextStep]:
+    """Name the segment to act on: 'save first' if it is there, else the one with the most at risk."""
+    tr, cutoff = wording.tr, inputs.scores.cutoff
+    by = table.assign(weight=table["value_at_risk"] if wording.money else table["churn_probability"]).groupby("segment")
+    at_risk = by["weight"].sum()
+    if at_risk.empty:
         return
-    name = str(held.idxmax()) if "save first" not in held.index else "save first"
-    size, todo = int(by.size()[name]), tr(profiles.treatment_for(name, found.treatments))
-    slots = {"todo": todo, "share": said.form.share(float(held[name] / max(held.sum(), 1e-300)))}
-    if said.money:
+    name = str(at_risk.idxmax()) if "save first" not in at_risk.index else "save first"
+    size, todo = int(by.size()[name]), tr(profiles.treatment_for(name, inputs.treatments))
+    slots = {"todo": todo, "share": wording.form.share(float(at_risk[name] / max(at_risk.sum(), 1e-300)))}
+    if wording.money:
         text = tr("they hold {share} of the value at risk; {todo}.", **slots)
     else:
-        text = tr("they are {share} of the departures expected; {todo}.", **slots)
+        text = tr("they account for {share} of the expected churn; {todo}.", **slots)
     title = tr("customers in the segment '{name}'", name=tr(name))
-    if found.plan.content is None:
+    if inputs.plan.content is None:
         title = tr("customers in the segment '{name}', for whom there is no plan yet", name=tr(name))
         command = f"regulars plan --cutoff {cutoff} --budget B"
-        text = tr("{text} `{command}` finds whom to contact within a budget.", text=text, command=command)
-    yield Step(f"{size:,}", title, text, "segments")
+        text = tr("{text} Run `{command}` to choose whom to contact within a budget.", text=text, command=command)
+    yield NextStep(f"{size:,}", title, text, "segments")
 
 
-def spread(said: Said, risk: np.ndarray) -> Markup:
-    """Customers by risk, in steps of ten points."""
-    tr = said.tr
+def risk_histogram(wording: ReportWording, risk: np.ndarray) -> Markup:
+    """Draw the number of customers by risk, in steps of ten percentage points."""
+    tr = wording.tr
     counts = np.bincount(np.minimum((risk * 10).astype(int), 9), minlength=10).tolist()
     steps = [(low, low + 10) for low in range(0, 100, 10)]
-    told = ", ".join(
+    details = ", ".join(
         tr("{low} to {high}%: {n}", low=low, high=high, n=f"{n:,}")
         for (low, high), n in zip(steps, counts, strict=True)
     )
-    svg = figures.columns(
+    svg = figures.histogram(
         "spread",
-        tr("Customers by risk of leaving. {told}.", told=told),
+        tr("Customers by risk of leaving. {details}.", details=details),
         [f"{low}–{high}%" for low, high in steps],
         counts,
         int(value_tiers.AT_RISK * 10),

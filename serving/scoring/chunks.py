@@ -1,6 +1,6 @@
-"""A chunk of customers: their numbers, and their parts of scores, contributions and drivers, as files in a folder.
+"""Scores and explains one chunk of customers and writes its files: scores, contributions and a tally of drivers.
 
-Whoever does it, this process or one of Spark's workers, writes the same bytes from the same features.
+This process and Spark's workers both run this code, and equal features give equal bytes.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from serving.scoring.columns import build_score_table, score_columns, worth_if_r
 from serving.scoring.score_tables import COMPRESSION
 from training.artifact.bundle import ModelBundle
 
-BLOCK_ROWS = 10_000  # customers explained at once
+BLOCK_ROWS = 10_000  # customers that are explained together
 WriteContext = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model, and what is wanted of it.
+    """A model, and what to write for each customer.
 
     Attributes:
-        bundle: The one that says most.
-        features: In the order of its columns.
-        labels: Of the models, by 'churn' and 'value'.
-        reasons: How many each customer is given.
-        targets: Whose contributions are written.
+        bundle: The richest model: the value model, or without money the churn model.
+        features: The features in the order of the model's columns.
+        labels: Name and version of the models, by 'churn' and 'value'.
+        reasons: The number of reasons for each customer.
+        targets: The outcomes whose contributions are written, such as 'churn'.
     """
 
     bundle: ModelBundle
@@ -45,19 +45,19 @@ class Scorer:
     targets: tuple[str, ...]
 
     def predict(self, rows: pa.Table) -> dict[str, np.ndarray]:
-        """The model's numbers (n,) of customers, and what ranks them for their tier ('worth')."""
-        said = self.bundle.predict(rows)
-        return {**said, "worth": worth_if_retained(rows, said)}
+        """Return the model's predictions (n,) by column, and 'worth' (n,), which ranks customers for their tier."""
+        predicted = self.bundle.predict(rows)
+        return {**predicted, "worth": worth_if_retained(rows, predicted)}
 
 
 @dataclass(frozen=True)
 class CohortPredictions:
-    """What is known of customers before they are explained.
+    """What the first pass computes for customers before they are explained.
 
     Attributes:
-        said: The models' numbers (n,) by name.
-        tier: (n,).
-        sampled: Places (k,), ascending, of the customers by whom drivers tell their direction.
+        predicted: The models' predictions (n,) by score column.
+        tier: Value tier (n,).
+        sampled: Row numbers (k,), ascending, of the sample from which the directions of drivers are computed.
     """
 
     predicted: dict[str, np.ndarray]
@@ -65,73 +65,86 @@ class CohortPredictions:
     sampled: np.ndarray
 
     def slice(self, start: int, stop: int) -> CohortPredictions:
-        """That of a stretch, whose places are counted from its start."""
-        inside = self.sampled[(self.sampled >= start) & (self.sampled < stop)] - start
+        """Return the predictions of rows [start, stop); their row numbers count from `start`."""
+        sampled = self.sampled[(self.sampled >= start) & (self.sampled < stop)] - start
         return CohortPredictions(
-            {name: said[start:stop] for name, said in self.predicted.items()}, self.tier[start:stop], inside
+            {name: values[start:stop] for name, values in self.predicted.items()}, self.tier[start:stop], sampled
         )
 
 
 def write_chunk(
     scorer: Scorer,
     blocks: Iterable[pa.Table],
-    standing: CohortPredictions,
+    predictions: CohortPredictions,
     folder: Path,
-    place: int,
-    writing: WriteContext = nullcontext,
+    number: int,
+    write_context: WriteContext = nullcontext,
 ) -> dict[str, Any]:
-    """Explains a chunk and writes its parts.
+    """Explain a chunk of customers and write its files.
 
     Args:
-        scorer: By whom.
-        blocks: The features of its customers, of some thousands at a time.
-        standing: Of its customers.
-        folder: Where the files go, in folders of their own.
-        place: The chunk's number.
-        writing: Entered wherever something is written.
+        scorer: The model, and what to write.
+        blocks: The features of the chunk's customers, a few thousand rows at a time.
+        predictions: The predictions for the same customers.
+        folder: The run's folder; files go into its subfolders.
+        number: The chunk's number.
+        write_context: A context manager that is entered around every write.
 
     Returns:
-        files (named from the folder), rows, and bases: unit and base of each number.
+        files (relative to the folder), rows, and bases: the unit and the base value of each explained outcome.
     """
     tables, tallies, start = [], [], 0
     bases: dict[str, tuple[str, float]] = {}
-    files = [f"scores/{part_file(place)}", *(f"contributions/{kind}/{part_file(place)}" for kind in scorer.targets)]
+    files = [f"scores/{part_file(number)}", *(f"contributions/{kind}/{part_file(number)}" for kind in scorer.targets)]
     with ExitStack() as stack:
         streams = {
-            kind: stack.enter_context(_stream(folder / file, writing))
+            kind: stack.enter_context(_part_writer(folder / file, write_context))
             for kind, file in zip(scorer.targets, files[1:], strict=True)
         }
         for block in blocks:
-            known = standing.slice(start, start + block.num_rows)
-            found = compute_contributions(scorer.bundle, block, known.predicted)
-            tables.append(_scores(scorer, block, found, known))
+            block_predictions = predictions.slice(start, start + block.num_rows)
+            explained = compute_contributions(scorer.bundle, block, block_predictions.predicted)
+            tables.append(_block_scores(scorer, block, explained, block_predictions))
             levels = scorer.bundle.levels
             tallies.append(
-                {k: tally_contributions(p, block, scorer.features, levels, known.sampled) for k, p in found.items()}
+                {
+                    k: tally_contributions(p, block, scorer.features, levels, block_predictions.sampled)
+                    for k, p in explained.items()
+                }
             )
-            bases = {kind: (part.unit, part.base) for kind, part in found.items()}
+            bases = {kind: (part.unit, part.base) for kind, part in explained.items()}
             for kind, write in streams.items():
-                write(_contributions(found[kind], block, scorer.features))
+                write(_contribution_table(explained[kind], block, scorer.features))
             start += block.num_rows
-    with writing():
+    with write_context():
         _write_parquet(pa.concat_tables(tables), folder / files[0])
-        whole = {kind: merge_tallies([t[kind] for t in tallies]) for kind in bases}
-        save_arrays({f"{kind} {n}": v for kind, t in whole.items() for n, v in t.items()}, folder / tally_file(place))
-    return {"files": [*files, tally_file(place)], "rows": start, "bases": bases}
+        cohort_tallies = {kind: merge_tallies([t[kind] for t in tallies]) for kind in bases}
+        save_arrays(
+            {f"{kind} {n}": v for kind, t in cohort_tallies.items() for n, v in t.items()}, folder / tally_file(number)
+        )
+    return {"files": [*files, tally_file(number)], "rows": start, "bases": bases}
 
 
-def part_file(place: int) -> str:
-    """The file of a chunk in a folder of parts."""
-    return f"part-{place:05d}.parquet"
+def part_file(number: int) -> str:
+    """Return the file name of a chunk in a folder of parts."""
+    return f"part-{number:05d}.parquet"
 
 
-def tally_file(place: int) -> str:
-    """The file of a chunk's part of the drivers, from the run's folder."""
-    return f"tallies/{place:05d}.npz"
+def tally_file(number: int) -> str:
+    """Return the path of a chunk's tally of drivers, relative to the run's folder."""
+    return f"tallies/{number:05d}.npz"
 
 
 def row_ranges(start: int, stop: int, length: int) -> list[tuple[int, int]]:
-    """Stretches of at most so many rows, in order.
+    """Cut the rows [start, stop) into ranges of at most `length` rows, in order.
+
+    Args:
+        start: The first row.
+        stop: The row after the last one.
+        length: The largest number of rows in a range.
+
+    Returns:
+        First row and the row after the last one of each range.
 
     >>> row_ranges(0, 5, 2)
     [(0, 2), (2, 4), (4, 5)]
@@ -140,23 +153,27 @@ def row_ranges(start: int, stop: int, length: int) -> list[tuple[int, int]]:
 
 
 def save_arrays(arrays: Mapping[str, np.ndarray], file: Path) -> None:
-    """Writes arrays by name; equal arrays make equal bytes."""
+    """Write arrays by name into an .npz file; equal arrays give equal bytes."""
     file.parent.mkdir(exist_ok=True)
     np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Reads what `save` wrote."""
-    with np.load(file, allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
+    """Read the arrays that `save_arrays` wrote."""
+    with np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
-def _scores(scorer: Scorer, block: pa.Table, found: dict[str, Contributions], known: CohortPredictions) -> pa.Table:
-    why = {kind: top_reasons(found[kind], block, scorer.features, scorer.reasons) for kind in scorer.labels}
-    return build_score_table(score_columns(scorer.labels, block, known.predicted, known.tier), why, block.num_rows)
+def _block_scores(
+    scorer: Scorer, block: pa.Table, explained: dict[str, Contributions], predictions: CohortPredictions
+) -> pa.Table:
+    reasons = {kind: top_reasons(explained[kind], block, scorer.features, scorer.reasons) for kind in scorer.labels}
+    return build_score_table(
+        score_columns(scorer.labels, block, predictions.predicted, predictions.tier), reasons, block.num_rows
+    )
 
 
-def _contributions(part: Contributions, block: pa.Table, features: Sequence[Feature]) -> pa.Table:
+def _contribution_table(part: Contributions, block: pa.Table, features: Sequence[Feature]) -> pa.Table:
     columns = {"customer_id": block["customer_id"], "base": np.full(len(part.total), part.base)}
     columns |= {feature.name: part.values[:, place] for place, feature in enumerate(features)}
     return pa.table({**columns, "total": part.total})
@@ -168,13 +185,13 @@ def _write_parquet(table: pa.Table, file: Path) -> None:
 
 
 @contextmanager
-def _stream(file: Path, writing: WriteContext) -> Iterator[Callable[[pa.Table], None]]:
-    """Writes the tables that it is given, of one schema, one after the other into a part of the contributions."""
+def _part_writer(file: Path, write_context: WriteContext) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that appends tables of one schema to a Parquet file, which is closed at the end."""
     writer: pq.ParquetWriter | None = None
 
     def write(table: pa.Table) -> None:
         nonlocal writer
-        with writing():
+        with write_context():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             writer = writer or pq.ParquetWriter(file, table.schema, compression=COMPRESSION)
             writer.write_table(table.combine_chunks())
@@ -183,5 +200,5 @@ def _stream(file: Path, writing: WriteContext) -> Iterator[Callable[[pa.Table], 
         yield write
     finally:
         if writer:
-            with writing():
+            with write_context():
                 writer.close()

@@ -1,4 +1,4 @@
-"""The columns of the score table; knows no config and no registry, so that it can be used where those are not."""
+"""The columns of the score table. Needs neither config nor registry, so Spark's workers can use it too."""
 
 from __future__ import annotations
 
@@ -31,42 +31,61 @@ SCORE_SCHEMA = pa.schema(
         ("value_model", pa.string()),
     ]
 )
-EXTRA_COLUMNS_AT = (
-    SCORE_SCHEMA.names.index("value_at_risk") + 1
-)  # where other numbers that a model says have their place
+EXTRA_COLUMNS_AT = SCORE_SCHEMA.names.index("value_at_risk") + 1  # longer horizons
 
 
-def worth_if_retained(rows: pa.Table, said: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What ranks customers (n,) for their tier, from their features and what the models said of them."""
-    return said["value"] + said["value_at_risk"] if "value" in said else value_tiers.worth_without_money(rows)
+def worth_if_retained(rows: pa.Table, predicted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return what customers would bring if they stayed (n,), which ranks them for their tier.
+
+    It is value plus value at risk; without a value model, a feature stands in (`value_tiers.worth_without_money`).
+    """
+    return (
+        predicted["value"] + predicted["value_at_risk"]
+        if "value" in predicted
+        else value_tiers.worth_without_money(rows)
+    )
 
 
 def score_columns(
-    labels: Mapping[str, str], rows: pa.Table, said: Mapping[str, np.ndarray], tiers: np.ndarray
+    labels: Mapping[str, str], rows: pa.Table, predicted: Mapping[str, np.ndarray], tiers: np.ndarray
 ) -> dict[str, Any]:
-    """The score columns (n,) but for the reasons, from features, numbers said and tiers of n customers.
+    """Return all score columns (n,) except the reasons.
 
     Args:
-        labels: Of the models, by 'churn' and 'value'.
+        labels: Name and version of the models, by 'churn' and 'value'.
+        rows: The features of n customers.
+        predicted: Their predictions (n,) by column.
+        tiers: Their value tiers (n,).
+
+    Returns:
+        The columns by name.
     """
     return {
         "customer_id": rows["customer_id"],
         "cutoff": rows["cutoff"],
-        **said,
+        **predicted,
         "lifecycle": rows["lifecycle"],
         "tier": tiers,
-        "segment": value_tiers.assign_segments(tiers, said["churn_probability"]),
+        "segment": value_tiers.assign_segments(tiers, predicted["churn_probability"]),
         "churn_model": [labels["churn"]] * rows.num_rows,
         "value_model": [labels.get("value")] * rows.num_rows,
     }
 
 
-def build_score_table(columns: Mapping[str, Any], why: Mapping[str, list[Any]], n: int) -> pa.Table:
-    """The figures and reasons of `n` customers in the contract's columns; what a log cannot say is null.
+def build_score_table(columns: Mapping[str, Any], reasons: Mapping[str, list[Any]], count: int) -> pa.Table:
+    """Build the score table: the columns of SCORE_SCHEMA, null where there is no prediction (value without money).
 
-    Further numbers that a model says stand after `value_at_risk`, in its order.
+    Further predictions, such as the value over a longer horizon, follow `value_at_risk` in the model's order.
+
+    Args:
+        columns: The score columns (n,) by name, without reasons.
+        reasons: The reasons of each customer (n lists), by 'churn' and 'value'.
+        count: The number of customers n.
+
+    Returns:
+        The score table (n rows).
     """
-    full = {**columns, "churn_reasons": why["churn"], "value_reasons": why.get("value", [[]] * n)}
-    further = [pa.field(name, pa.float64()) for name in columns if name not in SCORE_SCHEMA.names]
-    schema = pa.schema([*list(SCORE_SCHEMA)[:EXTRA_COLUMNS_AT], *further, *list(SCORE_SCHEMA)[EXTRA_COLUMNS_AT:]])
-    return pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in schema}, schema=schema)
+    all_columns = {**columns, "churn_reasons": reasons["churn"], "value_reasons": reasons.get("value", [[]] * count)}
+    extra = [pa.field(name, pa.float64()) for name in columns if name not in SCORE_SCHEMA.names]
+    schema = pa.schema([*list(SCORE_SCHEMA)[:EXTRA_COLUMNS_AT], *extra, *list(SCORE_SCHEMA)[EXTRA_COLUMNS_AT:]])
+    return pa.table({f.name: all_columns.get(f.name, pa.nulls(count, f.type)) for f in schema}, schema=schema)

@@ -1,8 +1,8 @@
-"""The passes of a scoring run: features once, everyone's numbers, then reasons chunk by chunk in bounded memory.
+"""The steps of a scoring run: build features, predict for everybody, then explain chunk by chunk in bounded memory.
 
-Tier is a rank among all, so a first pass says everyone's numbers, which are few and stay in memory; the second
-explains a few thousand customers at a time and writes a part a chunk. Each step is written down in the run's journal,
-and one that stands there is not done again. Both passes run in this process, or on Spark's workers
+A tier is a rank among all customers, so a first pass predicts for everybody; predictions are small and stay in memory.
+The second pass explains a few thousand customers at a time and writes one part file for each chunk. Each finished step
+is recorded in the run's journal and is not repeated. Both passes run in this process or on Spark's workers
 (`serving.scoring.spark_executor`).
 """
 
@@ -26,7 +26,7 @@ from features.feature import Feature
 from features.snapshots.build import PreparedFeatures
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
 from serving.language.feature_phrases import phrased
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.chunks import (
     BLOCK_ROWS,
@@ -47,12 +47,15 @@ FEATURES_FILE, PREDICTIONS_FILE = "features.parquet", "standing.npz"
 
 @dataclass(frozen=True)
 class ScoringJob:
-    """What is to be scored, by which models.
+    """What to score, and with which models.
 
     Attributes:
+        config: The business.
+        cutoff: The day at which customers are scored.
+        models: The champions.
         features: The features, in the order of their columns.
-        identity: Everything that the numbers depend on, as JSON has it.
-        targets: Whose contributions are written: none, or all.
+        identity: Everything that the scores depend on, as values of JSON.
+        targets: The outcomes whose contributions are written: none or all.
     """
 
     config: Config
@@ -64,164 +67,214 @@ class ScoringJob:
 
     @property
     def folder(self) -> Path:
-        """Where its run leaves files until they take their place: beside the scores, where no reader of them looks."""
+        """The run's working folder: beside the scores, where no reader of scores looks."""
         return scoring_folder(self.config) / f"cutoff={self.cutoff}"
 
     @property
     def levels(self) -> Levels:
-        """The levels of text that the models tell apart."""
+        """The levels that the models know, by text feature."""
         return self.models.richest.bundle.levels
 
     @property
     def scorer(self) -> Scorer:
-        """What a chunk is explained by: reasons are said in the config's language, drivers in English."""
-        count = self.config.serving.reasons
-        features = phrased(self.features, language(self.config.language).phrase)
-        return Scorer(self.models.richest.bundle, features, self.models.labels, count, self.targets)
+        """What explains a chunk; reasons are in the config's language, drivers in English."""
+        most_reasons = self.config.serving.reasons
+        features = phrased(self.features, get_language(self.config.language).phrase)
+        return Scorer(self.models.richest.bundle, features, self.models.labels, most_reasons, self.targets)
 
 
 class ScoringPasses(Protocol):
-    """Where the two passes run."""
+    """The two passes, wherever they run."""
 
     def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
-        """What the models say of everyone, and their worth: `Scorer.predict` (n,), in the order of the rows."""
+        """Predict for everybody: the columns (n,) of `Scorer.predict`, in the order of the rows."""
 
     def explain_chunks(
-        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
+        self,
+        job: ScoringJob,
+        run: ResumableRun,
+        rows: ParquetRows,
+        predictions: CohortPredictions,
+        missing: Sequence[int],
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Explains these chunks and yields each with its line of the journal, once that is written."""
+        """Explain chunks, and record each in the journal.
+
+        Args:
+            job: What to score.
+            run: The run that records the chunks.
+            rows: The features of everybody.
+            predictions: The predictions for everybody.
+            missing: The numbers of the chunks to explain.
+
+        Yields:
+            The number of each chunk and its line of the journal, once that is written.
+        """
 
 
 class LocalPasses:
-    """The passes in this process, a chunk at a time."""
+    """The passes in this process, one chunk at a time."""
 
     def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
-        """As `Passes` has it."""
+        """Predict for everybody; see `ScoringPasses`."""
         chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
-        found = [job.scorer.predict(rows.rows_between(*bounds)) for bounds in chunks]
-        return {name: np.concatenate([said[name] for said in found]) for name in found[0]}
+        predictions = [job.scorer.predict(rows.rows_between(*bounds)) for bounds in chunks]
+        return {name: np.concatenate([chunk[name] for chunk in predictions]) for name in predictions[0]}
 
     def explain_chunks(
-        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
+        self,
+        job: ScoringJob,
+        run: ResumableRun,
+        rows: ParquetRows,
+        predictions: CohortPredictions,
+        missing: Sequence[int],
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """As `Passes` has it."""
+        """Explain chunks; see `ScoringPasses`.
+
+        Args:
+            job: What to score.
+            run: The run that records the chunks.
+            rows: The features of everybody.
+            predictions: The predictions for everybody.
+            missing: The numbers of the chunks to explain.
+
+        Yields:
+            The number of each chunk and its line of the journal.
+        """
         chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
-        for place in missing:
-            yield place, _explain_chunk(job, run, rows, standing, place, chunks[place])
+        for number in missing:
+            yield number, _explain_chunk(job, run, rows, predictions, number, chunks[number])
 
 
 def scoring_folder(config: Config) -> Path:
-    """Where runs leave files until they take their place."""
+    """Return the folder in which runs keep their files until these are published."""
     return config.output / ".scoring"
 
 
 def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) -> None:
-    """Has the engine build the cohort's features, by customer_id, where that is not done.
+    """Let the engine write the cohort's features, sorted by customer_id, unless the run has already done so.
+
+    Args:
+        job: What to score.
+        run: The run that records the step.
+        log: The opened log.
 
     Raises:
-        DataError: Nobody is in the cohort, or the engine has no room.
+        DataError: The cohort is empty, or the engine has too little memory or disk.
     """
     if run.finished_step("features"):
         return
-    place = run.folder / FEATURES_FILE
-    if place.is_dir():
-        shutil.rmtree(place)
-    place.unlink(missing_ok=True)
-    log.write(place)
-    if not open_parquet_rows(place).num_rows:
+    path = run.folder / FEATURES_FILE
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    log.write(path)
+    if not open_parquet_rows(path).num_rows:
         remove_folder(run.folder)
         raise empty_cohort_error(job.config, job.cutoff)
     with explain_write_errors(job):
-        run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(place)])
+        run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(path)])
 
 
 def score_cohort(job: ScoringJob, run: ResumableRun, passes: ScoringPasses) -> dict[str, Any]:
-    """Scores and explains everyone whose features are written.
+    """Score and explain everybody whose features are written.
+
+    Args:
+        job: What to score.
+        run: The run, whose finished steps are not repeated.
+        passes: Where to compute.
 
     Returns:
-        customers, parts, contributions (parts by kind), bases and drivers, as the manifest has them.
+        customers, parts, contributions (parts by outcome), bases and drivers, as in the manifest.
 
     Raises:
-        UsageError: The folder cannot be written to; what is done stays done.
+        UsageError: The folder cannot be written to; finished steps stay finished.
     """
     rows = open_parquet_rows(run.folder / FEATURES_FILE)
-    standing = _standing(job, run, rows, passes)
-    done = _all_explained(job, run, rows, standing, passes)
+    predictions = _cohort_predictions(job, run, rows, passes)
+    steps = _explain_cohort(job, run, rows, predictions, passes)
     return {
         "customers": rows.num_rows,
-        "parts": [_part(said, "scores") for said in done],
-        "contributions": {kind: [_part(said, f"contributions/{kind}") for said in done] for kind in job.targets},
-        "bases": {kind: base for kind, (_, base) in done[0]["bases"].items()},
-        "drivers": _drivers(job, run, rows.take(standing.sampled), done),
+        "parts": [_manifest_part(step, "scores") for step in steps],
+        "contributions": {
+            kind: [_manifest_part(step, f"contributions/{kind}") for step in steps] for kind in job.targets
+        },
+        "bases": {kind: base for kind, (_, base) in steps[0]["bases"].items()},
+        "drivers": _drivers(job, run, rows.take(predictions.sampled), steps),
     }
 
 
-def _standing(job: ScoringJob, run: ResumableRun, rows: ParquetRows, passes: ScoringPasses) -> CohortPredictions:
+def _cohort_predictions(
+    job: ScoringJob, run: ResumableRun, rows: ParquetRows, passes: ScoringPasses
+) -> CohortPredictions:
     file = run.folder / PREDICTIONS_FILE
     if not run.finished_step("standing"):
-        said = passes.predict_all(job, rows)
-        tiers = value_tiers.assign_tiers(said.pop("worth")).astype(str)
+        predicted = passes.predict_all(job, rows)
+        tiers = value_tiers.assign_tiers(predicted.pop("worth")).astype(str)
         with explain_write_errors(job):
-            save_arrays({**said, "tier": tiers, "sampled": sample_for_directions(rows.column("customer_id"))}, file)
+            save_arrays(
+                {**predicted, "tier": tiers, "sampled": sample_for_directions(rows.column("customer_id"))}, file
+            )
             run.record_step("standing", [PREDICTIONS_FILE])
-    made = load_arrays(file)
-    tier, places = made.pop("tier"), made.pop("sampled")
-    return CohortPredictions(made, tier.astype(object), places)
+    arrays = load_arrays(file)
+    tier, sampled = arrays.pop("tier"), arrays.pop("sampled")
+    return CohortPredictions(arrays, tier.astype(object), sampled)
 
 
-def _all_explained(
-    job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, passes: ScoringPasses
+def _explain_cohort(
+    job: ScoringJob, run: ResumableRun, rows: ParquetRows, predictions: CohortPredictions, passes: ScoringPasses
 ) -> list[dict[str, Any]]:
-    """What the journal says of each chunk, once all are done."""
+    """Explain all chunks that are not finished; return the journal's line of every chunk, in order."""
     chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
-    done = {place: said for place in range(len(chunks)) if (said := run.finished_step(f"chunk {place}"))}
-    missing = [place for place in range(len(chunks)) if place not in done]
-    before = sum(said["rows"] for said in done.values())
+    steps = {number: step for number in range(len(chunks)) if (step := run.finished_step(f"chunk {number}"))}
+    missing = [number for number in range(len(chunks)) if number not in steps]
+    explained = sum(step["rows"] for step in steps.values())
     with tqdm(
-        total=rows.num_rows, initial=before, desc="explaining", unit=" customers", leave=False, disable=None
+        total=rows.num_rows, initial=explained, desc="explaining", unit=" customers", leave=False, disable=None
     ) as bar:
-        for place, said in passes.explain_chunks(job, run, rows, standing, missing):
-            done[place] = said
-            bar.update(said["rows"])
-    return [done[place] for place in range(len(chunks))]
+        for number, step in passes.explain_chunks(job, run, rows, predictions, missing):
+            steps[number] = step
+            bar.update(step["rows"])
+    return [steps[number] for number in range(len(chunks))]
 
 
 def _explain_chunk(
     job: ScoringJob,
     run: ResumableRun,
     rows: ParquetRows,
-    standing: CohortPredictions,
-    place: int,
+    predictions: CohortPredictions,
+    number: int,
     bounds: tuple[int, int],
 ) -> dict[str, Any]:
-    """The second pass over a chunk, here."""
+    """Explain one chunk in this process."""
     blocks = (rows.rows_between(*block) for block in row_ranges(*bounds, BLOCK_ROWS))
-    made = write_chunk(
-        job.scorer, blocks, standing.slice(*bounds), run.folder, place, lambda: explain_write_errors(job)
+    facts = write_chunk(
+        job.scorer, blocks, predictions.slice(*bounds), run.folder, number, lambda: explain_write_errors(job)
     )
     with explain_write_errors(job):
-        return run.record_step(f"chunk {place}", **made)
+        return run.record_step(f"chunk {number}", **facts)
 
 
 def _drivers(
-    job: ScoringJob, run: ResumableRun, sample: pa.Table, done: Sequence[dict[str, Any]]
+    job: ScoringJob, run: ResumableRun, sample: pa.Table, steps: Sequence[dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """The strongest drivers of each number, from the tallies of all chunks."""
-    whole = merge_tallies([load_arrays(run.folder / tally_file(place)) for place in range(len(done))])
-    found = {}
-    for kind, (unit, _) in done[0]["bases"].items():
-        of_kind = {name.removeprefix(f"{kind} "): v for name, v in whole.items() if name.startswith(f"{kind} ")}
-        found[kind] = drivers_from_tally(of_kind, unit, sample, job.features, job.levels)[:MOST_DRIVERS]
-    return found
+    """Return the strongest drivers of each outcome, from the tallies of all chunks."""
+    tallies = merge_tallies([load_arrays(run.folder / tally_file(place)) for place in range(len(steps))])
+    drivers = {}
+    for outcome, (unit, _) in steps[0]["bases"].items():
+        of_outcome = {
+            name.removeprefix(f"{outcome} "): v for name, v in tallies.items() if name.startswith(f"{outcome} ")
+        }
+        drivers[outcome] = drivers_from_tally(of_outcome, unit, sample, job.features, job.levels)[:MOST_DRIVERS]
+    return drivers
 
 
-def _part(said: dict[str, Any], folder: str) -> dict[str, Any]:
-    """A chunk's file in a folder of the run, as the manifest has it."""
-    (part,) = [part for part in said["files"] if Path(part["file"]).parent.as_posix() == folder]
-    return {"file": Path(part["file"]).name, "rows": said["rows"], "sha256": part["sha256"]}
+def _manifest_part(step: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Return the manifest's entry of a chunk's file in a folder of the run."""
+    (part,) = [part for part in step["files"] if Path(part["file"]).parent.as_posix() == folder]
+    return {"file": Path(part["file"]).name, "rows": step["rows"], "sha256": part["sha256"]}
 
 
 def explain_write_errors(job: ScoringJob) -> AbstractContextManager[None]:
-    """Turns what keeps a run from writing into a message that says how to go on."""
-    again = f"make room; `regulars score --cutoff {job.cutoff} --resume` then goes on with what is done"
-    return report_write_errors(job.folder, again)
+    """Turn an error of writing into a message that says how to resume the run."""
+    advice = f"make room; then `regulars score --cutoff {job.cutoff} --resume` continues after the finished steps"
+    return report_write_errors(job.folder, advice)

@@ -1,4 +1,4 @@
-"""The champions, and what they say of a cohort: numbers, tier and segment, in the columns of the score table."""
+"""The champions, and their predictions for a cohort with tier and segment, in the columns of the score table."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.language.feature_phrases import phrased
-from serving.language.formats import task_words
-from serving.language.messages import language
+from serving.language.formats import task_terms
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
@@ -24,38 +24,38 @@ from training.registry.models import Champion, load_champion
 
 @dataclass(frozen=True)
 class Champions:
-    """The models that score together; without money there is no value model."""
+    """The champion models that score together; a business without amounts has no value model."""
 
     churn: Champion
     value: Champion | None
 
     @property
     def richest(self) -> Champion:
-        """The one that says most: value says churn too, by the same gate."""
+        """The richest model: the value model also predicts churn, with the same classifier."""
         return self.value or self.churn
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What is explained: 'churn', and with money 'value' and the value over each longer horizon."""
+        """The predicted outcomes: 'churn', and with money 'value' and the value over each longer horizon."""
         longer = tuple(step.column for step in self.value.bundle.longer) if self.value else ()
         return ("churn", "value", *longer) if self.value else ("churn",)
 
     @property
     def by_target(self) -> dict[str, Champion]:
-        """Those that there are, by 'churn' and 'value'."""
+        """The models by 'churn' and, with money, 'value'."""
         return {kind: m for kind, m in (("churn", self.churn), ("value", self.value)) if m is not None}
 
     @property
     def labels(self) -> dict[str, str]:
-        """As the score table names those that there are, by 'churn' and 'value'."""
+        """Name and version of each model as in the score table, by 'churn' and 'value'."""
         return {kind: m.version.label for kind, m in self.by_target.items()}
 
 
 def load_champions(config: Config) -> Champions:
-    """The champions of a business, which must share one gate.
+    """Load the champions of a business; both must share one classifier of returning.
 
     Raises:
-        UsageError: There is none, or they were not trained together.
+        UsageError: A champion is missing, or they were not trained together.
     """
     churn, value = load_champion(config, "churn"), load_champion(config, "value") if config.has_value else None
     if churn is None:
@@ -68,71 +68,71 @@ def load_champions(config: Config) -> Champions:
         )
     if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
-            f"{churn.version.label} and {value.version.label} do not share one gate, so their numbers would contradict "
-            "each other; run `regulars train` to make both"
+            f"{churn.version.label} and {value.version.label} do not share one classifier of returning, so their "
+            "predictions would contradict each other; run `regulars train` to train both"
         )
     return Champions(churn, value)
 
 
 def build_cohort(config: Config, cutoff: date) -> Snapshots:
-    """Features of a cutoff's cohort, told in the config's language.
+    """Build the features of a cutoff's cohort, with phrases in the config's language.
 
     Raises:
-        DataError: The log breaks its contract, or nobody is in the cohort.
+        DataError: The log breaks its contract, or the cohort is empty.
         UsageError: The cutoff lies outside the log.
     """
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise empty_cohort_error(config, cutoff)
-    return replace(snapshots, features=phrased(snapshots.features, language(config.language).phrase))
+    return replace(snapshots, features=phrased(snapshots.features, get_language(config.language).phrase))
 
 
 def empty_cohort_error(config: Config, cutoff: date) -> DataError:
-    """The error of an empty cohort."""
-    return DataError(f"cutoff {cutoff}: nobody {task_words(config.task).outsiders}: no one to score")
+    """Return the error for an empty cohort."""
+    return DataError(f"cutoff {cutoff}: nobody {task_terms(config.task).outsiders}: no one to score")
 
 
 def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
-    """The numbers and segments (n,) of a whole cohort, by score column.
+    """Predict for a whole cohort; returns the score columns (n,) by name, without reasons.
 
     Raises:
-        UsageError: The models need other features than the config makes.
+        UsageError: The models need other features than the config builds.
     """
     check_features(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
-    said = models.richest.bundle.predict(rows)
-    return score_columns(models.labels, rows, said, value_tiers.assign_tiers(worth_if_retained(rows, said)))
+    predicted = models.richest.bundle.predict(rows)
+    return score_columns(models.labels, rows, predicted, value_tiers.assign_tiers(worth_if_retained(rows, predicted)))
 
 
-def check_features(models: Champions, features: Sequence[Feature], own: str) -> None:
-    """Refuses a config that makes other features than the models learned from.
+def check_features(models: Champions, features: Sequence[Feature], own_digest: str) -> None:
+    """Check that the config builds the features that the models were trained on.
 
     Args:
         models: The champions.
-        features: That the config makes.
-        own: The digest of the file of the user's own features; it must be the same to the byte.
+        features: The features that the config builds.
+        own_digest: The digest of the file of custom features, '' without one; it must be that of training.
 
     Raises:
-        UsageError: A feature is missing or of another type, or the user's own are others.
+        UsageError: A feature is missing or has another type, or the custom features changed.
     """
-    _refuse_other_own(models, own)
-    kinds = [(f.name, pa.string() if f.dtype == "string" else pa.float64()) for f in features]
+    _check_own_features(models, own_digest)
+    fields = [(f.name, pa.string() if f.dtype == "string" else pa.float64()) for f in features]
     try:
         for model in models.by_target.values():
-            model.bundle.model_inputs(pa.schema(kinds).empty_table())
+            model.bundle.model_inputs(pa.schema(fields).empty_table())
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
 
 
-def _refuse_other_own(models: Champions, now: str) -> None:
+def _check_own_features(models: Champions, own_digest: str) -> None:
     learned = str(models.churn.bundle.facts.get("own_features", ""))
-    if learned == now:
+    if learned == own_digest:
         return
     label = models.churn.version.label
-    if not now:
-        told = f"{label} learned from features of your own, and [features] own names no file now; name it again"
+    if not own_digest:
+        problem = f"{label} was trained with features of your own, and [features] own names no file now; name it again"
     elif not learned:
-        told = f"{label} learned without features of your own, and [features] own names a file now; take it out"
+        problem = f"{label} was trained without features of your own, and [features] own names a file now; take it out"
     else:
-        told = f"the file that [features] own names is not the one that {label} learned from; put that one back"
-    raise UsageError(f"{told}, or run `regulars train` again")
+        problem = f"the file that [features] own names is not the one that {label} was trained with; put that one back"
+    raise UsageError(f"{problem}, or run `regulars train` again")

@@ -1,8 +1,8 @@
-"""A run that survives its death: a folder where its steps leave their files, a journal of what is done, and a lock.
+"""A run that can be killed and resumed: a folder for the files of its steps, a journal of finished steps, and a lock.
 
-A step is done when its line stands in the journal, which is after its files reached the disk; the line holds their
-checksums, so a file that was cut off or changed is not taken for done. What is written is not seen by anybody until the
-run takes its place.
+A step is finished when its line is in the journal, which is written after its files have reached the disk. The line
+holds their checksums, so a truncated or changed file is noticed and its step is repeated. Nobody reads the files before
+the run publishes them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ JOURNAL = "journal.jsonl"
 
 @dataclass(frozen=True)
 class ResumableRun:
-    """The folder of a run, and what it has done.
+    """The folder of a run, and its finished steps.
 
     Attributes:
-        folder: Private to its user.
+        folder: The run's folder, which only its user can read.
         steps: The journal's lines by the names of the steps.
-        damaged: Files of steps that were done and have to be made again; filled as they are found.
+        damaged: Files of finished steps that must be written again; filled when they are noticed.
     """
 
     folder: Path
@@ -39,152 +39,161 @@ class ResumableRun:
     damaged: list[str] = field(default_factory=list)
 
     def finished_step(self, step: str) -> dict[str, Any] | None:
-        """What the journal says of a step whose files are all as they were written; None where it must be done."""
-        said = self.steps.get(step)
-        if said is None:
+        """Return the journal's line of a step whose files are all intact; None if the step must be run."""
+        line = self.steps.get(step)
+        if line is None:
             return None
-        wrong = [part["file"] for part in said["files"] if not is_intact(self.folder, part)]
-        if not wrong:
-            return said
-        self.damaged.extend(wrong)
+        damaged = [part["file"] for part in line["files"] if not is_intact(self.folder, part)]
+        if not damaged:
+            return line
+        self.damaged.extend(damaged)
         return None
 
     def record_step(self, step: str, files: Sequence[str], **facts: Any) -> dict[str, Any]:
-        """Writes down that a step is done, once its files (named from the run's folder) are on the disk."""
-        said = {"step": step, "files": [_part(self.folder, file) for file in files], **facts}
-        _append(self.folder / JOURNAL, said)
-        self.steps[step] = said
-        return said
+        """Record a finished step once its files are on the disk.
+
+        Args:
+            step: The name of the step.
+            files: Its files, relative to the run's folder.
+            facts: Further values of the journal's line.
+
+        Returns:
+            The journal's line.
+        """
+        line = {"step": step, "files": [_file_entry(self.folder, file) for file in files], **facts}
+        _append_line(self.folder / JOURNAL, line)
+        self.steps[step] = line
+        return line
 
 
 def open_run(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[ResumableRun, Mapping[str, Any] | None]:
-    """The run of an identity in a folder: gone on with if it is of the same identity and that is asked for, else new.
+    """Open a run: resume it if `resume` is set and its identity matches, otherwise start over.
 
     Args:
-        folder: Its place; what another run left there is removed.
-        identity: Everything that the files of the run depend on, as JSON has it.
-        resume: Whether to go on.
+        folder: The run's folder; files of another run in it are removed.
+        identity: Everything that the files of the run depend on, as values of JSON.
+        resume: Whether to resume an earlier run.
 
     Returns:
-        The run, and the identity of the run that lay there, if any.
+        The run, and the identity of the run that was in the folder before, if any.
 
     Raises:
-        UsageError: The place cannot be written to.
+        UsageError: The folder cannot be written to.
     """
-    lines = _lines(folder / JOURNAL)
-    before = lines[0] if lines else None
-    if resume and before == identity:
-        return ResumableRun(folder, {line["step"]: line for line in lines[1:] if "step" in line}), before
+    lines = _read_journal(folder / JOURNAL)
+    previous = lines[0] if lines else None
+    if resume and previous == identity:
+        return ResumableRun(folder, {line["step"]: line for line in lines[1:] if "step" in line}), previous
     with report_write_errors(folder):
         remove_folder(folder)
         folder.mkdir(mode=0o700, parents=True)
-        _append(folder / JOURNAL, identity)
-    return ResumableRun(folder), before
+        _append_line(folder / JOURNAL, identity)
+    return ResumableRun(folder), previous
 
 
 def remove_folder(folder: Path) -> None:
-    """Removes a run's folder, if it is there."""
+    """Remove a folder with all that it holds, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
 
 
 def is_intact(folder: Path, part: Mapping[str, Any]) -> bool:
-    """Whether a file in a folder is there and has the checksum that was written down."""
+    """Tell whether a file exists and has the recorded checksum."""
     file = folder / part["file"]
     return file.is_file() and file_checksum(file) == part["sha256"]
 
 
 def file_checksum(file: Path) -> str:
-    """The sha256 of a file."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
-def exclusive_lock(place: Path, what: str) -> Iterator[None]:
-    """Holds a lock file while the block runs; the system itself lets go of it when the process dies.
+def exclusive_lock(lock_file: Path, task: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; the system releases it if the process dies.
 
     Args:
-        place: The lock file; it is removed afterwards, and so is its folder when nothing else is in it.
-        what: Is being done, for the message.
+        lock_file: The lock file; it is removed at the end, and so is its folder if that is empty.
+        task: What is being done, for the message.
 
     Raises:
-        RefusedError: Another process holds it.
-        UsageError: The place cannot be written to.
+        RefusedError: Another process holds the lock.
+        UsageError: The file cannot be written.
     """
-    with report_write_errors(place):
-        held = _take(place, what)
+    with report_write_errors(lock_file):
+        descriptor = _locked_descriptor(lock_file, task)
     try:
         yield
     finally:
-        place.unlink(missing_ok=True)
-        os.close(held)
-        with suppress(OSError):  # it stays where other runs have files in it
-            place.parent.rmdir()
+        lock_file.unlink(missing_ok=True)
+        os.close(descriptor)
+        with suppress(OSError):  # other runs have files in it
+            lock_file.parent.rmdir()
 
 
-def _take(place: Path, what: str) -> int:
-    """The descriptor of the locked file: one that still has its name, as whoever let go of it took that away."""
+def _locked_descriptor(lock_file: Path, task: str) -> int:
+    """Lock the file and return its descriptor; a file that its last holder removed meanwhile is created again."""
     while True:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            held = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # the folder went away in between
+            descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:  # the folder was removed meanwhile
             continue
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_named(held, place):
-                os.truncate(held, 0)
-                os.write(held, str(os.getpid()).encode())
-                return held
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _has_its_name(descriptor, lock_file):
+                os.truncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
         except BlockingIOError:
-            who = os.read(held, 20).decode() or "another"
-            os.close(held)
+            holder = os.read(descriptor, 20).decode() or "another"
+            os.close(descriptor)
             raise RefusedError(
-                f"{what} is being done by another run (process {who}); wait until it has ended, then run this again"
+                f"{task} is being done by another run (process {holder}); wait until it has ended, then run this again"
             ) from None
-        os.close(held)
+        os.close(descriptor)
 
 
-def _is_named(held: int, place: Path) -> bool:
+def _has_its_name(descriptor: int, lock_file: Path) -> bool:
     try:
-        there = place.stat()
+        status = lock_file.stat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(held), there)
+    return os.path.samestat(os.fstat(descriptor), status)
 
 
-def _part(folder: Path, name: str) -> dict[str, Any]:
-    """A file's name and checksum, once its bytes are on the disk."""
+def _file_entry(folder: Path, name: str) -> dict[str, Any]:
+    """Return a file's name and checksum, once its bytes are on the disk."""
     with (folder / name).open("rb") as stream:
         os.fsync(stream.fileno())
     return {"file": name, "sha256": file_checksum(folder / name)}
 
 
-def _append(journal: Path, line: Mapping[str, Any]) -> None:
-    """Adds a line; one that death cut off has no end, and what follows it begins anew."""
+def _append_line(journal: Path, line: Mapping[str, Any]) -> None:
+    """Append a line to the journal; a truncated last line is ended first, so that the new one can be read."""
     with journal.open("ab+") as stream:
-        if stream.tell() and not _ends_whole(journal):
+        if stream.tell() and not _ends_with_newline(journal):
             stream.write(b"\n")
         stream.write(json.dumps(line).encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _ends_whole(journal: Path) -> bool:
+def _ends_with_newline(journal: Path) -> bool:
     with journal.open("rb") as stream:
         stream.seek(-1, os.SEEK_END)
         return stream.read() == b"\n"
 
 
-def _lines(journal: Path) -> list[dict[str, Any]]:
-    """The lines of a journal that are whole; none where there is no journal."""
+def _read_journal(journal: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of a journal; none if there is no journal."""
     if not journal.is_file():
         return []
-    found = []
+    lines = []
     for line in journal.read_bytes().splitlines():
         try:
-            found.append(dict(json.loads(line)))
-        except ValueError:  # cut off by the death of its run
+            lines.append(dict(json.loads(line)))
+        except ValueError:  # truncated when its run was killed
             continue
-    return found
+    return lines

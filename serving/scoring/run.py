@@ -1,8 +1,8 @@
-"""A cutoff's cohort as score tables: numbers, segments and reasons, made beside their place and put there whole.
+"""Scores a cutoff's cohort: predictions, segments and reasons in score tables that are published all at once.
 
-A run leaves its files in `OUTPUT/.scoring/` until the last one is written; it can die at any moment and be gone on
-with. What it makes depends on the log, the models, the config and the code, and a scored cutoff says on which: a run
-that would make the same again does nothing.
+A run keeps its files in `OUTPUT/.scoring/` until the last one is written; it can be killed at any moment and resumed.
+The scores depend on the log, the models, the config and the code, and the manifest records these; a run that would
+write the same scores again is skipped.
 """
 
 from __future__ import annotations
@@ -45,68 +45,72 @@ if TYPE_CHECKING:
     from features.engines.spark import SparkEngine
 
 PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
-OTHER = {
+CHANGED_INPUT = {
     "models": "the champion",
     "data_fingerprint": "the log",
-    "snapshot_fingerprint": "what features are made",
+    "snapshot_fingerprint": "the features",
     "serving": "[serving]",
     "language": "the language",
     "engine": "[engine] kind",
-    "segment_rules": "the rules of segments",
+    "segment_rules": "the segment rules",
     "ids": "how ids are hashed",
-    "code": "the code of regulars",
+    "code": "the code of Regulars",
     "versions": "the installed packages",
-    "contributions": "whether contributions are wanted",
+    "contributions": "the choice of --contributions",
 }
 
 
 def score_customers(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
-    """Scores every customer of a cutoff's cohort with the champions of now; does nothing where nothing is new.
+    """Score every customer of a cutoff's cohort with the current champions; skipped when nothing has changed.
 
     Args:
         config: The business.
-        cutoff: Features see what was known before this day.
-        with_contributions: Whether every feature's contribution is written too; without it, those of an earlier run
-            stay only if the numbers did.
-        resume: Goes on with a run that died, if it was of the same log, champions, config and code.
+        cutoff: Features use what was known before this day.
+        with_contributions: Whether to write every feature's contribution too; without it, the contributions of an
+            earlier run are kept only if the scores are the same.
+        resume: Whether to resume a run that ended early, if log, champions, config and code are the same.
+
+    Returns:
+        The scores, with notes on what the run did.
 
     Raises:
         RefusedError: Another run is scoring this cutoff into the same output.
         UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
-        DataError: The log breaks its contract, or nobody is in the cohort.
+        DataError: The log breaks its contract, or the cohort is empty.
     """
     models = load_champions(config)
     lock = scoring_folder(config) / f"cutoff={cutoff}.lock"
     with exclusive_lock(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
         log = open_log.enter_context(prepare_features(config, cutoff))
         check_features(models, log.features, log.own)
-        kinds = models.targets if with_contributions else ()
-        job = ScoringJob(config, cutoff, models, log.features, _identity(config, cutoff, models, log), kinds)
-        scores = _finished(job)
+        targets = models.targets if with_contributions else ()
+        job = ScoringJob(config, cutoff, models, log.features, _run_identity(config, cutoff, models, log), targets)
+        scores = _scores_in_place(job)
         if scores is None:
-            run, notes = _begun(job, resume)
+            run, notes = _open_run(job, resume)
             write_features(job, run, log)
             if config.engine.kind != "spark":
-                open_log.close()  # the engine gives its memory back before anyone is explained
-            scores = _publish(job, run, _manifest(job, score_cohort(job, run, _passes(log.engine, config))), notes)
+                open_log.close()  # the engine frees its memory before explanations start
+            facts = score_cohort(job, run, _choose_passes(log.engine, config))
+            scores = _publish(job, run, _build_manifest(job, facts), notes)
         remove_folder(job.folder)
         return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
 
 
-def _passes(engine: Engine, config: Config) -> ScoringPasses:
-    """Where the passes run: where the engine does."""
+def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:
+    """Run the passes where the engine runs."""
     if config.engine.kind != "spark":
         return LocalPasses()
-    from serving.scoring.spark_executor import SparkPasses  # PySpark is not everywhere
+    from serving.scoring.spark_executor import SparkPasses  # PySpark is optional
 
     return SparkPasses(cast("SparkEngine", engine))
 
 
-def _identity(config: Config, cutoff: date, models: Champions, log: PreparedFeatures) -> dict[str, Any]:
-    """Everything that the files of a scored cutoff depend on, as JSON has it."""
+def _run_identity(config: Config, cutoff: date, models: Champions, log: PreparedFeatures) -> dict[str, Any]:
+    """Return everything that the files of a scored cutoff depend on, as values of JSON."""
     labels = {
-        kind: {"label": m.version.label, "run_id": m.version.run_id, "digest": m.bundle.digest}
-        for kind, m in models.by_target.items()
+        kind: {"label": champion.version.label, "run_id": champion.version.run_id, "digest": champion.bundle.digest}
+        for kind, champion in models.by_target.items()
     }
     return {
         "name": config.name,
@@ -119,14 +123,14 @@ def _identity(config: Config, cutoff: date, models: Champions, log: PreparedFeat
         "engine": config.engine.kind,
         "segment_rules": value_tiers.RULES_VERSION,
         "ids": customer_ids.id_hashing_record(config),
-        "code": _code(),
+        "code": _code_version(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
 
 
 @cache
-def _code() -> str:
-    """A digest of the modules that numbers and reasons come from."""
+def _code_version() -> str:
+    """Return a digest of the code and the phrases that scores and reasons depend on."""
     wording = {path.parent.name: file_checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
     return _digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
 
@@ -135,97 +139,102 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _scored(job: ScoringJob) -> Path:
+def _scores_folder(job: ScoringJob) -> Path:
     return job.config.output / "scores" / f"cutoff={job.cutoff}"
 
 
-def _explained(job: ScoringJob, kind: str) -> Path:
+def _contributions_folder(job: ScoringJob, kind: str) -> Path:
     return job.config.output / "contributions" / kind / f"cutoff={job.cutoff}"
 
 
-def _manifest_of(job: ScoringJob) -> dict[str, Any]:
-    """The manifest that is in place; empty where there is none, or none that can be read."""
+def _manifest_in_place(job: ScoringJob) -> dict[str, Any]:
+    """Return the published manifest; empty if there is none, or it cannot be read."""
     try:
-        return dict(json.loads((_scored(job) / MANIFEST).read_text(encoding="utf-8")))
+        return dict(json.loads((_scores_folder(job) / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
 
 
-def _finished(job: ScoringJob) -> Scores | None:
-    """What is in place, if it is whole and just what this run would make.
+def _scores_in_place(job: ScoringJob) -> Scores | None:
+    """Return the published scores if they are intact and this run would write the same; else None.
 
-    Contributions that a run had no time to put there, because it died after its scores took their place, are put there.
+    A run may have been killed after it published its scores; then its contributions are published here.
     """
-    manifest, folder = _manifest_of(job), _scored(job)
-    if manifest.get("run") != _digest(job.identity) or not _all_whole(folder, manifest["parts"]):
+    manifest, folder = _manifest_in_place(job), _scores_folder(job)
+    if manifest.get("run") != _digest(job.identity) or not _all_intact(folder, manifest["parts"]):
         return None
     for kind, parts in manifest["contributions"].items():
-        waiting, place = job.folder / "contributions" / kind, _explained(job, kind)
-        if not place.exists() and waiting.exists() and _all_whole(waiting, parts):
-            replace_folder(waiting, place)
+        unpublished, folder_in_place = job.folder / "contributions" / kind, _contributions_folder(job, kind)
+        if not folder_in_place.exists() and unpublished.exists() and _all_intact(unpublished, parts):
+            replace_folder(unpublished, folder_in_place)
     for kind in job.targets:
-        if not _all_whole(_explained(job, kind), manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])):
+        parts = manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])
+        if not _all_intact(_contributions_folder(job, kind), parts):
             return None
-    told = f"nothing is new since cutoff {job.cutoff} was scored: the same log, champions, config and code"
-    return Scores(folder, job.cutoff, manifest, (told,), new=False)
+    note = f"skipped: log, champions, config and code have not changed since cutoff {job.cutoff} was scored"
+    return Scores(folder, job.cutoff, manifest, (note,), new=False)
 
 
-def _all_whole(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
+def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
     return all(is_intact(folder, part) for part in parts)
 
 
-def _begun(job: ScoringJob, resume: bool) -> tuple[ResumableRun, tuple[str, ...]]:
-    """The run, and what is to be told of one that lay there."""
+def _open_run(job: ScoringJob, resume: bool) -> tuple[ResumableRun, tuple[str, ...]]:
+    """Open the run; also returns a note about an earlier run that ended early."""
     identity = json.loads(json.dumps({**job.identity, "contributions": list(job.targets)}))
-    run, before = open_run(job.folder, identity, resume)
-    if before is None:
+    run, previous = open_run(job.folder, identity, resume)
+    if previous is None:
         return run, ()
-    if before == identity:
-        done = sum(step.startswith("chunk") for step in run.steps)
-        gone_on = f"went on with a run that had ended early: {done} of its parts were written"
-        return run, (gone_on if resume else "a run that had ended early was begun anew; --resume would have gone on",)
-    others = [words for key, words in OTHER.items() if before.get(key) != identity[key]]
-    return run, (f"a run that had ended early was begun anew: since then {_and(others)} changed",)
+    if previous == identity:
+        chunks = sum(step.startswith("chunk") for step in run.steps)
+        resumed = f"resumed a run that had ended early: {chunks} of its parts were written"
+        restarted = "a run that had ended early was started over; --resume would have resumed it"
+        return run, (resumed if resume else restarted,)
+    changed = [words for key, words in CHANGED_INPUT.items() if previous.get(key) != identity[key]]
+    return run, (f"a run that had ended early was started over: since then {_join_words(changed)} changed",)
 
 
-def _and(words: Sequence[str]) -> str:
-    """Words in a row.
+def _join_words(words: Sequence[str]) -> str:
+    """Join words to a phrase.
 
-    >>> _and(["the log", "the champion", "[serving]"])
+    >>> _join_words(["the log", "the champion", "[serving]"])
     'the log, the champion and [serving]'
     """
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else "something"
 
 
-def _manifest(job: ScoringJob, made: dict[str, Any]) -> dict[str, Any]:
-    models = {kind: {**job.identity["models"][kind], "task": m.bundle.task} for kind, m in job.models.by_target.items()}
-    said = {key: value for key, value in job.identity.items() if key != "serving"}
-    told = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
+def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
+    models = {
+        kind: {**job.identity["models"][kind], "task": champion.bundle.task}
+        for kind, champion in job.models.by_target.items()
+    }
+    inputs = {key: value for key, value in job.identity.items() if key != "serving"}
+    settings = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
     spread = job.models.richest.bundle.spread
-    kept = None if spread is None else json.loads(json.dumps(asdict(spread)))
-    return {**said, **told, "models": models, "spread": kept, **made}
+    spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
+    return {**inputs, **settings, "models": models, "spread": spread_values, **facts}
 
 
 def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:
-    """Puts a run's files in their places.
+    """Publish a run's files.
 
-    Contributions are in place only while the numbers are that they add up to: those of other numbers go before the
-    scores take their place, and the new ones come after.
+    Published contributions always add up to the published scores: contributions of other scores are removed before the
+    new scores are published, and the new contributions follow after them.
     """
-    before = _manifest_of(job)
-    same = before.get("parts") == manifest["parts"]
+    previous = _manifest_in_place(job)
+    same = previous.get("parts") == manifest["parts"]
     with report_write_errors(job.config.output):
-        for place in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
-            if place.parent.name in job.targets or not same:
-                aside = run.folder / f"old {place.parent.name}"
+        for folder in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+            if folder.parent.name in job.targets or not same:
+                aside = run.folder / f"old {folder.parent.name}"
                 remove_folder(aside)
-                place.rename(aside)
+                folder.rename(aside)
         if same and not job.targets:
-            manifest["contributions"] = before.get("contributions", {})
+            manifest["contributions"] = previous.get("contributions", {})
         text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
         (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
-    replace_folder(run.folder / "scores", _scored(job))
+    replace_folder(run.folder / "scores", _scores_folder(job))
     for kind in job.targets:
-        replace_folder(run.folder / "contributions" / kind, _explained(job, kind))
-    mended = [f"{file} was not as it had been written, and was made again" for file in run.damaged]
-    return Scores(_scored(job), job.cutoff, manifest, (*notes, *mended))
+        replace_folder(run.folder / "contributions" / kind, _contributions_folder(job, kind))
+    repaired = [f"{file} was damaged and was written again" for file in run.damaged]
+    return Scores(_scores_folder(job), job.cutoff, manifest, (*notes, *repaired))

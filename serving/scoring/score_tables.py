@@ -1,4 +1,4 @@
-"""Scores that are in place: their parts, and the manifest that says what they are."""
+"""Reads and writes score tables: part files with a manifest for each scored cutoff."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Scores:
     """A scored cutoff.
 
     Attributes:
-        folder: Its part files and manifest.
-        manifest: Counts, checksums, model versions, fingerprints, and what drives the numbers overall.
-        notes: What a run has to tell beside that it is done.
-        new: Whether the run made anything.
+        folder: The folder of the part files and the manifest.
+        cutoff: The day at which customers were scored.
+        manifest: Counts, checksums, model versions, fingerprints, and the drivers of each outcome.
+        notes: Messages of the run for its user.
+        new: Whether the run wrote scores; False if it was skipped.
     """
 
     folder: Path
@@ -40,36 +41,36 @@ class Scores:
     new: bool = True
 
     def table(self) -> pa.Table:
-        """All score rows, by customer_id.
+        """Read all score rows, sorted by customer_id.
 
         Raises:
-            DataError: A part is not the file that was written.
+            DataError: A part file has changed since it was written.
         """
         return pa.concat_tables(self.read_part(part) for part in self.manifest["parts"])
 
     def most_at_risk(self) -> str:
-        """The customer with the most value at risk (without money: the highest risk)."""
+        """Return the customer with the most value at risk (without money: the highest risk)."""
         table = self.table()
-        by = (
+        amounts = (
             table["value_at_risk"] if table["value_at_risk"].null_count < table.num_rows else table["churn_probability"]
         )
-        return str(table["customer_id"][int(np.argmax(by.to_numpy()))])
+        return str(table["customer_id"][int(np.argmax(amounts.to_numpy()))])
 
     @property
     def spread(self) -> Spread | None:
-        """What comes around the values; None without money."""
+        """The distribution of actual values around the predicted ones; None without money."""
         return read_spread(self.manifest.get("spread"))
 
     def read_part(self, part: Mapping[str, Any]) -> pa.Table:
-        """The rows of one of the manifest's parts.
+        """Read one of the manifest's parts.
 
         Raises:
-            DataError: It is not the file that was written.
+            DataError: The file has changed since it was written.
         """
         if not is_intact(self.folder, part):
             raise DataError(
                 f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
-                f"score --cutoff {self.cutoff}` to make it again"
+                f"score --cutoff {self.cutoff}` to write it again"
             )
         return pq.ParquetFile(self.folder / part["file"]).read()
 
@@ -77,9 +78,18 @@ class Scores:
 def total_value_interval(
     churn: np.ndarray, value: np.ndarray | None, value_at_risk: np.ndarray | None, spread: Spread | None
 ) -> tuple[float, float] | tuple[None, None]:
-    """Low and high of the sum of what some scored customers (n,) bring; none without money.
+    """Return the prediction interval of the total value of some scored customers.
 
-    It holds with the probability of the intervals; chance partly cancels out in it, the level's error does not.
+    The errors of single customers partly cancel out in a total; the error of the overall level does not.
+
+    Args:
+        churn: Probability of churn (n,), in [0, 1].
+        value: Predicted value (n,), or None without money.
+        value_at_risk: Value at risk (n,), or None without money.
+        spread: The distribution of actual values around predicted ones, or None without money.
+
+    Returns:
+        Low and high end, which cover the total with the probability of the customers' intervals; None without money.
     """
     if value is None or value_at_risk is None or spread is None or not len(value):
         return None, None
@@ -87,27 +97,37 @@ def total_value_interval(
 
 
 def write_score_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[str, Any]]:
-    """Writes a table in part files of at most `chunk` rows; returns file, rows and sha256 of each."""
-    written = []
-    for place, start in enumerate(range(0, max(table.num_rows, 1), chunk)):
-        path = folder / f"part-{place:05d}.parquet"
+    """Write a table in part files.
+
+    Args:
+        table: The rows.
+        folder: Where the files go.
+        chunk: The largest number of rows in a file.
+
+    Returns:
+        file, rows and sha256 of each part, as in the manifest.
+    """
+    parts = []
+    for number, start in enumerate(range(0, max(table.num_rows, 1), chunk)):
+        path = folder / f"part-{number:05d}.parquet"
         piece = table.slice(start, chunk)
         pq.write_table(piece, path, compression=COMPRESSION)
-        written.append({"file": path.name, "rows": piece.num_rows, "sha256": file_checksum(path)})
-    return written
+        parts.append({"file": path.name, "rows": piece.num_rows, "sha256": file_checksum(path)})
+    return parts
 
 
 def read_scores(config: Config, cutoff: date | None = None) -> Scores:
-    """A scored cutoff, the newest where none is named.
+    """Read a scored cutoff, by default the newest one.
 
     Raises:
-        UsageError: It was not scored.
+        UsageError: The cutoff has not been scored.
     """
-    found = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
-    wanted = [path for path in found if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
+    manifests = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
+    wanted = [path for path in manifests if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
     if not wanted:
-        have = ", ".join(path.parent.name.removeprefix("cutoff=") for path in found) or "none"
-        which = f"cutoff {cutoff} is" if cutoff else "there are"
-        raise UsageError(f"{which} not scored under {config.output} (scored: {have}); run `regulars score --cutoff D`")
+        scored = ", ".join(path.parent.name.removeprefix("cutoff=") for path in manifests) or "none"
+        under = f"under {config.output} (scored: {scored})"
+        missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
+        raise UsageError(f"{missing}; run `regulars score --cutoff D`")
     manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
     return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)

@@ -1,7 +1,7 @@
-"""Where scores go beside their Parquet: a CSV for people, and a table of PostgreSQL; each whole, or as it was before.
+"""Copies published scores to a CSV for people and to a table of PostgreSQL; a failed copy changes nothing.
 
-Both are made from the parts that are in place, one at a time, and both remember the run that made them: where it is the
-same, nothing is written.
+Both are written from the published parts, one at a time, and both record the run that they come from; a copy of the
+same run is not written again.
 """
 
 from __future__ import annotations
@@ -34,43 +34,52 @@ REASON_FORMATS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (
 
 
 def deliver_scores(config: Config, scores: Scores) -> list[str]:
-    """Brings scores that are in place wherever [serving] wants them; returns a line for each place that was written.
+    """Copy published scores to the places that [serving] names; return a line for each that was written.
 
     Raises:
-        DataError: The database refuses, or is not reached; the scores stay in place.
-        UsageError: The CSV cannot be written, or the table has other columns.
+        DataError: The database refuses or cannot be reached; the scores stay published.
+        UsageError: The CSV cannot be written, or the table lacks columns.
     """
-    told = []
+    notes = []
     if config.serving.csv:
         folder = config.output / "csv" / f"cutoff={scores.cutoff}"
         if write_scores_csv(scores, folder):
-            told.append(f"written: {folder / CSV}")
+            notes.append(f"written: {folder / CSV}")
     if config.serving.database:
         if write_scores_table(config, scores):
-            told.append(f"written: table {config.serving.table} of {config.serving.scores_target().display_name}")
-    return told
+            notes.append(f"written: table {config.serving.table} of {config.serving.scores_target().display_name}")
+    return notes
 
 
 def write_scores_csv(scores: Scores, folder: Path) -> bool:
-    """Writes `scores.csv` (UTF-8, RFC 4180) and a manifest into a folder, unless those of the same run are there.
+    """Write `scores.csv` (UTF-8, RFC 4180) and a manifest into a folder; return False if it has those of this run.
 
-    Reasons are text, and text that a spreadsheet would run as a formula has an apostrophe before it.
+    Reasons are written as text, and text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
     run = scores.manifest.get("run", "")
-    if _is_there(folder, run):
+    if _holds_csv_of(folder, run):
         return False
     with atomic_folder(folder) as beside:
         file = beside / CSV
         with report_write_errors(folder):
             for number, part in enumerate(scores.manifest["parts"]):
                 _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
-            said = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": file_checksum(file)}
-            (beside / MANIFEST).write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            facts = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": file_checksum(file)}
+            (beside / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
 
 
 def reasons_as_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Array:
-    """Lists of reasons (n,) as text: each reading with its contribution, strongest first."""
+    """Write lists of reasons as text: each reading with its contribution, strongest first.
+
+    Args:
+        reasons: Lists of reasons (n,).
+        scale: What contributions are multiplied by: 100 for points of probability.
+        form: The format of a contribution, for `str.format`.
+
+    Returns:
+        Text (n,).
+    """
     lists = reasons.combine_chunks()
     flat = lists.flatten()
     amounts = pa.array([form.format(scale * c) for c in flat.field("contribution").to_pylist()], pa.string())
@@ -79,68 +88,71 @@ def reasons_as_text(reasons: pa.ChunkedArray, scale: float, form: str) -> pa.Arr
 
 
 def write_scores_table(config: Config, scores: Scores) -> bool:
-    """Puts a cutoff's scores into the table of PostgreSQL in place of those that it has of that cutoff.
+    """Replace a cutoff's rows in the table of PostgreSQL; return False if the table has the rows of this run.
 
-    One transaction: readers see the old rows until the new ones are all there. The table is made where there is none.
-    Reasons are jsonb, and a further column names the run. Nothing is written where the run's rows are there.
+    All happens in one transaction: readers see the old rows until all new ones are there. A missing table is created.
+    Reasons are jsonb, and a further column names the run.
 
     Raises:
-        DataError: The database refuses, or is not reached; it is as it was.
-        UsageError: The table has not all columns.
+        DataError: The database refuses or cannot be reached; it has not changed.
+        UsageError: The table lacks columns.
     """
     target = config.serving.scores_target()
     name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     schema = pq.read_schema(scores.folder / scores.manifest["parts"][0]["file"])
     run = scores.manifest.get("run", "")
-    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
-        _make(cursor, name, schema)
+    with _explain_database_errors(target), postgres.write_transaction(target.source, target.password()) as cursor:
+        _create_table(cursor, name, schema)
         _refuse_missing(cursor, target, name, schema)
         cutoff = f"TIMESTAMP '{scores.cutoff}'"
         cursor.execute(f"SELECT count(*), min(run), max(run) FROM {name} WHERE cutoff = {cutoff}")  # noqa: S608
         if cursor.fetchone() == (scores.manifest["customers"], run, run):
             return False
-        cursor.adbc_ingest(INCOMING, _incoming(scores, schema), mode="create", temporary=True)
+        cursor.adbc_ingest(INCOMING, _score_batches(scores, schema), mode="create", temporary=True)
         columns = ", ".join(f'"{column}"' for column in schema.names)
-        taken = ", ".join(f'"{f.name}"::{JSON_TYPE}' if _listed(f) else f'"{f.name}"' for f in schema)
+        selected = ", ".join(f'"{f.name}"::{JSON_TYPE}' if _is_list(f) else f'"{f.name}"' for f in schema)
         cursor.execute(f"DELETE FROM {name} WHERE cutoff = {cutoff}")  # noqa: S608
-        cursor.execute(f"INSERT INTO {name} ({columns}, run) SELECT {taken}, '{run}' FROM {INCOMING}")  # noqa: S608
+        cursor.execute(f"INSERT INTO {name} ({columns}, run) SELECT {selected}, '{run}' FROM {INCOMING}")  # noqa: S608
         cursor.execute(f"DROP TABLE {INCOMING}")
     return True
 
 
 def delete_customer_rows(config: Config, names: Collection[str], really: bool) -> int:
-    """Deletes a customer's rows from the table of PostgreSQL, of all cutoffs; returns how many there are, or were.
+    """Delete a customer's rows of all cutoffs from the table of PostgreSQL, or only count them.
 
     Args:
-        config: Names the table.
-        names: Of the customer.
-        really: Whether to delete, and not only to count.
+        config: The business; [serving] names the table.
+        names: The ids of the customer, plain and hashed.
+        really: Whether to delete; False only counts.
+
+    Returns:
+        The number of rows that the table has or had.
 
     Raises:
-        DataError: The database refuses, or is not reached.
+        DataError: The database refuses or cannot be reached.
     """
     target = config.serving.scores_target()
     name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     rows = 0
-    with _explained(target), postgres.write_transaction(target.source, target.password()) as cursor:
-        cursor.execute(f"SELECT to_regclass({_text(name)}) IS NULL")
+    with _explain_database_errors(target), postgres.write_transaction(target.source, target.password()) as cursor:
+        cursor.execute(f"SELECT to_regclass({_quoted_text(name)}) IS NULL")
         if cursor.fetchone() == (True,):
             return 0
-        for one in names:
-            cursor.execute(f"SELECT count(*) FROM {name} WHERE customer_id = {_text(one)}")  # noqa: S608 (quoted)
+        for customer_id in names:
+            cursor.execute(f"SELECT count(*) FROM {name} WHERE customer_id = {_quoted_text(customer_id)}")  # noqa: S608 (quoted)
             rows += int((cursor.fetchone() or (0,))[0])
             if really:
-                cursor.execute(f"DELETE FROM {name} WHERE customer_id = {_text(one)}")  # noqa: S608 (quoted)
+                cursor.execute(f"DELETE FROM {name} WHERE customer_id = {_quoted_text(customer_id)}")  # noqa: S608 (quoted)
     return rows
 
 
-def _is_there(folder: Path, run: str) -> bool:
-    """Whether a folder holds the whole CSV of a run."""
+def _holds_csv_of(folder: Path, run: str) -> bool:
+    """Tell whether a folder holds the intact CSV of a run."""
     try:
-        said = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        facts = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return said.get("run") == run and is_intact(folder, said)
+    return facts.get("run") == run and is_intact(folder, facts)
 
 
 def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
@@ -149,11 +161,11 @@ def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
 
 
 def spreadsheet_table(table: pa.Table) -> pa.Table:
-    """Score rows for a spreadsheet: the cutoff as a day, reasons as sentences, formulas escaped."""
+    """Turn score rows into columns for a spreadsheet: the cutoff as a day, reasons as text, formulas escaped."""
     columns = {}
     for field in table.schema:
         column = table[field.name]
-        if _listed(field):
+        if _is_list(field):
             column = escape_formulas(pa.chunked_array([reasons_as_text(column, *REASON_FORMATS[field.name])]))
         elif pa.types.is_timestamp(field.type):
             column = column.cast(pa.date32())
@@ -163,50 +175,50 @@ def spreadsheet_table(table: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
-def _incoming(scores: Scores, schema: pa.Schema) -> pa.RecordBatchReader:
-    """The score rows part by part, reasons as JSON."""
-    kinds = pa.schema([pa.field(f.name, pa.string()) if _listed(f) else f for f in schema])
+def _score_batches(scores: Scores, schema: pa.Schema) -> pa.RecordBatchReader:
+    """Read the score rows part by part, with reasons as JSON."""
+    types = pa.schema([pa.field(f.name, pa.string()) if _is_list(f) else f for f in schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for part in scores.manifest["parts"]:
             table = scores.read_part(part)
-            columns = [_as_json(table[f.name]) if _listed(f) else table[f.name] for f in schema]
-            yield from pa.table(columns, schema=kinds).to_batches()
+            columns = [_as_json(table[f.name]) if _is_list(f) else table[f.name] for f in schema]
+            yield from pa.table(columns, schema=types).to_batches()
 
-    return pa.RecordBatchReader.from_batches(kinds, batches())
+    return pa.RecordBatchReader.from_batches(types, batches())
 
 
 def _as_json(lists: pa.ChunkedArray) -> pa.Array:
     return pa.array([json.dumps(reasons, ensure_ascii=False) for reasons in lists.to_pylist()], pa.string())
 
 
-def _listed(field: pa.Field) -> bool:
+def _is_list(field: pa.Field) -> bool:
     return pa.types.is_list(field.type)
 
 
-def _make(cursor: postgres.Cursor, name: str, schema: pa.Schema) -> None:
-    """Makes the table where there is none; two runs that would do so at once take turns."""
+def _create_table(cursor: postgres.Cursor, name: str, schema: pa.Schema) -> None:
+    """Create the table if it is missing; a lock keeps two runs from doing so at once."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtext('regulars scores'))")
-    cursor.execute(f"SELECT to_regclass({_text(name)}) IS NULL")
+    cursor.execute(f"SELECT to_regclass({_quoted_text(name)}) IS NULL")
     if cursor.fetchone() == (True,):
-        columns = ", ".join(_declared(field) for field in schema)
+        columns = ", ".join(_column_definition(field) for field in schema)
         cursor.execute(f"CREATE TABLE {name} ({columns}, run text, PRIMARY KEY (cutoff, customer_id))")
 
 
-def _declared(field: pa.Field) -> str:
-    return f"{quote_name(field.name)} {JSON_TYPE if _listed(field) else SQL_TYPES[field.type]}"
+def _column_definition(field: pa.Field) -> str:
+    return f"{quote_name(field.name)} {JSON_TYPE if _is_list(field) else SQL_TYPES[field.type]}"
 
 
 def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: pa.Schema) -> None:
-    """Refuses a table that another version made, with the statement that mends it."""
+    """Refuse a table that lacks columns, and name the statement that adds them."""
     cursor.execute(
-        f"SELECT attname::text FROM pg_attribute WHERE attrelid = {_text(name)}::regclass AND attnum > 0 "  # noqa: S608
+        f"SELECT attname::text FROM pg_attribute WHERE attrelid = {_quoted_text(name)}::regclass AND attnum > 0 "  # noqa: S608
         "AND NOT attisdropped"
     )
-    there = {column for (column,) in cursor.fetchall()}
+    present = {column for (column,) in cursor.fetchall()}
     wanted = [*schema, pa.field("run", pa.string())]
-    if missing := [field for field in wanted if field.name not in there]:
-        added = ", ".join(f"ADD COLUMN {_declared(field)}" for field in missing)
+    if missing := [field for field in wanted if field.name not in present]:
+        added = ", ".join(f"ADD COLUMN {_column_definition(field)}" for field in missing)
         raise UsageError(
             f"[serving] table: {target.table} of {target.display_name} has no column "
             f"{', '.join(f.name for f in missing)}; run ALTER TABLE {name} {added}; or name another table"
@@ -214,17 +226,17 @@ def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: 
 
 
 @contextmanager
-def _explained(target: Source) -> Iterator[None]:
-    """Turns what the driver raises into one message without a password and without a row."""
+def _explain_database_errors(target: Source) -> Iterator[None]:
+    """Turn the driver's errors into one message that holds no password and no row."""
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
-        said, _ = postgres.explain_error(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
+        reason, _ = postgres.explain_error(str(problem), getattr(problem, "sqlstate", None) or "", writing=True)
         raise DataError(
-            f"{target.display_name}: the scores cannot be written to table {target.table}: {said}. It is as it was, "
-            "and the Parquet parts are whole: the same command again only fills the table"
+            f"{target.display_name}: the scores cannot be written to table {target.table}: {reason}. The table has "
+            "not changed, and the Parquet parts are complete: the same command again only fills the table"
         ) from None
 
 
-def _text(value: str) -> str:
+def _quoted_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"

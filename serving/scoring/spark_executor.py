@@ -1,9 +1,8 @@
 """Both passes of a scoring run on Spark's workers, by `mapInArrow` over the features that Spark has written.
 
-The model goes out once, as text that Spark brings to each executor. Rows come back only as numbers (the first pass) and
-as the files that workers wrote (the second), which the driver moves to their place and writes down in the journal.
-Where a row stands among all follows from its file and its row there, so nothing depends on how Spark cuts and moves the
-rows. Importing this module imports PySpark.
+The model is sent once to each worker, as text. Workers return predictions (first pass) and files (second pass), which
+the driver moves to the run's folder and records in the journal. A row's number follows from its file and its place in
+it, so the results do not depend on how Spark splits and moves the rows. Importing this module imports PySpark.
 """
 
 from __future__ import annotations
@@ -36,79 +35,94 @@ from serving.scoring.passes import ScoringJob, explain_write_errors
 from serving.scoring.resumable_run import ResumableRun, remove_folder
 
 SENT_PACKAGES = ("features", "training", "serving")
-WAVE = 4  # chunks that are explained before any is written down, for each task that can run at once
-WORKER_FOLDER = "by workers"  # the folder in a run's where workers leave files
+WAVE = 4  # chunks explained before they are recorded, for each task that can run at once
+WORKER_FOLDER = "by workers"  # the folder in the run's folder where workers write
 CHUNK = "row chunk"
 RAISED = re.compile(r"[\w.]+(?:Error|Exception|Interrupt): .*")
 
 
 @dataclass(frozen=True)
 class SparkPasses:
-    """The passes on the workers of an engine."""
+    """The passes on the workers of a Spark engine."""
 
     engine: SparkEngine
 
     def predict_all(self, job: ScoringJob, rows: ParquetRows) -> dict[str, np.ndarray]:
-        """As `serving.scoring.passes.Passes` has it.
+        """Predict for everybody; see `serving.scoring.passes.ScoringPasses`.
 
         Raises:
             DataError: A worker failed.
         """
         names = list(job.scorer.predict(rows.rows_between(0, 1)))
-        kinds = ", ".join(f"`{name}` double" for name in names)
+        types = ", ".join(f"`{name}` double" for name in names)
         parcel = self._share(_serialized_scorer(job, rows))
         work = partial(spark_worker.predict_batches, parcel=parcel)
         frame = self._frame(rows, 0, rows.num_rows)
         try:
-            made = (
-                frame.mapInArrow(work, f"`{spark_worker.ROW_NUMBER}` bigint, {kinds}")
+            predicted = (
+                frame.mapInArrow(work, f"`{spark_worker.ROW_NUMBER}` bigint, {types}")
                 .toArrow()
                 .sort_by(spark_worker.ROW_NUMBER)
             )
         except SPARK_ERRORS as problem:
             raise DataError(f"while scoring: {worker_error(problem)}") from None
         parcel.destroy()
-        return {name: made[name].to_numpy() for name in names}
+        return {name: predicted[name].to_numpy() for name in names}
 
     def explain_chunks(
-        self, job: ScoringJob, run: ResumableRun, rows: ParquetRows, standing: CohortPredictions, missing: Sequence[int]
+        self,
+        job: ScoringJob,
+        run: ResumableRun,
+        rows: ParquetRows,
+        predictions: CohortPredictions,
+        missing: Sequence[int],
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """As `serving.scoring.passes.Passes` has it, some chunks at a time.
+        """Explain chunks, several at a time; see `serving.scoring.passes.ScoringPasses`.
+
+        Args:
+            job: What to score.
+            run: The run that records the chunks.
+            rows: The features of everybody.
+            predictions: The predictions for everybody.
+            missing: The numbers of the chunks to explain.
+
+        Yields:
+            The number of each chunk and its line of the journal.
 
         Raises:
             DataError: A worker failed.
-            UsageError: What workers write is not seen here.
+            UsageError: The driver does not see the files that workers write.
         """
         parcel = self._share(_serialized_scorer(job, rows))
         at_once = WAVE * self.engine.session.sparkContext.defaultParallelism
         chunks = row_ranges(0, rows.num_rows, job.config.serving.chunk)
         for first, last in row_ranges(0, len(missing), at_once):
             wave = missing[first:last]
-            standings = self._share({place: standing.slice(*chunks[place]) for place in wave})
+            wave_predictions = self._share({number: predictions.slice(*chunks[number]) for number in wave})
             with explain_write_errors(job):
                 remove_folder(run.folder / WORKER_FOLDER)
                 (run.folder / WORKER_FOLDER).mkdir(mode=0o700)
             folder = str((run.folder / WORKER_FOLDER).resolve())
-            work = partial(spark_worker.explain_batches, parcel=parcel, standings=standings, folder=folder)
-            for place, told in self._run(work, self._chunks(job, rows, wave)):
+            work = partial(spark_worker.explain_batches, parcel=parcel, predictions=wave_predictions, folder=folder)
+            for number, facts in self._run(work, self._chunks(job, rows, wave)):
                 with explain_write_errors(job):
-                    _take(told, run.folder)
-                    said = run.record_step(f"chunk {place}", **told)
-                yield place, said
-            standings.destroy()
+                    _move_worker_files(facts, run.folder)
+                    step = run.record_step(f"chunk {number}", **facts)
+                yield number, step
+            wave_predictions.destroy()
         with explain_write_errors(job):
             remove_folder(run.folder / WORKER_FOLDER)
 
     def _run(self, work: partial[Iterator[pa.RecordBatch]], frame: DataFrame) -> list[tuple[int, dict[str, Any]]]:
-        """What workers tell of each chunk, ascending."""
+        """Return what workers report of each chunk, in ascending order."""
         try:
-            made = frame.mapInArrow(work, "chunk bigint, told string").toArrow().sort_by("chunk")
+            rows = frame.mapInArrow(work, "chunk bigint, told string").toArrow().sort_by("chunk")
         except SPARK_ERRORS as problem:
             raise DataError(f"while explaining: {worker_error(problem)}") from None
-        return [(row["chunk"], json.loads(row["told"])) for row in made.to_pylist()]
+        return [(row["chunk"], json.loads(row["told"])) for row in rows.to_pylist()]
 
     def _chunks(self, job: ScoringJob, rows: ParquetRows, wave: Sequence[int]) -> DataFrame:
-        """The rows of some chunks, each whole and in its order in one task."""
+        """Return the rows of some chunks; one task gets all rows of a chunk, in order."""
         size = job.config.serving.chunk
         frame = self._frame(rows, wave[0] * size, min((wave[-1] + 1) * size, rows.num_rows))
         chunked = frame.withColumn(CHUNK, F.floor(F.col(_quoted(spark_worker.ROW_NUMBER)) / F.lit(size)).cast("bigint"))
@@ -118,28 +132,28 @@ class SparkPasses:
         )
 
     def _frame(self, rows: ParquetRows, start: int, stop: int) -> DataFrame:
-        """The features of the rows from `start` up to `stop` with their places."""
+        """Return the features of the rows [start, stop) with their row numbers."""
         firsts: dict[Path, int] = {}
         lasts: dict[Path, int] = {}
         for number, (file, _) in enumerate(rows.groups):
             firsts.setdefault(file, rows.starts[number])
             lasts[file] = rows.starts[number + 1]
         read = {file: first for file, first in firsts.items() if first < stop and lasts[file] > start}
-        begins = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
-        place = begins[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
+        file_starts = F.create_map(*(F.lit(part) for file, first in read.items() for part in (file.name, first)))
+        row_number = file_starts[F.col("_metadata.file_name")] + F.col("_metadata.row_index")
         frame = self.engine.session.read.parquet(*map(escaped_path, read)).withColumn(
-            spark_worker.ROW_NUMBER, place.cast("bigint")
+            spark_worker.ROW_NUMBER, row_number.cast("bigint")
         )
         at = F.col(_quoted(spark_worker.ROW_NUMBER))
         return frame.filter((at >= start) & (at < stop))
 
-    def _share(self, what: Any) -> Broadcast[Any]:
+    def _share(self, value: Any) -> Broadcast[Any]:
         self.engine.send_packages(*SENT_PACKAGES)
-        return self.engine.session.sparkContext.broadcast(what)
+        return self.engine.session.sparkContext.broadcast(value)
 
 
 def worker_error(problem: Exception) -> str:
-    """What went wrong, in one line: the error that a worker raised, or else the first line of Spark's message.
+    """Return in one line what went wrong: the error that a worker raised, or else the first line of Spark's message.
 
     >>> worker_error(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
     'OSError: disk full'
@@ -163,22 +177,22 @@ def _serialized_scorer(job: ScoringJob, rows: ParquetRows) -> spark_worker.Seria
     )
 
 
-def _take(told: dict[str, Any], folder: Path) -> None:
-    """Moves what a worker wrote to its place in the run's folder.
+def _move_worker_files(facts: dict[str, Any], folder: Path) -> None:
+    """Move the files that a worker wrote to the run's folder.
 
     Raises:
-        UsageError: It is not there.
+        UsageError: A file is missing.
     """
-    own = folder / WORKER_FOLDER / told.pop("folder")
-    for file in told["files"]:
-        if not (own / file).is_file():
+    worker_folder = folder / WORKER_FOLDER / facts.pop("folder")
+    for file in facts["files"]:
+        if not (worker_folder / file).is_file():
             raise UsageError(
-                f"a worker of Spark wrote {file} into {own}, and it is not there: expected [serving] output on a disk "
-                "that every machine of the cluster mounts under the same name"
+                f"a worker of Spark wrote {file} into {worker_folder}, but the driver does not find it: "
+                "expected [serving] output on a disk that every machine of the cluster mounts under the same name"
             )
         (folder / file).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (own / file).replace(folder / file)
-    shutil.rmtree(own)
+        (worker_folder / file).replace(folder / file)
+    shutil.rmtree(worker_folder)
 
 
 def _quoted(name: str) -> str:

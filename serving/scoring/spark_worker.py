@@ -1,7 +1,7 @@
-"""What Spark's workers run of a scoring run: a module of its own, so that they need neither MLflow nor our engines.
+"""The part of a scoring run that Spark's workers execute; it needs neither MLflow nor the engines.
 
-A worker loads the model once, however many tasks it is given, and writes the files of each chunk into a folder that no
-other task has, from which the driver takes them: a task that ran twice leaves nothing double.
+A worker loads the model once for all its tasks. It writes the files of each chunk into a folder of its own, from which
+the driver moves them, so a task that ran twice leaves nothing twice.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from features.feature import Feature
 from serving.scoring.chunks import BLOCK_ROWS, CohortPredictions, Scorer, write_chunk
 from training.artifact.bundle import ModelBundle
 
-ROW_NUMBER = "row place"  # the column that says where a row stands among all
+ROW_NUMBER = "row place"  # the column of row numbers
 _LOADED: dict[str, ModelBundle] = {}
 
 
 class BroadcastValue(Protocol):
-    """What Spark brought to an executor once (`pyspark.Broadcast`)."""
+    """A value that Spark sends to every worker once (`pyspark.Broadcast`)."""
 
     @property
     def value(self) -> Any:
-        """What was brought."""
+        """The value."""
 
 
 @dataclass(frozen=True)
 class SerializedScorer:
-    """A scorer on its way to the workers.
+    """A scorer in a form that can be sent to workers.
 
     Attributes:
-        digest: Of the model.
-        texts: The model's files by name.
-        features, labels, reasons, kinds: As `Scorer` has them.
-        columns: The types of the features' table.
-        chunk: Customers of one.
+        digest: The digest of the model.
+        texts: The text of the model's files by name.
+        features, labels, reasons, targets: As in `Scorer`.
+        columns: The schema of the feature table.
+        chunk: The number of customers in a chunk.
     """
 
     digest: str
@@ -56,10 +56,10 @@ class SerializedScorer:
     chunk: int
 
     def scorer(self) -> Scorer:
-        """The scorer, whose model this process has loaded once.
+        """Return the scorer; each process loads its model once.
 
         Raises:
-            BundleError: The model is not the one that was sent.
+            BundleError: The model's files are not those that were sent.
         """
         if self.digest not in _LOADED:
             with TemporaryDirectory() as folder:
@@ -70,44 +70,44 @@ class SerializedScorer:
 
 
 def model_texts(bundle: ModelBundle) -> dict[str, str]:
-    """A model's files by name, as `ModelBundle.save` writes them."""
+    """Return the text of a model's files by name, as `ModelBundle.save` writes them."""
     with TemporaryDirectory() as folder:
         return {file.name: file.read_text(encoding="utf-8") for file in bundle.save(Path(folder)).iterdir()}
 
 
 def predict_batches(batches: Iterable[pa.RecordBatch], parcel: BroadcastValue) -> Iterator[pa.RecordBatch]:
-    """The first pass: each row's place, and what `Scorer.predict` says of it."""
+    """Run the first pass: yield each row's number and the predictions of `Scorer.predict`."""
     sent: SerializedScorer = parcel.value
-    for places, rows in _read(batches, sent.columns):
+    for places, rows in _numbered_rows(batches, sent.columns):
         yield from pa.table({ROW_NUMBER: places, **sent.scorer().predict(rows)}).to_batches()
 
 
 def explain_batches(
-    batches: Iterable[pa.RecordBatch], parcel: BroadcastValue, standings: BroadcastValue, folder: str
+    batches: Iterable[pa.RecordBatch], parcel: BroadcastValue, predictions: BroadcastValue, folder: str
 ) -> Iterator[pa.RecordBatch]:
-    """The second pass over whole chunks, in the order of their rows: writes their files.
+    """Run the second pass: explain complete chunks, in the order of their rows, and write their files.
 
     Args:
-        batches: The features and places of their customers.
-        parcel: By what.
-        standings: Of each chunk's customers, by its number.
-        folder: Where the folders go in which the files are.
+        batches: The features and row numbers of the chunks' customers.
+        parcel: The scorer, as `SerializedScorer`.
+        predictions: The `CohortPredictions` of each chunk, by its number.
+        folder: The folder in which each chunk gets a folder for its files.
 
     Yields:
-        chunk, and as JSON the folder of its files and what `write_chunk` returns.
+        chunk, and `told`: as JSON the folder of its files and what `write_chunk` returns.
     """
     sent: SerializedScorer = parcel.value
-    for chunk, blocks in groupby(_blocks(_read(batches, sent.columns), sent.chunk), lambda block: block[0]):
-        own = Path(folder) / uuid4().hex
-        own.mkdir(mode=0o700)
-        standing: CohortPredictions = standings.value[chunk]
-        made = write_chunk(sent.scorer(), (rows for _, rows in blocks), standing, own, chunk)
-        told = json.dumps({"folder": own.name, **made})
-        yield pa.record_batch({"chunk": pa.array([chunk]), "told": pa.array([told])})
+    for chunk, blocks in groupby(_blocks(_numbered_rows(batches, sent.columns), sent.chunk), lambda block: block[0]):
+        task_folder = Path(folder) / uuid4().hex
+        task_folder.mkdir(mode=0o700)
+        chunk_predictions: CohortPredictions = predictions.value[chunk]
+        facts = write_chunk(sent.scorer(), (rows for _, rows in blocks), chunk_predictions, task_folder, chunk)
+        text = json.dumps({"folder": task_folder.name, **facts})
+        yield pa.record_batch({"chunk": pa.array([chunk]), "told": pa.array([text])})
 
 
-def _read(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[tuple[np.ndarray, pa.Table]]:
-    """Places (n,) and features of each batch that has rows."""
+def _numbered_rows(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[tuple[np.ndarray, pa.Table]]:
+    """Yield row numbers (n,) and features of each batch that is not empty."""
     for batch in batches:
         if batch.num_rows:
             rows = pa.Table.from_batches([batch])
@@ -115,13 +115,15 @@ def _read(batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> Iterator[tup
 
 
 def _blocks(pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int) -> Iterator[tuple[int, pa.Table]]:
-    """The chunk and the rows of each block: of BLOCK customers, but for the last of a chunk."""
-    for (number, _), inside in groupby(_cut(pieces, chunk), lambda piece: piece[0]):
+    """Yield the chunk number and the rows of each block; all but the last of a chunk have BLOCK_ROWS customers."""
+    for (number, _), inside in groupby(_cut_at_blocks(pieces, chunk), lambda piece: piece[0]):
         yield number, pa.concat_tables([rows for _, rows in inside]).combine_chunks()
 
 
-def _cut(pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int) -> Iterator[tuple[tuple[int, int], pa.Table]]:
-    """Rows cut wherever another chunk or block begins, with the numbers of both."""
+def _cut_at_blocks(
+    pieces: Iterable[tuple[np.ndarray, pa.Table]], chunk: int
+) -> Iterator[tuple[tuple[int, int], pa.Table]]:
+    """Cut rows where a new chunk or block begins; yield the numbers of both with the rows."""
     for places, rows in pieces:
         keys = np.stack([places // chunk, places % chunk // BLOCK_ROWS])
         ends = [*(np.flatnonzero((np.diff(keys) != 0).any(axis=0)) + 1), len(places)]

@@ -1,11 +1,10 @@
-"""Value tier and segment of every customer of a cutoff: named rules, the same for every reader.
+"""Value tier and segment of every customer of a cutoff, by fixed rules.
 
-Rules of version 1. Lifecycle: see `features.catalog.lifecycle`, which the score table takes over. Tier: by what they
-spend if
-they stay, which is value plus value at risk (without money by orders a month or, of contracts, by the price or by how
-long they have been customers), so that a customer about to leave keeps their tier: 'high' the first fifth, 'middle' the
-next three tenths, 'low' the rest. Segment: who is likelier to leave than to stay is 'save first' in the high and middle
-tiers and 'let go' in the low one; the others are 'keep', 'grow' and 'maintain'.
+Rules of version 1. Tier: customers are ranked by what they would spend if they stayed, which is value plus value at
+risk, so a customer about to leave keeps their tier: 'high' is the first fifth, 'middle' the next three tenths, 'low'
+the rest. Without money, orders a month count instead or, with contracts, the price or the time as a customer.
+Segment: a customer who is likelier to leave than to stay is 'save first' in the high and middle tiers and 'let go' in
+the low one; the others are 'keep', 'grow' and 'maintain'.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from serving.language.messages import N_
 RULES_VERSION = 1
 HIGH_SHARE, MIDDLE_SHARE = 0.2, 0.5
 AT_RISK = 0.5
-RULES = {  # in words
+RULES = {  # for readers, by tier and segment
     "high": N_("the first fifth by worth if they stay"),
     "middle": N_("the next three tenths"),
     "low": N_("the rest"),
@@ -28,11 +27,11 @@ RULES = {  # in words
     "grow": N_("likelier to stay, tier middle"),
     "maintain": N_("likelier to stay, tier low"),
 }
-WORTH_FEATURES = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first of them that a log has
+WORTH_FEATURES = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first one that exists is used
 
 
 def assign_tiers(worth: np.ndarray) -> np.ndarray:
-    """Tier (n,) from what each customer is worth if they stay (n,): ranked, ties in the order of the rows.
+    """Assign tiers (n,) by rank from what customers would bring if they stayed (n,); ties keep the order of the rows.
 
     >>> assign_tiers(np.array([1.0, 9.0, 5.0, 0.5, 4.0])).tolist()
     ['low', 'high', 'middle', 'low', 'low']
@@ -43,7 +42,7 @@ def assign_tiers(worth: np.ndarray) -> np.ndarray:
 
 
 def worth_without_money(features: pa.Table) -> np.ndarray:
-    """What ranks customers (n,) where there is no money; who has none of it comes last.
+    """Return what ranks customers (n,) in a log without money; a missing value counts as 0.
 
     >>> worth_without_money(pa.table({"tenure_days": [10.0, 400.0], "subscription_price": [9.5, None]})).tolist()
     [9.5, 0.0]
@@ -53,11 +52,11 @@ def worth_without_money(features: pa.Table) -> np.ndarray:
 
 
 def assign_segments(tiers: np.ndarray, churn: np.ndarray) -> np.ndarray:
-    """Segment (n,) from tier (n,) and probability of churn (n,).
+    """Assign segments (n,) from tiers (n,) and probabilities of churn (n,).
 
     >>> assign_segments(np.array(["high", "low", "middle"]), np.array([0.9, 0.9, 0.1])).tolist()
     ['save first', 'let go', 'grow']
     """
-    risky = churn >= AT_RISK
-    rules = [risky & (tiers != "low"), risky, tiers == "high", tiers == "middle"]
+    likely_to_leave = churn >= AT_RISK
+    rules = [likely_to_leave & (tiers != "low"), likely_to_leave, tiers == "high", tiers == "middle"]
     return np.select(rules, ["save first", "let go", "keep", "grow"], "maintain").astype(object)

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
-from serving.language.messages import Language, language
+from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import MANIFEST, Scores, read_scores
 from serving.segmentation import clusters, lifecycle_stages, rfm
@@ -48,13 +48,13 @@ def fit_micro_segments(config: Config, history: CohortHistory, now: np.ndarray) 
     by_name = {feature.name: feature for feature in history.features}
     features = [by_name[name] for name in history.names.alike if name in by_name]
     columns = {feature.name: history.column(feature.name)[now] for feature in features}
-    seed, tr = config.training.seed, language(config.language)
+    seed, tr = config.training.seed, get_language(config.language)
     return clusters.fit_clusters(columns, features, config.segments.clusters, seed, tr)
 
 
 def feature_groupings(config: Config, history: CohortHistory, learned: Clusters | None) -> list[Grouping]:
     """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
-    found, tr = [], language(config.language)
+    found, tr = [], get_language(config.language)
     if history.names.recency and history.names.frequency:
         rules = config.segments.rfm
         codes = rfm.rfm_groups(rules, *rfm_scores_by_cutoff(history))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.monitor import ALL_CUSTOMERS, LIFECYCLES
-from features.config.sections import SEGMENTS, TIERS
+from features.config.segments import SEGMENTS, TIERS
 from serving.scoring.score_tables import Scores
 
 GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLES}

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
-from features.config.sections import LIFECYCLE_STAGES
+from features.config.segments import LIFECYCLE_STAGES
 from serving.language.messages import N_
 
 STAGE_RULES_VERSION = 1

@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_folder
 from features.config.load import Config
-from features.config.sections import LIFECYCLE_STAGES
+from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
-from serving.language.messages import language
+from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation import lifecycle_stages, profiles
@@ -84,7 +84,7 @@ def segment_customers(config: Config, cutoff: date | None = None) -> Segmentatio
     _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     learned = fit_micro_segments(config, history, now)
     live = feature_groupings(config, history, learned)
-    found = [*live, *score_groupings(scored, language(config.language))]
+    found = [*live, *score_groupings(scored, get_language(config.language))]
     tables = {
         "customers": _customers(history, now, live, scored),
         "segments": _cards(config, history, found, scored, now, scores.spread),
@@ -148,7 +148,7 @@ def _cards(
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((each for each in found if each.name == "rfm_group"), None)
-    rows, tr = [], language(config.language)
+    rows, tr = [], get_language(config.language)
     for each in found:
         codes = each.codes[now] if len(each.codes) == history.rows.num_rows else each.codes
         figures = profiles.group_figures(codes, len(each.groups), worth, _outcome(history, each))

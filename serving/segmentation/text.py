@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from features.config.sections import LIFECYCLE_STAGES
-from serving.language.formats import Forms, share
+from features.config.segments import LIFECYCLE_STAGES
+from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_
 from serving.segmentation.run import Segmentation
 from serving.segmentation.transitions import NOT_YET
@@ -31,7 +31,7 @@ def segments_text(made: Segmentation) -> str:
     """The segmentation as text for a terminal."""
     cards, manifest = made.tables["segments"].to_pylist(), made.manifest
     mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest["customers"], 1)
-    form = Forms(mean)
+    form = NumberFormat(mean)
     lines = [
         f"{manifest['customers']:,} customers at {manifest['cutoff']}, rules of version {manifest['rules']['version']}"
     ]
@@ -46,7 +46,7 @@ def segments_text(made: Segmentation) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
+def _cards(title: str, rows: Sequence[Row], form: NumberFormat) -> Iterator[str]:
     """Sizes and worth, then what sets each group apart and what to do."""
     money = any(row["value"] is not None for row in rows)
     left = next((row["left_cutoff"] for row in rows if row["left_cutoff"]), None)
@@ -55,8 +55,8 @@ def _cards(title: str, rows: Sequence[Row], form: Forms) -> Iterator[str]:
     head += f"{'value':>14}{'(interval)':>24}{'at risk':>12}" if money else ""
     yield head + (f"   left after {left}" if left else "")
     for row in rows:
-        text = f"{_short(row['segment'], wide):<{wide}}{row['customers']:>11,}{share(row['share']):>10}"
-        text += f"{share(row['churn_probability']):>8}"
+        text = f"{_short(row['segment'], wide):<{wide}}{row['customers']:>11,}{format_share(row['share']):>10}"
+        text += f"{format_share(row['churn_probability']):>8}"
         if money:
             ends = [form.money(row[name]) for name in ("value_low", "value_high") if row[name] is not None]
             text += f"{form.money(row['value']):>14}{' to '.join(ends):>24}{form.money(row['value_at_risk']):>12}"
@@ -77,7 +77,7 @@ def _story(row: Row) -> Iterator[str]:
 def _left(row: Row) -> str:
     if row["left_share"] is None:
         return "nobody was in it"
-    return f"{share(row['left_share'])} of {row['left_of']:,} ({row['left_low']:.0%} to {row['left_high']:.0%})"
+    return f"{format_share(row['left_share'])} of {row['left_of']:,} ({row['left_low']:.0%} to {row['left_high']:.0%})"
 
 
 def _movement(made: Segmentation) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _movement(made: Segmentation) -> Iterator[str]:
         if top:
             yield from ("", f"largest moves between {TITLES[name]} since {top[0]['from_cutoff']}")
             for row in top:
-                among = f"{share(row['share'])}, {row['share_low']:.0%} to {row['share_high']:.0%}"
+                among = f"{format_share(row['share'])}, {row['share_low']:.0%} to {row['share_high']:.0%}"
                 yield f"  {row['customers']:>8,}  {row['from_segment']} → {row['to_segment']} ({among} of them)"
 
 
@@ -110,7 +110,7 @@ def _preferences(made: Segmentation) -> Iterator[str]:
             top = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:TOP]
             told = "; most often " + ", ".join(f"{_short(value, 30)} ({n:,})" for value, n in top) if top else ""
             part = sum(count.values()) / max(customers.num_rows, 1)
-            found.append(f"  {name.removesuffix(PREFERRED)}: {share(part)} of customers{told}")
+            found.append(f"  {name.removesuffix(PREFERRED)}: {format_share(part)} of customers{told}")
     yield from ("", "what customers prefer", *found) if found else ()
 
 
@@ -151,12 +151,12 @@ def _pairs(made: Segmentation) -> Iterator[str]:
         for row in top:
             lift = f"{row['lift']:.1f} times ({row['lift_low']:.1f} to {row['lift_high']:.1f})"
             pair = f"{_short(row['first'], 30)} + {_short(row['second'], 30)}"
-            yield f"  {pair:<63} {lift}, in {share(row['support'])} of {row['basket']}s"
+            yield f"  {pair:<63} {lift}, in {format_share(row['support'])} of {row['basket']}s"
         offers = sum(row == kind for row in made.tables["next_kind"]["kind"].to_pylist())
         yield f"  next_kind.parquet names what to offer next to {offers:,} customers"
 
 
-def _channels(made: Segmentation, form: Forms) -> Iterator[str]:
+def _channels(made: Segmentation, form: NumberFormat) -> Iterator[str]:
     rows = made.tables["channels"].to_pylist()
     if not rows:
         return
@@ -168,9 +168,11 @@ def _channels(made: Segmentation, form: Forms) -> Iterator[str]:
         if row["followed_share"] is None:
             followed = "too early to tell"
         else:
-            followed = f"{share(row['followed_share'])} ({row['followed_low']:.0%} to {row['followed_high']:.0%})"
+            followed = (
+                f"{format_share(row['followed_share'])} ({row['followed_low']:.0%} to {row['followed_high']:.0%})"
+            )
         held = " (held out)" if row["held_out"] else ""
-        text = f"{_short(row['action'], wide):<{wide}}{row['contacts']:>10,}{share(row['reach']):>10}"
+        text = f"{_short(row['action'], wide):<{wide}}{row['contacts']:>10,}{format_share(row['reach']):>10}"
         yield f"{text}{tell(row['cost_each']):>11}   {followed}{held}"
 
 

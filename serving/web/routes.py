@@ -1,4 +1,4 @@
-"""The pages and their addresses: each reads what is asked for, has it found, and fills a template."""
+"""The addresses of the web pages: each view reads the request, gets its content, and fills a template."""
 
 from __future__ import annotations
 
@@ -20,12 +20,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.task import Window
-from serving.language.formats import share, words
+from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.web import downloads
-from serving.web.parts.model_card import inline
-from serving.web.parts.output_reader import NotHere, Scored, Site, cutoffs, forms, has_money, scored, unfinished
-from serving.web.security import Guard
+from serving.web.parts.model_card import render_inline
+from serving.web.parts.output_reader import (
+    MissingOutput,
+    ScoredCutoff,
+    Site,
+    has_value,
+    number_format,
+    read_scored_cutoff,
+    scored_cutoffs,
+    unfinished_cutoffs,
+)
+from serving.web.security import AccessGuard
 from serving.web.views import customer, customers, experiments, monitoring, overview, plan, segments
 from serving.web.views.customers import PAGE
 
@@ -44,18 +53,19 @@ View = Callable[[Site, Request], Response]
 
 
 @dataclass(frozen=True)
-class Context:
+class PageContext:
     """What the templates of a cutoff's pages share.
 
     Attributes:
-        at: The cutoff.
-        form: How money is written, and `money` whether there is any.
-        days: Of the horizon.
-        words: What leaving is called.
-        interval: The probability with which ranges hold.
+        at: The scored cutoff.
+        form: How money is written.
+        money: Whether the scores have a value.
+        days: The length of the horizon.
+        words: The terms for leaving and staying.
+        interval: The probability of the prediction intervals.
     """
 
-    at: Scored
+    at: ScoredCutoff
     form: Any
     money: bool
     days: int
@@ -63,14 +73,17 @@ class Context:
     interval: float
 
 
-def application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
-    """The pages behind their guard.
+def create_application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
+    """Create the web application behind its access guard.
 
     Args:
-        site: What they are made from.
-        hosts: By which names they may be opened.
-        wide: Whether to more than this machine.
-        token: What to show at the first visit.
+        site: The output folder that the pages show.
+        hosts: Host names by which the pages may be opened.
+        wide: Whether they are open to other machines.
+        token: The token that the first visit must show; empty if none is needed.
+
+    Returns:
+        The application.
     """
     views: dict[str, View] = {
         "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
@@ -81,59 +94,63 @@ def application(site: Site, hosts: Collection[str], wide: bool = False, token: s
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
-    guard = Middleware(Guard, hosts=hosts, wide=wide, token=token)
+    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=broken)
 
 
 def _answer(site: Site, view: View, request: Request) -> Response:
-    """A view's answer, or the page that says what is missing for it."""
+    """Answer with a view, or with the page that says what is missing for it."""
     try:
         return view(site, request)
-    except NotHere as missing:
+    except MissingOutput as missing:
         return _missing(site, request, missing)
 
 
-def _missing(site: Site, request: Request, missing: NotHere) -> Response:
+def _missing(site: Site, request: Request, missing: MissingOutput) -> Response:
     name = "missing_part.html.j2" if request.headers.get("x-part") else "missing.html.j2"
-    told = unfinished(site) if missing.command.startswith("regulars score") else []
-    return _page(site, request, name, missing.status, missing=missing, unfinished=told)
+    unfinished_runs = unfinished_cutoffs(site) if missing.command.startswith("regulars score") else []
+    return _page(site, request, name, missing.status, missing=missing, unfinished=unfinished_runs)
 
 
 def _no_page(site: Site, request: Request, problem: Exception) -> Response:
     status = problem.status_code if isinstance(problem, HTTPException) else 404
-    return _missing(site, request, NotHere(site.tr("There is no such page."), status=status))
+    return _missing(site, request, MissingOutput(site.tr("There is no such page."), status=status))
 
 
 def _broken(site: Site, request: Request, problem: Exception) -> Response:
-    """The page of a fault of ours; what it was stands in the terminal."""
-    return _missing(site, request, NotHere(site.tr("This page failed. The terminal says more."), status=500))
+    """Answer an unexpected error; the terminal has the details."""
+    return _missing(
+        site, request, MissingOutput(site.tr("This page failed. See the terminal for details."), status=500)
+    )
 
 
-def environment(site: Site) -> Environment:
-    """Jinja over the page's templates: everything is escaped, and a name that is not given is an error."""
-    made = Environment(
+def template_environment(site: Site) -> Environment:
+    """Create the Jinja environment: everything is escaped, and an undefined name is an error."""
+    jinja = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(tr=site.tr, say=site.say, menu=MENU, address=address, name=site.config.name)
-    made.filters.update(count="{:,.0f}".format, share=partial(share, tr=site.tr), number=number, inline=inline)
-    return made
+    jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
+    jinja.filters.update(
+        count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=render_inline
+    )
+    return jinja
 
 
-def address(path: str, **params: Any) -> str:
-    """A path with what it asks for, without what is empty.
+def page_url(path: str, **params: Any) -> str:
+    """Build the address of a page, without empty parameters.
 
-    >>> address("/customer", id="a/b&c", cutoff="")
+    >>> page_url("/customer", id="a/b&c", cutoff="")
     '/customer?id=a%2Fb%26c'
     """
     kept = {name: value for name, value in params.items() if value not in ("", None)}
     return f"{path}?{urlencode(kept)}" if kept else path
 
 
-def number(value: object) -> str:
-    """A number with three digits or all before the point, another value as it is, and a dash for none.
+def format_number(value: object) -> str:
+    """Format a number to three significant digits, from 1,000 on as an integer; None becomes a dash.
 
-    >>> number(0.12345), number(1234.5), number("many"), number(None)
+    >>> format_number(0.12345), format_number(1234.5), format_number("many"), format_number(None)
     ('0.123', '1,234', 'many', '–')
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -143,106 +160,113 @@ def number(value: object) -> str:
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
-def _page(site: Site, request: Request, template: str, status: int = 200, /, **given: Any) -> Response:
-    env = site.kept.get("templates", lambda: environment(site))
-    at = given["context"].at if "context" in given else None
-    known = cutoffs(site)
+def _page(site: Site, request: Request, template: str, status: int = 200, /, **content: Any) -> Response:
+    env = site.cache.get("templates", lambda: template_environment(site))
+    at = content["context"].at if "context" in content else None
+    scored_days = scored_cutoffs(site)
     shared = {
         "path": request.url.path,
-        "asked": dict(request.query_params),
-        "cutoffs": known,
+        "params": dict(request.query_params),
+        "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
-        "pinned": str(at.cutoff) if at and known and at.cutoff != known[-1] else "",
+        "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
-    return HTMLResponse(env.get_template(template).render(**shared, **given), status)
+    return HTMLResponse(env.get_template(template).render(**shared, **content), status)
 
 
-def _context(site: Site, request: Request) -> Context:
-    at = scored(site, request.query_params.get("cutoff", ""))
+def _context(site: Site, request: Request) -> PageContext:
+    at = read_scored_cutoff(site, request.query_params.get("cutoff", ""))
     task: Mapping[str, Any] = at.manifest.get("models", {}).get("churn", {}).get("task", {})
     given = site.config.task
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days
-    said = words(str(task.get("churn", given.churn)), days, active, site.tr)
-    return Context(
+    terms = churn_terms(str(task.get("churn", given.churn)), days, active, site.tr)
+    return PageContext(
         at,
-        forms(site, at),
-        has_money(site, at),
+        number_format(site, at),
+        has_value(site, at),
         days,
-        said,
+        terms,
         float(at.manifest.get("interval", site.config.serving.interval)),
     )
 
 
 def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    told = overview.overview(site, context.at)
-    found = {"alerts": monitoring.alerts(site), "unfinished": unfinished(site)}
-    return _page(site, request, "overview.html.j2", context=context, **told, **found)
+    figures = overview.overview_page(site, context.at)
+    notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
+    return _page(site, request, "overview.html.j2", context=context, **figures, **notices)
 
 
 def _segments(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    found = segments.segmented(site, request.query_params, context.at.cutoff)
-    return _page(site, request, "segments.html.j2", context=context, **found)
+    content = segments.segments_page(site, request.query_params, context.at.cutoff)
+    return _page(site, request, "segments.html.j2", context=context, **content)
 
 
 def _customers(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    asked = customers.wanted(site, request.query_params, context.money)
+    filters = customers.parse_filter(site, request.query_params, context.money)
     return _page(
         site, request, "customers.html.j2",
-        context=context, want=asked, totals=customers.totals(site, context.at, asked), each=PAGE,
-        rows=customers.rows(site, context.at, asked, context.money), choices=customers.choices(site, context.at),
-        excel_rows=downloads.EXCEL_ROWS,
+        context=context, want=filters, totals=customers.list_totals(site, context.at, filters), each=PAGE,
+        rows=customers.list_page(site, context.at, filters, context.money),
+        choices=customers.filter_choices(site, context.at), excel_rows=downloads.EXCEL_ROWS,
     )  # fmt: skip
 
 
 def _csv(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    asked = customers.wanted(site, request.query_params, context.money)
-    pieces = downloads.csv(site, context.at, asked, context.money)
+    filters = customers.parse_filter(site, request.query_params, context.money)
+    pieces = downloads.csv_chunks(site, context.at, filters, context.money)
     return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_saved(context.at, "csv"))
 
 
 def _xlsx(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    asked = customers.wanted(site, request.query_params, context.money)
-    total = customers.totals(site, context.at, asked)["customers"]
+    filters = customers.parse_filter(site, request.query_params, context.money)
+    total = customers.list_totals(site, context.at, filters)["customers"]
     if request.method == "HEAD":
         return Response(media_type=XLSX, headers=_saved(context.at, "xlsx"))
-    place = downloads.xlsx(site, context.at, asked, context.money, total)
+    place = downloads.write_workbook(site, context.at, filters, context.money, total)
     return FileResponse(
-        place, media_type=XLSX, headers=_saved(context.at, "xlsx"), background=BackgroundTask(downloads.discard, place)
+        place,
+        media_type=XLSX,
+        headers=_saved(context.at, "xlsx"),
+        background=BackgroundTask(downloads.delete_workbook, place),
     )
 
 
-def _saved(at: Scored, kind: str) -> dict[str, str]:
+def _saved(at: ScoredCutoff, kind: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="customers-{at.cutoff}.{kind}"'}
 
 
 def _who(site: Site, request: Request) -> str:
-    found = request.query_params.get("id", "")
-    if not found:
-        raise NotHere(site.tr("No customer is named; open one from the list."), status=400)
-    return found
+    customer_id = request.query_params.get("id", "")
+    if not customer_id:
+        raise MissingOutput(site.tr("No customer is named; open one from the list."), status=400)
+    return customer_id
 
 
 def _customer(site: Site, request: Request) -> Response:
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "customer.html.j2", context=context, **customer.person(site, context.at, who))
+    return _page(site, request, "customer.html.j2", context=context, **customer.customer_page(site, context.at, who))
 
 
 def _reasons(site: Site, request: Request) -> Response:
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "reasons.html.j2", context=context, waterfalls=customer.reasons(site, context.at, who))
+    return _page(
+        site, request, "reasons.html.j2", context=context, waterfalls=customer.full_waterfalls(site, context.at, who)
+    )
 
 
 def _history(site: Site, request: Request) -> Response:
-    from serving.web import live_queries  # with MLflow, which takes seconds to import
+    from serving.web import live_queries  # imports MLflow, which takes seconds
 
     context, who = _context(site, request), _who(site, request)
-    return _page(site, request, "history.html.j2", context=context, **live_queries.history(site, context.at, who))
+    return _page(
+        site, request, "history.html.j2", context=context, **live_queries.customer_history(site, context.at, who)
+    )
 
 
 def _what_if(site: Site, request: Request) -> Response:
@@ -250,12 +274,12 @@ def _what_if(site: Site, request: Request) -> Response:
 
     context, who = _context(site, request), _who(site, request)
     below = _level(site, request.query_params.get("below", ""))
-    found = asking.differently(site, context.at, who, below)
-    return _page(site, request, "what_if.html.j2", context=context, **found)
+    answer = asking.find_counterfactual(site, context.at, who, below)
+    return _page(site, request, "what_if.html.j2", context=context, **answer)
 
 
 def _level(site: Site, text: str) -> float | None:
-    """A risk in per cent as a probability; None where none is given."""
+    """Parse a risk in per cent as a probability; None if the text is empty."""
     if not text.strip():
         return None
     try:
@@ -263,24 +287,31 @@ def _level(site: Site, text: str) -> float | None:
     except ValueError:
         level = 0.0
     if not 0 < level < 1:
-        raise NotHere(site.tr("A risk lies between 0 and 100%, not {text}.", text=text[:40]), status=400)
+        raise MissingOutput(site.tr("Expected a risk between 0 and 100%, found {text}.", text=text[:40]), status=400)
     return level
 
 
 def _planned(site: Site, request: Request) -> dict[str, Any]:
-    made = plan.made(site, request.query_params.get("plan", ""))
-    found = plan.at_budget(made, plan.budget_of(site, made, request.query_params))
-    pages = max(-(-found.customers // plan.PAGE), 1)
+    stored_plan = plan.read_stored_plan(site, request.query_params.get("plan", ""))
+    at_budget = plan.at_budget(stored_plan, plan.parse_budget(site, stored_plan, request.query_params))
+    pages = max(-(-at_budget.customers // plan.PAGE), 1)
     text = request.query_params.get("page", "1")
     page = min(max(int(text), 1), pages) if text.isdecimal() and len(text) < 9 else 1
-    rows = plan.listed(site, made, found, page)
-    return {"plan": made, "found": found, "rows": rows, "page": page, "pages": pages, "form": made.form}
+    rows = plan.plan_customers(site, stored_plan, at_budget, page)
+    return {
+        "plan": stored_plan,
+        "planned": at_budget,
+        "rows": rows,
+        "page": page,
+        "pages": pages,
+        "form": stored_plan.number_format,
+    }
 
 
 def _plan(site: Site, request: Request) -> Response:
-    told = _planned(site, request)
-    picture = plan.picture(site, told["plan"], told["found"])
-    return _page(site, request, "plan.html.j2", picture=picture, plans=plan.plans(site), **told)
+    planned = _planned(site, request)
+    picture = plan.gain_chart(site, planned["plan"], planned["planned"])
+    return _page(site, request, "plan.html.j2", picture=picture, plans=plan.plan_names(site), **planned)
 
 
 def _plan_at(site: Site, request: Request) -> Response:
@@ -288,21 +319,21 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    return _page(site, request, "experiments.html.j2", found=experiments.experiments(site))
+    return _page(site, request, "experiments.html.j2", experiments=experiments.experiment_results(site))
 
 
 def _monitoring(site: Site, request: Request) -> Response:
-    ran = monitoring.runs(site)
+    runs = monitoring.nightly_runs(site)
     try:
-        found = monitoring.monitoring(site, request.query_params.get("cutoff", ""))
-    except NotHere:
-        if not ran or request.query_params.get("cutoff"):
+        content = monitoring.monitoring_page(site, request.query_params.get("cutoff", ""))
+    except MissingOutput:
+        if not runs or request.query_params.get("cutoff"):
             raise
-        found = None
-    return _page(site, request, "monitoring.html.j2", found=found, runs=ran)
+        content = None
+    return _page(site, request, "monitoring.html.j2", findings=content, runs=runs)
 
 
 def _models(site: Site, request: Request) -> Response:
-    context = _context(site, request) if cutoffs(site) else None
-    told = monitoring.models(site, context.at if context else None)
-    return _page(site, request, "models.html.j2", **told)
+    context = _context(site, request) if scored_cutoffs(site) else None
+    content = monitoring.models_page(site, context.at if context else None)
+    return _page(site, request, "models.html.j2", **content)

@@ -1,11 +1,11 @@
-"""Kills scoring runs at random moments and resumes them: a program of its own, warm, which forks every run.
+"""A program that kills scoring runs at random moments and resumes them; it forks every run.
 
     python -m tests.serving.killing CONFIG CUTOFF KILLS SEED
 
-Half of the moments are drawn by the clock; half among the run's own changes to files, where something may be half
-done. Besides, a run is killed before each of the changes by which it takes its place. After each kill what is in place
-must be whole, the old scores or the new ones; whenever a run gets to its end, its bytes must be those of an undisturbed
-one. Prints how many runs were killed and how many ended, as JSON.
+Half of the moments are random times; the others are random changes that the run makes to files, where something may be
+half done. Besides, a run is killed before each change by which it publishes its files. After each kill the published
+files must be intact, those of the old scores or of the new ones; a run that ends must leave the same bytes as an
+undisturbed one. Prints how many runs were killed and how many ended, as JSON.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from serving.scoring.resumable_run import file_checksum, is_intact
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
 PLACES = ("scores", "contributions")
-PLACING = 11  # changes by which a run takes its place and tidies up
+PUBLISHING_CHANGES = 11  # changes by which a run publishes its files and tidies up
 
 
 def main(path: str, cutoff: str, kills: str, seed: str) -> None:
-    """Runs it all; a failure is a traceback and exit 1."""
+    """Run all kills; a failure is a traceback and exit code 1."""
     day, rng = date.fromisoformat(cutoff), random.Random(int(seed))  # noqa: S311 (moments)
     config = _changed(load_config(path), reasons=3)
-    both = run.load_champions(config)
-    run.load_champions = lambda config: both  # read once: every fork has them
+    champions = run.load_champions(config)
+    run.load_champions = lambda config: champions  # loaded once for all forks
     out = config.output
     _run(_changed(config, reasons=1), day)
     old = shutil.copytree(out, out.parent / "old")
     begun = time.monotonic()
     _run(config, day)
-    seconds, wanted = time.monotonic() - begun, _bytes(out)
+    seconds, wanted = time.monotonic() - begun, _checksums(out)
     _restore(out, old)
     assert _run(config, day, _counted(out, count := out.parent / "count")) == 0
     changes = len(count.read_text())
@@ -54,21 +54,21 @@ def main(path: str, cutoff: str, kills: str, seed: str) -> None:
         {"seconds": rng.uniform(0, seconds)} if number % 2 else {"arm": _kill_at(out, rng.randrange(changes))}
         for number in range(int(kills))
     ]
-    moments += [{"arm": _kill_in_placing(out, change)} for change in range(PLACING)]
+    moments += [{"arm": _kill_in_placing(out, change)} for change in range(PUBLISHING_CHANGES)]
     killed = ended = 0
     for moment in moments:
         missed = 0
         while (status := _run(config, day, **moment)) != -signal.SIGKILL:
-            _whole_in_place(out, day)
-            assert status == 0 and _bytes(out) == wanted, (status, "other bytes than of an undisturbed run")
+            _assert_intact(out, day)
+            assert status == 0 and _checksums(out) == wanted, (status, "other bytes than of an undisturbed run")
             ended, missed = ended + 1, missed + 1
             assert missed < 20, f"{moment} never comes"
             _restore(out, old)
-            if "seconds" in moment:  # it was over by then
+            if "seconds" in moment:  # the run had ended before
                 moment["seconds"] *= 0.7
-        _whole_in_place(out, day)
+        _assert_intact(out, day)
         killed += 1
-    assert _run(config, day) == 0 and _bytes(out) == wanted and not (out / ".scoring").exists()
+    assert _run(config, day) == 0 and _checksums(out) == wanted and not (out / ".scoring").exists()
     sys.stdout.write(json.dumps({"killed": killed, "ended": ended + 1, "seconds": seconds, "changes": changes}))
 
 
@@ -79,7 +79,7 @@ def _changed(config: Config, **serving: Any) -> Config:
 
 
 def _run(config: Config, day: date, arm: Callable[[], None] | None = None, seconds: float | None = None) -> int:
-    """Scores in a fork, which is killed after so many seconds; returns how it ended."""
+    """Score in a fork, which is killed after so many seconds; return its exit code."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -102,7 +102,7 @@ def _run(config: Config, day: date, arm: Callable[[], None] | None = None, secon
 
 
 def _on_change(out: Path, then: Callable[[], None]) -> Callable[[], None]:
-    """Has something done just before each change to files under a folder, and before each file is settled on disk."""
+    """Call a function just before each change to files under a folder, and before each file is flushed to disk."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in CHANGES:
@@ -123,13 +123,13 @@ def _writes(event: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def _counted(out: Path, count: Path) -> Callable[[], None]:
-    """Writes a letter into a file at each change."""
+    """Write a letter into a file at each change, to count the changes."""
     stream = os.open(count, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     return _on_change(out, lambda: os.write(stream, b"."))
 
 
 def _kill_at(out: Path, change: int) -> Callable[[], None]:
-    """Kills this process before its change of that number."""
+    """Kill this process before its change with that number."""
     left = [change]
 
     def then() -> None:
@@ -141,7 +141,7 @@ def _kill_at(out: Path, change: int) -> Callable[[], None]:
 
 
 def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
-    """Kills this process before its change of that number since it began to take its place."""
+    """Kill this process before its change with that number since it began to publish."""
     placed = run._publish
 
     def arm() -> None:
@@ -154,8 +154,8 @@ def _kill_in_placing(out: Path, change: int) -> Callable[[], None]:
     return arm
 
 
-def _whole_in_place(out: Path, day: date) -> None:
-    """What readers see is one run's scores, and contributions only of the same."""
+def _assert_intact(out: Path, day: date) -> None:
+    """Assert that readers see the scores of one run, and only contributions of the same run."""
     folder = out / "scores" / f"cutoff={day}"
     manifest = json.loads((folder / run.MANIFEST).read_text())
     assert all(is_intact(folder, part) for part in manifest["parts"]), "scores in place are not whole"
@@ -166,13 +166,13 @@ def _whole_in_place(out: Path, day: date) -> None:
             assert all(is_intact(explained, part) for part in parts), "contributions of other numbers"
 
 
-def _bytes(out: Path) -> dict[str, str]:
+def _checksums(out: Path) -> dict[str, str]:
     files = [file for place in PLACES for file in sorted((out / place).rglob("*")) if file.is_file()]
     return {file.relative_to(out).as_posix(): file_checksum(file) for file in files}
 
 
 def _restore(out: Path, old: Path) -> None:
-    """As it was before the run; built features stay."""
+    """Restore the output as it was before the run; built features stay."""
     for place in (*PLACES, ".scoring"):
         shutil.rmtree(out / place, ignore_errors=True)
     for place in PLACES:

@@ -1,4 +1,4 @@
-"""A nightly job that dies, finds no room, or finds other things than yesterday: nothing is lost or half-written."""
+"""A nightly scoring run that is killed, meets a full disk or changed inputs: nothing is lost or half-written."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ import pytest
 from features.config.load import Config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from serving.scoring import passes, score_tables
-from serving.scoring import run as room
+from serving.scoring import run as scoring_run
 from serving.scoring.predictions import Champions
 from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.run import score_customers
-from tests.serving.killing import PLACING
+from tests.serving.killing import PUBLISHING_CHANGES
 from training.artifact.bundle import ModelBundle
 from training.train import TrainingRun
 
@@ -50,14 +50,14 @@ def business(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def models(business: Config) -> Champions:
-    """The champions, read once."""
-    return room.load_champions(business)
+    """The champions, loaded once."""
+    return scoring_run.load_champions(business)
 
 
 @pytest.fixture
 def config(business: Config, models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """The business with an output of its own, which shares the built features."""
-    monkeypatch.setattr(room, "load_champions", lambda config: models)
+    monkeypatch.setattr(scoring_run, "load_champions", lambda config: models)
     return _changed(business, serving={"output": str(tmp_path / "output")}, features={"cache": "built"})
 
 
@@ -70,7 +70,7 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 @contextmanager
 def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) -> Iterator[None]:
-    """The run ends in this chunk."""
+    """Let the run fail in this chunk."""
     explain = passes._explain_chunk
 
     def dies(*arguments: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _dying(monkeypatch: pytest.MonkeyPatch, chunk: int, problem: BaseException) 
 
 @contextmanager
 def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The numbers of the chunks that are explained."""
+    """Collect the numbers of the chunks that are explained."""
     explain, done = passes._explain_chunk, []
 
     def counts(*arguments: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 @pytest.fixture
 def died(config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A config whose run died in its third chunk."""
+    """A config whose run was interrupted in its third chunk."""
     with _dying(monkeypatch, 2, KeyboardInterrupt()):
         score_customers(config, trained.newest)
     return config
@@ -113,8 +113,8 @@ def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Con
     command = [sys.executable, "-m", "tests.serving.killing", str(path), str(trained.newest), str(KILLS), "11"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["killed"] == KILLS + PLACING and said["ended"] > 2
+    counts = json.loads(done.stdout)
+    assert counts["killed"] == KILLS + PUBLISHING_CHANGES and counts["ended"] > 2
 
 
 def test_what_is_done_is_not_done_again(
@@ -124,10 +124,10 @@ def test_what_is_done_is_not_done_again(
         score_customers(config, trained.newest)
     with _counting(monkeypatch) as done:
         resumed = score_customers(config, trained.newest, resume=True)
-    assert done[0] == 2 and resumed.notes == ("went on with a run that had ended early: 2 of its parts were written",)
+    assert done[0] == 2 and resumed.notes == ("resumed a run that had ended early: 2 of its parts were written",)
     with _counting(monkeypatch) as done:
         again = score_customers(config, trained.newest)
-    assert done == [] and not again.new and "nothing is new" in again.notes[0]
+    assert done == [] and not again.new and "skipped" in again.notes[0]
     assert again.manifest == resumed.manifest
     with _counting(monkeypatch) as done:
         assert score_customers(config, trained.newest, with_contributions=True).new
@@ -136,7 +136,7 @@ def test_what_is_done_is_not_done_again(
 
 def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: TrainingRun) -> None:
     assert score_customers(died, trained.newest).notes == (
-        "a run that had ended early was begun anew; --resume would have gone on",
+        "a run that had ended early was started over; --resume would have resumed it",
     )
 
 
@@ -180,18 +180,18 @@ def test_a_full_disk_is_one_message_and_what_was_done_is_kept(
 
 
 def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained: TrainingRun) -> None:
-    whole = score_customers(config, trained.newest)
+    complete = score_customers(config, trained.newest)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-        with pytest.raises((UsageError, DataError)) as told:
+        with pytest.raises((UsageError, DataError)) as refused:
             score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
-    assert "File too large" in str(told.value)
-    assert score_tables.read_scores(config, trained.newest).table().equals(whole.table())
+    assert "File too large" in str(refused.value)
+    assert score_tables.read_scores(config, trained.newest).table().equals(complete.table())
 
 
 def test_a_damaged_part_of_an_unfinished_run_is_made_again(
@@ -202,18 +202,18 @@ def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     with _counting(monkeypatch) as done:
         scores = score_customers(died, trained.newest, resume=True)
     assert done[:2] == [0, 2]
-    assert "scores/part-00000.parquet was not as it had been written, and was made again" in scores.notes
+    assert "scores/part-00000.parquet was damaged and was written again" in scores.notes
     assert scores.table().num_rows == scores.manifest["customers"]
 
 
 def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: TrainingRun) -> None:
     scores = score_customers(config, trained.newest)
     part = scores.folder / "part-00001.parquet"
-    whole = part.read_bytes()
-    part.write_bytes(whole[:100])
+    original = part.read_bytes()
+    part.write_bytes(original[:100])
     with pytest.raises(DataError, match=r"part-00001.parquet is not the file that was written.*run `regulars score"):
         score_tables.read_scores(config, trained.newest).table()
-    assert score_customers(config, trained.newest).new and part.read_bytes() == whole
+    assert score_customers(config, trained.newest).new and part.read_bytes() == original
 
 
 def test_a_truncated_model_file_is_refused(models: Champions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
     explain = passes._explain_chunk
 
     def replaced(*arguments: Any) -> dict[str, Any]:
-        monkeypatch.setattr(room, "load_champions", lambda config: other)
+        monkeypatch.setattr(scoring_run, "load_champions", lambda config: other)
         if arguments[4] == 2:
             raise KeyboardInterrupt
         return explain(*arguments)
@@ -241,14 +241,14 @@ def test_a_champion_replaced_in_mid_run_scores_no_row_of_it(
         patch.setattr(passes, "_explain_chunk", replaced)
         with pytest.raises(KeyboardInterrupt):
             score_customers(config, trained.newest)
-    monkeypatch.setattr(room, "load_champions", lambda config: other)
+    monkeypatch.setattr(scoring_run, "load_champions", lambda config: other)
     scores = score_customers(config, trained.newest, resume=True)
-    assert scores.notes == ("a run that had ended early was begun anew: since then the champion changed",)
+    assert scores.notes == ("a run that had ended early was started over: since then the champion changed",)
     assert set(scores.table()["churn_model"].to_pylist()) == {"shop-churn/2"}
 
 
 def _rewritten(config: Config, change: Callable[[pa.Table], pa.Table], **sections: dict[str, Any]) -> Config:
-    """The config over a log of its own, changed."""
+    """The config with a changed copy of the log."""
     name = f"log-{abs(hash(change))}.parquet"
     pq.write_table(change(pq.read_table(config.folder / "log.parquet")), config.folder / name)
     return _changed(config, events={"source": name}, **sections)
@@ -263,27 +263,27 @@ def test_a_log_that_changed_begins_anew_and_new_levels_are_scored(
         return log.set_column(place, "channel", levels)
 
     scores = score_customers(_rewritten(died, renamed), trained.newest, resume=True)
-    changed = "the log and what features are made changed"
-    assert scores.notes == (f"a run that had ended early was begun anew: since then {changed}",)
+    changed = "the log and the features changed"
+    assert scores.notes == (f"a run that had ended early was started over: since then {changed}",)
     assert scores.table()["churn_probability"].null_count == 0
 
 
 def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(
     config: Config, trained: TrainingRun
 ) -> None:
-    whole = score_customers(config, trained.newest)
+    complete = score_customers(config, trained.newest)
     with pytest.raises(UsageError, match="no column 'channel'"):
         score_customers(_rewritten(config, lambda log: log.drop_columns("channel")), trained.newest)
     with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
         score_customers(_changed(config, events={"kinds": []}), trained.newest)
-    assert score_tables.read_scores(config, trained.newest).table().equals(whole.table())
+    assert score_tables.read_scores(config, trained.newest).table().equals(complete.table())
     assert not passes.scoring_folder(config).exists()
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_read(
     config: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "prepare_features", lambda *_: pytest.fail("the log was read"))
+    monkeypatch.setattr(scoring_run, "prepare_features", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
         score_customers(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)

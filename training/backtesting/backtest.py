@@ -33,7 +33,8 @@ from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, evaluation_segm
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import cutoffs_plot
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.ensemble import fit_ensemble, has_money
+from training.models.base_models import has_money
+from training.models.ensemble import fit_ensemble
 from training.registry import models
 
 MOST = 12

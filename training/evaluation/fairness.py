@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from features.config.data_contract import feature_slug
 from features.config.load import Config
-from features.config.sections import Customers
+from features.config.table_sections import Customers
 from features.errors import UsageError
 from features.snapshots import build
 from training.data.prediction import OutOfTimePredictions, Prediction

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.plan import without_customer_ids
-from features.config.sections import TableSection
+from features.config.table_sections import TableSection
 from features.errors import UsageError
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle

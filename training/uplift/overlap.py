@@ -1,4 +1,4 @@
-"""Whether customers of different arms can be compared: propensities where nobody drew them, overlap and balance."""
+"""Whether arms are comparable: estimated propensities if arms were not randomised, overlap, and covariate balance."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sklearn.linear_model import LogisticRegression
 from training.uplift.experiment import ExperimentData
 from training.uplift.meta_learners import asinh_columns, assign_folds
 
-PROPENSITY_BOUNDS = (0.02, 0.98)  # propensities outside are drawn in to it: no weight above 50
-UNBALANCED = 0.1  # standardised mean difference above which arms are commonly called unbalanced
-PENALTY = 1.0  # of the logistic regression, on columns of spread 1
+PROPENSITY_BOUNDS = (0.02, 0.98)  # propensities outside are clipped, so that no weight exceeds 50
+UNBALANCED = 0.1  # standardised mean difference above which a covariate is commonly called unbalanced
+PENALTY = 1.0  # of the logistic regression, on columns with standard deviation 1
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How alike the arms are.
+    """How comparable the arms are.
 
     Attributes:
-        estimated: Whether the propensities are those of a model.
-        outside: Share of customers some of whose propensities lay outside INSIDE; 0 where they were drawn.
-        balance: feature, action, before, after: standardised mean differences to the control, unweighted and weighted
-            by one over the propensity; the largest after weighting first.
+        estimated: Whether propensities were estimated by a model.
+        outside: Share of customers with a propensity outside PROPENSITY_BOUNDS; 0 if arms were randomised.
+        balance: feature, action, before, after: standardised mean differences from the control, unweighted and weighted
+            by inverse propensity; the largest after weighting first.
     """
 
     estimated: bool
@@ -32,7 +32,7 @@ class Overlap:
     balance: pd.DataFrame
 
     def summary(self) -> str:
-        """In words."""
+        """Return overlap and balance in words."""
         worst = self.balance.iloc[0] if len(self.balance) else None
         before, after = (int((self.balance[c].abs() > UNBALANCED).sum()) for c in ("before", "after"))
         lines = [
@@ -48,46 +48,71 @@ class Overlap:
         return "\n".join(lines)
 
 
-def estimate_propensities(trial: ExperimentData, *, seed: int, folds: int = 5) -> tuple[ExperimentData, float]:
-    """A trial whose propensities are estimated by what was known before, and the share that lay outside INSIDE.
+def estimate_propensities(experiment: ExperimentData, *, seed: int, folds: int = 5) -> tuple[ExperimentData, float]:
+    """Estimate propensities by a cross-fitted multinomial logistic regression on `asinh_columns`.
 
-    A multinomial logistic regression on shaped columns, crosswise: nobody's own arm tells of their propensity.
+    Args:
+        experiment: Who received what.
+        seed: Seed of the folds.
+        folds: Number of folds of customers; propensities in a fold come from a model fitted on the others.
+
+    Returns:
+        The experiment with propensities clipped to PROPENSITY_BOUNDS, and the share of customers with one outside.
     """
-    place, found = assign_folds(trial.units, folds, seed), np.zeros((len(trial), 1 + len(trial.actions)))
-    shaped = _even(trial.design)
+    fold_of, propensity = (
+        assign_folds(experiment.units, folds, seed),
+        np.zeros((len(experiment), 1 + len(experiment.actions))),
+    )
+    shaped = _unit_variance_columns(experiment.design)
     for fold in range(folds):
-        mine = place == fold
+        inside = fold_of == fold
         model = LogisticRegression(C=1 / PENALTY, max_iter=500)
-        model.fit(shaped[~mine], trial.arm[~mine])
-        found[np.ix_(mine, model.classes_)] = model.predict_proba(shaped[mine])
+        model.fit(shaped[~inside], experiment.arm[~inside])
+        propensity[np.ix_(inside, model.classes_)] = model.predict_proba(shaped[inside])
     low, high = PROPENSITY_BOUNDS
-    outside = float(((found < low) | (found > high)).any(axis=1).mean())
-    return replace(trial, propensity=np.clip(found, low, high)), outside
+    outside = float(((propensity < low) | (propensity > high)).any(axis=1).mean())
+    return replace(experiment, propensity=np.clip(propensity, low, high)), outside
 
 
-def measure_overlap(trial: ExperimentData, *, estimated: bool = False, outside: float = 0.0) -> Overlap:
-    """How alike the arms of a trial are, before and after weighting."""
+def measure_overlap(experiment: ExperimentData, *, estimated: bool = False, outside: float = 0.0) -> Overlap:
+    """Measure how comparable the arms are, before and after weighting.
+
+    Args:
+        experiment: Who received what, with propensities.
+        estimated: Whether the propensities were estimated.
+        outside: Share of customers with a propensity outside PROPENSITY_BOUNDS.
+
+    Returns:
+        Overlap and balance.
+    """
     rows = []
-    for a, action in enumerate(trial.actions, start=1):
-        before = standardised_differences(trial, a, np.ones(len(trial)))
-        after = standardised_differences(trial, a, 1 / trial.received)
-        names = (c.name if c.level is None else f"{c.name} {c.level}" for c in trial.columns)
+    for a, action in enumerate(experiment.actions, start=1):
+        before = standardised_differences(experiment, a, np.ones(len(experiment)))
+        after = standardised_differences(experiment, a, 1 / experiment.received)
+        names = (c.name if c.level is None else f"{c.name} {c.level}" for c in experiment.columns)
         rows += [(name, action, b, w) for name, b, w in zip(names, before, after, strict=True)]
     table = pd.DataFrame(rows, columns=["feature", "action", "before", "after"])
     order = (-table.after.abs()).argsort(kind="stable")
     return Overlap(estimated, outside, table.iloc[order].reset_index(drop=True))
 
 
-def standardised_differences(trial: ExperimentData, a: int, weight: np.ndarray) -> np.ndarray:
-    """Weighted mean of each column for an action less that of the control, in their pooled standard deviations (p,).
+def standardised_differences(experiment: ExperimentData, a: int, weight: np.ndarray) -> np.ndarray:
+    """Return the difference of weighted means between an action and the control, in pooled standard deviations.
 
-    Only rounds that offered both are compared. Austin, Statistics in Medicine 28, 2009. Unknown values are left out; 0
-    where a column does not vary.
+    Only rounds that offered both are compared (Austin, Statistics in Medicine 28, 2009). Unknown values are left out.
+
+    Args:
+        experiment: Who received what.
+        a: The action's arm, from 1.
+        weight: Weight (n,) of each entry.
+
+    Returns:
+        The difference (p,) of each column; 0 if a column does not vary.
     """
     means, variances = [], []
     for arm in (a, 0):
-        here = (trial.arm == arm) & trial.offered_in_round(a)
-        x = trial.design[here]
+        here = (experiment.arm == arm) & experiment.offered_in_round(a)
+        x = experiment.design[here]
         known = np.isfinite(x)
         w = weight[here][:, None] * known
         total = np.maximum(w.sum(axis=0), 1e-12)
@@ -99,8 +124,8 @@ def standardised_differences(trial: ExperimentData, a: int, weight: np.ndarray) 
     return np.divide(means[0] - means[1], spread, out=np.zeros(len(spread)), where=spread > 1e-12)
 
 
-def _even(design: np.ndarray) -> np.ndarray:
-    """Shaped columns (n, p) of spread 1."""
+def _unit_variance_columns(design: np.ndarray) -> np.ndarray:
+    """The columns of `asinh_columns` (n, p), scaled to standard deviation 1."""
     shaped = asinh_columns(design)[2]
     spread = shaped.std(axis=0)
     return np.divide(shaped, spread, out=np.zeros_like(shaped), where=spread > 1e-9)

@@ -1,4 +1,4 @@
-"""The uplift model in MLflow: registered as NAME-uplift beside churn and value, and read back."""
+"""The uplift model in MLflow: logged and registered as NAME-uplift, and loaded again."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ KIND, SOURCE = "uplift", "regulars.source"
 def log_uplift_model(
     bundle: UpliftBundle, folder: Path, figures: dict[str, float], rows: pa.Table, config: Config
 ) -> RegisteredVersion:
-    """Writes a training of effects into MLflow as a run, and registers its model as challenger.
+    """Log the training of an uplift model to MLflow as a run, and register the model as challenger.
 
-    A model that is equal to a registered one in every bit is not registered again: that version is returned.
+    A model that is identical to a registered version is not registered again: that version is returned.
 
     Args:
         bundle: The model.
-        folder: Holds the run's artefacts in `run`, `uplift.txt` among them.
-        figures: By name.
-        rows: Feature rows, of which nothing but medians is kept.
+        folder: Has the run's artefacts in its folder `run`, `uplift.txt` among them.
+        figures: Metrics of the run, by name.
+        rows: Feature rows, of which only medians are kept.
         config: The business.
+
+    Returns:
+        The registered version.
 
     Raises:
         UsageError: The store does not answer.
@@ -53,27 +56,29 @@ def log_uplift_model(
         mlflow.log_params({k: str(v) for k, v in bundle.facts.items()} | {"actions": ", ".join(bundle.actions)})
         mlflow.log_metrics({key: value for key, value in figures.items() if np.isfinite(value)})
         mlflow.log_artifacts(str(folder / "run"))
-        return _register(client, run.info.run_id, bundle, name, _typical(rows, bundle), folder)
+        return _register(client, run.info.run_id, bundle, name, _example_row(rows, bundle), folder)
 
 
 def load_uplift_champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion] | None:
-    """The champion's model and version, or None where there is none.
+    """Load the champion and its version, or return None if there is no champion.
 
     Raises:
-        DataError: What is registered under its name is not a whole model of ours.
+        DataError: The registered model is not a complete uplift model of ours.
         UsageError: The store does not answer.
     """
     client, name = connect_to_mlflow(config), f"{config.name}-{KIND}"
     with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
-        found = version_with_alias(client, name, CHAMPION)
-        if found is None:
+        version_ = version_with_alias(client, name, CHAMPION)
+        if version_ is None:
             return None
-        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{found.version}", dst_path=folder)
+        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{version_.version}", dst_path=folder)
         try:
             bundle = UpliftBundle.load(Path(path) / "artifacts" / "bundle")
         except BundleError as problem:
-            raise DataError(f"{name} version {found.version}: {problem}; run `regulars train uplift` again") from None
-    return bundle, RegisteredVersion(name, str(found.version), found.run_id or "", new=False, champion=True)
+            raise DataError(
+                f"{name} version {version_.version}: {problem}; run `regulars train uplift` again"
+            ) from None
+    return bundle, RegisteredVersion(name, str(version_.version), version_.run_id or "", new=False, champion=True)
 
 
 def _register(
@@ -81,16 +86,16 @@ def _register(
 ) -> RegisteredVersion:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
+    identical = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
     current = version_with_alias(client, name, CHAMPION)
-    if equal:
-        number, from_run = str(equal[0].version), equal[0].run_id or run_id
+    if identical:
+        number, from_run = str(identical[0].version), identical[0].run_id or run_id
     else:
         number, from_run = _new_version(client, run_id, bundle, name, example, folder), run_id
-    here = current is not None and str(current.version) == number
-    if not here:
+    is_champion = current is not None and str(current.version) == number
+    if not is_champion:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return RegisteredVersion(name, number, from_run, new=not equal, champion=here)
+    return RegisteredVersion(name, number, from_run, new=not identical, champion=is_champion)
 
 
 def _new_version(
@@ -110,32 +115,32 @@ def _new_version(
         )
     text = (folder / "run" / "uplift.txt").read_text(encoding="utf-8")[:4800]
     tags = {DIGEST_TAG: bundle.digest, SOURCE: bundle.source}
-    made = client.create_model_version(
+    created = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=text, model_id=logged.model_id
     )
-    return str(made.version)
+    return str(created.version)
 
 
 def _signature(bundle: UpliftBundle, example: pd.DataFrame) -> ModelSignature:
     columns: list[ColSpec | TensorSpec] = [
         ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
     ]
-    said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
-    return ModelSignature(inputs=Schema(columns), outputs=said.outputs)
+    predicted = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
+    return ModelSignature(inputs=Schema(columns), outputs=predicted.outputs)
 
 
-def _typical(rows: pa.Table, bundle: UpliftBundle) -> pd.DataFrame:
-    """One made-up row of medians and of the first level: an input example that is no customer's."""
+def _example_row(rows: pa.Table, bundle: UpliftBundle) -> pd.DataFrame:
+    """An artificial row of medians and first levels: an input example without any customer's data."""
     levels = {c.name: c.level for c in reversed(bundle.columns) if c.level is not None}
     values: dict[str, float | str] = {}
     for name in bundle.features:
-        values[name] = levels[name] if name in levels else float(np.nanmedian(_known(rows[name])))
+        values[name] = levels[name] if name in levels else float(np.nanmedian(_known_values(rows[name])))
     return pd.DataFrame([values])
 
 
-def _known(column: pa.ChunkedArray) -> np.ndarray:
-    found = column.cast(pa.float64()).drop_null().to_numpy()
-    return found if len(found) else np.array([0.0])
+def _known_values(column: pa.ChunkedArray) -> np.ndarray:
+    known = column.cast(pa.float64()).drop_null().to_numpy()
+    return known if len(known) else np.array([0.0])
 
 
 def _tags(bundle: UpliftBundle) -> dict[str, str]:

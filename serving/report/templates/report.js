@@ -1,4 +1,4 @@
-// Sorting and searching the customers. The page says everything without it.
+// Sorting and searching the customers. The page is complete without it.
 (function () {
   "use strict";
   var table = document.getElementById("customers");
@@ -7,7 +7,7 @@
   var rows = Array.prototype.slice.call(body.rows);
   var heads = Array.prototype.slice.call(table.tHead.rows[0].cells);
   var box = document.getElementById("search");
-  var said = document.getElementById("found");
+  var counter = document.getElementById("found");
 
   function key(row, place) {
     var cell = row.cells[place];
@@ -51,7 +51,7 @@
       row.hidden = wanted !== "" && row.textContent.toLowerCase().indexOf(wanted) < 0;
       shown += row.hidden ? 0 : 1;
     });
-    said.textContent = wanted === "" ? "" :
-      said.getAttribute("data-said").replace("{shown}", shown).replace("{all}", rows.length);
+    counter.textContent = wanted === "" ? "" :
+      counter.getAttribute("data-shown").replace("{shown}", shown).replace("{all}", rows.length);
   });
 }());

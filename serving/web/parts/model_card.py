@@ -1,7 +1,7 @@
-"""A model card as HTML: the little of Markdown that cards are written in, from escaped text only.
+"""Render a model card as HTML: the small part of Markdown that cards use, from escaped text only.
 
 Headings, paragraphs, lists, tables, `code`, **strong** and escaped signs; no links, no images and no HTML, so that a
-card that somebody else wrote can do nothing here.
+card written by somebody else cannot do harm.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
-LONG = 30  # rows, from which a table scrolls
+LONG = 30  # a table with more rows scrolls
 BLOCK = re.compile(r"^(#{1,6} |[-*] |\|)")
 
 
-def rendered(text: str) -> Markup:
-    """A card as HTML, its headings two levels down.
+def render_card(text: str) -> Markup:
+    """Render a card as HTML, with its headings two levels lower.
 
-    >>> rendered("# A <b>\\n\\nOne **two**\\nthree `x*y`")
+    >>> render_card("# A <b>\\n\\nOne **two**\\nthree `x*y`")
     Markup('<h3>A &lt;b&gt;</h3>\\n<p>One <strong>two</strong> three <code>x*y</code></p>')
     """
     return Markup("\n").join(_blocks(text.splitlines()))
@@ -32,16 +32,16 @@ def _blocks(given: Sequence[str]) -> Iterator[Markup]:
             rest = rest[1:]
         elif heading := re.match(r"(#{1,6}) (.*)", line):
             level = min(len(heading[1]) + 2, 6)
-            yield Markup(f"<h{level}>{{}}</h{level}>").format(inline(heading[2]))  # noqa: S704 (a number)
+            yield Markup(f"<h{level}>{{}}</h{level}>").format(render_inline(heading[2]))  # noqa: S704 (a number)
             rest = rest[1:]
         else:
-            taken, made = _taken(rest)
-            yield made
-            rest = rest[taken:]
+            line_count, block = _taken(rest)
+            yield block
+            rest = rest[line_count:]
 
 
 def _taken(rest: Sequence[str]) -> tuple[int, Markup]:
-    """How many lines the block at the start has, and the block."""
+    """Render the block at the start, and count its lines."""
     if rest[0].startswith("|"):
         lines = _while(rest, lambda line: line.startswith("|"))
         return len(lines), _table(lines)
@@ -54,51 +54,51 @@ def _taken(rest: Sequence[str]) -> tuple[int, Markup]:
             else:
                 items[-1] += " " + line.strip()
         return len(lines), Markup("<ul>{}</ul>").format(
-            Markup("").join(Markup("<li>{}</li>").format(inline(i)) for i in items)
+            Markup("").join(Markup("<li>{}</li>").format(render_inline(i)) for i in items)
         )
     lines = [rest[0], *_while(rest[1:], lambda line: bool(line.strip()) and not BLOCK.match(line))]
-    return len(lines), Markup("<p>{}</p>").format(inline(" ".join(lines)))
+    return len(lines), Markup("<p>{}</p>").format(render_inline(" ".join(lines)))
 
 
 def _while(lines: Sequence[str], holds: object) -> list[str]:
-    found: list[str] = []
+    matching: list[str] = []
     for line in lines:
         if not holds(line):  # type: ignore[operator]
             break
-        found.append(line)
-    return found
+        matching.append(line)
+    return matching
 
 
 def _table(lines: Sequence[str]) -> Markup:
-    """A table; its second line says which columns are numbers (`---:`)."""
+    """Render a table; its second line says which columns are numbers (`---:`)."""
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in lines]
     right = [cell.endswith(":") and not cell.startswith(":") for cell in rows[1]] if len(rows) > 1 else []
 
     def row(cells: Sequence[str], tag: str) -> Markup:
-        made = []
+        row_cells = []
         for place, cell in enumerate(cells):
             kind = ' class="n"' if place < len(right) and right[place] else ""
-            made.append(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(inline(cell)))  # noqa: S704 (our own tags)
-        return Markup("<tr>{}</tr>").format(Markup("").join(made))
+            row_cells.append(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(render_inline(cell)))  # noqa: S704 (our own tags)
+        return Markup("<tr>{}</tr>").format(Markup("").join(row_cells))
 
     body = Markup("").join(row(cells, "td") for cells in rows[2:])
     head = row(rows[0], "th")
     start = '<div class="wide tall" tabindex="0">' if len(rows) > LONG else '<div class="wide">'
-    whole = start + "<table><thead>{}</thead><tbody>{}</tbody></table></div>"
-    return Markup(whole).format(head, body)  # noqa: S704 (our own tags)
+    template = start + "<table><thead>{}</thead><tbody>{}</tbody></table></div>"
+    return Markup(template).format(head, body)  # noqa: S704 (our own tags)
 
 
-def inline(text: str) -> Markup:
-    """Words of a line: code and strong marks, and signs that a backslash makes plain.
+def render_inline(text: str) -> Markup:
+    """Render the text of a line: code, strong, and signs after a backslash.
 
-    >>> inline(r"a\\-b `c|d` <i>")
+    >>> render_inline(r"a\\-b `c|d` <i>")
     Markup('a-b <code>c|d</code> &lt;i&gt;')
     """
-    made = []
+    pieces = []
     for place, part in enumerate(re.split(r"`([^`]*)`", text)):
         if place % 2:
-            made.append(Markup("<code>{}</code>").format(part))
+            pieces.append(Markup("<code>{}</code>").format(part))
             continue
         plain = str(escape(re.sub(r"\\([^\w\s])", r"\1", part)))
-        made.append(Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", plain)))  # noqa: S704 (escaped above)
-    return Markup("").join(made)
+        pieces.append(Markup(re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", plain)))  # noqa: S704 (escaped above)
+    return Markup("").join(pieces)

@@ -1,7 +1,7 @@
-"""The output folder as the page reads it: scored cutoffs and what lies beside them, asked through DuckDB.
+"""Read the output folder for the web page: scored cutoffs and the files beside them, queried with DuckDB.
 
-Nothing here writes. A request has a cursor of its own; what a page counts over all customers is counted once and kept
-under the fingerprint of the manifest that it was counted from, so that a folder that is written anew is counted anew.
+Nothing here writes. A request has a cursor of its own. Sums over all customers are computed once and cached under the
+fingerprint of the manifest, so that a folder that was written again is read again.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from serving.language.formats import Forms
-from serving.language.messages import Language, language
+from serving.language.formats import NumberFormat
+from serving.language.messages import Language, get_language
 from serving.scoring.score_tables import MANIFEST
 
-MEMORY, THREADS, KEPT = "1GB", 2, 64
-ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; their folders tell no column
+MEMORY, THREADS, CACHE_SIZE = "1GB", 2, 64
+ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; folder names are not columns
 NEEDED = ("customer_id", "churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment")
 T = TypeVar("T")
 
 
-class NotHere(Exception):  # noqa: N818 (a page that says what is missing, not a fault)
-    """What a page needs is not there, or not as it should be.
+class MissingOutput(Exception):  # noqa: N818 (it becomes a page, not an error)
+    """Something that a page needs is missing or incomplete.
 
     Args:
-        said: What is missing, in the language of the page.
-        command: What makes it; empty where no command does.
-        status: Of the answer.
+        message: What is missing, in the language of the page.
+        command: The command that creates it; empty if there is none.
+        status: The HTTP status of the answer.
     """
 
-    def __init__(self, said: str, command: str = "", status: int = 404) -> None:
-        super().__init__(said)
-        self.said, self.command, self.status = said, command, status
+    def __init__(self, message: str, command: str = "", status: int = 404) -> None:
+        super().__init__(message)
+        self.message, self.command, self.status = message, command, status
 
 
-class Kept:
-    """Answers that cost something, the newest `size` of them; one thread makes an answer while others wait for it."""
+class AnswerCache:
+    """A cache of the newest `size` answers; one thread computes an answer while others wait for it."""
 
-    def __init__(self, size: int = KEPT) -> None:
+    def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size, self._lock = size, Lock()
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._making: dict[Hashable, Lock] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The answer of a key, made where it is not there."""
+        """Return the answer of a key; compute it if it is not cached."""
         with self._lock:
             making = self._making.setdefault(key, Lock())
         with making:
@@ -64,27 +64,27 @@ class Kept:
                     self._answers.move_to_end(key)
                     return self._answers[key]
             try:
-                made = make()
+                answer = make()
             finally:
                 with self._lock:
                     self._making.pop(key, None)
             with self._lock:
-                self._answers[key] = made
+                self._answers[key] = answer
                 while len(self._answers) > self._size:
                     self._answers.popitem(last=False)
-            return made
+            return answer
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredCutoff:
     """A scored cutoff.
 
     Attributes:
-        cutoff: When.
-        folder: Its parts and manifest.
-        manifest: As scoring wrote it.
-        fingerprint: Of the manifest's bytes.
-        columns: Of the score table.
+        cutoff: The day.
+        folder: The folder of the parts and the manifest.
+        manifest: The manifest that scoring wrote.
+        fingerprint: The fingerprint of the manifest's bytes.
+        columns: The columns of the score table.
     """
 
     cutoff: date
@@ -95,12 +95,12 @@ class Scored:
 
     @property
     def files(self) -> list[str]:
-        """The parts, in order of the customers' ids."""
+        """The parts, in the order of the customers' ids."""
         return [str(self.folder / part["file"]) for part in self.manifest["parts"]]
 
     @property
     def customers(self) -> int:
-        """How many there are."""
+        """The number of scored customers."""
         return int(self.manifest["customers"])
 
 
@@ -111,65 +111,67 @@ class Site:
     Attributes:
         config: The business.
         tr: Its language.
-        connection: A DuckDB in memory; each question has a cursor of its own.
-        kept: Answers over all customers.
+        connection: A DuckDB in memory; each query has a cursor of its own.
+        cache: Answers over all customers.
     """
 
     config: Config
     tr: Language
     connection: duckdb.DuckDBPyConnection
-    kept: Kept = field(default_factory=Kept)
+    cache: AnswerCache = field(default_factory=AnswerCache)
 
-    def ask(self, sql: str, params: Sequence[Any]) -> pa.Table:
-        """The rows that a question gives.
+    def query(self, sql: str, params: Sequence[Any]) -> pa.Table:
+        """Run a query and return its rows.
 
         Raises:
-            NotHere: A file is not what was written, or is being written now.
+            MissingOutput: A file is not what was written, or is being written right now.
         """
         try:
             with self.connection.cursor() as cursor:
                 return cursor.sql(sql, params=list(params)).to_arrow_table()
         except duckdb.Error as problem:
-            logging.getLogger(__name__).warning("a question failed: %s", type(problem).__name__)
-            said = self.tr("A file of the output folder cannot be read: it is being written now, or is not whole.")
-            raise NotHere(said, "regulars score --cutoff D", 503) from None
+            logging.getLogger(__name__).warning("a query failed: %s", type(problem).__name__)
+            message = self.tr(
+                "A file of the output folder cannot be read: it is being written right now, or is incomplete."
+            )
+            raise MissingOutput(message, "regulars score --cutoff D", 503) from None
 
-    def say(self, text: str) -> str:
-        """A name of a group, or a phrase of a feature, in the language of the page; others as they are."""
+    def translate(self, text: str) -> str:
+        """Translate the name of a group or the phrase of a feature; other text stays as it is."""
         named = self.tr(text)
         return named if named != text else self.tr.phrase(text)
 
-    def one(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
-        """The only row that a question gives."""
-        return dict(self.ask(sql, params).to_pylist()[0])
+    def query_row(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
+        """Run a query that gives a single row."""
+        return dict(self.query(sql, params).to_pylist()[0])
 
 
 def open_site(config: Config) -> Site:
-    """The pages of a config's output folder, which may be empty."""
+    """Open the output folder of a config; it may be empty."""
     connection = duckdb.connect(
         config={"memory_limit": MEMORY, "threads": THREADS, "autoinstall_known_extensions": False}
     )
     connection.execute("SET enable_progress_bar = false")
-    return Site(config, language(config.language), connection)
+    return Site(config, get_language(config.language), connection)
 
 
-def cutoffs(site: Site) -> list[date]:
-    """The scored cutoffs, ascending; a folder without a manifest is one that a run has not ended."""
-    return days(site.config.output / "scores", MANIFEST)
+def scored_cutoffs(site: Site) -> list[date]:
+    """List the scored cutoffs, ascending; a folder without a manifest belongs to an unfinished run."""
+    return cutoffs_with_file(site.config.output / "scores", MANIFEST)
 
 
-def days(folder: Path, file: str) -> list[date]:
-    """The cutoffs under a folder whose own folder has a file, ascending."""
-    found = []
+def cutoffs_with_file(folder: Path, file: str) -> list[date]:
+    """List the cutoffs under a folder whose own folder has a file, ascending."""
+    dates = []
     for path in folder.glob(f"cutoff=*/{file}"):
         day = _day(path.parent.name.removeprefix("cutoff="))
         if day:
-            found.append(day)
-    return sorted(found)
+            dates.append(day)
+    return sorted(dates)
 
 
-def unfinished(site: Site) -> list[str]:
-    """The cutoffs whose folder has no manifest, and those whose run ended early, as text."""
+def unfinished_cutoffs(site: Site) -> list[str]:
+    """List the cutoffs whose scoring is not finished, as text."""
     places = [*site.config.output.glob("scores/cutoff=*"), *site.config.output.glob(".scoring/cutoff=*")]
     names = {
         place.name.removeprefix("cutoff=") for place in places if place.is_dir() and not (place / MANIFEST).exists()
@@ -177,89 +179,89 @@ def unfinished(site: Site) -> list[str]:
     return sorted(name for name in names if _day(name))
 
 
-def scored(site: Site, asked: str = "") -> Scored:
-    """A scored cutoff, the newest where none is asked for.
+def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
+    """Read a scored cutoff, by default the newest.
 
     Raises:
-        NotHere: There is none, or its folder is not whole, or an older version of regulars wrote it.
+        MissingOutput: There is none, its folder is incomplete, or an older version of regulars wrote it.
     """
-    known = cutoffs(site)
-    if not known and not asked:
-        raise NotHere(site.tr("Nothing is scored yet under this output folder."), "regulars score --cutoff D")
-    day = _day(asked) if asked else known[-1]
+    known = scored_cutoffs(site)
+    if not known and not requested:
+        raise MissingOutput(site.tr("This output folder holds no scores yet."), "regulars score --cutoff D")
+    day = _day(requested) if requested else known[-1]
     if day not in known or day is None:
         have = ", ".join(map(str, known)) or site.tr("none")
-        said = site.tr("This cutoff is not scored: {asked}. Scored are: {have}.", asked=asked[:40], have=have)
-        raise NotHere(said, f"regulars score --cutoff {day or 'D'}")
+        message = site.tr("Cutoff {asked} is not scored. Scored cutoffs: {have}.", asked=requested[:40], have=have)
+        raise MissingOutput(message, f"regulars score --cutoff {day or 'D'}")
     return _scored(site, day)
 
 
-def _scored(site: Site, day: date) -> Scored:
+def _scored(site: Site, day: date) -> ScoredCutoff:
     folder = site.config.output / "scores" / f"cutoff={day}"
-    again = f"regulars score --cutoff {day}"
-    found = manifest(site, folder / MANIFEST)
-    if found is None or not isinstance(found[0].get("parts"), list) or "customers" not in found[0]:
-        raise NotHere(site.tr("The scores of {day} have a manifest that cannot be read.", day=day), again, 503)
-    said, mark = found
-    lost = [part["file"] for part in said["parts"] if not (folder / part["file"]).is_file()]
-    if lost or not said["parts"]:
-        raise NotHere(site.tr("The scores of {day} are not whole: parts are missing.", day=day), again, 503)
-    columns = site.kept.get(("columns", mark), lambda: _columns(folder / said["parts"][0]["file"]))
+    command = f"regulars score --cutoff {day}"
+    stored = read_json_object(site, folder / MANIFEST)
+    if stored is None or not isinstance(stored[0].get("parts"), list) or "customers" not in stored[0]:
+        raise MissingOutput(site.tr("The manifest of the scores of {day} cannot be read.", day=day), command, 503)
+    content, fingerprint = stored
+    missing_files = [part["file"] for part in content["parts"] if not (folder / part["file"]).is_file()]
+    if missing_files or not content["parts"]:
+        raise MissingOutput(site.tr("The scores of {day} are incomplete: parts are missing.", day=day), command, 503)
+    columns = site.cache.get(("columns", fingerprint), lambda: _columns(folder / content["parts"][0]["file"]))
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         text = site.tr(
-            "The scores of {day} were written by an older version, or are damaged: they lack {columns}.",
+            "The scores of {day} were written by an older version, or are damaged: columns missing: {columns}.",
             day=day, columns=", ".join(missing),
         )  # fmt: skip
-        raise NotHere(text, again, 503)
-    return Scored(day, folder, said, mark, columns)
+        raise MissingOutput(text, command, 503)
+    return ScoredCutoff(day, folder, content, fingerprint, columns)
 
 
 def _columns(file: Path) -> tuple[str, ...]:
-    """The columns of a part; none where it cannot be read."""
+    """Read the columns of a part; none if it cannot be read."""
     try:
         return tuple(pq.read_schema(file).names)
     except (OSError, pa.ArrowInvalid):
         return ()
 
 
-def manifest(site: Site, path: Path) -> tuple[dict[str, Any], str] | None:
-    """A JSON object of the output folder with the fingerprint of its bytes; None where it is not there or not whole."""
+def read_json_object(site: Site, path: Path) -> tuple[dict[str, Any], str] | None:
+    """Read a JSON object and the fingerprint of its bytes; None if the file is missing or incomplete."""
     try:
         state = path.stat()
-        return site.kept.get(("json", str(path), state.st_mtime_ns, state.st_size), lambda: _read(path))
+        return site.cache.get(("json", str(path), state.st_mtime_ns, state.st_size), lambda: _read(path))
     except OSError:
         return None
     except ValueError:
-        logging.getLogger(__name__).warning("%s is not whole", path)
+        logging.getLogger(__name__).warning("%s is incomplete", path)
         return None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
     content = path.read_bytes()
-    found = json.loads(content)
-    if not isinstance(found, dict):
+    value = json.loads(content)
+    if not isinstance(value, dict):
         raise ValueError("expected an object")
-    return found, hashlib.sha256(content).hexdigest()[:16]
+    return value, hashlib.sha256(content).hexdigest()[:16]
 
 
-def forms(site: Site, at: Scored) -> Forms:
-    """How money is written, by the customers' mean value; counted once."""
+def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:
+    """Choose the format of money by the customers' mean value; cached."""
 
     def mean() -> float:
         sql = f"SELECT coalesce(avg(abs(value)), 0) AS mean FROM {ROWS}"
-        return float(site.one(sql, [at.files])["mean"])
+        return float(site.query_row(sql, [at.files])["mean"])
 
-    return Forms(site.kept.get(("mean", at.fingerprint), mean))
+    return NumberFormat(site.cache.get(("mean", at.fingerprint), mean))
 
 
-def has_money(site: Site, at: Scored) -> bool:
-    """Whether the scores tell money."""
-    return "value" in at.manifest.get("models", {}) or forms(site, at).mean > 0
+def has_value(site: Site, at: ScoredCutoff) -> bool:
+    """Check whether the scores have a value."""
+    return "value" in at.manifest.get("models", {}) or number_format(site, at).mean > 0
 
 
 def _day(text: str) -> date | None:
-    """A day in ISO form, or None.
+    """Parse a day in ISO form; None if it is not one.
 
     >>> _day("2024-01-31"), _day("../etc"), _day("20240131")
     (datetime.date(2024, 1, 31), None, None)

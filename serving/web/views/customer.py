@@ -1,4 +1,4 @@
-"""A customer's page: numbers, the same at other cutoffs, reasons as a waterfall, groups, plans, and what comes next."""
+"""The page of a customer: scores at each cutoff, reasons as a waterfall, segments, plans, and what to offer next."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from features.errors import RegularsError
-from serving.charts.live_svg import Line, bar, lines, plain
-from serving.language.formats import Forms, share
-from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site, cutoffs, forms, has_money, scored
+from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
+from serving.language.formats import NumberFormat, format_share
+from serving.web.parts.output_reader import (
+    ROWS,
+    MissingOutput,
+    ScoredCutoff,
+    Site,
+    has_value,
+    number_format,
+    read_scored_cutoff,
+    scored_cutoffs,
+)
 from serving.web.views import customers
 
 SHOWN, PAST = 10, 36
@@ -21,10 +30,10 @@ Say = Any
 
 
 @dataclass(frozen=True)
-class Step:
-    """A line of a waterfall: what it is, how much it adds (as text), and its bar from one number to another."""
+class WaterfallStep:
+    """A line of a waterfall: its label, the amount it adds (as text), and its bar from one number to another."""
 
-    said: str
+    label: str
     note: str
     amount: str
     start: float
@@ -32,21 +41,29 @@ class Step:
     cell: str
 
 
-def person(site: Site, at: Scored, customer: str) -> dict[str, Any]:
-    """All that is known of a customer without reading the log.
+def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]:
+    """Collect what the output folder has on a customer, without reading the log.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        The context of the template `customer.html.j2`.
 
     Raises:
-        NotHere: They are not in the cohort of the cutoff; where they are, and who is close, is told.
+        MissingOutput: The customer is not in the cohort; the message names their cutoffs, or similar ids.
     """
-    row = customers.found(site, at, customer)
+    row = customers.customer_row(site, at, customer)
     if row is None:
         raise _absent(site, at, customer)
-    form, money = forms(site, at), has_money(site, at)
+    form, money = number_format(site, at), has_value(site, at)
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
         "waterfalls": list(_waterfalls(site, at, row, False)),
-        "whole": bool(at.manifest.get("contributions")),
+        "has_contributions": bool(at.manifest.get("contributions")),
         "past": _past(site, customer, form, money),
         "groups": _beside(site, at, "segments", "customers.parquet", customer),
         "next": _beside(site, at, "segments", "next_kind.parquet", customer),
@@ -55,66 +72,81 @@ def person(site: Site, at: Scored, customer: str) -> dict[str, Any]:
     }
 
 
-def reasons(site: Site, at: Scored, customer: str) -> list[dict[str, Any]]:
-    """The waterfalls with every feature's contribution, where they were written: of 200 columns, a moment's work.
+def full_waterfalls(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
+    """Make the waterfalls from every feature's contribution, if `--contributions` wrote them.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        A waterfall of risk, and one of value if there is one.
 
     Raises:
         NotHere: The customer is not in the cohort of the cutoff.
     """
-    row = customers.found(site, at, customer)
+    row = customers.customer_row(site, at, customer)
     if row is None:
         raise _absent(site, at, customer)
     return list(_waterfalls(site, at, row, True))
 
 
-def _absent(site: Site, at: Scored, customer: str) -> NotHere:
-    """Who is not in a cutoff's cohort: the cutoffs that have them, or ids close to what was asked for."""
+def _absent(site: Site, at: ScoredCutoff, customer: str) -> MissingOutput:
+    """Explain that a customer is not in the cohort: name the cutoffs that have them, or similar ids."""
     shown, tr = customer[:80], site.tr
-    other = [day for day, _ in _everywhere(site, customer, ("customer_id",))]
-    if other:
-        have = ", ".join(map(str, other))
-        said = tr(
-            "Customer '{id}' is not in the cohort of {day}, but in those of: {have}.",
+    other_days = [day for day, _ in _everywhere(site, customer, ("customer_id",))]
+    if other_days:
+        have = ", ".join(map(str, other_days))
+        message = tr(
+            "Customer '{id}' is not in the cohort of {day}, but in the cohorts of: {have}.",
             id=shown,
             day=at.cutoff,
             have=have,
         )
-        return NotHere(said)
-    close = ", ".join(customers.near(site, at, customer)) or tr("none")
-    return NotHere(tr("There is no customer '{id}' in any scored cutoff. Close to it: {close}.", id=shown, close=close))
+        return MissingOutput(message)
+    close = ", ".join(customers.similar_ids(site, at, customer)) or tr("none")
+    return MissingOutput(
+        tr("There is no customer '{id}' in any scored cutoff. Similar ids: {close}.", id=shown, close=close)
+    )
 
 
 def _everywhere(site: Site, customer: str, columns: Sequence[str]) -> list[tuple[date, dict[str, Any]]]:
-    """A customer's rows of all scored cutoffs that are whole, oldest first, of the newest PAST ones."""
-    found = []
-    for day in cutoffs(site)[-PAST:]:
+    """Read a customer's rows at the newest PAST scored cutoffs, oldest first; incomplete cutoffs are skipped."""
+    rows_by_day = []
+    for day in scored_cutoffs(site)[-PAST:]:
         try:
-            at = scored(site, str(day))
+            at = read_scored_cutoff(site, str(day))
             names = ", ".join(name for name in columns if name in at.columns)
             sql = f"SELECT {names} FROM {ROWS} WHERE customer_id = ? LIMIT 1"
-            rows = site.ask(sql, [at.files, customer]).to_pylist()
-        except NotHere:
-            continue  # a cutoff that is being written anew is not needed here
+            rows = site.query(sql, [at.files, customer]).to_pylist()
+        except MissingOutput:
+            continue  # a cutoff that is being written right now is skipped
         if rows:
-            found.append((day, rows[0]))
-    return found
+            rows_by_day.append((day, rows[0]))
+    return rows_by_day
 
 
-def _past(site: Site, customer: str, form: Forms, money: bool) -> dict[str, Any]:
-    """Risk and value at every scored cutoff, as pictures and rows."""
-    told = _everywhere(site, customer, customers.SHOWN)
-    when = [day for day, _ in told]
-    risk = [row["churn_probability"] for _, row in told]
-    said = ", ".join(f"{day}: {share(value, site.tr)}" for day, value in zip(when, risk, strict=True))
-    alt = site.tr("Risk of leaving at each cutoff. {told}.", told=said)
-    found: dict[str, Any] = {"rows": told, "risk": lines(alt, when, [Line("risk", risk)], lambda v: f"{v:.0%}", 1.0)}
+def _past(site: Site, customer: str, form: NumberFormat, money: bool) -> dict[str, Any]:
+    """Prepare risk and value at every scored cutoff, as charts and rows."""
+    rows_by_day = _everywhere(site, customer, customers.LIST_COLUMNS)
+    when = [day for day, _ in rows_by_day]
+    risk = [row["churn_probability"] for _, row in rows_by_day]
+    details = ", ".join(f"{day}: {format_share(value, site.tr)}" for day, value in zip(when, risk, strict=True))
+    alt = site.tr("Risk of leaving at each cutoff. {details}.", details=details)
+    history: dict[str, Any] = {
+        "rows": rows_by_day,
+        "risk": line_chart(alt, when, [TimeSeries("risk", risk)], lambda v: f"{v:.0%}", 1.0),
+    }
     if money:
-        value = [row["value"] for _, row in told]
-        said = ", ".join(f"{day}: {form.money(v or 0.0)}" for day, v in zip(when, value, strict=True))
-        drawn = Line("value", value, [r.get("value_low") for _, r in told], [r.get("value_high") for _, r in told])
-        alt = site.tr("Expected value at each cutoff, with its range. {told}.", told=said)
-        found["value"] = lines(alt, when, [drawn], plain)
-    return found
+        value = [row["value"] for _, row in rows_by_day]
+        details = ", ".join(f"{day}: {form.money(v or 0.0)}" for day, v in zip(when, value, strict=True))
+        drawn = TimeSeries(
+            "value", value, [r.get("value_low") for _, r in rows_by_day], [r.get("value_high") for _, r in rows_by_day]
+        )
+        alt = site.tr("Expected value at each cutoff, with its prediction interval. {details}.", details=details)
+        history["value"] = line_chart(alt, when, [drawn], format_tick)
+    return history
 
 
 def _is_longer(name: str) -> bool:
@@ -125,41 +157,43 @@ def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"days": int(name[6:-1]), "value": row[name], "low": row.get(f"{name}_low"), "high": row.get(f"{name}_high")}
 
 
-def _waterfalls(site: Site, at: Scored, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
-    """From the base over the strongest reasons and all the rest to the shipped number; of risk, and of value."""
-    form = forms(site, at)
+def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
+    """Make the waterfalls of risk and value: base, strongest reasons, all other features, prediction."""
+    form = number_format(site, at)
     kinds: list[tuple[str, str, Say, Say]] = [
-        ("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", lambda v: share(v, site.tr))
+        ("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", lambda v: format_share(v, site.tr))
     ]
-    if has_money(site, at):
+    if has_value(site, at):
         kinds.append(("value", "value", lambda v: form.money(v, "+"), form.money))
     for kind, column, change, number in kinds:
         base, total = at.manifest.get("bases", {}).get(kind), row[column]
         if base is None or total is None:
             continue
-        told, whole = _reasons(site, at, row, kind, every)
-        yield {"kind": kind, "steps": _steps(site, base, total, told, change, number), "whole": whole}
+        contributions, complete = _reasons(site, at, row, kind, every)
+        yield {"kind": kind, "steps": _steps(site, base, total, contributions, change, number), "complete": complete}
 
 
 def _reasons(
-    site: Site, at: Scored, row: Mapping[str, Any], kind: str, whole: bool
+    site: Site, at: ScoredCutoff, row: Mapping[str, Any], kind: str, complete: bool
 ) -> tuple[list[tuple[str, str, float]], bool]:
-    """Readings, phrases and contributions, the strongest first; and whether every feature's were at hand."""
-    told = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
-    every = _contributions(site, at, str(row["customer_id"]), kind) if whole else None
+    """Select readings, phrases and contributions, strongest first; and say whether all contributions were available."""
+    reason_of = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
+    every = _contributions(site, at, str(row["customer_id"]), kind) if complete else None
     if every is None:
-        return [(r["reading"], site.tr.phrase(r["phrase"]), r["contribution"]) for r in told.values()], False
+        return [(r["reading"], site.tr.phrase(r["phrase"]), r["contribution"]) for r in reason_of.values()], False
     phrases = _phrases(site, at, kind)
     strongest = sorted(every.items(), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
-    found = []
+    shown_reasons = []
     for name, amount in strongest:
         phrase = site.tr.phrase(phrases.get(name, name.replace("_", " ")))
-        found.append((told[name]["reading"], phrase, amount) if name in told else (phrase, "", amount))
-    return found, True
+        shown_reasons.append(
+            (reason_of[name]["reading"], phrase, amount) if name in reason_of else (phrase, "", amount)
+        )
+    return shown_reasons, True
 
 
-def _contributions(site: Site, at: Scored, customer: str, kind: str) -> dict[str, float] | None:
-    """Every feature's contribution, where they were written: they are in place only while they fit the scores."""
+def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> dict[str, float] | None:
+    """Read every feature's contribution, if they were written for these scores."""
     parts = at.manifest.get("contributions", {}).get(kind)
     folder = site.config.output / "contributions" / kind / f"cutoff={at.cutoff}"
     place = _part_of(site, at, customer)
@@ -168,29 +202,31 @@ def _contributions(site: Site, at: Scored, customer: str, kind: str) -> dict[str
     file = folder / parts[place]["file"]
     if not file.is_file():
         return None
-    found = site.ask(f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1", [[str(file)], customer]).to_pylist()
-    return {n: v for n, v in found[0].items() if n not in ("customer_id", "base", "total") and v} if found else None
+    rows = site.query(f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1", [[str(file)], customer]).to_pylist()
+    return {n: v for n, v in rows[0].items() if n not in ("customer_id", "base", "total") and v} if rows else None
 
 
-def _part_of(site: Site, at: Scored, customer: str) -> int | None:
-    """The part that holds a customer: each part holds a stretch of the ids."""
+def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
+    """Find the part of the scores that holds a customer: each part holds a range of ids."""
 
     def ends() -> list[tuple[str, str]]:
-        found = []
+        id_ranges = []
         for file in at.files:
             groups = pq.read_metadata(file)
-            told = [groups.row_group(n).column(0).statistics for n in range(groups.num_row_groups)]
-            found.append(
-                (min(s.min for s in told), max(s.max for s in told)) if all(told) and told else ("", "\U0010ffff")
+            statistics = [groups.row_group(n).column(0).statistics for n in range(groups.num_row_groups)]
+            id_ranges.append(
+                (min(s.min for s in statistics), max(s.max for s in statistics))
+                if all(statistics) and statistics
+                else ("", "\U0010ffff")
             )
-        return found
+        return id_ranges
 
-    stretches = site.kept.get(("stretches", at.fingerprint), ends)
+    stretches = site.cache.get(("stretches", at.fingerprint), ends)
     return next((place for place, (low, high) in enumerate(stretches) if low <= customer <= high), None)
 
 
-def _phrases(site: Site, at: Scored, kind: str) -> dict[str, str]:
-    """The phrase of every feature: those of the catalog, and those that the manifest names."""
+def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
+    """Collect the phrase of every feature: from the catalog, and from the manifest."""
 
     def read() -> dict[str, str]:
         # Ibis takes a second to import, and no other page needs it.
@@ -200,49 +236,59 @@ def _phrases(site: Site, at: Scored, kind: str) -> dict[str, str]:
         try:
             features = catalog_features(site.config.task.to_task(), build_contract(site.config, has_clock=True))
         except RegularsError:
-            return {}  # a config that changed since: the manifest still names the strongest
+            return {}  # the config changed since; the manifest still has the strongest
         return {f.name: f.phrase for f in features}
 
     named = {row["feature"]: row["phrase"] for row in at.manifest.get("drivers", {}).get(kind, [])}
-    return {**site.kept.get("phrases", read), **named}
+    return {**site.cache.get("phrases", read), **named}
 
 
 def _steps(
     site: Site, base: float, total: float, reasons: Sequence[tuple[str, str, float]], change: Say, number: Say
-) -> list[Step]:
-    """The lines of a waterfall, with bars on one scale."""
+) -> list[WaterfallStep]:
+    """Make the lines of a waterfall, with bars on one scale."""
     tr, rest = site.tr, total - base - sum(amount for _, _, amount in reasons)
-    moves = [*reasons, (tr("everything else together"), "", rest)]
-    ends, here = [0.0, base], base
+    moves = [*reasons, (tr("all other features together"), "", rest)]
+    ends, running = [0.0, base], base
     for _, _, amount in moves:
-        here += amount
-        ends.append(here)
+        running += amount
+        ends.append(running)
     low, high = min(ends), max(ends)
     steps = [
-        Step(tr("starting point: the mean of all customers"), "", number(base), 0.0, base, bar(0.0, base, low, high))
+        WaterfallStep(
+            tr("starting point: the mean of all customers"),
+            "",
+            number(base),
+            0.0,
+            base,
+            waterfall_bar(0.0, base, low, high),
+        )
     ]
-    here = base
-    for said, note, amount in moves:
-        cell = bar(here, here + amount, low, high)
-        steps.append(Step(said, note, change(amount).replace("-", "−"), here, here + amount, cell))
-        here += amount
-    return [*steps, Step(tr("this customer"), "", number(total), 0.0, total, bar(0.0, total, low, high))]
+    running = base
+    for label, note, amount in moves:
+        cell = waterfall_bar(running, running + amount, low, high)
+        steps.append(WaterfallStep(label, note, change(amount).replace("-", "−"), running, running + amount, cell))
+        running += amount
+    return [
+        *steps,
+        WaterfallStep(tr("this customer"), "", number(total), 0.0, total, waterfall_bar(0.0, total, low, high)),
+    ]
 
 
-def _beside(site: Site, at: Scored, room: str, file: str, customer: str) -> list[dict[str, Any]]:
-    """A customer's rows of a table beside the scores; none where it is not there."""
+def _beside(site: Site, at: ScoredCutoff, room: str, file: str, customer: str) -> list[dict[str, Any]]:
+    """Read a customer's rows of a table beside the scores; none if there is no such table."""
     path = site.config.output / room / f"cutoff={at.cutoff}" / file
     return _of(site, path, customer) if path.is_file() else []
 
 
 def _of(site: Site, path: Path, customer: str) -> list[dict[str, Any]]:
     sql = f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 100"
-    return list(site.ask(sql, [[str(path)], customer]).to_pylist())
+    return list(site.query(sql, [[str(path)], customer]).to_pylist())
 
 
-def _plans(site: Site, at: Scored, customer: str) -> list[dict[str, Any]]:
-    """What each plan of the cutoff means for the customer."""
-    found = []
+def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
+    """Read what each plan of the cutoff does with the customer."""
+    plan_rows = []
     for path in sorted((site.config.output / "plans" / f"cutoff={at.cutoff}").glob("*/plan.parquet")):
-        found += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]
-    return found
+        plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]
+    return plan_rows

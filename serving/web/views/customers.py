@@ -1,4 +1,4 @@
-"""The list of customers: what may be asked of it in an address, and the rows, counts and sums that it gives."""
+"""The list of customers: filters from the address, and the rows, counts and sums of the filtered list."""
 
 from __future__ import annotations
 
@@ -8,27 +8,35 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
-from serving.web.parts.output_reader import ROWS, NotHere, Scored, Site
+from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 PAGE = 50
 SORTS = ("value_at_risk", "churn_probability", "value", "customer_id")
-NAMED = ("segment", "tier", "lifecycle")
+FILTER_COLUMNS = ("segment", "tier", "lifecycle")
 GROUPS = ("rfm_group", "stage", "micro_segment")  # of OUTPUT/segments
-SHOWN = ("customer_id", "churn_probability", "value", "value_low", "value_high", "value_at_risk", *NAMED)
+LIST_COLUMNS = (
+    "customer_id",
+    "churn_probability",
+    "value",
+    "value_low",
+    "value_high",
+    "value_at_risk",
+    *FILTER_COLUMNS,
+)
 LONGEST, FARTHEST = 200, 10_000_000
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of the list; each is a parameter of the address.
+class CustomerFilter:
+    """The filter, order and page of the list; each field is a parameter of the address.
 
     Attributes:
-        segment, tier, lifecycle: Of the scores; empty: all.
-        by: One of GROUPS, and `group` its name.
+        segment, tier, lifecycle: A value of the score column; empty for all.
+        by: One of GROUPS; `group` is the name of a group of it.
         risk_from, risk_to: In per cent; [from, to].
-        value_from, value_to: Money; [from, to].
+        value_from, value_to: In money; [from, to].
         q: A part of the id.
-        sort: One of SORTS, largest first but for the id; `up` turns it round.
+        sort: One of SORTS, largest first (ids ascending); `up` reverses the order.
         page: From 1.
     """
 
@@ -47,7 +55,7 @@ class Wanted:
     page: int = 1
 
     def query(self, **other: Any) -> str:
-        """The address of this list, or of one that differs in something, without what is as usual."""
+        """Write the address parameters of this list, or of one that differs in something; defaults are left out."""
         changed = replace(self, **other)
         pairs = {f.name: getattr(changed, f.name) for f in fields(self)}
         usual = {f.name: f.default for f in fields(self)}
@@ -57,13 +65,21 @@ class Wanted:
         )
 
 
-def wanted(site: Site, params: Mapping[str, str], money: bool = True) -> Wanted:
-    """What an address asks for.
+def parse_filter(site: Site, params: Mapping[str, str], money: bool = True) -> CustomerFilter:
+    """Parse the parameters of an address.
+
+    Args:
+        site: The output folder, for the language of messages.
+        params: The parameters.
+        money: Whether the scores have a value; it sets the default order.
+
+    Returns:
+        The filter.
 
     Raises:
-        NotHere: It asks for what cannot be, such as a risk that is no number.
+        MissingOutput: A parameter is not valid, such as a risk that is not a number.
     """
-    given: dict[str, Any] = {name: params.get(name, "")[:LONGEST] for name in (*NAMED, "by", "group", "q")}
+    given: dict[str, Any] = {name: params.get(name, "")[:LONGEST] for name in (*FILTER_COLUMNS, "by", "group", "q")}
     for name in ("risk_from", "risk_to", "value_from", "value_to"):
         given[name] = _number(site, name, params.get(name, ""))
     page = _number(site, "page", params.get("page", ""))
@@ -72,10 +88,10 @@ def wanted(site: Site, params: Mapping[str, str], money: bool = True) -> Wanted:
     given["sort"] = params.get("sort", "") or ("value_at_risk" if money else "churn_probability")
     if given["sort"] not in SORTS or (given["by"] and given["by"] not in GROUPS):
         known = ", ".join((*SORTS, *GROUPS))
-        raise NotHere(site.tr("The list is sorted and grouped by one of: {known}.", known=known), status=400)
+        raise MissingOutput(site.tr("Expected a column to sort or group by, one of: {known}.", known=known), status=400)
     if given["sort"] == ("value_at_risk" if money else "churn_probability"):
         given["sort"] = ""
-    return Wanted(**given)
+    return CustomerFilter(**given)
 
 
 def _number(site: Site, name: str, text: str) -> float | None:
@@ -86,100 +102,147 @@ def _number(site: Site, name: str, text: str) -> float | None:
     except ValueError:
         number = float("nan")
     if not isfinite(number):
-        raise NotHere(site.tr("{name} takes a number, not {text}.", name=name, text=text[:40]), status=400)
+        raise MissingOutput(site.tr("{name}: expected a number, found {text}.", name=name, text=text[:40]), status=400)
     return number
 
 
-def _tests(site: Site, at: Scored, asked: Wanted) -> Iterator[tuple[str, Any]]:
-    """SQL tests, each with its one parameter."""
-    for name in NAMED:
-        if value := getattr(asked, name):
+def _tests(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> Iterator[tuple[str, Any]]:
+    """Yield SQL conditions, each with its one parameter."""
+    for name in FILTER_COLUMNS:
+        if value := getattr(filters, name):
             yield f"{name} = ?", value
-    if asked.risk_from is not None:
-        yield "churn_probability >= ?", asked.risk_from / 100
-    if asked.risk_to is not None:
-        yield "churn_probability <= ?", asked.risk_to / 100
-    if asked.value_from is not None:
-        yield "value >= ?", asked.value_from
-    if asked.value_to is not None:
-        yield "value <= ?", asked.value_to
-    if asked.q:
-        yield "contains(lower(customer_id), lower(?))", asked.q
+    if filters.risk_from is not None:
+        yield "churn_probability >= ?", filters.risk_from / 100
+    if filters.risk_to is not None:
+        yield "churn_probability <= ?", filters.risk_to / 100
+    if filters.value_from is not None:
+        yield "value >= ?", filters.value_from
+    if filters.value_to is not None:
+        yield "value <= ?", filters.value_to
+    if filters.q:
+        yield "contains(lower(customer_id), lower(?))", filters.q
 
 
-def where(site: Site, at: Scored, asked: Wanted) -> tuple[str, list[Any]]:
-    """The tests of a list as SQL, and their parameters.
+def filter_sql(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> tuple[str, list[Any]]:
+    """Write a filter as SQL.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+
+    Returns:
+        The WHERE clause (empty without a condition) and its parameters.
 
     Raises:
-        NotHere: A group is asked for, and the cutoff was not grouped.
+        MissingOutput: A group is asked for, and the cutoff has no segments.
     """
-    tests = list(_tests(site, at, asked))
+    tests = list(_tests(site, at, filters))
     texts, params = [text for text, _ in tests], [value for _, value in tests]
-    if asked.by and asked.group:
+    if filters.by and filters.group:
         file = site.config.output / "segments" / f"cutoff={at.cutoff}" / "customers.parquet"
         if not file.is_file():
-            said = site.tr("The customers of {day} are not grouped yet.", day=at.cutoff)
-            raise NotHere(said, f"regulars segments --cutoff {at.cutoff}")
-        texts.append(f"customer_id IN (SELECT customer_id FROM {ROWS} WHERE {asked.by} = ?)")
-        params += [str(file), asked.group]
+            message = site.tr("There are no segments for {day} yet.", day=at.cutoff)
+            raise MissingOutput(message, f"regulars segments --cutoff {at.cutoff}")
+        texts.append(f"customer_id IN (SELECT customer_id FROM {ROWS} WHERE {filters.by} = ?)")
+        params += [str(file), filters.group]
     return ("WHERE " + " AND ".join(texts) if texts else ""), params
 
 
-def order(asked: Wanted, money: bool) -> str:
-    """How the list is sorted, in SQL; customers who are equal come by their id."""
-    by = asked.sort or ("value_at_risk" if money else "churn_probability")
+def order_sql(filters: CustomerFilter, money: bool) -> str:
+    """Write the order of a list as SQL; ties are ordered by id."""
+    by = filters.sort or ("value_at_risk" if money else "churn_probability")
     if by == "customer_id":
-        return f"ORDER BY customer_id {'DESC' if asked.up else 'ASC'}"
-    return f"ORDER BY {by} {'ASC' if asked.up else 'DESC'} NULLS LAST, customer_id"
+        return f"ORDER BY customer_id {'DESC' if filters.up else 'ASC'}"
+    return f"ORDER BY {by} {'ASC' if filters.up else 'DESC'} NULLS LAST, customer_id"
 
 
-def totals(site: Site, at: Scored, asked: Wanted) -> dict[str, Any]:
-    """customers, risk (mean), value and value_at_risk (sums) of a list; counted once."""
-    test, params = where(site, at, asked)
+def list_totals(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> dict[str, Any]:
+    """Sum up a list; cached.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+
+    Returns:
+        `customers`, `risk` (mean), `value` and `value_at_risk` (sums).
+    """
+    test, params = filter_sql(site, at, filters)
 
     def count() -> dict[str, Any]:
         sql = (
             "SELECT count(*) AS customers, avg(churn_probability) AS risk, sum(value) AS value, "
             f"sum(value_at_risk) AS value_at_risk FROM {ROWS} {test}"
         )
-        return site.one(sql, [at.files, *params])
+        return site.query_row(sql, [at.files, *params])
 
-    return site.kept.get(("totals", at.fingerprint, asked.query(page=1, sort="", up=False)), count)
-
-
-def rows(site: Site, at: Scored, asked: Wanted, money: bool) -> list[dict[str, Any]]:
-    """The customers of one page of a list."""
-    test, params = where(site, at, asked)
-    columns = ", ".join(name for name in SHOWN if name in at.columns)
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order(asked, money)} LIMIT {PAGE} OFFSET ?"
-    return list(site.ask(sql, [at.files, *params, (asked.page - 1) * PAGE]).to_pylist())
+    return site.cache.get(("totals", at.fingerprint, filters.query(page=1, sort="", up=False)), count)
 
 
-def choices(site: Site, at: Scored) -> dict[str, list[str]]:
-    """What there is of each of NAMED, the most frequent first; counted once."""
+def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> list[dict[str, Any]]:
+    """Read one page of a list.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter, order and page.
+        money: Whether the scores have a value; it sets the default order.
+
+    Returns:
+        At most PAGE rows.
+    """
+    test, params = filter_sql(site, at, filters)
+    columns = ", ".join(name for name in LIST_COLUMNS if name in at.columns)
+    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
+    return list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
+
+
+def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:
+    """List the values of each of FILTER_COLUMNS, most frequent first; cached."""
 
     def count() -> dict[str, list[str]]:
-        found = {}
-        for name in NAMED:
+        names_by_column = {}
+        for name in FILTER_COLUMNS:
             sql = f"SELECT {name} AS name FROM {ROWS} GROUP BY 1 ORDER BY count(*) DESC, 1"
-            found[name] = [row["name"] for row in site.ask(sql, [at.files]).to_pylist() if row["name"] is not None]
-        return found
+            names_by_column[name] = [
+                row["name"] for row in site.query(sql, [at.files]).to_pylist() if row["name"] is not None
+            ]
+        return names_by_column
 
-    return site.kept.get(("choices", at.fingerprint), count)
+    return site.cache.get(("choices", at.fingerprint), count)
 
 
-def found(site: Site, at: Scored, customer: str) -> dict[str, Any] | None:
-    """A customer's row of the score table, or None; parts that cannot hold the id are not read."""
+def customer_row(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any] | None:
+    """Read a customer's row of the score table; DuckDB skips the parts that cannot hold the id.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        The row, or None.
+    """
     sql = f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1"
-    first = site.ask(sql, [at.files, customer]).to_pylist()
+    first = site.query(sql, [at.files, customer]).to_pylist()
     return first[0] if first else None
 
 
-def near(site: Site, at: Scored, customer: str) -> list[str]:
-    """Up to five ids that hold what was asked for, or come next to it."""
+def similar_ids(site: Site, at: ScoredCutoff, customer: str) -> list[str]:
+    """Find ids that contain a text, or that follow it in order.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The text.
+
+    Returns:
+        At most five ids.
+    """
     sql = (
         "SELECT customer_id FROM read_parquet($1, hive_partitioning = false) "
         "WHERE contains(lower(customer_id), lower($2)) OR customer_id >= $2 "
         "ORDER BY NOT contains(lower(customer_id), lower($2)), customer_id LIMIT 5"
     )
-    return [row["customer_id"] for row in site.ask(sql, [at.files, customer[:LONGEST]]).to_pylist()]
+    return [row["customer_id"] for row in site.query(sql, [at.files, customer[:LONGEST]]).to_pylist()]

@@ -1,4 +1,4 @@
-"""The experiments page: what each measured plan changed, with intervals, and whether it was carried out as drawn."""
+"""The page of experiments: the measured effect of each plan with intervals, and whether the plan ran as randomised."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.campaigns.measured_plans import MEASURED
-from serving.charts.live_svg import span
-from serving.language.formats import Forms
+from serving.charts.live_svg import interval_cell
+from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
-from serving.web.parts.output_reader import NotHere, Site, manifest
-from serving.web.views.plan import plans
+from serving.web.parts.output_reader import MissingOutput, Site, read_json_object
+from serving.web.views.plan import plan_names
 
 RETURN, VALUE = "return", "value"
-# As `serving.measurement.effect_estimates` has them, which takes seconds to import.
+# Copied from `serving.measurement.effect_estimates`, which takes seconds to import.
 ALL, ADJUSTED, EACH_ACTION, EACH_SEGMENT = "all", "adjusted", "action", "segment"
-ENDS = {True: ("low", "high"), False: ("anytime_low", "anytime_high")}  # while immature, those that hold at every look
-TITLES = {RETURN: N_("Effect on return, in points of 100"), VALUE: N_("Effect on value, money a customer")}
+ENDS = {True: ("low", "high"), False: ("anytime_low", "anytime_high")}  # sequential while immature
+TITLES = {
+    RETURN: N_("Effect on the return rate, in percentage points"),
+    VALUE: N_("Effect on value, in money per customer"),
+}
 VERDICTS = {
-    1: N_("it brought more than nothing would have"),
-    -1: N_("it brought less than nothing would have"),
-    0: N_("no effect can be told from chance: neither that it works nor that it does not"),
+    1: N_("significant positive effect"),
+    -1: N_("significant negative effect"),
+    0: N_("not significant: no evidence of an effect, and no evidence that there is none"),
 }
 
 
-def experiments(site: Site) -> list[dict[str, Any]]:
-    """Every measured plan, the newest first.
+def experiment_results(site: Site) -> list[dict[str, Any]]:
+    """Read the results of every measured plan, newest first.
 
     Raises:
-        NotHere: None is measured.
+        MissingOutput: None is measured.
     """
-    found = []
-    for name in plans(site):
+    results = []
+    for name in plan_names(site):
         day, campaign = name.split("/")
-        told = manifest(site, site.config.output / "plans" / f"cutoff={day}" / campaign / MEASURED)
-        if told is not None and {"effects", "sample_ratio", "customers", "mature"} <= set(told[0]):
-            found.append(_experiment(name, told[0], site.tr))
-    if not found:
-        raise NotHere(site.tr("No plan is measured yet."), "regulars measure CUTOFF/CAMPAIGN")
-    return found
+        measured = read_json_object(site, site.config.output / "plans" / f"cutoff={day}" / campaign / MEASURED)
+        if measured is not None and {"effects", "sample_ratio", "customers", "mature"} <= set(measured[0]):
+            results.append(_experiment(name, measured[0], site.tr))
+    if not results:
+        raise MissingOutput(site.tr("No plan has been measured yet."), "regulars measure CUTOFF/CAMPAIGN")
+    return results
 
 
 def _experiment(name: str, facts: Mapping[str, Any], tr: Language) -> dict[str, Any]:
@@ -49,12 +52,14 @@ def _experiment(name: str, facts: Mapping[str, Any], tr: Language) -> dict[str, 
         "facts": facts,
         "outcomes": [outcome for outcome in outcomes if outcome],
         "checks": list(_checks(facts, tr)),
-        "returns": [_returns(which, told, tr) for which, told in facts.get("returns", {}).items() if told.get("gain")],
+        "returns": [
+            _returns(which, returns, tr) for which, returns in facts.get("returns", {}).items() if returns.get("gain")
+        ],
     }
 
 
 def _outcome(kind: str, rows: list[dict[str, Any]], facts: Mapping[str, Any], tr: Language) -> dict[str, Any] | None:
-    """One outcome: the whole, each action and each segment, on one scale; None where it was not measured."""
+    """Prepare one outcome on one scale: overall, by action and by segment; None if it was not measured."""
     low, high = ENDS[bool(facts["mature"])]
     shown = [row for row in rows if row["outcome"] == kind and row["family"] in (ALL, EACH_ACTION, EACH_SEGMENT)]
     known = [row for row in shown if row["effect"] is not None]
@@ -62,27 +67,32 @@ def _outcome(kind: str, rows: list[dict[str, Any]], facts: Mapping[str, Any], tr
         return None
     scale = 100 if kind == RETURN else 1
     digits = max((abs(row["effect"]) for row in known), default=0.0)
-    form = Forms(digits * (1 if kind == VALUE else 0))
+    form = NumberFormat(digits * (1 if kind == VALUE else 0))
     ends = min([row[low] for row in known] + [0.0]), max([row[high] for row in known] + [0.0])
-    told = [_row(row, (low, high), scale, ends, form, kind, tr) for row in shown]
-    whole = next((row for row in known if row["family"] == ALL), None)
-    verdict = 0 if whole is None else (whole[low] > 0) - (whole[high] < 0)
-    return {"title": tr(TITLES[kind]), "rows": told, "verdict": tr(VERDICTS[int(verdict)])}
+    shown_rows = [_row(row, (low, high), scale, ends, form, kind, tr) for row in shown]
+    total = next((row for row in known if row["family"] == ALL), None)
+    verdict = 0 if total is None else (total[low] > 0) - (total[high] < 0)
+    return {"title": tr(TITLES[kind]), "rows": shown_rows, "verdict": tr(VERDICTS[int(verdict)])}
 
 
 def _row(
-    row: Mapping[str, Any], at: tuple[str, str], scale: float, ends: tuple[float, float], form: Forms, kind: str,
-    tr: Language,
+    row: Mapping[str, Any], end_columns: tuple[str, str], scale: float, ends: tuple[float, float],
+    form: NumberFormat, kind: str, tr: Language,
 ) -> dict[str, Any]:  # fmt: skip
     segment = row["segment"]
     names = {ALL: tr("all"), EACH_ACTION: row["action"], EACH_SEGMENT: tr(segment)}
-    told = {"name": names[row["family"]], "family": row["family"], "treated": row["treated"], "held": row["held"]}
+    cells = {"name": names[row["family"]], "family": row["family"], "treated": row["treated"], "held_out": row["held"]}
     if row["effect"] is None:
-        return {**told, "effect": tr("too few to tell"), "range": "", "cell": ""}
-    say = (lambda v: f"{v * scale:+,.1f}") if kind == RETURN else (lambda v: form.money(v, "+"))
-    low, high = row[at[0]], row[at[1]]
-    reach = tr("{low} to {high}", low=_minus(say(low)), high=_minus(say(high)))
-    return {**told, "effect": _minus(say(row["effect"])), "range": reach, "cell": span(low, row["effect"], high, ends)}
+        return {**cells, "effect": tr("too few customers"), "range": "", "cell": ""}
+    format_effect = (lambda v: f"{v * scale:+,.1f}") if kind == RETURN else (lambda v: form.money(v, "+"))
+    low, high = row[end_columns[0]], row[end_columns[1]]
+    reach = tr("{low} to {high}", low=_minus(format_effect(low)), high=_minus(format_effect(high)))
+    return {
+        **cells,
+        "effect": _minus(format_effect(row["effect"])),
+        "range": reach,
+        "cell": interval_cell(low, row["effect"], high, ends),
+    }
 
 
 def _minus(text: str) -> str:
@@ -90,43 +100,40 @@ def _minus(text: str) -> str:
 
 
 def _checks(facts: Mapping[str, Any], tr: Language) -> Any:
-    """What says whether the figures may be trusted: (well, sentence)."""
+    """Yield the checks of validity: (passed, sentence)."""
     ratio, customers = facts["sample_ratio"], facts["customers"]
     if ratio["alarm"]:
-        yield (
-            False,
-            tr("The groups are not those that the lot drew: no figure here can be trusted until it is found why."),
-        )
+        yield (False, tr("Sample-ratio mismatch: do not trust any figure here until its cause is known."))
     else:
-        yield True, tr("The groups are those that the lot drew.")
+        yield True, tr("No sample-ratio mismatch.")
     if not facts["mature"]:
         yield False, tr(
-            "Immature: {days} of {all} days have passed; the outcomes are whole from {when} on.",
+            "Immature: {days} of {all} days have passed; the outcomes are complete from {when} on.",
             days=facts["days"], all=facts["horizon_days"], when=facts["matures"],
         )  # fmt: skip
-    for action, got in facts.get("exposure", {}).items():
-        if got["meant"]:
+    for action, exposure in facts.get("exposure", {}).items():
+        if exposure["meant"]:
             text = tr(
-                "Of {meant} customers meant to get {action}, {got} got it.",
-                meant=f"{got['meant']:,}", action=action, got=f"{got['got']:,}",
+                "Of {meant} customers assigned to {action}, {got} received it.",
+                meant=f"{exposure['meant']:,}", action=action, got=f"{exposure['got']:,}",
             )  # fmt: skip
-            yield got["got"] >= 0.9 * got["meant"], text
-    strayed = facts.get("contamination", {}).get("contacted", 0)
-    if strayed:
-        yield False, tr("{n} customers who were held out were contacted all the same.", n=f"{strayed:,}")
+            yield exposure["got"] >= 0.9 * exposure["meant"], text
+    contaminated = facts.get("contamination", {}).get("contacted", 0)
+    if contaminated:
+        yield False, tr("{n} customers in the holdout were contacted.", n=f"{contaminated:,}")
     else:
-        yield True, tr("Nobody who was held out was contacted.")
+        yield True, tr("Nobody in the holdout was contacted.")
     if customers.get("missing"):
         yield False, tr("{n} customers of the plan are not in the log.", n=f"{customers['missing']:,}")
 
 
-def _returns(which: str, told: Mapping[str, Any], tr: Language) -> dict[str, Any]:
-    """What the money brought: cost, and gain after it with its interval."""
-    middle, low, high = told["gain"][:3]
-    form = Forms(abs(middle or 0.0))
+def _returns(action: str, returns: Mapping[str, Any], tr: Language) -> dict[str, Any]:
+    """Format the costs, and the gain after costs with its confidence interval."""
+    middle, low, high = returns["gain"][:3]
+    form = NumberFormat(abs(middle or 0.0))
     return {
-        "name": tr("all") if which == ALL else which,
-        "cost": form.money(told["cost"]),
+        "name": tr("all") if action == ALL else action,
+        "cost": form.money(returns["cost"]),
         "gain": "" if middle is None else _minus(form.money(middle, "+")),
         "range": ""
         if middle is None

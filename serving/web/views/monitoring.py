@@ -1,4 +1,4 @@
-"""The pages on monitoring, on the nightly runs and on the models: what their files say, as far as they are whole."""
+"""The pages of monitoring, nightly runs and models, from the files in the output folder."""
 
 from __future__ import annotations
 
@@ -7,144 +7,161 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from serving.charts.live_svg import Line, lines
+from serving.charts.live_svg import TimeSeries, line_chart
 from serving.language.messages import N_
-from serving.web.parts.model_card import rendered
-from serving.web.parts.output_reader import NotHere, Scored, Site, cutoffs, days, manifest, scored
+from serving.web.parts.model_card import render_card
+from serving.web.parts.output_reader import (
+    MissingOutput,
+    ScoredCutoff,
+    Site,
+    cutoffs_with_file,
+    read_json_object,
+    read_scored_cutoff,
+    scored_cutoffs,
+)
 
 FILE, RUNS, PAST = "monitor.json", 14, 36
 METRICS = {
-    "auc": N_("AUC: how well the order by risk held (0.5 is chance, 1 is perfect)"),
+    "auc": N_("AUC: how good the ranking by risk was (0.5 is random, 1 is perfect)"),
     "brier": N_("Brier score: mean squared error of the risk (lower is better)"),
-    "churn": N_("Share of customers that leaves"),
-    "value": N_("Value of all customers together"),
+    "churn": N_("Share of customers who leave"),
+    "value": N_("Total value of all customers"),
 }
 LISTS = ("data", "drift", "performance", "calibration", "segments", "alerts")
 
 
-def alerts(site: Site) -> list[dict[str, Any]]:
-    """The alerts of the newest night, the gravest first; none where nothing is monitored."""
-    there = days(site.config.output / "monitor", FILE)
-    found = _monitored(site, there[-1]) if there else None
-    return _by_gravity(found["alerts"]) if found else []
+def newest_alerts(site: Site) -> list[dict[str, Any]]:
+    """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
+    monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
+    findings = _monitored(site, monitored_days[-1]) if monitored_days else None
+    return _by_gravity(findings["alerts"]) if findings else []
 
 
-def monitoring(site: Site, asked: str) -> dict[str, Any]:
-    """What a night found, and how the figures moved over the nights.
+def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
+    """Read the monitoring results of a cutoff, by default the newest, with charts over all cutoffs in it.
 
     Raises:
-        NotHere: Nothing is monitored, or the night asked for is not there.
+        MissingOutput: Nothing is monitored, or not the requested cutoff.
     """
-    there = days(site.config.output / "monitor", FILE)
+    monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
     command = (
-        f"regulars monitor --cutoff {asked}" if asked in {str(day) for day in cutoffs(site)} else "regulars monitor"
+        f"regulars monitor --cutoff {requested}"
+        if requested in {str(day) for day in scored_cutoffs(site)}
+        else "regulars monitor"
     )
-    if not there:
-        raise NotHere(site.tr("Nothing is monitored yet."), "regulars monitor")
-    day = next((day for day in there if str(day) == asked), None if asked else there[-1])
+    if not monitored_days:
+        raise MissingOutput(site.tr("Nothing has been monitored yet."), "regulars monitor")
+    day = next((day for day in monitored_days if str(day) == requested), None if requested else monitored_days[-1])
     if day is None:
-        have = ", ".join(map(str, there))
-        raise NotHere(site.tr("{asked} is not monitored. Monitored are: {have}.", asked=asked[:40], have=have), command)
-    found = _monitored(site, day)
-    if found is None:
-        raise NotHere(
-            site.tr("What monitoring wrote of {day} is not whole.", day=day), f"regulars monitor --cutoff {day}", 503
+        have = ", ".join(map(str, monitored_days))
+        raise MissingOutput(
+            site.tr(
+                "Cutoff {asked} has not been monitored. Monitored cutoffs: {have}.", asked=requested[:40], have=have
+            ),
+            command,
+        )
+    findings = _monitored(site, day)
+    if findings is None:
+        raise MissingOutput(
+            site.tr("The monitoring results of {day} are incomplete.", day=day), f"regulars monitor --cutoff {day}", 503
         )
     return {
-        **found,
-        "alerts": _by_gravity(found["alerts"]),
+        **findings,
+        "alerts": _by_gravity(findings["alerts"]),
         "day": day,
-        "days": there,
-        "performance": [{**row, "metric": metric_name(site, row.get("metric"))} for row in found["performance"]],
-        "pictures": _pictures(site, found),
+        "days": monitored_days,
+        "performance": [{**row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]],
+        "pictures": _pictures(site, findings),
     }
 
 
 def metric_name(site: Site, metric: object) -> str:
-    """A metric of the monitor as the page says it; one that it does not know, as it is."""
+    """Translate a metric of the monitor; an unknown one stays as it is."""
     return site.tr(METRICS[str(metric)]) if metric in METRICS else str(metric)
 
 
-def tick(metric: object, number: float) -> str:
-    """A number of a metric, as its axis says it.
+def format_metric(metric: object, number: float) -> str:
+    """Format a number of a metric for its axis.
 
-    >>> tick("auc", 0.8512), tick("churn", 0.5), tick("value", 152522.4)
+    >>> format_metric("auc", 0.8512), format_metric("churn", 0.5), format_metric("value", 152522.4)
     ('0.851', '50%', '152,522')
     """
     return {"churn": f"{number:.0%}", "value": f"{number:,.0f}"}.get(str(metric), f"{number:.3g}")
 
 
 def _monitored(site: Site, day: date) -> dict[str, Any] | None:
-    """A night's findings with every list there; None where the file is not whole."""
-    found = manifest(site, site.config.output / "monitor" / f"cutoff={day}" / FILE)
-    if found is None:
+    """Read the monitoring results of a cutoff, with every list present; None if the file is incomplete."""
+    stored = read_json_object(site, site.config.output / "monitor" / f"cutoff={day}" / FILE)
+    if stored is None:
         return None
-    told = {name: [row for row in found[0].get(name) or [] if isinstance(row, dict)] for name in LISTS}
-    return {**found[0], **told}
+    lists = {name: [row for row in stored[0].get(name) or [] if isinstance(row, dict)] for name in LISTS}
+    return {**stored[0], **lists}
 
 
-def _by_gravity(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _by_gravity(alert_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
     order = {"critical": 0, "warning": 1, "info": 2}
-    return sorted(found, key=lambda alert: (order.get(str(alert.get("severity")), 3), str(alert.get("since"))))
+    return sorted(alert_list, key=lambda alert: (order.get(str(alert.get("severity")), 3), str(alert.get("since"))))
 
 
-def _pictures(site: Site, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each metric of the whole over cutoffs: what was estimated beforehand, and what came."""
-    made = []
-    rows = [row for row in found["performance"] if not row.get("segment") or row.get("segment") == "all"]
+def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Draw each metric of all customers over cutoffs: estimated before outcomes were known, and realised."""
+    charts = []
+    rows = [row for row in findings["performance"] if not row.get("segment") or row.get("segment") == "all"]
     for metric in dict.fromkeys(row.get("metric") for row in rows):
-        mine = sorted((row for row in rows if row.get("metric") == metric), key=lambda row: str(row["cutoff"]))
-        when = [date.fromisoformat(str(row["cutoff"])) for row in mine]
-        drawn = [_line(mine, "estimated", False), _line(mine, "realised", True)]
-        say, name = partial(tick, metric), metric_name(site, metric)
-        told = "; ".join(
-            f"{row['cutoff']}: {_said(row.get('estimated'), say)} / {_said(row.get('realised'), say)}" for row in mine
+        metric_rows = sorted((row for row in rows if row.get("metric") == metric), key=lambda row: str(row["cutoff"]))
+        when = [date.fromisoformat(str(row["cutoff"])) for row in metric_rows]
+        drawn = [_line(metric_rows, "estimated", False), _line(metric_rows, "realised", True)]
+        format_number, name = partial(format_metric, metric), metric_name(site, metric)
+        details = "; ".join(
+            f"{row['cutoff']}: {_format_or_dash(row.get('estimated'), format_number)} / "
+            f"{_format_or_dash(row.get('realised'), format_number)}"
+            for row in metric_rows
         )
-        alt = site.tr("{metric} at each cutoff, estimated / realised. {told}.", metric=name, told=told)
+        alt = site.tr("{metric} at each cutoff, estimated / realised. {details}.", metric=name, details=details)
         if any(value is not None for line in drawn for value in line.values):
-            made.append({"metric": name, "svg": lines(alt, when, drawn, say)})
-    return made
+            charts.append({"metric": name, "svg": line_chart(alt, when, drawn, format_number)})
+    return charts
 
 
-def _line(rows: list[dict[str, Any]], name: str, hollow: bool) -> Line:
+def _line(rows: list[dict[str, Any]], name: str, hollow: bool) -> TimeSeries:
     low, high = ([_number(row.get(f"{name}_{end}")) for row in rows] for end in ("low", "high"))
-    return Line(name, [_number(row.get(name)) for row in rows], low, high, hollow)
+    return TimeSeries(name, [_number(row.get(name)) for row in rows], low, high, hollow)
 
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and value == value else None
 
 
-def _said(value: object, say: Callable[[float], str]) -> str:
+def _format_or_dash(value: object, format_number: Callable[[float], str]) -> str:
     number = _number(value)
-    return "–" if number is None else say(number)
+    return "–" if number is None else format_number(number)
 
 
-def runs(site: Site) -> list[dict[str, Any]]:
-    """The newest nightly runs, newest first."""
+def nightly_runs(site: Site) -> list[dict[str, Any]]:
+    """Read the newest nightly runs, newest first."""
     paths = sorted((site.config.output / "runs").glob("*.json"), reverse=True)[:RUNS]
-    found = [(path.stem, manifest(site, path)) for path in paths]
-    return [{"night": name, "steps": [], **told[0]} for name, told in found if told is not None]
+    manifests = [(path.stem, read_json_object(site, path)) for path in paths]
+    return [{"night": name, "steps": [], **stored[0]} for name, stored in manifests if stored is not None]
 
 
-def models(site: Site, at: Scored | None) -> dict[str, Any]:
-    """The models behind each scored cutoff, those of one cutoff in full, and the card of the last training."""
+def models_page(site: Site, at: ScoredCutoff | None) -> dict[str, Any]:
+    """Read the models behind each scored cutoff, and the card of the last training."""
     card = site.config.output / "model_card.md"
     text = ""
     if card.is_file():
         text = card.read_text(encoding="utf-8", errors="replace")
     if at is None and not text:
-        raise NotHere(site.tr("No model is trained yet."), "regulars train")
-    return {"used": _used(site), "card": rendered(text) if text else ""}
+        raise MissingOutput(site.tr("No model has been trained yet."), "regulars train")
+    return {"used": _used(site), "card": render_card(text) if text else ""}
 
 
 def _used(site: Site) -> list[dict[str, Any]]:
-    """Which models scored each cutoff, the newest first."""
-    found = []
-    for day in reversed(cutoffs(site)[-PAST:]):
+    """List the models that scored each cutoff, newest first."""
+    used = []
+    for day in reversed(scored_cutoffs(site)[-PAST:]):
         try:
-            at = scored(site, str(day))
-        except NotHere:
-            continue  # a cutoff that is not whole is told on its own page
-        found.append({"cutoff": day, "customers": at.customers, "models": at.manifest.get("models", {})})
-    return found
+            at = read_scored_cutoff(site, str(day))
+        except MissingOutput:
+            continue  # an incomplete cutoff is reported on its own page
+        used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.get("models", {})})
+    return used

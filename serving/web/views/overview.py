@@ -1,4 +1,4 @@
-"""The first page: five numbers, how risk is spread, what drives it, the groups, and the alerts."""
+"""The first page: key figures, the distribution of risk, its drivers, the segments, and the alerts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from markupsafe import Markup
 
 from serving.charts import figures
-from serving.charts.live_svg import shared
-from serving.language.formats import Forms
+from serving.charts.live_svg import inline_figure
+from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import total_value_interval
-from serving.web.parts.output_reader import ROWS, Scored, Site, forms, has_money
-from serving.web.views.customers import NAMED
+from serving.web.parts.output_reader import ROWS, ScoredCutoff, Site, has_value, number_format
+from serving.web.views.customers import FILTER_COLUMNS
 from training.artifact.spread import read_spread
 
 DRIVERS, DEPENDS = 10, 0.2
@@ -41,94 +41,94 @@ CELLS = (
 )
 
 
-def overview(site: Site, at: Scored) -> dict[str, Any]:
-    """What the first page tells of a cutoff; counted and drawn once."""
-    return site.kept.get(("overview", at.fingerprint), lambda: _overview(site, at))
+def overview_page(site: Site, at: ScoredCutoff) -> dict[str, Any]:
+    """Prepare the first page of a cutoff; cached."""
+    return site.cache.get(("overview", at.fingerprint), lambda: _overview(site, at))
 
 
-def _overview(site: Site, at: Scored) -> dict[str, Any]:
-    form, money = forms(site, at), has_money(site, at)
-    cells = site.ask(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan; there are some hundred of them
+def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
+    form, money = number_format(site, at), has_value(site, at)
+    cells = site.query(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan gives a few hundred cells
     top = _sum(cells)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
         "top": top,
         "spread": _spread(site, cells),
         "drivers": _drivers(at, form, site.tr),
-        "groups": [_group(site, cells, name) for name in NAMED],
+        "groups": [_group(site, cells, name) for name in FILTER_COLUMNS],
     }
 
 
 def _sum(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Counts and sums of some cells, and their mean risk."""
-    found: dict[str, Any] = {name: sum(cell[name] for cell in cells) for name in ADDED}
-    return {**found, "risk": found["leaving"] / max(found["customers"], 1)}
+    """Sum up cells, and compute their mean risk."""
+    sums: dict[str, Any] = {name: sum(cell[name] for cell in cells) for name in ADDED}
+    return {**sums, "risk": sums["leaving"] / max(sums["customers"], 1)}
 
 
-def _interval(site: Site, at: Scored) -> tuple[float, float] | tuple[None, None]:
-    """Where the sum of all values lies, with the probability of the intervals."""
-    table = site.ask(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
+def _interval(site: Site, at: ScoredCutoff) -> tuple[float, float] | tuple[None, None]:
+    """Compute the interval of the total value, with the probability of the prediction intervals."""
+    table = site.query(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
     churn, value, at_risk = (np.nan_to_num(column.to_numpy()) for column in table.columns)
     return total_value_interval(churn, value, at_risk, read_spread(at.manifest.get("spread")))
 
 
 def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
-    """Customers by tenths of risk."""
+    """Draw the number of customers by tenths of risk."""
     counts = [sum(cell["customers"] for cell in cells if cell["step"] == step) for step in range(10)]
     labels = [f"{low}–{low + 10}%" for low in range(0, 100, 10)]
-    told = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
-    alt = site.tr("Customers by risk of leaving. {told}.", told=told)
+    details = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
+    alt = site.tr("Customers by risk of leaving. {details}.", details=details)
     solid, axis = int(value_tiers.AT_RISK * 10), site.tr("risk of leaving")
-    return shared(lambda: figures.columns("spread", alt, labels, counts, solid, axis))
+    return inline_figure(lambda: figures.histogram("spread", alt, labels, counts, solid, axis))
 
 
-def _drivers(at: Scored, form: Forms, tr: Language) -> list[dict[str, Any]]:
-    """The strongest driver of each family, of risk and of value."""
+def _drivers(at: ScoredCutoff, form: NumberFormat, tr: Language) -> list[dict[str, Any]]:
+    """Draw the strongest driver of each family, for risk and for value."""
     titles = {"churn": tr("What drives risk"), "value": tr("What drives value")}
-    found = []
+    charts = []
     for kind, title in titles.items():
         strongest: dict[str, Mapping[str, Any]] = {}
         for row in at.manifest.get("drivers", {}).get(kind, []):
             strongest.setdefault(row.get("family", row["feature"]), row)
         bars = [_bar(row, kind, form, tr) for row in list(strongest.values())[:DRIVERS]]
         if bars:
-            found.append({"title": title, "svg": _drawn(kind, title, bars)})
-    return found
+            charts.append({"title": title, "svg": _drawn(kind, title, bars)})
+    return charts
 
 
 def _drawn(kind: str, title: str, bars: Sequence[figures.Bar]) -> Markup:
     alt = f"{title}: " + "; ".join(f"{bar.label}: {bar.note}" for bar in bars)
-    return shared(lambda: figures.bars(kind, alt, bars))
+    return inline_figure(lambda: figures.horizontal_bars(kind, alt, bars))
 
 
-def _bar(row: Mapping[str, Any], kind: str, form: Forms, tr: Language) -> figures.Bar:
+def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) -> figures.Bar:
     size = float(row["strength"])
-    said = tr("{n} points", n=f"{100 * size:.1f}") if kind == "churn" else form.money(size, fine=True)
-    phrase, way = tr.phrase(row["phrase"]), row.get("direction") or 0.0
-    if "highest" in row or not abs(way) >= DEPENDS:
-        return figures.Bar(phrase, size, tr("{size}, depends", size=said), "open")
+    size_text = tr("{n} points", n=f"{100 * size:.1f}") if kind == "churn" else form.money(size, fine=True)
+    phrase, direction = tr.phrase(row["phrase"]), row.get("direction") or 0.0
+    if "highest" in row or not abs(direction) >= DEPENDS:
+        return figures.Bar(phrase, size, tr("{size}, it depends", size=size_text), "open")
     if kind == "churn":
         note = (
-            tr("{size}, more of it: higher risk", size=said)
-            if way > 0
-            else tr("{size}, more of it: lower risk", size=said)
+            tr("{size}, higher values: higher risk", size=size_text)
+            if direction > 0
+            else tr("{size}, higher values: lower risk", size=size_text)
         )
     else:
         note = (
-            tr("{size}, more of it: higher value", size=said)
-            if way > 0
-            else tr("{size}, more of it: lower value", size=said)
+            tr("{size}, higher values: higher value", size=size_text)
+            if direction > 0
+            else tr("{size}, higher values: lower value", size=size_text)
         )
-    return figures.Bar(phrase, size, note, "solid" if way > 0 else "hatched")
+    return figures.Bar(phrase, size, note, "solid" if direction > 0 else "hatched")
 
 
 def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Sizes and sums of what a column of the scores tells apart, in the order of the rules."""
+    """Sum up the groups of a score column, in the order of the rules."""
     places = {known: place for place, known in enumerate(ORDER[name])}
-    there = {cell[name] for cell in cells} - {None}
+    present = {cell[name] for cell in cells} - {None}
     rows = []
-    for group in sorted(there, key=lambda known: (places.get(known, len(places)), known)):
+    for group in sorted(present, key=lambda known: (places.get(known, len(places)), known)):
         meaning = MEANINGS.get(group)
-        told = {"name": group, "meaning": site.tr(meaning) if meaning else ""}
-        rows.append({**told, **_sum([cell for cell in cells if cell[name] == group])})
+        heading = {"name": group, "meaning": site.tr(meaning) if meaning else ""}
+        rows.append({**heading, **_sum([cell for cell in cells if cell[name] == group])})
     return {"by": name, "title": site.tr(TITLES[name]), "rows": rows}

@@ -1,9 +1,9 @@
-"""The plan's page: who is in at a budget, what it costs and gains, and what no plan can pass.
+"""The page of a plan: at any budget, the customers included, their cost and gain, and an upper bound of the gain.
 
-A plan's file holds what each chosen customer costs and gains, and not what the others would. So at a budget below the
-plan's own, the customers of the plan with most gain for the money are taken until it is spent. That is the best that
-can be done where there is one action and no limit but money; else it is a plan within the limits, and the bound says
-how much better one could be. Beyond the plan's own budget the curve alone tells what money would bring.
+The file of a plan holds the cost and the gain of each chosen customer, not those of the others. So at a budget below
+the plan's own, the page takes the customers of the plan with the most gain per cost until the budget is spent. With one
+action and no limit but the budget this is optimal; otherwise it is a plan within the limits, and the bound says how
+much better a plan could be. Above the plan's own budget, only the curve says what more money would bring.
 
 The bound between two points of the curve: a point's bound b and price p are those of the Lagrangian dual, and the same
 prices at another budget x prove b + p (x - budget) there; the lowest of them holds (Geoffrion, 1974).
@@ -20,26 +20,27 @@ from typing import Any
 import numpy as np
 
 from features.campaigns.measured_plans import MANIFEST, TABLE
-from serving.charts.live_svg import curve, plain
-from serving.language.formats import Forms
-from serving.web.parts.output_reader import ROWS, NotHere, Site, manifest
+from serving.charts.live_svg import format_tick, gain_curve
+from serving.language.formats import NumberFormat
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_json_object
 
 PAGE, SLACK = 50, 1e-9
-CURVE_JSON, MONEY = "curve.json", "margin"  # as `serving.planning.plan` has them, which takes seconds to import
+CURVE_JSON, MONEY = "curve.json", "margin"  # copied from `serving.planning.plan`, which takes seconds to import
 ORDER = "CASE WHEN cost > 0 THEN expected_gain / cost ELSE 'infinity'::DOUBLE END DESC, customer_id"
 LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, value, source, reasons"
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredPlan:
     """A plan in the output folder.
 
     Attributes:
         name: 'CUTOFF/CAMPAIGN'.
-        folder: Its files.
+        folder: The folder of its files.
         facts: Its manifest.
-        points: Of the curve: budget, spent, gain, bound, price, customers.
-        spent: (n + 1,) the cost of the first 0, 1, ... customers, most gain for the money first; `gained` likewise.
+        points: The points of the curve: budget, spent, gain, bound, price, customers.
+        spent: (n + 1,) cost of the first 0, 1, ... customers, most gain per cost first.
+        gained: (n + 1,) expected gain of the same customers.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Made:
 
     @property
     def budget(self) -> float:
-        """The plan's own."""
+        """The plan's own budget."""
         return float(self.facts["budget"])
 
     @property
@@ -60,32 +61,34 @@ class Made:
         return max([self.budget, *(float(point["budget"]) for point in self.points)])
 
     @property
-    def form(self) -> Forms:
-        """Money or customers, with digits that fit a customer's mean."""
-        return Forms(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
+    def number_format(self) -> NumberFormat:
+        """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
+        return NumberFormat(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
 
     @property
     def money(self) -> bool:
-        """Whether the gain is money, and not customers kept."""
+        """Whether the gain is money; otherwise it is customers kept."""
         return bool(self.facts["objective"] == MONEY)
 
     @property
     def best_by_ratio(self) -> bool:
-        """Whether most gain for the money first is the best there is: one action, and no limit but money."""
+        """Whether taking the most gain per cost first is optimal: one action, and no limit but the budget."""
         rules = self.facts.get("rules", {})
         actions = list(rules.get("actions", {}).values())
         return len(actions) == 1 and actions[0].get("capacity") is None and not rules.get("minimums")
 
 
 @dataclass(frozen=True)
-class At:
+class PlanAtBudget:
     """A plan at a budget.
 
     Attributes:
-        budget: Asked for.
-        customers: How many are in, `spent` by them and `gain` of them; beyond the plan's own budget those of the plan.
-        bound: No plan within the limits gains more; None where the curve cannot prove one.
-        about: Beyond the plan's own budget: the gain between the neighbouring points of the curve.
+        budget: The requested budget.
+        customers: How many are included; above the plan's own budget, those of the plan.
+        spent: Their cost.
+        gain: Their expected gain.
+        bound: An upper bound of the gain of any plan within the limits; None if the curve proves none.
+        about: Above the plan's own budget: the gain interpolated between points of the curve.
         sort: 'own', 'best', 'part' or 'beyond'.
     """
 
@@ -98,102 +101,120 @@ class At:
     sort: str
 
 
-def plans(site: Site) -> list[str]:
-    """The plans by name, the newest cutoff first."""
-    found = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
-    names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in found]
+def plan_names(site: Site) -> list[str]:
+    """List the plans by name, the newest cutoff first."""
+    manifests = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
+    names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in manifests]
     return sorted(
         (n for n in names if not n.split("/")[1].startswith(".")), key=lambda n: (n.split("/")[0], n), reverse=True
     )
 
 
-def made(site: Site, asked: str = "") -> Made:
-    """A plan, the newest where none is asked for.
+def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
+    """Read a plan, by default the newest.
 
     Raises:
-        NotHere: There is none, or it is not whole.
+        MissingOutput: There is none, or it is incomplete.
     """
-    names = plans(site)
+    names = plan_names(site)
     if not names:
-        raise NotHere(site.tr("There is no plan yet."), "regulars plan --cutoff D --budget B")
-    name = asked or names[0]
+        raise MissingOutput(site.tr("There is no plan yet."), "regulars plan --cutoff D --budget B")
+    name = requested or names[0]
     if name not in names:
-        raise NotHere(
-            site.tr("There is no plan {name}; there are: {names}.", name=name[:80], names=", ".join(names[:20]))
+        raise MissingOutput(
+            site.tr("There is no plan {name}; available: {names}.", name=name[:80], names=", ".join(names[:20]))
         )
     day, campaign = name.split("/")
     folder = site.config.output / "plans" / f"cutoff={day}" / campaign
-    found = manifest(site, folder / MANIFEST)
-    if found is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(found[0]):
-        said = site.tr("The plan {name} is not whole, or was written by an older version.", name=name)
-        raise NotHere(said, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
-    facts, mark = found
-    return site.kept.get(("plan", mark), lambda: _made(site, name, folder, facts))
+    stored = read_json_object(site, folder / MANIFEST)
+    if stored is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(stored[0]):
+        message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
+        raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
+    facts, fingerprint = stored
+    return site.cache.get(("plan", fingerprint), lambda: _read_stored_plan(site, name, folder, facts))
 
 
-def _made(site: Site, name: str, folder: Path, facts: dict[str, Any]) -> Made:
+def _read_stored_plan(site: Site, name: str, folder: Path, facts: dict[str, Any]) -> StoredPlan:
     day, campaign = name.split("/")
-    points = manifest_rows(folder / CURVE_JSON)
+    points = read_json_rows(folder / CURVE_JSON)
     if not (folder / TABLE).is_file():
-        said = site.tr("The plan {name} is not whole, or was written by an older version.", name=name)
-        raise NotHere(said, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
+        message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
+        raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
     sql = f"SELECT cost, expected_gain FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER}"
-    table = site.ask(sql, [[str(folder / TABLE)]])
+    table = site.query(sql, [[str(folder / TABLE)]])
     spent, gained = (np.concatenate([[0.0], np.cumsum(column.to_numpy())]) for column in table.columns)
-    return Made(name, folder, facts, points, spent, gained)
+    return StoredPlan(name, folder, facts, points, spent, gained)
 
 
-def manifest_rows(path: Path) -> list[dict[str, Any]]:
-    """A JSON list of the output folder; none where it is not there or not whole."""
+def read_json_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON list of the output folder; empty if it is missing or incomplete."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
 
 
-def at_budget(plan: Made, budget: float) -> At:
-    """What a plan does at a budget: exactly, or as far as its file tells."""
-    whole = len(plan.spent) - 1
+def at_budget(plan: StoredPlan, budget: float) -> PlanAtBudget:
+    """Compute what a plan does at a budget: exactly, or as far as its file allows."""
+    chosen = len(plan.spent) - 1
     if budget > plan.budget * (1 + SLACK):
-        return At(
-            budget, whole, plan.spent[-1], plan.gained[-1], bound_at(plan, budget), _between(plan, budget), "beyond"
+        return PlanAtBudget(
+            budget, chosen, plan.spent[-1], plan.gained[-1], bound_at(plan, budget), _between(plan, budget), "beyond"
         )
     customers = int(np.searchsorted(plan.spent, budget * (1 + SLACK), side="right")) - 1
-    sort = "own" if customers == whole else "best" if plan.best_by_ratio else "part"
+    sort = "own" if customers == chosen else "best" if plan.best_by_ratio else "part"
     spent, gain = float(plan.spent[customers]), float(plan.gained[customers])
-    return At(budget, customers, spent, gain, max(bound_at(plan, budget) or 0.0, gain), None, sort)
+    return PlanAtBudget(budget, customers, spent, gain, max(bound_at(plan, budget) or 0.0, gain), None, sort)
 
 
-def bound_at(plan: Made, budget: float) -> float | None:
-    """What no plan within the limits can gain at a budget."""
+def bound_at(plan: StoredPlan, budget: float) -> float | None:
+    """Compute the upper bound of the gain at a budget, for any plan within the limits."""
     proved = [p["bound"] + p["price"] * (budget - p["budget"]) for p in plan.points if p["budget"] != plan.budget]
     if budget <= plan.budget * (1 + SLACK):
-        proved.append(plan.facts["bound"])  # a smaller budget gains no more than this one
+        proved.append(plan.facts["bound"])  # a smaller budget cannot gain more
     return float(min(proved)) if proved else None
 
 
-def _between(plan: Made, budget: float) -> float | None:
-    """The gain of the curve at a budget, straight between its points; None beyond the last."""
+def _between(plan: StoredPlan, budget: float) -> float | None:
+    """Interpolate the gain of the curve at a budget; None above the last point."""
     if not plan.points or budget > plan.last * (1 + SLACK):
         return None
     ends = [(0.0, 0.0), *((float(p["budget"]), float(p["gain"])) for p in plan.points)]
     return float(np.interp(budget, [b for b, _ in ends], [g for _, g in ends]))
 
 
-def listed(site: Site, plan: Made, found: At, page: int) -> list[dict[str, Any]]:
-    """The customers who are in, a page of them, most gain for the money first."""
+def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:
+    """Read a page of the included customers, most gain per cost first.
+
+    Args:
+        site: The output folder.
+        plan: The plan.
+        planned: The plan at the budget.
+        page: From 1.
+
+    Returns:
+        At most PAGE rows.
+    """
     start = (page - 1) * PAGE
-    limit = max(min(PAGE, found.customers - start), 0)
+    limit = max(min(PAGE, planned.customers - start), 0)
     sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
-    return list(site.ask(sql, [[str(plan.folder / TABLE)], limit, start]).to_pylist())
+    return list(site.query(sql, [[str(plan.folder / TABLE)], limit, start]).to_pylist())
 
 
-def budget_of(site: Site, plan: Made, params: Mapping[str, str]) -> float:
-    """The budget that an address asks for, the plan's own where it asks for none.
+def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:
+    """Parse the budget of an address; by default the plan's own.
+
+    Args:
+        site: The output folder, for the language of messages.
+        plan: The plan.
+        params: The parameters of the address.
+
+    Returns:
+        The budget, 0 or more.
 
     Raises:
-        NotHere: It is no amount of money.
+        MissingOutput: It is not an amount of money.
     """
     text = params.get("budget", "")
     try:
@@ -201,16 +222,25 @@ def budget_of(site: Site, plan: Made, params: Mapping[str, str]) -> float:
     except ValueError:
         budget = float("nan")
     if not (np.isfinite(budget) and budget >= 0):
-        raise NotHere(site.tr("A budget is 0 or more, not {text}.", text=text[:40]), status=400)
+        raise MissingOutput(site.tr("Expected a budget of 0 or more, found {text}.", text=text[:40]), status=400)
     return budget
 
 
-def picture(site: Site, plan: Made, found: At) -> Any:
-    """Gain against budget, with a marker at the budget."""
+def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
+    """Draw the gain by budget, with a marker at the requested budget.
+
+    Args:
+        site: The output folder, for the language.
+        plan: The plan.
+        planned: The plan at the budget.
+
+    Returns:
+        An SVG element.
+    """
     points = [(float(p["budget"]), float(p["gain"])) for p in plan.points]
     bounds = [(b, bound_at(plan, b)) for b, _ in points]
-    told = "; ".join(f"{plan.form.money(b)}: {plan.form.money(g)}" for b, g in points)
-    alt = site.tr("Gain against budget, as budget: gain. {told}.", told=told)
-    gain = found.gain if found.about is None else found.about
+    details = "; ".join(f"{plan.number_format.money(b)}: {plan.number_format.money(g)}" for b, g in points)
+    alt = site.tr("Expected gain by budget, as budget: gain. {details}.", details=details)
+    gain = planned.gain if planned.about is None else planned.about
     drawn = [(b, g) for b, g in bounds if g is not None]
-    return curve(alt, points, drawn, (min(found.budget, plan.last), gain), plain, site.tr("budget"))
+    return gain_curve(alt, points, drawn, (min(planned.budget, plan.last), gain), format_tick, site.tr("budget"))

@@ -1,4 +1,4 @@
-"""The segments page: every segmentation with its cards, and who moved where between two cutoffs."""
+"""The page of segments: the profiles of every segmentation, and the transitions between two cutoffs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from serving.charts.live_svg import Flow, flows
-from serving.language.formats import share
+from serving.charts.live_svg import Flow, flow_chart
+from serving.language.formats import format_share
 from serving.language.messages import N_
 from serving.segmentation.transitions import NOT_YET
-from serving.web.parts.output_reader import ROWS, NotHere, Site, days
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site, cutoffs_with_file
 
 TITLES = {
     "rfm_group": N_("RFM groups"),
@@ -20,32 +20,37 @@ TITLES = {
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
 }
-LISTED = {"rfm_group", "stage", "micro_segment"}  # others are columns of the scores
+LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
 
 
-def segmented(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
-    """The cards and movements of a cutoff's segments.
+def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
+    """Prepare the profiles and transitions of a cutoff's segments.
 
     Args:
-        site: Where from.
-        params: `by`: the segmentation; `to`: the later cutoff of the movement; `from`: a group of it.
-        cutoff: A scored one; where it was not grouped, the newest before it that was.
+        site: The output folder.
+        params: `by`: the segmentation; `to`: the later cutoff of the transitions; `group`: one group of them.
+        cutoff: A scored cutoff; without segments of its own, the newest segments before it are shown.
+
+    Returns:
+        The context of the template `segments.html.j2`.
 
     Raises:
-        NotHere: None is grouped.
+        MissingOutput: There are no segments at or before the cutoff.
     """
-    there = days(site.config.output / "segments", "segments.parquet")
-    usable = [day for day in there if day <= cutoff]
+    segmented_days = cutoffs_with_file(site.config.output / "segments", "segments.parquet")
+    usable = [day for day in segmented_days if day <= cutoff]
     if not usable:
-        raise NotHere(
-            site.tr("The customers of {day} are not grouped yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
+        raise MissingOutput(
+            site.tr("There are no segments for {day} yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
         )
     folder = site.config.output / "segments" / f"cutoff={usable[-1]}"
     cards = _rows(site, folder / "segments.parquet")
     names = list(dict.fromkeys(row["segmentation"] for row in cards))
     by = params.get("by", "") or ("segment" if "segment" in names else names[0])
     if by not in names:
-        raise NotHere(site.tr("There is no such segmentation; there are: {names}.", names=", ".join(names)), status=400)
+        raise MissingOutput(
+            site.tr("There is no such segmentation; available: {names}.", names=", ".join(names)), status=400
+        )
     moves = [row for row in _rows(site, folder / "transitions.parquet") if row["segmentation"] == by]
     return {
         "day": usable[-1],
@@ -60,25 +65,25 @@ def _rows(site: Site, file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     state = file.stat()
-    return site.kept.get(
+    return site.cache.get(
         ("rows", str(file), state.st_mtime_ns, state.st_size),
-        lambda: site.ask(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
+        lambda: site.query(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
 
 
 def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A group as the page shows it; `link` names what lists its customers."""
+    """Prepare the profile of a group; `link` holds the parameters that list its customers."""
     link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
     return {
         **row,
-        "name": site.say(row["segment"]),
-        "sets_apart": [site.say(text) for text in row["sets_apart"] or []],
+        "name": site.translate(row["segment"]),
+        "sets_apart": [site.translate(text) for text in row["sets_apart"] or []],
         "link": link,
     }
 
 
 def _movement(site: Site, moves: list[dict[str, Any]], params: Mapping[str, str], known: list[str]) -> dict[str, Any]:
-    """The movement up to one cutoff as a picture and a table, of all groups or out of and into one."""
+    """Prepare the transitions up to one cutoff as a chart and a table, of all groups or of one."""
     steps = sorted({(row["from_cutoff"], row["to_cutoff"]) for row in moves})
     if not steps:
         return {"steps": [], "step": None, "picture": None, "moves": [], "group": ""}
@@ -107,18 +112,18 @@ def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], kn
         for row in rows:
             sizes[row[column]] = sizes.get(row[column], 0) + row["customers"]
         ordered = sorted(sizes, key=lambda name: (places.get(name, len(places)), name))
-        return [(site.say(name), sizes[name]) for name in ordered]
+        return [(site.translate(name), sizes[name]) for name in ordered]
 
     moved = [
         Flow(
-            site.say(row["from_segment"]),
-            site.say(row["to_segment"]),
+            site.translate(row["from_segment"]),
+            site.translate(row["to_segment"]),
             row["customers"],
-            f"{site.say(row['from_segment'])} → {site.say(row['to_segment'])}: {row['customers']:,}"
-            f" ({share(row['share'], site.tr)})",
+            f"{site.translate(row['from_segment'])} → {site.translate(row['to_segment'])}: {row['customers']:,}"
+            f" ({format_share(row['share'], site.tr)})",
         )
         for row in rows
     ]
     most = "; ".join(flow.note for flow in moved[:6])
-    alt = site.tr("Who moved from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
-    return flows(alt, side("from_segment"), side("to_segment"), moved)
+    alt = site.tr("Transitions from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
+    return flow_chart(alt, side("from_segment"), side("to_segment"), moved)

@@ -150,16 +150,16 @@ EVENTS = {"source": "log.csv", "customer": "who", "time": "at"}
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"events": EVENTS}, "churn = 'cancelled' is read from [subscriptions]: give it the table of the terms"),
-        ({}, "churn = 'cancelled' is read from [subscriptions]: give it the table of the terms"),
+        ({"events": EVENTS}, "churn = 'cancelled' needs [subscriptions]: add it"),
+        ({}, "churn = 'cancelled' needs [subscriptions]: add it"),
         (
             {"subscriptions": without(TERMS, "end", "reason", "cancelled")},
             "from [subscriptions]: give it end = the column",
         ),
-        ({"subscriptions": without(TERMS, "reason")}, "regulars.toml: subscriptions: cancelled names values of reason"),
+        ({"subscriptions": without(TERMS, "reason")}, "regulars.toml: subscriptions: cancelled lists values of reason"),
         ({"subscriptions": without(TERMS, "cancelled")}, "list the values of 'why' that are churn"),
-        ({"subscriptions": without(TERMS, "end")}, "reason is given, and end is not"),
-        ({"subscriptions": TERMS | {"price_every": "30d"}}, "price_every is given, and price is not"),
+        ({"subscriptions": without(TERMS, "end")}, "reason is set, but end is not"),
+        ({"subscriptions": TERMS | {"price_every": "30d"}}, "price_every is set, but price is not"),
         ({"subscriptions": TERMS | {"price_every": "month", "price": "p"}}, "'90d' or '12w'"),
         ({"subscriptions": TERMS | {"canceled": ["x"]}}, "did you mean 'cancelled'?"),
         ({"subscriptions": TERMS, "events": EVENTS}, "set [events] until"),

@@ -16,7 +16,7 @@ from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.task import Window
 
-Told = tuple[str, str, str, float | None]  # customer, time, action, propensity
+ContactRow = tuple[str, str, str, float | None]  # customer, time, action, propensity
 EVENTS = [
     *((who, "2024-01-10", 5.0) for who in ("one", "two", "three", "four", "gone", "late")),
     *((who, "2024-02-20", 5.0) for who in ("one", "two", "three", "four")),
@@ -28,7 +28,7 @@ EVENTS = [
     ("early", "2024-04-10", 5.0),
     ("three", "2024-05-30", 5.0),
 ]
-CONTACTS: list[Told] = [
+CONTACTS: list[ContactRow] = [
     ("one", "2024-03-01T15:00", "email", 0.5),
     ("two", "2024-03-03", "none", 0.5),
     ("three", "2024-03-02", "email", 0.5),
@@ -48,9 +48,11 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
     def at(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
-    def made(told: Sequence[Told] = CONTACTS, uplift: dict[str, Any] | None = None, **keys: Any) -> Config:
+    def make_one(
+        contacts: Sequence[ContactRow] = CONTACTS, uplift: dict[str, Any] | None = None, **keys: Any
+    ) -> Config:
         events = [{"customer": who, "time": at(day), "amount": amount} for who, day, amount in EVENTS]
-        rows = [{"customer": w, "time": at(t), "action": a, "propensity": p} for w, t, a, p in told]
+        rows = [{"customer": w, "time": at(t), "action": a, "propensity": p} for w, t, a, p in contacts]
         pq.write_table(pa.Table.from_pylist(events), tmp_path / "log.parquet")
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "contacts.parquet")
         section = {"source": "contacts.parquet", "customer": "customer", "time": "time", "action": "action",
@@ -59,20 +61,20 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
         sections = {"contacts": section | keys, "task": task, "uplift": uplift or {}}
         return make_config(sections, amount="amount", until="2024-06-01")
 
-    return made
+    return make_one
 
 
 def test_what_was_known_before_and_what_came_after(make: Make) -> None:
-    found = uplift_dataset.build_uplift_dataset(make())
-    rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
+    dataset = uplift_dataset.build_uplift_dataset(make())
+    rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
     assert sorted(rows) == ["one", "three", "two"]
-    assert found.rounds == (date(2024, 3, 1),) and found.control == "none"
+    assert dataset.rounds == (date(2024, 3, 1),) and dataset.control == "none"
     assert [rows[who]["action"] for who in ("one", "two", "three")] == ["email", "none", "email"]
     assert [rows[who]["returned"] for who in ("one", "two", "three")] == [1, 0, 0]
     assert [rows[who]["value"] for who in ("one", "two", "three")] == [30, -3, 0]
     assert {row["orders_count_ever"] for row in rows.values()} == {2}
     assert {row["contacts_count_ever"] for row in rows.values()} == {0}
-    assert found.left_out == {
+    assert dataset.left_out == {
         "of unknown customers": 0,
         "before the customer's first event": 0,
         "several actions at one moment": 2,
@@ -83,20 +85,20 @@ def test_what_was_known_before_and_what_came_after(make: Make) -> None:
 
 
 def test_without_a_draw_those_not_contacted_are_the_control(make: Make) -> None:
-    told: list[Told] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
-    found = uplift_dataset.build_uplift_dataset(make(told, {"observational": True}, propensity="", control=""))
-    assert found.left_out["of unknown customers"] == 1
-    rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
+    contacts: list[ContactRow] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
+    dataset = uplift_dataset.build_uplift_dataset(make(contacts, {"observational": True}, propensity="", control=""))
+    assert dataset.left_out["of unknown customers"] == 1
+    rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
     assert {who: row["action"] for who, row in rows.items()} == {
         "one": "email", "two": "none", "three": "none", "four": "none",
     }  # fmt: skip
     assert (rows["one"]["value"], rows["two"]["value"]) == (30, 80)
 
 
-BAD: dict[str, tuple[list[Told], dict[str, Any], str]] = {
+BAD: dict[str, tuple[list[ContactRow], dict[str, Any], str]] = {
     "unknown customers": (
         [("who", "2024-03-01", "email", 0.5), ("one", "2024-03-01", "none", 0.5)], {"max_unreadable": 0.05},
-        r"1 of 2 contacts are of customers whom the events do not know \(such as 'who'\)",
+        r"1 of 2 contacts are of customers who are not in the events \(such as 'who'\)",
     ),
     "before the first event": (
         [("early", "2024-03-01", "email", 0.5), ("one", "2024-03-01", "none", 0.5)], {"max_unreadable": 0.05},
@@ -108,7 +110,7 @@ BAD: dict[str, tuple[list[Told], dict[str, Any], str]] = {
         r"1 contacts have a propensity outside \(0, 1\)",
     ),
     "an empty arm": ([("one", "2024-03-01", "email", 0.5)], {}, "arm 'none' has no customers in .*found: 'email'"),
-    "only the control": ([("one", "2024-03-01", "none", 0.5)], {}, "nobody but the control"),
+    "only the control": ([("one", "2024-03-01", "none", 0.5)], {}, "has only the control"),
     "no outcomes yet": (
         [("one", "2024-05-20", "email", 0.5), ("two", "2024-03-01", "none", 0.5)], {},
         "arm 'email' has no outcomes yet: its first contact was on 2024-05-20.*wait until 2024-06-19",
@@ -118,20 +120,20 @@ BAD: dict[str, tuple[list[Told], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_contacts_have_one_message_each(make: Make, case: str) -> None:
-    told, keys, why = BAD[case]
+    contacts, keys, why = BAD[case]
     with pytest.raises(DataError, match=why):
-        uplift_dataset.build_uplift_dataset(make(told, **keys))
+        uplift_dataset.build_uplift_dataset(make(contacts, **keys))
 
 
 def test_an_action_that_the_config_lacks_is_named(make: Make) -> None:
-    with pytest.raises(DataError, match=r"action 'email', which \[uplift\] actions lacks; did you mean 'emails'\?"):
+    with pytest.raises(DataError, match=r"action 'email', which is not in \[uplift\] actions; did you mean 'emails'\?"):
         uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["emails"]}))
     with pytest.raises(UsageError, match="names the control 'none'"):
         uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["email", "none"]}))
 
 
 def test_what_nothing_can_be_learned_from_is_refused(make: Make, make_config: Callable[..., Config]) -> None:
-    with pytest.raises(RefusedError, match=r"\[contacts\] propensity is not set.*drawn at random"):
+    with pytest.raises(RefusedError, match=r"\[contacts\] propensity is not set.*assigned at random"):
         uplift_dataset.build_uplift_dataset(make(propensity=""))
     with pytest.raises(UsageError, match=r"\[contacts\] control is not set"):
         uplift_dataset.build_uplift_dataset(make(control=""))

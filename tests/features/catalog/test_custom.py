@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 import regulars
 from features.catalog import custom
-from features.catalog.custom import MODULE_NAME, CustomFeatures, Family
+from features.catalog.custom import MODULE_NAME, CustomFeatures
+from features.catalog.families import Family
 from features.config.data_contract import DataContract
 from features.config.load import Config, load_config
 from features.engines.duckdb import DuckDBEngine
@@ -118,9 +119,9 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
     config = _guide_shop(tmp_path, EVENING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
-    said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
-    assert said.exit_code == 0, said.output
-    assert said.output.count("every bit the same") == 2
+    invocation = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
+    assert invocation.exit_code == 0, invocation.output
+    assert invocation.output.count("every bit the same") == 2
     built = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
     assert built.exit_code == 0, built.output
     assert pq.read_schema("features.parquet").names[-5:-2] == [
@@ -141,10 +142,10 @@ def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypa
     _guide_shop(tmp_path, LOYALTY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
-    said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
-    assert said.exit_code == 1
-    told = _uncounted(said.output.replace(f"{tmp_path.resolve()}/", ""))
-    assert [line for line in BLOCKS["text"][0].splitlines() if _uncounted(line) not in told.splitlines()] == []
+    invocation = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
+    assert invocation.exit_code == 1
+    output = _uncounted(invocation.output.replace(f"{tmp_path.resolve()}/", ""))
+    assert [line for line in BLOCKS["text"][0].splitlines() if _uncounted(line) not in output.splitlines()] == []
 
 
 def test_the_guides_free_form_runs(run: Callable) -> None:
@@ -163,9 +164,9 @@ def test_a_level_is_text(run: Callable) -> None:
         "def last(p):\n    e = p.visible(p.tables.events)\n    return e.group_by(KEYS).aggregate(top=e.kind_x.max())\n"
     )
     level = feature(compute=("lambda m: m.top",), unit="level", reading="mostly {value}")
-    made = run(declaring(level, measures="last", before=before.replace("kind_x", "kind_kind_x")))
-    assert made.rows["mine"].to_pylist() == ["k2", "k1"]
-    assert made.features[-1].format_reading({"mine": "k2"}) == "mostly k2"
+    snapshots = run(declaring(level, measures="last", before=before.replace("kind_x", "kind_kind_x")))
+    assert snapshots.rows["mine"].to_pylist() == ["k2", "k1"]
+    assert snapshots.features[-1].format_reading({"mine": "k2"}) == "mostly k2"
 
 
 def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Callable[..., Task]) -> None:
@@ -174,8 +175,8 @@ def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Cal
 
 def test_the_file_is_left_in_no_table_of_modules_and_may_hold_a_dataclass(read: Try, tmp_path: Path) -> None:
     extra = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    x: int\n"
-    made = read(extra + declaring(feature()))
-    assert [f.name for f in made.features] == ["mine"]
+    custom_features = read(extra + declaring(feature()))
+    assert [f.name for f in custom_features.features] == ["mine"]
     assert MODULE_NAME not in sys.modules and "my_features" not in sys.modules
     assert [path.name for path in tmp_path.iterdir()] == ["my_features.py"]  # no __pycache__
 
@@ -197,11 +198,11 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
         ("x = 1\nx / 0\n", "ZeroDivisionError: division by zero (line 2)"),
         ("import sys\nsys.exit(0)\n", "SystemExit: 0 (line 2)"),
         ("FEATURES = []\n", "declares nothing: expected a function `families(task)`"),
-        ("def families(task):\n    return []\n", "declares nothing: families(task) gives no feature"),
-        ("def families(task):\n    pass\n", "families(task) gives NoneType; expected a list of Family"),
+        ("def families(task):\n    return []\n", "declares nothing: families(task) returns no feature"),
+        ("def families(task):\n    pass\n", "families(task) returns NoneType; expected a list of Family"),
         ("def families():\n    return []\n", "TypeError: families() takes 0 positional arguments"),
-        ("def families(task):\n    yield 1\n", "families(task) gives int where a Family is expected"),
-        (f"{HEAD}def families(task):\n    return [{feature()}]\n", "gives Feature where a Family is expected"),
+        ("def families(task):\n    yield 1\n", "families(task) returns int where a Family is expected"),
+        (f"{HEAD}def families(task):\n    return [{feature()}]\n", "returns Feature where a Family is expected"),
         (declaring("'mine'"), "family mine: holds str where a Feature is expected"),
         (HEAD + "def families(task):\n    return [Family('a', 3)]\n", "family a: features is int; expected a list"),
         (HEAD + "def families(task):\n    return [Family(3, [])]\n", "a family's name is text, found 3"),
@@ -212,12 +213,12 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
             "feature mine (family mine): its name is that of another feature of the file",
         ),
         (declaring(feature(name="recency_days")), "the built-in feature 'recency_days' (days since the last order)"),
-        (declaring(feature(name="Mine")), "feature 'Mine': a name is a column: a small letter"),
-        (declaring(feature(name="a b")), "feature 'a b': a name is a column"),
-        (declaring(feature(name=("7",))), "feature 7: a name is a column"),
+        (declaring(feature(name="Mine")), "feature 'Mine': a name is a column name: a lower-case letter"),
+        (declaring(feature(name="a b")), "feature 'a b': a name is a column name"),
+        (declaring(feature(name=("7",))), "feature 7: a name is a column name"),
         (declaring(feature(name="churned")), "feature churned: its name is that of a column which every table has"),
         (declaring(feature(compute="x")), "feature mine: compute is str; expected a function"),
-        (declaring(feature(phrase="")), "feature mine: phrase is missing: it is what a marketer reads"),
+        (declaring(feature(phrase="")), "feature mine: phrase is missing: marketers read it"),
         (declaring(feature(phrase=("None",))), "feature mine: phrase is NoneType; expected text"),
         (declaring(feature(phrase="{x}")), "feature mine: phrase '{x}' has braces"),
         (declaring(feature(reading=" ")), "feature mine: reading is missing"),
@@ -232,10 +233,10 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
     ],
 )
 def test_a_file_that_declares_something_else_is_told_so(read: Try, source: str | bytes, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         read(source)
-    assert str(told.value).startswith("my_features.py: ") and words in str(told.value)
-    assert "\n" not in str(told.value) and MODULE_NAME not in sys.modules
+    assert str(error.value).startswith("my_features.py: ") and words in str(error.value)
+    assert "\n" not in str(error.value) and MODULE_NAME not in sys.modules
 
 
 def test_families_of_one_name_are_refused(read: Try) -> None:
@@ -260,16 +261,16 @@ FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"
     [
         ("lambda m: m.nothing_of_the_kind", "AttributeError: 'Table' object has no attribute 'nothing_of_the_kind'"),
         ("lambda m: 1 / 0", "ZeroDivisionError: division by zero (line 5)"),
-        ("lambda m: 'much'", "gives the text 'much'; expected an expression of the measures"),
-        ("lambda m: 1.0", "gives float; expected an expression"),
-        ("lambda m: m", "gives Table; expected an expression"),
-        ("lambda m: m.customer_id", "gives text; a feature is a number, unless its unit is 'level'"),
-        ("lambda m: m.recency > 3", "gives true or false; a feature is a number: add .ifelse(1, 0)"),
-        ("lambda m: ibis.array([m.recency])", "gives array<"),
-        ("lambda m: m.cutoff", "gives date; a feature is a number"),
-        ("lambda m: ibis.literal(1)", "is not made of the customer's own row alone"),
-        ("lambda m: m.recency - m.recency.mean()", "is not made of the customer's own row alone"),
-        ("lambda m: m.recency.rank()", "is not made of the customer's own row alone"),
+        ("lambda m: 'much'", "returns the text 'much'; expected an expression of the measures"),
+        ("lambda m: 1.0", "returns float; expected an expression"),
+        ("lambda m: m", "returns Table; expected an expression"),
+        ("lambda m: m.customer_id", "returns text; a feature is a number, unless its unit is 'level'"),
+        ("lambda m: m.recency > 3", "returns true or false; a feature is a number: add .ifelse(1, 0)"),
+        ("lambda m: ibis.array([m.recency])", "returns array<"),
+        ("lambda m: m.cutoff", "returns date; a feature is a number"),
+        ("lambda m: ibis.literal(1)", "does not depend on the customer's own row alone"),
+        ("lambda m: m.recency - m.recency.mean()", "does not depend on the customer's own row alone"),
+        ("lambda m: m.recency.rank()", "does not depend on the customer's own row alone"),
         ("lambda m: m.recency * ibis.random()", "uses RandomScalar, which differs from run to run"),
         ("lambda m: m.recency + ibis.now().year()", "uses TimestampNow, which differs from run to run"),
         ("lambda m: m.customer_id.cast('int64')", "while reading the data"),
@@ -280,23 +281,23 @@ FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"
     ],
 )
 def test_a_feature_that_cannot_be_computed_is_named(run: Callable, compute: str, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(name="late_share", compute=(compute,))))
-    said = str(told.value).replace("while building own_feature", "while reading the data")
-    assert said.startswith("my_features.py: feature late_share: ") and words in said
+    message = str(error.value).replace("while building own_feature", "while reading the data")
+    assert message.startswith("my_features.py: feature late_share: ") and words in message
 
 
 def test_a_null_must_have_words(run: Callable) -> None:
     null = ("lambda m: m.recency.nullif(5)",)
     assert run(declaring(feature(compute=null))).rows["mine"].null_count == 1
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(compute=null, unread="")))
-    assert str(told.value).startswith("my_features.py: feature mine: null for 1 customers ('a'); say in `unread` what")
+    assert str(error.value).startswith("my_features.py: feature mine: null for 1 customers ('a'); say in `unread` what")
 
 
 def test_a_number_is_no_level(run: Callable) -> None:
     level = feature(compute=("lambda m: m.recency",), unit="level", reading="{value}")
-    with pytest.raises(UsageError, match="my_features.py: feature mine: gives int64 but its unit is 'level'"):
+    with pytest.raises(UsageError, match="my_features.py: feature mine: returns int64 but its unit is 'level'"):
         run(declaring(level))
 
 
@@ -304,17 +305,17 @@ def test_a_number_is_no_level(run: Callable) -> None:
     ("measures", "words"),
     [
         ("o.nothing", "AttributeError: 'Table' object has no attribute 'nothing' (line 5)"),
-        ("3", "measures gives int; expected a table"),
+        ("3", "measures returns int; expected a table"),
         (
             "o.group_by('customer_id').aggregate(n=o.count())",
-            "measures gives a table without cutoff; it has customer_id, n",
+            "measures returns a table without cutoff; it has customer_id, n",
         ),
         (
             "o.select('customer_id', 'cutoff', n=o.amount)",
             "more than one row for 1 pairs of customer and cutoff (customers 'a')",
         ),
         ("o.group_by(KEYS).aggregate()", "without any measure beside"),
-        ("o.group_by(KEYS).aggregate(N=o.count())", "measure 'N': a name is a column"),
+        ("o.group_by(KEYS).aggregate(N=o.count())", "measure 'N': a name is a column name"),
         (
             "o.group_by(KEYS).aggregate(n=o.count()).mutate(cutoff=ibis.date('2023-01-01'))",
             "of cutoff 2023-01-01, which",
@@ -335,12 +336,12 @@ def test_a_number_is_no_level(run: Callable) -> None:
             "add_up(Measure('late', lambda o: o.nothing))(past)",
             "AttributeError: 'Table' object has no attribute 'nothing'",
         ),
-        ("add_up(Measure('late', lambda o: o.amount))(past)", "measure late: aggregate gives no single value"),
+        ("add_up(Measure('late', lambda o: o.amount))(past)", "measure late: aggregate returns no single value"),
         (
             "add_up(Measure('late', lambda o: (o.amount / TICKS).sum()))(past)",
             "measure late: adds up float64, but only",
         ),
-        ("add_up(Measure('Late', lambda o: o.count()))(past)", "measure 'Late': a name is a column"),
+        ("add_up(Measure('Late', lambda o: o.count()))(past)", "measure 'Late': a name is a column name"),
         (
             "add_up(Measure('orders', lambda o: o.count()))(past)",
             "its measure 'orders_30d' has a name that family sums",
@@ -352,9 +353,9 @@ def test_a_number_is_no_level(run: Callable) -> None:
     ],
 )
 def test_measures_that_cannot_be_used_are_told_so(run: Callable, measures: str, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(), measures="free", before=FREE.format(measures)))
-    assert str(told.value).startswith("my_features.py: family mine: ") and words in str(told.value)
+    assert str(error.value).startswith("my_features.py: family mine: ") and words in str(error.value)
 
 
 def test_two_families_of_the_file_may_not_share_a_measure(run: Callable) -> None:
@@ -378,10 +379,10 @@ def test_no_feature_sees_a_label_or_the_raw_source(tmp_path: Path) -> None:
 def test_a_build_that_fails_is_one_message_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _shop(tmp_path, declaring(feature(compute=("lambda m: m.gone",))))
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
-    assert said.exit_code == 2 and "Traceback" not in said.output
-    assert said.output.startswith("regulars: my_features.py: feature mine: AttributeError: ")
-    assert len(said.output.splitlines()) == 1 and not Path("features.parquet").exists()
+    invocation = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
+    assert invocation.exit_code == 2 and "Traceback" not in invocation.output
+    assert invocation.output.startswith("regulars: my_features.py: feature mine: AttributeError: ")
+    assert len(invocation.output.splitlines()) == 1 and not Path("features.parquet").exists()
 
 
 def test_a_changed_file_takes_nothing_from_the_cache(tmp_path: Path) -> None:

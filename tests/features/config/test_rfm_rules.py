@@ -57,7 +57,7 @@ def test_own_rules_are_read_with_a_version_of_their_own() -> None:
         ({"version": "b", "rfm": {**OWN, "best": "r 5-3"}}, ["backwards"]),
         ({"version": "b", "rfm": {**OWN, "best": "r 3, r 4"}}, ["names r twice"]),
         ({"rfm": OWN}, ["give your own rules another version"]),
-        ({"version": "b"}, ["built-in", "leave version out"]),
+        ({"version": "b"}, ["built-in", "remove version"]),
         ({"treatments": {"champoins": "x"}}, ["did you mean 'champions'?"]),
         ({"clusters": [5, 3]}, ["between 2 and 20", "[5, 3]"]),
         ({"window": "10d"}, ["10d", "30d, 90d, 180d, 365d"]),

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import regulars
 from features.config.load import Config
-from features.config.sections import Events
+from features.config.table_sections import Events
 from features.errors import UsageError
 from features.sources.source import Source, refuse_url, require_columns, require_table
 

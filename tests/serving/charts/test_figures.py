@@ -14,7 +14,10 @@ from serving.charts import figures
 BARS = [figures.Bar("days <b>& $x$", 2.0, "2.0 points", "solid"), figures.Bar("other", 1.0, "depends", "open")]
 PANELS = [
     figures.Panel(
-        "AUC", "right", True, [figures.Dot("ours", 0.9, 0.8, 0.95, True), figures.Dot("x", 0.7, 0.6, 0.8, False)]
+        "AUC",
+        "right",
+        True,
+        [figures.PlottedEstimate("ours", 0.9, 0.8, 0.95, True), figures.PlottedEstimate("x", 0.7, 0.6, 0.8, False)],
     )
 ]
 
@@ -22,16 +25,23 @@ PANELS = [
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.bars("a", 'alt "<>', BARS),
-        lambda: figures.columns("b", 'alt "<>', ["low", "high"], [3, 0], 1, "risk"),
-        lambda: figures.columns("b", 'alt "<>', ["low", "high"], [0, 0], 1, "risk"),
-        lambda: figures.dots("c", 'alt "<>', PANELS),
-        lambda: figures.dots("c", 'alt "<>', PANELS * 3),
-        lambda: figures.dots("c", 'alt "<>', [figures.Panel("effect", "right", False, PANELS[0].dots, zero=True)]),
-        lambda: figures.pairs(
-            "d", 'alt "<>', [figures.Pair(0.1, 0.2, 0.1, 0.3), figures.Pair(0.0, 0.0, 0.0, 0.0)], "risk"
+        lambda: figures.horizontal_bars("a", 'alt "<>', BARS),
+        lambda: figures.histogram("b", 'alt "<>', ["low", "high"], [3, 0], 1, "risk"),
+        lambda: figures.histogram("b", 'alt "<>', ["low", "high"], [0, 0], 1, "risk"),
+        lambda: figures.interval_panels("c", 'alt "<>', PANELS),
+        lambda: figures.interval_panels("c", 'alt "<>', PANELS * 3),
+        lambda: figures.interval_panels(
+            "c", 'alt "<>', [figures.Panel("effect", "right", False, PANELS[0].dots, zero=True)]
         ),
-        lambda: figures.curves("e", 'alt "<>', [figures.Line("gain", [(1.0, -2.0), (2.0, 5.0)], 1, "here")], "budget"),
+        lambda: figures.paired_columns(
+            "d",
+            'alt "<>',
+            [figures.ExpectedObserved(0.1, 0.2, 0.1, 0.3), figures.ExpectedObserved(0.0, 0.0, 0.0, 0.0)],
+            "risk",
+        ),
+        lambda: figures.budget_curves(
+            "e", 'alt "<>', [figures.BudgetCurve("gain", [(1.0, -2.0), (2.0, 5.0)], 1, "here")], "budget"
+        ),
     ],
 )
 def test_a_chart_is_one_well_formed_element_with_a_name(draw: Callable[[], str]) -> None:
@@ -43,7 +53,7 @@ def test_a_chart_is_one_well_formed_element_with_a_name(draw: Callable[[], str])
 
 
 def test_text_stays_text() -> None:
-    svg = figures.bars("a", "alt", BARS)
+    svg = figures.horizontal_bars("a", "alt", BARS)
     assert "days &lt;b&gt;&amp; $x$" in svg
     assert "currentColor" in svg and "var(--accent)" in svg
 
@@ -52,7 +62,7 @@ def test_chinese_is_given_its_room_and_put_back_without_a_warning() -> None:
     rows = [figures.Bar("客户流失的风险" * 9, 2.0, "越多风险越高", "solid"), figures.Bar("\x07⤀ 🏅", 1.0, "阿", "open")]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = figures.bars("a", "alt", rows)
+        svg = figures.horizontal_bars("a", "alt", rows)
     assert {" ⤀ 🏅", "越多风险越高", "阿"} <= set(re.findall(r"<text[^>]*>([^<]*)<", svg))
     lines = [(float(left), text) for left, text in re.findall(r'translate\(([\d.]+) [\d.]+\)">([^<]*)<', svg)]
     assert len(lines) > 1 and "".join(text for _, text in lines) == "客户流失的风险" * 9
@@ -61,6 +71,7 @@ def test_chinese_is_given_its_room_and_put_back_without_a_warning() -> None:
 
 def test_charts_of_one_page_share_no_id() -> None:
     ids = [
-        re.findall(r' id="([^"]+)"', svg) for svg in (figures.bars("a", "alt", BARS), figures.bars("b", "alt", BARS))
+        re.findall(r' id="([^"]+)"', svg)
+        for svg in (figures.horizontal_bars("a", "alt", BARS), figures.horizontal_bars("b", "alt", BARS))
     ]
     assert not set(ids[0]) & set(ids[1])

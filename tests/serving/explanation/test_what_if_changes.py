@@ -12,7 +12,7 @@ import pytest
 from features.config.data_contract import ActivityColumns, DataContract
 from features.task import Cohort, Task, Window
 from serving.explanation.what_if_changes import UsualValues, hypothetical_changes
-from serving.language.messages import language
+from serving.language.messages import get_language
 
 CUTOFF = date(2024, 3, 1)
 TASK = Task(Window(30), Cohort(Window(365)), Window(30), (Window(30), Window(90)))
@@ -151,7 +151,7 @@ def test_starts_of_terms_are_no_orders(contract: DataContract, kinds: set[str]) 
 
 def test_changes_are_said_in_another_language_with_the_same_numbers() -> None:
     english = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
-    chinese = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL, language("zh"))
+    chinese = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL, get_language("zh"))
     assert [change.kind for change in chinese] == [change.kind for change in english]
     for before, after in zip(english, chinese, strict=True):
         left = set(re.findall(r"[A-Za-z]+", after.words)) - {"email", "visits", "minutes"}

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from features.catalog.families import catalog_features
 from features.catalog.reference import FULL_CONTRACT
 from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
-from features.config.sections import SEGMENTS, TaskConfig
+from features.config.sections import TaskConfig
+from features.config.segments import SEGMENTS
 from features.feature import Feature
 from features.phrases import format_reading, plural
 from features.task import Task, Window
 from serving.language.feature_phrases import SLOT, Phrasebook, phrased
-from serving.language.messages import LOCALE, language
+from serving.language.messages import LOCALE, get_language
 
-TR = language("zh")
+TR = get_language("zh")
 BOOK = TR._phrases
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
     FULL_CONTRACT,
@@ -41,7 +42,7 @@ NAMES += " last login membership level number of children UTC RFM BG NBD contact
 WORDS = frozenset(NAMES.split())
 FORMS = {"", "count", "share", "money", "number", "plain", "level"}
 CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Window(14), Window(60)), "cancelled")
-# What is said beside the catalog: by plans, by the list of what segments lack, by an evaluation.
+# Phrases beside the catalog: by plans, by the list of what segments lack, by an evaluation.
 OTHERS = [
     "no action is open to them",
     "contacted in the last day",
@@ -114,17 +115,17 @@ def test_each_text_of_a_catalog_is_matched_by_exactly_one_pattern() -> None:
     assert {text: count for text, count in counts.items() if count != 1} == {}
 
 
-def test_every_pattern_is_of_something_that_is_said() -> None:
-    said = {match for text in (*TEXTS, *OTHERS) for match in BOOK.matching(text)}
-    assert {text for text, translation in entries().items() if translation not in said} == set()
+def test_every_pattern_matches_something() -> None:
+    matched = {match for text in (*TEXTS, *OTHERS) for match in BOOK.matching(text)}
+    assert {text for text, translation in entries().items() if translation not in matched} == set()
 
 
 def test_nothing_is_left_in_english_but_the_names_of_the_user() -> None:
     for text in (*TEXTS, *OTHERS):
-        said = TR.phrase(text)
-        left = set(re.findall(r"[A-Za-z]{2,}", bare(said))) - WORDS - {"mail"}
-        assert not left, (text, said)
-        assert text in OWN_PHRASES or re.search(r"[：\u4e00-\u9fff]", said), text
+        translation = TR.phrase(text)
+        left = set(re.findall(r"[A-Za-z]{2,}", bare(translation))) - WORDS - {"mail"}
+        assert not left, (text, translation)
+        assert text in OWN_PHRASES or re.search(r"[：\u4e00-\u9fff]", translation), text
 
 
 def test_numbers_are_written_in_forms_that_chinese_can_read() -> None:
@@ -136,21 +137,21 @@ def test_numbers_are_written_in_forms_that_chinese_can_read() -> None:
 
 
 def test_patterns_keep_their_slots_their_fields_and_their_numbers() -> None:
-    for text, said in entries().items():
+    for text, translation in entries().items():
         wanted = {name.replace("kinds", "kind") for name in SLOT.findall(text)}
-        assert {*SLOT.findall(said)} == wanted, text
-        assert {name for name, _ in fields(said)} == {name for name, _ in fields(text)}, text
-        assert numbers(bare(said)) == numbers(bare(text)), text
+        assert {*SLOT.findall(translation)} == wanted, text
+        assert {name for name, _ in fields(translation)} == {name for name, _ in fields(text)}, text
+        assert numbers(bare(translation)) == numbers(bare(text)), text
 
 
-def test_what_is_said_already_stays_as_it_is() -> None:
+def test_what_is_translated_already_stays_as_it_is() -> None:
     for text in TEXTS:
         assert TR.phrase(TR.phrase(text)) == TR.phrase(text)
 
 
 def test_english_is_the_catalog_to_the_letter() -> None:
     features = catalog_features(TaskConfig().to_task(), FULL_CONTRACT)
-    assert phrased(features, language("en").phrase) == tuple(features)
+    assert phrased(features, get_language("en").phrase) == tuple(features)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +172,10 @@ def test_a_phrase_of_your_own_stays_as_you_wrote_it(phrase: str) -> None:
 def test_a_marketer_reads_how_marketers_write() -> None:
     row = {"recency_days": 32.0, "gap_mean_days": 12.3, "overdue_ratio": 2.6, "lifecycle": "slipping"}
     row |= {"orders_change_90d": -2.0, "amount_change_90d": 1234.5, "next_order_due_days": -20.0}
-    told = {f.name: f.format_reading(row) for f in phrased(FEATURES, TR.phrase) if f.name in row and f.unit != "days"}
-    assert told == {
+    readings = {
+        f.name: f.format_reading(row) for f in phrased(FEATURES, TR.phrase) if f.name in row and f.unit != "days"
+    }
+    assert readings == {
         "overdue_ratio": "距上次下单 32 天（平时约 12 天一次）",
         "lifecycle": "下滑",
         "orders_change_90d": "近 90 天订单比此前 90 天少 2 笔",
@@ -187,8 +190,8 @@ VALUES = st.one_of(st.floats(-5000, 5000).map(lambda x: round(x, 3)), st.sampled
 @given(value=VALUES, other=VALUES, level=st.sampled_from(["new", "active", "slipping", "dormant"]))
 def test_readings_in_chinese_say_the_same_numbers(value: float, other: float, level: str) -> None:
     for feature, translated in PAIRS:
-        held = level if feature.unit == "level" else value
-        row = _Row(held, feature.name, other)
+        level_or_value = level if feature.unit == "level" else value
+        row = _Row(level_or_value, feature.name, other)
         english, chinese = feature.format_reading(row), translated.format_reading(row)
         assert numbers(english) == numbers(chinese), (english, chinese)
 
@@ -214,10 +217,10 @@ NAME = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
 def test_no_slot_is_lost(kind: str, activity: str, measure: str, days: int) -> None:
     assert tight(TR.phrase(f"favourite {kind} so far")) == tight(f"累计最常购买的{kind}")
     many = TR.phrase(f"different {plural(kind)} in the last {days} days")
-    found = re.fullmatch(rf"近 {days} 天购买的不同(.+)数", tight(many, f"近 {days} 天"))
-    assert found and plural(found[1]) == tight(plural(kind)), many
-    told = TR.phrase(f"sum of the {measure} of the {activity} in the last {days} days")
-    assert all(tight(word) in tight(told) for word in (measure, activity, str(days))), told
+    chinese_kind = re.fullmatch(rf"近 {days} 天购买的不同(.+)数", tight(many, f"近 {days} 天"))
+    assert chinese_kind and plural(chinese_kind[1]) == tight(plural(kind)), many
+    total = TR.phrase(f"sum of the {measure} of the {activity} in the last {days} days")
+    assert all(tight(word) in tight(total) for word in (measure, activity, str(days))), total
 
 
 def tight(text: str, start: str = "") -> str:

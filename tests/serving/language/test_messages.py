@@ -1,4 +1,4 @@
-"""Every message of the room is in every language, with the same slots; no translation is left of what nobody says."""
+"""Every message of serving has a translation with the same slots in every language, and no translation is unused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
 from features.config.rfm_rules import RULES
-from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
-from serving.language.messages import LOCALE, installed, language
+from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from serving.language.messages import LOCALE, get_language, language_codes
 
 ROOM = LOCALE.parents[1]
 KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
-OTHERS = sorted(set(installed()) - {"en"})
+OTHERS = sorted(set(language_codes()) - {"en"})
 LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.catalog.lifecycle`
 OF_A_COLUMN = ("measured", "observational", "new within a horizon", "established", "unknown")
 NAMES = {
@@ -26,18 +26,18 @@ NAMES = {
     *RULES,
     *LIFECYCLE,
     *OF_A_COLUMN,
-}  # said from columns of tables, not from the code
+}  # values of table columns, not in the code
 
 
 def extracted() -> dict[str, str]:
-    """Every message of the room's code and templates, and where it is said first."""
-    found: dict[str, str] = {}
+    """Every message of the code and templates of serving, with the place of its first use."""
+    messages: dict[str, str] = {}
     for method, pattern in (("python", "**/*.py"), ("jinja2.ext:babel_extract", "*/templates/**/*.j2")):
         for path in sorted(ROOM.rglob(pattern)):
-            for line, said, *_ in extract_from_file(method, path, keywords=KEYWORDS):
-                for message in [said] if isinstance(said, str) else said:
-                    found.setdefault(message, f"{path.relative_to(ROOM)}:{line}")
-    return found
+            for line, message_ids, *_ in extract_from_file(method, path, keywords=KEYWORDS):
+                for message in [message_ids] if isinstance(message_ids, str) else message_ids:
+                    messages.setdefault(message, f"{path.relative_to(ROOM)}:{line}")
+    return messages
 
 
 def slots(message: str) -> list[str]:
@@ -45,15 +45,15 @@ def slots(message: str) -> list[str]:
 
 
 def translations(code: str, skip: tuple[str, ...] = ()) -> dict[str, tuple[str, Path]]:
-    found: dict[str, tuple[str, Path]] = {}
+    messages: dict[str, tuple[str, Path]] = {}
     for path in sorted((LOCALE / code).glob("*.po")):
         if path.name in skip:
             continue
         with path.open("rb") as file:
             for message in read_po(file, locale=code):
                 if message.id:
-                    found[message.id] = (message.string, path)
-    return found
+                    messages[message.id] = (message.string, path)
+    return messages
 
 
 @pytest.mark.parametrize("code", OTHERS)
@@ -66,24 +66,24 @@ def test_every_message_is_translated_with_the_same_slots(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", OTHERS)
-def test_no_translation_is_of_a_message_that_nobody_says(code: str) -> None:
-    said = extracted().keys() | NAMES
-    left = {message for message in translations(code, skip=("phrases.po", "common.po")) if message not in said}
+def test_no_translation_is_unused(code: str) -> None:
+    used = extracted().keys() | NAMES
+    left = {message for message in translations(code, skip=("phrases.po", "common.po")) if message not in used}
     assert not left, sorted(left)
 
 
 @pytest.mark.parametrize("code", OTHERS)
 def test_every_name_of_a_column_is_translated(code: str) -> None:
-    tr = language(code)
+    tr = get_language(code)
     assert {name for name in NAMES if tr(name) == name} == set()
 
 
-def test_a_message_without_a_translation_is_said_in_english() -> None:
-    assert language("zh")("no such message, {n}", n=3) == "no such message, 3"
+def test_a_message_without_a_translation_stays_in_english() -> None:
+    assert get_language("zh")("no such message, {n}", n=3) == "no such message, 3"
 
 
 def test_chinese_is_chinese() -> None:
-    for message, (said, _) in translations("zh", skip=("phrases.po",)).items():
-        assert re.search(r"[\u4e00-\u9fff]", said) or not re.search(r"[A-Za-z]{3}", re.sub(r"\{.*?\}", "", said)), (
-            message
-        )
+    for message, (translation, _) in translations("zh", skip=("phrases.po",)).items():
+        assert re.search(r"[\u4e00-\u9fff]", translation) or not re.search(
+            r"[A-Za-z]{3}", re.sub(r"\{.*?\}", "", translation)
+        ), message

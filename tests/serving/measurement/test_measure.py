@@ -1,4 +1,4 @@
-"""A plan measured: joins against plain Python, what went wrong on the way, and the same bytes again."""
+"""Measuring a plan: joins against plain Python, plans that did not run as randomised, and repeatable bytes."""
 
 from __future__ import annotations
 
@@ -23,60 +23,70 @@ from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
 from serving.planning.plan import Plan
 from serving.statistics.treatment_effect import difference_in_means, regression_adjusted_effect
-from tests.campaigns import CONTACTS, HORIZON, Ended, at, make_ended, within, write
+from tests.campaigns import (
+    CONTACTS,
+    HORIZON,
+    ExecutedPlanCase,
+    days_after_cutoff,
+    in_horizon,
+    make_executed_plan,
+    write_parquet,
+)
 from tests.scored import CUTOFF
 
 NAME = f"{CUTOFF}/retention"
 TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 60}}}
 STRAY = [
-    {"id": "c003", "at": at(5), "what": "sms", "cost": 1.0},
-    {"id": "late", "at": at(39), "what": "mail", "cost": 1.0},  # after the horizon
+    {"id": "c003", "at": days_after_cutoff(5), "what": "sms", "cost": 1.0},
+    {"id": "late", "at": days_after_cutoff(39), "what": "mail", "cost": 1.0},  # after the horizon
     {"id": "c005", "at": datetime(2024, 2, 29, 23), "what": "call", "cost": 99.0},  # before the plan
 ]
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return make_ended(tmp_path_factory.mktemp("ended"), rules=TWO, stray=STRAY)
+def executed(tmp_path_factory: pytest.TempPathFactory) -> ExecutedPlanCase:
+    return make_executed_plan(tmp_path_factory.mktemp("executed"), rules=TWO, stray=STRAY)
 
 
 @pytest.fixture(scope="module")
-def measured(ended: Ended) -> PlanMeasurement:
-    return measure_plan(ended.config, NAME)
+def measured(executed: ExecutedPlanCase) -> PlanMeasurement:
+    return measure_plan(executed.config, NAME)
 
 
-def _came(ended: Ended, days: int = HORIZON) -> dict[str, tuple[float, float]]:
+def _outcomes_by_customer(executed: ExecutedPlanCase, days: int = HORIZON) -> dict[str, tuple[float, float]]:
     """Returned and value of each customer, from the raw orders: those of one moment are one order."""
     orders: dict[tuple[str, datetime], float] = {}
-    for row in ended.orders:
-        if within(row["time"], days):
+    for row in executed.orders:
+        if in_horizon(row["time"], days):
             key = (row["customer"], row["time"])
             orders[key] = orders.get(key, 0.0) + row["amount"]
-    found = {row["customer_id"]: (0.0, 0.0) for row in ended.table}
+    outcomes = {row["customer_id"]: (0.0, 0.0) for row in executed.table}
     for (who, _), amount in orders.items():
-        if who in found:
-            back, value = found[who]
-            found[who] = (max(back, float(amount > 0)), value + amount)
-    return found
+        if who in outcomes:
+            back, value = outcomes[who]
+            outcomes[who] = (max(back, float(amount > 0)), value + amount)
+    return outcomes
 
 
-def _cell(ended: Ended, days: int = HORIZON, **of: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _group_arrays(
+    executed: ExecutedPlanCase, days: int = HORIZON, **of: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outcomes (n, 2), who was treated, and what was known before (n, 3), of those meant to get something."""
-    came, spent = _came(ended, days), _spent_before(ended)
-    rows = [r for r in ended.table if r["would_have"] and all(r[key] == value for key, value in of.items())]
-    outcome = np.array([came[r["customer_id"]] for r in rows])
+    outcomes, spent = _outcomes_by_customer(executed, days), _spent_before(executed)
+    rows = [r for r in executed.table if r["would_have"] and all(r[key] == value for key, value in of.items())]
+    outcome = np.array([outcomes[r["customer_id"]] for r in rows])
     before = np.array([[spent[r["customer_id"]], r["churn_probability"], r["value"]] for r in rows])
     return outcome, np.array([not r["holdout"] for r in rows]), before
 
 
-def _spent_before(ended: Ended) -> dict[str, float]:
+def _spent_before(executed: ExecutedPlanCase) -> dict[str, float]:
     """Of the 30 days before the cutoff: orders of 1 February lie 29 days before it."""
-    rows = pq.read_table(ended.config.folder / "log.parquet").to_pylist()
-    found = {row["customer_id"]: 0.0 for row in ended.table}
+    rows = pq.read_table(executed.config.folder / "log.parquet").to_pylist()
+    spent = {row["customer_id"]: 0.0 for row in executed.table}
     for row in rows:
-        if row["time"].date() < CUTOFF and (CUTOFF - row["time"].date()).days <= HORIZON and row["customer"] in found:
-            found[row["customer"]] += round(row["amount"], 4)
-    return found
+        if row["time"].date() < CUTOFF and (CUTOFF - row["time"].date()).days <= HORIZON and row["customer"] in spent:
+            spent[row["customer"]] += round(row["amount"], 4)
+    return spent
 
 
 def _row(
@@ -88,23 +98,27 @@ def _row(
 
 
 @pytest.mark.parametrize("action", ["mail", "call"])
-def test_effects_are_those_of_the_raw_rows(ended: Ended, measured: PlanMeasurement, action: str) -> None:
-    outcome, treated, before = _cell(ended, would_have=action)
+def test_effects_are_those_of_the_raw_rows(executed: ExecutedPlanCase, measured: PlanMeasurement, action: str) -> None:
+    outcome, treated, before = _group_arrays(executed, would_have=action)
     assert min(treated.sum(), (~treated).sum()) > 10
     for place, name in enumerate(("return", "value")):
-        for estimator, found in (
+        for estimator, expected in (
             ("plain", difference_in_means(outcome[:, place], treated)),
             ("adjusted", regression_adjusted_effect(outcome[:, place], treated, before)),
         ):
             row = _row(measured, name, estimator, action)
-            assert (row["effect"], row["error"]) == pytest.approx((found.effect, found.error), rel=1e-6)
-            assert (row["treated"], row["held"], row["together"]) == (found.treated, found.held_out, 2)
-            assert row["high"] - row["low"] == pytest.approx(2 * 2.241402728 * found.error, rel=1e-6)
-            assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(found.anytime_interval(0.975), rel=1e-6)
+            assert (row["effect"], row["error"]) == pytest.approx((expected.effect, expected.error), rel=1e-6)
+            assert (row["treated"], row["held"], row["together"]) == (expected.treated, expected.held_out, 2)
+            assert row["high"] - row["low"] == pytest.approx(2 * 2.241402728 * expected.error, rel=1e-6)
+            assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(
+                expected.anytime_interval(0.975), rel=1e-6
+            )
 
 
-def test_the_whole_is_the_mean_over_actions_by_customers_treated(ended: Ended, measured: PlanMeasurement) -> None:
-    parts = [_cell(ended, would_have=action) for action in ("mail", "call")]
+def test_the_overall_effect_is_the_mean_over_actions_by_customers_treated(
+    executed: ExecutedPlanCase, measured: PlanMeasurement
+) -> None:
+    parts = [_group_arrays(executed, would_have=action) for action in ("mail", "call")]
     known = [difference_in_means(outcome[:, 1], treated) for outcome, treated, _ in parts]
     share = np.array([part.treated for part in known]) / sum(part.treated for part in known)
     row = _row(measured, "value", "plain")
@@ -112,57 +126,59 @@ def test_the_whole_is_the_mean_over_actions_by_customers_treated(ended: Ended, m
     assert row["high"] - row["low"] == pytest.approx(2 * 1.959963985 * row["error"], rel=1e-6)
 
 
-def test_segments_hold_together_and_pairs_are_in_the_table(ended: Ended, measured: PlanMeasurement) -> None:
-    outcome, treated, _ = _cell(ended, segment="keep")
+def test_segments_hold_together_and_pairs_are_in_the_table(
+    executed: ExecutedPlanCase, measured: PlanMeasurement
+) -> None:
+    outcome, treated, _ = _group_arrays(executed, segment="keep")
     row = _row(measured, "return", "plain", segment="keep")
     assert row["effect"] == pytest.approx(difference_in_means(outcome[:, 0], treated).effect, rel=1e-6)
     assert row["together"] == 3
     table = measured.table()
     assert table.schema == EFFECT_SCHEMA and table.to_pylist() == measured.facts["effects"]
     assert set(table["family"].to_pylist()) == {"all", "action", "segment", "action and segment"}
-    both, treated, _ = _cell(ended, segment="keep", would_have="mail")
-    found = _row(measured, "value", "plain", "mail", "keep")
-    assert found["effect"] == pytest.approx(difference_in_means(both[:, 1], treated).effect, rel=1e-6)
+    both, treated, _ = _group_arrays(executed, segment="keep", would_have="mail")
+    pair = _row(measured, "value", "plain", "mail", "keep")
+    assert pair["effect"] == pytest.approx(difference_in_means(both[:, 1], treated).effect, rel=1e-6)
 
 
-def test_exposure_and_cost_are_those_of_the_contacts(ended: Ended, measured: PlanMeasurement) -> None:
-    inside = [row for row in ended.contacts if within(row["at"]) and row["what"] in ("mail", "call")]
-    meant = {row["customer_id"]: row["action"] for row in ended.table if row["action"]}
-    for action, found in measured.facts["exposure"].items():
-        got = {row["id"] for row in inside if meant.get(row["id"]) == action == row["what"]}
-        assert found["got"] == len(got) < found["meant"] == sum(a == action for a in meant.values())
-        assert found["meant"] == found["got"] + found["nothing"] + found["not_of_the_plan"]
+def test_exposure_and_cost_are_those_of_the_contacts(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
+    inside = [row for row in executed.contacts if in_horizon(row["at"]) and row["what"] in ("mail", "call")]
+    assigned = {row["customer_id"]: row["action"] for row in executed.table if row["action"]}
+    for action, counts in measured.facts["exposure"].items():
+        got = {row["id"] for row in inside if assigned.get(row["id"]) == action == row["what"]}
+        assert counts["got"] == len(got) < counts["meant"] == sum(a == action for a in assigned.values())
+        assert counts["meant"] == counts["got"] + counts["nothing"] + counts["not_of_the_plan"]
     cost = measured.facts["cost"]
-    assert cost["treated"] == pytest.approx(sum(row["cost"] for row in inside if row["id"] in meant))
+    assert cost["treated"] == pytest.approx(sum(row["cost"] for row in inside if row["id"] in assigned))
     assert cost["treated"] == pytest.approx(sum(cost["by_action"].values()))
     assert measured.facts["contamination"] | {"by_action": 0} == {
-        "held_out": sum(bool(row["would_have"]) and row["holdout"] for row in ended.table), "contacted": 0,
+        "held_out": sum(bool(row["would_have"]) and row["holdout"] for row in executed.table), "contacted": 0,
         "by_action": 0, "planned_nothing": 0, "outside_the_plan": 0, "other_actions": {"sms": 1},
     }  # fmt: skip
 
 
 def test_money_is_margin_times_value_less_cost(measured: PlanMeasurement) -> None:
-    row, found = _row(measured, "value", "adjusted"), measured.facts["returns"]["all"]
+    row, returns = _row(measured, "value", "adjusted"), measured.facts["returns"]["all"]
     more = [row["treated"] * row[end] for end in ("effect", "low", "high")]
-    assert found["more_value"] == pytest.approx(more)
-    assert found["gain"] == pytest.approx([0.5 * value - found["cost"] for value in more])
-    assert found["return_on_spend"] == pytest.approx([0.5 * value / found["cost"] for value in more])
-    assert found["cost"] == pytest.approx(measured.facts["cost"]["treated"])
+    assert returns["more_value"] == pytest.approx(more)
+    assert returns["gain"] == pytest.approx([0.5 * value - returns["cost"] for value in more])
+    assert returns["return_on_spend"] == pytest.approx([0.5 * value / returns["cost"] for value in more])
+    assert returns["cost"] == pytest.approx(measured.facts["cost"]["treated"])
 
 
-def test_the_words_say_who_was_reached_and_what_it_changed(measured: PlanMeasurement) -> None:
-    said, mail = measurement_text(measured), measured.facts["exposure"]["mail"]
-    assert f"of {mail['meant']:,} customers meant to get mail, {mail['got']:,} (" in said
-    assert "held out, nobody was contacted" in said and "IMMATURE" not in said and "ALARM" not in said
-    assert "the contacts hold 'sms' too, which the plan lacks (1)" in said
-    assert "it brought more than nothing would have" in said
-    assert "return on spend" in said and "segment keep" in said and "p after Holm" in said
+def test_the_text_says_who_was_contacted_and_the_effect(measured: PlanMeasurement) -> None:
+    text, mail = measurement_text(measured), measured.facts["exposure"]["mail"]
+    assert f"of {mail['meant']:,} customers assigned to mail, {mail['got']:,} (" in text
+    assert "held out, nobody was contacted" in text and "IMMATURE" not in text and "ALARM" not in text
+    assert "the contacts also have 'sms', which is not in the plan (1)" in text
+    assert "positive effect: it brought more than doing nothing" in text
+    assert "return on spend" in text and "segment keep" in text and "p-values by Holm" in text
 
 
-def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured: PlanMeasurement) -> None:
-    files = [ended.plan.folder / name for name in ("measured.json", "measured.parquet")]
+def test_measured_twice_gives_the_same_bytes_and_says_so(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
+    files = [executed.plan.folder / name for name in ("measured.json", "measured.parquet")]
     before = [file.read_bytes() for file in files]
-    again = measure_plan(ended.config, str(ended.plan.folder))
+    again = measure_plan(executed.config, str(executed.plan.folder))
     assert [file.read_bytes() for file in files] == before
     assert (
         f"measured before, with the same log (fingerprint {measured.facts['log']['fingerprint']})"
@@ -171,57 +187,57 @@ def test_measured_twice_gives_the_same_bytes_and_says_so(ended: Ended, measured:
     assert json.loads(before[0]) == again.facts
 
 
-def test_a_measured_plan_is_not_planned_anew(ended: Ended, measured: PlanMeasurement) -> None:
+def test_a_measured_plan_is_not_planned_anew(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
     with pytest.raises(RefusedError, match="was measured already.*--campaign"):
-        plans.make_plan(ended.config, CUTOFF, budget=50.0)
+        plans.make_plan(executed.config, CUTOFF, budget=50.0)
 
 
 def test_immature_outcomes_are_marked_and_have_intervals_for_every_look(tmp_path: Path) -> None:
-    early = make_ended(tmp_path, days=12)
-    found = measure_plan(early.config, str(CUTOFF))
-    said = measurement_text(found)
-    assert "IMMATURE: 12 of 30 days have passed (the log ends at 2024-03-13)" in said
-    assert "whole from 2024-03-31 on" in said and "within 12 days" in said
-    outcome, treated, before = _cell(early, days=12)
+    early = make_executed_plan(tmp_path, days=12)
+    measured_early = measure_plan(early.config, str(CUTOFF))
+    text = measurement_text(measured_early)
+    assert "IMMATURE: 12 of 30 days have passed (the log ends at 2024-03-13)" in text
+    assert "complete from 2024-03-31 on" in text and "within 12 days" in text
+    outcome, treated, before = _group_arrays(early, days=12)
     best = regression_adjusted_effect(outcome[:, 0], treated, before)
     low, high = best.anytime_interval()
-    assert f"{best.effect * 100:+.2f} ({low * 100:+.2f} to {high * 100:+.2f})" in said
-    assert found.facts["returns"]["all"]["more_return"][1] == pytest.approx(low * best.treated)
+    assert f"{best.effect * 100:+.2f} ({low * 100:+.2f} to {high * 100:+.2f})" in text
+    assert measured_early.facts["returns"]["all"]["more_return"][1] == pytest.approx(low * best.treated)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
-    write(tmp_path, "log", [*log, {"customer": "late", "time": at(39), "amount": 1.0}])
+    write_parquet(tmp_path, "log", [*log, {"customer": "late", "time": days_after_cutoff(39), "amount": 1.0}])
     later = measurement_text(measure_plan(early.config, str(CUTOFF)))
     assert "IMMATURE" not in later and "measured before, with another log" in later
-    assert "intervals for every look" in later
+    assert "read the sequential intervals" in later
 
 
 def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) -> None:
-    clean = make_ended(tmp_path)
+    clean = make_executed_plan(tmp_path)
     before = measure_plan(clean.config, NAME)
-    held = [row["customer_id"] for row in clean.table if row["holdout"] and row["would_have"]]
-    stray = [{"id": who, "at": at(1), "what": "mail", "cost": 5.0} for who in held[:3]]
+    held_out = [row["customer_id"] for row in clean.table if row["holdout"] and row["would_have"]]
+    stray = [{"id": who, "at": days_after_cutoff(1), "what": "mail", "cost": 5.0} for who in held_out[:3]]
     idle = [row["customer_id"] for row in clean.table if not row["would_have"]][:2]
-    stray += [{"id": who, "at": at(1), "what": "call", "cost": 1.0} for who in (*idle, "late")]
+    stray += [{"id": who, "at": days_after_cutoff(1), "what": "call", "cost": 1.0} for who in (*idle, "late")]
     sent = {row["id"] for row in clean.contacts}
     missed = [row["customer_id"] for row in clean.table if row["action"] == "call" and row["customer_id"] not in sent]
-    stray += [{"id": missed[0], "at": at(1), "what": what, "cost": 50.0} for what in ("sms", "none")]
-    stray += [{"id": missed[1], "at": at(1), "what": "mail", "cost": 0.25}]
-    write(tmp_path, "contacts", [*clean.contacts, *stray])
-    found = measure_plan(clean.config, NAME)
-    reached, before_reached = found.facts["exposure"]["call"], before.facts["exposure"]["call"]
+    stray += [{"id": missed[0], "at": days_after_cutoff(1), "what": what, "cost": 50.0} for what in ("sms", "none")]
+    stray += [{"id": missed[1], "at": days_after_cutoff(1), "what": "mail", "cost": 0.25}]
+    write_parquet(tmp_path, "contacts", [*clean.contacts, *stray])
+    measured_again = measure_plan(clean.config, NAME)
+    reached, before_reached = measured_again.facts["exposure"]["call"], before.facts["exposure"]["call"]
     assert (reached["another"], reached["not_of_the_plan"]) == (1, 1)
     assert reached["nothing"] == before_reached["nothing"] - 2 and reached["got"] == before_reached["got"]
-    assert found.facts["effects"] == before.facts["effects"]
-    assert found.facts["contamination"]["contacted"] == 3
-    assert found.facts["cost"]["held_out"] == 15.0 and found.facts["cost"]["treated"] == pytest.approx(
-        before.facts["cost"]["treated"] + 0.25
-    )
-    said = measurement_text(found)
-    assert f"CONTAMINATION: of {len(held)} held out, 3 (" in said
-    assert "2 customers for whom nothing was planned were contacted too" in said
-    assert "1 customers who are not in the plan" in said
+    assert measured_again.facts["effects"] == before.facts["effects"]
+    assert measured_again.facts["contamination"]["contacted"] == 3
+    assert measured_again.facts["cost"]["held_out"] == 15.0 and measured_again.facts["cost"][
+        "treated"
+    ] == pytest.approx(before.facts["cost"]["treated"] + 0.25)
+    text = measurement_text(measured_again)
+    assert f"CONTAMINATION: of {len(held_out)} held out, 3 (" in text
+    assert "2 customers without a planned action were contacted too" in text
+    assert "1 customers who are not in the plan" in text
 
 
-def _forged(plan: Plan, **columns: Any) -> None:
+def _forge_plan(plan: Plan, **columns: Any) -> None:
     """A plan with other columns, its manifest's checksum mended."""
     table = plan.table()
     for name, values in columns.items():
@@ -232,19 +248,21 @@ def _forged(plan: Plan, **columns: Any) -> None:
     (plan.folder / MANIFEST).write_text(json.dumps(facts))
 
 
-def test_a_lot_that_was_not_drawn_raises_the_alarm(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path)
-    held = ended.plan.table()["holdout"].to_numpy().copy()
-    held[np.flatnonzero(held)[: held.sum() // 2]] = False
-    _forged(ended.plan, holdout=pa.array(held))
-    found = measure_plan(ended.config, NAME)
-    assert found.sample_ratio_mismatch and "ALARM: the groups are not those that the lot drew" in measurement_text(
-        found
+def test_a_sample_ratio_mismatch_raises_the_alarm(tmp_path: Path) -> None:
+    executed = make_executed_plan(tmp_path)
+    held_out = executed.plan.table()["holdout"].to_numpy().copy()
+    held_out[np.flatnonzero(held_out)[: held_out.sum() // 2]] = False
+    _forge_plan(executed.plan, holdout=pa.array(held_out))
+    measured_plan = measure_plan(executed.config, NAME)
+    assert (
+        measured_plan.sample_ratio_mismatch
+        and "ALARM: sample-ratio mismatch: the group sizes do not fit the randomisation"
+        in measurement_text(measured_plan)
     )
-    with pytest.raises(RefusedError, match="sample ratio"):
-        refuse_sample_ratio_mismatch(found)
-    ran = CliRunner().invoke(regulars.cli, ["-c", str(_toml(tmp_path, ended.config)), "measure", NAME])
-    assert ran.exit_code == 1 and "who was reached" in ran.output and "no figure above can be trusted" in ran.output
+    with pytest.raises(RefusedError, match="sample-ratio mismatch"):
+        refuse_sample_ratio_mismatch(measured_plan)
+    ran = CliRunner().invoke(regulars.cli, ["-c", str(_toml(tmp_path, executed.config)), "measure", NAME])
+    assert ran.exit_code == 1 and "who was contacted" in ran.output and "no figure above can be trusted" in ran.output
 
 
 def _toml(folder: Path, config: Config) -> Path:
@@ -257,68 +275,70 @@ def _toml(folder: Path, config: Config) -> Path:
 
 
 def test_another_log_is_refused_unless_asked_for(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path)
+    executed = make_executed_plan(tmp_path)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
-    write(tmp_path, "log", [*log, {"customer": "c001", "time": datetime(2024, 2, 2), "amount": 5.0}])
+    write_parquet(tmp_path, "log", [*log, {"customer": "c001", "time": datetime(2024, 2, 2), "amount": 5.0}])
     with pytest.raises(
         RefusedError, match=r"before 2024-03-01 it has 301 events of 300 customers.*from 300 of 300.*--other"
     ):
-        measure_plan(ended.config, NAME)
-    write(tmp_path, "log", [{**log[0], "amount": log[0]["amount"] + 1}, *log[1:]])
+        measure_plan(executed.config, NAME)
+    write_parquet(tmp_path, "log", [{**log[0], "amount": log[0]["amount"] + 1}, *log[1:]])
     with pytest.raises(RefusedError, match="with other amounts or days"):
-        measure_plan(ended.config, NAME)
-    write(tmp_path, "log", [row for row in log if row["customer"] not in ("c007", "c011")])
+        measure_plan(executed.config, NAME)
+    write_parquet(tmp_path, "log", [row for row in log if row["customer"] not in ("c007", "c011")])
     with pytest.raises(RefusedError, match="lacks 2 of 300 customers.*'c007', 'c011'"):
-        measure_plan(ended.config, NAME)
-    assert not (ended.plan.folder / "measured.json").exists()
-    write(tmp_path, "contacts", [row for row in ended.contacts if row["id"] not in ("c007", "c011")])
-    found = measure_plan(ended.config, NAME, other_log=True)
-    assert found.facts["customers"][
+        measure_plan(executed.config, NAME)
+    assert not (executed.plan.folder / "measured.json").exists()
+    write_parquet(tmp_path, "contacts", [row for row in executed.contacts if row["id"] not in ("c007", "c011")])
+    measured_plan = measure_plan(executed.config, NAME, other_log=True)
+    assert measured_plan.facts["customers"][
         "missing"
-    ] == 2 and "2 customers of the plan are not in the log" in measurement_text(found)
+    ] == 2 and "2 customers of the plan are not in the log" in measurement_text(measured_plan)
 
 
 @pytest.mark.parametrize(
     ("what", "problem", "words"),
     [
-        ({"Call": "call"}, DataError, "has no 'call' in .* but has 'Call', which the config lacks"),
-        ({}, DataError, "the plan was not carried out: .*none of 'call', 'mail' in .*no contact at all"),
+        ({"Call": "call"}, DataError, "has no 'call' in .* but has 'Call', which the plan does not have"),
+        ({}, DataError, "the plan was not carried out: .*none of 'call', 'mail' in .*no contacts in that time"),
     ],
 )
-def test_contacts_that_do_not_fit_the_plan_are_told(
+def test_contacts_that_do_not_fit_the_plan_are_refused(
     tmp_path: Path, what: dict[str, str], problem: type[Exception], words: str
 ) -> None:
-    ended = make_ended(tmp_path)
+    executed = make_executed_plan(tmp_path)
     named = {old: new for new, old in what.items()}
-    rows = [{**row, "what": named.get(row["what"], "none")} for row in ended.contacts]
-    write(tmp_path, "contacts", rows)
+    rows = [{**row, "what": named.get(row["what"], "none")} for row in executed.contacts]
+    write_parquet(tmp_path, "contacts", rows)
     with pytest.raises(problem, match=words):
-        measure_plan(ended.config, NAME)
+        measure_plan(executed.config, NAME)
 
 
-def test_contacts_of_strangers_are_told(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path)
-    strangers = [{"id": f"x{i}", "at": at(1), "what": "call", "cost": 1.0} for i in range(40)]
-    write(tmp_path, "contacts", [*ended.contacts, *strangers])
-    with pytest.raises(DataError, match="40 of .* do not know, or not yet .such as 'x0', 'x1'"):
-        measure_plan(ended.config, NAME)
+def test_contacts_of_unknown_customers_are_refused(tmp_path: Path) -> None:
+    executed = make_executed_plan(tmp_path)
+    strangers = [{"id": f"x{i}", "at": days_after_cutoff(1), "what": "call", "cost": 1.0} for i in range(40)]
+    write_parquet(tmp_path, "contacts", [*executed.contacts, *strangers])
+    with pytest.raises(DataError, match="40 of .* had no event by then .such as 'x0', 'x1'"):
+        measure_plan(executed.config, NAME)
 
 
-def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path)
+def test_a_plan_without_a_comparison_is_refused(tmp_path: Path) -> None:
+    executed = make_executed_plan(tmp_path)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()
-    write(tmp_path, "log", [row for row in log if row["time"].date() < CUTOFF])
-    with pytest.raises(DataError, match="nothing has happened yet: the log ends at 2024-03-01.*whole from 2024-03-31"):
-        measure_plan(ended.config, NAME)
+    write_parquet(tmp_path, "log", [row for row in log if row["time"].date() < CUTOFF])
+    with pytest.raises(
+        DataError, match="there are no outcomes yet: the log ends at 2024-03-01.*complete from 2024-03-31"
+    ):
+        measure_plan(executed.config, NAME)
     with pytest.raises(UsageError, match=r"no \[contacts\]"):
-        measure_plan(ended.config.model_copy(update={"contacts": None}), NAME)
-    n = ended.plan.table().num_rows
-    _forged(ended.plan, holdout=pa.array(np.zeros(n, bool)))
-    with pytest.raises(DataError, match="nobody who would have an action was held out"):
-        measure_plan(ended.config, NAME)
-    _forged(ended.plan, would_have=pa.nulls(n, pa.string()))
+        measure_plan(executed.config.model_copy(update={"contacts": None}), NAME)
+    n = executed.plan.table().num_rows
+    _forge_plan(executed.plan, holdout=pa.array(np.zeros(n, bool)))
+    with pytest.raises(DataError, match="no customer assigned to an action was held out"):
+        measure_plan(executed.config, NAME)
+    _forge_plan(executed.plan, would_have=pa.nulls(n, pa.string()))
     with pytest.raises(DataError, match="gives nobody an action"):
-        measure_plan(ended.config, NAME)
+        measure_plan(executed.config, NAME)
 
 
 @pytest.mark.parametrize(
@@ -326,38 +346,38 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     [
         ("spring", "names no plan: expected its folder"),
         ("2024-03-01/winter", "plans there: retention"),
-        ("/elsewhere/plans/cutoff=2024-03-01/retention", "is not of this config"),
+        ("/elsewhere/plans/cutoff=2024-03-01/retention", "is not a plan of this config"),
     ],
 )
-def test_what_names_no_plan_is_told(ended: Ended, name: str, words: str) -> None:
+def test_a_name_of_no_plan_is_refused(executed: ExecutedPlanCase, name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        measure_plan(ended.config, name)
+        measure_plan(executed.config, name)
 
 
 def test_without_money_there_is_return_alone(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path, money=False, contacts={k: v for k, v in CONTACTS.items() if k != "cost"})
-    found = measure_plan(ended.config, NAME)
-    assert {row["outcome"] for row in found.facts["effects"]} == {"return"}
-    cost = found.facts["cost"]
-    reached = sum(e["got"] for e in found.facts["exposure"].values())
-    prices = {name: action["cost"] for name, action in ended.plan.manifest["rules"]["actions"].items()}
-    expected = sum(e["got"] * prices[name] for name, e in found.facts["exposure"].items())
+    executed = make_executed_plan(tmp_path, money=False, contacts={k: v for k, v in CONTACTS.items() if k != "cost"})
+    measured_plan = measure_plan(executed.config, NAME)
+    assert {row["outcome"] for row in measured_plan.facts["effects"]} == {"return"}
+    cost = measured_plan.facts["cost"]
+    reached = sum(e["got"] for e in measured_plan.facts["exposure"].values())
+    prices = {name: action["cost"] for name, action in executed.plan.manifest["rules"]["actions"].items()}
+    expected = sum(e["got"] * prices[name] for name, e in measured_plan.facts["exposure"].items())
     assert reached and cost["treated"] == pytest.approx(expected) and cost["source"] == "plan"
-    said = measurement_text(found)
-    assert "at the plan's prices, as contacts tell none" in said and "return on spend" not in said
-    assert "customers more came back" in said
+    text = measurement_text(measured_plan)
+    assert "at the plan's prices, as contacts have no cost" in text and "return on spend" not in text
+    assert "more customers came back" in text
 
 
-def test_a_file_that_is_no_measurement_is_told(ended: Ended, measured: PlanMeasurement) -> None:
-    path = ended.plan.folder / "measured.json"
+def test_a_file_that_is_no_measurement_is_refused(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
+    path = executed.plan.folder / "measured.json"
     kept = path.read_bytes()
     path.write_text("{}")
-    with pytest.raises(DataError, match="is no measurement of regulars"):
-        measure_plan(ended.config, NAME)
+    with pytest.raises(DataError, match="is not a measurement of regulars"):
+        measure_plan(executed.config, NAME)
     path.write_bytes(kept)
 
 
-def test_too_few_to_tell_is_said(measured: PlanMeasurement) -> None:
+def test_the_text_says_when_customers_are_too_few(measured: PlanMeasurement) -> None:
     facts = {**measured.facts, "effects": [dict(row) for row in measured.facts["effects"]]}
     for row in facts["effects"]:
         row |= {name: None for name in ("effect", "low", "high", "p")}
@@ -366,5 +386,5 @@ def test_too_few_to_tell_is_said(measured: PlanMeasurement) -> None:
         "mail": {"more_return": [None] * 3},
         "call": {"more_return": [None] * 3},
     }
-    said = measurement_text(replace(measured, facts=facts))
-    assert said.count("too few customers on one side to tell an effect") == 2
+    text = measurement_text(replace(measured, facts=facts))
+    assert text.count("too few customers on one side to estimate an effect") == 2

@@ -28,7 +28,7 @@ from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
 from serving.scoring.resumable_run import exclusive_lock, file_checksum
-from tests.campaigns import EARLIER, make_ended, write
+from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
@@ -428,7 +428,7 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
 
 
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path, customers=150)
+    ended = make_executed_plan(tmp_path, customers=150)
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
     early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
@@ -439,8 +439,8 @@ def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> Non
 
 
 def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp_path: Path) -> None:
-    ended = make_ended(tmp_path, customers=150)
-    write(tmp_path, "contacts", [EARLIER])
+    ended = make_executed_plan(tmp_path, customers=150)
+    write_parquet(tmp_path, "contacts", [EARLIER])
     whole = CUTOFF + timedelta(days=30)
     this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
     assert steps.measure_ended_plans(this).state == FAILED

@@ -23,7 +23,7 @@ from serving.privacy.erase import STAGING
 from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
 from serving.scoring.resumable_run import exclusive_lock
-from tests.campaigns import make_ended
+from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 from training.registry.lineage import ModelLineage
 
@@ -39,7 +39,7 @@ def model(label: str = "shop-churn/1", days: tuple[date, ...] = DAYS, fingerprin
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A business with scores, a measured plan, and what other commands leave; the customer is named everywhere."""
-    config = make_ended(tmp_path_factory.mktemp("ended")).config
+    config = make_executed_plan(tmp_path_factory.mktemp("ended")).config
     measure_plan(config, str(CUTOFF))
     out = config.output
     texts = {

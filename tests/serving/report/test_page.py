@@ -22,12 +22,12 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from serving.charts import figures
-from serving.language.messages import installed, language
+from serving.language.messages import get_language, language_codes
 from serving.report import drivers, inputs
 from serving.report import page as report
-from serving.report.text import said_of
+from serving.report.text import report_wording
 from serving.scoring.columns import SCORE_SCHEMA
-from serving.scoring.score_tables import MANIFEST, write_score_parts
+from serving.scoring.score_tables import MANIFEST, read_scores, write_score_parts
 from tests.browser import chromium, needs_chromium
 from training.artifact.spread import Spread
 from training.evaluation.evaluate import Evaluation
@@ -176,7 +176,7 @@ DRAWN: dict[str, str] = {}
 def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same chart is drawn once for all tests: drawing takes most of a page's time."""
 
-    def kept(draw: Callable[..., str]) -> Callable[..., str]:
+    def drawn_once_only(draw: Callable[..., str]) -> Callable[..., str]:
         def drawn(*what: Any) -> str:
             key = repr((draw.__name__, what))
             if key not in DRAWN:
@@ -185,21 +185,21 @@ def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return drawn
 
-    for name in ("bars", "columns", "pairs", "dots", "curves"):
-        monkeypatch.setattr(figures, name, kept(getattr(figures, name)))
+    for name in ("horizontal_bars", "histogram", "paired_columns", "interval_panels", "budget_curves"):
+        monkeypatch.setattr(figures, name, drawn_once_only(getattr(figures, name)))
 
 
 @pytest.fixture
 def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Config]]:
     """Writes fake scores of so many customers, with an evaluation, and returns the config."""
 
-    def make(n: int = 80, money: bool = True, judged: Evaluation | None = None) -> Config:
+    def make(n: int = 80, money: bool = True, quality: Evaluation | None = None) -> Config:
         config = make_config()
         folder = config.output / "scores" / f"cutoff={CUTOFF}"
         folder.mkdir(parents=True)
-        said = manifest(money) | {"customers": n, "parts": write_score_parts(table(n, money), folder, 33)}
-        (folder / MANIFEST).write_text(json.dumps(said), encoding="utf-8")
-        monkeypatch.setattr(inputs, "evaluation_of", lambda config, run: judged or evaluation(money))
+        scores_manifest = manifest(money) | {"customers": n, "parts": write_score_parts(table(n, money), folder, 33)}
+        (folder / MANIFEST).write_text(json.dumps(scores_manifest), encoding="utf-8")
+        monkeypatch.setattr(inputs, "load_evaluation", lambda config, run: quality or evaluation(money))
         return config
 
     yield make
@@ -219,10 +219,12 @@ def test_the_page_is_written_under_reports_with_its_five_numbers(scored: Callabl
     assert "customer lifetime value, LTV, over the horizon of 90 days" in page.text
     assert "9.1 of 10" in page.text
     assert "2024-05-29" in page.text, "the last day of the horizon"
-    told = re.search(r"in the 90 days, ([\d,.]+) to ([\d,.]+) with a probability of 80%; if nobody left", page.text)
-    assert told
-    low, high = (float(end.replace(",", "")) for end in told.groups())
-    table = report.read(config, CUTOFF).table()
+    interval = re.search(
+        r"in the 90 days \(([\d,.]+) to ([\d,.]+) with a probability of 80%\); if nobody left", page.text
+    )
+    assert interval
+    low, high = (float(end.replace(",", "")) for end in interval.groups())
+    table = read_scores(config, CUTOFF).table()
     assert low < sum(table["value"].to_pylist()) < high
 
 
@@ -262,15 +264,15 @@ def test_only_our_own_script_may_run(scored: Callable[..., Config]) -> None:
 def test_features_are_named_by_their_phrases(scored: Callable[..., Config]) -> None:
     text = read(scored())
     assert not any(name in text for name in FEATURES)
-    assert "days since the last order &lt;i&gt;&amp;: 5.0 points, more of it: higher risk" in text
-    assert "orders in the last 90 days &lt;i&gt;&amp;: 2.5 points, depends" in text
+    assert "days since the last order &lt;i&gt;&amp;: 5.0 points, higher values: higher risk" in text
+    assert "orders in the last 90 days &lt;i&gt;&amp;: 2.5 points, it depends" in text
     assert "said already by its family" not in text
 
 
 def test_a_driver_of_levels_names_the_extreme_ones(scored: Callable[..., Config]) -> None:
-    said = said_of(report.read(scored(), CUTOFF), False, 0.0, language("en"))
+    wording = report_wording(read_scores(scored(), CUTOFF), False, 0.0, get_language("en"))
     row = {"phrase": "plan", "strength": 0.05, "direction": 0.0, "highest": "gold for ever and ever", "lowest": "basic"}
-    assert drivers.bar(said, row, "churn").note == "5.0 points, most with gold for ever…, least basic"
+    assert drivers.driver_bar(wording, row, "churn").note == "5.0 points, highest for gold for ever…, lowest for basic"
 
 
 def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) -> None:
@@ -279,11 +281,11 @@ def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) 
     assert all(a["role"] == "img" and len(a["aria-label"] or "") > 40 for a in drawn)
 
 
-def test_the_ladder_says_better_no_clear_difference_or_worse(scored: Callable[..., Config]) -> None:
+def test_the_baselines_are_worse_not_significantly_different_or_better(scored: Callable[..., Config]) -> None:
     text = Tags(read(scored())).text
-    for words in ("▲ ours is better", "● no clear difference", "▼ ours is worse"):
+    for words in ("▲ our model is better", "● no significant difference", "▼ our model is worse"):
         assert text.count(words) == 1
-    assert "in 3 comparisons with simple rules that need no such models ours was better in 1" in text
+    assert "in 3 comparisons with simpler models, ours was better in 1" in text
 
 
 def test_the_list_holds_fifty_by_value_at_risk_with_reasons(scored: Callable[..., Config]) -> None:
@@ -306,17 +308,21 @@ def test_without_money_there_is_no_word_of_it(scored: Callable[..., Config]) -> 
 
 @pytest.mark.parametrize("part", ["all", "metrics", "differences", "rivals", "run"])
 def test_a_part_of_the_evaluation_may_be_missing(scored: Callable[..., Config], monkeypatch: Any, part: str) -> None:
-    whole = evaluation()
-    left = {
-        "all": Evaluation(whole.metrics.head(0), whole.differences.head(0), whole.groups.head(0)),
-        "metrics": Evaluation(whole.metrics[whole.metrics.metric == "mae"], whole.differences, whole.groups.head(0)),
-        "differences": Evaluation(whole.metrics, whole.differences.head(0), whole.groups),
-        "rivals": Evaluation(whole.metrics[whole.metrics.model == "regulars"], whole.differences.head(0), whole.groups),
-        "run": whole,
+    complete = evaluation()
+    partial = {
+        "all": Evaluation(complete.metrics.head(0), complete.differences.head(0), complete.groups.head(0)),
+        "metrics": Evaluation(
+            complete.metrics[complete.metrics.metric == "mae"], complete.differences, complete.groups.head(0)
+        ),
+        "differences": Evaluation(complete.metrics, complete.differences.head(0), complete.groups),
+        "rivals": Evaluation(
+            complete.metrics[complete.metrics.model == "regulars"], complete.differences.head(0), complete.groups
+        ),
+        "run": complete,
     }[part]
-    config = scored(judged=left)
+    config = scored(quality=partial)
     if part == "run":
-        monkeypatch.setattr(inputs, "evaluation_of", _gone)
+        monkeypatch.setattr(inputs, "load_evaluation", _gone)
     text = Tags(read(config)).text
     assert ("cannot say how good" in text) == (part in ("all", "run"))
     assert ("not known" in text) == (part in ("all", "metrics", "run"))
@@ -328,18 +334,18 @@ def _gone(config: Config, run: str) -> Evaluation:
 
 def test_an_audit_of_other_data_is_told(scored: Callable[..., Config]) -> None:
     config = scored()
-    assert "was not checked yet: regulars check" in Tags(read(config)).text
+    assert "has not been checked yet: run regulars check" in Tags(read(config)).text
     (config.output / "audit.json").write_text(json.dumps(AUDIT), encoding="utf-8")
     text = Tags(read(config)).text
     assert "12,345 rows read" in text and "5 rows, no customer" in text and "9 days from 2023-05-05" in text
-    assert "This audit is of other data" in text
+    assert "This data check is of other data" in text
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"rows": 1}'])
 def test_a_broken_audit_is_a_sentence(scored: Callable[..., Config], content: str) -> None:
     config = scored()
     (config.output / "audit.json").write_text(content, encoding="utf-8")
-    assert "cannot be read, or is of an older version: regulars check" in Tags(read(config)).text
+    assert "cannot be read, or an older version wrote it: run regulars check again" in Tags(read(config)).text
 
 
 def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
@@ -363,10 +369,10 @@ def test_the_templates_lie_beside_the_module() -> None:
 
 
 GAPS = {
-    "segments": "Stages, RFM groups, micro-segments and movement are missing",
+    "segments": "Lifecycle stages, RFM groups, micro-segments and transitions are missing",
     "plans": "There is no plan for this cutoff",
-    "measured": "No plan was measured yet",
-    "monitor": "Nobody watched over this cutoff yet",
+    "measured": "No plan has been measured yet",
+    "monitor": "This cutoff has not been monitored yet",
 }
 
 
@@ -387,22 +393,23 @@ def test_half_written_folders_are_sentences_too(scored: Callable[..., Config]) -
     text = Tags(read(config)).text
     assert "The segments of this cutoff cannot be read" in text
     assert "The plan of this cutoff cannot be read" in text
-    assert "What was watched cannot be read" in text
+    assert "The monitoring results cannot be read" in text
 
 
-def card(name: str, by: str, apart: list[str]) -> dict[str, Any]:
+def card(name: str, by: str, features: list[str]) -> dict[str, Any]:
     return {
         "segmentation": by, "segment": name, "customers": 40, "share": 0.5, "churn_probability": 0.4, "value": 90.0,
         "value_at_risk": 9.0, "value_low": 80.0, "value_high": 95.0, "left_cutoff": "2023-12-01", "left_of": 30,
-        "left_share": 0.2, "left_low": 0.1, "left_high": 0.3, "rule": "r 5", "sets_apart": apart, "treatment": "write",
+        "left_share": 0.2, "left_low": 0.1, "left_high": 0.3, "rule": "r 5", "sets_apart": features,
+        "treatment": "write",
     }  # fmt: skip
 
 
 def write_segments(config: Config, names: list[str], fingerprint: str = "abc") -> None:
     folder = config.output / "segments" / f"cutoff={CUTOFF}"
     folder.mkdir(parents=True)
-    said = {"models": {"churn": "test-churn/1", "value": "test-value/1"}, "data_fingerprint": fingerprint}
-    (folder / "manifest.json").write_text(json.dumps({**said, "left_out": []}))
+    segments_manifest = {"models": {"churn": "test-churn/1", "value": "test-value/1"}, "data_fingerprint": fingerprint}
+    (folder / "manifest.json").write_text(json.dumps({**segments_manifest, "left_out": []}))
     cards = [card(name, by, ["<b>days</b>: 3 against 9"]) for by in ("stage", "segment") for name in names]
     pq.write_table(pa.Table.from_pylist(cards), folder / "segments.parquet")
     moves = [
@@ -419,18 +426,18 @@ def test_segments_have_sizes_movement_and_cards(scored: Callable[..., Config]) -
     page = Tags(read(config))
     for words in (
         "Left within 90 days of 2023-12-01", "20% of 30", "10% to 30%", "<b>days</b>: 3 against 9",
-        "70% of 20 customers stayed where they were", "3 from new to <script>x</script> (30% of those who were there)",
+        "70% of 20 customers stayed in their group", "3 from new to <script>x</script> (30% of the group)",
     ):  # fmt: skip
         assert words in page.text, words
     assert sum("stayed" in (a.get("class") or "") for a in page.named("td")) == 4
     assert len(page.named("script")) == 1
-    assert "of other data or models" not in page.text
+    assert "other data or models" not in page.text
 
 
 def test_segments_of_other_data_are_told(scored: Callable[..., Config]) -> None:
     config = scored()
     write_segments(config, ["new"], fingerprint="older")
-    assert "These segments are of other data or models than the scores" in Tags(read(config)).text
+    assert "These segments come from other data or models than the scores" in Tags(read(config)).text
 
 
 def test_many_groups_stay_under_five_megabytes(scored: Callable[..., Config]) -> None:
@@ -481,8 +488,8 @@ def write_plan(config: Config, cutoff: str = str(CUTOFF), measured: Mapping[str,
     files = {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("plan.parquet", "curve.parquet")
     }
-    said = {**PLANNED, "cutoff": cutoff, "files": files, "scores": {"parts": parts}}
-    (folder / "manifest.json").write_text(json.dumps(said))
+    plan_manifest = {**PLANNED, "cutoff": cutoff, "files": files, "scores": {"parts": parts}}
+    (folder / "manifest.json").write_text(json.dumps(plan_manifest))
     if measured:
         (folder / "measured.json").write_text(json.dumps(measured))
     return folder
@@ -496,8 +503,8 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
         "30 of them get an action, for 60.00 of a budget of 60.00", "90.00 (50.00 to 130.00 with a probability of 80%",
         "assumed: keeps 10.0% of those who would leave", "Expected gain (assumed)",
         "<i>mail</i> (expected gain +3.00, assumed)",
-        "held out, leave alone (would have <i>mail</i>)", "left out: <u>asked</u>",
-        "customers get an offer by the plan 'spring': give its plan.csv to the campaign tool",
+        "holdout: do not contact (would have <i>mail</i>)", "left out: <u>asked</u>",
+        "customers get an action in the plan 'spring': load its plan.csv into the campaign tool",
         "can be measured from 2024-05-30 on",
     ):  # fmt: skip
         assert words in page.text, words
@@ -509,18 +516,26 @@ def test_a_plan_of_other_scores_is_not_followed(scored: Callable[..., Config]) -
     path = write_plan(config) / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": {"parts": []}}))
     text = Tags(read(config)).text
-    assert "scored again since this plan was made" in text and "expected gain +3" not in text
-    assert "give its plan.csv" not in text
+    assert "scored again after this plan was made" in text and "expected gain +3" not in text
+    assert "load its plan.csv" not in text
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({}, ("▲ it worked", "+12.00 (+5.00 to +20.00)", "+90.00 (assumed)", "2 of 9 held out were contacted")),
-        ({"mature": False}, ("● not to be told from chance", "immature")),
-        ({"sample_ratio": {"alarm": True}}, ("▲▲ not to be trusted",)),
-        ({"effects": [effect("value", "all", -3.0, effect=-2.0, high=-1.0)]}, ("▼ it did harm",)),
-        ({"effects": [effect("return", "all", None, effect=None)]}, ("● too few to tell",)),
+        (
+            {},
+            (
+                "▲ significant positive effect",
+                "+12.00 (+5.00 to +20.00)",
+                "+90.00 (assumed)",
+                "2 of 9 customers in the holdout were contacted",
+            ),
+        ),
+        ({"mature": False}, ("● not significant", "immature")),
+        ({"sample_ratio": {"alarm": True}}, ("▲▲ not valid: sample-ratio mismatch",)),
+        ({"effects": [effect("value", "all", -3.0, effect=-2.0, high=-1.0)]}, ("▼ significant negative effect",)),
+        ({"effects": [effect("return", "all", None, effect=None)]}, ("● too few customers",)),
     ],
 )
 def test_past_plans_have_a_verdict(
@@ -536,7 +551,7 @@ def test_past_plans_have_a_verdict(
 def test_a_plan_that_is_due_is_the_next_step(scored: Callable[..., Config]) -> None:
     config = scored()
     write_plan(config, "2023-11-01")
-    assert "measurethe plan 'spring' of 2023-11-01: its days are over" in re.sub(r"\n", "", Tags(read(config)).text)
+    assert "measurethe plan 'spring' of 2023-11-01: its horizon is over" in re.sub(r"\n", "", Tags(read(config)).text)
 
 
 def test_a_grave_alert_goes_before_everything_else(scored: Callable[..., Config]) -> None:
@@ -558,7 +573,7 @@ def test_a_grave_alert_goes_before_everything_else(scored: Callable[..., Config]
         "Since 2024-02-20.",
         "100 to 200.5",
         "▲ unusual",
-        "days since has moved",
+        "days since: data drift",
     ):
         assert words in text, words
 
@@ -568,7 +583,7 @@ def test_the_page_speaks_every_language(scored: Callable[..., Config]) -> None:
     write_plan(config, measured=MEASURED)
     write_segments(config, ["new", "mature"])
     (config.output / "audit.json").write_text(json.dumps(AUDIT), encoding="utf-8")
-    for code in installed():
+    for code in language_codes():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             page = Tags(read(config.model_copy(update={"language": code})))
@@ -580,9 +595,9 @@ def test_the_page_speaks_every_language(scored: Callable[..., Config]) -> None:
 def test_a_business_in_chinese_is_drawn_without_a_warning(scored: Callable[..., Config]) -> None:
     config = scored()
     path = config.output / "scores" / f"cutoff={CUTOFF}" / MANIFEST
-    said = json.loads(path.read_text())
-    said["drivers"]["churn"][0] |= {"phrase": "会员等级", "highest": "黄金会员 🏅", "lowest": "普通会员"}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    scores_manifest = json.loads(path.read_text())
+    scores_manifest["drivers"]["churn"][0] |= {"phrase": "会员等级", "highest": "黄金会员 🏅", "lowest": "普通会员"}
+    path.write_text(json.dumps(scores_manifest), encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         text = read(config)

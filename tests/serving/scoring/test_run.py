@@ -1,4 +1,4 @@
-"""Score tables: the contract's columns, numbers that agree, files that are whole, the same bytes again."""
+"""Score tables: the contract's columns, consistent predictions, intact files, and the same bytes again."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, sho
     config = _changed(shop, serving={"output": str(tmp_path)})
     shutil.copytree(scores.folder, tmp_path / "scores" / scores.folder.name)
     assert not score_customers(config, scores.cutoff).new
-    made = score_customers(config.model_copy(update={"language": "zh"}), scores.cutoff)
-    assert made.new and (scores.manifest["language"], made.manifest["language"]) == ("en", "zh")
-    assert made.manifest["drivers"] == scores.manifest["drivers"]
+    chinese = score_customers(config.model_copy(update={"language": "zh"}), scores.cutoff)
+    assert chinese.new and (scores.manifest["language"], chinese.manifest["language"]) == ("en", "zh")
+    assert chinese.manifest["drivers"] == scores.manifest["drivers"]
     words = ["churn_reasons", "value_reasons"]
-    assert made.table().drop_columns(words).equals(scores.table().drop_columns(words))
+    assert chinese.table().drop_columns(words).equals(scores.table().drop_columns(words))
     for column in words:
-        for before, after in zip(scores.table()[column].to_pylist(), made.table()[column].to_pylist(), strict=True):
+        for before, after in zip(scores.table()[column].to_pylist(), chinese.table()[column].to_pylist(), strict=True):
             assert [r["feature"] for r in after] == [r["feature"] for r in before]
             for old, new in zip(before, after, strict=True):
                 assert re.search(r"[\u4e00-\u9fff]", new["phrase"]) and re.search(r"[\u4e00-\u9fff]", new["reading"])
@@ -142,8 +142,8 @@ def test_nothing_is_half_written(
     shop: Config, trained: TrainingRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = _changed(shop, serving={"output": str(tmp_path)})
-    whole = score_customers(config, trained.newest)
-    before = (whole.folder / "part-00000.parquet").read_bytes()
+    complete = score_customers(config, trained.newest)
+    before = (complete.folder / "part-00000.parquet").read_bytes()
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the machine stopped")
@@ -151,9 +151,9 @@ def test_nothing_is_half_written(
     monkeypatch.setattr(chunks, "_write_parquet", fail)
     with pytest.raises(RuntimeError):
         score_customers(_changed(config, serving={"reasons": 1}), trained.newest)
-    assert read_scores(config, trained.newest).table().equals(whole.table())
-    assert (whole.folder / "part-00000.parquet").read_bytes() == before
-    assert [path.name for path in whole.folder.parent.iterdir()] == [whole.folder.name]
+    assert read_scores(config, trained.newest).table().equals(complete.table())
+    assert (complete.folder / "part-00000.parquet").read_bytes() == before
+    assert [path.name for path in complete.folder.parent.iterdir()] == [complete.folder.name]
 
 
 def test_a_place_that_cannot_be_written_is_one_message(shop: Config, trained: TrainingRun, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_models_that_do_not_share_a_gate_are_refused(shop: Config, trained: Trai
     assert both["churn"] is not None
     other = replace(both["churn"], bundle=replace(both["churn"].bundle, slope=2.0))
     monkeypatch.setattr(predictions, "load_champion", lambda config, kind: {**both, "churn": other}[kind])
-    with pytest.raises(UsageError, match="do not share one gate"):
+    with pytest.raises(UsageError, match="do not share one classifier of returning"):
         load_champions(shop)
 
 
@@ -224,7 +224,7 @@ def test_models_that_learned_without_own_features_refuse_to_score_with_them(
     shop: Config, trained: TrainingRun, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(OWN)
-    with pytest.raises(UsageError, match="shop-churn/1 learned without features of your own, and .* take it out"):
+    with pytest.raises(UsageError, match="shop-churn/1 was trained without features of your own, and .* take it out"):
         score_customers(_changed(shop, features={"own": str(tmp_path / "mine.py")}), trained.newest)
 
 
@@ -238,10 +238,10 @@ def test_models_score_with_the_very_file_that_they_learned_from(tmp_path: Path) 
     assert len(trained.fitted.churn.facts["own_features"]) == 16
     scores = score_customers(config, trained.newest)
     reasons = [r for row in scores.table().to_pylist() for r in row["churn_reasons"] + row["value_reasons"]]
-    told = [r for r in reasons if r["feature"] == "late_share"]
-    assert told and all(r["reading"].endswith("% of orders came late") for r in told)
-    with pytest.raises(UsageError, match="shop-churn/1 learned from features of your own, and .* names no file now"):
+    late_reasons = [r for r in reasons if r["feature"] == "late_share"]
+    assert late_reasons and all(r["reading"].endswith("% of orders came late") for r in late_reasons)
+    with pytest.raises(UsageError, match="trained with features of your own, and .* names no file now"):
         score_customers(bare, trained.newest)
     (tmp_path / "mine.py").write_text(OWN.replace("20", "21"))
-    with pytest.raises(UsageError, match="is not the one that shop-churn/1 learned from; put that one back, or run"):
+    with pytest.raises(UsageError, match="is not the one that shop-churn/1 was trained with; put that one back"):
         score_customers(config, trained.newest)

@@ -1,4 +1,4 @@
-"""Scores as CSV and in PostgreSQL: nothing that a spreadsheet runs, one transaction a cutoff, no secret told."""
+"""Scores as CSV and in PostgreSQL: no cell runs as a formula, one transaction for a cutoff, no secret in a message."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NASTY = ["=cmd|' /C calc'!A0", "+1+1", "-2+A1", "@SUM(A1)", "\t=1", "\r=1", "-7"
 
 
 def scores(folder: Path, run: str = "one", cutoff: date = CUTOFF, ids: list[str] = NASTY) -> Scores:
-    """Made-up scores in two parts: a negative value, reasons that begin like a formula, and no bounds."""
+    """Invented scores in two parts: a negative value, reasons that begin like a formula, and no interval."""
     n = len(ids)
     reason = {"feature": "x", "phrase": "p", "reading": "=A1", "contribution": -0.031}
     columns = {
@@ -59,11 +59,11 @@ def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(tmp_path: Path) -> 
 
 
 def test_csv_is_written_once_a_run_and_again_where_it_was_changed(tmp_path: Path) -> None:
-    made, folder = scores(tmp_path / "scores"), tmp_path / "csv"
-    assert [sinks.write_scores_csv(made, folder) for _ in range(2)] == [True, False]
+    first_run, folder = scores(tmp_path / "scores"), tmp_path / "csv"
+    assert [sinks.write_scores_csv(first_run, folder) for _ in range(2)] == [True, False]
     (folder / "scores.csv").write_text("mine")
-    assert sinks.write_scores_csv(made, folder)
-    assert sinks.write_scores_csv(replace(made, manifest={**made.manifest, "run": "two"}), folder)
+    assert sinks.write_scores_csv(first_run, folder)
+    assert sinks.write_scores_csv(replace(first_run, manifest={**first_run.manifest, "run": "two"}), folder)
     assert json.loads((folder / "_manifest.json").read_text())["run"] == "two"
 
 
@@ -83,11 +83,11 @@ def test_a_cutoff_is_replaced_in_one_transaction(
     postgres: Postgres, target: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, database = target
-    said = "SELECT cutoff::date::text, run, count(*) FROM sales.scores GROUP BY 1, 2 ORDER BY 1, 2"
+    query = "SELECT cutoff::date::text, run, count(*) FROM sales.scores GROUP BY 1, 2 ORDER BY 1, 2"
     first, other = scores(tmp_path / "a"), scores(tmp_path / "b", "other", date(2024, 4, 1), ["x", "y"])
     assert sinks.deliver_scores(config, first) == [f"written: table sales.scores of {config.serving.database}"]
     assert sinks.write_scores_table(config, other) and not sinks.write_scores_table(config, first)
-    assert postgres.rows(said, database) == [("2024-03-01", "one", 9), ("2024-04-01", "other", 2)]
+    assert postgres.rows(query, database) == [("2024-03-01", "one", 9), ("2024-04-01", "other", 2)]
     row = postgres.rows("SELECT churn_reasons->0->>'reading', value, value_low FROM sales.scores LIMIT 1", database)
     assert row == [("=A1", -1.5, None)]
     ids = postgres.rows("SELECT customer_id FROM sales.scores WHERE run = 'one'", database)
@@ -97,18 +97,18 @@ def test_a_cutoff_is_replaced_in_one_transaction(
     (again.folder / "part-00001.parquet").write_bytes(b"not a part")
     with pytest.raises(DataError, match="is not the file that was written"):
         sinks.write_scores_table(config, again)
-    assert postgres.rows(said, database)[0] == ("2024-03-01", "one", 9)
+    assert postgres.rows(query, database)[0] == ("2024-03-01", "one", 9)
     assert sinks.write_scores_table(config, scores(tmp_path / "c", "two", ids=["x"]))
-    assert postgres.rows(said, database) == [("2024-03-01", "two", 1), ("2024-04-01", "other", 2)]
+    assert postgres.rows(query, database) == [("2024-03-01", "two", 1), ("2024-04-01", "other", 2)]
 
 
 def test_what_the_database_refuses_is_one_message_without_a_password_or_a_row(
     postgres: Postgres, target: tuple[Config, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, database = target
-    made = scores(tmp_path / "a", ids=["secret-customer"])
-    sinks.write_scores_table(config, made)
-    changed = replace(made, manifest={**made.manifest, "run": "two"})
+    first_run = scores(tmp_path / "a", ids=["secret-customer"])
+    sinks.write_scores_table(config, first_run)
+    changed = replace(first_run, manifest={**first_run.manifest, "run": "two"})
     postgres.execute("ALTER TABLE sales.scores DROP COLUMN tier", database=database)
     with pytest.raises(
         UsageError, match=r'no column tier; run ALTER TABLE "sales"."scores" ADD COLUMN "tier" text; or'

@@ -1,4 +1,4 @@
-"""Scoring on Spark's workers: the numbers, words, order and parts of DuckDB, whatever dies on the way."""
+"""Scoring on Spark's workers gives the predictions, words, order and parts of DuckDB, even after a crash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.errors import DataError
 from features.snapshots.build import PreparedFeatures
-from serving.scoring import run as room
+from serving.scoring import run as scoring_run
 from serving.scoring.passes import FEATURES_FILE, ScoringJob
 from serving.scoring.predictions import Champions, load_champions
 from serving.scoring.resumable_run import ResumableRun
@@ -34,7 +34,7 @@ HOUSE = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
-class Kept:
+class BuiltFeatures:
     """A copy of the features that Spark built, and the log that they come from."""
 
     features: Path
@@ -48,7 +48,7 @@ class Kept:
 
 @pytest.fixture(scope="module")
 def models(shop: Config, trained: TrainingRun) -> Champions:
-    """The champions, read once."""
+    """The champions, loaded once."""
     return load_champions(shop)
 
 
@@ -75,10 +75,10 @@ def configs(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(autouse=True)
 def _one_reading(models: Champions, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "load_champions", lambda config: models)
+    monkeypatch.setattr(scoring_run, "load_champions", lambda config: models)
 
 
-def parts(config: Config, day: object) -> dict[str, list[pa.Table]]:
+def written_tables(config: Config, day: object) -> dict[str, list[pa.Table]]:
     """Everything that a run wrote, part by part: score tables, and contributions of each kind."""
     folders = {"scores": config.output / "scores", **{f.name: f for f in (config.output / "contributions").iterdir()}}
     return {
@@ -87,7 +87,7 @@ def parts(config: Config, day: object) -> dict[str, list[pa.Table]]:
     }
 
 
-def flat(table: pa.Table) -> pa.Table:
+def flat_reasons(table: pa.Table) -> pa.Table:
     """Score rows with each reason's fields as columns of their own."""
     rows = []
     for row in table.to_pylist():
@@ -97,24 +97,24 @@ def flat(table: pa.Table) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows])
 
 
-def written(config: Config, day: object) -> dict[str, bytes]:
+def written_bytes(config: Config, day: object) -> dict[str, bytes]:
     """The bytes of everything that is in place, but for the manifest."""
     files = [f for place in ("scores", "contributions") for f in (config.output / place).rglob("*.parquet")]
     return {str(f.relative_to(config.output)): f.read_bytes() for f in files if f"cutoff={day}" in str(f)}
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """What the run on Spark read and built, so that others need not do it again."""
-    return Kept(tmp_path_factory.mktemp("kept") / "features")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> BuiltFeatures:
+    """The log and features of the run on Spark, for other tests."""
+    return BuiltFeatures(tmp_path_factory.mktemp("kept") / "features")
 
 
 @pytest.fixture(scope="module")
 def both(
-    configs: dict[str, Config], models: Champions, trained: TrainingRun, spark: Engine, kept: Kept
+    configs: dict[str, Config], models: Champions, trained: TrainingRun, spark: Engine, kept: BuiltFeatures
 ) -> dict[str, Scores]:
     """The newest cutoff scored on each engine, with contributions."""
-    write = room.write_features
+    write = scoring_run.write_features
 
     def keeps(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) -> None:
         write(job, run, log)
@@ -123,8 +123,8 @@ def both(
             kept.log.append(log)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "load_champions", lambda config: models)
-        patch.setattr(room, "write_features", keeps)
+        patch.setattr(scoring_run, "load_champions", lambda config: models)
+        patch.setattr(scoring_run, "write_features", keeps)
         return {
             kind: score_customers(config, trained.newest, with_contributions=True) for kind, config in configs.items()
         }
@@ -133,7 +133,7 @@ def both(
 def test_scores_reasons_and_contributions_are_those_of_duckdb(
     configs: dict[str, Config], both: dict[str, Scores], trained: TrainingRun
 ) -> None:
-    duckdb, spark = (parts(config, trained.newest) for config in configs.values())
+    duckdb, spark = (written_tables(config, trained.newest) for config in configs.values())
     assert duckdb.keys() == spark.keys() == {"scores", "churn", "value"}
     assert len(duckdb["scores"]) > 3
     for name, tables in duckdb.items():
@@ -144,7 +144,7 @@ def test_scores_reasons_and_contributions_are_those_of_duckdb(
         )
         assert one.schema == other.schema
         if name == "scores":
-            one, other = flat(one), flat(other)
+            one, other = flat_reasons(one), flat_reasons(other)
         else:
             cutoff = both["spark"].cutoff
             one, other = (t.append_column("cutoff", pa.array([cutoff] * len(t))) for t in (one, other))
@@ -168,12 +168,12 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     both: dict[str, Scores],
     trained: TrainingRun,
     tmp_path: Path,
-    kept: Kept,
+    kept: BuiltFeatures,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from serving.scoring import spark_executor
 
-    monkeypatch.setattr(room, "prepare_features", kept.reading)
+    monkeypatch.setattr(scoring_run, "prepare_features", kept.reading)
     config, day = configs["spark"], trained.newest
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     waves: list[Sequence[int]] = []
@@ -191,9 +191,9 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
         score_customers(again, day, with_contributions=True)
     assert not (tmp_path / "scores").exists() and waves == [[0, 1], [2, 3]]
     resumed = score_customers(again, day, with_contributions=True, resume=True)
-    assert resumed.notes == ("went on with a run that had ended early: 2 of its parts were written",)
+    assert resumed.notes == ("resumed a run that had ended early: 2 of its parts were written",)
     assert waves[2] == [2, 3] and sum(waves[2:], []) == list(range(2, len(resumed.manifest["parts"])))
-    assert written(again, day) == written(config, day)
+    assert written_bytes(again, day) == written_bytes(config, day)
     assert resumed.manifest["run"] == both["spark"].manifest["run"]
     assert not (tmp_path / ".scoring").exists()
 
@@ -203,7 +203,7 @@ def test_what_a_worker_cannot_do_is_one_line(
     both: dict[str, Scores],
     trained: TrainingRun,
     tmp_path: Path,
-    kept: Kept,
+    kept: BuiltFeatures,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from serving.scoring import spark_executor as executors
@@ -214,7 +214,7 @@ def test_what_a_worker_cannot_do_is_one_line(
         sent = parcel(*arguments)
         return replace(sent, digest="another", texts={**sent.texts, "gate-0.txt": sent.texts["gate-0.txt"] + "\n"})
 
-    monkeypatch.setattr(room, "prepare_features", kept.reading)
+    monkeypatch.setattr(scoring_run, "prepare_features", kept.reading)
     monkeypatch.setattr(executors, "_serialized_scorer", tampered)
     again = config.model_copy(update={"serving": config.serving.model_copy(update={"output": str(tmp_path)})})
     with pytest.raises(DataError, match="while scoring: .*gate-0.txt is not the file that was written") as problem:

@@ -1,4 +1,4 @@
-"""What workers do without Spark: rows that come as they may are cut into whole blocks of their chunks."""
+"""The workers' code without Spark: rows in any batches are cut into complete blocks of their chunks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def pieces(places: Sequence[int], *lengths: int) -> list[tuple[np.ndarray, pa.Ta
 def test_blocks_do_not_depend_on_batches(lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spark_worker, "BLOCK_ROWS", 3)
     places = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 20, 21]  # chunks 0, 2 and 4 of five
-    found = [(chunk, rows["n"].to_pylist()) for chunk, rows in spark_worker._blocks(pieces(places, *lengths), 5)]
-    assert found == [(0, [0, 1, 2]), (0, [3, 4]), (2, [10, 11, 12]), (2, [13, 14]), (4, [20, 21])]
+    blocks = [(chunk, rows["n"].to_pylist()) for chunk, rows in spark_worker._blocks(pieces(places, *lengths), 5)]
+    assert blocks == [(0, [0, 1, 2]), (0, [3, 4]), (2, [10, 11, 12]), (2, [13, 14]), (4, [20, 21])]
 
 
 @pytest.mark.slow

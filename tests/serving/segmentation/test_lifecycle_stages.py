@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.config.sections import LIFECYCLE_STAGES
+from features.config.segments import LIFECYCLE_STAGES
 from serving.segmentation.lifecycle_stages import (
     ABSENT,
     LOST,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.config.sections import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from features.feature import Feature, measure_value
 from serving.segmentation.profiles import (
     TREATMENTS,

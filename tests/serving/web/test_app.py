@@ -34,7 +34,7 @@ class Server:
     """A running `regulars app`."""
 
     port: int
-    said: str
+    first_line: str
     process: subprocess.Popen[str]
 
     def ask(self, address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -42,9 +42,9 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", address, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
-        found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        outcome = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         connection.close()
-        return found
+        return outcome
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +64,17 @@ def server(webpages: Config) -> Iterator[Server]:
         env={**os.environ, app.TOKEN: TOKEN, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     assert process.stdout is not None
-    said = process.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:(\d+)/", said)
-    assert found, said + process.stdout.read()
-    yield Server(int(found[1]), said, process)
+    first_line = process.stdout.readline()
+    address = re.search(r"http://127\.0\.0\.1:(\d+)/", first_line)
+    assert address, first_line + process.stdout.read()
+    yield Server(int(address[1]), first_line, process)
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         process.wait(30)
 
 
 def test_the_token_lets_in_and_nothing_else_does(server: Server) -> None:
-    assert f"?token={TOKEN}" in server.said
+    assert f"?token={TOKEN}" in server.first_line
     assert server.ask("/")[0] == 401
     status, headers, _ = server.ask(f"/models?token={TOKEN}")
     assert (status, headers["location"]) == (303, "/models")
@@ -107,14 +107,14 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
         page.fill("#risk_from", "20")
         page.click(".filters button")
         assert "segment=keep" in page.url and page.input_value("#risk_from") == "20"
-        said = int(re.match(r"(\d+) customers", page.inner_text("#found"))[1])  # type: ignore[index]
+        first_line = int(re.match(r"(\d+) customers", page.inner_text("#found"))[1])  # type: ignore[index]
         for name in ("csv", "xlsx"):
             with page.expect_download() as waiting:
                 page.click(f"#{name}")
             waiting.value.save_as(tmp_path / f"list.{name}")
-        assert len(list(csv.reader((tmp_path / "list.csv").open(encoding="utf-8")))) == said + 1
+        assert len(list(csv.reader((tmp_path / "list.csv").open(encoding="utf-8")))) == first_line + 1
         sheet = openpyxl.load_workbook(tmp_path / "list.xlsx").worksheets[0]
-        assert sheet.max_row == said + 1 and sheet["A1"].value == "customer_id"
+        assert sheet.max_row == first_line + 1 and sheet["A1"].value == "customer_id"
 
         first = page.inner_text("#list tbody a >> nth=0")
         page.click("#list tbody a >> nth=0")
@@ -124,15 +124,15 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
         assert "this customer" in page.inner_text("#why-churn")
 
         page.click("nav >> text=Plan")
-        whole, before = page.inner_text("#in"), page.get_attribute("#marker", "cx")
+        all_customers, before = page.inner_text("#in"), page.get_attribute("#marker", "cx")
         page.wait_for_selector("#budget", state="visible")  # the script shows it once it listens to it
         page.focus("#budget")
         page.keyboard.press("Home")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("PageUp")
-        page.wait_for_function("whole => document.getElementById('in').textContent !== whole", arg=whole)
+        page.wait_for_function("before => document.getElementById('in').textContent !== before", arg=all_customers)
         page.wait_for_function("() => location.search.includes('budget=')")
-        assert int(page.inner_text("#in")) < int(whole) and page.get_attribute("#marker", "cx") != before
+        assert int(page.inner_text("#in")) < int(all_customers) and page.get_attribute("#marker", "cx") != before
         assert page.locator("#who tbody tr").count() == min(int(page.inner_text("#in")), 50)
         shared = page.inner_text("#gain")
         page.reload()
@@ -163,18 +163,18 @@ def test_ctrl_c_ends_it_quietly(server: Server) -> None:
 def test_a_port_in_use_is_one_message(webpages: Config) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        found = CliRunner().invoke(
+        outcome = CliRunner().invoke(
             regulars.cli, ["-c", str(webpages.folder / "regulars.toml"), "app", "--port", str(port)]
         )
-    assert found.exit_code == 2
-    assert found.output.strip() == (
+    assert outcome.exit_code == 2
+    assert outcome.output.strip() == (
         f"regulars: port {port} is in use already, perhaps by another `regulars app`; "
         "give another with --port, 0 for any"
     )
 
 
 def test_a_place_that_is_not_of_this_machine() -> None:
-    with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be listened at"):
+    with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be used"):
         app.listen("192.0.2.77", 0)
     with pytest.raises(UsageError, match="give an address of this machine"):
         app.listen("no.such.host.invalid", 0)
@@ -182,13 +182,13 @@ def test_a_place_that_is_not_of_this_machine() -> None:
 
 def test_opened_wider_it_makes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(app.TOKEN, raising=False)
-    assert app.token_of(wide=False) == ""
-    made = app.token_of(wide=True)
-    assert len(made) >= 40 and made != app.token_of(wide=True)
-    assert f"?token={made}" in app.addresses("0.0.0.0", 80, made)[0]  # noqa: S104
+    assert app.access_token(wide=False) == ""
+    token = app.access_token(wide=True)
+    assert len(token) >= 40 and token != app.access_token(wide=True)
+    assert f"?token={token}" in app.startup_lines("0.0.0.0", 80, token)[0]  # noqa: S104
     monkeypatch.setenv(app.TOKEN, "short")
     with pytest.raises(UsageError, match="has 5 characters"):
-        app.token_of(wide=True)
+        app.access_token(wide=True)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,4 +197,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         UsageError, match=r"needs uvicorn and xlsxwriter, which are not installed: pip install 'regulars\[app\]'"
     ):
-        app.refuse_without_extra()
+        app.require_app_extra()

@@ -13,8 +13,8 @@ import pytest
 
 from features.config.load import Config
 from serving.web import downloads
-from serving.web.parts.output_reader import open_site, scored
-from serving.web.views.customers import Wanted
+from serving.web.parts.output_reader import open_site, read_scored_cutoff
+from serving.web.views.customers import CustomerFilter
 from tests.webpages import HOSTILE, app_of, fetch, numbers
 
 
@@ -68,9 +68,9 @@ def test_more_rows_than_a_sheet_holds_are_refused_and_said(webpages: Config, mon
     monkeypatch.setattr(downloads, "EXCEL_ROWS", 200)
     app = app_of(webpages)
     answer = fetch(app, "/customers.xlsx")
-    assert answer.status == 413 and "300 customers, and a sheet of Excel holds 200 rows" in answer.text
+    assert answer.status == 413 and "300 customers, but an Excel sheet holds only 200 rows" in answer.text
     text = fetch(app, "/customers").text
-    assert "A sheet of Excel holds 200 rows" in text and 'id="xlsx"' not in text
+    assert "An Excel sheet holds 200 rows" in text and 'id="xlsx"' not in text
 
 
 def test_a_workbook_leaves_no_file_behind(webpages: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +85,10 @@ def test_a_workbook_leaves_no_file_behind(webpages: Config, tmp_path: Path, monk
 
     monkeypatch.setattr(downloads, "_batches", broken)
     with pytest.raises(ZeroDivisionError):
-        downloads.xlsx(site, scored(site), Wanted(), True, 1)
+        downloads.write_workbook(site, read_scored_cutoff(site), CustomerFilter(), True, 1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_asking_for_the_head_makes_no_workbook(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "xlsx", None)
+    monkeypatch.setattr(downloads, "write_workbook", None)
     assert fetch(app, "/customers.xlsx", method="HEAD").status == 200

@@ -24,11 +24,11 @@ def test_what_if_is_that_of_explain(shop: Config, trained: TrainingRun) -> None:
     ].as_py()
     answer = fetch(app_of(shop), f"/customer/what-if?id={who}&cutoff={CUTOFF}&below=60")
     assert answer.status == 200 and "champion is" not in answer.text
-    said = explain_customer(shop, who, CUTOFF, below=0.6)
+    explanation = explain_customer(shop, who, CUTOFF, below=0.6)
     risks = re.findall(r"<li><b>([^<]+)</b>", answer.text)
-    lines = re.findall(r"^ +([\d.]+)%  (?:nearest: )?\S", said[said.index("what if") :], re.MULTILINE)
+    lines = re.findall(r"^ +([\d.]+)%  (?:nearest: )?\S", explanation[explanation.index("what if") :], re.MULTILINE)
     assert risks and len(risks) == len(lines)
     for shown, exact in zip(risks, lines, strict=True):
         assert abs(float(shown.rstrip("%").split()[-1]) - float(exact)) <= 0.51
     nobody = fetch(app_of(shop), f"/customer/what-if?id=nobody&cutoff={CUTOFF}")
-    assert nobody.status == 404 and "The log knows no such customer" in nobody.text
+    assert nobody.status == 404 and "The log has no such customer" in nobody.text

@@ -132,7 +132,7 @@ def test_a_fault_of_ours_is_a_page_without_a_traceback(webpages: Config, monkeyp
     def fail(*given: object) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr("serving.web.views.monitoring.models", fail)
+    monkeypatch.setattr("serving.web.views.monitoring.models_page", fail)
     with pytest.raises(ZeroDivisionError):  # the server logs it
         fetch(broken, "/models")
     monkeypatch.setattr("tests.webpages.asyncio.run", _swallowing)

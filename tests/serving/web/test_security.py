@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
-from serving.web.security import HEADERS, names_of
+from serving.web.security import HEADERS, allowed_hosts
 from tests.webpages import app_of, fetch
 
 TOKEN = "t" * 40
@@ -20,7 +20,7 @@ def app(webpages: Config) -> Any:
 
 @pytest.fixture(scope="module")
 def wide(webpages: Config) -> Any:
-    return app_of(webpages, hosts=names_of("shop.example"), wide=True, token=TOKEN)
+    return app_of(webpages, hosts=allowed_hosts("shop.example"), wide=True, token=TOKEN)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8501", "127.0.0.1:1", "[::1]:8501"])
@@ -69,7 +69,7 @@ def test_every_answer_has_the_headers(app: Any, address: str) -> None:
 def test_without_the_token_nothing_is_shown(wide: Any, address: str) -> None:
     answer = fetch(wide, address)
     assert answer.status == 401 and "set-cookie" not in answer.headers
-    assert "A token is needed" in answer.text
+    assert "A token is required" in answer.text
 
 
 def test_the_token_leaves_the_address_for_a_cookie(wide: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.experiments import experiment
+from tests.experiments import simulate_experiment
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import estimate_effects
@@ -17,7 +17,7 @@ from training.uplift.effects import estimate_effects
 @pytest.fixture(scope="module")
 def bundle() -> UpliftBundle:
     found = estimate_effects(
-        experiment(1_000).trial(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",)
+        simulate_experiment(1_000).data(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",)
     )
     assert found.bundle.outcomes["return"].effects["email"].differs
     return found.bundle
@@ -26,13 +26,13 @@ def bundle() -> UpliftBundle:
 def test_what_was_written_is_read_back(bundle: UpliftBundle, tmp_path: Path) -> None:
     found = UpliftBundle.load(bundle.save(tmp_path / "model"))
     assert (found, found.digest) == (bundle, bundle.digest)
-    features = experiment(100, seed=9).features
+    features = simulate_experiment(100, seed=9).features
     for name, numbers in bundle.predict(features).items():
         np.testing.assert_array_equal(found.predict(features.to_pandas())[name], numbers)
 
 
 def test_a_customer_has_the_same_effect_whatever_others_there_are(bundle: UpliftBundle) -> None:
-    features = experiment(100, seed=9).features
+    features = simulate_experiment(100, seed=9).features
     whole, alone = bundle.predict(features), bundle.predict(features.slice(40, 1))
     assert set(whole) == {"email_return", "email_return_error", "email_value", "email_value_error"}
     for name, numbers in whole.items():
@@ -41,7 +41,7 @@ def test_a_customer_has_the_same_effect_whatever_others_there_are(bundle: Uplift
 
 
 def test_levels_that_were_not_there_are_none_of_them(bundle: UpliftBundle) -> None:
-    features = experiment(3, seed=9).features
+    features = simulate_experiment(3, seed=9).features
     said = [
         bundle.predict(features.set_column(4, "plan", pa.array([text] * 3, pa.string())))["email_return"]
         for text in ("new", None)
@@ -63,7 +63,7 @@ def test_a_damaged_model_is_refused(bundle: UpliftBundle, tmp_path: Path, damage
 
 
 def test_tables_that_do_not_fit_are_refused(bundle: UpliftBundle) -> None:
-    features = experiment(10).features
+    features = simulate_experiment(10).features
     with pytest.raises(BundleError, match="1 are missing: x2"):
         bundle.predict(features.drop_columns(["x2"]))
     with pytest.raises(BundleError, match="'x0' from numbers, found string"):

@@ -14,7 +14,7 @@ from features.config.load import Config
 from features.errors import UsageError
 from serving.scoring.run import score_customers
 from tests.shop import make_shop
-from tests.tracking import Server, free_port, serve
+from tests.tracking import TrackingServer, free_port, run_tracking_server
 from training.registry import mlflow_tracking, models
 from training.train import TrainingRun, log_kept_training, train_models
 
@@ -26,14 +26,14 @@ def _with_uri(config: Config, uri: str) -> Config:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
     """A real server; the last test here ends it."""
-    with serve(tmp_path_factory.mktemp("server")) as running:
+    with run_tracking_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Config:
+def remote(tmp_path_factory: pytest.TempPathFactory, server: TrackingServer) -> Config:
     """The shop, tracked by the server."""
     return _with_uri(make_shop(tmp_path_factory.mktemp("remote")), server.uri)
 
@@ -71,7 +71,7 @@ def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
-def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> None:
+def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServer) -> None:
     trained = train_models(remote)
     assert [v.label for v in trained.versions] == ["shop-churn/1", "shop-value/1"]
     _carries_all(remote, trained)
@@ -89,7 +89,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: Server) -> N
 @pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
 def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
-    remote: Config, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    remote: Config, server: TrackingServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     real = models._register
 

@@ -1,4 +1,4 @@
-"""Curves and areas: by hand, as a peer has them, and with intervals that hold."""
+"""Curves and areas: by hand, as in another library, and with intervals that hold."""
 
 from __future__ import annotations
 
@@ -24,51 +24,53 @@ N = 2_000
 
 
 @pytest.fixture
-def drawn() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visits, arms of unlike sizes, and a score with ties that tells something."""
+def simulated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Visits, arms of different sizes, and an informative score with ties."""
     rng = np.random.default_rng(4)
     score, treated = rng.normal(size=N).round(1), rng.random(N) < 0.3
     visit = rng.random(N) < 0.3 + 0.1 * treated * (score > 0)
     return visit.astype(float), treated, score
 
 
-def test_curves_are_those_of_a_peer(drawn: tuple[np.ndarray, ...]) -> None:
+def test_curves_are_those_of_scikit_uplift(simulated: tuple[np.ndarray, ...]) -> None:
     from sklift import metrics as peer
 
-    visit, treated, score = drawn
-    found, given = arm_outcomes(visit, treated), (visit.astype(int), score, treated.astype(int))
+    visit, treated, score = simulated
+    outcomes, given = arm_outcomes(visit, treated), (visit.astype(int), score, treated.astype(int))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn, about what the peer calls
         for curve, theirs, scale in ((qini_curve, peer.qini_curve, (1, 1)), (uplift_curve, peer.uplift_curve, (N, N))):
-            x, y = curve(found, score)
+            x, y = curve(outcomes, score)
             their_x, their_y = theirs(*given)
             np.testing.assert_allclose(x * scale[0], their_x)
             np.testing.assert_allclose(y * scale[1], their_y, atol=1e-9)
         perfect = peer.perfect_qini_curve(visit.astype(int), treated.astype(int))
         best = np.trapezoid(perfect[1], perfect[0]) - N * perfect[1][-1] / 2
-        assert qini_area(found, score) * N * N / best == pytest.approx(peer.qini_auc_score(*given))
+        assert qini_area(outcomes, score) * N * N / best == pytest.approx(peer.qini_auc_score(*given))
         best_uplift = peer.perfect_uplift_curve(visit.astype(int), treated.astype(int))
         best = np.trapezoid(best_uplift[1], best_uplift[0]) - N * best_uplift[1][-1] / 2
-        assert uplift_area(found, score) * N * N / best == pytest.approx(peer.uplift_auc_score(*given))
+        assert uplift_area(outcomes, score) * N * N / best == pytest.approx(peer.uplift_auc_score(*given))
 
 
 def test_areas_of_money_by_hand() -> None:
     spend, treated = np.array([30.0, 10.0, 6.0, 2.0]), np.array([True, False, True, False])
-    found = arm_outcomes(spend, treated)
+    outcomes = arm_outcomes(spend, treated)
     # targeted 1, 2, 3, 4: treated means 30, 30, 18, 18; control means 0 (nobody), 10, 10, 6
-    np.testing.assert_allclose(uplift_curve(found, np.array([4.0, 3, 2, 1]))[1], [0, 7.5, 10, 6, 12])
-    assert uplift_area(found, np.array([4.0, 3, 2, 1])) == pytest.approx((7.5 / 2 + 17.5 / 2 + 16 / 2 + 18 / 2) / 4 - 6)
+    np.testing.assert_allclose(uplift_curve(outcomes, np.array([4.0, 3, 2, 1]))[1], [0, 7.5, 10, 6, 12])
+    assert uplift_area(outcomes, np.array([4.0, 3, 2, 1])) == pytest.approx(
+        (7.5 / 2 + 17.5 / 2 + 16 / 2 + 18 / 2) / 4 - 6
+    )
 
 
-def test_one_score_for_all_is_random_targeting(drawn: tuple[np.ndarray, ...]) -> None:
-    visit, treated, _ = drawn
-    found = arm_outcomes(visit, treated)
-    assert uplift_area(found, np.ones(N)) == pytest.approx(0)
-    assert qini_area(found, np.ones(N)) == pytest.approx(0)
+def test_one_score_for_all_is_random_targeting(simulated: tuple[np.ndarray, ...]) -> None:
+    visit, treated, _ = simulated
+    outcomes = arm_outcomes(visit, treated)
+    assert uplift_area(outcomes, np.ones(N)) == pytest.approx(0)
+    assert qini_area(outcomes, np.ones(N)) == pytest.approx(0)
     assert doubly_robust_area(visit, np.ones(N)) == pytest.approx(0)
 
 
-def test_weights_by_propensity_undo_a_choice() -> None:
+def test_inverse_propensity_weights_remove_selection() -> None:
     rng = np.random.default_rng(2)
     x = rng.random(40_000)
     sends = 0.1 + 0.8 * x
@@ -86,31 +88,31 @@ def test_the_areas_agree_where_arms_are_even() -> None:
     treated, score = rng.random(n) < 0.5, rng.normal(size=n)
     visit = (rng.random(n) < 0.3 + treated * 0.1 * (score > 0)).astype(float)
     psi = np.where(treated, visit / 0.5, -visit / 0.5)
-    found = arm_outcomes(visit, treated)
+    outcomes = arm_outcomes(visit, treated)
     truth = 0.1 * 0.5 / 4  # gains 0.1 a share up to a half: 3/8 of 0.05... less half of 0.05
-    assert uplift_area(found, score) == pytest.approx(truth, abs=0.002)
-    assert doubly_robust_area(psi, score) == pytest.approx(uplift_area(found, score), abs=0.002)
-    assert qini_area(found, score) == pytest.approx(uplift_area(found, score) / 2, abs=0.001)
+    assert uplift_area(outcomes, score) == pytest.approx(truth, abs=0.002)
+    assert doubly_robust_area(psi, score) == pytest.approx(uplift_area(outcomes, score), abs=0.002)
+    assert qini_area(outcomes, score) == pytest.approx(uplift_area(outcomes, score) / 2, abs=0.001)
 
 
 def test_intervals_resample_customers_with_all_their_rows() -> None:
     rng = np.random.default_rng(3)
     units = np.repeat(np.arange(200), 5)
     values = np.repeat(rng.normal(size=200), 5)
-    found = cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
+    interval = cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
     error = float(values.std() / np.sqrt(200))
-    assert found.value == pytest.approx(values.mean())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.2)
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * error, rel=0.2)
     assert clustered_standard_error(values, units) == pytest.approx(error, rel=0.01)
-    assert found == cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
+    assert interval == cluster_bootstrap(lambda at: float(values[at].mean()), units, 300, seed=1)
     assert str(ConfidenceInterval(1.0, 0.5, 1.5)) == "1 (0.5 to 1.5)"
 
 
-def test_deciles_show_what_was_said_beside_what_was_found() -> None:
+def test_calibration_compares_predicted_effects_with_scores() -> None:
     rng = np.random.default_rng(6)
-    said = rng.normal(size=5_000)
-    table = effect_calibration(2 * said + rng.normal(size=5_000), said, np.arange(5_000))
+    predicted = rng.normal(size=5_000)
+    table = effect_calibration(2 * predicted + rng.normal(size=5_000), predicted, np.arange(5_000))
     assert len(table) == 10 and table.customers.sum() == 5_000
     np.testing.assert_allclose(table.found, 2 * table.said, atol=0.2)
     assert ((table.low < 2 * table.said) & (2 * table.said < table.high)).mean() >= 0.8
-    assert len(effect_calibration(said, np.ones(5_000), np.arange(5_000))) == 1
+    assert len(effect_calibration(predicted, np.ones(5_000), np.arange(5_000))) == 1

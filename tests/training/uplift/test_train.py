@@ -1,4 +1,4 @@
-"""`train uplift` from the log to MLflow: what it learns, what it says, and what it refuses."""
+"""`train uplift` from the log to MLflow: its estimates, its texts, and what it refuses."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from training.uplift.train import TrainedUplift, refusal_reasons
 pytestmark = pytest.mark.xdist_group("uplift")
 
 
-def test_the_action_that_works_is_told_from_the_one_that_does_not(learned_effects: TrainedUplift) -> None:
-    found = {(one.action, one.outcome): one.average for one in learned_effects.estimates.evaluated}
-    assert set(found) == {(a, o) for a in ("email", "voucher") for o in ("return", "value")}
-    assert found["email", "return"].low > 0.05 and found["email", "value"].low > 0
-    assert found["voucher", "return"].low < 0 < found["voucher", "return"].high
+def test_only_the_action_that_works_has_an_effect(learned_effects: TrainedUplift) -> None:
+    averages = {(one.action, one.outcome): one.average for one in learned_effects.estimates.evaluated}
+    assert set(averages) == {(a, o) for a in ("email", "voucher") for o in ("return", "value")}
+    assert averages["email", "return"].low > 0.05 and averages["email", "value"].low > 0
+    assert averages["voucher", "return"].low < 0 < averages["voucher", "return"].high
     assert learned_effects.arms.arm.tolist() == ["nothing", "email", "voucher"]
     assert learned_effects.estimates.bundle.facts["rounds"] == ["2023-03-02", "2023-05-01"]
 
 
-def test_what_was_found_is_said_in_words(learned_effects: TrainedUplift) -> None:
+def test_the_text_says_the_effects(learned_effects: TrainedUplift) -> None:
     text = train.uplift_text(learned_effects)
     assert "email, effect on return: +" in text and "points on average" in text
     assert "p = " in text and "balance: of " in text and "OBSERVATIONAL" not in text
@@ -40,9 +40,9 @@ def test_what_was_found_is_said_in_words(learned_effects: TrainedUplift) -> None
 
 
 def test_it_is_champion_beside_churn_and_value(business: Config, learned_effects: TrainedUplift) -> None:
-    found = registry.load_uplift_champion(business)
-    assert found is not None
-    bundle, version = found
+    champion = registry.load_uplift_champion(business)
+    assert champion is not None
+    bundle, version = champion
     assert bundle == learned_effects.estimates.bundle
     assert (version.label, version.champion) == ("trials-uplift/1", True)
     run = models.connect_to_mlflow(business).get_run(version.run_id)
@@ -51,15 +51,15 @@ def test_it_is_champion_beside_churn_and_value(business: Config, learned_effects
     assert {"return.1.average", "return.1.average_low", "value.2.qini_high"} <= set(run.data.metrics)
 
 
-def test_mlflow_says_what_the_bundle_says(business: Config, learned_effects: TrainedUplift) -> None:
+def test_mlflow_predicts_as_the_bundle(business: Config, learned_effects: TrainedUplift) -> None:
     client: MlflowClient = models.connect_to_mlflow(business)
     bundle = learned_effects.estimates.bundle
     model = mlflow.pyfunc.load_model("models:/trials-uplift@champion")
     rows = pd.DataFrame([{name: float(i) for name in bundle.features if name not in bundle.levels} for i in range(5)])
     rows = rows.assign(**{name: "new" for name in bundle.levels})[list(bundle.features)]
-    said = model.predict(rows)
+    predicted = model.predict(rows)
     for name, numbers in bundle.predict(rows).items():
-        np.testing.assert_array_equal(said[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
     assert "email" in client.get_model_version("trials-uplift", "1").description
 
 
@@ -104,17 +104,20 @@ def changed(config: Config, section: str, **values: object) -> Config:
     return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
 
 
-def test_without_propensities_it_refuses_unless_told(business: Config, tmp_path: Path) -> None:
+def test_without_propensities_it_refuses_unless_the_config_accepts(business: Config, tmp_path: Path) -> None:
     blind = changed(business, "contacts", propensity="")
     with pytest.raises(RefusedError, match=r"propensity is not set.*observational = true"):
         train.train_uplift(blind)
     seen = changed(changed(blind, "uplift", observational=True), "serving", output=str(tmp_path / "other"))
-    found = train.train_uplift(seen.model_copy(update={"name": "seen"}))
-    assert found.estimates.bundle.source == "observational" and found.overlap.estimates
-    text = train.uplift_text(found)
-    assert text.startswith("OBSERVATIONAL: nobody drew") and "have a propensity outside (0.02, 0.98)" in text
-    assert "observational" in train.uplift_outcome(found)
-    assert found.arms.customers.iloc[0] > 0
+    trained = train.train_uplift(seen.model_copy(update={"name": "seen"}))
+    assert trained.estimates.bundle.source == "observational" and trained.overlap.estimated
+    text = train.uplift_text(trained)
+    assert (
+        text.startswith("OBSERVATIONAL: these contacts were not randomised")
+        and "have a propensity outside (0.02, 0.98)" in text
+    )
+    assert "observational" in train.uplift_outcome(trained)
+    assert trained.arms.customers.iloc[0] > 0
 
 
 def test_the_command_says_what_is_wrong(business: Config) -> None:

@@ -1,4 +1,4 @@
-// What makes the pages quicker to use. Every page says everything without it.
+// Makes the pages quicker to use. Every page is complete without it.
 (function () {
   "use strict";
 
@@ -8,9 +8,9 @@
     return fetch(address, {headers: {"X-Part": "1"}, credentials: "same-origin"})
       .then(function (answer) { return answer.text(); })
       .then(function (text) {
-        if (place.dataset.asked !== address) { return; }  // an older answer that came late
-        var made = new DOMParser().parseFromString(text, "text/html");
-        place.replaceChildren.apply(place, Array.from(made.body.childNodes));
+        if (place.dataset.asked !== address) { return; }  // a late answer to an older request
+        var parsed = new DOMParser().parseFromString(text, "text/html");
+        place.replaceChildren.apply(place, Array.from(parsed.body.childNodes));
         place.removeAttribute("aria-busy");
       })
       .catch(function () { place.removeAttribute("aria-busy"); });

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.config.load import Config, load_config
-from serving.web.parts.output_reader import Kept, cutoffs, open_site, scored
+from serving.web.parts.output_reader import AnswerCache, open_site, read_scored_cutoff, scored_cutoffs
 from tests.scored import CUTOFF
 from tests.webpages import EARLIER, TOML, app_of, fetch
 
@@ -83,12 +83,12 @@ def test_scores_of_an_older_version(copy: Config) -> None:
 
 def test_a_manifest_without_what_later_versions_tell(copy: Config) -> None:
     path = place(copy) / "_manifest.json"
-    kept = {name: json.loads(path.read_text())[name] for name in ("cutoff", "customers", "parts", "data_fingerprint")}
-    path.write_text(json.dumps({**kept, "models": {}}))
+    cache = {name: json.loads(path.read_text())[name] for name in ("cutoff", "customers", "parts", "data_fingerprint")}
+    path.write_text(json.dumps({**cache, "models": {}}))
     app = app_of(copy)
     for address in ("/", "/customers", "/customer?id=c010", "/models"):
         assert fetch(app, address).status == 200, address
-    assert "tell no starting point" in fetch(app, "/customer?id=c010").text
+    assert "have no starting point" in fetch(app, "/customer?id=c010").text
 
 
 def test_what_lies_beside_the_scores_may_be_gone_or_broken(copy: Config) -> None:
@@ -116,46 +116,46 @@ def test_scores_that_are_written_anew_are_counted_anew(copy: Config) -> None:
     app = app_of(copy)
     assert "300 customers" in fetch(app, "/customers").text
     path = place(copy) / "_manifest.json"
-    told = json.loads(path.read_text())
-    told["parts"], told["customers"] = told["parts"][:1], 150
-    path.write_text(json.dumps(told))
+    manifest = json.loads(path.read_text())
+    manifest["parts"], manifest["customers"] = manifest["parts"][:1], 150
+    path.write_text(json.dumps(manifest))
     assert "150 customers" in fetch(app, "/customers").text
 
 
 def test_a_folder_of_another_name_is_no_cutoff(copy: Config) -> None:
     shutil.copytree(place(copy), copy.output / "scores" / "cutoff=latest")
-    assert cutoffs(open_site(copy)) == [EARLIER, CUTOFF]
+    assert scored_cutoffs(open_site(copy)) == [EARLIER, CUTOFF]
 
 
 def test_a_folder_that_names_its_cutoff_adds_no_column(copy: Config) -> None:
     site = open_site(copy)
-    at = scored(site)
-    found = site.ask("SELECT * FROM read_parquet(?, hive_partitioning = false)", [at.files])
-    assert found.schema.field("cutoff").type == pa.timestamp("us")
+    at = read_scored_cutoff(site)
+    rows = site.query("SELECT * FROM read_parquet(?, hive_partitioning = false)", [at.files])
+    assert rows.schema.field("cutoff").type == pa.timestamp("us")
 
 
 def test_an_answer_is_made_once_however_many_ask() -> None:
-    kept, made = Kept(2), []
+    cache, calls = AnswerCache(2), []
     gate = threading.Event()
 
     def make() -> int:
         gate.wait(5)
-        made.append(1)
+        calls.append(1)
         return 7
 
-    asking = [threading.Thread(target=kept.get, args=("a", make)) for _ in range(4)]
+    asking = [threading.Thread(target=cache.get, args=("a", make)) for _ in range(4)]
     for one in asking:
         one.start()
     gate.set()
     for one in asking:
         one.join()
-    assert kept.get("a", lambda: 8) == 7 and made == [1]
-    kept.get("b", lambda: 1), kept.get("c", lambda: 1)
-    assert kept.get("a", lambda: 8) == 8  # the oldest went
+    assert cache.get("a", lambda: 8) == 7 and calls == [1]
+    cache.get("b", lambda: 1), cache.get("c", lambda: 1)
+    assert cache.get("a", lambda: 8) == 8  # the oldest went
 
 
 def test_a_failure_is_not_kept() -> None:
-    kept = Kept()
+    cache = AnswerCache()
     with pytest.raises(ZeroDivisionError):
-        kept.get("a", lambda: 1 // 0)
-    assert kept.get("a", lambda: 5) == 5
+        cache.get("a", lambda: 1 // 0)
+    assert cache.get("a", lambda: 5) == 5

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
-from serving.language.formats import Forms
+from serving.language.formats import NumberFormat
 from tests.webpages import app_of, fetch, numbers
 
 
@@ -40,14 +40,14 @@ def test_filters(app: Any, webpages: Config, query: str, holds: Callable[[Any], 
     known = numbers(webpages)
     rows = [dict(zip(known, values, strict=True)) for values in zip(*known.values(), strict=True)]
     expected = [row for row in rows if holds(row)]
-    form = Forms(float(abs(known["value"]).mean()))
+    form = NumberFormat(float(abs(known["value"]).mean()))
     text = fetch(app, f"/customers?{query}").text
-    said = "1 customer" if len(expected) == 1 else f"{len(expected)} customers"
-    assert f"<b>{said}</b>" in text
+    count_text = "1 customer" if len(expected) == 1 else f"{len(expected)} customers"
+    assert f"<b>{count_text}</b>" in text
     if expected:
         assert f"expected value {form.money(sum(row['value'] for row in expected))}" in text
     else:
-        assert "No customer fits" in text
+        assert "No customer matches" in text
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_page_beyond_the_last_says_so(app: Any) -> None:
 
 def test_a_group_of_the_segments_lists_its_customers(app: Any) -> None:
     text = fetch(app, "/customers?by=rfm_group&group=champions").text
-    assert "Only those of the group &#39;champions&#39;" in text
-    found = ids(text)
-    assert found and all(int(name[1:]) % 2 == 0 for name in found)
+    assert "Only customers of the group &#39;champions&#39;" in text
+    listed_ids = ids(text)
+    assert listed_ids and all(int(name[1:]) % 2 == 0 for name in listed_ids)
 
 
 def test_links_keep_what_was_asked(app: Any) -> None:

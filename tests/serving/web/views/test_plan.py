@@ -19,53 +19,55 @@ ONE = {"margin": 0.5, "holdout": 0.2, "actions": {"mail": {"cost": 0.5, "save_ra
 TWO = {**ONE, "actions": {**ONE["actions"], "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 20}}}
 
 
-def planned(folder: Path, rules: dict, budget: float) -> tuple[Config, planning.Made]:
+def planned(folder: Path, rules: dict, budget: float) -> tuple[Config, planning.StoredPlan]:
     config = make_scored(folder, {"plan": rules})
     plan.make_plan(config, CUTOFF, budget=budget)
-    return config, planning.made(open_site(config))
+    return config, planning.read_stored_plan(open_site(config))
 
 
 def test_with_one_action_a_smaller_budget_is_planned_exactly(tmp_path: Path) -> None:
-    config, made = planned(tmp_path, ONE, 40.0)
+    config, stored_plan = planned(tmp_path, ONE, 40.0)
     for budget in (0.0, 0.4, 7.3, 20.0, 29.9):
-        found = planning.at_budget(made, budget)
-        assert found.sort == "best"
+        smaller = planning.at_budget(stored_plan, budget)
+        assert smaller.sort == "best"
         if budget >= 0.5:
             best = plan.make_plan(config, CUTOFF, budget=budget)
-            assert found.gain == pytest.approx(best.gain, abs=1e-9)
-            assert found.customers == best.manifest["customers"]["with_action"]
-        assert found.spent <= budget and found.bound is not None and found.bound >= found.gain - 1e-9
+            assert smaller.gain == pytest.approx(best.gain, abs=1e-9)
+            assert smaller.customers == best.manifest["customers"]["with_action"]
+        assert smaller.spent <= budget and smaller.bound is not None and smaller.bound >= smaller.gain - 1e-9
 
 
 def test_with_several_it_is_a_part_of_the_plan_under_a_bound_that_holds(tmp_path: Path) -> None:
-    config, made = planned(tmp_path, TWO, 60.0)
+    config, stored_plan = planned(tmp_path, TWO, 60.0)
     for budget in (3.0, 11.0, 42.0):
-        found = planning.at_budget(made, budget)
+        smaller = planning.at_budget(stored_plan, budget)
         best = plan.make_plan(config, CUTOFF, budget=budget)
-        assert found.sort == "part" and found.spent <= budget
-        assert found.bound is not None and found.gain <= best.gain + 1e-9 <= found.bound + 2e-9
-        assert found.bound <= made.facts["bound"] + 1e-9
+        assert smaller.sort == "part" and smaller.spent <= budget
+        assert smaller.bound is not None and smaller.gain <= best.gain + 1e-9 <= smaller.bound + 2e-9
+        assert smaller.bound <= stored_plan.facts["bound"] + 1e-9
 
 
 def test_the_plan_itself_and_what_lies_beyond(tmp_path: Path) -> None:
-    config, made = planned(tmp_path, ONE, 20.0)
-    own = planning.at_budget(made, made.budget)
-    assert (own.sort, own.customers) == ("own", made.facts["customers"]["with_action"])
-    assert own.gain == pytest.approx(made.facts["gain"]) and own.spent == pytest.approx(made.facts["spent"])
-    beyond = planning.at_budget(made, 30.0)
+    config, stored_plan = planned(tmp_path, ONE, 20.0)
+    own = planning.at_budget(stored_plan, stored_plan.budget)
+    assert (own.sort, own.customers) == ("own", stored_plan.facts["customers"]["with_action"])
+    assert own.gain == pytest.approx(stored_plan.facts["gain"]) and own.spent == pytest.approx(
+        stored_plan.facts["spent"]
+    )
+    beyond = planning.at_budget(stored_plan, 30.0)
     best = plan.make_plan(config, CUTOFF, budget=30.0)
     assert beyond.sort == "beyond" and beyond.customers == own.customers
     assert beyond.about == pytest.approx(best.gain, rel=0.05) and beyond.bound >= best.gain - 1e-9
-    assert planning.at_budget(made, made.last * 2).about is None
+    assert planning.at_budget(stored_plan, stored_plan.last * 2).about is None
 
 
 def test_the_list_is_those_who_are_in_most_gain_for_the_money_first(tmp_path: Path) -> None:
-    config, made = planned(tmp_path, TWO, 60.0)
-    site, found = open_site(config), planning.at_budget(made, 20.0)
-    rows = [row for page in (1, 2, 3) for row in planning.listed(site, made, found, page)]
-    assert len(rows) == found.customers
-    assert sum(row["cost"] for row in rows) == pytest.approx(found.spent)
-    assert sum(row["expected_gain"] for row in rows) == pytest.approx(found.gain)
+    config, stored_plan = planned(tmp_path, TWO, 60.0)
+    site, smaller = open_site(config), planning.at_budget(stored_plan, 20.0)
+    rows = [row for page in (1, 2, 3) for row in planning.plan_customers(site, stored_plan, smaller, page)]
+    assert len(rows) == smaller.customers
+    assert sum(row["cost"] for row in rows) == pytest.approx(smaller.spent)
+    assert sum(row["expected_gain"] for row in rows) == pytest.approx(smaller.gain)
     ratio = np.array([row["expected_gain"] / row["cost"] for row in rows])
     assert (np.diff(ratio) <= 1e-12).all()
 

@@ -1,0 +1,121 @@
+"""Where each result lies under the output folder: one folder a cutoff, named `cutoff=YYYY-MM-DD`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+PREFIX = "cutoff="
+SCORE_MANIFEST, UPLIFT_MANIFEST = "_manifest.json", "_manifest.json"  # with an underscore, so that Spark skips it
+SEGMENT_MANIFEST, PLAN_MANIFEST = "manifest.json", "manifest.json"
+MEASUREMENT, MONITORING = "measured.json", "monitor.json"
+
+
+def cutoff_name(cutoff: date) -> str:
+    """The name of a cutoff's folder.
+
+    >>> cutoff_name(date(2024, 6, 1))
+    'cutoff=2024-06-01'
+    """
+    return f"{PREFIX}{cutoff}"
+
+
+def cutoff_of(path: Path) -> date | None:
+    """The cutoff in the name of a folder or file; None if the name holds none.
+
+    >>> cutoff_of(Path("scores/cutoff=2024-06-01")), cutoff_of(Path("notes"))
+    (datetime.date(2024, 6, 1), None)
+    """
+    try:
+        return date.fromisoformat(path.name.removeprefix(PREFIX)[:10]) if path.name.startswith(PREFIX) else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """The places in one business's output folder; nothing need exist.
+
+    Attributes:
+        root: `[serving] output`.
+    """
+
+    root: Path
+
+    def scores(self, cutoff: date) -> Path:
+        """The folder of a cutoff's score tables."""
+        return self.root / "scores" / cutoff_name(cutoff)
+
+    def scoring(self) -> Path:
+        """The folder in which runs of `regulars score` work."""
+        return self.root / ".scoring"
+
+    def contributions(self, kind: str, cutoff: date) -> Path:
+        """The folder of the contributions to one number: `kind` is 'churn', 'value' or 'value_180d'."""
+        return self.root / "contributions" / kind / cutoff_name(cutoff)
+
+    def all_contributions(self, cutoff: date) -> list[Path]:
+        """The folders of a cutoff's contributions that exist, by kind."""
+        return sorted((self.root / "contributions").glob(f"*/{cutoff_name(cutoff)}"))
+
+    def csv(self, cutoff: date) -> Path:
+        """The folder of a cutoff's scores as CSV."""
+        return self.root / "csv" / cutoff_name(cutoff)
+
+    def segments(self, cutoff: date) -> Path:
+        """The folder of a cutoff's segments."""
+        return self.root / "segments" / cutoff_name(cutoff)
+
+    def uplift(self, cutoff: date) -> Path:
+        """The folder of the estimated effects of actions at a cutoff."""
+        return self.root / "uplift" / cutoff_name(cutoff)
+
+    def campaigns(self, cutoff: date) -> Path:
+        """The folder that holds a cutoff's plans, one folder a campaign."""
+        return self.root / "plans" / cutoff_name(cutoff)
+
+    def plan(self, cutoff: date, campaign: str) -> Path:
+        """The folder of one plan."""
+        return self.campaigns(cutoff) / campaign
+
+    def monitoring(self, cutoff: date) -> Path:
+        """The folder of what `regulars monitor` wrote of a cutoff."""
+        return self.root / "monitor" / cutoff_name(cutoff)
+
+    def report(self, cutoff: date) -> Path:
+        """The report of a cutoff."""
+        return self.root / "reports" / f"{cutoff_name(cutoff)}.html"
+
+    def runs(self) -> Path:
+        """The folder of summaries of `regulars run`."""
+        return self.root / "runs"
+
+    def scored_cutoffs(self) -> list[date]:
+        """The cutoffs that were scored completely, ascending."""
+        return _cutoffs((self.root / "scores").glob(f"{PREFIX}*/{SCORE_MANIFEST}"))
+
+    def segmented_cutoffs(self) -> list[date]:
+        """The cutoffs whose customers were segmented, ascending."""
+        return _cutoffs((self.root / "segments").glob(f"{PREFIX}*/{SEGMENT_MANIFEST}"))
+
+    def monitored_cutoffs(self) -> list[date]:
+        """The cutoffs that were monitored, ascending."""
+        return _cutoffs((self.root / "monitor").glob(f"{PREFIX}*/{MONITORING}"))
+
+    def plans(self, cutoff: date | None = None, file: str = PLAN_MANIFEST) -> list[Path]:
+        """The folders of plans that hold a file, by cutoff and campaign.
+
+        Args:
+            cutoff: Of this cutoff only.
+            file: MEASUREMENT finds the plans that were measured.
+        """
+        name = f"{PREFIX}*" if cutoff is None else cutoff_name(cutoff)
+        folders = (path.parent for path in (self.root / "plans").glob(f"{name}/*/{file}"))
+        return sorted(folder for folder in folders if cutoff_of(folder.parent))
+
+
+def _cutoffs(files: Iterable[Path]) -> list[date]:
+    """The cutoffs of the folders that hold these files, ascending; folders with other names are skipped."""
+    return sorted(cutoff for file in files if (cutoff := cutoff_of(file.parent)))

@@ -1,0 +1,101 @@
+"""What the version before the packages wrote still works: its config, its models in MLflow, its outputs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from mlflow.types import DataType
+
+from regulars import cli
+
+ARCHIVE = Path(__file__).parent / "previous_version" / "business.tar.xz"
+WRITTEN_AT, CUTOFF = "/srv/business", "2024-01-20"
+
+
+@pytest.fixture(scope="module")
+def business(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the business, unpacked, its MLflow store told where it lies now."""
+    place = tmp_path_factory.mktemp("previous")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(place, filter="data")
+    folder = place / "business"
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for column in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+                name = f'"{column[1]}"'
+                change = f"UPDATE \"{table}\" SET {name} = replace({name}, ?, ?) WHERE typeof({name}) = 'text'"
+                database.execute(change, (WRITTEN_AT, str(folder)))
+    for file in folder.glob("mlartifacts/models/*/artifacts/MLmodel"):
+        file.write_text(file.read_text().replace(WRITTEN_AT, str(folder)))
+    return folder
+
+
+def regulars(folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
+    """The output of a command on the business's config."""
+    result = CliRunner().invoke(cli, ["-c", str(folder / "regulars.toml"), *words])
+    assert result.exit_code in codes, result.output
+    return result.output
+
+
+def scores(folder: Path) -> pa.Table:
+    """The stored scores of the cutoff."""
+    return pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None).sort_by("customer_id")
+
+
+def strengths(reasons: pa.ChunkedArray) -> list[list[tuple[str, float]]]:
+    """The features and contributions of each customer's reasons, without their words."""
+    return [[(reason["feature"], reason["contribution"]) for reason in row] for row in reasons.to_pylist()]
+
+
+def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(business, tmp_path / "business")  # its MLflow store stays where it was
+    before = scores(folder)
+    text = (folder / "regulars.toml").read_text()
+    uri = f"sqlite:///{business / 'mlflow.db'}"
+    (folder / "regulars.toml").write_text(f'{text}\n[tracking]\nuri = "{uri}"\n')
+    regulars(folder, "score", "--cutoff", CUTOFF, "--contributions")
+    after = scores(folder)
+    assert after.column_names == before.column_names
+    for name in before.column_names:
+        if not name.endswith("_reasons"):
+            assert after[name].equals(before[name]), name
+        else:
+            assert strengths(after[name]) == strengths(before[name]), name
+
+
+def test_its_registered_models_predict_and_explain_alone(business: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{business / 'mlflow.db'}")
+    model = mlflow.pyfunc.load_model("models:/simulated-value@champion")
+    columns = model.metadata.get_input_schema().inputs
+    rows = pd.DataFrame({c.name: ["other"] * 3 if c.type == DataType.string else np.zeros(3) for c in columns})
+    answer = model.predict(rows, params={"reasons": 2})
+    assert {"churn_probability", "value", "churn_reasons"} <= set(answer.columns)
+    assert all(len(reasons) == 2 for reasons in answer["value_reasons"])
+
+
+def test_its_outputs_are_read_by_every_command(business: Path) -> None:
+    customer = scores(business)["customer_id"][0].as_py()
+    assert customer in regulars(business, "explain", customer, "--cutoff", CUTOFF, "--no-what-if")
+    regulars(business, "segments", "--cutoff", CUTOFF)
+    regulars(business, "monitor", "--cutoff", CUTOFF, codes=(0, 1))
+    regulars(business, "report", "--cutoff", CUTOFF)
+    assert "written" in regulars(business, "uplift", "--cutoff", CUTOFF)
+
+
+def test_its_plan_is_measured_to_the_same_effects(business: Path) -> None:
+    file = business / "output" / "plans" / f"cutoff={CUTOFF}" / "retention" / "measured.json"
+    before = json.loads(file.read_text())
+    regulars(business, "measure", CUTOFF, codes=(0, 1))
+    after = json.loads(file.read_text())
+    assert after["effects"] == before["effects"] and after["sample_ratio"] == before["sample_ratio"]
