@@ -1,4 +1,4 @@
-"""The page over folders that are empty, half-written, broken or of an older version: it says so and names the command."""
+"""The page over folders that are empty, half-written, broken or of an older version: it says so, with a command."""
 
 from __future__ import annotations
 
