@@ -317,10 +317,12 @@ def _gaps(days: pa.Table) -> list[dict[str, Any]]:
 
 
 def _day_after(day: date) -> date:
+    """The next day."""
     return Window(1).after(day)[1]
 
 
 def _first_row(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
+    """The first row of an expression."""
     return engine.to_arrow(expr).to_pylist()[0]
 
 

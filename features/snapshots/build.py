@@ -385,6 +385,7 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
 
 
 def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_digest: str) -> str:
+    """A digest of what decides the features."""
     identity = {
         "data": tables.fingerprint,
         "task": repr(task),
