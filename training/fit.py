@@ -18,7 +18,7 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
 from training.data.prediction import OutOfTimePredictions, Prediction
-from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, split_cutoffs
+from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, time_splits
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
@@ -29,8 +29,9 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.tenure_hazard import baselines_for
+from training.models.base_models import OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
-from training.models.ensemble import OutOfTimeFold, fit_ensemble, has_money
+from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
@@ -82,7 +83,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     Raises:
         DataError: Too few cutoffs, customers, or customers of either fate.
     """
-    plan = split_cutoffs(snapshots.cutoffs, snapshots.task.horizon)
+    plan = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _refuse_unlearnable(snapshots, plan)
     tuned = _tune(snapshots, plan, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}

@@ -209,7 +209,7 @@ def _objective(
         losses, trees = [], []
         for step, (train, test) in enumerate(data):
             booster = lgb.train(
-                model.parameters(),
+                model.lightgbm_parameters(),
                 train,
                 num_boost_round=MOST_TREES,
                 valid_sets=[test],

@@ -210,8 +210,8 @@ def _arrival(night: Night) -> list[Finding]:
     if not night.log_faults:
         return []
     tr = get_language(night.config.language)
-    text = tr("The nightly run stopped at its check, and the scores stay those of before: {why}.", why=night.log_faults)
-    return [Finding("data:arrival", "critical", tr("The log did not arrive as it should"), text, "data")]
+    text = tr("The nightly run stopped at its check, so the earlier scores stay in place: {why}.", why=night.log_faults)
+    return [Finding("data:arrival", "critical", tr("The log did not arrive as expected"), text, "data")]
 
 
 def _train(night: Night, why: str, asked: str = "") -> StepOutcome:

@@ -1,7 +1,7 @@
 """A fitted churn or value model as text: LightGBM model files and JSON.
 
 It holds the columns, the task, the calibration, the level and the distribution behind the intervals. MLflow carries
-this module inside a model together with those that it imports: a registered model is read by the code that wrote it.
+this module inside a model together with those that it imports, so a registered model is read by the code that wrote it.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class LongerHorizon:
     """What a longer horizon adds to the value over the one before it.
 
     Attributes:
-        column: Of the value over it, such as 'value_180d'.
-        gain: Its margin is the log of what is added, which is therefore above 0.
-        log_level: Added to the margin.
-        spread: What comes around the value over it, whether the customer returns or not.
+        column: The column of the value over this horizon, such as 'value_180d'.
+        gain: Predicts the log of the gain, so the gain is above 0.
+        log_level: Added to the gain's margin.
+        spread: Distribution behind the intervals of the value over this horizon, for returning customers and others.
     """
 
     column: str
@@ -41,28 +41,28 @@ class LongerHorizon:
     spread: Spread
 
     def log_gain(self, margin: np.ndarray) -> np.ndarray:
-        """Log of what is added (n,), from the margin (n,)."""
+        """Log of the gain (n,) from its margin (n,)."""
         return margin + self.log_level
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A churn model (the gate), or a value model (the same gate, and the spend of those who return).
+    """A churn model, or a value model: the same classifier of returning, and the spend of those who return.
 
     Attributes:
         kind: 'churn' or 'value'.
         name: The business's name in the config.
-        features: Columns that it needs, in order.
+        features: The feature columns that the model needs, in order.
         task: Horizon, cohort, windows and spacing, as text.
-        gate: Its margin is the log-odds of churn.
-        slope: Of the calibrated log-odds in the gate's margin.
-        intercept: Of the same.
-        spend: Its margin is the log of the spend of those who return. None for 'churn'.
+        gate: The classifier of returning: predicts the log-odds of churn.
+        slope: Calibrated log-odds are slope x margin + intercept.
+        intercept: See `slope`.
+        spend: Predicts the log of the spend of those who return. None for 'churn'.
         log_level: Added to the spend's margin.
-        spread: What comes around what is expected. None for 'churn'.
-        longer: Steps from the value to that over each longer horizon, ascending; may be empty.
-        facts: Where it came from: data fingerprint, cutoffs learned from, seed, parameters.
-        levels: Of each column of text, the levels that the trees tell apart, by their code.
+        spread: Distribution of actual over expected value, behind the prediction intervals. None for 'churn'.
+        longer: Gains from each value horizon to the next longer one, ascending; may be empty.
+        facts: The model's origin: data fingerprint, training cutoffs, seed, parameters.
+        levels: For each column of text, the levels that the trees distinguish, in the order of their codes.
     """
 
     kind: str
@@ -81,55 +81,55 @@ class ModelBundle:
 
     @property
     def digest(self) -> str:
-        """Changes when anything that shapes a prediction does."""
+        """A digest that changes when anything that a prediction depends on changes."""
         return digest_of(self._index())
 
     @property
     def classifier_digest(self) -> str:
-        """Of the gate and its calibrator alone: a churn and a value model belong together when it is the same."""
+        """Digest of the calibrated classifier alone: a churn and a value model belong together if it is the same."""
         return digest_of([asdict(self.gate), self.slope, self.intercept, self.levels])
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
-        """The shipped numbers (n,) of a feature table (Arrow or pandas) that has the bundle's columns, text as text.
+        """Predictions for a feature table (n rows; Arrow or pandas) with the bundle's columns, text as text.
 
         Returns:
-            churn_probability, and for a value model also value, value_low, value_high and value_at_risk
-            (what is lost on average because the customer may not return: value_at_risk + value is the spend if
-            they surely returned); then for each longer horizon the same three of the value over it, such as value_180d,
-            value_180d_low and value_180d_high. The value never decreases with the horizon.
+            Columns (n,) by name: churn_probability, and for a value model also value, value_low, value_high and
+            value_at_risk (the mean loss because the customer may not return: value_at_risk + value is the spend if they
+            surely returned); then value and interval over each longer horizon, such as value_180d, value_180d_low and
+            value_180d_high. The value never decreases with the horizon.
 
         Raises:
-            BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
+            BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
         """
         X = self.model_inputs(features)
         log_odds = self.churn_log_odds(self.gate.predict(X))
         churn = 1 / (1 + np.exp(-log_odds))
         if self.spend is None or self.spread is None:
             return {"churn_probability": churn}
-        spend, back = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
-        low, high = self.spread.interval(back, spend)
+        spend, returns = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
+        low, high = self.spread.interval(returns, spend)
         return {
             "churn_probability": churn,
-            "value": back * spend,
+            "value": returns * spend,
             "value_low": low,
             "value_high": high,
             "value_at_risk": churn * spend,
-            **self._over_longer(X, back * spend),
+            **self._longer_values(X, returns * spend),
         }
 
-    def _over_longer(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
-        found: dict[str, np.ndarray] = {}
+    def _longer_values(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
+        columns: dict[str, np.ndarray] = {}
         for step in self.longer:
             value = value + np.exp(step.log_gain(step.gain.predict(X)))
             low, high = step.spread.interval(np.ones_like(value), value)
-            found |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
-        return found
+            columns |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
+        return columns
 
     def model_inputs(self, features: Any) -> pa.Table:
-        """The bundle's columns of a feature table, in order, as the trees take them: floats, and codes of levels.
+        """The bundle's columns of a feature table (n rows), in order: numbers as floats, text as codes of levels.
 
         Raises:
-            BundleError: A column is missing, or holds text where numbers are needed or numbers where text is.
+            BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
         """
         table = feature_table(features, self.features, f"{self.kind} model {self.name!r}")
         return pa.table({name: self._column(name, table[name]) for name in self.features})
@@ -144,7 +144,7 @@ class ModelBundle:
             ) from None
 
     def churn_log_odds(self, margin: np.ndarray) -> np.ndarray:
-        """Calibrated log-odds of churn (n,) from the gate's margin (n,)."""
+        """Calibrated log-odds of churn (n,) from the classifier's margin (n,)."""
         return self.slope * margin + self.intercept
 
     def log_spend(self, margin: np.ndarray) -> np.ndarray:
@@ -153,49 +153,49 @@ class ModelBundle:
 
     def save(self, folder: Path) -> Path:
         """Writes bundle.json and the trees, such as gate-0.txt and spend-1.txt; returns the folder."""
-        return write_model(folder, self._index() | {"digest": self.digest}, self._texts())
+        return write_model(folder, self._index() | {"digest": self.digest}, self._tree_files())
 
     @classmethod
     def load(cls, folder: Path) -> ModelBundle:
         """Reads what `save` wrote.
 
         Raises:
-            BundleError: A file is missing, of another format, or not the one that was written.
+            BundleError: A file is missing, has another format, or differs from what was written.
         """
         index, texts = read_model(folder, FORMAT, model="a model", with_digest=True)
-        margins = {name: _margin_from(index.pop(name), name, texts) for name in MARGINS}
+        margins = {name: _read_margin(index.pop(name), name, texts) for name in MARGINS}
         spread = read_spread(index.pop("spread"))
-        longer = tuple(_longer_from(step, texts) for step in index.pop("longer"))
+        longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
         index["features"] = tuple(index["features"])
         index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
         return cls(**margins, spread=spread, longer=longer, **index)
 
     def _margins(self) -> dict[str, Margin]:
-        own = {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
-        return own | {step.column: step.gain for step in self.longer}
+        margins = {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
+        return margins | {step.column: step.gain for step in self.longer}
 
-    def _texts(self) -> dict[str, str]:
-        """The trees by the names of their files."""
+    def _tree_files(self) -> dict[str, str]:
+        """The content of the trees' files by name."""
         return {f"{name}-{i}.txt": text for name, m in self._margins().items() for i, text in enumerate(m.trees)}
 
     def _index(self) -> dict[str, Any]:
-        """Everything but the trees, and the checksums of those."""
-        short: dict[str, Any] = {
+        """The content of bundle.json without its digest: everything but the trees, and their checksums."""
+        treeless: dict[str, Any] = {
             name: replace(m, trees=()) for name in MARGINS if (m := getattr(self, name)) is not None
         }
-        short["longer"] = tuple(replace(step, gain=replace(step.gain, trees=())) for step in self.longer)
-        checksums = {name: checksum(text) for name, text in self._texts().items()}
-        return {"format": FORMAT, **asdict(replace(self, **short)), "checksums": checksums}
+        treeless["longer"] = tuple(replace(step, gain=replace(step.gain, trees=())) for step in self.longer)
+        checksums = {name: checksum(text) for name, text in self._tree_files().items()}
+        return {"format": FORMAT, **asdict(replace(self, **treeless)), "checksums": checksums}
 
 
 def encode_levels(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:
-    """Codes of a column of text, as floats: the place in `levels`, then one code for any other text, and one for null.
+    """Codes of a text column as floats: the position in `levels`, one more for any other text, and one for null.
 
-    Null has a code of its own because LightGBM never puts a missing category on the side that it chooses: it could
-    not tell those whose level is not known from the rest.
+    Null needs a code because LightGBM never puts a missing category on the side of a split that it selects, so it could
+    not separate customers whose level is unknown.
 
     Raises:
-        pa.ArrowInvalid: The column holds something else than text.
+        pa.ArrowInvalid: The column does not hold text.
 
     >>> encode_levels(pa.chunked_array([["gold", "basic", "silver", None]]), ["basic", "gold"]).to_pylist()
     [1.0, 0.0, 2.0, 3.0]
@@ -209,7 +209,7 @@ def encode_levels(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedA
     return pc.if_else(pc.is_valid(column), places, len(levels) + 1).cast(pa.float64())
 
 
-def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str]) -> Any:
+def _read_margin(index: dict[str, Any] | None, name: str, texts: dict[str, str]) -> Any:
     if index is None:
         return None
     trees = tuple(texts[f"{name}-{i}.txt"] for i in range(len(index["weights"])))
@@ -217,8 +217,8 @@ def _margin_from(index: dict[str, Any] | None, name: str, texts: dict[str, str])
     return Margin(index["intercept"], terms, trees, tuple(index["weights"]))
 
 
-def _longer_from(step: dict[str, Any], texts: dict[str, str]) -> LongerHorizon:
+def _read_longer(step: dict[str, Any], texts: dict[str, str]) -> LongerHorizon:
     spread = read_spread(step["spread"])
     if spread is None:
         raise BundleError(f"{step['column']} has no spread")
-    return LongerHorizon(step["column"], _margin_from(step["gain"], step["column"], texts), step["log_level"], spread)
+    return LongerHorizon(step["column"], _read_margin(step["gain"], step["column"], texts), step["log_level"], spread)

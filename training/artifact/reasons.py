@@ -1,8 +1,8 @@
-"""Reasons of single customers, as a registered model gives them: exact contributions, in the words that it carries.
+"""Reasons for single customers' scores, as a registered model gives them: exact contributions in plain words.
 
-MLflow carries this file inside a model, beside `bundle.py` and `phrases.py`, and runs it where nothing else of ours is:
-it imports nothing of ours, and is given what it needs of the two. `serving.explanation.contributions` says the same
-for whole cohorts.
+MLflow carries this module inside a model and runs it where nothing else of ours is installed, so it imports nothing of
+ours: the bundle and `phrases.format_reading` are arguments. `serving.explanation.contributions` computes the same for
+whole cohorts.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 import pyarrow as pa
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
-STEPS, SHARES = (NODES + 1) / 2, WEIGHTS / 2
-Tell = Callable[..., str]
+POSITIONS, QUADRATURE_WEIGHTS = (NODES + 1) / 2, WEIGHTS / 2
+FormatReading = Callable[..., str]
 
 
 @dataclass(frozen=True)
 class Wording:
-    """How a feature is told: the fields of `features.feature.Feature` that hold words.
+    """The words for a feature: the fields of `features.feature.Feature` that hold text.
 
     Attributes:
-        name: The column.
-        family: Features of one family say nearly the same: a customer is given one reason of each.
-        phrase: What it is.
-        reading: The template of a customer's own value.
-        unread: What is said where the value is null.
-        at_zero: What is said of 0, where that reads better than the number.
+        name: The feature's column.
+        family: Features of one family are alike, so a customer gets at most one reason from each family.
+        phrase: What the feature measures.
+        reading: Template for a customer's own value.
+        unread: Text for a null.
+        at_zero: Text for 0, if that reads better than the number.
     """
 
     name: str
@@ -41,78 +41,83 @@ class Wording:
 
 
 def feature_contributions(bundle: Any, features: Any) -> dict[str, np.ndarray]:
-    """What each feature adds (n, p) to 'churn' (probability) and, for a value model, to 'value' (money).
+    """What each feature adds to the predicted probability of churn and, for a value model, to the value.
 
-    SHAP values of the margins, shared out along the straight path from the mean margins to the customer's (Aumann and
-    Shapley, Values of Non-Atomic Games, 1974); the integrals are done by quadrature, exact to about 1e-9.
+    SHAP values of the margins are converted along the straight path from the mean margins to the customer's (Aumann
+    and Shapley, Values of Non-Atomic Games, 1974). The integrals are computed by quadrature, exact to about 1e-9.
 
     Args:
-        bundle: A `bundle.ModelBundle`, of whatever module.
+        bundle: A `ModelBundle`, loaded from any copy of its module.
         features: A feature table (n rows), in Arrow or pandas.
+
+    Returns:
+        Contributions (n, p) by 'churn' (a probability) and, for a value model, 'value' (money).
     """
     X = bundle.model_inputs(features)
-    gate, m0 = _shap(bundle.gate, X)
-    z0, phi_z = bundle.churn_log_odds(m0), bundle.slope * gate
+    phi_m, m0 = _shap_values(bundle.gate, X)
+    z0, phi_z = bundle.churn_log_odds(m0), bundle.slope * phi_m
     z = z0 + phi_z.sum(axis=1)
     if bundle.spend is None:
-        return {"churn": phi_z * _along(z0, z, 0.0, np.zeros(len(z)))[0][:, None]}
-    phi_l, l0 = _shap(bundle.spend, X)
+        return {"churn": phi_z * _path_integrals(z0, z, 0.0, np.zeros(len(z)))[0][:, None]}
+    phi_l, l0 = _shap_values(bundle.spend, X)
     spend0 = bundle.log_spend(l0)
-    by_odds, by_gate, by_spend = _along(z0, z, spend0, spend0 + phi_l.sum(axis=1))
-    return {"churn": phi_z * by_odds[:, None], "value": phi_z * by_gate[:, None] + phi_l * by_spend[:, None]}
+    churn_by_z, value_by_z, value_by_l = _path_integrals(z0, z, spend0, spend0 + phi_l.sum(axis=1))
+    return {"churn": phi_z * churn_by_z[:, None], "value": phi_z * value_by_z[:, None] + phi_l * value_by_l[:, None]}
 
 
 def largest_reasons(
-    amounts: np.ndarray, features: pa.Table, wordings: Sequence[Wording], count: int, tell: Tell
+    amounts: np.ndarray, features: pa.Table, wordings: Sequence[Wording], count: int, format_reading: FormatReading
 ) -> list[list[dict[str, Any]]]:
-    """The `count` largest contributions of each customer, one of each family and no reading twice.
+    """The largest contributions for each customer, at most one from each family and no reading twice.
 
     Args:
         amounts: Contributions (n, p).
-        features: The customers' features (n rows), which readings quote.
-        wordings: Of the p features, in their order.
-        count: How many at most; a contribution of zero is no reason.
-        tell: `phrases.format_reading`.
+        features: The customers' features (n rows), which the readings quote.
+        wordings: Words for the p features, in their order.
+        count: Most reasons for a customer; a contribution of zero is no reason.
+        format_reading: `phrases.format_reading`.
 
     Returns:
-        For each customer feature, phrase, reading and contribution of each reason, the strongest first.
+        For each customer a list of reasons (feature, phrase, reading, contribution), the largest first.
     """
     rows = features.to_pylist()
-    return [_chosen(mine, row, wordings, count, tell) for mine, row in zip(amounts, rows, strict=True)]
+    return [
+        _customer_reasons(mine, row, wordings, count, format_reading) for mine, row in zip(amounts, rows, strict=True)
+    ]
 
 
-def _chosen(
-    amounts: np.ndarray, row: Mapping[str, Any], wordings: Sequence[Wording], count: int, tell: Tell
+def _customer_reasons(
+    amounts: np.ndarray, row: Mapping[str, Any], wordings: Sequence[Wording], count: int, format_reading: FormatReading
 ) -> list[dict[str, Any]]:
-    told: set[str] = set()
-    found: list[dict[str, Any]] = []
+    used: set[str] = set()
+    chosen: list[dict[str, Any]] = []
     for place in np.argsort(-np.abs(amounts), kind="stable"):
-        words, amount = wordings[place], float(amounts[place])
-        if len(found) == count or amount == 0.0:
+        wording, amount = wordings[place], float(amounts[place])
+        if len(chosen) == count or amount == 0.0:
             break
-        reading = tell(row[words.name], row, words.reading, words.unread, words.at_zero)
-        if words.family in told or reading in told:
+        reading = format_reading(row[wording.name], row, wording.reading, wording.unread, wording.at_zero)
+        if wording.family in used or reading in used:
             continue
-        told |= {words.family, reading}
-        found.append({"feature": words.name, "phrase": words.phrase, "reading": reading, "contribution": amount})
-    return found
+        used |= {wording.family, reading}
+        chosen.append({"feature": wording.name, "phrase": wording.phrase, "reading": reading, "contribution": amount})
+    return chosen
 
 
-def _shap(margin: Any, X: pa.Table) -> tuple[np.ndarray, float]:
-    """SHAP values (n, p) in a margin, and its mean: of each tree by its weight, of each term at its feature."""
-    found, base = np.zeros((X.num_rows, X.num_columns)), margin.intercept
+def _shap_values(margin: Any, X: pa.Table) -> tuple[np.ndarray, float]:
+    """SHAP values (n, p) of a margin, and its mean."""
+    total, base = np.zeros((X.num_rows, X.num_columns)), margin.intercept
     for term in margin.terms:
-        found[:, X.column_names.index(term.feature)] += term.contribution(X)
+        total[:, X.column_names.index(term.feature)] += term.contribution(X)
     for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
         values = np.asarray(booster.predict(X, pred_contrib=True))
-        found += weight * values[:, :-1]
+        total += weight * values[:, :-1]
         base += weight * float(values[0, -1]) if len(values) else 0.0
-    return found, base
+    return total, base
 
 
-def _along(z0: float, z: np.ndarray, l0: float, l: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # noqa: E741
-    """Mean slopes (n,) on the path: of the probability by z, and of the value sigmoid(-z) exp(l) by z and by l."""
-    path = z0 + STEPS * (z - z0)[:, None]
-    leaves = 1 / (1 + np.exp(-path))
-    value = (1 - leaves) * np.exp(l0 + STEPS * (l - l0)[:, None])
-    return (leaves * (1 - leaves)) @ SHARES, -(value * leaves) @ SHARES, value @ SHARES
+def _path_integrals(z0: float, z: np.ndarray, l0: float, l: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # noqa: E741
+    """Mean slopes (n,) along the path: of sigmoid(z) by z, and of the value sigmoid(-z) exp(l) by z and by l."""
+    path = z0 + POSITIONS * (z - z0)[:, None]
+    churn = 1 / (1 + np.exp(-path))
+    value = (1 - churn) * np.exp(l0 + POSITIONS * (l - l0)[:, None])
+    return (churn * (1 - churn)) @ QUADRATURE_WEIGHTS, -(value * churn) @ QUADRATURE_WEIGHTS, value @ QUADRATURE_WEIGHTS

@@ -13,17 +13,17 @@ from .margin import SURE
 
 @dataclass(frozen=True)
 class Spread:
-    """What came around what was expected, on cutoffs that the model had not seen.
+    """The distribution of actual over expected value, from cutoffs that the model had not seen.
 
     Attributes:
-        inside: The probability that an interval is to hold.
-        nominal: The one to ask of the distribution below for that: conformal (Chernozhukov, Wuthrich and Zhu,
+        inside: The wanted coverage of a prediction interval, in (0, 1).
+        nominal: The coverage to ask of the distribution below to get `inside` (Chernozhukov, Wuthrich and Zhu,
             Distributional conformal prediction, PNAS 118, 2021).
         chances: Probabilities (t,), ascending from 0 to 1.
-        centres: Logs of the value (g,) at which the groups below stand, ascending.
-        ratios: What returning customers spent over what was expected of them: its quantiles (g, t) in each group.
-        squares: Mean square (g,) of the same.
-        level_error: Standard deviation of the log of total came over total expected, from cutoff to cutoff.
+        centres: Mean log of expected value in each group (g,) of customers, ascending.
+        ratios: Quantiles (g, t) of actual over expected spend of returning customers, by group.
+        squares: Mean square (g,) of that ratio.
+        level_error: Standard deviation between cutoffs of log(total actual / total expected).
     """
 
     inside: float
@@ -34,52 +34,67 @@ class Spread:
     squares: tuple[float, ...]
     level_error: float
 
-    def interval(self, back: np.ndarray, spend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Low and high (n,) of what customers bring who return with probability `back` (n,) and spend `spend` (n,).
+    def interval(self, returns: np.ndarray, spend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction intervals of customers' values.
 
-        Who returns too rarely for low to be above 0 has all of the chance of lying outside at the top.
+        A customer who returns too rarely for a lower end above 0 has the whole error probability at the upper end.
+
+        Args:
+            returns: Probability of returning (n,).
+            spend: Expected spend (n,) of those who return.
+
+        Returns:
+            Lower and upper end (n,) each.
         """
-        value = back * spend
-        tail, none = (1 - self.nominal) / 2, 1 - back
-        seldom = none >= tail
-        low = np.where(seldom, 0.0, spend * self._ratio(self._chance(np.full_like(back, tail), none), value))
-        above = self._chance(np.where(seldom, self.nominal, 1 - tail), none)
-        high = np.where(none >= self.nominal, 0.0, spend * self._ratio(above, value))
+        value = returns * spend
+        tail, gone = (1 - self.nominal) / 2, 1 - returns
+        low_is_zero = gone >= tail
+        lower = self._among_returners(np.full_like(returns, tail), gone)
+        low = np.where(low_is_zero, 0.0, spend * self._ratio_quantiles(lower, value))
+        upper = self._among_returners(np.where(low_is_zero, self.nominal, 1 - tail), gone)
+        high = np.where(gone >= self.nominal, 0.0, spend * self._ratio_quantiles(upper, value))
         return np.minimum(low, value), np.maximum(high, value)
 
-    def total_interval(self, back: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
-        """Low and high of the sum of what comes from all of them, by the normal approximation.
+    def total_interval(self, returns: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
+        """Prediction interval of the customers' total value, by the normal approximation.
 
-        Two things make it uncertain: chance, customer by customer, and the level, which moves all of them together.
+        It covers the chance of each customer and the error of the level, which all of them share.
+
+        Args:
+            returns: Probability of returning (n,).
+            spend: Expected spend (n,) of those who return.
+
+        Returns:
+            Lower and upper end.
         """
-        value = back * spend
-        chance = back * spend**2 * self._blend(np.array(self.squares)[:, None], value) - value**2
-        sum_, z = float(value.sum()), NormalDist().inv_cdf((1 + self.inside) / 2)
-        error = z * float(np.sqrt(np.maximum(chance, 0).sum() + (self.level_error * sum_) ** 2))
-        return max(0.0, sum_ - error), sum_ + error
+        value = returns * spend
+        variance = returns * spend**2 * self._interpolate(np.array(self.squares)[:, None], value) - value**2
+        total, z = float(value.sum()), NormalDist().inv_cdf((1 + self.inside) / 2)
+        error = z * float(np.sqrt(np.maximum(variance, 0).sum() + (self.level_error * total) ** 2))
+        return max(0.0, total - error), total + error
 
-    def _chance(self, of: np.ndarray, none: np.ndarray) -> np.ndarray:
-        """Probability among those who return, where `of` (n,) counts those who do not, too."""
-        return np.clip((of - none) / np.maximum(1 - none, SURE), 0.0, 1.0)
+    def _among_returners(self, probability: np.ndarray, gone: np.ndarray) -> np.ndarray:
+        """The probability (n,) among returning customers that equals `probability` (n,) among all of them."""
+        return np.clip((probability - gone) / np.maximum(1 - gone, SURE), 0.0, 1.0)
 
-    def _ratio(self, chance: np.ndarray, value: np.ndarray) -> np.ndarray:
-        """Quantiles (n,) of the ratio at these probabilities (n,)."""
+    def _ratio_quantiles(self, chance: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Quantiles (n,) of actual over expected spend at given probabilities (n,)."""
         by_group = np.stack([np.interp(chance, self.chances, ratios) for ratios in self.ratios])
-        return self._blend(by_group, value)
+        return self._interpolate(by_group, value)
 
-    def _blend(self, by_group: np.ndarray, value: np.ndarray) -> np.ndarray:
-        """Figures (g, n) or (g, 1) of the groups on either side of a value (n,), by its distance to each."""
+    def _interpolate(self, by_group: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Numbers (g, n) or (g, 1) by group, interpolated at each customer's log value (n,)."""
         log_value = np.log(np.maximum(value, np.exp(self.centres[0])))
         place = np.interp(log_value, self.centres, np.arange(len(self.centres)))
         left = np.minimum(place.astype(int), max(len(self.centres) - 2, 0))
         right, share = np.minimum(left + 1, len(self.centres) - 1), place - left
-        wide = np.broadcast_to(by_group, (len(self.centres), len(value)))
+        by_customer = np.broadcast_to(by_group, (len(self.centres), len(value)))
         rows = np.arange(len(value))
-        return (1 - share) * wide[left, rows] + share * wide[right, rows]
+        return (1 - share) * by_customer[left, rows] + share * by_customer[right, rows]
 
 
 def read_spread(index: dict[str, Any] | None) -> Spread | None:
-    """A spread from what JSON holds of it; None from None."""
+    """A spread from its JSON object; None from None."""
     if index is None:
         return None
     index = dict(index)

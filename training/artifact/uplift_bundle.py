@@ -1,8 +1,8 @@
 """A fitted uplift model as text: LightGBM model files and JSON; says what each action changes for each customer.
 
 Learners' scores are sums of parts, each part trees or a linear form. A score is only believed as far as it held on
-customers that it had not seen (`Effect`). MLflow carries this module
-inside a model together with `model_files`.
+customers that it had not seen (`Effect`). MLflow carries this module inside a model
+together with `model_files`.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class UpliftBundle:
 
     def save(self, folder: Path) -> Path:
         """Writes bundle.json and the trees, such as value-dr-1.txt; returns the folder."""
-        return write_model(folder, self._index(), self._texts())
+        return write_model(folder, self._index(), self._tree_files())
 
     @classmethod
     def load(cls, folder: Path) -> UpliftBundle:
@@ -259,7 +259,7 @@ class UpliftBundle:
         outcomes = {name: _outcome(name, given, texts) for name, given in index.pop("outcomes").items()}
         return cls(columns=columns, outcomes=outcomes, actions=tuple(index.pop("actions")), **index)
 
-    def _texts(self) -> dict[str, str]:
+    def _tree_files(self) -> dict[str, str]:
         """The trees by the names of their files: those of one text but for the arm asked about are one file."""
         return {
             _file(outcome, name): part.trees
@@ -274,7 +274,7 @@ class UpliftBundle:
             name: replace(model, parts={k: replace(p, trees="") for k, p in model.parts.items()})
             for name, model in self.outcomes.items()
         }
-        checksums = {name: checksum(text) for name, text in self._texts().items()}
+        checksums = {name: checksum(text) for name, text in self._tree_files().items()}
         return {"format": FORMAT, **asdict(replace(self, outcomes=short)), "checksums": checksums}
 
 

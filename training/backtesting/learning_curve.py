@@ -35,7 +35,7 @@ from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation, eva
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import curve_plot
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.ensemble import has_money
+from training.models.base_models import has_money
 from training.registry import models as registry
 
 FIRST = 300

@@ -1,7 +1,7 @@
-"""Text columns for LightGBM, which takes numbers: their common levels, learned from the rows that a model learns from.
+"""Text columns as numbers for LightGBM: their common levels, learned from the training rows.
 
-A level that fewer than 20 customers have is never kept: it could be a name. It counts as 'other', as does every
-text that was not there when the model learned.
+A level that fewer than 20 customers have is never kept: it could be a name. It counts as 'other', as does every text
+that is not in the training rows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ FEWEST_CUSTOMERS = 20
 
 
 def learn_levels(rows: Sample) -> Levels:
-    """The levels of each text column that a model may tell apart: at most 32, those with the most customers first.
+    """The levels that a model may distinguish in each text column: at most 32, those with the most customers first.
 
     Args:
-        rows: What the model learns from, and nothing later; a customer counts once, whatever their number of cutoffs.
+        rows: The training rows only; a customer counts once, however many cutoffs they appear at.
     """
     return {name: _common(rows.features[name], rows.customers) for name in text_columns(rows.features)}
 
@@ -33,7 +33,7 @@ def text_columns(features: pa.Table) -> tuple[str, ...]:
 
 
 def encode_sample(rows: Sample, levels: Levels) -> Sample:
-    """The same rows with codes in place of text."""
+    """The same rows with text replaced by codes."""
     features = rows.features
     columns = {n: encode_levels(features[n], levels[n]) if n in levels else features[n] for n in features.column_names}
     return replace(rows, features=pa.table(columns))

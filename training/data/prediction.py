@@ -1,4 +1,4 @@
-"""Predictions of customers, with the bounds of their value."""
+"""Predictions for customers, with prediction intervals of their value."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from training.data.time_split import Sample
 
 @dataclass(frozen=True)
 class PredictionInterval:
-    """A range of values for each customer (n,), and the probability that it promises to hold."""
+    """Prediction intervals of customers' values.
+
+    Attributes:
+        low: Lower ends (n,).
+        high: Upper ends (n,).
+        inside: The nominal coverage, in (0, 1).
+    """
 
     low: np.ndarray
     high: np.ndarray
     inside: float
 
     def covers(self, actual: np.ndarray) -> np.ndarray:
-        """1.0 where what came (n,) lies inside, ends included; else 0.0.
+        """1.0 where the actual value (n,) lies inside, ends included; else 0.0.
 
         >>> PredictionInterval(np.array([0.0, 5.0]), np.array([4.0, 9.0]), 0.8).covers(np.array([4.0, 4.0])).tolist()
         [1.0, 0.0]
@@ -30,11 +36,11 @@ class PredictionInterval:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of each customer (n,): the probability of churn, and without money no value.
+    """A model's predictions for customers.
 
     Attributes:
-        churn: In [0, 1].
-        value: Expected, not below 0; None without money.
+        churn: Probability of churn (n,), in [0, 1].
+        value: Expected value (n,), not below 0; None without money.
         interval: Of the value, where the model gives some.
     """
 

@@ -20,7 +20,7 @@ MIN_PER_OUTCOME = 10
 
 @dataclass(frozen=True)
 class Fold:
-    """Cutoffs to learn from and a later one to judge on; every training label ends by the test cutoff."""
+    """Training cutoffs and a later test cutoff; every training label ends by the test cutoff."""
 
     train: tuple[date, ...]
     test: date
@@ -31,10 +31,10 @@ class TimeSplit:
     """How a log's mature cutoffs are used.
 
     Attributes:
-        folds: For tuning; their labels end by the calibration cutoff. Empty where the log is too short.
-        calibration: For probabilities, level and intervals of the judged model; its labels end by the last cutoff.
-        test: The last cutoff, for the final figures only.
-        all_cutoffs: What the shipped model learns from, once it has been judged.
+        folds: For tuning; their labels end by the calibration cutoff. Empty if the log is too short.
+        calibration: For probabilities, level and intervals of the evaluated model; its labels end by the last cutoff.
+        test: The last cutoff, for the final evaluation only.
+        all_cutoffs: What the final model is fitted on, after the evaluation.
     """
 
     folds: tuple[Fold, ...]
@@ -44,7 +44,7 @@ class TimeSplit:
 
     @property
     def shortfall(self) -> str:
-        """What a short log left out, in words; empty if nothing."""
+        """What had to be left out because the log is short, in words; empty if nothing."""
         if self.calibration is None:
             return "the log is too short for a calibration cutoff and for tuning: defaults are used, uncalibrated"
         return "" if self.folds else "the log is too short for tuning on earlier cutoffs: default parameters are used"
@@ -52,13 +52,15 @@ class TimeSplit:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of some cutoffs: features (n, p) in Arrow, and their labels (n,) in numpy.
+    """Rows of some cutoffs: features (n, p) in Arrow, labels (n,) in NumPy.
 
     Attributes:
-        dates: Cutoffs, as days since 1970-01-01.
-        churned: 1.0 where there was no purchase within the horizon.
+        customers: Customer ids (n,).
+        dates: Cutoffs (n,), as days since 1970-01-01.
+        features: The feature table (n rows).
+        churned: 1.0 if the customer churned within the horizon, else 0.0.
         value: Net amount within the horizon.
-        longer: The same over each longer horizon, by column such as 'value_180d'; NaN where it is not mature.
+        longer: Net amount within each longer horizon by column, such as 'value_180d'; NaN if not mature.
     """
 
     customers: pa.ChunkedArray
@@ -77,7 +79,7 @@ class Sample:
 
     @property
     def spend(self) -> np.ndarray:
-        """Value with what went below zero raised to it: what the value model predicts."""
+        """Value (n,), not below 0: what the value model predicts."""
         return np.maximum(self.value, 0.0)
 
     def take(self, mask: np.ndarray) -> Sample:
@@ -93,19 +95,22 @@ class Sample:
         )
 
 
-def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
-    """Shares the mature cutoffs out: the last to judge, one a horizon earlier to calibrate, earlier ones to tune.
+def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
+    """Splits the mature cutoffs: the last for the test, one a horizon earlier for calibration, earlier ones for tuning.
 
     Args:
         cutoffs: Mature cutoffs, in any order.
         horizon: Of the labels.
-        most_folds: Tuning folds at most, a horizon apart, the latest first.
+        most_folds: Most tuning folds, a horizon apart, the latest first.
+
+    Returns:
+        The split.
 
     Raises:
-        DataError: No cutoff can be judged by an earlier one.
+        DataError: No two cutoffs are a horizon apart.
 
     >>> months = [date(2024, m, 1) for m in range(1, 8)]
-    >>> s = split_cutoffs(months, Window(30))
+    >>> s = time_splits(months, Window(30))
     >>> str(s.test.test), str(s.calibration.test), [str(f.test) for f in s.folds]
     ('2024-07-01', '2024-06-01', ['2024-05-01', '2024-04-01', '2024-03-01'])
     """
@@ -117,30 +122,46 @@ def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3)
             f"{', '.join(map(str, ordered)) or 'none'}; give a longer log or a shorter [task] horizon"
         )
     calibration = fold_at(ordered, test.train[-1], horizon)
-    folds = _back(ordered, calibration.train[-1], horizon, most_folds) if calibration else []
+    folds = _folds_backwards(ordered, calibration.train[-1], horizon, most_folds) if calibration else []
     return TimeSplit(tuple(folds), calibration, test, tuple(ordered))
 
 
 def out_of_time_folds(cutoffs: Sequence[date], horizon: Window, most: int = 3) -> tuple[Fold, ...]:
-    """Later cutoffs to be heard before models of these cutoffs are shipped: the newest, then a horizon apart.
+    """Folds for out-of-time predictions: the test cutoffs are the newest one and earlier ones a horizon apart.
 
-    Where the log is long enough, one more lies a year before the cutoff that comes next: it has the season that the
-    models are shipped for.
+    If the log is long enough, another test cutoff lies a year before the next cutoff, so it has the season for which
+    the models will be used.
+
+    Args:
+        cutoffs: Mature cutoffs, in any order.
+        horizon: Of the labels.
+        most: Most folds, not counting the one a year before.
+
+    Returns:
+        The folds, the latest first, then the one a year before.
 
     >>> months = [date(2023, 1, 1) + Window(30).delta * n for n in range(15)]
     >>> [str(f.test) for f in out_of_time_folds(months, Window(60), most=2)]
     ['2024-02-25', '2023-12-27', '2023-05-01']
     """
     ordered = sorted(set(cutoffs))
-    found = _back(ordered, ordered[-1], horizon, most)
+    folds = _folds_backwards(ordered, ordered[-1], horizon, most)
     year_ago = ordered[-1] + horizon.delta - YEAR.delta
     near = min(ordered, key=lambda c: abs(c - year_ago))
     season = fold_at(ordered, near, horizon) if abs((near - year_ago).days) <= NEAR.days else None
-    return tuple(found) + ((season,) if season and season not in found else ())
+    return tuple(folds) + ((season,) if season and season not in folds else ())
 
 
 def fold_ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[float]:
-    """How many horizons each fold's later cutoff lies further back than it must; its season, a year ago, counts as new.
+    """Ages of the folds' test cutoffs, in horizons; a cutoff a year before the next one counts as new.
+
+    Args:
+        folds: The folds (c).
+        cutoffs: All cutoffs that may be used; the newest has age 0.
+        horizon: Of the labels.
+
+    Returns:
+        Ages (c).
 
     >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
     >>> fold_ages(folds, [date(2024, 2, 1)], Window(60))
@@ -152,42 +173,68 @@ def fold_ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -
     return [days / horizon.days if days > NEAR.days else 0.0 for days in back]
 
 
-def same_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
-    """Whether each fold's later cutoff lies whole years before the cutoff that comes next, so has the same season.
+def in_same_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
+    """Whether each fold's test cutoff lies whole years before the next cutoff, so has the same season.
+
+    Args:
+        folds: The folds (c).
+        cutoffs: All cutoffs that may be used; the next one lies a horizon after the newest.
+        horizon: Of the labels.
+
+    Returns:
+        One bool for each fold (c).
 
     >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
-    >>> same_season(folds, [date(2024, 2, 1)], Window(60))
+    >>> in_same_season(folds, [date(2024, 2, 1)], Window(60))
     [False, True, False]
     """
     following = max(cutoffs) + horizon.delta
-    apart = [(following - fold.test).days for fold in folds]
+    gaps = [(following - fold.test).days for fold in folds]
     return [
-        days + NEAR.days >= YEAR.days and abs((days + NEAR.days) % YEAR.days - NEAR.days) <= NEAR.days for days in apart
+        days + NEAR.days >= YEAR.days and abs((days + NEAR.days) % YEAR.days - NEAR.days) <= NEAR.days for days in gaps
     ]
 
 
-def recency_weights(dates: np.ndarray, horizon: Window, half: float) -> np.ndarray:
-    """Weights (n,) of rows by the days of their cutoffs (n,): halved for every `half` horizons before the newest."""
-    return 0.5 ** ((dates.max() - dates) / (half * horizon.days))
+def recency_weights(dates: np.ndarray, horizon: Window, half_life: float) -> np.ndarray:
+    """Weights of rows by the age of their cutoffs.
+
+    Args:
+        dates: Cutoffs (n,) in days.
+        horizon: Of the labels.
+        half_life: In horizons: the weight halves for each such time before the newest cutoff.
+
+    Returns:
+        Weights (n,) in (0, 1].
+    """
+    return 0.5 ** ((dates.max() - dates) / (half_life * horizon.days))
 
 
-def _back(cutoffs: Sequence[date], latest: date, horizon: Window, most: int) -> list[Fold]:
-    """Folds from the latest cutoff back, each a horizon or more before the one after it."""
-    found: list[Fold] = []
-    while len(found) < most and (fold := fold_at(cutoffs, latest, horizon)):
-        found.append(fold)
+def _folds_backwards(cutoffs: Sequence[date], latest: date, horizon: Window, most: int) -> list[Fold]:
+    """Folds from the latest test cutoff backwards, each at least a horizon before the one after it."""
+    folds: list[Fold] = []
+    while len(folds) < most and (fold := fold_at(cutoffs, latest, horizon)):
+        folds.append(fold)
         latest = fold.train[-1]
-    return found
+    return folds
 
 
 def fold_at(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None:
-    """A cutoff with those whose labels end by it; None where there are none."""
+    """A test cutoff with the training cutoffs whose labels end by it.
+
+    Args:
+        cutoffs: The cutoffs to choose from.
+        test: The test cutoff.
+        horizon: Of the labels.
+
+    Returns:
+        The fold, or None if no training cutoff is early enough.
+    """
     train = tuple(c for c in cutoffs if c + horizon.delta <= test)
     return Fold(train, test) if train else None
 
 
 def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
-    """The rows of some mature cutoffs as a sample; raises ValueError where a label is not there."""
+    """The rows of some mature cutoffs as a sample; raises ValueError if a label is null."""
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
     rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments))
     if rows["churned"].null_count:
@@ -203,17 +250,25 @@ def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
 
 
 def customer_halves(rows: Sample) -> tuple[tuple[Sample, Sample], ...]:
-    """Each half of the customers beside the other, all rows of a customer in one."""
+    """Two halves of the customers as (first, second) and (second, first); all rows of a customer are in one half."""
     half = np.unique(rows.customers.to_numpy(zero_copy_only=False), return_inverse=True)[1] % 2 == 0
     return tuple((rows.take(side), rows.take(~side)) for side in (half, ~half))
 
 
 def why_too_few(train: Sample, truth: Sample, money: bool) -> str:
-    """Why nothing can be learned from some rows or judged on others, in words; empty where it can.
+    """Says why a fold is too small to fit and evaluate models.
 
-    A few customers of either fate are needed in both, and someone who spent something.
+    Both sides need some churned and some retained customers and, for value, some spend.
+
+    Args:
+        train: The rows to learn from.
+        truth: The rows to evaluate on.
+        money: Whether value is predicted, too.
+
+    Returns:
+        The reason in words; empty if the fold is large enough.
     """
-    for rows, use in ((train, "to learn from"), (truth, "to judge on")):
+    for rows, use in ((train, "to learn from"), (truth, "to evaluate on")):
         left, stayed = int(rows.churned.sum()), int((rows.churned == 0).sum())
         if min(left, stayed) < MIN_PER_OUTCOME:
             return (

@@ -22,7 +22,8 @@ from training.data.prediction import Prediction, PredictionInterval
 from training.data.time_split import Sample, sample_at, why_too_few
 from training.evaluation.baselines import PLAIN_LIGHTGBM, btyd_baseline, past_rate_baseline
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
-from training.models.ensemble import fit_ensemble, has_money
+from training.models.base_models import has_money
+from training.models.ensemble import fit_ensemble
 from training.models.longer_horizons import value_over, with_longer_horizons
 from training.models.spend import GainRegressor
 

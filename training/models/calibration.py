@@ -1,8 +1,8 @@
-"""Probabilities and totals that hold on a later cutoff than the one learned from.
+"""Calibration of probabilities and totals on later cutoffs than those that the model learned from.
 
-The calibrator of probabilities is Platt's: smooth, so that explanations can follow it exactly. What one later cutoff
-shows may be its season's alone, so slope, intercept and level are those of all later cutoffs together, drawn towards
-'change nothing' the more, the fewer they are and the less they agree.
+Probabilities are calibrated by Platt scaling, which is smooth, so that explanations can follow it exactly. One later
+cutoff may show no more than its season, so slope, intercept and level are estimated from all later cutoffs together.
+They are shrunk towards no change: the more, the fewer the cutoffs are and the less they agree.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-DRIFT = 0.10  # usual scatter (standard deviation) of the shift that one cutoff shows, where they cannot tell themselves
-BELIEF = 0.10  # of the lasting shift behind them, before any was seen
-DRIFT_PER_HORIZON = 0.20  # by which the lasting shift wanders from one horizon to the next
-SEASON = 0.70  # share of the variance between cutoffs that comes back a year later
+DRIFT = 0.10  # prior standard deviation of a cutoff's shift around the lasting shift
+BELIEF = 0.10  # prior standard deviation of the lasting shift
+DRIFT_PER_HORIZON = 0.20  # standard deviation of the lasting shift's change from one horizon to the next
+SEASON = 0.70  # share of the variance between cutoffs that repeats a year later
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,31 @@ class Platt:
 
 @dataclass(frozen=True)
 class Shift:
-    """What to expect of the next cutoff: a shift, and the standard deviation of what comes around it."""
+    """The shift expected at the next cutoff, and the standard deviation of the actual shift around it."""
 
     shift: float
     error: float
 
 
 def predict_shift(
-    found: Sequence[float], errors: Sequence[float], ages: Sequence[float], season: Sequence[bool] = ()
+    shifts: Sequence[float], errors: Sequence[float], ages: Sequence[float], same_season: Sequence[bool] = ()
 ) -> Shift:
-    """What the shifts seen at several cutoffs say of the next one's.
+    """Predicts the next cutoff's shift from the shifts at several earlier cutoffs.
 
-    A random-effects mean (DerSimonian and Laird, Controlled Clinical Trials 7, 1986) with a prior: shifts scatter from
-    cutoff to cutoff by about DRIFT, the lasting one is 0 give or take BELIEF, and it wanders, so older ones say less.
-    No shift counts as one more cutoff, so what one cutoff alone shows is more likely scatter the larger it is. Where
-    cutoffs disagree, most of it is their seasons', and one of the next cutoff's season shows its share of that, too
-    (best linear prediction: Henderson, Biometrics 31, 1975).
+    A random-effects mean (DerSimonian and Laird, Controlled Clinical Trials 7, 1986) with a prior: shifts vary around a
+    lasting shift with standard deviation DRIFT; the lasting shift has mean 0 and standard deviation BELIEF, and it
+    drifts, so older cutoffs count less. A shift of 0 counts as one more cutoff, so a large shift at a single cutoff is
+    taken for variation rather than a lasting shift. Most of the variation between cutoffs is seasonal, so a cutoff with
+    the season of the next one also predicts that part (best linear prediction: Henderson, Biometrics 31, 1975).
 
     Args:
-        found: Shifts (c,).
-        errors: Their standard errors (c,), by chance alone.
-        ages: How many horizons (c,) each lies further back than the newest one could.
-        season: Which (c,) have the season of the next cutoff; none by default.
+        shifts: Shifts (c,).
+        errors: Their standard errors (c,) from sampling alone.
+        ages: Ages (c,) of the cutoffs in horizons; see `fold_ages`.
+        same_season: Which cutoffs (c,) have the season of the next cutoff; none by default.
+
+    Returns:
+        The expected shift and its standard deviation.
 
     >>> predict_shift([0.2], [0.01], [0]).shift < predict_shift([0.2, 0.2], [0.01, 0.01], [0, 1]).shift < 0.2
     True
@@ -67,78 +70,91 @@ def predict_shift(
     >>> predict_shift([0.3, -0.3], [0.01, 0.01], [0, 0], [True, False]).shift > 0.15
     True
     """
-    if not found:
+    if not shifts:
         return Shift(0.0, float(np.hypot(DRIFT, BELIEF)))
-    seen, noise = np.array(found), np.array(errors) ** 2 + DRIFT_PER_HORIZON**2 * np.array(ages)
+    observed, noise = np.array(shifts), np.array(errors) ** 2 + DRIFT_PER_HORIZON**2 * np.array(ages)
     weight = 1 / (noise + DRIFT**2)
-    about = float(weight @ seen / (weight.sum() + 1 / DRIFT**2))
-    apart = float(np.maximum((seen - about) ** 2 - noise, 0).sum()) + about**2
-    between = (DRIFT**2 + apart) / (len(seen) + 1)
-    alike = np.array(season or [False] * len(seen), float)
-    shared = BELIEF**2 + SEASON * between * alike
-    seasons = SEASON * between * (np.outer(alike, alike) + np.diag(1 - alike))
+    centre = float(weight @ observed / (weight.sum() + 1 / DRIFT**2))
+    excess = float(np.maximum((observed - centre) ** 2 - noise, 0).sum()) + centre**2
+    between = (DRIFT**2 + excess) / (len(observed) + 1)
+    same = np.array(same_season or [False] * len(observed), float)
+    shared = BELIEF**2 + SEASON * between * same
+    seasons = SEASON * between * (np.outer(same, same) + np.diag(1 - same))
     within = BELIEF**2 + seasons + np.diag(noise + (1 - SEASON) * between)
-    told = np.linalg.solve(within, shared)
-    return Shift(float(told @ seen), float(np.sqrt(BELIEF**2 + between - told @ shared)))
+    weights = np.linalg.solve(within, shared)
+    return Shift(float(weights @ observed), float(np.sqrt(BELIEF**2 + between - weights @ shared)))
 
 
 def fit_platt(
-    margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], ages: Sequence[float], season: Sequence[bool] = ()
+    margins: Sequence[np.ndarray],
+    outcomes: Sequence[np.ndarray],
+    ages: Sequence[float],
+    same_season: Sequence[bool] = (),
 ) -> Platt:
-    """Slope and intercept that later cutoffs show together; see `steady`.
+    """Fits slope and intercept to all later cutoffs together; see `predict_shift`.
 
-    One cutoff alone cannot tell its season from a lasting shift, so it gives a slope but no shift.
+    A single cutoff does not show whether a shift is seasonal or lasting, so it gives a slope but no shift.
 
     Args:
-        margins: Log-odds of a model that did not learn from these rows, (n,) of each cutoff, the newest first.
-        outcomes: 0 or 1, (n,) of each.
-        ages: Of the cutoffs, and
-        season: which have the next one's; see `steady`.
+        margins: Out-of-time log-odds (n,) at each cutoff, the newest cutoff first.
+        outcomes: 0 or 1 (n,) at each cutoff.
+        ages: See `predict_shift`.
+        same_season: See `predict_shift`.
+
+    Returns:
+        The calibrator; no change if there are no cutoffs.
     """
     if not margins:
         return Platt()
-    each = [_logistic(margin, outcome) for margin, outcome in zip(margins, outcomes, strict=True)]
-    slope = predict_shift([b[1] - 1 for b, _ in each], [e[1] for _, e in each], ages).shift
-    lifts, errors = [b[0] for b, _ in each], [e[0] for _, e in each]
-    lift = predict_shift(lifts, errors, ages, season).shift if len(each) > 1 else 0.0
+    fits = [_fit_logistic(margin, outcome) for margin, outcome in zip(margins, outcomes, strict=True)]
+    slope = predict_shift([b[1] - 1 for b, _ in fits], [e[1] for _, e in fits], ages).shift
+    lifts, errors = [b[0] for b, _ in fits], [e[0] for _, e in fits]
+    lift = predict_shift(lifts, errors, ages, same_season).shift if len(fits) > 1 else 0.0
     return Platt(1 + slope, lift - slope * float(margins[0].mean()))
 
 
 def fit_level(
-    predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], ages: Sequence[float], season: Sequence[bool] = ()
+    predicted: Sequence[np.ndarray],
+    actual: Sequence[np.ndarray],
+    ages: Sequence[float],
+    same_season: Sequence[bool] = (),
 ) -> Shift:
-    """The log of total came over total expected that later cutoffs show together; see `steady`.
+    """Estimates log(total actual / total expected) from all later cutoffs together; see `predict_shift`.
 
-    One cutoff alone cannot tell its season from a lasting shift: it only says how far totals may be off.
+    A single cutoff does not show whether a shift is seasonal or lasting: it gives an error but no shift.
 
     Args:
-        predicted: Expected values, (n,) of each cutoff.
-        actual: What came, not below 0, (n,) of each.
-        ages: Of the cutoffs, and
-        season: which have the next one's; see `steady`.
+        predicted: Out-of-time expected values (n,) at each cutoff.
+        actual: Actual values (n,) at each cutoff, not below 0.
+        ages: See `predict_shift`.
+        same_season: See `predict_shift`.
+
+    Returns:
+        The level's shift and its standard deviation.
     """
-    cutoffs = zip(predicted, actual, ages, season or [False] * len(predicted), strict=True)
-    told = [(p, a, age, alike) for p, a, age, alike in cutoffs if p.sum() > 0 and a.sum() > 0]
-    found = [float(np.log(a.sum() / p.sum())) for p, a, *_ in told]
-    errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, *_ in told]
-    together = predict_shift(found, errors, [age for *_, age, _ in told], [alike for *_, alike in told])
-    return together if len(told) > 1 else Shift(0.0, float(np.hypot(together.error, together.shift)))
+    cutoffs = zip(predicted, actual, ages, same_season or [False] * len(predicted), strict=True)
+    usable = [(p, a, age, same) for p, a, age, same in cutoffs if p.sum() > 0 and a.sum() > 0]
+    shifts = [float(np.log(a.sum() / p.sum())) for p, a, *_ in usable]
+    errors = [float(np.sqrt(((a - p * a.sum() / p.sum()) ** 2).sum()) / a.sum()) for p, a, *_ in usable]
+    shift = predict_shift(shifts, errors, [age for *_, age, _ in usable], [same for *_, same in usable])
+    return shift if len(usable) > 1 else Shift(0.0, float(np.hypot(shift.error, shift.shift)))
 
 
-def _logistic(margin: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lift at the mean margin and slope of log-odds (2,), and their standard errors (2,), by Newton's steps.
+def _fit_logistic(margin: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fits a logistic regression of the outcome on the margin by Newton's method.
 
-    The lift is what is to be added at the mean margin, the slope turns around it.
+    Returns:
+        (2,) the change of the log-odds at the mean margin, and the slope around it; (2,) their standard errors.
     """
     Z = np.column_stack([np.ones(len(margin)), margin - margin.mean()])
     b = np.array([margin.mean(), 1.0])
     ridge = np.diag([0.0, 1.0])
     for _ in range(25):
         p = expit(Z @ b)
-        slope = Z.T @ (outcome - p) - ridge @ (b - [0.0, 1.0])
-        bend = (Z * (p * (1 - p))[:, None]).T @ Z + ridge + 1e-9 * np.eye(2)
-        step = np.clip(np.linalg.solve(bend, slope), -1, 1)
+        gradient = Z.T @ (outcome - p) - ridge @ (b - [0.0, 1.0])
+        hessian = (Z * (p * (1 - p))[:, None]).T @ Z + ridge + 1e-9 * np.eye(2)
+        step = np.clip(np.linalg.solve(hessian, gradient), -1, 1)
         b = b + step
         if np.abs(step).max() < 1e-9:
             break
-    return np.array([b[0] - margin.mean(), b[1]]), np.sqrt(np.diag(np.linalg.inv(bend)))
+    return np.array([b[0] - margin.mean(), b[1]]), np.sqrt(np.diag(np.linalg.inv(hessian)))

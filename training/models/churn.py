@@ -1,4 +1,4 @@
-"""The gate: a LightGBM classifier of churn."""
+"""The classifier of returning: a LightGBM classifier of churn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChurnClassifier(ClassifierMixin, LightGBMEstimator):
     objective = "binary"
 
     def fit(self, X: Any, y: Any) -> ChurnClassifier:
-        """Learns from features (n, p), in Arrow, pandas or numpy, NaN allowed, and two classes (n,).
+        """Fits features (n, p), in Arrow, pandas or NumPy, NaN allowed, and two classes (n,).
 
         Raises:
             ValueError: y has not exactly two classes.

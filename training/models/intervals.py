@@ -1,9 +1,9 @@
-"""Intervals of what customers bring, from what came around what was expected on cutoffs that no model had seen.
+"""Prediction intervals of customers' values, from actual and expected values at cutoffs that no model had seen.
 
-What a customer spends, given that they return, is what was expected of them times a ratio whose distribution is that of
-customers of like value; the gate says how likely nothing at all is. The probability asked of that distribution is
-the one which held the promised share there: distributional conformal prediction. It was chosen over conformal residuals
-because most values are 0 and the rest are skewed, so a width that is the same for all fits nobody.
+The spend of a customer who returns is the expected spend times a ratio; the ratio's distribution is estimated from
+customers of similar value. The classifier gives the probability of no spend at all. The probability asked of that
+distribution is the one at which the intervals covered the wanted share: distributional conformal prediction. It was
+chosen over conformal residuals because most values are 0 and the rest are skewed: one width for all fits nobody.
 """
 
 from __future__ import annotations
@@ -22,45 +22,52 @@ LEVELS = norm.ppf((np.arange(25) + 0.5) / 25)
 
 
 def fit_spread(
-    back: Sequence[np.ndarray],
+    returns: Sequence[np.ndarray],
     spend: Sequence[np.ndarray],
     actual: Sequence[np.ndarray],
     inside: float,
     level_error: float,
 ) -> Spread:
-    """The spread that held `inside` of the customers of later cutoffs, each at its own level, widened by the level's.
+    """Fits the distribution of actual over expected values on later cutoffs, so that intervals cover a wanted share.
 
-    What came of all of a later cutoff's customers together is set aside first, since it is one draw of the level and
-    not thousands: the ratios are of customers to each other, and the level's own error widens them afterwards.
+    Each cutoff's actual values are first divided by its level (total actual / total expected), because the level is one
+    random number for all customers of a cutoff, not one for each. The level's error widens the ratios afterwards.
 
     Args:
-        back: Probability of returning (n,), of each cutoff. Where it is 1, `spend` is what is expected of customers
-            whether or not they return, and the ratios include 0.
-        spend: Expected spend (n,) of those who return, above 0.
-        actual: What came (n,), not below 0.
-        inside: Probability that an interval is to hold, in (0, 1).
+        returns: Probability of returning (n,) at each cutoff. Where it is 1, `spend` is the expected value of all
+            customers, returning or not, and the ratios include 0.
+        spend: Expected spend (n,) of those who return, above 0, at each cutoff.
+        actual: Actual values (n,) at each cutoff, not below 0.
+        inside: The wanted coverage, in (0, 1).
         level_error: See `Spread`.
+
+    Returns:
+        The fitted distribution.
     """
-    levelled = [a / _level(b * s, a) for b, s, a in zip(back, spend, actual, strict=True)]
-    plain = _plain(np.concatenate(back), np.concatenate(spend), np.concatenate(levelled), inside, level_error)
-    return replace(plain, ratios=tuple(_widened(ratios, level_error) for ratios in plain.ratios))
+    levelled = [a / _level_ratio(b * s, a) for b, s, a in zip(returns, spend, actual, strict=True)]
+    spread = _fit_around_level(
+        np.concatenate(returns), np.concatenate(spend), np.concatenate(levelled), inside, level_error
+    )
+    return replace(spread, ratios=tuple(_widen_ratios(ratios, level_error) for ratios in spread.ratios))
 
 
-def _level(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Total came over total expected; 1 where nothing came."""
+def _level_ratio(expected: np.ndarray, actual: np.ndarray) -> float:
+    """Total actual over total expected; 1 if nothing was spent."""
     return float(actual.sum() / expected.sum()) if actual.sum() > 0 else 1.0
 
 
-def _widened(ratios: Sequence[float], level_error: float) -> tuple[float, ...]:
-    """Quantiles of a ratio times a level around 1, whose log is normal."""
+def _widen_ratios(ratios: Sequence[float], level_error: float) -> tuple[float, ...]:
+    """Quantiles of the ratio times a log-normal level around 1."""
     levels = np.exp(level_error * LEVELS)
     return tuple(float(q) for q in np.quantile(np.outer(levels, ratios), CHANCES))
 
 
-def _plain(back: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: float, level_error: float) -> Spread:
-    """The spread of customers around the level that they all had."""
-    came = (actual > 0) | (back >= 1)
-    value, ratio = (back * spend)[came], actual[came] / spend[came]
+def _fit_around_level(
+    returns: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: float, level_error: float
+) -> Spread:
+    """Fits the distribution of customers' values around their common level."""
+    counts = (actual > 0) | (returns >= 1)
+    value, ratio = (returns * spend)[counts], actual[counts] / spend[counts]
     order = np.argsort(value, kind="stable")
     groups = np.array_split(order, int(np.clip(len(order) // FEWEST, 1, GROUPS)))
     centres = np.maximum.accumulate([float(np.mean(np.log(value[g]))) for g in groups])
@@ -73,16 +80,20 @@ def _plain(back: np.ndarray, spend: np.ndarray, actual: np.ndarray, inside: floa
         squares=tuple(float(np.mean(ratio[g] ** 2)) for g in groups),
         level_error=level_error,
     )
-    return replace(spread, nominal=_nominal(spread, back, spend, actual))
+    return replace(spread, nominal=_fit_nominal(spread, returns, spend, actual))
 
 
-def _nominal(spread: Spread, back: np.ndarray, spend: np.ndarray, actual: np.ndarray) -> float:
-    """The probability to ask for, so that `inside` of those come inside who return often enough to be missed at all."""
+def _fit_nominal(spread: Spread, returns: np.ndarray, spend: np.ndarray, actual: np.ndarray) -> float:
+    """The nominal coverage at which the intervals cover `inside` of the customers whose intervals are not just 0."""
     low, high = 0.5 * spread.inside, 1 - 0.1 * (1 - spread.inside)
     for _ in range(30):
         middle = (low + high) / 2
-        below, above = replace(spread, nominal=middle).interval(back, spend)
-        open_ = 1 - back < middle
-        held = np.mean((actual[open_] >= below[open_]) & (actual[open_] <= above[open_])) if open_.any() else 1.0
-        low, high = (low, middle) if held >= spread.inside else (middle, high)
+        below, above = replace(spread, nominal=middle).interval(returns, spend)
+        can_miss = 1 - returns < middle
+        covered = (
+            np.mean((actual[can_miss] >= below[can_miss]) & (actual[can_miss] <= above[can_miss]))
+            if can_miss.any()
+            else 1.0
+        )
+        low, high = (low, middle) if covered >= spread.inside else (middle, high)
     return (low + high) / 2

@@ -1,4 +1,4 @@
-"""What the churn and the value model share: LightGBM behind scikit-learn's conventions, repeatable bit by bit."""
+"""What the estimators of churn and value share: LightGBM with scikit-learn's conventions, reproducible to the bit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "bagging_freq": 1}
-# A customer is there at many cutoffs, so a level has more rows than customers: it must show on more of them than
-# LightGBM asks for before it is told apart (cat_smooth is 10 there), and no split rests on a group below 100 rows.
+# A customer appears at many cutoffs, so a level has more rows than customers. It therefore needs more rows than
+# LightGBM's default asks for (cat_smooth is 10 there), and no split rests on a group below 100 rows.
 CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
 
 
@@ -22,15 +22,15 @@ class LightGBMEstimator(BaseEstimator, ABC):
     """A LightGBM model of one margin.
 
     Args:
-        n_estimators: Trees.
-        learning_rate: Shrinkage of a tree.
-        num_leaves: Leaves of a tree.
-        min_child_samples: Rows of a leaf at least.
+        n_estimators: Number of trees.
+        learning_rate: Shrinkage of each tree.
+        num_leaves: Most leaves of a tree.
+        min_child_samples: Fewest rows in a leaf.
         feature_fraction: Share of the features that a tree may use.
         bagging_fraction: Share of the rows that a tree sees.
         lambda_l2: Ridge penalty on leaf values.
         seed: Seed of the sampling.
-        categorical: Columns that hold codes of levels (0, 1, ...): their names, or places where X has no names.
+        categorical: Columns that hold codes of levels (0, 1, ...): their names, or positions if X has no names.
 
     Attributes:
         booster_: The trees.
@@ -63,47 +63,51 @@ class LightGBMEstimator(BaseEstimator, ABC):
     def margin(self, X: Any) -> np.ndarray:
         """The margin (n,)."""
         check_is_fitted(self)
-        return np.asarray(self.booster_.predict(self._checked(X), raw_score=True))
+        return np.asarray(self.booster_.predict(self._check_features(X), raw_score=True))
 
-    def parameters(self) -> dict[str, Any]:
-        """LightGBM's parameters: this model's own, and those that make a run repeat itself."""
+    def lightgbm_parameters(self) -> dict[str, Any]:
+        """LightGBM's parameters: this model's own, and those that make training reproducible."""
         own = self.get_params(deep=False)
         own.pop("n_estimators")
         levels = CATEGORICAL if own.pop("categorical") else {}
         return {"objective": self.objective, **own, **levels, **FIXED}
 
     def fit_margin(self, X: Any, y: Any, start: np.ndarray | None = None, weight: np.ndarray | None = None) -> Self:
-        """Learns what is to be added to the margins that another model begins with.
+        """Fits the trees, optionally as a correction of another model's margins.
 
         Args:
             X: Features (n, p).
             y: Labels (n,), as in `fit`.
-            start: Margins (n,) to begin with; `margin` gives only what the trees add to them. None: the label's mean.
-            weight: Of the rows (n,); None: all alike.
+            start: Margins (n,) of the other model; `margin` then gives only what the trees add to them. None: no other
+                model.
+            weight: Weights (n,) of the rows; None: equal.
+
+        Returns:
+            This estimator.
         """
-        X, y = self._checked_pair(X, y)
-        self._learn(X, self._label(y), start, weight)
+        X, y = self._check_training_data(X, y)
+        self._train(X, self._label(y), start, weight)
         return self
 
     @abstractmethod
     def _label(self, y: np.ndarray) -> np.ndarray:
-        """What LightGBM is to learn from the labels (n,); raises ValueError where it cannot."""
+        """The labels (n,) as LightGBM takes them; raises ValueError if they cannot be learned."""
 
-    def _learn(self, X: Any, label: np.ndarray, start: np.ndarray | None, weight: np.ndarray | None) -> None:
-        places = self._places()
-        data = lgb.Dataset(X, label=label, weight=weight, init_score=start, params=FIXED, categorical_feature=places)
-        self.booster_ = lgb.train(self.parameters(), data, num_boost_round=self.n_estimators)
+    def _train(self, X: Any, label: np.ndarray, start: np.ndarray | None, weight: np.ndarray | None) -> None:
+        positions = self._categorical_positions()
+        data = lgb.Dataset(X, label=label, weight=weight, init_score=start, params=FIXED, categorical_feature=positions)
+        self.booster_ = lgb.train(self.lightgbm_parameters(), data, num_boost_round=self.n_estimators)
 
-    def _places(self) -> list[int]:
-        """Places of the categorical columns; raises ValueError where one is not there."""
-        names = [str(name) for name in getattr(self, "feature_names_in_", ())]
-        missing = [c for c in self.categorical if c not in names and c not in range(self.n_features_in_)]
+    def _categorical_positions(self) -> list[int]:
+        """Positions of the categorical columns; raises ValueError if one is missing."""
+        columns = [str(name) for name in getattr(self, "feature_names_in_", ())]
+        missing = [c for c in self.categorical if c not in columns and c not in range(self.n_features_in_)]
         if missing:
             raise ValueError(f"{type(self).__name__}: categorical={missing[0]!r} is not a column of X")
-        return [c if isinstance(c, int) else names.index(c) for c in self.categorical]
+        return [c if isinstance(c, int) else columns.index(c) for c in self.categorical]
 
-    def _checked(self, X: Any) -> Any:
-        """Features to predict from, as LightGBM takes them."""
+    def _check_features(self, X: Any) -> Any:
+        """Features for prediction, as LightGBM takes them."""
         if not isinstance(X, pa.Table):
             return validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
         if X.column_names != list(self.feature_names_in_):
@@ -111,8 +115,8 @@ class LightGBMEstimator(BaseEstimator, ABC):
         self._refuse_text(X)
         return X
 
-    def _checked_pair(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """Features and labels to learn from; Arrow goes through as it is."""
+    def _check_training_data(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """Features and labels for training; Arrow tables are not converted."""
         if not isinstance(X, pa.Table):
             return validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64, ensure_min_samples=2)
         self._refuse_text(X)
@@ -121,7 +125,7 @@ class LightGBMEstimator(BaseEstimator, ABC):
         return X, np.asarray(y)
 
     def _refuse_text(self, X: pa.Table) -> None:
-        """LightGBM ends the process on a column that holds no numbers; better to say which."""
+        """Raises ValueError for a column without numbers, on which LightGBM would abort the process."""
         wrong = [f.name for f in X.schema if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
         if wrong:
             raise ValueError(

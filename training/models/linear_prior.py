@@ -1,7 +1,7 @@
-"""The prior: a linear model of a few well-known features, which trees need only correct.
+"""The prior: a linear model of a few well-known features, which the trees only need to correct.
 
-Where customers are few it is what holds; its weights come from the same labels as the trees, so the levels of BG/NBD
-and Gamma-Gamma, which know neither season nor growth, are set right before a tree grows.
+It is the stable part when customers are few. Its weights are fitted to the same labels as the trees, so they correct
+the levels of BG/NBD and Gamma-Gamma, which know neither season nor growth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from training.artifact.margin import SMALLEST, Margin, Term
 
-RHYTHM = (
+BEHAVIOUR_SHAPES = (
     ("return_probability", "logit"),
     ("orders_expected", "log"),
     ("recency_days", "log1p"),
@@ -24,7 +24,7 @@ RHYTHM = (
     ("tenure_days", "log1p"),
     ("amount_sum_ever", "log1p"),
 )
-MONEY = (("order_amount_expected", "log"), ("order_amount_mean_ever", "log"))
+MONEY_SHAPES = (("order_amount_expected", "log"), ("order_amount_mean_ever", "log"))
 RIDGE = 10.0
 
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -48,44 +48,78 @@ def gain_loss(gain: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def fit_churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
-    """Log-odds of churn by a ridge logistic regression on RHYTHM.
+    """Fits the log-odds of churn by ridge logistic regression on BEHAVIOUR_SHAPES.
 
     Args:
         X: Features (n, p).
-        churned: 0 or 1 (n,), both among them.
-        weight: Of the rows (n,).
+        churned: Labels (n,), 0 or 1; both must occur.
+        weight: Weights (n,) of the rows.
+
+    Returns:
+        The fitted margin.
     """
     mean = float(np.average(churned, weights=weight))
-    return _fit(X, churn_loss, churned, weight, RHYTHM, np.log(mean / (1 - mean)))
+    return _fit_linear(X, churn_loss, churned, weight, BEHAVIOUR_SHAPES, np.log(mean / (1 - mean)))
 
 
 def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
-    """Log of spend by a ridge gamma regression on RHYTHM and MONEY; arguments as for `churn_prior`, spend above 0."""
-    return _fit(X, spend_loss, spend, weight, (*RHYTHM, *MONEY), float(np.log(np.average(spend, weights=weight))))
+    """Fits the log of spend by ridge gamma regression on BEHAVIOUR_SHAPES and MONEY_SHAPES.
+
+    Args:
+        X: Features (n, p).
+        spend: Spend (n,), above 0.
+        weight: Weights (n,) of the rows.
+
+    Returns:
+        The fitted margin.
+    """
+    return _fit_linear(
+        X,
+        spend_loss,
+        spend,
+        weight,
+        (*BEHAVIOUR_SHAPES, *MONEY_SHAPES),
+        float(np.log(np.average(spend, weights=weight))),
+    )
 
 
 def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
-    """Log of what a longer horizon adds, by a ridge Tweedie regression on RHYTHM and MONEY; some gain above 0."""
-    return _fit(X, gain_loss, gain, weight, (*RHYTHM, *MONEY), float(np.log(np.average(gain, weights=weight))))
+    """Fits the log of the gain by ridge Tweedie regression on BEHAVIOUR_SHAPES and MONEY_SHAPES.
+
+    Args:
+        X: Features (n, p).
+        gain: Gains (n,) of a longer horizon, not below 0, some above 0.
+        weight: Weights (n,) of the rows.
+
+    Returns:
+        The fitted margin.
+    """
+    return _fit_linear(
+        X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), float(np.log(np.average(gain, weights=weight)))
+    )
 
 
-def _fit(
-    X: pa.Table, loss: Loss, label: np.ndarray, weight: np.ndarray, wanted: Sequence[tuple[str, str]], start: float
+def _fit_linear(
+    X: pa.Table, loss: Loss, label: np.ndarray, weight: np.ndarray, shapes: Sequence[tuple[str, str]], start: float
 ) -> Margin:
-    """Terms on standardised shapes, their weights shrunk as by RIDGE rows of evidence."""
-    terms = [term for name, shape in wanted if name in X.column_names for term in _term(X, name, shape, weight)]
+    """Fits standardised terms with a ridge penalty of RIDGE."""
+    terms = [
+        term for name, shape in shapes if name in X.column_names for term in _standardised_term(X, name, shape, weight)
+    ]
     Z = np.column_stack([np.ones(X.num_rows), *(term.contribution(X) for term in terms)])
-    found = minimize(
-        partial(_penalised, loss=loss, label=label, weight=weight, Z=Z),
+    coefficients = minimize(
+        partial(_penalised_loss, loss=loss, label=label, weight=weight, Z=Z),
         np.r_[start, np.zeros(len(terms))],
         jac=True,
         method="L-BFGS-B",
     ).x
-    told = (Term(t.feature, t.shape, t.scale, t.centre, t.weight * b) for t, b in zip(terms, found[1:], strict=True))
-    return Margin(float(found[0]), tuple(told))
+    weighted_terms = (
+        Term(t.feature, t.shape, t.scale, t.centre, t.weight * b) for t, b in zip(terms, coefficients[1:], strict=True)
+    )
+    return Margin(float(coefficients[0]), tuple(weighted_terms))
 
 
-def _penalised(
+def _penalised_loss(
     b: np.ndarray, loss: Loss, label: np.ndarray, weight: np.ndarray, Z: np.ndarray
 ) -> tuple[float, np.ndarray]:
     each, slope = loss(label, Z @ b)
@@ -94,11 +128,11 @@ def _penalised(
     return float(weight @ each + ridge @ b / 2) / total, ((weight * slope) @ Z + ridge) / total
 
 
-def _term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -> list[Term]:
-    """The standardised term of a feature; none where it never varies or is never known."""
+def _standardised_term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -> list[Term]:
+    """The standardised term of a feature; empty if the feature is constant or always null."""
     values = X[name].to_numpy().astype(np.float64)
-    some = values[values > 0]
-    scale = float(np.mean(some)) if len(some) else 1.0
+    above_zero = values[values > 0]
+    scale = float(np.mean(above_zero)) if len(above_zero) else 1.0
     shaped = Term(name, shape, scale, 0.0, 1.0).transform(values)
     known = np.isfinite(shaped)
     if not known.any() or np.ptp(shaped[known]) < SMALLEST:

@@ -1,4 +1,4 @@
-"""The other half of the hurdle: what a customer spends within the horizon, given that they return."""
+"""The second part of the hurdle model: what a customer spends within the horizon, given that they return."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SMALLEST_SHARE = 1e-3
 class SpendRegressor(RegressorMixin, LightGBMEstimator):
     """Expected spend of a customer who returns (gamma deviance); the margin is its log.
 
-    Times the gate's probability of returning it is the expected value, so that value and churn never contradict
-    each other (a hurdle model: Cragg, Econometrica 39, 1971). Amounts below a thousandth of the mean, such as those
-    of customers whose refunds ate what they bought, are raised to it.
+    Expected value is this times the classifier's probability of returning, so value and churn never contradict each
+    other (a hurdle model: Cragg, Econometrica 39, 1971). Amounts below a thousandth of the mean, such as those of
+    customers whose refunds cancel their purchases, are raised to it.
     """
 
     objective = "gamma"
 
     def fit(self, X: Any, y: Any) -> SpendRegressor:
-        """Learns from the features (n, p) and the spend (n,) of customers who returned.
+        """Fits the features (n, p) and the spend (n,) of customers who returned.
 
         Raises:
             ValueError: No spend is above zero.
@@ -52,20 +52,20 @@ class GainRegressor(RegressorMixin, LightGBMEstimator):
     objective = "tweedie"
 
     def fit(self, X: Any, y: Any) -> GainRegressor:
-        """Learns from the features (n, p) and the gains (n,), not below 0.
+        """Fits the features (n, p) and the gains (n,), not below 0.
 
         Raises:
-            ValueError: A gain is below zero, or none is above.
+            ValueError: A gain is below zero, or no gain is above zero.
         """
         return self.fit_margin(X, y)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Expected gain."""
+        """Expected gain (n,)."""
         return np.exp(self.margin(X))
 
     def _label(self, y: np.ndarray) -> np.ndarray:
         if y.min() < 0 or not y.max() > 0:
-            raise ValueError(f"gains are 0 or more, and some are more; found {y.min():g} to {y.max():g}")
+            raise ValueError(f"expected gains of 0 or more, some above 0; found {y.min():g} to {y.max():g}")
         return y
 
     def __sklearn_tags__(self) -> Any:
@@ -75,7 +75,7 @@ class GainRegressor(RegressorMixin, LightGBMEstimator):
 
 
 def positive_spend(spend: np.ndarray) -> np.ndarray:
-    """Spend with what is below a thousandth of its mean raised to that; raises ValueError where none is positive.
+    """Spend (n,), raised to a thousandth of its mean where it is below; raises ValueError if none is positive.
 
     >>> positive_spend(np.array([10.0, -2.0, 20.0])).round(3).tolist()
     [10.0, 0.01, 20.0]

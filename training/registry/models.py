@@ -23,6 +23,7 @@ from tqdm import tqdm
 from features import phrases
 from features.config.load import Config
 from features.errors import DataError
+from features.intake.log import Business, config_of
 from training.artifact import bundle as bundle_code
 from training.artifact import margin, model_files, reasons, spread
 from training.artifact.bundle import ModelBundle
@@ -133,11 +134,11 @@ def log_and_register(record: TrainingRecord, config: Config) -> tuple[Registered
         return tuple(registered)
 
 
-def load_champion(config: Config, kind: str, alias: str = CHAMPION) -> Champion | None:
+def load_champion(business: Business, kind: str, alias: str = CHAMPION) -> Champion | None:
     """Load the champion, or another version by its alias.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         kind: 'churn' or 'value'.
         alias: Alias of the version.
 
@@ -148,6 +149,7 @@ def load_champion(config: Config, kind: str, alias: str = CHAMPION) -> Champion 
         DataError: The registered model is not a complete model of ours.
         UsageError: The store does not answer.
     """
+    config = config_of(business)
     client = connect_to_mlflow(config)
     name = f"{config.name}-{kind}"
     with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:

@@ -189,12 +189,12 @@ def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
     moments = rows.rows["cutoff"].to_pylist()
     saw: list[bool] = []
 
-    def learn_and_tell(sample: Sample) -> dict[str, tuple[str, ...]]:
+    def learn_and_record(sample: Sample) -> dict[str, tuple[str, ...]]:
         saw.append("platinum" in sample.features["plan"].to_pylist())
         return learn_levels(sample)
 
-    for module in ("learn", "recipe"):
-        monkeypatch.setattr(f"training.{module}.learn_levels", learn_and_tell)
+    for module in ("fit", "models.base_models"):
+        monkeypatch.setattr(f"training.{module}.learn_levels", learn_and_record)
     fit_models(_replaced(rows, ["platinum" if m == last else p for p, m in zip(plans, moments, strict=True)]), once)
     assert saw.count(True) == 1
     assert len(saw) > 4

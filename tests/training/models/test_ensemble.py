@@ -13,7 +13,8 @@ from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
 from training.data.category_levels import encode_sample
 from training.data.time_split import out_of_time_folds, sample_at
-from training.models.ensemble import FittedEnsemble, calibrate_ensemble, fit_base_models, fit_ensemble
+from training.models.base_models import fit_base_models
+from training.models.ensemble import FittedEnsemble, calibrate_ensemble, fit_ensemble
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +58,17 @@ def test_nothing_after_its_cutoffs_is_used(
     assert again.richest == shipped.richest
 
 
-def test_the_bundle_is_the_stack_of_its_members(
+def test_the_bundle_is_the_weighted_sum_of_its_base_models(
     rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble
 ) -> None:
-    members = fit_base_models(sample_at(rows, cutoffs), rows, shop, {})
+    base_models = fit_base_models(sample_at(rows, cutoffs), rows, shop, {})
     truth = sample_at(rows, [max(cutoffs)])
-    X = encode_sample(truth, members.levels).features
+    X = encode_sample(truth, base_models.levels).features
     weights = shipped.richest.facts["members"]
-    spend = sum(w * m.predict(X) for w, m in zip(weights["spend"], members.spend, strict=True))
-    log_odds = shipped.richest.slope * sum(w * m.predict(X) for w, m in zip(weights["gate"], members.gate, strict=True))
+    spend = sum(w * m.predict(X) for w, m in zip(weights["spend"], base_models.spend, strict=True))
+    log_odds = shipped.richest.slope * sum(
+        w * m.predict(X) for w, m in zip(weights["gate"], base_models.churn, strict=True)
+    )
     churn = 1 / (1 + np.exp(-(log_odds + shipped.richest.intercept)))
     said = shipped.richest.predict(truth.features)
     np.testing.assert_allclose(said["churn_probability"], churn)
@@ -83,7 +86,7 @@ def test_a_later_cutoff_of_one_fate_says_nothing_and_is_left_out(
     assert without.churn.facts["heard"]
 
 
-def test_without_a_later_cutoff_members_count_alike_and_nothing_is_shifted(
+def test_without_out_of_time_predictions_weights_are_equal_and_nothing_is_shifted(
     rows: Snapshots, shop: Config, cutoffs: list[date]
 ) -> None:
     alone = fit_ensemble(rows, shop, cutoffs[-1:], {}).richest
@@ -95,7 +98,7 @@ def test_without_a_later_cutoff_members_count_alike_and_nothing_is_shifted(
     assert said["value_high"].max() > said["value"].max()
 
 
-def test_what_a_heard_cutoff_is_judged_by_has_not_seen_it(shipped: FittedEnsemble) -> None:
+def test_cross_calibration_leaves_out_the_predicted_cutoff(shipped: FittedEnsemble) -> None:
     first, *rest = shipped.out_of_time
     assert rest
     other = replace(first.truth, churned=1 - first.truth.churned, value=10 * first.truth.churned)

@@ -1,0 +1,161 @@
+"""The base models of the ensemble (a linear prior, trees alone, trees that correct the prior) and their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from features.config.load import Config
+from features.snapshots.build import Snapshots
+from training.artifact.bundle import Levels
+from training.artifact.margin import Margin
+from training.data.category_levels import encode_sample, learn_levels
+from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
+from training.models.churn import ChurnClassifier
+from training.models.lightgbm_base import LightGBMEstimator
+from training.models.linear_prior import fit_churn_prior, fit_spend_prior
+from training.models.spend import SpendRegressor, positive_spend
+
+PRIOR_HALF = 1.5  # half-life of rows, in horizons: the prior has few weights, so it can forget faster than the trees
+TREES_HALF = 4.0
+CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
+Parameters = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class BaseModels:
+    """Base models fitted on some cutoffs: the prior, trees alone, and trees that correct the prior.
+
+    Attributes:
+        levels: Levels of the text columns.
+        churn: Predict the log-odds of churn.
+        spend: Predict the log of the spend of those who return; empty without money.
+    """
+
+    levels: Levels
+    churn: tuple[Margin, ...]
+    spend: tuple[Margin, ...]
+
+
+@dataclass(frozen=True)
+class OutOfTimeFold:
+    """Out-of-time predictions of the base models at a fold's test cutoff, with the actual outcomes.
+
+    Attributes:
+        fold: The fold.
+        age: See `fold_ages`.
+        same_season: See `in_same_season`.
+        truth: The customers (n rows) of the test cutoff.
+        churn: Log-odds of churn (n, k) by base model.
+        spend: Logs of spend (n, k) by base model; (n, 0) without money.
+    """
+
+    fold: Fold
+    age: float
+    same_season: bool
+    truth: Sample
+    churn: np.ndarray
+    spend: np.ndarray
+
+
+def predict_out_of_time(
+    snapshots: Snapshots, config: Config, fold: Fold, age: float, same_season: bool, parameters: Parameters
+) -> OutOfTimeFold | None:
+    """Fits base models on a fold's training cutoffs and predicts its test cutoff.
+
+    Args:
+        snapshots: With labels at the fold's cutoffs.
+        config: Seed.
+        fold: The fold.
+        age: See `fold_ages`.
+        same_season: See `in_same_season`.
+        parameters: See `fit_ensemble`.
+
+    Returns:
+        The predictions. None if the fold is too small: it needs churned and retained customers on both sides, and some
+        spenders if there is money.
+    """
+    train, truth = sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])
+    if why_too_few(train, truth, has_money(snapshots)):
+        return None
+    return predict_margins(fit_base_models(train, snapshots, config, parameters), fold, age, same_season, truth)
+
+
+def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
+    X = encode_sample(truth, base_models.levels).features
+    churn = np.column_stack([margin.predict(X) for margin in base_models.churn])
+    spend = (
+        np.column_stack([margin.predict(X) for margin in base_models.spend])
+        if base_models.spend
+        else np.empty((len(truth), 0))
+    )
+    return OutOfTimeFold(fold, age, same_season, truth, churn, spend)
+
+
+def fit_base_models(sample: Sample, snapshots: Snapshots, config: Config, parameters: Parameters) -> BaseModels:
+    """Fits every base model; later cutoffs weigh more.
+
+    Args:
+        sample: The training rows, text as text.
+        snapshots: Where the rows are from; gives the horizon.
+        config: Seed.
+        parameters: See `fit_ensemble`.
+
+    Returns:
+        The base models.
+    """
+    levels = learn_levels(sample)
+    rows = encode_sample(sample, levels)
+    prior_weight, tree_weight = (
+        recency_weights(rows.dates, snapshots.task.horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
+    )
+    fixed = {"seed": config.training.seed, "categorical": tuple(levels)}
+    prior = fit_churn_prior(rows.features, rows.churned, prior_weight)
+    churn = fit_margins(
+        prior, ChurnClassifier, rows, rows.churned, tree_weight, {**parameters.get("churn", {}), **fixed}
+    )
+    if not has_money(snapshots):
+        return BaseModels(levels, churn, ())
+    returned = rows.churned == 0
+    rows, prior_weight, tree_weight = rows.take(returned), prior_weight[returned], tree_weight[returned]
+    spend = positive_spend(rows.spend)
+    prior = fit_spend_prior(rows.features, spend, prior_weight)
+    tuned = {**parameters.get("spend", {}), **fixed}
+    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, rows, spend, tree_weight, tuned))
+
+
+def has_money(snapshots: Snapshots) -> bool:
+    """Whether the log has amounts."""
+    return snapshots.rows["value"].null_count < snapshots.rows.num_rows
+
+
+def fit_margins(
+    prior: Margin,
+    estimator: type[LightGBMEstimator],
+    rows: Sample,
+    label: np.ndarray,
+    weight: np.ndarray,
+    parameters: Mapping[str, Any],
+) -> tuple[Margin, ...]:
+    """Fits trees alone, and trees that correct the prior.
+
+    Args:
+        prior: A fitted linear model.
+        estimator: The class of the trees.
+        rows: Training rows (n), text as codes.
+        label: Labels (n,).
+        weight: Weights (n,) of the rows.
+        parameters: Of the estimator.
+
+    Returns:
+        Three margins: the prior, the trees alone, and the prior with trees that correct it.
+    """
+    plain = estimator(**parameters).fit_margin(rows.features, label, weight=weight)
+    correcting_trees = max(1, round(CORRECTING_SHARE * plain.n_estimators))
+    correcting = estimator(**{**parameters, "n_estimators": correcting_trees})
+    correcting.fit_margin(rows.features, label, start=prior.predict(rows.features), weight=weight)
+    corrected = Margin(prior.intercept, prior.terms, (correcting.booster_.model_to_string(),), (1.0,))
+    return prior, Margin(trees=(plain.booster_.model_to_string(),), weights=(1.0,)), corrected
