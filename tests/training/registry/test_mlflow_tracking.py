@@ -122,7 +122,7 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
     shop: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"http://me:secret@127.0.0.1:{free_port()}"
-    monkeypatch.setattr("training.train.learn", lambda *_: pytest.fail("it learned first"))
+    monkeypatch.setattr("training.train.fit_models", lambda *_: pytest.fail("it learned first"))
     monkeypatch.setattr("training.train.build.build_snapshots", lambda *_: pytest.fail("it read the log first"))
     start = time.monotonic()
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:
