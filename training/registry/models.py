@@ -23,6 +23,7 @@ from tqdm import tqdm
 from features import phrases
 from features.config.load import Config
 from features.errors import DataError
+from features.intake.log import Business, config_of
 from training.artifact import bundle as bundle_code
 from training.artifact import margin, model_files, reasons, spread
 from training.artifact.bundle import ModelBundle
@@ -130,13 +131,14 @@ def log_and_register(record: TrainingRecord, config: Config) -> tuple[Registered
         return tuple(made)
 
 
-def load_champion(config: Config, kind: str, alias: str = CHAMPION) -> Champion | None:
+def load_champion(business: Business, kind: str, alias: str = CHAMPION) -> Champion | None:
     """The champion of 'churn' or 'value', or None where there is none.
 
     Raises:
         DataError: What is registered under its name is not a whole model of ours.
         UsageError: The store does not answer.
     """
+    config = config_of(business)
     client = connect_to_mlflow(config)
     name = f"{config.name}-{kind}"
     with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
