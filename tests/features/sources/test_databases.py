@@ -253,7 +253,8 @@ def test_loose_types_of_sqlite(values: list, expected: list, engine: DuckDBEngin
 
 
 @pytest.mark.parametrize(
-    ("values", "message"), [([17, "C-1", "C-2"], "1 integer and 2 text"), ([b"x"], "1 blob"), ([1.5, b"x", "t"], "1 real")]
+    ("values", "message"),
+    [([17, "C-1", "C-2"], "1 integer and 2 text"), ([b"x"], "1 blob"), ([1.5, b"x", "t"], "1 real")],
 )
 def test_columns_of_mixed_types_in_sqlite_are_reported(
     values: list, message: str, engine: DuckDBEngine, tmp_path: Path
