@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -84,6 +85,14 @@ class WhatIf:
     enough: tuple[WhatIfAnswer, ...] = ()
     nearest: WhatIfAnswer | None = None
     unchanged: tuple[str, ...] = ()
+
+    def to_pandas(self) -> Any:
+        """The changes that are enough, or the nearest one, as a DataFrame: change, risk, enough."""
+        import pandas as pd
+
+        answers = [(answer, True) for answer in self.enough] + [(a, False) for a in (self.nearest,) if a]
+        rows = [{"change": answer.change.words, "risk": answer.risk, "enough": enough} for answer, enough in answers]
+        return pd.DataFrame(rows, columns=["change", "risk", "enough"])
 
 
 def find_what_if(
