@@ -100,12 +100,12 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
     config = config_of(business)
     day = as_date(cutoff)
     rules = _plan_rules(config, budget, campaign)
-    _refuse_measured(config.output / "plans" / f"cutoff={day}" / rules.campaign)
+    _refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(config, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve_points(problem, rules, allocation)
-    folder = config.output / "plans" / f"cutoff={day}" / rules.campaign
+    folder = config.outputs.plan(day, rules.campaign)
     table = plan_table(
         inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
         inputs.action_effects, inputs.eligibility, get_language(config.language),
@@ -136,7 +136,7 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
         DataError: One of its files has changed since.
     """
     name = campaign or (config.plan.campaign if config.plan else "")
-    cutoff_folder = config.output / "plans" / f"cutoff={cutoff}"
+    cutoff_folder = config.outputs.campaigns(cutoff)
     path = cutoff_folder / name / MANIFEST
     if not name or not path.is_file():
         campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{MANIFEST}"))) or "none"

@@ -142,7 +142,7 @@ def _audit(config: Config, tr: Language) -> OptionalInput:
 
 
 def _segments(config: Config, scores: Scores, tr: Language) -> OptionalInput:
-    folder, command = config.output / "segments" / f"cutoff={scores.cutoff}", f"segments --cutoff {scores.cutoff}"
+    folder, command = config.outputs.segments(scores.cutoff), f"segments --cutoff {scores.cutoff}"
     return _part(
         folder,
         lambda: _segmented(folder, scores),
@@ -169,7 +169,7 @@ def _segmented(folder: Path, scores: Scores) -> StoredSegments:
 
 
 def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
-    place = config.output / "plans" / f"cutoff={scores.cutoff}"
+    place = config.outputs.campaigns(scores.cutoff)
     command = f"plan --cutoff {scores.cutoff} --budget B"
     return _part(
         next(place.glob(f"*/{MANIFEST}"), place / MANIFEST),
@@ -190,7 +190,7 @@ def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
 def _past(config: Config, tr: Language) -> OptionalInput:
     """Read every plan on disk, newest first; one that cannot be read is logged and left out."""
     plans = []
-    for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MANIFEST}"), reverse=True):
+    for path in [folder / MANIFEST for folder in reversed(config.outputs.plans())]:
         try:
             plans.append(_past_plan(path))
         except BROKEN as problem:
@@ -215,7 +215,7 @@ def _past_plan(path: Path) -> PastPlan:
 
 
 def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:
-    path, command = config.output / "monitor" / f"cutoff={cutoff}" / "monitor.json", f"monitor --cutoff {cutoff}"
+    path, command = config.outputs.monitoring(cutoff) / "monitor.json", f"monitor --cutoff {cutoff}"
     return _part(
         path,
         lambda: _json(path, ["data", "drift", "alerts"]),

@@ -25,11 +25,12 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
 from features.intake.log import Business, as_date, config_of
+from features.outputs.layout import cutoff_name
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
-from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, scoring_folder, write_features
+from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
 from serving.scoring.resumable_run import (
     ResumableRun,
@@ -84,7 +85,7 @@ def score_customers(
     config = config_of(business)
     day = as_date(cutoff)
     models = load_champions(config)
-    lock = scoring_folder(config) / f"cutoff={day}.lock"
+    lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
     with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"), ExitStack() as open_log:
         log = open_log.enter_context(prepare_features(config, day))
         check_features(models, log.features, log.own)
@@ -145,11 +146,11 @@ def _digest(content: Any) -> str:
 
 
 def _scores_folder(job: ScoringJob) -> Path:
-    return job.config.output / "scores" / f"cutoff={job.cutoff}"
+    return job.config.outputs.scores(job.cutoff)
 
 
 def _contributions_folder(job: ScoringJob, kind: str) -> Path:
-    return job.config.output / "contributions" / kind / f"cutoff={job.cutoff}"
+    return job.config.outputs.contributions(kind, job.cutoff)
 
 
 def _manifest_in_place(job: ScoringJob) -> dict[str, Any]:
@@ -229,7 +230,7 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
     previous = _manifest_in_place(job)
     same = previous.get("parts") == manifest["parts"]
     with report_write_errors(job.config.output):
-        for folder in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+        for folder in job.config.outputs.all_contributions(job.cutoff):
             if folder.parent.name in job.targets or not same:
                 aside = run.folder / f"old {folder.parent.name}"
                 remove_folder(aside)

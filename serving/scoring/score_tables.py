@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.outputs.manifests import ScoreManifest, read_manifest
 from serving.scoring.resumable_run import file_checksum, is_intact
 from training.artifact.spread import Spread, read_spread
 
@@ -126,12 +126,11 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
     Raises:
         UsageError: The cutoff has not been scored.
     """
-    manifests = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
-    wanted = [path for path in manifests if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
+    scored = config.outputs.scored_cutoffs()
+    wanted = [day for day in scored if cutoff in (None, day)]
     if not wanted:
-        scored = ", ".join(path.parent.name.removeprefix("cutoff=") for path in manifests) or "none"
-        under = f"under {config.output} (scored: {scored})"
+        under = f"under {config.output} (scored: {', '.join(map(str, scored)) or 'none'})"
         missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
         raise UsageError(f"{missing}; run `regulars score --cutoff D`")
-    manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
-    return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)
+    folder = config.outputs.scores(wanted[-1])
+    return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest).to_dict())

@@ -42,7 +42,7 @@ def deliver_scores(config: Config, scores: Scores) -> list[str]:
     """
     notes = []
     if config.serving.csv:
-        folder = config.output / "csv" / f"cutoff={scores.cutoff}"
+        folder = config.outputs.csv(scores.cutoff)
         if write_scores_csv(scores, folder):
             notes.append(f"written: {folder / CSV}")
     if config.serving.database:

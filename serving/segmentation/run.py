@@ -105,7 +105,7 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         "channels": _channels(history, len(now)),
     }
     manifest = _build_manifest(config, scores, history, tables, micro_segments)
-    folder = config.output / "segments" / f"cutoff={scores.cutoff}"
+    folder = config.outputs.segments(scores.cutoff)
     _write_tables(folder, tables, manifest)
     return Segmentation(folder, tables, manifest)
 

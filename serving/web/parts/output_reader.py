@@ -157,26 +157,12 @@ def open_site(config: Config) -> Site:
 
 def scored_cutoffs(site: Site) -> list[date]:
     """List the scored cutoffs, ascending; a folder without a manifest belongs to an unfinished run."""
-    return cutoffs_with_file(site.config.output / "scores", MANIFEST)
-
-
-def cutoffs_with_file(folder: Path, file: str) -> list[date]:
-    """List the cutoffs under a folder whose own folder has a file, ascending."""
-    dates = []
-    for path in folder.glob(f"cutoff=*/{file}"):
-        day = _day(path.parent.name.removeprefix("cutoff="))
-        if day:
-            dates.append(day)
-    return sorted(dates)
+    return site.config.outputs.scored_cutoffs()
 
 
 def unfinished_cutoffs(site: Site) -> list[str]:
     """List the cutoffs whose scoring is not finished, as text."""
-    places = [*site.config.output.glob("scores/cutoff=*"), *site.config.output.glob(".scoring/cutoff=*")]
-    names = {
-        place.name.removeprefix("cutoff=") for place in places if place.is_dir() and not (place / MANIFEST).exists()
-    }
-    return sorted(name for name in names if _day(name))
+    return [str(cutoff) for cutoff in site.config.outputs.unfinished_cutoffs()]
 
 
 def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
@@ -197,7 +183,7 @@ def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
 
 
 def _scored(site: Site, day: date) -> ScoredCutoff:
-    folder = site.config.output / "scores" / f"cutoff={day}"
+    folder = site.config.outputs.scores(day)
     command = f"regulars score --cutoff {day}"
     stored = read_json_object(site, folder / MANIFEST)
     if stored is None or not isinstance(stored[0].get("parts"), list) or "customers" not in stored[0]:

@@ -195,7 +195,7 @@ def _reasons(
 def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> dict[str, float] | None:
     """Read every feature's contribution, if they were written for these scores."""
     parts = at.manifest.get("contributions", {}).get(kind)
-    folder = site.config.output / "contributions" / kind / f"cutoff={at.cutoff}"
+    folder = site.config.outputs.contributions(kind, at.cutoff)
     place = _part_of(site, at, customer)
     if not parts or len(parts) != len(at.manifest["parts"]) or place is None:
         return None
@@ -289,6 +289,6 @@ def _of(site: Site, path: Path, customer: str) -> list[dict[str, Any]]:
 def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
     """Read what each plan of the cutoff does with the customer."""
     plan_rows = []
-    for path in sorted((site.config.output / "plans" / f"cutoff={at.cutoff}").glob("*/plan.parquet")):
+    for path in [folder / "plan.parquet" for folder in site.config.outputs.plans(at.cutoff, "plan.parquet")]:
         plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]
     return plan_rows

@@ -36,7 +36,7 @@ def experiment_results(site: Site) -> list[dict[str, Any]]:
     results = []
     for name in plan_names(site):
         day, campaign = name.split("/")
-        measured = read_json_object(site, site.config.output / "plans" / f"cutoff={day}" / campaign / MEASURED)
+        measured = read_json_object(site, site.config.outputs.plan(day, campaign) / MEASURED)
         if measured is not None and {"effects", "sample_ratio", "customers", "mature"} <= set(measured[0]):
             results.append(_experiment(name, measured[0], site.tr))
     if not results:
