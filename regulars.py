@@ -220,7 +220,7 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
 
     scores = run(load_config(path), cutoff, contributions, resume)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
-    there = f"{scores.folder}: {scores.manifest['customers']:,} customers"
+    there = f"{scores.folder}: {scores.manifest.customers:,} customers"
     _closing(there, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
 
@@ -234,7 +234,7 @@ def segments(path: str, cutoff: date | None) -> None:
 
     made = segment_customers(load_config(path), cutoff)
     click.echo(segments_text(made))
-    _closing(str(made.folder), f"regulars report --cutoff {made.manifest['cutoff']}", path)
+    _closing(str(made.folder), f"regulars report --cutoff {made.manifest.cutoff}", path)
 
 
 @cli.command()

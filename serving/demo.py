@@ -116,7 +116,7 @@ def _served(config: Config, newest: date, before: int, say: Callable[[str], None
     for cutoff in earlier:
         score_customers(config, cutoff)
     scores = score_customers(config, newest, with_contributions=True)
-    say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
+    say(f"    {scores.manifest.customers:,} customers: {scores.folder}")
     say(f"    {', '.join(map(str, earlier))} too, to see who moves: the models know what came then, so it is no proof")
     made = segment_customers(config, newest)
     say(f"\n4/7 segments: {made.tables['segments'].num_rows} of them, and who moved between them: {made.folder}")

@@ -206,12 +206,12 @@ def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
     made = plan.read_plan(lived.config, CUTOFF)
     row = next(row for row in made.table().to_pylist() if row["customer_id"] == stored_id(lived.config, STAFF))
     assert row["assignment"] == "left out: staff"
-    assert made.manifest["rules"]["exclude"][0]["customers"] == 1
+    assert made.manifest.rules["exclude"][0]["customers"] == 1
 
 
 def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
     found = score_tables.read_scores(lived.config)
-    assert set(found.manifest["ids"]) == {"method", "key_check"}
+    assert set(found.manifest.ids) == {"method", "key_check"}
     built = sorted((lived.config.output / "snapshots").glob("*.parquet"))
     columns = set(pq.read_schema(built[-1]).names)
     assert "plan" in columns
@@ -224,7 +224,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
     looked = CliRunner().invoke(cli, words)
     assert looked.exit_code == 1 and "run it again with --yes" in looked.output
-    customers = score_tables.read_scores(config).manifest["customers"]
+    customers = score_tables.read_scores(config).manifest.customers
     done = CliRunner().invoke(cli, [*words, "--yes"])
     assert done.exit_code == 0, done.output
     assert "shop-churn/1 (champion): learned from the customer: " in done.output
@@ -232,7 +232,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     name = stored_id(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
     assert (
-        score_tables.read_scores(config).manifest["customers"]
+        score_tables.read_scores(config).manifest.customers
         == score_tables.read_scores(config).table().num_rows
         == customers - 1
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 PREFIX = "cutoff="
 SCORE_MANIFEST, UPLIFT_MANIFEST = "_manifest.json", "_manifest.json"  # with an underscore, so that Spark skips it
 SEGMENT_MANIFEST, PLAN_MANIFEST = "manifest.json", "manifest.json"
+SEGMENTS = "segments.parquet"
 MEASUREMENT, MONITORING = "measured.json", "monitor.json"
 
 
@@ -107,7 +108,7 @@ class OutputFolder:
 
     def segmented_cutoffs(self) -> list[date]:
         """The cutoffs whose customers were segmented, ascending."""
-        return _cutoffs((self.root / "segments").glob(f"{PREFIX}*/{SEGMENT_MANIFEST}"))
+        return _cutoffs((self.root / "segments").glob(f"{PREFIX}*/{SEGMENTS}"))
 
     def monitored_cutoffs(self) -> list[date]:
         """The cutoffs that were monitored, ascending."""

@@ -154,7 +154,7 @@ def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
         observations.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
         observations.notes += drift_notes(log.inputs, observations.drift, tr)
         observations.performance = evaluate_cutoffs(config, log, scores, earlier)
-    drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
+    drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
     observations.findings += [
         *drift_findings(observations.drift, drivers, tr),
         *of_performance(observations.performance, config.monitor, tr),
@@ -206,7 +206,7 @@ def _facts(config: Config, scores: Scores, observations: _Observations, alerts: 
         "name": config.name,
         "cutoff": str(scores.cutoff),
         "language": config.language,
-        "models": {kind: model["label"] for kind, model in scores.manifest["models"].items()},
+        "models": {kind: model["label"] for kind, model in scores.manifest.models.items()},
         "data": [check.to_dict() for check in observations.data],
         "drift": [drift.to_dict() for drift in observations.drift],
         "performance": [judged.to_dict() for judged in observations.performance],

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from features.outputs.manifests import ScoreManifest
 from serving.charts import figures
 from serving.charts.cjk_glyphs import truncate_text
 from serving.report.text import ReportWording
@@ -16,9 +17,9 @@ LEVEL = 14  # greatest width of a level's name, in columns
 Row = Mapping[str, Any]
 
 
-def driver_charts(wording: ReportWording, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def driver_charts(wording: ReportWording, manifest: ScoreManifest) -> list[dict[str, Any]]:
     """Draw a chart of drivers for each prediction in the manifest, churn first."""
-    drivers_by_number = manifest["drivers"]
+    drivers_by_number = manifest.drivers
     kinds = [kind for kind in ("churn", "value") if drivers_by_number.get(kind) and (wording.money or kind == "churn")]
     return [_chart(wording, kind, drivers_by_number[kind]) for kind in kinds]
 

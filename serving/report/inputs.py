@@ -18,6 +18,7 @@ from features.audit.audit import Audit
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import RegularsError, UsageError
+from features.outputs.manifests import PlanManifest, read_manifest
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.scoring.score_tables import Scores
@@ -77,7 +78,7 @@ class PastPlan:
 
     cutoff: date
     campaign: str
-    manifest: dict[str, Any]
+    manifest: PlanManifest
     measured: dict[str, Any] | None
     matures: date
 
@@ -123,7 +124,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
 
 def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
     """Read the evaluation of the models; None if the training run is gone."""
-    models = scores.manifest["models"]
+    models = scores.manifest.models
     try:
         return load_evaluation(config, models.get("value", models["churn"])["run_id"])
     except UsageError as problem:
@@ -163,8 +164,8 @@ def _segmented(folder: Path, scores: Scores) -> StoredSegments:
     manifest = _json(folder / "manifest.json", ["models", "data_fingerprint", "left_out"])
     cards = _rows(folder / "segments.parquet", CARD)
     moves = [r for r in _rows(folder / "transitions.parquet", MOVE) if str(r["to_cutoff"]) == str(scores.cutoff)]
-    models = {name: model["label"] for name, model in scores.manifest["models"].items()}
-    same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest["data_fingerprint"]
+    models = {name: model["label"] for name, model in scores.manifest.models.items()}
+    same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest.data_fingerprint
     return StoredSegments(cards, moves, manifest["left_out"], not same)
 
 
@@ -183,7 +184,7 @@ def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
     own = config.plan.campaign if config.plan else ""
     name = own if own in names else names[0]
     plan = read_plan(config, scores.cutoff, name)
-    stale = plan.manifest["scores"]["parts"] != scores.manifest["parts"]
+    stale = plan.manifest.scores["parts"] != scores.manifest.parts
     return CutoffPlan(plan, plan.curve().to_pylist(), [other for other in names if other != name], stale)
 
 
@@ -203,15 +204,15 @@ def _past(config: Config, tr: Language) -> OptionalInput:
 
 
 def _past_plan(path: Path) -> PastPlan:
-    manifest = _json(path, ["cutoff", "campaign", "horizon_days", "gain", "assumed", "objective", "customers"])
+    manifest = read_manifest(path, PlanManifest)
     measured_file = path.parent / MEASURED
     measured = (
         _json(measured_file, ["returns", "effects", "mature", "customers", "sample_ratio"])
         if measured_file.exists()
         else None
     )
-    cutoff = date.fromisoformat(manifest["cutoff"])
-    return PastPlan(cutoff, manifest["campaign"], manifest, measured, cutoff + timedelta(manifest["horizon_days"]))
+    matures = manifest.cutoff + timedelta(manifest.horizon_days)
+    return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures)
 
 
 def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:

@@ -26,6 +26,7 @@ from features.engines.base import Engine
 from features.intake import customer_ids
 from features.intake.log import Business, as_date, config_of
 from features.outputs.layout import cutoff_name
+from features.outputs.manifests import ScoreManifest
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
@@ -178,7 +179,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
         if not _all_intact(_contributions_folder(job, kind), parts):
             return None
     note = f"skipped: log, champions, config and code have not changed since cutoff {job.cutoff} was scored"
-    return Scores(folder, job.cutoff, manifest, (note,), new=False)
+    return Scores(folder, job.cutoff, ScoreManifest.model_validate(manifest), (note,), new=False)
 
 
 def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
@@ -243,4 +244,4 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
     for kind in job.targets:
         replace_folder(run.folder / "contributions" / kind, _contributions_folder(job, kind))
     repaired = [f"{file} was damaged and was written again" for file in run.damaged]
-    return Scores(_scores_folder(job), job.cutoff, manifest, (*notes, *repaired))
+    return Scores(_scores_folder(job), job.cutoff, ScoreManifest.model_validate(manifest), (*notes, *repaired))

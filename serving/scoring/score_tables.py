@@ -36,7 +36,7 @@ class Scores:
 
     folder: Path
     cutoff: date
-    manifest: dict[str, Any]
+    manifest: ScoreManifest
     notes: tuple[str, ...] = ()
     new: bool = True
 
@@ -46,7 +46,7 @@ class Scores:
         Raises:
             DataError: A part file has changed since it was written.
         """
-        return pa.concat_tables(self.read_part(part) for part in self.manifest["parts"])
+        return pa.concat_tables(self.read_part(part) for part in self.manifest.parts)
 
     def most_at_risk(self) -> str:
         """Return the customer with the most value at risk (without money: the highest risk)."""
@@ -59,7 +59,7 @@ class Scores:
     @property
     def spread(self) -> Spread | None:
         """The distribution of actual values around the predicted ones; None without money."""
-        return read_spread(self.manifest.get("spread"))
+        return read_spread(self.manifest.spread)
 
     def read_part(self, part: Mapping[str, Any]) -> pa.Table:
         """Read one of the manifest's parts.
@@ -133,4 +133,4 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
         missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
         raise UsageError(f"{missing}; run `regulars score --cutoff D`")
     folder = config.outputs.scores(wanted[-1])
-    return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest).to_dict())
+    return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest))

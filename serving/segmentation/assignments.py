@@ -128,9 +128,7 @@ def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.n
 
 def read_scored_columns(scores: Scores) -> pa.Table:
     """Read the columns of the score table that segmentations need, sorted by customer."""
-    parts = [
-        pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest["parts"]
-    ]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest.parts]
     return pa.concat_tables(parts).sort_by("customer_id")
 
 

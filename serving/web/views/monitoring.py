@@ -162,5 +162,5 @@ def _used(site: Site) -> list[dict[str, Any]]:
             at = read_scored_cutoff(site, str(day))
         except MissingOutput:
             continue  # an incomplete cutoff is reported on its own page
-        used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.get("models", {})})
+        used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.models})
     return used

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
             site.tr("There is no plan {name}; available: {names}.", name=name[:80], names=", ".join(names[:20]))
         )
     day, campaign = name.split("/")
-    folder = site.config.outputs.plan(day, campaign)
+    folder = site.config.outputs.plan(date.fromisoformat(day), campaign)
     stored = read_json_object(site, folder / MANIFEST)
     if stored is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(stored[0]):
         message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
