@@ -1,8 +1,8 @@
-"""Aggregates over windows of the past: ours beside Polars, pandas and plain SQL, in time and memory, in one run.
+"""Aggregates over past windows: time and memory of ours, Polars, pandas and plain SQL.
 
 A simulated log of 5 million events of 200,000 customers over two years is written as Parquet. Every contender reads
-it in a process of its own and ends with an Arrow table of one row a customer and cutoff: 12 aggregates over the last
-7, 30, 90 and 180 days. The clock starts when its libraries are imported; memory is the greatest resident size of the
+it in its own process and returns an Arrow table with one row for each customer and cutoff: 12 aggregates over the last
+7, 30, 90 and 180 days. The clock starts after its libraries are imported; memory is the peak resident size of the
 process (Linux). Contenders take turns, and the median counts. All must give the same numbers.
 
     python benchmarks/windows.py [--events N] [--customers N] [--cutoffs N ...] [--runs N] [--only NAME ...]
@@ -42,12 +42,12 @@ COUNTS = ("events", "purchases", "refunds", "kinds", "products", "days")
 AGGREGATES = (*COUNTS, "amount", "mean", "max", "min", "spread", "recency")
 TOLERANCE = 1e-9
 TICKS = 10_000
-PANDAS_MOST = 3
+MAX_PANDAS_CUTOFFS = 3
 LIBRARIES = ("duckdb", "ibis-framework", "numpy", "pandas", "polars", "pyarrow")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints one table for each number of cutoffs; 1 where contenders disagree."""
+    """Prints one table for each number of cutoffs; exits with an error if contenders disagree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--customers", type=int, default=200_000)
@@ -57,18 +57,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        return work(*options.worker)
+        return run_worker(*options.worker)
     with tempfile.TemporaryDirectory(prefix="windows-") as folder:
         log = Path(folder) / "log.parquet"
         write_log(log, options.events, options.customers)
-        print(setting(log, options))
+        print(setting_text(log, options))
         for count in options.cutoffs:
-            print(compare(log, count, options.runs, options.only or CONTENDERS), flush=True)
+            print(compare_contenders(log, count, options.runs, options.only or CONTENDERS), flush=True)
     return 0
 
 
 def write_log(path: Path, events: int, customers: int) -> None:
-    """A log in the order of time: some customers come often, some products sell well, 4% are refunds."""
+    """Simulates a log in order of time: some customers come often, some products sell well, 4% are refunds."""
     rng = np.random.default_rng(SEED)
     eagerness = rng.gamma(1.2, 1.0, customers)
     who = rng.choice(customers, events, p=eagerness / eagerness.sum())
@@ -99,8 +99,8 @@ def cutoffs(count: int) -> list[date]:
     return [LAST_CUTOFF - timedelta(EVERY * i) for i in range(count)][::-1]
 
 
-def setting(log: Path, options: argparse.Namespace) -> str:
-    """What was measured on what."""
+def setting_text(log: Path, options: argparse.Namespace) -> str:
+    """The sizes, versions and machine of this run, in one line."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     return (
         f"{options.events:,} events of {options.customers:,} customers ({log.stat().st_size / 1e6:.0f} MB of Parquet), "
@@ -110,13 +110,22 @@ def setting(log: Path, options: argparse.Namespace) -> str:
     )
 
 
-def compare(log: Path, count: int, runs: int, names: Sequence[str]) -> str:
-    """Runs every contender in turns, checks their numbers against the first, and tabulates.
+def compare_contenders(log: Path, count: int, runs: int, names: Sequence[str]) -> str:
+    """Runs the contenders in turns, checks their numbers against the first, and tabulates.
+
+    Args:
+        log: The log.
+        count: How many cutoffs.
+        runs: Runs of each contender.
+        names: The contenders.
+
+    Returns:
+        The table and the checks, as Markdown.
 
     Raises:
         SystemExit: A contender failed, or its numbers differ.
     """
-    names = [name for name in names if name != "pandas" or count <= PANDAS_MOST]
+    names = [name for name in names if name != "pandas" or count <= MAX_PANDAS_CUTOFFS]
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for turn in range(runs):
         for name in names:
@@ -142,10 +151,10 @@ def _run(name: str, log: Path, count: int, out: Path | None) -> dict[str, float]
 def _table(middle: dict[str, dict[str, float]], count: int) -> str:
     polars = [f for name, f in middle.items() if name.startswith("polars")]
     best = min(polars or middle.values(), key=lambda f: f["seconds"])
-    whom = "Polars" if polars else "the fastest"
+    reference = "Polars" if polars else "the fastest"
     lines = [
         f"### {count} cutoffs\n",
-        f"| contender | seconds | of {whom} | processor seconds | GB | of {whom} |",
+        f"| contender | seconds | of {reference} | processor seconds | GB | of {reference} |",
         "|:---|---:|---:|---:|---:|---:|",
     ]
     for name, f in middle.items():
@@ -153,16 +162,16 @@ def _table(middle: dict[str, dict[str, float]], count: int) -> str:
             f"| {name} | {f['seconds']:.2f} | {f['seconds'] / best['seconds']:.2f} | {f['processor']:.1f} "
             f"| {f['memory'] / 1e9:.2f} | {f['memory'] / best['memory']:.2f} |"
         )
-    told = "\n'Of Polars' is of the fastest of the ways to write it in Polars.\n" if polars else ""
-    return "\n".join(lines) + "\n" + told
+    footnote = "\n'Of Polars' compares with the fastest of the Polars variants.\n" if polars else ""
+    return "\n".join(lines) + "\n" + footnote
 
 
-def _check(one: Path, other: Path, name: str) -> str:
-    """Says how many numbers agree; raises SystemExit where one does not."""
-    left, right = (_sorted(path) for path in (one, other))
+def _check(expected_file: Path, actual_file: Path, name: str) -> str:
+    """Says how many numbers agree; raises SystemExit if one does not."""
+    left, right = (_sorted(path) for path in (expected_file, actual_file))
     for key in ("customer_id", "cutoff"):
         if not left[key].equals(right[key]):
-            raise SystemExit(f"{name}: other customers or cutoffs than {one.stem}")
+            raise SystemExit(f"{name}: other customers or cutoffs than {expected_file.stem}")
     compared = 0
     for aggregate in AGGREGATES:
         for window in WINDOWS:
@@ -171,9 +180,11 @@ def _check(one: Path, other: Path, name: str) -> str:
             wrong = ~((np.abs(a - b) <= TOLERANCE * np.maximum(1, np.abs(a))) | (np.isnan(a) & np.isnan(b)))
             if wrong.any():
                 i = int(np.flatnonzero(wrong)[0])
-                raise SystemExit(f"{name}: {column} of {left['customer_id'][i]} is {b[i]}, {one.stem} has {a[i]}")
+                raise SystemExit(
+                    f"{name}: {column} of {left['customer_id'][i]} is {b[i]}, {expected_file.stem} has {a[i]}"
+                )
             compared += len(a)
-    return f"{name}: {compared:,} numbers agree with those of {one.stem.split('-')[0]} to {TOLERANCE:g}."
+    return f"{name}: {compared:,} numbers agree with those of {expected_file.stem.split('-')[0]} to {TOLERANCE:g}."
 
 
 def _sorted(path: Path) -> pa.Table:
@@ -182,14 +193,14 @@ def _sorted(path: Path) -> pa.Table:
     return table.take(pc.sort_indices(table, [("cutoff", "ascending"), ("customer_id", "ascending")]))
 
 
-def work(name: str, log: str, out: str) -> int:
+def run_worker(name: str, log: str, out: str) -> int:
     """Runs one contender in this process and prints its figures as JSON."""
     count = int(sys.argv[sys.argv.index("--cutoffs") + 1])
     run = CONTENDERS[name]()
     used, start = os.times(), time.perf_counter()
     table = run(Path(log), cutoffs(count))
     seconds, done = time.perf_counter() - start, os.times()
-    memory = peak()
+    memory = peak_memory()
     processor = done.user + done.system - used.user - used.system
     if out:
         columns = ["customer_id", "cutoff", *(f"{a}_{w}" for a in AGGREGATES for w in WINDOWS)]
@@ -200,8 +211,8 @@ def work(name: str, log: str, out: str) -> int:
     return 0
 
 
-def peak() -> int:
-    """The greatest resident size of this process in bytes; `ru_maxrss` would begin with that of the parent."""
+def peak_memory() -> int:
+    """The peak resident size of this process in bytes; `ru_maxrss` would start from that of the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
@@ -210,7 +221,7 @@ Run = Callable[[Path, list[date]], pa.Table]
 
 
 def ours() -> Run:
-    """The product's own kernel, on rows as Ibis expressions."""
+    """Our window aggregation, on rows as Ibis expressions."""
     import ibis
     import ibis.backends.duckdb  # or Ibis would import it on the clock
 
@@ -245,7 +256,7 @@ def ours() -> Run:
 
 
 def _derived(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The means, spreads and recencies that the sums come to; without what would import pandas."""
+    """Computes means, spreads and recencies from the sums, without functions that would import pandas."""
     columns: dict[str, pa.Array] = {"customer_id": batch["customer_id"], "cutoff": batch["cutoff"]}
     now = _numbers(batch["cutoff"].view(pa.int32()))
     for w in WINDOWS:
@@ -272,7 +283,7 @@ def _column(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
 
 
 def polars_(way: str) -> Callable[[], Run]:
-    """Polars, lazily: 'one by one' collects a cutoff at a time, 'together' all, 'streaming' in its streaming engine."""
+    """Lazy Polars: 'one by one' collects one cutoff at a time, 'together' all, 'streaming' on the streaming engine."""
 
     def prepare() -> Run:
         import polars as pl
@@ -320,7 +331,7 @@ def _polars_window(pl: Any, w: int) -> list[Any]:
 
 
 def sql() -> Run:
-    """DuckDB as one would first write it: filtered aggregates and COUNT(DISTINCT), a query a cutoff."""
+    """DuckDB with plain SQL: filtered aggregates and COUNT(DISTINCT), one query for each cutoff."""
     import duckdb
 
     def run(log: Path, moments: list[date]) -> pa.Table:
