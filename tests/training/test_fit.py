@@ -69,8 +69,8 @@ def test_earlier_cutoffs_are_judged_too(learned: FittedModels, shop: Config) -> 
 
 def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: FittedModels, shop: Config) -> None:
     last = learned.split.test.test
-    assert learned.judge.kind == "value"
-    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.judge.facts["cutoffs"])
+    assert learned.evaluated.kind == "value"
+    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.evaluated.facts["cutoffs"])
 
 
 def test_churn_and_value_share_one_gate(learned: FittedModels, rows: Snapshots) -> None:

@@ -22,10 +22,10 @@ from features.task import Window
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import (
-    GAPS,
     HIGHER_IS_BETTER,
     NOT_COMPARED,
     OURS,
+    RECENTRED,
     bootstrap_weights,
     calibration_groups,
     percentile_interval,
@@ -185,7 +185,9 @@ def _metrics(
 
 
 def _interval(metric: str, figure: np.ndarray) -> dict[str, float]:
-    return percentile_interval(figure, "value", centred=metric in GAPS, least=0.0 if metric in GAPS else -np.inf)
+    return percentile_interval(
+        figure, "value", centred=metric in RECENTRED, least=0.0 if metric in RECENTRED else -np.inf
+    )
 
 
 def _shared(found: dict[Key, Figures], segment: str, metric: str) -> np.ndarray:
@@ -200,7 +202,7 @@ def _differences(found: dict[Key, Figures], days: Sequence[str]) -> pd.DataFrame
         shared = _shared(found, "all", metric)
         tables = [(day, row) for day, row in zip(days, gap, strict=True) if np.isfinite(row[0])]
         for day, row in [*tables, *([(POOLED, _mean(gap[shared]))] if shared.any() else [])]:
-            ends = percentile_interval(row, "difference", centred=metric in GAPS or metric in BEST)
+            ends = percentile_interval(row, "difference", centred=metric in RECENTRED or metric in BEST)
             rows.append({"metric": metric, "against": against, **ends, "cutoff": day})
     return pd.DataFrame(rows, columns=["metric", "against", "difference", "low", "high", "cutoff"])
 

@@ -160,19 +160,19 @@ def _longer(found: Evaluation) -> str:
     figures = longer_horizons.longer_horizon_figures(found)
     if not figures:
         return ""
-    rungs = list(dict.fromkeys(name for row in figures for name in row["rungs"]))
+    baselines = list(dict.fromkeys(name for row in figures for name in row["baselines"]))
     rows = [
         [
             f"{row['horizon']} at {row['cutoff']}, {row['customers']:,} customers: {metrics.TITLES[row['metric']]} "
             f"{_arrow(row['metric'])}",
             _with_interval(row),
-            *(f"{row['rungs'][name]:,.4g}" if name in row["rungs"] else "" for name in rungs),
+            *(f"{row['baselines'][name]:,.4g}" if name in row["baselines"] else "" for name in baselines),
         ]
         for row in figures
     ]
     return (
         "\nValue over longer horizons, each at the last cutoff whose outcome is known, from what was known by then and "
-        f"with default parameters:\n\n{_table(['value over', OURS, *map(escape_markdown, rungs)], rows)}"
+        f"with default parameters:\n\n{_table(['value over', OURS, *map(escape_markdown, baselines)], rows)}"
     )
 
 

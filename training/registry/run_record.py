@@ -123,7 +123,7 @@ def save_training_record(
     folder = config.output / "unlogged" / f"{learned.split.test.test}-{fullest.digest}"
     facts = _facts(learned, snapshots, config, bundles)
     with atomic_folder(folder) as beside:
-        for name, bundle in {**bundles, "judge": learned.judge}.items():
+        for name, bundle in {**bundles, "judge": learned.evaluated}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
         _write_run(beside / RUN_FOLDER, learned, config, card, fairness)
         (beside / FACTS_FILE).write_text(_json(facts), encoding="utf-8")
@@ -206,7 +206,7 @@ def _params(learned: FittedModels, snapshots: Snapshots, config: Config) -> dict
     found = {
         **{f"task.{key}": value for key, value in learned.churn.task.items()},
         **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
-        **{f"{name}.members": weights for name, weights in learned.judge.facts["members"].items()},
+        **{f"{name}.members": weights for name, weights in learned.evaluated.facts["members"].items()},
         "seed": config.training.seed,
         "trials": config.training.trials,
         "learn_from": config.training.learn_from,

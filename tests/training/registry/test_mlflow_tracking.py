@@ -78,7 +78,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServ
     found = models.load_champion(remote, "value")
     assert found is not None
     assert found.bundle == trained.fitted.value
-    assert found.judge == trained.fitted.judge
+    assert found.judge == trained.fitted.evaluated
     scores = score_customers(remote, trained.newest)
     assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
