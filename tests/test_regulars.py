@@ -151,22 +151,22 @@ def test_a_backtest_by_command(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path)
     done = run("backtest", "--cutoffs", "2")
     assert done.exit_code == 0, _said(done)
-    for part in ("judged at 2 cutoffs", "better than recency alone in", "of 2 cutoffs", "next:    regulars train"):
+    for part in ("evaluated at 2 cutoffs", "better than recency alone in", "of 2 cutoffs", "next:    regulars train"):
         assert part in done.output
     assert {"metrics.csv", "differences.csv", "grades.csv"} <= {
         p.name for p in (tmp_path / "output/backtest").iterdir()
     }
     curve = run("backtest", "--learning-curve")
     assert curve.exit_code == 0, _said(curve)
-    assert "after learning from" in curve.output
+    assert "after training on" in curve.output
     assert (tmp_path / "output" / "learning_curve" / "curve.csv").exists()
     assert run("backtest", "--cutoffs", "0").exit_code == 2
 
 
 def test_a_backtest_that_cannot_be(run: Run, tmp_path: Path) -> None:
     _shop(tmp_path, _orders(customers=1))
-    _refused(run("backtest"), 3, "no cutoff can be judged", "at least 10 of each")
-    _refused(run("backtest", "--learning-curve"), 3, "no size can be learned from")
+    _refused(run("backtest"), 3, "no cutoff can be evaluated", "at least 10 of each")
+    _refused(run("backtest", "--learning-curve"), 3, "no number of customers is large enough")
     _shop(tmp_path, _orders(days=70), _with(MONEY, 'horizon = "30d"', 'horizon = "40d"'))
     _refused(run("backtest"), 3, "two cutoffs at least a horizon")
     assert not (tmp_path / "output" / "backtest").exists()

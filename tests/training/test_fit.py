@@ -54,17 +54,17 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: FittedM
 
 
 def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: FittedModels) -> None:
-    found = learned.evaluation
-    last = found.metrics[found.metrics.cutoff == learned.split.test.test]
+    figures = learned.evaluation
+    last = figures.metrics[figures.metrics.cutoff == learned.split.test.test]
     assert {"all", "lifecycle: active", "lifecycle: dormant"} <= set(last.segment)
-    assert {"all", "lifecycle: active"} <= set(found.groups.segment)
-    assert found.row("calibration_slope")["low"] < found.row("calibration_slope")["high"]
+    assert {"all", "lifecycle: active"} <= set(figures.groups.segment)
+    assert figures.row("calibration_slope")["low"] < figures.row("calibration_slope")["high"]
 
 
 def test_earlier_cutoffs_are_judged_too(learned: FittedModels, shop: Config) -> None:
-    heard = out_of_time_folds(learned.split.test.train, shop.task.horizon)
-    assert len(heard) == 3
-    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in heard)}
+    out_of_time = out_of_time_folds(learned.split.test.train, shop.task.horizon)
+    assert len(out_of_time) == 3
+    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in out_of_time)}
 
 
 def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: FittedModels, shop: Config) -> None:
@@ -76,8 +76,8 @@ def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: Fitted
 def test_churn_and_value_share_one_gate(learned: FittedModels, rows: Snapshots) -> None:
     assert learned.value is not None
     assert learned.churn.classifier_digest == learned.value.classifier_digest
-    said = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
-    np.testing.assert_array_equal(*said)
+    predicted = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
+    np.testing.assert_array_equal(*predicted)
 
 
 def test_the_same_seed_learns_the_same_bits(learned: FittedModels, rows: Snapshots, shop: Config) -> None:

@@ -21,14 +21,14 @@ def truth() -> Sample:
 
 
 def test_calibration_is_said_against_came_in_ten_groups(truth: Sample) -> None:
-    said, came = calibration_plot(truth, truth.churned * 0.8 + 0.1).axes[0].lines[1].get_data()
-    assert np.asarray(said).tolist() == pytest.approx([0.1] * 5 + [0.9] * 5)
-    assert np.asarray(came).tolist() == [0.0] * 5 + [1.0] * 5
+    predicted, actual = calibration_plot(truth, truth.churned * 0.8 + 0.1).axes[0].lines[1].get_data()
+    assert np.asarray(predicted).tolist() == pytest.approx([0.1] * 5 + [0.9] * 5)
+    assert np.asarray(actual).tolist() == [0.0] * 5 + [1.0] * 5
 
 
 def test_a_perfect_order_finds_all_churners_in_the_first_half(truth: Sample) -> None:
-    shares, found = lift_plot(truth, truth.churned).axes[0].lines[1].get_data()
-    assert np.interp(0.5, np.asarray(shares, dtype=float), np.asarray(found, dtype=float)) == pytest.approx(1.0)
+    shares, share_found = lift_plot(truth, truth.churned).axes[0].lines[1].get_data()
+    assert np.interp(0.5, np.asarray(shares, dtype=float), np.asarray(share_found, dtype=float)) == pytest.approx(1.0)
 
 
 def test_deciles_show_predicted_beside_actual(truth: Sample) -> None:
