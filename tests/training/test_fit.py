@@ -1,4 +1,4 @@
-"""Training on a small shop: judged on what it had not seen, shipped on everything, refused where it cannot learn."""
+"""Training on a small shop: evaluated on unseen cutoffs, fitted on all of them, refused if it cannot learn."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: Fitted
     assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.evaluated.facts["cutoffs"])
 
 
-def test_churn_and_value_share_one_gate(learned: FittedModels, rows: Snapshots) -> None:
+def test_churn_and_value_share_one_classifier(learned: FittedModels, rows: Snapshots) -> None:
     assert learned.value is not None
     assert learned.churn.classifier_digest == learned.value.classifier_digest
     predicted = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
@@ -118,9 +118,9 @@ def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Sn
     assert "default parameters" in learned.split.shortfall
     two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
     shortest = fit_models(replace(rows, rows=two), shop)
-    assert shortest.judge.slope == 1.0
-    assert shortest.judge.log_level == 0.0
-    assert shortest.judge.spread is not None
+    assert shortest.evaluated.slope == 1.0
+    assert shortest.evaluated.log_level == 0.0
+    assert shortest.evaluated.spread is not None
     assert "uncalibrated" in shortest.split.shortfall
 
 

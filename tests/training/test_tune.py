@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MOST_TREES, Labelled, StudyFile, later_loss, tune_models
+from training.tune import MAX_TREES, Labelled, StudyFile, later_loss, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -33,7 +33,7 @@ def test_the_defaults_come_first_and_the_best_is_no_worse() -> None:
     assert tuned.trials[0].loss == tuned.default_loss
     assert tuned.loss <= tuned.default_loss
     assert len(tuned.trials) == 6
-    assert 5 <= tuned.parameters["n_estimators"] <= MOST_TREES
+    assert 5 <= tuned.parameters["n_estimators"] <= MAX_TREES
 
 
 def test_the_same_seed_finds_the_same() -> None:
@@ -126,7 +126,7 @@ def test_what_mattered_is_said_once_trials_are_many() -> None:
 def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     learned = []
     train = lgb.train
-    monkeypatch.setattr("training.tune.MOST_ROWS", 100)
+    monkeypatch.setattr("training.tune.MAX_ROWS", 100)
     monkeypatch.setattr(lgb, "train", lambda p, data, **o: (train(p, data, **o), learned.append(data.num_data()))[0])
     (rows, churned), test = _fold(0)
     many = replace(rows, customers=pa.chunked_array([[f"c{i % 250}" for i in range(500)]]))

@@ -56,7 +56,7 @@ def _age_steps(age: np.ndarray, horizon: Window) -> np.ndarray:
 def _shrunken_means(step: np.ndarray, outcome: np.ndarray) -> np.ndarray:
     """The mean outcome of each step (MOST_STEPS,), shrunk towards the overall mean.
 
-    >>> _means(np.array([0, 0, 1]), np.array([1.0, 0.0, 0.5]))[:3].round(3).tolist()
+    >>> _shrunken_means(np.array([0, 0, 1]), np.array([1.0, 0.0, 0.5]))[:3].round(3).tolist()
     [0.5, 0.5, 0.5]
     """
     sums, sizes = (np.bincount(step, weights=w, minlength=MOST_STEPS) for w in (outcome, np.ones(len(step))))

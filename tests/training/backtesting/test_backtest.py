@@ -1,4 +1,4 @@
-"""The backtest on a small shop: learned anew at each cutoff from what was known, judged, written whole, logged."""
+"""The backtest on a small shop: fitted again at each cutoff on what was known, evaluated, written and logged."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _only(rows: Snapshots, drop: int) -> Snapshots:
     return replace(rows, rows=rows.rows.filter(rows.rows["cutoff"].to_numpy() <= np.datetime64(last)))
 
 
-def test_ours_and_every_rung_are_judged_at_every_cutoff_and_pooled(finished: Backtest) -> None:
+def test_ours_and_every_baseline_are_evaluated_at_every_cutoff_and_pooled(finished: Backtest) -> None:
     metrics = pd.read_csv(finished.folder / "metrics.csv")
     assert len(finished.cutoffs) == CUTOFFS
     overall = metrics[(metrics.segment == "all") & (metrics.metric == "brier")]
@@ -102,13 +102,13 @@ def test_ours_and_every_rung_are_judged_at_every_cutoff_and_pooled(finished: Bac
     assert set(pd.read_csv(finished.folder / "groups.csv").number) == {"churn", "value", "covered"}
 
 
-def test_the_terminal_shows_ours_the_best_rung_and_the_grades(finished: Backtest) -> None:
+def test_the_terminal_shows_ours_the_best_baseline_and_the_counts(finished: Backtest) -> None:
     text = backtest_text(finished)
     assert (finished.folder / "summary.txt").read_text() == text + "\n"
     brier = next(line for line in text.splitlines() if line.startswith("Brier score"))
     m = finished.figures.metrics
-    rungs = m[(m.metric == "brier") & (m.cutoff == POOLED) & (m.segment == "all") & (m.model != OURS)]
-    assert rungs.sort_values("value").model.iloc[0] in brier
+    baselines = m[(m.metric == "brier") & (m.cutoff == POOLED) & (m.segment == "all") & (m.model != OURS)]
+    assert baselines.sort_values("value").model.iloc[0] in brier
     assert f"of {CUTOFFS}" in brier
     g = finished.figures.grades
     count = g[(g.metric == "auc") & (g.against == "recency alone")].better.iloc[0]
@@ -137,7 +137,7 @@ def test_overlapping_cutoffs_are_told(finished: Backtest, shop: Config, rows: Sn
     assert finished.overlap == ""
     closer = replace(rows, task=replace(rows.task, every=Window(15)))
     figures = replace(finished.figures, grades=finished.figures.grades.assign(cutoffs_apart=1))
-    assert "only 1 of 2 are at least a horizon apart" in room._overlap(figures, closer)
+    assert "only 1 of 2 are at least a horizon apart" in room._overlap_note(figures, closer)
 
 
 def test_a_cutoff_that_cannot_be_judged_is_left_out_and_told(shop: Config, rows: Snapshots) -> None:
@@ -175,11 +175,11 @@ def test_a_store_that_dies_keeps_the_tables(
 
     monkeypatch.setattr(room.mlflow, "log_artifacts", dead)
     with pytest.raises(UsageError) as message:
-        room._log(finished, rows, shop)
+        room._log_backtest(finished, rows, shop)
     assert str(message.value).endswith(f"the figures are in {finished.folder}: connection to http://host refused")
 
 
-def test_without_money_churn_alone_is_judged(tmp_path: Path) -> None:
+def test_without_money_only_churn_is_evaluated(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
     judged, left_out = predict_rolling(build_snapshots(config), config, 1)
     figures = evaluate_rolling(judged, config.task.horizon, seed=1, resamples=50)

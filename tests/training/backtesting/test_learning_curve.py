@@ -33,13 +33,13 @@ def rows(shop: Config) -> Snapshots:
 def curve(shop: Config) -> LearningCurve:
     """A curve from 20 customers to all of the shop's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "FIRST", 20)
+        patch.setattr(room, "SMALLEST_SIZE", 20)
         return measure_learning_curve(shop)
 
 
 def test_samples_are_nested_and_keep_all_cutoffs_of_a_customer(rows: Snapshots) -> None:
-    ranked = room._ranked(sample_at(rows, backtest_folds(rows)[-1].train), 5)
-    few, more = (room._of(rows.rows, ranked[n - 1], 5).to_pandas() for n in (30, 90))
+    ranked = room._sorted_hashes(sample_at(rows, backtest_folds(rows)[-1].train), 5)
+    few, more = (room._rows_up_to(rows.rows, ranked[n - 1], 5).to_pandas() for n in (30, 90))
     learned = set(
         rows.rows.filter(rows.rows["cutoff"].to_numpy() < np.datetime64(backtest_folds(rows)[-1].test))
         .to_pandas()
@@ -49,15 +49,19 @@ def test_samples_are_nested_and_keep_all_cutoffs_of_a_customer(rows: Snapshots) 
     assert set(few.customer_id) < set(more.customer_id)
     all_hashes = rows.rows.to_pandas().groupby("customer_id").size()
     assert (few.groupby("customer_id").size() == all_hashes[sorted(set(few.customer_id))]).all()
-    other = room._of(rows.rows, room._ranked(sample_at(rows, backtest_folds(rows)[-1].train), 6)[29], 6).to_pandas()
+    other = room._rows_up_to(
+        rows.rows, room._sorted_hashes(sample_at(rows, backtest_folds(rows)[-1].train), 6)[29], 6
+    ).to_pandas()
     assert set(other.customer_id) != set(few.customer_id)
 
 
 def test_the_same_customers_whoever_else_is_there(rows: Snapshots) -> None:
-    ranked = room._ranked(sample_at(rows, backtest_folds(rows)[-1].train), 5)
+    ranked = room._sorted_hashes(sample_at(rows, backtest_folds(rows)[-1].train), 5)
     half = rows.rows.slice(0, rows.rows.num_rows // 2)
-    chosen = set(room._of(rows.rows, ranked[29], 5).to_pandas().customer_id)
-    assert set(room._of(half, ranked[29], 5).to_pandas().customer_id) == chosen & set(half["customer_id"].to_pylist())
+    chosen = set(room._rows_up_to(rows.rows, ranked[29], 5).to_pandas().customer_id)
+    assert set(room._rows_up_to(half, ranked[29], 5).to_pandas().customer_id) == chosen & set(
+        half["customer_id"].to_pylist()
+    )
 
 
 def test_every_size_is_judged_on_everyone(curve: LearningCurve) -> None:
@@ -81,7 +85,7 @@ def test_sizes_that_cannot_be_learned_from_are_told(curve: LearningCurve) -> Non
 
 def _sizes(curve: LearningCurve) -> list[int]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "FIRST", 20)
+        patch.setattr(room, "SMALLEST_SIZE", 20)
         return room.sample_sizes(int(curve.table.learned_from.max()))
 
 

@@ -1,4 +1,4 @@
-"""The ladder's rungs do what they say."""
+"""The baselines predict what they describe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _sample(rows: int = 600, money: bool = True, seed: int = 0) -> Sample:
     return Sample(ids, np.zeros(rows, int), pa.table(columns), churned, value)
 
 
-def test_recency_rule_rises_with_silence() -> None:
+def test_recency_baseline_rises_with_silence() -> None:
     train, test = _sample(), _sample(seed=1)
     predicted = recency_baseline(train, test, Window(30)).churn
     order = np.argsort(test.column("recency_days"))
@@ -53,7 +53,7 @@ def test_past_rate_is_orders_and_spend_a_day_times_the_horizon() -> None:
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_every_rung_gives_probabilities_and_values_that_are_not_negative(name: str) -> None:
+def test_every_baseline_gives_probabilities_and_values_that_are_not_negative(name: str) -> None:
     predicted = BASELINES[name](_sample(), _sample(seed=1), Window(30))
     assert ((predicted.churn >= 0) & (predicted.churn <= 1)).all()
     assert predicted.value is not None and (predicted.value >= 0).all()
@@ -88,7 +88,7 @@ def test_plain_lightgbm_takes_text_by_the_levels_of_what_it_learns_from() -> Non
     assert np.isfinite(never_seen).all()
 
 
-def test_buying_rhythm_is_fitted_on_those_it_is_told_of() -> None:
+def test_btyd_is_fitted_on_the_given_customers() -> None:
     test, few = _sample(seed=1), _sample(rows=40, seed=2)
     all_customers, part = (btyd_fitted_on(known, test, Window(30)) for known in (test, few))
     np.testing.assert_array_equal(BASELINES["BG/NBD and Gamma-Gamma"](few, test, Window(30)).churn, all_customers.churn)

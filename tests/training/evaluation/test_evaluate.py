@@ -35,7 +35,7 @@ def _truth(rows: int = 400, seed: int = 0) -> tuple[Sample, np.ndarray, np.ndarr
     return Sample(ids, np.zeros(len(ids), int), pa.table({"x": risk}), churned, value), risk, (1 - risk) * worth
 
 
-def test_intervals_hold_the_point_and_ours_is_compared_with_each_rung() -> None:
+def test_intervals_hold_the_point_and_ours_is_compared_with_each_baseline() -> None:
     truth, risk, worth = _truth()
     noise = np.random.default_rng(9).random(len(truth))
     measured = evaluate_predictions(
@@ -77,8 +77,8 @@ def test_without_money_only_churn_is_measured() -> None:
 
 
 def test_very_many_customers_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.evaluation.evaluate.MOST_DRAWS", 400 * 60)
-    monkeypatch.setattr("training.evaluation.evaluate.BLOCK", 400 * 7)
+    monkeypatch.setattr("training.evaluation.evaluate.MAX_WEIGHTS", 400 * 60)
+    monkeypatch.setattr("training.evaluation.evaluate.WEIGHTS_PER_BLOCK", 400 * 7)
     assert sum(len(block) for block in bootstrap_weights(400, 0, 300)) == 60
     assert sum(len(block) for block in bootstrap_weights(400, 0, 20)) == 20
 

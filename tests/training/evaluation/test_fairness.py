@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.evaluation.fairness import REST, RISKIEST, UNKNOWN, _groups, evaluate_fairness
+from training.evaluation.fairness import REST, RISKIEST_SHARE, UNKNOWN, _group_names, evaluate_fairness
 from training.train import TrainingRun
 
 
@@ -35,13 +35,13 @@ def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: 
     assert plain.value < high.value
     assert set(fairness_table.measure) == {"churned", "predicted churn", "gap", "picked", "auc", "brier", "total_error"}
     shares = rows.xs("picked", level="measure")
-    assert np.average(shares.value, weights=shares.customers) == pytest.approx(RISKIEST, abs=0.01)
+    assert np.average(shares.value, weights=shares.customers) == pytest.approx(RISKIEST_SHARE, abs=0.01)
     assert (fairness_table.low <= fairness_table.value).all() and (fairness_table.value <= fairness_table.high).all()
 
 
 def test_small_groups_are_put_together() -> None:
     names = ["gold"] * 40 + ["basic"] * 30 + [f"name {i}" for i in range(29)] + [None] * 31
-    fairness_table = _groups(pa.array(names))
+    fairness_table = _group_names(pa.array(names))
     assert dict(zip(*np.unique(fairness_table.astype(str), return_counts=True), strict=True)) == {
         "gold": 40,
         "basic": 30,
@@ -51,10 +51,10 @@ def test_small_groups_are_put_together() -> None:
 
 
 def test_numbers_are_quarters() -> None:
-    fairness_table = _groups(pa.array([*np.arange(200.0), *[np.nan] * 40]))
+    fairness_table = _group_names(pa.array([*np.arange(200.0), *[np.nan] * 40]))
     assert len(np.unique(fairness_table.astype(str))) == 5
     assert (fairness_table == "0 to 49.75").sum() == 50
-    same = _groups(pa.array([3.0] * 50))
+    same = _group_names(pa.array([3.0] * 50))
     assert set(same) == {"3 to 3"}
 
 

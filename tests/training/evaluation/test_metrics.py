@@ -139,7 +139,7 @@ def test_recalibration_finds_what_was_done_to_the_probabilities() -> None:
 
 
 @pytest.mark.parametrize(
-    ("churned", "said"),
+    ("churned", "predicted"),
     [
         ([1.0, 1.0, 1.0], [0.2, 0.5, 0.9]),
         ([0.0, 0.0, 1.0, 1.0], [0.1, 0.2, 0.8, 0.9]),

@@ -42,7 +42,7 @@ def test_value_is_what_those_who_stayed_brought_times_the_chance_of_staying() ->
     assert predicted.value == pytest.approx([0.75 * 20] * 4)
 
 
-def test_only_contracts_have_this_ladder() -> None:
+def test_only_contracts_have_this_baseline() -> None:
     silent = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,))
     assert baselines_for(silent) is BASELINES
     contract = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,), "cancelled")
