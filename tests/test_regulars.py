@@ -133,12 +133,12 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     back = run("rollback")
     assert back.exit_code == 0, _said(back)
     assert "shop-churn/1, shop-value/1, champion (before: shop-churn/2, shop-value/2)" in back.output
-    _refused(run("rollback"), 2, "nothing to go back to")
+    _refused(run("rollback"), 2, "nothing to roll back to")
     config.write_text(_with(_with(config.read_text(), 'champion = "better"', 'champion = "level"'), '"90d"]', '"60d"]'))
     other = run("train", "--compare")
     assert other.exit_code in (0, 1), _said(other)
     assert "its logged figures at this cutoff, not paired, since the value model" in other.output
-    _refused(run("train", "--log", str(tmp_path / "output")), 2, "is no training that was kept for later")
+    _refused(run("train", "--log", str(tmp_path / "output")), 2, "is not a training saved for later")
 
 
 def _scored(run: Run, folder: Path, cutoff: str) -> Path:

@@ -53,10 +53,10 @@ def stand_ins(texts: Iterable[str]) -> StandIns:
 
 
 def wrap_text(text: str, columns: int) -> str:
-    """Wrap a text into lines of at most so many columns; a Chinese letter takes two and may start a new line.
+    r"""Wrap a text into lines of at most so many columns; a Chinese letter takes two and may start a new line.
 
     >>> wrap_text("orders in the last 90 days", 14), wrap_text("最近 90 天的订单数", 10)
-    ('orders in the\\nlast 90 days', '最近 90 天\\n的订单数')
+    ('orders in the\nlast 90 days', '最近 90 天\n的订单数')
     """
     lines = [""]
     for piece in _pieces(text):

@@ -150,7 +150,7 @@ CANCELLED = ChurnTerms(
         "The contract is cancelled in the {days} days from the cutoff and not renewed within 7 days. "
         "One that ends in another way, by death or because it had run its course, is not churn."
     ),
-    watched=N_("how long their contracts have run, what came before"),
+    watched=N_("how long their contracts have run and what happened before"),
     stayers=N_("those who do not cancel"),
     staying=N_("staying"),
     bring=N_("pay"),

@@ -19,6 +19,7 @@ from typing import Any
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
@@ -64,6 +65,12 @@ class MonitoringResult:
     folder: Path
     undelivered: tuple[str, ...] = ()
 
+    def to_pandas(self) -> Any:
+        """The open alerts as a DataFrame, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame([alert.to_dict() for alert in self.alerts])
+
 
 @dataclass
 class _Observations:
@@ -85,11 +92,13 @@ class _Observations:
         return () if self.drift else ("drift:",)
 
 
-def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> MonitoringResult:
+def monitor_scores(
+    business: Business, cutoff: date | str | None = None, known: Sequence[Finding] = ()
+) -> MonitoringResult:
     """Monitors a scored cutoff, writes the results, and delivers new alerts.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         cutoff: A scored cutoff; by default the newest.
         known: Findings made before, such as a faulty delivery of the log; reported with the others.
 
@@ -101,7 +110,9 @@ def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[F
         DataError: A file in the output was changed by something else.
         RefusedError: Another run is monitoring into the same output.
     """
-    scores = read_scores(config, cutoff)
+    config = config_of(business)
+    day = None if cutoff is None else as_date(cutoff)
+    scores = read_scores(config, day)
     folder = config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
         tr, state = get_language(config.language), read_alert_state(folder)

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from features.atomic_files import write_text_atomically
-from features.config.load import Config
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import get_language
 from serving.report import customer_list, data, drivers, plans, segments, summary
 from serving.report.inputs import ReportInputs, read_report_inputs
@@ -24,13 +24,15 @@ from serving.scoring.score_tables import read_scores
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(config: Config, cutoff: date | None = None) -> Path:
+def write_report(business: Business, cutoff: date | str | None = None) -> Path:
     """Write the report of a scored cutoff, by default the newest; return its path.
 
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
     """
-    scores = read_scores(config, cutoff)
+    config = config_of(business)
+    day = None if cutoff is None else as_date(cutoff)
+    scores = read_scores(config, day)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
     write_text_atomically(target, render_report(read_report_inputs(config, scores, get_language(config.language))))
     return target

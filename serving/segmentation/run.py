@@ -31,6 +31,7 @@ from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores
@@ -70,15 +71,21 @@ class Segmentation:
     tables: Mapping[str, pa.Table]
     manifest: Mapping[str, Any]
 
+    def to_pandas(self, table: str = "customers") -> Any:
+        """One of the tables as a DataFrame: by default the groups of each customer."""
+        return self.tables[table].to_pandas()
 
-def segment_customers(config: Config, cutoff: date | None = None) -> Segmentation:
+
+def segment_customers(business: Business, cutoff: date | str | None = None) -> Segmentation:
     """Segments the customers of a scored cutoff, the newest where none is named, and writes it all.
 
     Raises:
         UsageError: The cutoff was not scored, or the log has changed since.
         DataError: The log breaks its contract.
     """
-    scores = read_scores(config, cutoff)
+    config = config_of(business)
+    day = None if cutoff is None else as_date(cutoff)
+    scores = read_scores(config, day)
     scored, history = read_scored_columns(scores), gather_history(config, scores.cutoff)
     now = history.rows_at(len(history.cutoffs) - 1)
     _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.intake.log import Business, config_of
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
@@ -67,18 +69,23 @@ class Backtest:
     folder: Path
     run_id: str
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The metrics at each cutoff and pooled, with their intervals."""
+        return self.figures.metrics
 
-def backtest_models(config: Config, most: int = MOST) -> Backtest:
+
+def backtest_models(business: Business, most: int = MOST) -> Backtest:
     """Rolls over the last cutoffs, judges, writes OUTPUT/backtest and logs it to MLflow.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         most: Cutoffs to judge; fewer where the log has fewer that can be learned for.
 
     Raises:
         DataError: The log breaks its contract, or has no cutoff that can be judged.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
+    config = config_of(business)
     rows = build.build_snapshots(config)
     models.connect_to_mlflow(config)
     judged, left_out = predict_rolling(rows, config, most)

@@ -16,10 +16,10 @@ BLOCK = re.compile(r"^(#{1,6} |[-*] |\|)")
 
 
 def render_card(text: str) -> Markup:
-    """Render a card as HTML, with its headings two levels lower.
+    r"""Render a card as HTML, with its headings two levels lower.
 
-    >>> render_card("# A <b>\\n\\nOne **two**\\nthree `x*y`")
-    Markup('<h3>A &lt;b&gt;</h3>\\n<p>One <strong>two</strong> three <code>x*y</code></p>')
+    >>> render_card("# A <b>\n\nOne **two**\nthree `x*y`")
+    Markup('<h3>A &lt;b&gt;</h3>\n<p>One <strong>two</strong> three <code>x*y</code></p>')
     """
     return Markup("\n").join(_blocks(text.splitlines()))
 
@@ -89,9 +89,9 @@ def _table(lines: Sequence[str]) -> Markup:
 
 
 def render_inline(text: str) -> Markup:
-    """Render the text of a line: code, strong, and signs after a backslash.
+    r"""Render the text of a line: code, strong, and signs after a backslash.
 
-    >>> render_inline(r"a\\-b `c|d` <i>")
+    >>> render_inline(r"a\-b `c|d` <i>")
     Markup('a-b <code>c|d</code> &lt;i&gt;')
     """
     pieces = []

@@ -109,7 +109,7 @@ def test_files_are_found_sorted_in_folders_and_globs(tmp_path: Path) -> None:
 def test_files_of_two_kinds_are_refused(engine: DuckDBEngine, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n\n1\n")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="of one kind, found csv, parquet"):
+    with pytest.raises(DataError, match="all of one format, found csv, parquet"):
         engine.read_files(".", tmp_path)
 
 

@@ -314,15 +314,15 @@ def test_what_is_written_meanwhile_is_not_seen(
 def test_what_is_written_to_sqlite_meanwhile_is_not_seen(
     engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, count = _sqlite(tmp_path, [1]), databases._SQLite._kinds
+    url, count = _sqlite(tmp_path, [1]), databases._SQLiteSession._kinds
     _elsewhere(tmp_path, "PRAGMA journal_mode = WAL")
 
-    def meanwhile(session: databases._SQLite, rows: str, columns: list[str]) -> dict[str, str]:
+    def meanwhile(session: databases._SQLiteSession, rows: str, columns: list[str]) -> dict[str, str]:
         found = count(session, rows, columns)
         _elsewhere(tmp_path, "INSERT INTO t VALUES ('text')")
         return found
 
-    monkeypatch.setattr(databases._SQLite, "_kinds", meanwhile)
+    monkeypatch.setattr(databases._SQLiteSession, "_kinds", meanwhile)
     assert _read(_source(url, table="t"), tmp_path, engine) == [{"x": 1}]
 
 
@@ -510,8 +510,8 @@ def test_a_server_that_never_answers_is_given_up(
 
 def test_connecting_has_a_limit_of_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    assert "&connect_timeout=10" in driver._address("postgresql://me@db/shop", "")
-    assert driver._address("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
+    assert "&connect_timeout=10" in driver._url_with_options("postgresql://me@db/shop", "")
+    assert driver._url_with_options("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
 
 
 @contextlib.contextmanager

@@ -69,7 +69,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def business(ended: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A copy of it; which models there are is not asked of MLflow."""
     shutil.copytree(ended.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(forget, "learned_from", lambda config: [model()])
+    monkeypatch.setattr(forget, "read_model_lineage", lambda config: [model()])
     return ended.model_copy(update={"folder": tmp_path})
 
 

@@ -1,4 +1,4 @@
-"""The page: what it says, that it stands alone, and that nothing a customer is called can break it."""
+"""The report: its content, that it is self-contained, and that no customer id can break it."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_the_page_needs_nothing_from_elsewhere(scored: Callable[..., Config]) ->
     assert len(text.encode()) < 5_000_000
 
 
-def test_what_customers_are_called_is_text_and_nothing_else(scored: Callable[..., Config]) -> None:
+def test_customer_ids_are_text_and_nothing_else(scored: Callable[..., Config]) -> None:
     config = scored()
     (config.output / "audit.json").write_text(json.dumps(AUDIT), encoding="utf-8")
     text = read(config)
@@ -376,7 +376,7 @@ GAPS = {
 }
 
 
-def test_what_is_missing_is_said_with_the_command_that_makes_it(scored: Callable[..., Config]) -> None:
+def test_what_is_missing_is_named_with_its_command(scored: Callable[..., Config]) -> None:
     text = Tags(read(scored())).text
     for gap in GAPS.values():
         assert gap in text
