@@ -1,4 +1,4 @@
-"""What a config may say of where its rows are, and what it must never hold."""
+"""Sources in a config: which are accepted, and that no password is accepted or repeated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Make = Callable[..., Config]
         "postgresql://me%40corp@host/shop?sslmode=require&options=-c%20statement_timeout%3D5s",
     ],
 )
-def test_url_of_postgresql_is_taken(make_config: Make, url: str) -> None:
+def test_postgresql_urls_are_accepted(make_config: Make, url: str) -> None:
     rows = make_config(source=url, table="orders").events.to_source("events")
     assert (rows.database, rows.source, rows.table) == ("postgresql", url, "orders")
 
@@ -62,7 +62,7 @@ def test_password_in_the_url_is_refused_and_not_repeated(make_config: Make, url:
         problem = problem.__context__
 
 
-def test_the_checker_of_types_does_not_repeat_it_either() -> None:
+def test_type_errors_do_not_repeat_the_password() -> None:
     with pytest.raises(ValidationError) as caught:
         Events(customer="c", time="t", table="orders", source=f"postgresql://me:{CANARY}@h/s")
     assert CANARY[-6:] not in str(caught.value)
@@ -76,7 +76,7 @@ def test_url_that_is_not_understood_is_not_repeated(make_config: Make, url: str)
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ({"source": PG}, "table ="),
         ({"source": "sqlite:///shop.db"}, "table ="),
@@ -91,10 +91,10 @@ def test_url_that_is_not_understood_is_not_repeated(make_config: Make, url: str)
         ({"source": PG, "table": "t", "password_env": f"{CANARY}!"}, "name of an environment variable"),
     ],
 )
-def test_keys_that_do_not_fit_are_told(make_config: Make, keys: dict[str, str], told: str) -> None:
+def test_contradicting_keys_are_refused(make_config: Make, keys: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         make_config(**keys)
-    assert told in str(caught.value) and CANARY not in str(caught.value)
+    assert message in str(caught.value) and CANARY not in str(caught.value)
 
 
 def test_other_sections_have_the_same_keys(make_config: Make) -> None:
