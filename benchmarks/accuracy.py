@@ -1,8 +1,8 @@
-"""How well the shipped models foresee real customers, beside the ladder of baselines: one Markdown table a log.
+"""Accuracy of the models on real logs, compared with the baselines: one Markdown table for each log.
 
-Each log is cut one horizon before its end, and training sees nothing later: what a user would have had on that day.
-The shipped procedure learns from the cut log with default settings and scores everyone who had purchased by then. The
-truth is the rest of the log. The baselines learn from the same rows and are judged on the same customers.
+Each log is cut one horizon before its end, and training sees only what a user would have had on that day. The standard
+procedure trains on the cut log with default settings and scores everyone who had purchased by then. The rest of the log
+is the truth. The baselines learn from the same rows and are evaluated on the same customers.
 
     python benchmarks/accuracy.py [--data DIR] [--trials N] [LOG ...]
 """
@@ -35,7 +35,7 @@ from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Eva
 from training.fit import FittedModels, fit_models
 
 HERE = Path(__file__).resolve().parent
-WHERE = {
+DATA_SOURCES = {
     "cdnow": "cdnow_master.csv.gz: Bruce Hardie's site (brucehardie.com/datasets, 'CDNOW'), or the PyPI package "
     "`lifetimes`; comma-separated, with the header customer_id,date,number_of_cds,dollar_value",
     "online_retail": "online_retail.parquet: the UCI Machine Learning Repository, dataset 352 'Online Retail'; the "
@@ -60,12 +60,12 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class Result:
-    """One log: how large what was learned from and judged on is, and the figures.
+class LogAccuracy:
+    """The figures of one log, and the sizes of its training and evaluation data.
 
     Attributes:
         rows: Events before the cutoff.
-        learned: What training left behind, from the cut log.
+        fitted: What training left behind, from the cut log.
         examples: Rows (a customer at a training cutoff) that our models and the baselines learned from.
         truth: The customers at `cutoff`, and what they did within the horizon.
         covered: Share of them whose value came inside value_low to value_high.
@@ -74,7 +74,7 @@ class Result:
     config: Config
     cutoff: date
     rows: int
-    learned: FittedModels
+    fitted: FittedModels
     examples: Sample
     truth: Sample
     covered: float
@@ -82,56 +82,56 @@ class Result:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the tables of the logs asked for (all: no argument); a log that is not there is named and skipped."""
+    """Prints the tables of the named logs (all without arguments); a log without data is named and skipped."""
     options = _options(arguments)
     done = 0
     with tempfile.TemporaryDirectory() as folder:
-        for log in options.logs or list(WHERE):
+        for log in options.logs or list(DATA_SOURCES):
             config = _config(log, options.data, options.trials, Path(folder))
             if config is None:
-                print(f"skipped {log}, its data are not there. Where to get them: {WHERE[log]}", file=sys.stderr)
+                print(f"skipped {log}, its data are not there. Where to get them: {DATA_SOURCES[log]}", file=sys.stderr)
                 continue
-            print(table(measure(config)), flush=True)
+            print(table(measure_log(config)), flush=True)
             done += 1
     print(LEGEND if done else "no log was measured", file=sys.stdout if done else sys.stderr)
     return 0
 
 
-def measure(config: Config) -> Result:
-    """Trains on the log as it was one horizon before its end, and judges what it says of the customers of that day."""
+def measure_log(config: Config) -> LogAccuracy:
+    """Trains on the log as it was one horizon before its end, and evaluates predictions for that day's customers."""
     task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
-        whole = read_log.read_tables(config, engine)
-        cutoff = whole.end - task.horizon.delta
-        cut_at = replace(whole, end=cutoff)  # as long as the log was then: longer windows have no features
+        full_tables = read_log.read_tables(config, engine)
+        cutoff = full_tables.end - task.horizon.delta
+        cut_at = replace(full_tables, end=cutoff)  # as long as the log was then: longer windows have no features
         later = snapshots_from_tables(
-            replace(whole, contract=audit.with_too_long_windows(cut_at, task).contract), task, [cutoff], engine
+            replace(full_tables, contract=audit.with_too_long_windows(cut_at, task).contract), task, [cutoff], engine
         )
     cut = config.model_copy(update={"events": config.events.model_copy(update={"until": str(cutoff)})})
     with open_engine(config.engine, config.folder) as engine:
         tables = audit.with_too_long_windows(read_log.read_tables(cut, engine), task)
         snapshots = snapshots_from_tables(tables, task, audit.mature_cutoffs(tables, task), engine)
         now = snapshots_from_tables(tables, task, [cutoff], engine, with_labels=False)
-    _same_customers(now, later)
-    learned = fit_models(snapshots, cut)
-    if learned.value is None:
+    _refuse_different_features(now, later)
+    fitted = fit_models(snapshots, cut)
+    if fitted.value is None:
         raise UsageError(f"{config.name}: this benchmark needs a log with amounts")
-    said, truth = learned.value.predict(now.rows), sample_at(later, [cutoff])
-    examples = sample_at(snapshots, learned.split.all_cutoffs)
-    ladder = {name: rule(examples, truth, task.horizon) for name, rule in BASELINES.items()}
-    models = {OURS: Prediction(said["churn_probability"], said["value"]), **ladder}
+    predicted, truth = fitted.value.predict(now.rows), sample_at(later, [cutoff])
+    examples = sample_at(snapshots, fitted.split.all_cutoffs)
+    baselines = {name: rule(examples, truth, task.horizon) for name, rule in BASELINES.items()}
+    models = {OURS: Prediction(predicted["churn_probability"], predicted["value"]), **baselines}
     settings = config.training
-    judged = evaluate_predictions(models, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
-    inside = np.mean((truth.spend >= said["value_low"]) & (truth.spend <= said["value_high"]))
-    return Result(cut, cutoff, tables.rows, learned, examples, truth, float(inside), judged)
+    evaluation = evaluate_predictions(models, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
+    inside = np.mean((truth.spend >= predicted["value_low"]) & (truth.spend <= predicted["value_high"]))
+    return LogAccuracy(cut, cutoff, tables.rows, fitted, examples, truth, float(inside), evaluation)
 
 
-def table(result: Result) -> str:
+def table(result: LogAccuracy) -> str:
     """The figures of one log as GitHub Markdown, sizes first."""
-    cutoffs, truth, task = result.learned.split.all_cutoffs, result.truth, result.config.task
+    cutoffs, truth, task = result.fitted.split.all_cutoffs, result.truth, result.config.task
     metrics = result.evaluation.metrics.set_index(["metric", "model"])
-    trials = " and ".join(f"{len(tuned.trials)} trials ({name})" for name, tuned in result.learned.tuned.items())
-    note = f" Note: {result.learned.split.shortfall}." if result.learned.split.shortfall else ""
+    trials = " and ".join(f"{len(tuned.trials)} trials ({name})" for name, tuned in result.fitted.tuned.items())
+    note = f" Note: {result.fitted.split.shortfall}." if result.fitted.split.shortfall else ""
     lines = [
         f"### {result.config.name}, {task.horizon} ahead\n",
         f"Learned from {result.rows:,} events before {result.cutoff}: {len(result.examples):,} rows of {len(cutoffs)} "
@@ -146,14 +146,16 @@ def table(result: Result) -> str:
         mine = metrics.loc[(metric, OURS)]
         ours = f"{form.format(mine.value)} ({form.format(mine.low)} to {form.format(mine.high)})"
         theirs = {name: metrics.loc[(metric, name), "value"] for name in BASELINES}
-        others = " | ".join(form.format(value) for value in theirs.values())
-        against = _against(result.evaluation, metric, theirs, form)
-        lines.append(f"| {title} {'↑' if metric in HIGHER_IS_BETTER else '↓'} | {ours} | {others} | {against} |")
+        baseline_cells = " | ".join(form.format(value) for value in theirs.values())
+        against = _difference_to_best(result.evaluation, metric, theirs, form)
+        lines.append(
+            f"| {title} {'↑' if metric in HIGHER_IS_BETTER else '↓'} | {ours} | {baseline_cells} | {against} |"
+        )
     return "\n".join([*lines, ""])
 
 
-def _against(evaluation: Evaluation, metric: str, theirs: dict[str, float], form: str) -> str:
-    """The paired difference to the best baseline with its interval, and a mark where it is clear."""
+def _difference_to_best(evaluation: Evaluation, metric: str, theirs: dict[str, float], form: str) -> str:
+    """The paired difference to the best baseline with its confidence interval, and a mark if it leaves out 0."""
     high = metric in HIGHER_IS_BETTER
     best = max(theirs, key=lambda name: theirs[name] if high else -abs(theirs[name]))
     d: pd.DataFrame = evaluation.differences
@@ -163,15 +165,15 @@ def _against(evaluation: Evaluation, metric: str, theirs: dict[str, float], form
     return f"{signed.format(row.difference)} ({signed.format(row.low)} to {signed.format(row.high)}){mark}"
 
 
-def _same_customers(now: Snapshots, later: Snapshots) -> None:
-    """Features at the cutoff must not depend on whether the log was cut there: nothing looked ahead."""
+def _refuse_different_features(now: Snapshots, later: Snapshots) -> None:
+    """Raises UsageError if cutting the log at the cutoff changes any feature, which means that one looks ahead."""
     columns = ["customer_id", "cutoff", *now.names]
     if not now.rows.select(columns).equals(later.rows.select(columns)):
         raise UsageError("the cohort or its features changed when the log was cut at the cutoff: something looks ahead")
 
 
 def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
-    """A log's config with its data found, or None where they are not there."""
+    """A log's config with the path of its data, or None if the data are absent."""
     if log == "complete_journey":
         try:
             return prepare_demo(folder / log, trials=trials)
@@ -187,12 +189,12 @@ def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     default = TrainingConfig().trials
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("logs", nargs="*", metavar="LOG", help=f"{', '.join(WHERE)}; all, if none is named")
+    parser.add_argument("logs", nargs="*", metavar="LOG", help=f"{', '.join(DATA_SOURCES)}; all, if none is named")
     parser.add_argument("--data", type=Path, default=HERE / "data", help="where the files are (benchmarks/data)")
     parser.add_argument("--trials", type=int, default=default, help=f"tuning trials a model ({default})")
     options = parser.parse_args(arguments)
-    if unknown := set(options.logs) - set(WHERE):
-        parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(WHERE)}")
+    if unknown := set(options.logs) - set(DATA_SOURCES):
+        parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(DATA_SOURCES)}")
     return options
 
 

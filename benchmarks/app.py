@@ -2,10 +2,10 @@
 
     python benchmarks/app.py [--customers 1000000] [--requests 20]
 
-Makes an output folder of that many customers (scores of three cutoffs in parts of 100,000, contributions of the newest,
-groups, a plan with its curve), opens the pages without a server, asks each so often, with other filters, customers and
-budgets every time, and prints the median and the worst of the answers after the first, which counts and draws what is
-kept, and the first beside them; and the most memory the process had.
+Writes an output folder for that many customers (scores of three cutoffs in parts of 100,000, contributions of the
+newest, groups, a plan with its curve) and requests each page repeatedly without a server, with other filters, customers
+and budgets every time. Prints the first time of each page, which includes computing what is then cached, the median and
+maximum of the later times, and the peak memory of the process.
 """
 
 from __future__ import annotations
@@ -34,46 +34,46 @@ from tests.webpages import MODELS, app_of, fetch  # noqa: E402
 CUTOFFS = (date(2024, 10, 1), date(2024, 11, 1), date(2024, 12, 1))
 CHUNK, FEATURES = 100_000, 200
 PHRASE = "days since the last order"
-WHY = pa.struct(
+REASON = pa.struct(
     [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
 )
 
 
 def main() -> None:
-    """Makes the folder, asks, and prints a table."""
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--customers", type=int, default=1_000_000)
-    asked.add_argument("--requests", type=int, default=20)
-    options = asked.parse_args()
+    """Writes the output folder, requests the pages, and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--requests", type=int, default=20)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="regulars-app-") as folder:
         config = business(Path(folder))
         start = time.perf_counter()
-        make(config, options.customers)
+        write_output(config, options.customers)
         print(f"{options.customers:,} customers, made in {time.perf_counter() - start:.0f} s")
-        judge(config, options.customers, options.requests)
+        measure_pages(config, options.customers, options.requests)
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, the making included")
 
 
 def business(folder: Path) -> Config:
-    """A config whose log is not read."""
+    """A config whose log is never read."""
     events = {"source": "log.parquet", "customer": "c", "time": "t", "amount": "a"}
     return parse_config({"config_version": 1, "name": "many", "events": events}, folder / "regulars.toml")
 
 
-def make(config: Config, n: int) -> None:
+def write_output(config: Config, n: int) -> None:
     """The output folder."""
     rng = np.random.default_rng(1)
     ids = pa.array([f"c{number:09d}" for number in range(n)])
     churn = rng.beta(0.6, 0.6, n)
     spend = rng.lognormal(4, 1, n)
     for day in CUTOFFS:
-        scores(config.output, day, ids, np.clip(churn + rng.normal(0, 0.02, n), 0.001, 0.999), spend, rng)
-    contributions(config.output, ids, rng)
-    groups(config.output, ids, rng)
-    plan(config.output, ids, churn, spend, rng)
+        write_scores(config.output, day, ids, np.clip(churn + rng.normal(0, 0.02, n), 0.001, 0.999), spend, rng)
+    write_contributions(config.output, ids, rng)
+    write_groups(config.output, ids, rng)
+    write_plan(config.output, ids, churn, spend, rng)
 
 
-def scores(
+def write_scores(
     output: Path, day: date, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng: np.random.Generator
 ) -> None:
     """The score table of a cutoff with its manifest."""
@@ -102,7 +102,7 @@ def scores(
         {"feature": f"f{i}", "phrase": PHRASE, "family": f"g{i}", "strength": 1 / (i + 1), "direction": 1.0}
         for i in range(10)
     ]
-    told = {
+    manifest = {
         "cutoff": str(day),
         "customers": n,
         "interval": 0.8,
@@ -112,8 +112,8 @@ def scores(
         "parts": write_score_parts(table, folder, CHUNK),
     }
     if day == CUTOFFS[-1]:
-        told["contributions"] = {"churn": told["parts"], "value": told["parts"]}
-    (folder / "_manifest.json").write_text(json.dumps(told), encoding="utf-8")
+        manifest["contributions"] = {"churn": manifest["parts"], "value": manifest["parts"]}
+    (folder / "_manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def reasons(n: int, rng: np.random.Generator) -> pa.Array:
@@ -122,12 +122,12 @@ def reasons(n: int, rng: np.random.Generator) -> pa.Array:
     readings = pa.array([f"last order {day} days ago" for day in range(400)]).take(pa.array(rng.integers(0, 400, m)))
     one = lambda text: pa.array([text]).take(pa.array(np.zeros(m, int)))  # noqa: E731
     rows = pa.StructArray.from_arrays(
-        [one("f1"), one(PHRASE), readings, pa.array(rng.normal(0, 0.1, m))], fields=list(WHY)
+        [one("f1"), one(PHRASE), readings, pa.array(rng.normal(0, 0.1, m))], fields=list(REASON)
     )
     return pa.ListArray.from_arrays(pa.array(np.arange(0, m + 1, 3), pa.int32()), rows)
 
 
-def contributions(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
+def write_contributions(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
     """Those of every feature to risk and value at the newest cutoff."""
     folder = output / "contributions" / "churn" / f"cutoff={CUTOFFS[-1]}"
     folder.mkdir(parents=True)
@@ -139,7 +139,7 @@ def contributions(output: Path, ids: pa.Array, rng: np.random.Generator) -> None
     (output / "contributions" / "value").symlink_to(folder.parent)
 
 
-def groups(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
+def write_groups(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
     """The groups of the newest cutoff."""
     folder = output / "segments" / f"cutoff={CUTOFFS[-1]}"
     folder.mkdir(parents=True)
@@ -179,7 +179,7 @@ def groups(output: Path, ids: pa.Array, rng: np.random.Generator) -> None:
     )
 
 
-def plan(output: Path, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng: np.random.Generator) -> None:
+def write_plan(output: Path, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng: np.random.Generator) -> None:
     """A plan in which four customers of ten have one of two actions."""
     n, chosen = len(ids), rng.random(len(ids)) < 0.4
     cost = np.where(chosen, np.where(rng.random(n) < 0.5, 0.5, 2.0), 0.0)
@@ -215,7 +215,7 @@ def plan(output: Path, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng:
     ]
     (folder / "curve.json").write_text(json.dumps(points), encoding="utf-8")
     counts = {"scored": n, "eligible": n, "held_out": n // 10, "with_action": int(chosen.sum())}
-    told = {
+    manifest = {
         "budget": budget,
         "bound": total,
         "gain": total,
@@ -226,11 +226,11 @@ def plan(output: Path, ids: pa.Array, churn: np.ndarray, spend: np.ndarray, rng:
         "actions": {},
         "rules": {"actions": {"mail": {}, "call": {}}},
     }
-    (folder / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def addresses(n: int, times: int) -> Iterator[tuple[str, list[str]]]:
-    """What is asked, by the name of the page."""
+def page_urls(n: int, times: int) -> Iterator[tuple[str, list[str]]]:
+    """The URLs to request, by the name of the page."""
     rng = np.random.default_rng(2)
     some = [f"c{number:09d}" for number in rng.integers(0, n, times)]
     yield "overview", ["/"] * times
@@ -251,19 +251,19 @@ def addresses(n: int, times: int) -> Iterator[tuple[str, list[str]]]:
     yield "models", ["/models"] * times
 
 
-def judge(config: Config, n: int, times: int) -> None:
-    """Asks each page `times` times after a first, and prints how long the answers took."""
+def measure_pages(config: Config, n: int, times: int) -> None:
+    """Requests each page once and then `times` times, and prints how long the answers took."""
     app = app_of(config)
     print(f"{'page':32}{'first':>9}{'median':>9}{'worst':>9}   seconds, of {times}")
-    for name, asked in addresses(n, times + 1):
-        took = []
-        for address in asked:
+    for name, urls in page_urls(n, times + 1):
+        seconds = []
+        for address in urls:
             start = time.perf_counter()
             answer = fetch(app, address)
-            took.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
             if answer.status not in (200, 404):
                 raise SystemExit(f"{address}: {answer.status}")
-        print(f"{name:32}{took[0]:9.3f}{np.median(took[1:]):9.3f}{max(took[1:]):9.3f}")
+        print(f"{name:32}{seconds[0]:9.3f}{np.median(seconds[1:]):9.3f}{max(seconds[1:]):9.3f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""BG/NBD and Gamma-Gamma: the fit on the CDNOW sample beside the published one, and the time for many customers.
+"""BG/NBD and Gamma-Gamma: the fit on the CDNOW sample compared with the published one, and the time for many customers.
 
-The published fit (Fader, Hardie and Lee 2005) uses the first 39 weeks, up to 1997-09-30, in weeks. Where the PyPI
-package `lifetimes` is installed, its fit of the same customers stands beside ours.
+The published fit (Fader, Hardie and Lee 2005) uses the first 39 weeks, up to 1997-09-30, in weeks. If the PyPI package
+`lifetimes` is installed, the table also shows its fit of the same customers.
 
     python benchmarks/btyd.py [--data DIR] [--customers N]
 """
@@ -22,7 +22,7 @@ from features.catalog.btyd_model import BGNBD, fit_bgnbd, fit_gamma_gamma
 
 HERE = Path(__file__).resolve().parent
 FILE = "cdnow_sample.csv.gz"
-WHERE = (
+DATA_SOURCE = (
     f"{FILE}: the 1-in-10 sample at Bruce Hardie's site (brucehardie.com/datasets, 'CDNOW'); comma-separated, with the "
     "header master_customer_id,sample_customer_id,date,number_of_cds,dollar_value"
 )
@@ -34,21 +34,21 @@ SEED = 7
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints both tables; the CDNOW sample is skipped where it is not there."""
+    """Prints both tables; the CDNOW sample is skipped if its file is absent."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, default=HERE / "data", help="where the file is (benchmarks/data)")
     parser.add_argument("--customers", type=int, default=1_000_000, help="how many to simulate (1,000,000)")
     options = parser.parse_args(arguments)
     if (options.data / FILE).exists():
-        print(cdnow(options.data / FILE))
+        print(cdnow_table(options.data / FILE))
     else:
-        print(f"skipped CDNOW, its data are not there. Where to get them: {WHERE}", file=sys.stderr)
-    print(speed(options.customers))
+        print(f"skipped CDNOW, its data are not there. Where to get them: {DATA_SOURCE}", file=sys.stderr)
+    print(speed_table(options.customers))
     return 0
 
 
-def cdnow(path: Path) -> str:
-    """The parameters found on the CDNOW sample beside the published ones, as a Markdown table."""
+def cdnow_table(path: Path) -> str:
+    """The parameters fitted to the CDNOW sample and the published ones, as a Markdown table."""
     log = pd.read_csv(path, dtype={"sample_customer_id": str, "date": str})
     log["date"] = pd.to_datetime(log["date"], format="%Y%m%d")
     days = log[log.date <= END].groupby(["sample_customer_id", "date"]).dollar_value.sum().reset_index()
@@ -66,15 +66,15 @@ def cdnow(path: Path) -> str:
         "|:---|---:|---:|---:|",
         *(f"| {name} | {PUBLISHED[name]:.3f} | {ours[name]:.4f} | {theirs.get(name, '')} |" for name in PUBLISHED),
         *(
-            f"| {name} (amounts) | {told:.2f} | {getattr(amounts, name):.3f} | |"
-            for name, told in PUBLISHED_AMOUNTS.items()
+            f"| {name} (amounts) | {published:.2f} | {getattr(amounts, name):.3f} | |"
+            for name, published in PUBLISHED_AMOUNTS.items()
         ),
     ]
     return "\n".join([*lines, f"\nPenalised: orders {model.penalised}, amounts {amounts.penalised}.\n"])
 
 
-def speed(customers: int) -> str:
-    """Seconds to fit and to predict simulated customers, and the parameters found, as a Markdown table."""
+def speed_table(customers: int) -> str:
+    """Seconds to fit and predict simulated customers, and the fitted parameters, as a Markdown table."""
     frequency, recency, age, mean = _simulated(customers)
     start = time.perf_counter()
     model = fit_bgnbd(frequency, recency, age)
@@ -84,14 +84,14 @@ def speed(customers: int) -> str:
     amounts = fit_gamma_gamma(frequency + 1, mean)
     done = time.perf_counter()
     alpha = model.alpha * model.time_unit_days
-    said = f"r {model.r:.3f}, alpha {alpha:.2f}, a {model.a:.3f}, b {model.b:.3f}"
-    true = f"r {TRUTH.r}, alpha {TRUTH.alpha}, a {TRUTH.a}, b {TRUTH.b}"
+    fitted_parameters = f"r {model.r:.3f}, alpha {alpha:.2f}, a {model.a:.3f}, b {model.b:.3f}"
+    true_parameters = f"r {TRUTH.r}, alpha {TRUTH.alpha}, a {TRUTH.a}, b {TRUTH.b}"
     return "\n".join(
         [
             f"### {customers:,} simulated customers (seed {SEED}), in days\n",
             "| step | seconds | found | simulated from |",
             "|:---|---:|:---|:---|",
-            f"| fit BG/NBD | {fitted - start:.2f} | {said} | {true} |",
+            f"| fit BG/NBD | {fitted - start:.2f} | {fitted_parameters} | {true_parameters} |",
             f"| expected orders, 90 days | {predicted - fitted:.2f} | | |",
             f"| fit Gamma-Gamma | {done - predicted:.2f} | p {amounts.p:.2f}, q {amounts.q:.2f}, v {amounts.v:.2f} "
             "| p 6, q 4, v 15 |",
@@ -116,7 +116,7 @@ def _simulated(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _lifetimes(frequency: pd.Series, recency: pd.Series, age: pd.Series) -> dict[str, str]:
-    """What PyPI `lifetimes` finds, or nothing where it is not installed."""
+    """The parameters that PyPI `lifetimes` fits; empty if it is not installed."""
     if importlib.util.find_spec("lifetimes") is None:
         return {}
     from lifetimes import BetaGeoFitter

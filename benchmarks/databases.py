@@ -1,6 +1,6 @@
-"""How fast a table of PostgreSQL, DuckDB and SQLite arrives in the engine, beside what Ibis does for PostgreSQL.
+"""How fast a table of PostgreSQL, DuckDB and SQLite is read into the engine, compared with Ibis for PostgreSQL.
 
-It starts a PostgreSQL of its own. The row of Ibis needs psycopg (`pip install 'psycopg[binary]'`).
+The script starts its own PostgreSQL. The row of Ibis needs psycopg (`pip install 'psycopg[binary]'`).
 
     python benchmarks/databases.py [ROWS]
 """
@@ -35,8 +35,8 @@ FROM generate_series(1, {rows}) AS s (i)
 """
 
 
-def fill(server: Postgres, folder: Path, rows: int) -> None:
-    """The same table in all three."""
+def fill_databases(server: Postgres, folder: Path, rows: int) -> None:
+    """Creates the same table in all three databases."""
     server.execute(MAKE.format(rows=rows, money="numeric(12, 2)"))
     with duckdb.connect(str(folder / "shop.duckdb")) as connection:
         connection.execute(MAKE.format(rows=rows, money="decimal(12, 2)"))
@@ -49,8 +49,8 @@ def fill(server: Postgres, folder: Path, rows: int) -> None:
         target.close()
 
 
-def by_ibis(server: Postgres, engine: DuckDBEngine) -> None:
-    """Ibis's own way from PostgreSQL, in batches."""
+def read_with_ibis(server: Postgres, engine: DuckDBEngine) -> None:
+    """Reads from PostgreSQL as Ibis does it, in batches."""
     words = {"host": "127.0.0.1", "port": server.port, "user": server.user, "password": server.password}
     table = ibis.postgres.connect(**words, database="postgres").table("orders")[list(COLUMNS)]
     for batch in table.to_pyarrow_batches(chunk_size=100_000):
@@ -58,11 +58,11 @@ def by_ibis(server: Postgres, engine: DuckDBEngine) -> None:
 
 
 def main(rows: int) -> None:
-    """Prints a Markdown table, best of three."""
+    """Prints a Markdown table with the best time of three runs."""
     named = {name: name for name in COLUMNS}
     with tempfile.TemporaryDirectory() as name, serve(find_programs() or Path()) as server:
         folder = Path(name)
-        fill(server, folder, rows)
+        fill_databases(server, folder, rows)
         os.environ["PGPASSWORD"] = server.password
         urls = {"PostgreSQL": server.url, "DuckDB": "duckdb:///shop.duckdb", "SQLite": "sqlite:///shop.db"}
         with open_engine(EngineConfig(), folder) as engine:
@@ -72,7 +72,7 @@ def main(rows: int) -> None:
 
             ways: dict[str, Callable[[], object]] = {f"{kind}, ours": ours(url) for kind, url in urls.items()}
             if find_spec("psycopg"):
-                ways["PostgreSQL, Ibis to_pyarrow_batches"] = lambda: by_ibis(server, engine)
+                ways["PostgreSQL, Ibis to_pyarrow_batches"] = lambda: read_with_ibis(server, engine)
             print(f"{rows:,} rows, {len(COLUMNS)} of 6 columns\n\n| from | seconds | rows/s |\n|---|---:|---:|")
             for way, run in ways.items():
                 best = min(_seconds(run) for _ in range(3))

@@ -1,9 +1,10 @@
-"""What explaining costs beside predicting: ours, LightGBM's pred_contrib and PyPI's woodelf-explainer, in one run.
+"""The cost of explanations compared with predictions: ours, LightGBM's pred_contrib and PyPI's woodelf-explainer.
 
-Models of 300 trees with the settings of ours (no limit of depth) learn 60 made-up features with holes. Contenders take
-turns, and ratios of the medians count: they bear company on the machine better than seconds do. LightGBM's own way is
-timed on a slice, woodelf on a larger one, ours and predict on all rows. `pip install woodelf-explainer treelite` (in an
-environment of its own, named by PYTHONPATH) brings woodelf; without it, its column stays empty.
+Models of 300 trees with our settings (no depth limit) are trained on 60 simulated features with missing values.
+Contenders take turns, and the ratios of their medians count, because other load on the machine changes ratios less than
+seconds. pred_contrib is timed on a slice of the rows, woodelf on a larger one, ours and predict on all rows. Install
+woodelf with `pip install woodelf-explainer treelite` (in its own environment, named by PYTHONPATH); without it, its
+column stays empty.
 
     python benchmarks/explain.py [--rows N] [--trees N] [--leaves N ...] [--runs N] [--slice N] [--woodelf N]
 """
@@ -39,9 +40,9 @@ from training.models.churn import ChurnClassifier  # noqa: E402
 from training.models.spend import SpendRegressor  # noqa: E402
 
 FEATURES = 60
-LEARNED = 30_000
-CLOSE = 1e-6
-FIRST = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\nbegin = time.perf_counter()\n" + (
+TRAINING_ROWS = 30_000
+TOLERANCE = 1e-6
+FIRST_CALL = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\nbegin = time.perf_counter()\n" + (
     "from serving.explanation.treeshap import tree_explainer\n"
     "found = tree_explainer((open(sys.argv[2]).read(),), (1.0,), int(sys.argv[3]))\n"
     "found.values([np.zeros(1000)] * int(sys.argv[3]))\nfound.values([np.zeros(9)] * int(sys.argv[3]))\n"
@@ -50,7 +51,7 @@ FIRST = "import sys, time\nsys.path.insert(0, sys.argv[1])\nimport numpy as np\n
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints a table of speeds, and what the parts of a scoring run cost; 1 where numbers differ."""
+    """Prints a table of speeds, and the cost of the parts of a scoring run; returns 1 if numbers differ."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--trees", type=int, default=300)
@@ -59,24 +60,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--slice", type=int, default=1000, help="rows for pred_contrib (1000)")
     parser.add_argument("--woodelf", type=int, default=50_000, help="rows for woodelf, 0 for none (50,000)")
     options = parser.parse_args(arguments)
-    columns, churned, spent = customers(options.rows)
+    columns, churned, spent = simulate_customers(options.rows)
     print(f"{options.rows:,} rows, {FEATURES} features, {options.trees} trees, {thread_count()} threads\n")
     print("| leaves | ours, rows/s | of predict's time | times pred_contrib | times woodelf | largest difference |")
     print("|---:|---:|---:|---:|---:|---:|")
-    far, head = 0.0, _head(columns)
+    largest, head = 0.0, _head(columns)
     boosters = [
-        ChurnClassifier(n_estimators=options.trees, num_leaves=leaves).fit(head, churned[:LEARNED]).booster_
+        ChurnClassifier(n_estimators=options.trees, num_leaves=leaves).fit(head, churned[:TRAINING_ROWS]).booster_
         for leaves in options.leaves
     ]
     for booster in boosters:
-        far = max(far, compare(booster, columns, options))
-    few_rows(columns, boosters[0])
-    whole_run(columns, boosters[0], spent, options)
-    return int(far > CLOSE)
+        largest = max(largest, compare_contenders(booster, columns, options))
+    measure_few_rows(columns, boosters[0])
+    measure_scoring(columns, boosters[0], spent, options)
+    return int(largest > TOLERANCE)
 
 
-def customers(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Features by name, whether they churned, and what they spent."""
+def simulate_customers(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Simulates features by name, churn (0 or 1) and spend, each (rows,)."""
     rng = np.random.default_rng(7)
     X = rng.normal(size=(FEATURES, rows))
     X[:20], X[20:30] = np.exp(X[:20]).round(2), rng.poisson(1.5, (10, rows))
@@ -89,16 +90,16 @@ def customers(rows: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
 def _head(columns: dict[str, np.ndarray]) -> pa.Table:
-    return pa.table({name: column[:LEARNED] for name, column in columns.items()})
+    return pa.table({name: column[:TRAINING_ROWS] for name, column in columns.items()})
 
 
-def compare(booster: lgb.Booster, columns: dict[str, np.ndarray], options: argparse.Namespace) -> float:
-    """Prints one line of the table; the largest difference to pred_contrib."""
+def compare_contenders(booster: lgb.Booster, columns: dict[str, np.ndarray], options: argparse.Namespace) -> float:
+    """Prints one line of the table; returns the largest difference to pred_contrib."""
     X, own = np.column_stack(list(columns.values())), list(columns.values())
-    found = tree_explainer((booster.model_to_string(),), (1.0,), FEATURES)
-    found.values(own)
+    explainer = tree_explainer((booster.model_to_string(),), (1.0,), FEATURES)
+    explainer.values(own)
     turns: dict[str, tuple[int, Callable[[], Any]]] = {
-        "ours": (len(X), lambda: found.values(own)),
+        "ours": (len(X), lambda: explainer.values(own)),
         "predict": (len(X), lambda: booster.predict(X, raw_score=True)),
         "contrib": (options.slice, lambda: booster.predict(X[: options.slice], pred_contrib=True)),
     }
@@ -110,7 +111,7 @@ def compare(booster: lgb.Booster, columns: dict[str, np.ndarray], options: argpa
             speeds[name].append(rows / _seconds(run))
     speed = {name: statistics.median(own) for name, own in speeds.items()}
     expected = np.asarray(turns["contrib"][1]())
-    difference = float(np.abs(found.values([column[: options.slice] for column in own]) - expected[:, :-1]).max())
+    difference = float(np.abs(explainer.values([column[: options.slice] for column in own]) - expected[:, :-1]).max())
     beside = f"{speed['ours'] / speed['woodelf']:.1f}" if "woodelf" in speed else ""
     print(
         f"| {_leaves(booster)} | {speed['ours']:,.0f} | {speed['predict'] / speed['ours']:.2f} "
@@ -125,7 +126,7 @@ def _leaves(booster: lgb.Booster) -> int:
 
 
 def _woodelf(booster: lgb.Booster, X: np.ndarray) -> Callable[[], Any] | None:
-    """A run of woodelf, or None where it is not installed."""
+    """A run of woodelf, or None if it is not installed."""
     try:
         from woodelf import WoodelfExplainer
     except ImportError:
@@ -142,8 +143,8 @@ def _seconds(run: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
-def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
-    """Prints what ten rows cost, and what the first call costs with and without compiled code at hand."""
+def measure_few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
+    """Prints the time for ten rows, and for the first call with and without compiled code in the cache."""
     text = booster.model_to_string()
     X, own = np.column_stack([c[:10] for c in columns.values()]), [c[:10] for c in columns.values()]
     fresh = tree_explainer.__wrapped__((text,), (1.0,), FEATURES)
@@ -159,7 +160,7 @@ def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
     with tempfile.TemporaryDirectory(prefix="explain-") as folder:
         model = Path(folder) / "model.txt"
         model.write_text(text)
-        command = [sys.executable, "-c", FIRST, str(ROOT), str(model), str(FEATURES)]
+        command = [sys.executable, "-c", FIRST_CALL, str(ROOT), str(model), str(FEATURES)]
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(Path(folder) / "compiled")}
         first, second = (
             float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout) for _ in range(2)
@@ -168,15 +169,15 @@ def few_rows(columns: dict[str, np.ndarray], booster: lgb.Booster) -> None:
 
 
 @contextmanager
-def watched(owner: Any, name: str) -> Iterator[list[float]]:
-    """The seconds of each call of a function while it is watched."""
+def recorded_calls(owner: Any, name: str) -> Iterator[list[float]]:
+    """Records the seconds of each call of a function inside the `with` block."""
     seconds, function = [], getattr(owner, name)
 
     def timed(*given: Any) -> Any:
         begin = time.perf_counter()
-        found = function(*given)
+        returned = function(*given)
         seconds.append(time.perf_counter() - begin)
-        return found
+        return returned
 
     setattr(owner, name, timed)
     try:
@@ -185,12 +186,12 @@ def watched(owner: Any, name: str) -> Iterator[list[float]]:
         setattr(owner, name, function)
 
 
-def whole_run(
+def measure_scoring(
     columns: dict[str, np.ndarray], booster: lgb.Booster, spent: np.ndarray, options: argparse.Namespace
 ) -> None:
-    """Prints what contributions and reasons of a value model cost, part by part."""
+    """Prints the cost of contributions and reasons of a value model, part by part."""
     spending = SpendRegressor(n_estimators=options.trees, num_leaves=_leaves(booster))
-    spend = spending.fit(_head(columns), spent[:LEARNED]).booster_.model_to_string()
+    spend = spending.fit(_head(columns), spent[:TRAINING_ROWS]).booster_.model_to_string()
     spread = Spread(0.8, 0.8, (0.0, 1.0), (1.0,), ((0.0, 2.0),), (1.3,), 0.1)
     bundle = ModelBundle(
         kind="value",
@@ -204,12 +205,12 @@ def whole_run(
     table, shares = pa.table(columns), []
     contributions.compute_contributions(bundle, table.slice(0, 1000))
     for _ in range(options.runs):
-        with watched(contributions, "_margins") as margins, watched(ModelBundle, "predict") as predicting:
-            whole = _seconds(lambda: contributions.compute_contributions(bundle, table))
-        shares.append((whole, sum(margins) / whole, sum(predicting) / whole))
-    whole, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
+        with recorded_calls(contributions, "_margins") as margins, recorded_calls(ModelBundle, "predict") as predicting:
+            total = _seconds(lambda: contributions.compute_contributions(bundle, table))
+        shares.append((total, sum(margins) / total, sum(predicting) / total))
+    total, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
     print(
-        f"\ncontributions() of a churn and a value number: {options.rows / whole:,.0f} rows/s; {shap:.0%} SHAP of two "
+        f"\ncontributions() of a churn and a value number: {options.rows / total:,.0f} rows/s; {shap:.0%} SHAP of two "
         f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
     )
     few = table.slice(0, min(options.rows, 100_000))

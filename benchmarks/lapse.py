@@ -1,17 +1,17 @@
-"""How well the shipped model foresees which life policies are surrendered within a year, beside the usual peers.
+"""How well the model predicts which life policies are surrendered within a year, compared with usual alternatives.
 
-The table of policies is cut at 2009-05-11, and training sees nothing later: ours learns from yearly cutoffs with
-default settings and scores the policies that were in force on that day; the rest of the table is the truth. The peers
-learn from the same policies, with their attributes as well as their age, and are judged on the same customers:
+The table of policies is cut at 2009-05-11, and training sees nothing later: our model learns from yearly cutoffs with
+default settings and scores the policies in force on that day; the rest of the table is the truth. The alternatives
+learn from the same policies, with their attributes as well as their age, and are evaluated on the same customers:
 
-- a tenure hazard table: the share that was surrendered in each year of age;
-- a Cox model of the time to surrender, and what it says of the next year given the age so far;
+- a tenure hazard table: the share of policies that was surrendered in each year of age;
+- a Cox model of the time to surrender, from which follows the probability for the next year, given the age so far;
 - a discrete-time logistic regression: a policy in force at a yearly cutoff is a row;
-- LightGBM on the same rows, with its own defaults and with smaller trees, as somebody who knows it would set them.
+- LightGBM on the same rows, with its own defaults and with smaller trees, as an experienced user would set them.
 
-The Cox model needs lifelines, which nothing else does. Its 0.30 wants pandas below 3, and works with 3 too:
-`pip install --no-deps lifelines autograd autograd-gamma formulaic interface-meta wrapt`. Without it that peer is left
-out, and the script says so.
+Only the Cox model needs lifelines. Version 0.30 requires pandas below 3 but works with 3 too:
+`pip install --no-deps lifelines autograd autograd-gamma formulaic interface-meta wrapt`. Without it the Cox model is
+left out, and the script says so.
 
     python benchmarks/lapse.py [--data DIR] [--trials N]
 """
@@ -49,7 +49,7 @@ from training.fit import fit_models
 
 HERE = Path(__file__).resolve().parent
 CUTOFF = date(2009, 5, 11)
-WHERE = (
+DATA_SOURCE = (
     "us_life_lapse.parquet: the data frame `uslapseagent` of the R package CASdatasets (https://dutangc.github.io/"
     "CASdatasets/), one row a policy, with the columns policy_id, start, end (empty while in force), end_cause "
     "(surrender, death, other), accident_rider, gender, premium_frequency, risk_state, underwriting_age, living_place "
@@ -60,36 +60,37 @@ RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the peers learn from, and whom they are asked about.
+class PeerData:
+    """The data from which the alternative models learn, and the policies that they score.
 
     Attributes:
-        rows: One row a policy in force at a yearly cutoff before CUTOFF whose year was over by then: age (days),
+        rows: One row for each policy in force at a yearly cutoff whose year was over by CUTOFF: age (days),
             attributes, churned.
-        asked: The policies in force at CUTOFF, likewise.
-        policies: One row a policy that began before CUTOFF, as it was known then: duration (days), surrendered,
+        scored: The policies in force at CUTOFF, with the same columns.
+        policies: One row for each policy that began before CUTOFF, as known then: duration (days), surrendered,
             attributes.
+        attributes: The names of the attributes.
     """
 
     rows: pd.DataFrame
-    asked: pd.DataFrame
+    scored: pd.DataFrame
     policies: pd.DataFrame
     attributes: list[str]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table; says where the data are to be had, and skips, where they are absent."""
+    """Prints the table; if the data are absent, says where to get them."""
     options = _options(arguments)
-    config = configured(options.data, options.trials)
+    config = load_lapse_config(options.data, options.trials)
     if config is None:
-        print(f"skipped, the data are not there. Where to get them: {WHERE}", file=sys.stderr)
+        print(f"skipped, the data are not there. Where to get them: {DATA_SOURCE}", file=sys.stderr)
         return 0
     print(measure(config))
     return 0
 
 
-def configured(data: Path, trials: int) -> Config | None:
-    """The config of `lapse.toml` with its file in a folder, or None where it is not there."""
+def load_lapse_config(data: Path, trials: int) -> Config | None:
+    """The config of `lapse.toml` with the path of its file, or None if the file is absent."""
     config = load_config(HERE / "lapse.toml")
     source = (data / Path(config.events.source).name).resolve()
     if not source.exists() or config.subscriptions is None or config.customers is None:
@@ -123,36 +124,36 @@ def measure(config: Config) -> str:
         now = snapshots_from_tables(tables, task, [CUTOFF], engine, with_labels=False)
     if not now.rows["customer_id"].equals(truth.customers):
         raise UsageError("the policies in force changed when the table was cut: something looks ahead")
-    learned = fit_models(snapshots, then)
-    examples = sample_at(snapshots, learned.split.all_cutoffs)
-    models = {OURS: Prediction(learned.churn.predict(now.rows)["churn_probability"], None)}
+    fitted = fit_models(snapshots, then)
+    examples = sample_at(snapshots, fitted.split.all_cutoffs)
+    models = {OURS: Prediction(fitted.churn.predict(now.rows)["churn_probability"], None)}
     models["tenure hazard table"] = Prediction(tenure_hazard_baseline(examples, truth, task.horizon).churn, None)
-    past = _past(config, examples, truth)
-    models |= {name: Prediction(peer(past), None) for name, peer in PEERS.items() if _there(name)}
-    judged = evaluate_predictions(models, truth, CUTOFF, seed=config.training.seed, resamples=RESAMPLES)
+    past = _peer_data(config, examples, truth)
+    models |= {name: Prediction(peer(past), None) for name, peer in PEERS.items() if _is_installed(name)}
+    evaluation = evaluate_predictions(models, truth, CUTOFF, seed=config.training.seed, resamples=RESAMPLES)
     cutoffs = sorted({f"{moment:%Y-%m-%d}" for moment in snapshots.rows["cutoff"].unique().to_pylist()})
     head = (
         f"### {config.name}, {task.horizon} ahead\n\nLearned from {len(examples):,} rows of {len(cutoffs)} cutoffs "
         f"({cutoffs[0]} to {cutoffs[-1]}). Judged on {len(truth):,} policies in force at {CUTOFF}: "
         f"{truth.churned.mean():.2%} were surrendered within {task.horizon}.\n"
     )
-    return "\n".join([head, *table(judged, models, truth)])
+    return "\n".join([head, *table(evaluation, models, truth)])
 
 
-def table(judged: Evaluation, models: dict[str, Prediction], truth: Sample) -> list[str]:
-    """A row a model: the figures with intervals, the paired differences to ours, and the mean said beside what came."""
-    metrics = judged.metrics.set_index(["metric", "model"])
-    gaps = judged.differences.set_index(["metric", "against"])
+def table(evaluation: Evaluation, models: dict[str, Prediction], truth: Sample) -> list[str]:
+    """A row for each model: metrics with confidence intervals, paired differences to ours, and the mean prediction."""
+    metrics = evaluation.metrics.set_index(["metric", "model"])
+    gaps = evaluation.differences.set_index(["metric", "against"])
     titles = [f"{title} {'↑' if m in HIGHER_IS_BETTER else '↓'} | {OURS} less it" for m, (title, _) in TITLES.items()]
-    lines = [f"| model | {' | '.join(titles)} | mean said (came {truth.churned.mean():.2%}) |"]
+    lines = [f"| model | {' | '.join(titles)} | mean predicted (actual {truth.churned.mean():.2%}) |"]
     lines.append("|:---|" + "---:|" * (2 * len(TITLES) + 1))
-    for name, said in models.items():
+    for name, prediction in models.items():
         cells = []
         for metric, (_, form) in TITLES.items():
             row = metrics.loc[(metric, name)]
             cells.append(f"{form.format(row.value)} ({form.format(row.low)} to {form.format(row.high)})")
             cells.append("" if name == OURS else _gap(gaps.loc[(metric, name)], metric, form))
-        lines.append(f"| {name} | {' | '.join(cells)} | {said.churn.mean():.2%} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {prediction.churn.mean():.2%} |")
     return [
         *lines,
         "",
@@ -168,23 +169,25 @@ def _gap(row: pd.Series, metric: str, form: str) -> str:
     return f"{signed.format(row.difference)} ({signed.format(row.low)} to {signed.format(row.high)}){mark}"
 
 
-# The peers
+# The alternative models
 
 
-def cox(past: Past) -> np.ndarray:
+def predict_cox(past: PeerData) -> np.ndarray:
     """Probability of surrender within a year given the age so far, by a proportional hazards model (lifelines)."""
     from lifelines import CoxPHFitter
 
     frame = pd.get_dummies(past.policies, columns=_texts(past), drop_first=True, dtype=float)
     model = CoxPHFitter().fit(frame, duration_col="duration", event_col="surrendered")
-    asked = pd.get_dummies(past.asked, columns=_texts(past), dtype=float).reindex(columns=frame.columns, fill_value=0.0)
+    policies = pd.get_dummies(past.scored, columns=_texts(past), dtype=float).reindex(
+        columns=frame.columns, fill_value=0.0
+    )
     base = model.baseline_cumulative_hazard_.iloc[:, 0]
-    days = past.asked["age"].to_numpy()
+    days = past.scored["age"].to_numpy()
     grown = np.interp(days + 365, base.index, base.to_numpy()) - np.interp(days, base.index, base.to_numpy())
-    return 1 - np.exp(-grown * model.predict_partial_hazard(asked).to_numpy())
+    return 1 - np.exp(-grown * model.predict_partial_hazard(policies).to_numpy())
 
 
-def logistic(past: Past) -> np.ndarray:
+def predict_logistic(past: PeerData) -> np.ndarray:
     """A logistic regression of the yearly rows on a spline of the age, and the attributes."""
     numbers = [name for name in past.attributes if name not in _texts(past)]
     columns = make_column_transformer(
@@ -193,41 +196,43 @@ def logistic(past: Past) -> np.ndarray:
         (StandardScaler(), numbers),
     )
     model = make_pipeline(columns, LogisticRegression(max_iter=2000)).fit(past.rows, past.rows["churned"])
-    return np.asarray(model.predict_proba(past.asked)[:, 1])
+    return np.asarray(model.predict_proba(past.scored)[:, 1])
 
 
-def trees(past: Past, **parameters: float) -> np.ndarray:
-    """LightGBM on the yearly rows: age and attributes; with its own defaults where nothing is given."""
+def predict_lightgbm(past: PeerData, **parameters: float) -> np.ndarray:
+    """LightGBM on the yearly rows of age and attributes; parameters that are not given keep LightGBM's defaults."""
     names = ["age", *past.attributes]
-    rows, asked = (
+    rows, policies = (
         frame[names].astype({name: pd.CategoricalDtype(sorted(past.rows[name].unique())) for name in _texts(past)})
-        for frame in (past.rows, past.asked)
+        for frame in (past.rows, past.scored)
     )
     model = lgb.LGBMClassifier(**{"random_state": 7, "verbosity": -1, **parameters})
-    return np.asarray(model.fit(rows, past.rows["churned"]).predict_proba(asked))[:, 1]
+    return np.asarray(model.fit(rows, past.rows["churned"]).predict_proba(policies))[:, 1]
 
 
-PEERS: dict[str, Callable[[Past], np.ndarray]] = {
-    "Cox (lifelines)": cox,
-    "discrete-time logistic": logistic,
-    "LightGBM with tenure": trees,
-    "LightGBM, set by hand": partial(trees, n_estimators=150, learning_rate=0.05, num_leaves=15, min_child_samples=100),
+PEERS: dict[str, Callable[[PeerData], np.ndarray]] = {
+    "Cox (lifelines)": predict_cox,
+    "discrete-time logistic": predict_logistic,
+    "LightGBM with tenure": predict_lightgbm,
+    "LightGBM, set by hand": partial(
+        predict_lightgbm, n_estimators=150, learning_rate=0.05, num_leaves=15, min_child_samples=100
+    ),
 }
 
 
-def _there(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     if name != "Cox (lifelines)" or find_spec("lifelines"):
         return True
     print("left out the Cox model: lifelines is not installed (see the docstring)", file=sys.stderr)
     return False
 
 
-def _texts(past: Past) -> list[str]:
+def _texts(past: PeerData) -> list[str]:
     return [name for name in past.attributes if not pd.api.types.is_numeric_dtype(past.rows[name])]
 
 
-def _past(config: Config, examples: Sample, asked: Sample) -> Past:
-    """The peers' tables: the yearly rows and those asked about by our snapshots, the policies from the file."""
+def _peer_data(config: Config, examples: Sample, scored: Sample) -> PeerData:
+    """The tables of the alternative models: yearly rows and scored policies from our snapshots, all from the file."""
     if config.customers is None:
         raise UsageError("lapse.toml has no [customers]")
     names = list(config.customers.attributes)
@@ -239,8 +244,8 @@ def _past(config: Config, examples: Sample, asked: Sample) -> Past:
         duration=(end.where(ended, pd.Timestamp(CUTOFF)) - start).dt.days.clip(lower=1),
         surrendered=(ended & (known["end_cause"] == "surrender")).astype(int),
     )
-    rows, now = (_frame(sample, raw[names]) for sample in (examples, asked))
-    return Past(rows, now, policies, names)
+    rows, now = (_frame(sample, raw[names]) for sample in (examples, scored))
+    return PeerData(rows, now, policies, names)
 
 
 def _frame(sample: Sample, attributes: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""Who gets which action: time, gap and gain of the plan's solver beside HiGHS and greedy rules, in one run.
+"""The plan's solver compared with HiGHS and greedy rules: time, optimality gap and gain.
 
-    python benchmarks/plan.py                                   # 1M customers x 5 actions; peers at 20,000
-    python benchmarks/plan.py --customers 200000 --peers 5000   # the quick look
+    python benchmarks/plan.py                                   # 1M customers x 5 actions; alternatives at 20,000
+    python benchmarks/plan.py --customers 200000 --peers 5000   # a quick run
 
-Customers are made up: value log-normal, effects of the actions correlated with each other, one cost for each action,
-capacities on two of them, minimum shares for two of five segments, a tenth held out. Gain counts those who are not.
+Customers are simulated: lognormal value, correlated effects of the actions, one cost for each action, capacities for
+two of them, minimum shares for two of five segments, a tenth held out. Gain counts customers who are not held out.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from serving.optimizer.allocate import allocate_actions, allocation_problem, bud
 from serving.optimizer.dual_prices import AllocationProblem
 
 COSTS = np.array([0.2, 0.5, 1.0, 3.0, 8.0])
-MARGIN, HELD = 0.4, 0.1
+MARGIN, HOLDOUT_SHARE = 0.4, 0.1
 
 
-def campaign(n: int, seed: int) -> AllocationProblem:
-    """A campaign of `n` customers whose budget suffices for about a fifth of them."""
+def simulate_campaign(n: int, seed: int) -> AllocationProblem:
+    """Simulates a campaign of `n` customers whose budget is enough for about a fifth of them."""
     rng = np.random.default_rng(seed)
     value, taste = rng.lognormal(4, 1, (n, 1)), rng.normal(0, 0.02, (n, 1))
     effect = 0.02 * np.array([0.5, 1.0, 1.5, 2.5, 4.0]) + taste + rng.normal(0, 0.02, (n, len(COSTS)))
@@ -35,12 +35,12 @@ def campaign(n: int, seed: int) -> AllocationProblem:
     capacities = np.array([np.inf, np.inf, n // 20, np.inf, n // 50])
     minimums = np.array([n // 50, 0, 0, 0, n // 20])
     return allocation_problem(
-        MARGIN * value * effect - COSTS, COSTS, 0.25 * n, capacities, segment, minimums, rng.random(n) < HELD
+        MARGIN * value * effect - COSTS, COSTS, 0.25 * n, capacities, segment, minimums, rng.random(n) < HOLDOUT_SHARE
     )
 
 
-def relaxed(problem: AllocationProblem) -> float:
-    """The LP relaxation by HiGHS: what no plan can pass."""
+def lp_relaxation_gain(problem: AllocationProblem) -> float:
+    """The gain of the LP relaxation by HiGHS, an upper bound for every plan."""
     takers = problem.without_holdout()
     n, a = takers.gains.shape
     rows, actions = np.divmod(np.arange(n * a), a)
@@ -53,12 +53,14 @@ def relaxed(problem: AllocationProblem) -> float:
     ]
     right = np.concatenate([np.ones(n), np.minimum(takers.limits, n)])
     right[n] = takers.budget
-    found = linprog(-takers.gains.ravel(), A_ub=vstack(lines, format="csr"), b_ub=right, bounds=(0, 1), method="highs")
-    return float(-found.fun)
+    solution = linprog(
+        -takers.gains.ravel(), A_ub=vstack(lines, format="csr"), b_ub=right, bounds=(0, 1), method="highs"
+    )
+    return float(-solution.fun)
 
 
-def greedy(problem: AllocationProblem, key: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
-    """Whoever has the highest key of any option comes first and has that option, if it fits; minimums first."""
+def greedy_gain(problem: AllocationProblem, key: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
+    """The gain of a greedy rule: customers in order of their best option's key get it if it fits; minimums first."""
     takers = problem.without_holdout()
     score = key(takers.gains, np.asarray(takers.costs))
     best = score.argmax(axis=1)
@@ -78,40 +80,42 @@ def greedy(problem: AllocationProblem, key: Callable[[np.ndarray, np.ndarray], n
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
-    """Seconds of the wall clock, and what came out."""
+    """Runs `work`; returns wall-clock seconds and its return value."""
     start = time.perf_counter()
-    made = work()
-    return time.perf_counter() - start, made
+    output = work()
+    return time.perf_counter() - start, output
 
 
 def main() -> None:
-    """Prints ours at full size, then ours and the peers at the smaller."""
+    """Prints our solver's figures at full size, then ours and the alternatives at the smaller size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=1_000_000)
-    parser.add_argument("--peers", type=int, default=20_000, help="customers at which the peers run")
-    parser.add_argument("--points", type=int, default=12, help="budgets of the curve")
+    parser.add_argument("--peers", type=int, default=20_000, help="customers for the comparison with the alternatives")
+    parser.add_argument("--points", type=int, default=12, help="budgets on the curve")
     parser.add_argument("--seed", type=int, default=7)
-    asked = parser.parse_args()
-    problem = campaign(asked.customers, asked.seed)
-    seconds, found = timed(lambda: allocate_actions(problem))
-    print(f"{asked.customers:,} customers x {len(COSTS)} actions, {int(problem.holdout.sum()):,} held out")
-    print(f"plan: {seconds:.1f} s, gain {found.gain:,.0f}, bound {found.bound:,.0f}, gap {found.gap:.2e}")
-    budgets = np.linspace(0.1, 2.0, asked.points) * problem.budget
+    options = parser.parse_args()
+    problem = simulate_campaign(options.customers, options.seed)
+    seconds, allocation = timed(lambda: allocate_actions(problem))
+    print(f"{options.customers:,} customers x {len(COSTS)} actions, {int(problem.holdout.sum()):,} held out")
+    print(
+        f"plan: {seconds:.1f} s, gain {allocation.gain:,.0f}, bound {allocation.bound:,.0f}, gap {allocation.gap:.2e}"
+    )
+    budgets = np.linspace(0.1, 2.0, options.points) * problem.budget
     seconds, points = timed(lambda: budget_curve(problem, budgets.tolist()))
     worst = max((p.bound - p.gain) / p.bound for p in points)
     print(f"curve of {len(points)} budgets: {seconds:.1f} s, worst gap {worst:.2e}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB\n")
-    small = campaign(asked.peers, asked.seed)
+    small = simulate_campaign(options.peers, options.seed)
     seconds, ours = timed(lambda: allocate_actions(small))
-    print(f"at {asked.peers:,} customers:\n| | seconds | gain | of the LP relaxation |\n|---|---:|---:|---:|")
-    lp_seconds, most = timed(lambda: relaxed(small))
+    print(f"at {options.peers:,} customers:\n| | seconds | gain | of the LP relaxation |\n|---|---:|---:|---:|")
+    lp_seconds, most = timed(lambda: lp_relaxation_gain(small))
     rows = [("ours", seconds, ours.gain), ("HiGHS, LP relaxation (customers in parts)", lp_seconds, most)]
     rules = {
         "greedy by gain": lambda gains, costs: gains,
         "greedy by gain for each unit of cost": lambda gains, costs: gains / costs,
     }
     for name, key in rules.items():
-        rule_seconds, gain = timed(lambda key=key: greedy(replace(small), key))
+        rule_seconds, gain = timed(lambda key=key: greedy_gain(replace(small), key))
         rows.append((name, rule_seconds, gain))
     for name, took, gain in rows:
         print(f"| {name} | {took:.2f} | {gain:,.0f} | {gain / most:.5f} |")

@@ -1,6 +1,6 @@
-"""The whole catalog at growing sizes: time, cost per event, peak memory and what was spilled to disk.
+"""The whole catalog at growing sizes: time, cost per event, peak memory and data spilled to disk.
 
-Simulates a business of each size (kept in the cache folder), builds every feature of one cutoff in a process of its own
+Simulates a business of each size (kept in the cache folder), builds every feature of one cutoff in a separate process
 with `[engine] memory` set, and prints a Markdown table; `--draw FILE` draws the curve.
 
     python benchmarks/scale.py [--events 1e6 1e7 2e7 1e8] [--memory 4GB] [--cache DIR] [--draw FILE.svg]
@@ -28,30 +28,30 @@ from features.simulation.simulate import simulate_business
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
 EVENTS_A_CUSTOMER = 20  # as in 20M events of 1M customers
-RATE = 0.0415  # orders a day of the living, so that the simulated business comes to about that many
+RATE = 0.0415  # orders a day of living customers, which gives about EVENTS_A_CUSTOMER
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table; with `--draw` also writes the picture."""
+    """Prints the table; with `--draw` also writes the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--events", type=float, nargs="+", default=[1e6, 1e7, 2e7, 1e8], help="sizes, about")
+    parser.add_argument("--events", type=float, nargs="+", default=[1e6, 1e7, 2e7, 1e8], help="approximate sizes")
     parser.add_argument("--memory", default="4GB", help="[engine] memory (4GB)")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "regulars-scale")
     parser.add_argument("--draw", type=Path, help="where the curve goes, an SVG or PNG")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure_build(options.one)))
         return 0
-    found = [run(int(size), options.memory, options.cache) for size in options.events]
-    print(table(found, options.memory))
+    figures = [measure_in_process(int(size), options.memory, options.cache) for size in options.events]
+    print(table(figures, options.memory))
     if options.draw:
-        draw(found, options.draw)
+        draw(figures, options.draw)
     return 0
 
 
-def run(events: int, memory: str, cache: Path) -> dict[str, Any]:
-    """Simulates once, then builds in a new process, which alone counts for time and memory."""
+def measure_in_process(events: int, memory: str, cache: Path) -> dict[str, Any]:
+    """Simulates once, then builds in a new process, so that time and memory are those of the build alone."""
     folder = cache / f"events={events}"
     if not folder.exists():
         simulate_business(
@@ -74,7 +74,7 @@ def run(events: int, memory: str, cache: Path) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def measure(config: Path) -> dict[str, Any]:
+def measure_build(config: Path) -> dict[str, Any]:
     """Builds every feature of the last day into a Parquet file, in this process."""
     import pyarrow.parquet as pq
 
@@ -105,7 +105,7 @@ def measure(config: Path) -> dict[str, Any]:
 
 
 def _watch(folder: Path, stop: threading.Event, spilled: list[int]) -> None:
-    """The most that lay in the scratch folder at a time, looked at twice a second."""
+    """Records the largest size of the scratch folder, checked twice a second."""
     while not stop.wait(0.5):
         size = 0
         for file in folder.rglob("*.tmp"):
@@ -116,15 +116,15 @@ def _watch(folder: Path, stop: threading.Event, spilled: list[int]) -> None:
         spilled[0] = max(spilled[0], size)
 
 
-def table(found: Sequence[dict[str, Any]], memory: str) -> str:
-    """One row a size; the last column is the cost per event against that of the first row."""
+def table(figures: Sequence[dict[str, Any]], memory: str) -> str:
+    """One row for each size, with the cost per event relative to that of the first row."""
     lines = [
         f"One cutoff, `[engine] memory = {memory!r}`, {os.cpu_count()} cores.\n",
-        "| events | customers | features | time | per event | against the first | peak memory | spilled |",
+        "| events | customers | features | time | per event | relative to the first | peak memory | spilled |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    first = found[0]["seconds"] / found[0]["events"]
-    for f in found:
+    first = figures[0]["seconds"] / figures[0]["events"]
+    for f in figures:
         each = f["seconds"] / f["events"]
         lines.append(
             f"| {f['events']:,} | {f['customers']:,} | {f['features']} | {f['seconds']:.1f} s | {each * 1e6:.2f} µs "
@@ -133,19 +133,19 @@ def table(found: Sequence[dict[str, Any]], memory: str) -> str:
     return "\n".join(lines)
 
 
-def draw(found: Sequence[dict[str, Any]], target: Path) -> None:
-    """Cost per event and peak memory against the number of events."""
+def draw(figures: Sequence[dict[str, Any]], target: Path) -> None:
+    """Draws cost per event and peak memory by the number of events."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    events = [f["events"] for f in found]
-    left.plot(events, [f["seconds"] / f["events"] * 1e6 for f in found], marker="o")
+    events = [f["events"] for f in figures]
+    left.plot(events, [f["seconds"] / f["events"] * 1e6 for f in figures], marker="o")
     left.set(xscale="log", xlabel="events", ylabel="µs per event", ylim=(0, None), title="Cost per event")
-    right.plot(events, [f["peak"] / 1e9 for f in found], marker="o", label="peak memory")
-    right.plot(events, [f["spilled"] / 1e9 for f in found], marker="s", label="spilled to disk")
+    right.plot(events, [f["peak"] / 1e9 for f in figures], marker="o", label="peak memory")
+    right.plot(events, [f["spilled"] / 1e9 for f in figures], marker="s", label="spilled to disk")
     right.set(xscale="log", xlabel="events", ylabel="GB", ylim=(0, None), title="Memory")
     right.legend()
     for axis in (left, right):

@@ -1,7 +1,7 @@
-"""What scoring a cutoff costs: time of each pass, customers a second, and peak memory beyond `[engine] memory`.
+"""The cost of scoring a cutoff: time of each pass, customers a second, and peak memory beyond `[engine] memory`.
 
-Trains on a small simulated business, simulates a large one (both kept in the cache folder), and scores everyone of the
-large one with reasons and contributions in a process of its own. Prints one Markdown row a size.
+Trains on a small simulated business, simulates a large one (both kept in the cache folder), and scores all customers of
+the large one with reasons and contributions in a separate process. Prints one Markdown row for each size.
 
     python benchmarks/score.py [--customers 1e5 1e6] [--memory 2GB] [--chunk 100000] [--teach 20000] [--cache DIR]
 """
@@ -26,7 +26,7 @@ from features.simulation.simulate import simulate_business
 
 START, DAYS, SEED = date(2023, 1, 1), 730, 7
 CUTOFF = START + timedelta(days=DAYS)
-BAR = 2 * 1024**3  # bytes beyond the engine's own setting
+MAX_EXTRA_MEMORY = 2 * 1024**3  # bytes beyond the engine's own setting
 KEYS = """\
 active_within = "730d"
 windows = ["30d", "90d"]
@@ -39,58 +39,60 @@ cache = "off"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the table; 1 if a size needs more memory than the bar."""
+    """Prints the table; returns 1 if a size needs more extra memory than MAX_EXTRA_MEMORY."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--customers", type=float, nargs="+", default=[1e5, 1e6], help="sizes, before the cohort")
     parser.add_argument("--memory", default="2GB", help="[engine] memory (2GB)")
     parser.add_argument("--chunk", type=int, default=100_000, help="[serving] chunk (100000)")
-    parser.add_argument("--teach", type=float, default=2e4, help="customers of the business that teaches (20000)")
+    parser.add_argument("--teach", type=float, default=2e4, help="customers of the business for training (20000)")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "regulars-score")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.one:
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure_scoring(options.one)))
         return 0
     cache = options.cache.resolve()
-    teach(cache, int(options.teach))
-    found = [run(cache, int(size), options.memory, options.chunk) for size in options.customers]
-    print(table(found, options.memory, options.chunk))
-    return int(any(f["beyond"] > BAR for f in found))
+    train_champions(cache, int(options.teach))
+    figures = [measure_in_process(cache, int(size), options.memory, options.chunk) for size in options.customers]
+    print(table(figures, options.memory, options.chunk))
+    return int(any(f["beyond"] > MAX_EXTRA_MEMORY for f in figures))
 
 
-def teach(cache: Path, customers: int) -> None:
-    """Trains the champions, once for a cache."""
+def train_champions(cache: Path, customers: int) -> None:
+    """Trains the champion models, once for each cache folder."""
     folder = cache / "teacher"
     if (folder / "done").exists():
         return
     simulate_business(folder, customers, days=DAYS, start=START, seed=SEED + 1)
     config = folder / "regulars.toml"
-    config.write_text(config.read_text(encoding="utf-8") + KEYS + tracking(cache), encoding="utf-8")
-    one(["-c", config, "train"], script="regulars.py")
+    config.write_text(config.read_text(encoding="utf-8") + KEYS + tracking_section(cache), encoding="utf-8")
+    run_script(["-c", config, "train"], script="regulars.py")
     (folder / "done").touch()
 
 
-def run(cache: Path, customers: int, memory: str, chunk: int) -> dict[str, Any]:
-    """Simulates once, then scores in a new process, which alone counts."""
+def measure_in_process(cache: Path, customers: int, memory: str, chunk: int) -> dict[str, Any]:
+    """Simulates once, then scores in a new process, so that time and memory are those of scoring alone."""
     folder, scratch = cache / f"customers={customers}", cache / "scratch"
     if not folder.exists():
         simulate_business(folder, customers, days=DAYS, start=START, seed=SEED)
     scratch.mkdir(exist_ok=True)
     config = folder / "regulars.toml"
-    text = config.read_text(encoding="utf-8").split("active_within")[0] + KEYS + tracking(cache)
+    text = config.read_text(encoding="utf-8").split("active_within")[0] + KEYS + tracking_section(cache)
     engine = f'[engine]\nmemory = "{memory}"\nscratch = {json.dumps(str(scratch))}\n'
     config.write_text(f"{text}{engine}[serving]\nchunk = {chunk}\n", encoding="utf-8")
     shutil.rmtree(folder / "output", ignore_errors=True)
-    made = json.loads(one(["--one", config]).splitlines()[-1])
+    measured = json.loads(run_script(["--one", config]).splitlines()[-1])
     setting = float(memory.removesuffix("GB")) * 1e9
-    return {**made, "beyond": max(made["peaks"]["engine"] - setting, made["peaks"]["scoring"])}  # it is closed then
+    # The engine is closed before scoring starts, so its setting does not count then.
+    beyond = max(measured["peaks"]["engine"] - setting, measured["peaks"]["scoring"])
+    return {**measured, "beyond": beyond}
 
 
-def tracking(cache: Path) -> str:
+def tracking_section(cache: Path) -> str:
     return f'[tracking]\nuri = "sqlite:///{cache}/mlflow.db"\n'
 
 
-def one(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
+def run_script(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
     """Runs a script of this checkout; returns what it prints."""
     root = Path(__file__).resolve().parents[1]
     command = [sys.executable, str(root / script), *map(str, words)]
@@ -101,7 +103,7 @@ def one(words: Sequence[Any], script: str = "benchmarks/score.py") -> str:
     return done.stdout
 
 
-def measure(path: Path) -> dict[str, Any]:
+def measure_scoring(path: Path) -> dict[str, Any]:
     """Scores the last day with contributions, in this process."""
     from features.config.load import load_config
     from serving.scoring import passes
@@ -110,7 +112,7 @@ def measure(path: Path) -> dict[str, Any]:
     config, seconds = load_config(path), {"engine": 0.0, "numbers": 0.0, "reasons": 0.0}
     stop, phase, peaks = threading.Event(), ["engine"], {"engine": 0, "scoring": 0}
     watch = threading.Thread(target=_watch, args=(stop, phase, peaks))
-    room.score_all = _marked(room.score_all, phase)
+    room.score_all = _marking_phase(room.score_all, phase)
     passes.LocalPasses.predict_all = _timed(passes.LocalPasses.predict_all, seconds, "numbers")  # type: ignore[method-assign]
     passes._explain_chunk = _timed(passes._explain_chunk, seconds, "reasons")
     watch.start()
@@ -126,7 +128,7 @@ def measure(path: Path) -> dict[str, Any]:
     return {**counts, "seconds": total, "each": seconds, "peaks": peaks}
 
 
-def _marked(call: Callable[..., Any], phase: list[str]) -> Callable[..., Any]:
+def _marking_phase(call: Callable[..., Any], phase: list[str]) -> Callable[..., Any]:
     def marked(*arguments: Any) -> Any:
         phase[0] = "scoring"
         return call(*arguments)
@@ -146,15 +148,15 @@ def _timed(call: Callable[..., Any], seconds: dict[str, float], name: str) -> Ca
 
 
 def _watch(stop: threading.Event, phase: list[str], peaks: dict[str, int]) -> None:
-    """The most memory that the process holds in each phase, looked at twenty times a second."""
+    """Records the peak memory of the process in each phase, checked twenty times a second."""
     page = os.sysconf("SC_PAGE_SIZE")
     while not stop.wait(0.05):
         now = int(Path("/proc/self/statm").read_text().split()[1]) * page
         peaks[phase[0]] = max(peaks[phase[0]], now)
 
 
-def table(found: Sequence[dict[str, Any]], memory: str, chunk: int) -> str:
-    """One row a size."""
+def table(figures: Sequence[dict[str, Any]], memory: str, chunk: int) -> str:
+    """The Markdown table, with one row for each size."""
     lines = [
         f"Reasons and contributions of everyone, `[engine] memory = {memory!r}`, chunks of {chunk:,}, "
         f"{os.cpu_count()} cores.\n",
@@ -162,7 +164,7 @@ def table(found: Sequence[dict[str, Any]], memory: str, chunk: int) -> str:
         "| peak of the engine | peak of scoring | beyond the engine's setting |",
         "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for f in found:
+    for f in figures:
         each, peaks = f["each"], f["peaks"]
         lines.append(
             f"| {f['customers']:,} | {f['features']} | {f['trees']} | {each['engine']:.0f} s | {each['numbers']:.0f} s "

@@ -1,7 +1,7 @@
-"""A simulated business lived through round by round: what is decided in one changes what customers do afterwards.
+"""Simulates a business round by round: the decisions of one round change what customers do afterwards.
 
-All chance is drawn beforehand: when each customer might order and for how much, and how long each lives. Decisions only
-settle which of it comes true, so that worlds of one seed differ by what was decided in them and by nothing else.
+All randomness is drawn beforehand: when each customer might order and for how much, and how long each lives. Decisions
+only determine which of these orders happen, so worlds of the same seed differ only by the decisions made in them.
 """
 
 from __future__ import annotations
@@ -25,44 +25,51 @@ from features.simulation.business import (
     survival_probability,
 )
 
-PEOPLE, CHANCES, ORDERS = range(3)  # streams of randomness
+POPULATION, CHANCES, ORDERS = range(3)  # streams of randomness
 
 
 @dataclass(frozen=True)
 class World:
-    """Customers, and all that may happen to them.
+    """Customers, and everything that may happen to them.
 
     Attributes:
-        business: Its days are those that are lived through; actions begin with stretches of `contact_every` days.
-        population: Not contacted by anybody.
-        chances: Of orders, by customer and moment; that of the first order always comes true.
-        amount: Money of each chance.
-        channel: Where each is placed, as its place in `Settings.channels`.
+        business: The period and the settings; actions begin with stretches of `contact_every` days.
+        population: The customers, as if never contacted.
+        candidates: Possible orders, by customer and moment; the first one of a customer always happens.
+        amount: Money of each candidate.
+        channel: Channel of each candidate, as its position in `Settings.channels`.
     """
 
     business: Business
     population: Population
-    chances: OrderCandidates
+    candidates: OrderCandidates
     amount: np.ndarray
     channel: np.ndarray
 
     @cached_property
     def by_stretch(self) -> tuple[np.ndarray, np.ndarray]:
-        """The places of the chances, stretch by stretch, and where each stretch begins among them."""
-        stretch = (self.chances.moment // self.business.settings.contact_every).astype(int)
+        """The positions of the candidates, stretch by stretch, and where each stretch begins among them."""
+        stretch = (self.candidates.moment // self.business.settings.contact_every).astype(int)
         places = np.argsort(stretch, kind="stable")
-        return places, np.searchsorted(stretch[places], np.arange(self.untouched.shape[1] + 1))
+        return places, np.searchsorted(stretch[places], np.arange(self.no_contacts.shape[1] + 1))
 
     @property
-    def untouched(self) -> np.ndarray:
-        """Decisions by which nobody is ever contacted (customers, stretches), to be filled in."""
+    def no_contacts(self) -> np.ndarray:
+        """A new array of decisions (customers, stretches) by which nobody is contacted; callers fill it in."""
         stretches = -(-len(self.business.calendar) // self.business.settings.contact_every)
         return np.full((len(self.population.birth), stretches), -1)
 
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders by stretch, customer and moment: the customer's place, days from the start, money, the channel's place."""
+    """Orders by stretch, customer and moment.
+
+    Attributes:
+        who: The customer's position, (n,).
+        moment: Days from the start, (n,).
+        amount: Money, (n,).
+        channel: The channel's position, (n,).
+    """
 
     who: np.ndarray
     moment: np.ndarray
@@ -71,9 +78,9 @@ class Orders:
 
 
 def draw_world(customers: int, business: Business) -> World:
-    """Draws all that chance decides."""
+    """Draws the customers and their possible orders."""
     settings = business.settings
-    population = draw_population(customers, business, business.rng(0, PEOPLE))
+    population = draw_population(customers, business, business.rng(0, POPULATION))
     immortal = replace(population, death=np.full(customers, np.inf))
     later = draw_order_candidates(immortal, business, (0, business.days), business.rng(0, CHANCES))
     who = np.concatenate([np.arange(customers), later.who])
@@ -91,72 +98,96 @@ def draw_world(customers: int, business: Business) -> World:
     )
 
 
-def lived(world: World, given: np.ndarray, stretches: range | None = None) -> Orders:
-    """The orders of some stretches, where customers are contacted so.
+def orders_given_decisions(world: World, decisions: np.ndarray, stretches: range | None = None) -> Orders:
+    """The orders of some stretches that follow from decisions.
 
     Args:
-        world: All that may happen.
-        given: The action of each customer in each stretch, as its place in `Settings.actions`, -1 for none;
-            what begins after the stretches changes nothing in them.
-        stretches: Which, one after the other; None: all.
+        world: The world.
+        decisions: The action of each customer in each stretch, as its position in `Settings.actions`, -1 for none;
+            (customers, stretches). Decisions after the stretches change nothing in them.
+        stretches: The stretches, one after the other; all if None.
+
+    Returns:
+        The orders.
     """
     places, begins = world.by_stretch
     wanted = range(len(begins) - 1) if stretches is None else stretches
-    some = places[begins[wanted.start] : begins[wanted.stop]]
-    chances = OrderCandidates(world.chances.who[some], world.chances.moment[some], world.chances.threshold[some])
-    death = apply_contacts(world.population, world.business, given).death
-    came = accept_candidates(chances, world.population, world.business, given) & (chances.moment <= death[chances.who])
-    return Orders(chances.who[came], chances.moment[came], world.amount[some[came]], world.channel[some[came]])
+    selected = places[begins[wanted.start] : begins[wanted.stop]]
+    candidates = OrderCandidates(
+        world.candidates.who[selected], world.candidates.moment[selected], world.candidates.threshold[selected]
+    )
+    death = apply_contacts(world.population, world.business, decisions).death
+    accepted = accept_candidates(candidates, world.population, world.business, decisions) & (
+        candidates.moment <= death[candidates.who]
+    )
+    return Orders(
+        candidates.who[accepted],
+        candidates.moment[accepted],
+        world.amount[selected[accepted]],
+        world.channel[selected[accepted]],
+    )
 
 
-def true_gains(world: World, given: np.ndarray, stretch: int) -> np.ndarray:
-    """Money (customers, actions) that each action is expected to add up to the end, if none follows.
+def true_gains(world: World, decisions: np.ndarray, stretch: int) -> np.ndarray:
+    """Expected money that each action of a stretch adds up to the end, if no other action follows.
 
-    Of who is not yet born, or dead, it is 0. That is what nobody but the world itself knows.
+    Only the world itself knows these numbers.
+
+    Args:
+        world: The world.
+        decisions: The decisions before the stretch, as in `orders_given_decisions`.
+        stretch: The stretch of the action.
+
+    Returns:
+        Money (customers, actions); 0 for customers who are not yet born, or dead.
     """
     business = world.business
     day = stretch * business.settings.contact_every
-    people = apply_contacts(world.population, business, given)
-    here = (people.birth < day) & (people.death > day)
-    some, decided = _some(people, here), given[here]
+    customers = apply_contacts(world.population, business, decisions)
+    alive = (customers.birth < day) & (customers.death > day)
+    living, decided = _subset(customers, alive), decisions[alive]
 
-    every, immortal = business.settings.contact_every, replace(some, death=np.full(here.sum(), np.inf))
+    every, immortal = business.settings.contact_every, replace(living, death=np.full(alive.sum(), np.inf))
     later = expected_orders(immortal, business, decided, (day + every, business.days))  # of who lives to see it
 
     def expected(action: int) -> np.ndarray:
-        instead = decided.copy()
-        instead[:, stretch] = action
-        now = expected_orders(some, business, instead, (day, day + every))
-        return (now + survival_probability(some, business, instead, (day, day + every)) * later) * some.mean_amount
+        changed = decided.copy()
+        changed[:, stretch] = action
+        now = expected_orders(living, business, changed, (day, day + every))
+        return (now + survival_probability(living, business, changed, (day, day + every)) * later) * living.mean_amount
 
-    found = np.zeros((len(here), len(business.settings.actions)))
-    nothing = expected(-1)
-    found[here] = np.column_stack([expected(a) - nothing for a in range(found.shape[1])])
-    return found
+    gains = np.zeros((len(alive), len(business.settings.actions)))
+    without_action = expected(-1)
+    gains[alive] = np.column_stack([expected(a) - without_action for a in range(gains.shape[1])])
+    return gains
 
 
-def live(
+def run_rounds(
     world: World, rounds: range, decide: Callable[[int, Orders, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, Orders]:
-    """Lives through rounds, each a stretch, deciding anew in each; returns all decisions and orders.
+    """Simulates rounds, each one stretch, with new decisions in each.
 
     Args:
-        world: All that may happen.
-        rounds: Stretches.
-        decide: From a stretch, the orders before it and the decisions so far to the action (customers,) of each.
+        world: The world.
+        rounds: The stretches in which decisions are made.
+        decide: Given a stretch, the orders before it and the decisions so far, returns the action of each customer,
+            (customers,).
+
+    Returns:
+        All decisions, (customers, stretches), and all orders.
     """
-    given = world.untouched
-    parts = [lived(world, given, range(rounds.start))]
+    decisions = world.no_contacts
+    parts = [orders_given_decisions(world, decisions, range(rounds.start))]
     for stretch in rounds:
-        given[:, stretch] = decide(stretch, _together(parts), given.copy())
-        parts.append(lived(world, given, range(stretch, stretch + 1)))
-    parts.append(lived(world, given, range(rounds.stop, given.shape[1])))
-    return given, _together(parts)
+        decisions[:, stretch] = decide(stretch, _concatenate(parts), decisions.copy())
+        parts.append(orders_given_decisions(world, decisions, range(stretch, stretch + 1)))
+    parts.append(orders_given_decisions(world, decisions, range(rounds.stop, decisions.shape[1])))
+    return decisions, _concatenate(parts)
 
 
-def _together(parts: Sequence[Orders]) -> Orders:
+def _concatenate(parts: Sequence[Orders]) -> Orders:
     return Orders(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Orders)))
 
 
-def _some(population: Population, here: np.ndarray) -> Population:
+def _subset(population: Population, here: np.ndarray) -> Population:
     return Population(*(getattr(population, field.name)[here] for field in fields(population)))

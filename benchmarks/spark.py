@@ -1,9 +1,9 @@
-"""What Spark costs on one machine beside DuckDB: one build of one simulated log, each engine in a process of its own.
+"""Spark compared with DuckDB on one machine: one build of one simulated log, each engine in its own process.
 
     python benchmarks/spark.py [--customers 60000] [--cutoffs 1] [--threads 2]
 
-Prints a Markdown table and the ratio. Every figure is of a whole `regulars build`: start, reading, features, labels,
-Parquet out. Memory is the peak of the process and, for Spark, of its Java beside it.
+Prints a Markdown table and the ratio. Every figure is for a complete `regulars build`: start, reading, features,
+labels, writing Parquet. Memory is the peak of the process, for Spark including its Java process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAST = date(2024, 9, 1)
 
 
-def build(config: Path, out: Path, cutoffs: int) -> tuple[float, float]:
+def measure_build(config: Path, out: Path, cutoffs: int) -> tuple[float, float]:
     """Seconds and peak gigabytes of one build."""
     days = [option for n in range(cutoffs) for option in ("--cutoff", str(LAST - timedelta(days=30 * n)))]
     command = [sys.executable, str(ROOT / "regulars.py"), "-c", str(config), "build", *days, "--out", str(out)]
@@ -41,14 +41,14 @@ def build(config: Path, out: Path, cutoffs: int) -> tuple[float, float]:
 
 
 def _watch(process: subprocess.Popen[bytes], peak: list[float]) -> None:
-    """Keeps the largest sum of resident memory over the processes of a session."""
+    """Records the largest sum of resident memory over the processes of a session."""
     while process.poll() is None:
         peak[0] = max(peak[0], sum(_resident(folder, process.pid) for folder in Path("/proc").glob("[0-9]*")))
         time.sleep(0.5)
 
 
 def _resident(folder: Path, session: int) -> float:
-    """Gigabytes of a process, 0 where it is of another session or gone."""
+    """Gigabytes of a process; 0 if it belongs to another session or has ended."""
     try:
         same = int((folder / "stat").read_text().rpartition(")")[2].split()[3]) == session
         return int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30 if same else 0.0
@@ -57,31 +57,34 @@ def _resident(folder: Path, session: int) -> float:
 
 
 def main() -> None:
-    """Simulates, builds on each engine, prints."""
+    """Simulates a log, builds with each engine, and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=60_000)
     parser.add_argument("--cutoffs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="spark-") as name:
         folder = Path(name)
-        made = [sys.executable, str(ROOT / "regulars.py"), "simulate", "--customers", str(given.customers)]
-        subprocess.run([*made, "--out", str(folder / "log")], check=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, str(ROOT / "regulars.py"), "simulate", "--customers", str(options.customers)]
+        subprocess.run([*command, "--out", str(folder / "log")], check=True, stdout=subprocess.DEVNULL)
         text = (folder / "log" / "regulars.toml").read_text()
-        found = {}
+        figures = {}
         for kind, memory in (("duckdb", ""), ("spark", "2GB")):
             config = folder / "log" / f"{kind}.toml"
-            config.write_text(f'{text}\n[engine]\nkind = "{kind}"\nthreads = {given.threads}\nmemory = "{memory}"\n')
-            found[kind] = build(config, folder / kind, given.cutoffs)
+            config.write_text(f'{text}\n[engine]\nkind = "{kind}"\nthreads = {options.threads}\nmemory = "{memory}"\n')
+            figures[kind] = measure_build(config, folder / kind, options.cutoffs)
         events = ds.dataset(folder / "log" / "events").count_rows()
         written = ds.dataset(folder / "spark")
-        size = f"{written.count_rows():,} rows of {len(written.schema)} columns at {given.cutoffs} cutoff(s)"
+        size = f"{written.count_rows():,} rows of {len(written.schema)} columns at {options.cutoffs} cutoff(s)"
         load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
-    print(f"{events:,} events of {given.customers:,} customers; {size}; {given.threads} threads; load average {load}\n")
+    print(
+        f"{events:,} events of {options.customers:,} customers; {size}; {options.threads} threads; "
+        f"load average {load}\n"
+    )
     print("| engine | seconds | peak memory, GB |\n|---|---:|---:|")
-    for kind, (seconds, gigabytes) in found.items():
+    for kind, (seconds, gigabytes) in figures.items():
         print(f"| {kind} | {seconds:.1f} | {gigabytes:.1f} |")
-    (duckdb, _), (spark, _) = found["duckdb"], found["spark"]
+    (duckdb, _), (spark, _) = figures["duckdb"], figures["spark"]
     print(f"\nSpark takes {spark / duckdb:.1f} times as long as DuckDB.")
 
 

@@ -1,7 +1,7 @@
-"""What tuning costs: 40 trials of the churn and the spend model on 150,000 rows x 120 columns, time and peak memory.
+"""The cost of tuning: 40 trials of the churn and the spend model on 150,000 rows x 120 columns, time and peak memory.
 
-Rows are made up: five cutoffs of the same customers, features that tell something and many that do not, some unknown.
-Three folds go forward in time, as in a training.
+Rows are simulated: five cutoffs of the same customers, a few informative features and many uninformative ones, with
+missing values. Three folds go forward in time, as in training.
 
     python benchmarks/tune.py [--rows N] [--columns N] [--trials N]
 """
@@ -34,19 +34,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--columns", type=int, default=120)
     parser.add_argument("--trials", type=int, default=40)
     options = parser.parse_args(arguments)
-    rows = make(options.rows, options.columns)
+    rows = simulate_samples(options.rows, options.columns)
     sizes = f"{options.rows:,} rows of {CUTOFFS} cutoffs, {options.columns} columns"
     print(f"{sizes}, {FOLDS} folds, {options.trials} trials\n")
-    print("| model | seconds | trials that were pruned | loss of the best | of the defaults |")
+    print("| model | seconds | pruned trials | loss of the best trial | loss of the defaults |")
     print("|:---|---:|---:|---:|---:|")
-    for name, estimator, data in (("churn", ChurnClassifier, churn(rows)), ("spend", SpendRegressor, spend(rows))):
-        print(line(name, estimator, data, options.trials), flush=True)
+    for name, estimator, data in (
+        ("churn", ChurnClassifier, churn_folds(rows)),
+        ("spend", SpendRegressor, spend_folds(rows)),
+    ):
+        print(table_row(name, estimator, data, options.trials), flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"\npeak memory {peak:.1f} GB")
     return 0
 
 
-def line(name: str, estimator: type[LightGBMEstimator], folds: Sequence[tuple[Labelled, Labelled]], trials: int) -> str:
+def table_row(
+    name: str, estimator: type[LightGBMEstimator], folds: Sequence[tuple[Labelled, Labelled]], trials: int
+) -> str:
     """One row of the table."""
     start = time.perf_counter()
     tuned = tune_models(estimator, folds, trials=trials, seed=SEED)
@@ -56,38 +61,38 @@ def line(name: str, estimator: type[LightGBMEstimator], folds: Sequence[tuple[La
     )
 
 
-def make(rows: int, columns: int) -> list[Sample]:
-    """The rows of each cutoff."""
+def simulate_samples(rows: int, columns: int) -> list[Sample]:
+    """Simulates the rows of each cutoff."""
     rng = np.random.default_rng(SEED)
     size = rows // CUTOFFS
     names = pa.chunked_array([[f"c{i}" for i in range(size)]])
-    made = []
+    samples = []
     for cutoff in range(CUTOFFS):
         X = rng.normal(size=(size, columns))
         churned = (rng.random(size) < expit(X[:, 0] + X[:, 1] * X[:, 2] - 0.5)).astype(float)
         value = np.where(churned == 1, 0.0, np.exp(3 + X[:, 3] / 2) * rng.gamma(2, 0.5, size))
         X[rng.random(X.shape) < 0.1] = np.nan
         table = pa.table({f"f{i}": pa.array(X[:, i], from_pandas=True) for i in range(columns)})
-        made.append(Sample(names, np.full(size, 30 * cutoff), table, churned, value))
-    return made
+        samples.append(Sample(names, np.full(size, 30 * cutoff), table, churned, value))
+    return samples
 
 
-def churn(rows: Sequence[Sample]) -> list[tuple[Labelled, Labelled]]:
-    """Folds with what the gate learns."""
+def churn_folds(rows: Sequence[Sample]) -> list[tuple[Labelled, Labelled]]:
+    """Folds with the labels of the churn classifier."""
     return _folds([(sample, sample.churned) for sample in rows])
 
 
-def spend(rows: Sequence[Sample]) -> list[tuple[Labelled, Labelled]]:
-    """Folds with what the spend of those who return learns."""
+def spend_folds(rows: Sequence[Sample]) -> list[tuple[Labelled, Labelled]]:
+    """Folds of the customers who return, with the labels of the spend model."""
     back = [sample.take(sample.churned == 0) for sample in rows]
     return _folds([(sample, sample.value) for sample in back])
 
 
 def _folds(parts: Sequence[Labelled]) -> list[tuple[Labelled, Labelled]]:
-    return [(_together(parts[:place]), parts[place]) for place in range(CUTOFFS - 1, CUTOFFS - 1 - FOLDS, -1)]
+    return [(_concatenate(parts[:place]), parts[place]) for place in range(CUTOFFS - 1, CUTOFFS - 1 - FOLDS, -1)]
 
 
-def _together(parts: Sequence[Labelled]) -> Labelled:
+def _concatenate(parts: Sequence[Labelled]) -> Labelled:
     samples = [sample for sample, _ in parts]
     return Sample(
         pa.chunked_array([chunk for s in samples for chunk in s.customers.chunks]),

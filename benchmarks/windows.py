@@ -1,8 +1,8 @@
-"""Aggregates over windows of the past: ours beside Polars, pandas and plain SQL, in time and memory, in one run.
+"""Aggregates over past windows: time and memory of ours, Polars, pandas and plain SQL.
 
 A simulated log of 5 million events of 200,000 customers over two years is written as Parquet. Every contender reads
-it in a process of its own and ends with an Arrow table of one row a customer and cutoff: 12 aggregates over the last
-7, 30, 90 and 180 days. The clock starts when its libraries are imported; memory is the greatest resident size of the
+it in its own process and returns an Arrow table with one row for each customer and cutoff: 12 aggregates over the last
+7, 30, 90 and 180 days. The clock starts after its libraries are imported; memory is the peak resident size of the
 process (Linux). Contenders take turns, and the median counts. All must give the same numbers.
 
     python benchmarks/windows.py [--events N] [--customers N] [--cutoffs N ...] [--runs N] [--only NAME ...]
@@ -20,10 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,23 +30,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parent.parent
-WINDOWS = (7, 30, 90, 180)
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.window_contenders import CONTENDERS, COUNTS, WINDOWS  # noqa: E402
+
 DAYS = 730
 START = date(2023, 1, 1)
 LAST_CUTOFF = date(2024, 12, 1)
 EVERY = 30
 SEED = 7
 KINDS = ("purchase", "visit", "search", "basket", "wish", "review", "return", "mail", "call", "chat", "app", "store")
-COUNTS = ("events", "purchases", "refunds", "kinds", "products", "days")
 AGGREGATES = (*COUNTS, "amount", "mean", "max", "min", "spread", "recency")
 TOLERANCE = 1e-9
-TICKS = 10_000
-PANDAS_MOST = 3
+MAX_PANDAS_CUTOFFS = 3
 LIBRARIES = ("duckdb", "ibis-framework", "numpy", "pandas", "polars", "pyarrow")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints one table for each number of cutoffs; 1 where contenders disagree."""
+    """Prints one table for each number of cutoffs; exits with an error if contenders disagree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--customers", type=int, default=200_000)
@@ -57,18 +57,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.worker:
-        return work(*options.worker)
+        return run_worker(*options.worker)
     with tempfile.TemporaryDirectory(prefix="windows-") as folder:
         log = Path(folder) / "log.parquet"
         write_log(log, options.events, options.customers)
-        print(setting(log, options))
+        print(setting_text(log, options))
         for count in options.cutoffs:
-            print(compare(log, count, options.runs, options.only or CONTENDERS), flush=True)
+            print(compare_contenders(log, count, options.runs, options.only or CONTENDERS), flush=True)
     return 0
 
 
 def write_log(path: Path, events: int, customers: int) -> None:
-    """A log in the order of time: some customers come often, some products sell well, 4% are refunds."""
+    """Simulates a log in order of time: some customers come often, some products sell well, 4% are refunds."""
     rng = np.random.default_rng(SEED)
     eagerness = rng.gamma(1.2, 1.0, customers)
     who = rng.choice(customers, events, p=eagerness / eagerness.sum())
@@ -99,8 +99,8 @@ def cutoffs(count: int) -> list[date]:
     return [LAST_CUTOFF - timedelta(EVERY * i) for i in range(count)][::-1]
 
 
-def setting(log: Path, options: argparse.Namespace) -> str:
-    """What was measured on what."""
+def setting_text(log: Path, options: argparse.Namespace) -> str:
+    """The sizes, versions and machine of this run, in one line."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     return (
         f"{options.events:,} events of {options.customers:,} customers ({log.stat().st_size / 1e6:.0f} MB of Parquet), "
@@ -110,13 +110,22 @@ def setting(log: Path, options: argparse.Namespace) -> str:
     )
 
 
-def compare(log: Path, count: int, runs: int, names: Sequence[str]) -> str:
-    """Runs every contender in turns, checks their numbers against the first, and tabulates.
+def compare_contenders(log: Path, count: int, runs: int, names: Sequence[str]) -> str:
+    """Runs the contenders in turns, checks their numbers against the first, and tabulates.
+
+    Args:
+        log: The log.
+        count: How many cutoffs.
+        runs: Runs of each contender.
+        names: The contenders.
+
+    Returns:
+        The table and the checks, as Markdown.
 
     Raises:
         SystemExit: A contender failed, or its numbers differ.
     """
-    names = [name for name in names if name != "pandas" or count <= PANDAS_MOST]
+    names = [name for name in names if name != "pandas" or count <= MAX_PANDAS_CUTOFFS]
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for turn in range(runs):
         for name in names:
@@ -142,10 +151,10 @@ def _run(name: str, log: Path, count: int, out: Path | None) -> dict[str, float]
 def _table(middle: dict[str, dict[str, float]], count: int) -> str:
     polars = [f for name, f in middle.items() if name.startswith("polars")]
     best = min(polars or middle.values(), key=lambda f: f["seconds"])
-    whom = "Polars" if polars else "the fastest"
+    reference = "Polars" if polars else "the fastest"
     lines = [
         f"### {count} cutoffs\n",
-        f"| contender | seconds | of {whom} | processor seconds | GB | of {whom} |",
+        f"| contender | seconds | of {reference} | processor seconds | GB | of {reference} |",
         "|:---|---:|---:|---:|---:|---:|",
     ]
     for name, f in middle.items():
@@ -153,16 +162,16 @@ def _table(middle: dict[str, dict[str, float]], count: int) -> str:
             f"| {name} | {f['seconds']:.2f} | {f['seconds'] / best['seconds']:.2f} | {f['processor']:.1f} "
             f"| {f['memory'] / 1e9:.2f} | {f['memory'] / best['memory']:.2f} |"
         )
-    told = "\n'Of Polars' is of the fastest of the ways to write it in Polars.\n" if polars else ""
-    return "\n".join(lines) + "\n" + told
+    footnote = "\n'Of Polars' compares with the fastest of the Polars variants.\n" if polars else ""
+    return "\n".join(lines) + "\n" + footnote
 
 
-def _check(one: Path, other: Path, name: str) -> str:
-    """Says how many numbers agree; raises SystemExit where one does not."""
-    left, right = (_sorted(path) for path in (one, other))
+def _check(expected_file: Path, actual_file: Path, name: str) -> str:
+    """Says how many numbers agree; raises SystemExit if one does not."""
+    left, right = (_sorted(path) for path in (expected_file, actual_file))
     for key in ("customer_id", "cutoff"):
         if not left[key].equals(right[key]):
-            raise SystemExit(f"{name}: other customers or cutoffs than {one.stem}")
+            raise SystemExit(f"{name}: other customers or cutoffs than {expected_file.stem}")
     compared = 0
     for aggregate in AGGREGATES:
         for window in WINDOWS:
@@ -171,9 +180,11 @@ def _check(one: Path, other: Path, name: str) -> str:
             wrong = ~((np.abs(a - b) <= TOLERANCE * np.maximum(1, np.abs(a))) | (np.isnan(a) & np.isnan(b)))
             if wrong.any():
                 i = int(np.flatnonzero(wrong)[0])
-                raise SystemExit(f"{name}: {column} of {left['customer_id'][i]} is {b[i]}, {one.stem} has {a[i]}")
+                raise SystemExit(
+                    f"{name}: {column} of {left['customer_id'][i]} is {b[i]}, {expected_file.stem} has {a[i]}"
+                )
             compared += len(a)
-    return f"{name}: {compared:,} numbers agree with those of {one.stem.split('-')[0]} to {TOLERANCE:g}."
+    return f"{name}: {compared:,} numbers agree with those of {expected_file.stem.split('-')[0]} to {TOLERANCE:g}."
 
 
 def _sorted(path: Path) -> pa.Table:
@@ -182,14 +193,14 @@ def _sorted(path: Path) -> pa.Table:
     return table.take(pc.sort_indices(table, [("cutoff", "ascending"), ("customer_id", "ascending")]))
 
 
-def work(name: str, log: str, out: str) -> int:
+def run_worker(name: str, log: str, out: str) -> int:
     """Runs one contender in this process and prints its figures as JSON."""
     count = int(sys.argv[sys.argv.index("--cutoffs") + 1])
     run = CONTENDERS[name]()
     used, start = os.times(), time.perf_counter()
     table = run(Path(log), cutoffs(count))
     seconds, done = time.perf_counter() - start, os.times()
-    memory = peak()
+    memory = peak_memory()
     processor = done.user + done.system - used.user - used.system
     if out:
         columns = ["customer_id", "cutoff", *(f"{a}_{w}" for a in AGGREGATES for w in WINDOWS)]
@@ -200,216 +211,10 @@ def work(name: str, log: str, out: str) -> int:
     return 0
 
 
-def peak() -> int:
-    """The greatest resident size of this process in bytes; `ru_maxrss` would begin with that of the parent."""
+def peak_memory() -> int:
+    """The peak resident size of this process in bytes; `ru_maxrss` would start from that of the parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-Run = Callable[[Path, list[date]], pa.Table]
-
-
-def ours() -> Run:
-    """The product's own kernel, on rows as Ibis expressions."""
-    import ibis
-    import ibis.backends.duckdb  # or Ibis would import it on the clock
-
-    from features.engines.window_aggregate import aggregate_by_window
-    from features.engines.window_spec import Span, WindowMeasure, WindowSpec
-    from features.task import Window
-
-    measures = (
-        WindowMeasure("events", lambda r: ibis.literal(True), "count"),
-        WindowMeasure("purchases", lambda r: r.kind == "purchase", "count"),
-        WindowMeasure("refunds", lambda r: r.amount < 0, "count"),
-        WindowMeasure("amount", lambda r: r.amount),
-        WindowMeasure("squares", lambda r: r.amount, "squares"),
-        WindowMeasure("max", lambda r: r.amount, "max"),
-        WindowMeasure("min", lambda r: r.amount, "min"),
-        WindowMeasure("last", lambda r: r.day, "max"),
-    )
-
-    def run(log: Path, moments: list[date]) -> pa.Table:
-        connection = ibis.duckdb.connect()
-        events = connection.read_parquet(log)
-        day = events.time.date()
-        amount = (events.amount * TICKS).round().cast("int64")
-        rows = events.select("customer_id", "kind", "product", day=day, seen=day, amount=amount)
-        spans = tuple(Span.window(Window(w)) for w in WINDOWS)
-        distinct = {"kinds": "kind", "products": "product", "days": "day"}
-        plan = WindowSpec(tuple(moments), spans, measures, distinct)
-        batches = aggregate_by_window(rows, plan, threads=os.cpu_count() or 1)
-        return pa.Table.from_batches(_derived(batch) for batch in batches)
-
-    return run
-
-
-def _derived(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The means, spreads and recencies that the sums come to; without what would import pandas."""
-    columns: dict[str, pa.Array] = {"customer_id": batch["customer_id"], "cutoff": batch["cutoff"]}
-    now = _numbers(batch["cutoff"].view(pa.int32()))
-    for w in WINDOWS:
-        columns |= {f"{name}_{w}": batch[f"{name}_{w}d"] for name in COUNTS}
-        n, total, squares = (_numbers(batch[f"{name}_{w}d"]) for name in ("events", "amount", "squares"))
-        mean = total / np.maximum(n, 1)
-        spread = np.sqrt(np.maximum(squares - total * mean, 0) / np.maximum(n - 1, 1))
-        columns[f"amount_{w}"] = _column(total / TICKS)
-        columns[f"mean_{w}"] = _column(mean / TICKS, n < 1)
-        columns[f"spread_{w}"] = _column(spread / TICKS, n < 2)
-        for name in ("max", "min"):
-            columns[f"{name}_{w}"] = _column(_numbers(batch[f"{name}_{w}d"]) / TICKS, n < 1)
-        columns[f"recency_{w}"] = _column((now - _numbers(batch[f"last_{w}d"])).astype(np.int16), n < 1)
-    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
-
-
-def _numbers(column: pa.Array) -> np.ndarray:
-    return np.frombuffer(column.buffers()[1], str(column.type).replace("double", "float64"))[: len(column)]
-
-
-def _column(values: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
-    bits = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little"))
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [bits, pa.py_buffer(values)])
-
-
-def polars_(way: str) -> Callable[[], Run]:
-    """Polars, lazily: 'one by one' collects a cutoff at a time, 'together' all, 'streaming' in its streaming engine."""
-
-    def prepare() -> Run:
-        import polars as pl
-
-        def at(log: pl.LazyFrame, cutoff: date) -> pl.LazyFrame:
-            now = datetime(cutoff.year, cutoff.month, cutoff.day)  # noqa: DTZ001
-            inside = log.filter((pl.col("time") < now) & (pl.col("time") >= now - timedelta(WINDOWS[-1])))
-            age = (pl.lit(cutoff) - pl.col("time").dt.date()).dt.total_days().cast(pl.Int16)
-            wanted = [expression for w in WINDOWS for expression in _polars_window(pl, w)]
-            return inside.with_columns(age=age).group_by("customer_id").agg(wanted).with_columns(cutoff=pl.lit(cutoff))
-
-        def run(log: Path, moments: list[date]) -> pa.Table:
-            events = pl.scan_parquet(log)
-            if way == "categories":
-                text = pl.col("customer_id", "kind", "product")
-                events = events.with_columns(text.cast(pl.Categorical)).collect().lazy()
-            engine = "streaming" if way == "streaming" else "in-memory"
-            frames = [at(events, cutoff) for cutoff in moments]
-            if way in ("together", "categories"):
-                return pl.concat(pl.collect_all(frames, engine=engine)).to_arrow()
-            return pl.concat([frame.collect(engine=engine) for frame in frames]).to_arrow()
-
-        return run
-
-    return prepare
-
-
-def _polars_window(pl: Any, w: int) -> list[Any]:
-    inside = pl.col("age") <= w
-    amount, age = pl.col("amount").filter(inside), pl.col("age").filter(inside)
-    return [
-        inside.sum().alias(f"events_{w}"),
-        (inside & (pl.col("kind") == "purchase")).sum().alias(f"purchases_{w}"),
-        (inside & (pl.col("amount") < 0)).sum().alias(f"refunds_{w}"),
-        amount.sum().alias(f"amount_{w}"),
-        amount.mean().alias(f"mean_{w}"),
-        amount.max().alias(f"max_{w}"),
-        amount.min().alias(f"min_{w}"),
-        amount.std().alias(f"spread_{w}"),
-        pl.col("kind").filter(inside).n_unique().alias(f"kinds_{w}"),
-        pl.col("product").filter(inside).n_unique().alias(f"products_{w}"),
-        age.n_unique().alias(f"days_{w}"),
-        age.min().alias(f"recency_{w}"),
-    ]
-
-
-def sql() -> Run:
-    """DuckDB as one would first write it: filtered aggregates and COUNT(DISTINCT), a query a cutoff."""
-    import duckdb
-
-    def run(log: Path, moments: list[date]) -> pa.Table:
-        connection = duckdb.connect()
-        wanted = ", ".join(_sql_window(w) for w in WINDOWS)
-        tables = []
-        for cutoff in moments:
-            source = (
-                f"SELECT *, DATE '{cutoff}' - time::DATE AS age FROM read_parquet('{log}') "
-                f"WHERE time < DATE '{cutoff}' AND time >= DATE '{cutoff}' - {WINDOWS[-1]}"
-            )
-            query = f"SELECT customer_id, DATE '{cutoff}' AS cutoff, {wanted} FROM ({source}) GROUP BY ALL"
-            tables.append(connection.execute(query).to_arrow_table())
-        return pa.concat_tables(tables)
-
-    return run
-
-
-def _sql_window(w: int) -> str:
-    values = {
-        "events": "count(*)",
-        "purchases": "count(*)",
-        "refunds": "count(*)",
-        "amount": "coalesce(sum(amount), 0)",
-        "mean": "avg(amount)",
-        "max": "max(amount)",
-        "min": "min(amount)",
-        "spread": "stddev_samp(amount)",
-        "kinds": "count(DISTINCT kind)",
-        "products": "count(DISTINCT product)",
-        "days": "count(DISTINCT age)",
-        "recency": "min(age)",
-    }
-    also = {"purchases": " AND kind = 'purchase'", "refunds": " AND amount < 0"}
-    filtered = {name: f"{value} FILTER (WHERE age <= {w}{also.get(name, '')})" for name, value in values.items()}
-    filtered["amount"] = f"coalesce(sum(amount) FILTER (WHERE age <= {w}), 0)"
-    return ", ".join(f"{value} AS {name}_{w}" for name, value in filtered.items())
-
-
-def pandas_() -> Run:
-    """pandas: the rows of a cutoff and window grouped by customer."""
-    import pandas as pd
-
-    def run(log: Path, moments: list[date]) -> pa.Table:
-        events = pd.read_parquet(log)
-        events["day"] = events["time"].dt.normalize()
-        tables = []
-        for cutoff in moments:
-            age = (pd.Timestamp(cutoff) - events["day"]).dt.days
-            past = events[(age >= 1) & (age <= WINDOWS[-1])].assign(age=age)
-            frames = [_pandas_window(past[past["age"] <= w], w) for w in WINDOWS[::-1]]
-            wide = frames[0].join(frames[1:])
-            counted = [f"{name}_{w}" for name in (*COUNTS, "amount") for w in WINDOWS]
-            wide[counted] = wide[counted].fillna(0)
-            tables.append(pa.Table.from_pandas(wide.reset_index().assign(cutoff=cutoff), preserve_index=False))
-        return pa.concat_tables(tables)
-
-    return run
-
-
-def _pandas_window(past: Any, w: int) -> Any:
-    flagged = past.assign(purchase=past["kind"] == "purchase", refund=past["amount"] < 0)
-    return flagged.groupby("customer_id").agg(
-        **{
-            f"events_{w}": ("age", "size"),
-            f"purchases_{w}": ("purchase", "sum"),
-            f"refunds_{w}": ("refund", "sum"),
-            f"amount_{w}": ("amount", "sum"),
-            f"mean_{w}": ("amount", "mean"),
-            f"max_{w}": ("amount", "max"),
-            f"min_{w}": ("amount", "min"),
-            f"spread_{w}": ("amount", "std"),
-            f"kinds_{w}": ("kind", "nunique"),
-            f"products_{w}": ("product", "nunique"),
-            f"days_{w}": ("age", "nunique"),
-            f"recency_{w}": ("age", "min"),
-        }
-    )
-
-
-CONTENDERS: dict[str, Callable[[], Run]] = {
-    "ours": ours,
-    "polars one by one": polars_("one by one"),
-    "polars together": polars_("together"),
-    "polars categories": polars_("categories"),
-    "polars streaming": polars_("streaming"),
-    "pandas": pandas_,
-    "naive SQL": sql,
-}
 
 
 if __name__ == "__main__":

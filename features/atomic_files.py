@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside their place under another name, then renamed."""
+"""Atomic writes of files and folders: they are written under a temporary name beside the target and then renamed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXCHANGE_UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 
 @contextmanager
 def atomic_file(target: Path, name: Callable[[Path], str] | None = None) -> Iterator[Path]:
-    """A path beside `target` that takes its place when the block ends well, and is gone when it does not.
+    """Yield a temporary path that replaces `target` at the end of the block, and is removed on an error.
 
     Args:
-        target: The place.
-        name: Gives the written file's name, where that tells of what is in it.
+        target: The file to write.
+        name: If given, computes the final file name, in the folder of `target`, from the written file.
 
     Raises:
-        UsageError: The place cannot be written to.
+        UsageError: The target cannot be written.
     """
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,10 +44,10 @@ def atomic_file(target: Path, name: Callable[[Path], str] | None = None) -> Iter
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends well, and is gone when it does not.
+    """Yield a temporary folder that replaces `target` at the end of the block, and is removed on an error.
 
     Raises:
-        UsageError: The place cannot be written to.
+        UsageError: The target cannot be written.
     """
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,19 +60,19 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def write_text_atomically(target: Path, text: str) -> None:
-    """Writes a text file, whole or not at all; raises UsageError where it cannot."""
+    """Write a text file atomically; raises UsageError if it cannot be written."""
     with atomic_file(target) as temporary, report_write_errors(target):
         temporary.write_text(text, encoding="utf-8")
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Renames a folder to its place; the folder that was there changes places with it in one instant, and is removed.
+    """Rename a folder to `target`; an existing target is exchanged with it atomically and then removed.
 
-    Both are on one file system. Where that cannot exchange names the old folder is renamed first, and for that moment
-    there is none.
+    Both must be on one file system. If the file system cannot exchange names, the old folder is renamed first, and for
+    a moment there is no target.
 
     Raises:
-        UsageError: The place cannot be written to.
+        UsageError: The target cannot be written.
     """
     with report_write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +91,8 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 @contextmanager
-def report_write_errors(target: Path, advice: str = "give another place or make room") -> Iterator[None]:
-    """Turns an OSError inside into a UsageError that names the place and says what to do."""
+def report_write_errors(target: Path, advice: str = "give another path or free some space") -> Iterator[None]:
+    """Turn an OSError in the block into a UsageError that names the target and says what to do."""
     try:
         yield
     except OSError as problem:
@@ -100,7 +100,7 @@ def report_write_errors(target: Path, advice: str = "give another place or make 
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Lets two paths change places in one instant; False where the system or the file system cannot."""
+    """Exchange two paths atomically; returns False if the system or the file system cannot."""
     system = ctypes.CDLL(None, use_errno=True)
     paths = os.fsencode(one), os.fsencode(other)
     if hasattr(system, "renameat2"):

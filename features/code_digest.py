@@ -1,7 +1,7 @@
-"""The code that a result depends on: the modules that its entry modules import, followed through our packages.
+"""A digest of the code that a result depends on: its entry modules and all modules of ours that they import.
 
-A result that is kept (features of a cutoff, scores) carries this digest, so it is made anew when code that it depends
-on changes, and only then: a new word in the report rescores nobody.
+A stored result (features of a cutoff, scores) keeps this digest. It is computed again only if code that it depends on
+has changed: a new word in the report does not cause a new scoring.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ TOP_PACKAGES = ("features", "training", "serving")
 
 @cache
 def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
-    """A digest of the modules that `entries` depend on, by relative path and content.
+    """Return a digest of the modules that `entries` depend on, by relative path and content.
 
     Args:
         entries: Module names, such as 'features.snapshots.build'.
-        root: The folder that holds the rooms.
+        root: The folder that contains the top-level packages.
 
     Returns:
         32 hexadecimal digits.
 
     Raises:
-        ModuleNotFoundError: An entry is no module of ours.
+        ModuleNotFoundError: An entry is not a module of ours.
     """
     digest = hashlib.sha256()
     for path in sorted(find_dependencies(entries, root)):
@@ -38,17 +38,17 @@ def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
 
 
 def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[Path]:
-    """The files of the entry modules and of all modules of ours that they import, directly or through others.
+    """Return the files of the entry modules and of all modules of ours that they import, directly or indirectly.
 
-    Imports inside functions count, too. The `__init__` of each package on the way is included.
+    Imports inside functions count, too. The `__init__` of each package is included.
 
     Raises:
-        ModuleNotFoundError: An entry is no module of ours.
+        ModuleNotFoundError: An entry is not a module of ours.
     """
     pending, files = list(entries), set[Path]()
     for entry in pending:
         if not _files(entry, root):
-            raise ModuleNotFoundError(f"{entry} is no module in {root}")
+            raise ModuleNotFoundError(f"{entry} is not a module in {root}")
     while pending:
         for path in _files(pending.pop(), root):
             if path not in files:
@@ -58,7 +58,7 @@ def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[
 
 
 def _files(module: str, root: Path) -> list[Path]:
-    """The file of a module and the `__init__` of its packages; nothing for what is no module of ours."""
+    """Return the file of a module and the `__init__` files of its packages; empty if the module is not ours."""
     parts = module.split(".")
     if parts[0] not in TOP_PACKAGES:
         return []
@@ -69,7 +69,7 @@ def _files(module: str, root: Path) -> list[Path]:
 
 
 def _imported(path: Path, root: Path) -> Iterator[str]:
-    """The names that a file imports, absolutely or relatively: modules, and what could be one."""
+    """Yield the names that a file imports, absolutely or relatively: modules, and names that may be modules."""
     package = path.relative_to(root).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""The errors a user may meet: one readable message each, and the exit code that goes with it."""
+"""The errors that users may see: each is one readable message with an exit code."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Sequence
 
 
 class RegularsError(Exception):
-    """A problem the user can act on: expected, found, where, what to do. Shown without a traceback."""
+    """A problem that the user can solve. Its message says what was expected and found, where, and what to do."""
 
     exit_code = 2
 
 
 class RefusedError(RegularsError):
-    """A check or a gate said no (exit 1)."""
+    """A check or gate failed (exit code 1)."""
 
     exit_code = 1
 
 
 class UsageError(RegularsError):
-    """Wrong use of a command or a bad config (exit 2)."""
+    """A command was used wrongly, or the config is wrong (exit code 2)."""
 
     exit_code = 2
 
 
 class DataError(RegularsError):
-    """The data cannot serve (exit 3)."""
+    """The data cannot be used (exit code 3)."""
 
     exit_code = 3
 
 
 class EmptyError(DataError):
-    """There is no row to read (exit 3)."""
+    """A file or table has no rows (exit code 3)."""
 
 
 def sample(values: Sequence[object], limit: int = 5) -> str:
-    """The first few values as text for a message.
+    """Return the first few values as text for a message.
 
     >>> sample(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"

@@ -1,4 +1,4 @@
-"""What a feature is, and the small expressions that features are made of."""
+"""The definition of a feature, and small expressions to build features from."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class Feature:
     Attributes:
         name: The column, such as 'orders_count_90d'.
         compute: From the table of merged measures to the feature's value.
-        family: Features of one family say nearly the same; a customer is given one reason of each.
-        phrase: What it is, for a marketer: 'orders in the last 90 days'.
-        reading: The customer's own value in words; `{value:…}` is this feature, other names are other features.
-        unread: When the value is null, in words that are said of a customer then; empty: it never is.
-        at_zero: What is said of 0, where that reads better than the number.
-        unit: 'orders', 'days', 'money', 'share', 'ratio', 'count', or 'level' (text: the only unit that is no number).
+        family: Features of one family say nearly the same; a customer gets at most one reason from each family.
+        phrase: What the feature is, for a marketer: 'orders in the last 90 days'.
+        reading: Template for a customer's value as text; `{value:…}` is this feature, other names are other features.
+        unread: The text for a customer whose value is null; empty: the value is never null.
+        at_zero: The text for the value 0, if it reads better than the number.
+        unit: 'orders', 'days', 'money', 'share', 'ratio', 'count', or 'level' (a category as text; all others are
+            numbers).
         window: The window, or None for the whole past.
-        actionable: Whether the business can move it.
+        actionable: Whether the business can influence it.
     """
 
     name: str
@@ -44,51 +45,69 @@ class Feature:
 
     @property
     def dtype(self) -> str:
-        """The type of its column."""
+        """The data type of its column."""
         return "string" if self.unit == "level" else "float64"
 
     @property
     def null_rule(self) -> str:
-        """When its value is null, in words."""
+        """When its value is null, as text."""
         return f"null: {self.unread}" if self.unread else "never null"
 
     def format_reading(self, row: Row) -> str:
-        """The customer's own reading, such as 'last order 74 days ago, usually every 12 days'."""
+        """Format a customer's value, such as 'last order 74 days ago, usually every 12 days'."""
         return format_reading(row[self.name], row, self.reading, self.unread, self.at_zero)
 
 
 def measure_value(name: str) -> Compute:
-    """A measure as it is."""
+    """Return the value of a measure."""
     return lambda m: m[name]
 
 
 def measure_ratio(above: str, below: str) -> Compute:
-    """One measure over another; null where that is 0."""
+    """Divide one measure by another; null if the divisor is 0."""
     return lambda m: m[above] / m[below].nullif(0)
 
 
 def count_or_zero(name: str) -> Compute:
-    """A count that is 0 for customers of whom no kind is known at all."""
+    """Return a count, with 0 if it is null."""
     return lambda m: m[name].fill_null(0)
 
 
 def money(ticks: ibis.Value) -> ibis.Value:
-    """Ticks as money."""
+    """Convert ticks to money."""
     return ticks / TICKS
 
 
 def spread(n: ibis.Value, total: ibis.Value, squares: ibis.Value) -> ibis.Value:
-    """Standard deviation over mean from a count, a sum and a sum of squares; null below two."""
+    """Compute the coefficient of variation: the sample standard deviation divided by the mean.
+
+    Args:
+        n: The number of values.
+        total: Their sum.
+        squares: The sum of their squares.
+
+    Returns:
+        The coefficient; null for fewer than two values.
+    """
     mean = total / n
     variance = (squares.cast("float64") - total * mean) / (n - 1).nullif(0)
     return clipped_sqrt(variance) / mean
 
 
 def clipped_sqrt(variance: ibis.Value) -> ibis.Value:
-    """The square root of a variance that rounding may have left a hair below 0; null stays null."""
+    """Return the square root of a variance; values slightly below 0 from rounding count as 0; null stays null."""
     return (variance < 0).ifelse(0.0, variance).sqrt()
 
 
 def daily_rate(m: ibis.Table, column: str, w: Window) -> ibis.Value:
-    """A windowed sum a day, over the part of the window in which the customer was one."""
+    """Divide a sum over a window by days: those of the window, or fewer if the customer is newer.
+
+    Args:
+        m: The table of merged measures, with the customer's tenure in days.
+        column: The prefix of the sum's column.
+        w: The window.
+
+    Returns:
+        The sum per day.
+    """
     return m[f"{column}_{w}"] / ibis.least(m.tenure, w.days)

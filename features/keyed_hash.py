@@ -1,4 +1,4 @@
-"""A keyed hash of text: what stands for a customer's id where the id itself is not to be kept."""
+"""Keyed hashes of text, stored instead of customers' ids when ids must not be kept."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-HASH_BYTES = 16  # of the 32 of SHA-256: 128 bits, at least half of them as RFC 2104 wants it
+HASH_BYTES = 16  # of the 32 of SHA-256: 128 bits; RFC 2104 recommends at least half
 
 
 def hash_texts(texts: pa.Array, key: bytes) -> pa.Array:
-    """HMAC-SHA256 (RFC 2104) of texts (n,) in UTF-8, its first 128 bits in hex; null stays null.
+    """Return the first 128 bits of the HMAC-SHA256 (RFC 2104) of texts (n,) in UTF-8, in hex; null stays null.
 
-    Two of n customers get the same hash with a probability below n^2 / 2^129: for a thousand million, 1.5e-21.
+    The probability that any two of n customers get the same hash is below n^2 / 2^129: 1.5e-21 for 10^9 customers.
 
     >>> hash_texts(pa.array(["C-1042", None]), b"a key of thirty-two characters..").to_pylist()
     ['c447bb472c67bf0f960dd61acb0b55d8', None]
@@ -22,7 +22,7 @@ def hash_texts(texts: pa.Array, key: bytes) -> pa.Array:
 
 
 def text_hasher(key: bytes) -> Callable[[pa.Array], pa.Array]:
-    """`keyed` by one key, as engines want a function."""
+    """Return the function `hash_texts` with a fixed key, in the form that engines need."""
 
     def by_key(texts: pa.Array) -> pa.Array:
         return hash_texts(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts, key)
@@ -31,5 +31,5 @@ def text_hasher(key: bytes) -> Callable[[pa.Array], pa.Array]:
 
 
 def hash_text(text: str, key: bytes) -> str:
-    """The same of one text."""
+    """Return the hash of one text."""
     return hmac.digest(key, text.encode(), "sha256")[:HASH_BYTES].hex()

@@ -1,4 +1,4 @@
-"""What a file of your own features imports: `from features.own import Family, Feature, Measure, add_up`.
+"""The names that a file with your own features imports: `from features.own import Family, Feature, Measure, add_up`.
 
 docs/own_features.md is the guide; `features.catalog.custom` reads such files.
 """

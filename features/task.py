@@ -1,7 +1,7 @@
-"""The prediction task: who counts as a customer, what is predicted, when; and the arithmetic of cutoffs.
+"""The prediction task: who counts as a customer, what is predicted and when; and the arithmetic of cutoffs.
 
-Every interval is half-open and in UTC. A cutoff is a date and stands for that day's first instant, so
-whole days lie on one side of it.
+Every interval is half-open and in UTC. A cutoff is a date and means the start of that day, so each day is either
+before the cutoff or not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Window:
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """Reads '90d' (days) or '12w' (weeks); raises ValueError on anything else."""
+        """Parse '90d' (days) or '12w' (weeks); raises ValueError for any other text."""
         match = re.fullmatch(r"\s*(\d{1,5})\s*([dw])\s*", text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(f"a duration is a number of days or weeks such as '90d' or '12w', found {text!r}")
@@ -42,7 +42,7 @@ class Window:
         return timedelta(days=self.days)
 
     def before(self, cutoff: date) -> Interval:
-        """What a feature over this window may see: [cutoff - window, cutoff).
+        """Return the interval that a feature over this window uses: [cutoff - window, cutoff).
 
         >>> Window(7).before(date(2024, 3, 8))
         (datetime.date(2024, 3, 1), datetime.date(2024, 3, 8))
@@ -50,7 +50,7 @@ class Window:
         return cutoff - self.delta, cutoff
 
     def after(self, cutoff: date) -> Interval:
-        """What a label over this horizon sees: [cutoff, cutoff + window)."""
+        """Return the interval that a label over this horizon uses: [cutoff, cutoff + window)."""
         return cutoff, cutoff + self.delta
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Window:
 class Cohort:
     """Who counts as a customer at a cutoff: those with a purchase in [cutoff - active_within, cutoff).
 
-    Where churn is 'cancelled' these are the customers with a running term instead.
+    If churn is 'cancelled', these are the customers with a running term instead.
     """
 
     active_within: Window
@@ -72,12 +72,12 @@ class Task:
     """What is predicted, for whom, and from which windows of the past.
 
     Attributes:
-        horizon: The label sees [cutoff, cutoff + horizon).
-        cohort: Who is predicted.
-        every: Spacing of the training cutoffs.
-        windows: Feature windows, ascending.
-        churn: 'inactive': no purchase in the horizon; 'cancelled': the cover of a contract ends by cancellation in it.
-        value_horizons: Further horizons over which value is predicted too, ascending, each longer than the horizon.
+        horizon: The label uses events in [cutoff, cutoff + horizon).
+        cohort: The customers to predict.
+        every: The time between training cutoffs.
+        windows: The windows of features, ascending.
+        churn: 'inactive': no purchase within the horizon; 'cancelled': the contract ends by cancellation within it.
+        value_horizons: Longer horizons for which value is predicted as well, ascending.
     """
 
     horizon: Window
@@ -94,18 +94,18 @@ class Task:
             )
         if list(self.value_horizons) != sorted({w for w in self.value_horizons if w > self.horizon}):
             raise ValueError(
-                f"value_horizons must be distinct, ascending and longer than the horizon {self.horizon}, whose value "
-                f"is always said; found {', '.join(map(str, self.value_horizons))}"
+                f"value_horizons must be distinct, ascending and longer than the horizon {self.horizon}, for which "
+                f"value is always predicted; found {', '.join(map(str, self.value_horizons))}"
             )
 
     @property
     def contractual(self) -> bool:
-        """Whether leaving is told by the end of a contract and not by silence."""
+        """Whether churn means the end of a contract, and not inactivity."""
         return self.churn == "cancelled"
 
     @property
     def longer(self) -> dict[str, Window]:
-        """The further horizons by the column of their value.
+        """The longer horizons by the column of their value.
 
         >>> Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),), value_horizons=(Window(180),)).longer
         {'value_180d': Window(days=180)}
@@ -113,7 +113,7 @@ class Task:
         return {f"value_{horizon}": horizon for horizon in self.value_horizons}
 
     def is_mature(self, cutoff: date, end: date) -> bool:
-        """Whether the label of `cutoff` is known by `end`, the first day about which nothing is known.
+        """Return whether the label of `cutoff` is known by `end`, the first day without data.
 
         >>> task = Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),))
         >>> task.is_mature(date(2024, 1, 1), end=date(2024, 3, 31)), task.is_mature(date(2024, 1, 2), date(2024, 3, 31))
@@ -122,11 +122,11 @@ class Task:
         return cutoff + self.horizon.delta <= end
 
     def mature_cutoffs(self, first: date, end: date) -> list[date]:
-        """Every mature cutoff that has some history, ascending, `every` apart, the last as late as possible.
+        """Return all mature cutoffs with some history, ascending, `every` apart, the last one as late as possible.
 
         Args:
             first: The day of the first event.
-            end: The first day about which nothing is known.
+            end: The first day without data.
 
         Returns:
             Cutoffs c with c + horizon <= end and at least min(every, horizon) of log before them.
@@ -144,7 +144,7 @@ class Task:
 
 
 def is_label(name: str) -> bool:
-    """Whether a column of this name holds a label, or what models say of one: no feature may be called so.
+    """Return whether this is the name of a label or of its prediction, which no feature may have.
 
     >>> [name for name in ("churned", "value", "value_365d", "value_365d_low", "value_added") if is_label(name)]
     ['churned', 'value', 'value_365d', 'value_365d_low']

@@ -1,0 +1,29 @@
+"""Scores customers, explains scores, plans actions, measures effects, monitors, and writes what people read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from features.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from serving.customer_explanations import explain_changes, explain_customers
+    from serving.measurement.measure import measure_plan
+    from serving.monitoring.monitor import monitor_scores
+    from serving.planning.plan import make_plan
+    from serving.report.page import write_report
+    from serving.scoring.run import score_customers
+    from serving.segmentation.run import segment_customers
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "customer_explanations": ["explain_changes", "explain_customers"],
+        "measurement.measure": ["measure_plan"],
+        "monitoring.monitor": ["monitor_scores"],
+        "planning.plan": ["make_plan"],
+        "report.page": ["write_report"],
+        "scoring.run": ["score_customers"],
+        "segmentation.run": ["segment_customers"],
+    },
+)

@@ -1,4 +1,4 @@
-"""One customer of a cutoff, for the terminal: the numbers, what raises and lowers them, and what would."""
+"""The report on one customer for the terminal: predictions, reasons, and what-if changes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
 
-SHOWN = 8
+MOST_REASONS = 8
 TITLES = {"churn": "why this risk", "value": "why this value"}
 
 
 def explain_customer(
     config: Config, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
 ) -> str:
-    """The numbers of one customer, the reasons behind them, and what would have to be otherwise, as text.
+    """Explain the predictions for one customer: the numbers, their reasons, and what-if changes, as text.
 
     Args:
         config: The business.
-        customer: Who.
-        cutoff: When.
-        below: The risk that 'what if' is to come below; by default the mean of the cutoff's cohort.
-        with_what_if: Whether to ask it; it takes part of a build of the cutoff.
+        customer: The customer's id.
+        cutoff: The cutoff.
+        below: The risk that what-if changes must come below, in (0, 1); by default the mean of the cutoff's cohort.
+        with_what_if: Whether to search for what-if changes; that takes part of a build of the cutoff.
+
+    Returns:
+        The text.
 
     Raises:
         UsageError: There is no champion, the customer is not in the cutoff's cohort, or the level is no probability.
@@ -41,26 +44,28 @@ def explain_customer(
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
     models = load_champions(config)
     snapshots = build_cohort(config, cutoff)
-    place = _find(snapshots.rows["customer_id"], customer, cutoff, config)
-    everyone = predict_cohort(models, snapshots)
-    columns = {name: values[place] for name, values in everyone.items()}
+    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, config)
+    cohort = predict_cohort(models, snapshots)
+    columns = {name: values[place] for name, values in cohort.items()}
     row = snapshots.rows.slice(place, 1)
-    parts = compute_contributions(models.richest.bundle, row)
-    lines = [f"customer {customer} at {cutoff}", "", *_numbers(columns, config)]
-    for name in (name for name in TITLES if name in parts):
-        lines += ["", *_why(name, parts[name], top_reasons(parts[name], row, snapshots.features, SHOWN)[0])]
+    contributions = compute_contributions(models.richest.bundle, row)
+    lines = [f"customer {customer} at {cutoff}", "", *_prediction_lines(columns, config)]
+    for name in (name for name in TITLES if name in contributions):
+        lines += [
+            "",
+            *_reason_lines(
+                name, contributions[name], top_reasons(contributions[name], row, snapshots.features, MOST_REASONS)[0]
+            ),
+        ]
     if not with_what_if:
         return "\n".join(lines)
-    level = float(everyone["churn_probability"].mean()) if below is None else below
-    found = find_what_if(config, models.richest.bundle, snapshots.features, row, cutoff, level)
-    return "\n".join([*lines, "", *what_if_lines(found, snapshots.rows.num_rows if below is None else 0)])
+    level = float(cohort["churn_probability"].mean()) if below is None else below
+    what_if = find_what_if(config, models.richest.bundle, snapshots.features, row, cutoff, level)
+    return "\n".join([*lines, "", *what_if_lines(what_if, snapshots.rows.num_rows if below is None else 0)])
 
 
-def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    for name in (
-        stored_id(config, customer),
-        customer,
-    ):  # one who reads a report with hashed ids has nothing but the hash
+def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
+    for name in (stored_id(config, customer), customer):  # a reader of a report with hashed ids knows only the hash
         place = pc.index(ids, name).as_py()
         if place >= 0:
             return int(place)
@@ -72,7 +77,7 @@ def _find(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> 
     )
 
 
-def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
+def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
     horizon, chance = config.task.horizon.days, task_terms(config.task).chance
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
@@ -83,14 +88,14 @@ def _numbers(columns: dict[str, Any], config: Config) -> list[str]:
             f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
         ]
     for name, longer in config.task.to_task().longer.items():
-        if name in columns:  # a horizon that no cutoff has behind it is not in the model
+        if name in columns:  # a horizon that no cutoff has completed is not in the model
             lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
 
-def _why(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
-    """From the base over the strongest reasons and all the rest to the shipped number."""
+def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
+    """Return lines from the base over the strongest reasons and all other features to the prediction."""
     total, rest = float(part.total[0]), float(part.total[0]) - part.base
     lines = [
         f"{TITLES[name]}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"

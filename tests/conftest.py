@@ -1,4 +1,4 @@
-"""Small logs for every test: rows in, a file and the contract's tables out."""
+"""Fixtures for all tests: engines, small logs, and trained models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on Spark stay on one process, so that it starts once."""
+    """Run all Spark tests in one process, so that Spark starts only once."""
     for item in items:
         chosen = getattr(item, "callspec", None)
         names = [value for value in chosen.params.values() if isinstance(value, str)] if chosen else []
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def files_as_others_make_them() -> Iterator[None]:
-    """The front door makes files private for its whole process; what one test opened, the next finds as it was."""
+    """Reset the umask for each test, because the command line makes files private for its whole process."""
     os.umask(0o022)
     yield
     os.umask(0o022)

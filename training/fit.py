@@ -18,7 +18,7 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
 from training.data.prediction import OutOfTimePredictions, Prediction
-from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, split_cutoffs
+from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, time_splits
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
@@ -86,7 +86,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     Raises:
         DataError: There are too few cutoffs, churned customers or retained customers.
     """
-    split = split_cutoffs(snapshots.cutoffs, snapshots.task.horizon)
+    split = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _check_outcomes(snapshots, split)
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}

@@ -9,9 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.intake.log import Business, config_of
 from features.snapshots import build
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
@@ -52,12 +55,16 @@ class TrainingRun(RegisteredTraining):
 
     fitted: FittedModels
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The metrics of the evaluated models and baselines on the last cutoff, with their intervals."""
+        return self.fitted.evaluation.to_pandas()
 
-def train_models(config: Config, which: str = "all", *, resume: bool = False) -> TrainingRun:
+
+def train_models(business: Business, which: str = "all", *, resume: bool = False) -> TrainingRun:
     """Builds snapshots of every mature cutoff, fits and evaluates models, registers them, and decides on promotion.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         which: Which models to register: 'churn', 'value', or 'all' that the log supports.
         resume: Whether to continue an interrupted tuning of the same data.
 
@@ -69,6 +76,7 @@ def train_models(config: Config, which: str = "all", *, resume: bool = False) ->
         UsageError: 'value' is wanted and the log has no money, or the tracking store does not answer. If it stopped
             answering after the models were fitted, they are kept in a folder that the message names.
     """
+    config = config_of(business)
     if which == "value" and not config.has_value:
         raise UsageError(
             "[events] amount is not set: without money there is churn but no value"

@@ -21,12 +21,12 @@ from features.audit.subscriptions import (
     subscription_notes,
 )
 from features.catalog.families import catalog_features
-from features.config.load import Config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
+from features.intake.log import Business, config_of
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.task import Task, Window
@@ -91,6 +91,13 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
         return _plain(asdict(self))
+
+    def to_pandas(self) -> Any:
+        """The facts as a DataFrame with the columns `fact` and `value`; lists and tables are left out."""
+        import pandas as pd
+
+        facts = {name: value for name, value in self.to_dict().items() if not isinstance(value, list | dict)}
+        return pd.DataFrame({"fact": list(facts), "value": list(facts.values())})
 
 
 def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
@@ -165,8 +172,9 @@ def _rows_by_day(tables: Tables, engine: Engine) -> pa.Table:
     return engine.to_arrow(events.group_by("day").aggregate(rows=events.count()).order_by("day"))
 
 
-def check_log(config: Config) -> tuple[Audit, Path]:
+def check_log(business: Business) -> tuple[Audit, Path]:
     """Audits a config's log and writes the audit as JSON; returns the audit and the path of the file."""
+    config = config_of(business)
     task = config.task.to_task()
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine, all_columns=True)
@@ -309,10 +317,12 @@ def _gaps(days: pa.Table) -> list[dict[str, Any]]:
 
 
 def _day_after(day: date) -> date:
+    """The next day."""
     return Window(1).after(day)[1]
 
 
 def _first_row(engine: Engine, expr: ibis.Table) -> dict[str, Any]:
+    """The first row of an expression."""
     return engine.to_arrow(expr).to_pylist()[0]
 
 

@@ -169,7 +169,17 @@ def _weekly_counts(counts: pa.Table, column: str) -> WeeklyCounts:
 
 
 def _as_positions(counts: pa.Table, at: str, column: str, start: int = 0) -> np.ndarray:
-    """Counts (p,) at their positions, 0 where there is none."""
+    """Counts of a column at their positions, 0 where there is none.
+
+    Args:
+        counts: One row a position.
+        at: The column of positions.
+        column: The column of counts.
+        start: The position that becomes 0.
+
+    Returns:
+        The counts (p,).
+    """
     places = counts[at].to_numpy() - start
     placed = np.zeros(int(places.max()) + 1 if len(places) else 0)
     placed[places] = counts[column].to_numpy()

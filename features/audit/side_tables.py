@@ -100,7 +100,7 @@ def _notes(table: Facts, tables: Tables, task: Task) -> Iterator[str]:
         )
     if table["never_bought"] and not task.contractual:
         never_bought = f"{table['never_bought']:,} of {table['customers']:,} customers have events but never bought"
-        yield f"{never_bought}: their rows are not used either"
+        yield f"{never_bought}, so they are not predicted and their rows are not used"
     if table["table"] == "contacts" and tables.contract.has_control and not table["held_out_rows"]:
         yield "control names an action that no row has: nobody was held out, or control is misspelt"
     yield from _span_notes(table, tables, task)
@@ -127,7 +127,7 @@ def side_lines(facts: Sequence[Facts]) -> list[str]:
         people = f"{table['customers']:,} customers" + (f" ({table['unknown']:,} unknown)" if table["unknown"] else "")
         late = f", {table['late_rows']:,} known late" if table["late_rows"] else ""
         usable = f"{table['rows']:,} usable of {table['rows_read']:,} read"
-        lines.append(f"beside         [{table['table']}] {usable}, {people}{span}{late}")
+        lines.append(f"side table     [{table['table']}] {usable}, {people}{span}{late}")
         for row in table["set_aside"]:
             ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
             lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")

@@ -42,7 +42,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class SectionSchema:
+class DocumentedSection:
     """A section of the file, and its JSON schema.
 
     Attributes:
@@ -67,26 +67,26 @@ def render_page(root: type[BaseModel] = Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def find_sections(root: type[BaseModel] = Config) -> list[SectionSchema]:
+def find_sections(root: type[BaseModel] = Config) -> list[DocumentedSection]:
     """Return the sections of the file: the keys above all sections, the keys of every table, then each section."""
     schema = _json_schema(root)
     nested = list(_nested_sections(schema, schema.get("$defs", {}), ""))
-    shared = [SectionSchema(SHARED_KEYS, _json_schema(TableSection))] if any(map(_is_table, nested)) else []
-    return [SectionSchema(TOP_LEVEL, schema), *shared, *nested]
+    shared = [DocumentedSection(SHARED_KEYS, _json_schema(TableSection))] if any(map(_is_table, nested)) else []
+    return [DocumentedSection(TOP_LEVEL, schema), *shared, *nested]
 
 
 def _json_schema(model: type[BaseModel]) -> Schema:
     return model.model_json_schema(mode="serialization")
 
 
-def _nested_sections(schema: Schema, definitions: Schema, path: str) -> Iterator[SectionSchema]:
+def _nested_sections(schema: Schema, definitions: Schema, path: str) -> Iterator[DocumentedSection]:
     for key, field in schema["properties"].items():
         inner, repeated = _section_of(field, definitions)
         if inner is None:
             continue
         place = f"{path}.{key}" if path else key
         name = {"name": f"[{place}.NAME]", "list": f"[[{place}]]"}.get(repeated, f"[{place}]")
-        yield SectionSchema(name, inner, key in schema.get("required", ()), repeated)
+        yield DocumentedSection(name, inner, key in schema.get("required", ()), repeated)
         yield from _nested_sections(inner, definitions, f"{place}.NAME" if repeated == "name" else place)
 
 
@@ -106,11 +106,11 @@ def _alternatives(field: Schema) -> list[Schema]:
     return [part for part in field.get("anyOf", [field]) if part.get("type") != "null"]
 
 
-def _is_table(section: SectionSchema) -> bool:
+def _is_table(section: DocumentedSection) -> bool:
     return set(TableSection.model_fields) <= set(section.schema["properties"])
 
 
-def _section_lines(section: SectionSchema, definitions: Schema) -> Iterator[str]:
+def _section_lines(section: DocumentedSection, definitions: Schema) -> Iterator[str]:
     """Yield the heading of a section, its description, and the table of its keys."""
     named = section.name.startswith("[")
     shared = set(TableSection.model_fields) if named and _is_table(section) else set()
@@ -134,7 +134,7 @@ def _section_lines(section: SectionSchema, definitions: Schema) -> Iterator[str]
             yield f"| {' | '.join(cell.replace('|', f'{chr(92)}|') for cell in cells)} |"
 
 
-def _description(section: SectionSchema) -> str:
+def _description(section: DocumentedSection) -> str:
     """Return the docstring of the model, and whether the section is required or may be repeated."""
     text = _quote_values(re.sub(r"^\[+[\w.]+\]+: ", "", section.schema.get("description", "")))
     many = {"name": " Any number of them, each with a name of your own.", "list": " Any number of them."}

@@ -184,6 +184,7 @@ def _read_key(config: Config) -> bytes:
 
 
 def _read_key_file(config: Config) -> str:
+    """The key in the file of [privacy] key_file, which only its owner may read."""
     path = config.path(config.privacy.key_file)
     try:
         mode = path.stat().st_mode
@@ -213,4 +214,5 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _damaged_file(path: Path) -> UsageError:
+    """The error for a file of ours that cannot be understood."""
     return UsageError(f"{path} is not as regulars wrote it: restore it from a backup")

@@ -40,9 +40,9 @@ RESERVED = ("customer_id", "cutoff", "base", "total")
 Facts = Mapping[str, Any]
 
 
-def attribute_column(slug: str) -> str:
+def attribute_column(name: str) -> str:
     """The column of an attribute; no measure of another family has such a name."""
-    return f"attribute:{slug}"
+    return f"attribute:{name}"
 
 
 def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Tables:
@@ -290,11 +290,11 @@ def _normalise(
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
 
 
-def _value(column: ibis.Value, sort: str, section: Customers, engine: Engine) -> ibis.Value:
+def _value(column: ibis.Value, value_type: str, section: Customers, engine: Engine) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is no value."""
-    if sort == "date":
+    if value_type == "date":
         return as_utc_timestamp(blank_to_null(column), section, engine, "attributes", CUSTOMER_TABLE).date()
-    if sort == "number":
+    if value_type == "number":
         number = column.cast("float64")
         return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))
     if column.type().is_boolean():

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +110,22 @@ def open_log(source: Any, *, folder: str | Path | None = None, name: str = "log"
     return Log(parse_config(_content(name, sections), place / CONFIG_NAME))
 
 
-def config_of(business: Any) -> Config:
+Business = Config | Log | str | Path  # how a function of the public API is told which business it is about
+
+
+def as_date(day: date | str) -> date:
+    """A day given as a date or as text; raises UsageError if it is no date.
+
+    >>> as_date("2024-06-01")
+    datetime.date(2024, 6, 1)
+    """
+    try:
+        return date.fromisoformat(day) if isinstance(day, str) else day
+    except ValueError:
+        raise UsageError(f"{day!r} is no date: expected one such as 2024-06-01") from None
+
+
+def config_of(business: Business) -> Config:
     """The config of a business that is given as a config, an opened log, or the path of a config."""
     return open_log(business).config
 

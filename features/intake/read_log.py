@@ -128,6 +128,7 @@ def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table
 
 
 def _until(events: Events) -> date:
+    """The day of [events] until."""
     try:
         return date.fromisoformat(events.until)
     except ValueError:

@@ -69,7 +69,7 @@ class SectionRows:
 
 
 @dataclass(frozen=True)
-class SectionSchema:
+class RowSchema:
     """How rows of one kind of section become rows of the contract.
 
     Attributes:
@@ -111,9 +111,9 @@ def read_side_tables(config: Config, engine: Engine) -> dict[str, SideTable]:
     }
 
 
-def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, SectionSchema]]:
+def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, RowSchema]]:
     """The sections to read, by key: the name in the config, the section and its schema."""
-    wanted: dict[str, tuple[str, TableSection, SectionSchema]] = {}
+    wanted: dict[str, tuple[str, TableSection, RowSchema]] = {}
     for name, activity in config.activities.items():
         key, place = f"activities.{feature_slug(name)}", f"activities.{name}"
         if key in wanted or not feature_slug(name):
@@ -128,7 +128,7 @@ def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, S
 
 
 def read_side_table(
-    key: str, place: str, section: TableSection, schema: SectionSchema, config: Config, engine: Engine
+    key: str, place: str, section: TableSection, schema: RowSchema, config: Config, engine: Engine
 ) -> SideTable:
     """Reads one section into rows of the contract.
 
@@ -163,7 +163,7 @@ def read_side_table(
 
 
 def _checked_set_aside(
-    stored: ibis.Table, section_rows: SectionRows, schema: SectionSchema, rows_read: int
+    stored: ibis.Table, section_rows: SectionRows, schema: RowSchema, rows_read: int
 ) -> tuple[SetAsideRows, ...]:
     """The rows that were set aside; raises DataError if these are too many, or all."""
     section, place, engine = section_rows.section, section_rows.place, section_rows.engine
@@ -313,9 +313,9 @@ def _term_starts_and_ends(terms: ibis.Table) -> ibis.Table:
     return ibis.union(starts.select(columns), ends.select(columns))
 
 
-ACTIVITY_SCHEMA = SectionSchema(_activity_rows, ("time",), ("measure",))
-CONTACTS_SCHEMA = SectionSchema(_contact_rows, ("time",), ("cost", "propensity"))
-SUBSCRIPTIONS_SCHEMA = SectionSchema(_term_rows, ("start", "end"), ("price",), _term_starts_and_ends)
+ACTIVITY_SCHEMA = RowSchema(_activity_rows, ("time",), ("measure",))
+CONTACTS_SCHEMA = RowSchema(_contact_rows, ("time",), ("cost", "propensity"))
+SUBSCRIPTIONS_SCHEMA = RowSchema(_term_rows, ("start", "end"), ("price",), _term_starts_and_ends)
 
 
 def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:

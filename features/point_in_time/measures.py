@@ -87,6 +87,7 @@ def earlier_spans(windows: Sequence[Window]) -> tuple[Span, ...]:
 
 
 def _earlier(w: Window) -> Iterator[Span]:
+    """The earlier spans of one window."""
     yield Span(f"before_{w}", w.days, 2 * w.days)
     if w.days < YEAR:
         yield Span(f"year_ago_{w}", YEAR, YEAR + w.days)
@@ -125,6 +126,7 @@ def _inside(pane: ibis.Value, span: Span, edges: Sequence[int]) -> ibis.Value | 
 
 
 def _merge(column: ibis.Value, measure: Measure, where: ibis.Value | None) -> ibis.Value:
+    """The aggregates of some panes, combined."""
     if measure.merge != "sum":
         return getattr(column, measure.merge)(where=where)
     kind = "decimal(38, 0)" if column.type().is_decimal() else "int64"
@@ -132,5 +134,6 @@ def _merge(column: ibis.Value, measure: Measure, where: ibis.Value | None) -> ib
 
 
 def _square(ticks: ibis.Value) -> ibis.Value:
+    """Exact squares of ticks."""
     exact = ticks.cast("decimal(19, 0)")  # two of 18 digits are multiplied in 64 bits, and overflow
     return exact * exact

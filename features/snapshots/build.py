@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -24,6 +25,7 @@ from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
+from features.intake.log import Business, as_date, config_of
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon
@@ -85,6 +87,10 @@ class Snapshots:
     def cutoffs(self) -> list[date]:
         """The cutoffs of the rows, ascending."""
         return sorted(moment.date() for moment in self.rows["cutoff"].unique().to_pylist())
+
+    def to_pandas(self) -> Any:
+        """The rows as a DataFrame."""
+        return self.rows.to_pandas()
 
 
 @dataclass(frozen=True)
@@ -203,13 +209,15 @@ def snapshot_query(
     return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused)
 
 
-def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, with_labels: bool = True) -> Snapshots:
+def build_snapshots(
+    business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True
+) -> Snapshots:
     """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's cache.
 
     With labels and [training] learn_from = 'untouched', rows with a contact within their labels' interval are left out.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         cutoffs: The cutoffs; by default every mature cutoff that models can learn from.
         with_labels: Whether churned and value are wanted.
 
@@ -220,7 +228,9 @@ def build_snapshots(config: Config, cutoffs: Sequence[date] | None = None, *, wi
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the custom features cannot be used.
     """
-    with open_log(config, cutoffs) as (engine, tables, dates, own):
+    config = config_of(business)
+    days = None if cutoffs is None else [as_date(cutoff) for cutoff in cutoffs]
+    with open_log(config, days) as (engine, tables, dates, own):
         cache = open_cache(config)
         task = config.task.to_task()
         snapshots = snapshots_from_tables(tables, task, dates, engine, own=own, with_labels=with_labels, cache=cache)
@@ -375,6 +385,7 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
 
 
 def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_digest: str) -> str:
+    """A digest of what decides the features."""
     identity = {
         "data": tables.fingerprint,
         "task": repr(task),

@@ -87,6 +87,7 @@ class SnapshotCache:
         _remove(sorted(self._parts(), key=_last_used, reverse=True)[most:])
 
     def _create_folder(self) -> Path:
+        """The folder, created if needed and private to its user."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.folder
 
@@ -163,10 +164,12 @@ def _applies_to_all_cutoffs(name: str, contract: DataContract) -> bool:
 
 
 def _json_digest(content: Mapping[str, object]) -> str:
+    """A digest of values, the same for equal values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _file_digest(file: Path) -> str:
+    """A digest of the bytes of a file."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
@@ -186,5 +189,6 @@ def _last_used(part: Path) -> float:
 
 
 def _remove(parts: Iterable[Path]) -> None:
+    """Removes files, if they still exist."""
     for part in parts:
         part.unlink(missing_ok=True)

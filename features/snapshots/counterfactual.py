@@ -135,5 +135,6 @@ def _versions_as_customers(log: CutoffLog, versions: Sequence[Rows]) -> Tables:
 
 
 def _with_customer_id(rows: pa.Table, customer: str) -> pa.Table:
-    place = rows.column_names.index("customer_id")
-    return rows.set_column(place, rows.schema.field(place), pa.array([customer] * rows.num_rows, pa.string()))
+    """Rows given to another customer."""
+    position = rows.column_names.index("customer_id")
+    return rows.set_column(position, rows.schema.field(position), pa.array([customer] * rows.num_rows, pa.string()))

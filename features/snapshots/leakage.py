@@ -1,5 +1,7 @@
-"""Proves that no feature uses the future. Rows that happened or became known at or after a cutoff are deleted, then
-corrupted, and the features are built again: every value of every customer must stay the same to the last bit.
+"""Proves that no feature uses the future.
+
+Rows that happened or became known at or after a cutoff are deleted, then corrupted, and the features are built again:
+every value of every customer must stay the same to the last bit.
 
 The features to compare with were built from the whole log for all tried cutoffs at once, as training builds them, and
 those of the changed log for one cutoff alone. So leakage between cutoffs is detected too. The config and the whole log

@@ -1,7 +1,7 @@
-"""Rows out of PostgreSQL, DuckDB and SQLite as Arrow batches: the query and the choice of columns run in the database.
+"""Reads PostgreSQL, DuckDB and SQLite as Arrow batches; the query and the choice of columns run in the database.
 
-Rows never pass through Python one by one. The drivers are Arrow's own (ADBC: PostgreSQL's binary COPY, decoded in C)
-and DuckDB itself. Ibis reads PostgreSQL through Python tuples, at a third of the speed (benchmarks/databases.py).
+Rows are never Python objects. The drivers are Arrow's (ADBC: PostgreSQL's binary COPY, decoded in C) and DuckDB itself.
+Ibis reads PostgreSQL through Python tuples, at a third of the speed (benchmarks/databases.py).
 """
 
 from __future__ import annotations
@@ -24,43 +24,52 @@ from features.sources.source import Source, require_columns, require_personal, r
 
 ATTACHED_NAME = "regulars_source"
 BATCH_ROWS = 100_000
-# What DuckDB's Arrow has no plain type for arrives as text.
+# Types of DuckDB without a simple Arrow type are read as text.
 DUCKDB_AS_TEXT = re.compile(r"ENUM|UUID|JSON|BIT|BLOB|TIME$|TIME WITH|INTERVAL")
 SQLITE_TYPES = {"integer": ("0", "INTEGER"), "real": ("0.0", "REAL"), "text": ("''", "TEXT")}
 LOCK_TIMEOUT = 10_000  # milliseconds
 
 
 class DatabaseSession(Protocol):
-    """An open, read-only view of one moment of a database."""
+    """An open, read-only connection that sees one snapshot of a database."""
 
     def tables(self) -> dict[str, str]:
-        """The tables and views by name, each as quoted SQL."""
+        """Return the tables and views by name, each as quoted SQL."""
 
     def columns(self, rows: str) -> dict[str, Any]:
-        """The columns of what stands in FROM, in order, each with what the database says of its type."""
+        """Return the columns of a FROM clause in order, each with the database's information about its type."""
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of these columns; the first batch may be empty, so that the types are always known."""
+        """Read rows.
+
+        Args:
+            rows: The FROM clause.
+            columns: The columns to read, from `columns`.
+            ids: Columns of ids, which keep all their digits.
+
+        Yields:
+            Batches of one schema; the first may be empty, so that the types are always known.
+        """
 
 
 def read_database(
     source: Source, folder: Path, columns: Mapping[str, str], ids: Sequence[str], connection: duckdb.DuckDBPyConnection
 ) -> Generator[pa.RecordBatch, None, None]:
-    """Reads a table or query of a database, as of one moment, in bounded memory.
+    """Read a table or query of a database, from one snapshot and in bounded memory.
 
     Args:
-        source: The database, the table, the query.
-        folder: What paths in the URL are relative to.
-        columns: The columns that are needed, by their roles; only these are read. Empty: all.
-        ids: Columns of ids, whose digits are all kept.
-        connection: The engine's, whose limits hold for a DuckDB file too.
+        source: The database, and the table or query.
+        folder: The folder that paths in the URL are relative to.
+        columns: The needed columns by role; only these are read. Empty: all columns.
+        ids: Columns of ids, which keep all their digits.
+        connection: The engine's connection, whose limits apply to a DuckDB file, too.
 
     Yields:
         Batches of one schema, at least one.
 
     Raises:
-        DataError: The database refuses, is not reached, or ends before its rows do.
-        UsageError: The table or a column is not there, or the query is not understood.
+        DataError: The database cannot be reached, refuses the connection, or fails while reading.
+        UsageError: The table or a column is missing, or the query is not valid.
     """
     with _explain_errors(source), _open(source, folder, connection) as session:
         rows = _from_clause(source, session)
@@ -74,7 +83,7 @@ def read_database(
 
 
 def _from_clause(source: Source, session: DatabaseSession) -> str:
-    """What stands in FROM: the table, or the query over it."""
+    """Return the FROM clause: the table, or the query over it."""
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
         return table
@@ -92,7 +101,7 @@ def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -
     if not path.is_file():
         raise DataError(
             f"{source.source}: no such file (looked for {path}); a path after three slashes is relative to the config, "
-            f"after four it is absolute"
+            "after four it is absolute"
         )
     with _open_duckdb(path, connection) if source.database == "duckdb" else _open_sqlite(path, source) as session:
         yield session
@@ -100,7 +109,7 @@ def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -
 
 @contextmanager
 def _explain_errors(source: Source) -> Iterator[None]:
-    """Turns what a driver raises into one message; neither the driver's nor ours holds a password."""
+    """Turn errors of a driver into one of ours; no message contains a password."""
     try:
         yield
     except (DriverError, pa.ArrowException, OSError) as problem:
@@ -117,7 +126,7 @@ def _explain_errors(source: Source) -> Iterator[None]:
 
 
 class _DuckDBSession:
-    """A DuckDB file beside the engine's own tables."""
+    """A DuckDB file, attached to the engine's connection."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection):
         self._cursor = cursor
@@ -160,7 +169,7 @@ def _open_duckdb(path: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[
 
 
 class _SQLiteSession:
-    """A SQLite file, where a type belongs to each value: a column is read if its values are of one type."""
+    """A SQLite file. In SQLite each value has its own type: a column is read if all its values have one type."""
 
     def __init__(self, cursor: sqlite.Cursor, source: Source):
         self._cursor, self._source = cursor, source
@@ -174,7 +183,7 @@ class _SQLiteSession:
         return dict.fromkeys(self._cursor.fetch_record_batch().schema.names)
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Casts every column to the type that its values have; a row of our own in front tells it to the driver."""
+        """Read rows with each column cast to the type of its values; an extra first row tells the driver the types."""
         kinds = self._kinds(rows, list(columns))
         first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {_quote_name(c)}" for c, kind in kinds.items())
         cast = ", ".join(f"CAST({_quote_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
@@ -184,7 +193,7 @@ class _SQLiteSession:
             yield batch if place else batch.slice(1)
 
     def _kinds(self, rows: str, columns: list[str]) -> dict[str, str]:
-        """Which type the values of each column have: integer, real (integers among them too) or text."""
+        """Return the type of each column's values: integer, real (possibly with integers) or text."""
         kinds = ("integer", "real", "text", "blob")
         counts = ", ".join(f"sum(typeof({_quote_name(c)}) = '{kind}')" for c in columns for kind in kinds)
         self._cursor.execute(f"SELECT {counts} FROM {rows}")  # noqa: S608 (quoted)
@@ -210,7 +219,7 @@ class _SQLiteSession:
 
 @contextmanager
 def _open_sqlite(path: Path, source: Source) -> Iterator[_SQLiteSession]:
-    """One read transaction, so that what is counted is what is then read."""
+    """Open one read transaction, so that counting and reading see the same rows."""
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     with sqlite.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.executescript(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
@@ -219,7 +228,7 @@ def _open_sqlite(path: Path, source: Source) -> Iterator[_SQLiteSession]:
 
 
 def _explain_sqlite_error(text: str, code: str) -> tuple[str, bool]:
-    """What SQLite says, in one line, and whether the SQL is at fault."""
+    """Return SQLite's message in one line, and whether the SQL is at fault."""
     message = text.split("\nquery:")[0].strip()
     sql_at_fault = "Failed to prepare query" in message and not re.search("not a database|malformed|locked", message)
     return re.sub(r"^([A-Z_]+: )?(\[SQLite\] )?(Failed to (prepare|step) query: )?", "", message), sql_at_fault

@@ -1,4 +1,4 @@
-"""Files that hold tables: which they are, of which kind, and whether their text can be read."""
+"""Data files: finding them, their format, and the encoding of their text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FILE_FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz
 
 
 def find_files(source: str, folder: Path) -> list[Path]:
-    """The files behind a file, glob or folder, sorted.
+    """Return the files of a file, glob or folder, sorted.
 
     Raises:
-        DataError: There are none.
+        DataError: There are no files.
     """
     path = folder / Path(source).expanduser()
     if path.is_dir():
@@ -34,11 +34,16 @@ def find_files(source: str, folder: Path) -> list[Path]:
 
 
 def file_format(files: list[Path], source: str) -> str:
-    """'parquet' or 'csv'; raises DataError where files are of neither kind, of both, or empty."""
+    """Return the format of files: 'parquet' or 'csv'.
+
+    Raises:
+        DataError: The files have another format or different formats.
+        EmptyError: A file is empty.
+    """
     kinds = {FILE_FORMATS.get(_suffix(f), f.suffix or "no extension") for f in files}
     if len(kinds) != 1 or not kinds <= set(FILE_FORMATS.values()):
         raise DataError(
-            f"{source}: expected Parquet (.parquet) or CSV (.csv, .csv.gz, .tsv), of one kind, "
+            f"{source}: expected Parquet (.parquet) or CSV (.csv, .csv.gz, .tsv), all of one format, "
             f"found {', '.join(sorted(kinds))}"
         )
     empty = [f.name for f in files if f.stat().st_size == 0]
@@ -48,7 +53,11 @@ def file_format(files: list[Path], source: str) -> str:
 
 
 def require_utf8(files: list[Path]) -> None:
-    """Bytes that are not UTF-8 would be dropped by the line, or end DuckDB; better to say so."""
+    """Check that CSV files are UTF-8, because DuckDB would drop other lines or fail.
+
+    Raises:
+        DataError: A file is not UTF-8; the message names the line.
+    """
     for file in files:
         decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
         with (gzip.open if file.suffix == ".gz" else open)(file, "rb") as stream:

@@ -1,4 +1,4 @@
-"""PostgreSQL through Arrow's driver: one read-only snapshot, types that arrive right, refusals in words."""
+"""PostgreSQL through Arrow's driver (ADBC): transactions, the conversion of types, and readable error messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cursor = dbapi.Cursor
 CONNECT_TIMEOUT = 10  # seconds to connect
 PLAIN_TYPES = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
 TIME_TYPES = {"date", "timestamp", "timestamptz"}
-# A peer that falls silent in mid-read is given up after a minute; the operating system's own patience is two hours.
+# A server that stops answering is given up after a minute; the operating system would wait two hours.
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 READ_ADVICE = {
     "no password supplied": "set PGPASSWORD, or password_env to the name of the variable that holds the password",
@@ -37,13 +37,13 @@ CONNECTION_LOST = re.compile(
 
 
 class PostgresSession:
-    """An open transaction that reads."""
+    """An open transaction for reading."""
 
     def __init__(self, cursor: dbapi.Cursor):
         self._cursor = cursor
 
     def tables(self) -> dict[str, str]:
-        """Tables and views that may be read; those in the search path also without their schema."""
+        """Return the readable tables and views by name; those in the search path also without their schema."""
         self._cursor.execute(
             "SELECT nspname::text, relname::text, pg_table_is_visible(c.oid) FROM pg_class c "
             "JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'f') "
@@ -56,12 +56,21 @@ class PostgresSession:
         }
 
     def columns(self, rows: str) -> dict[str, pa.Field]:
-        """The columns with the database's own types; nothing is run."""
+        """Return the columns with the database's types, without running a query."""
         schema = self._cursor.adbc_execute_schema(f"SELECT * FROM {rows}")  # noqa: S608 (quoted)
         return {field.name: field for field in schema}
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows; NUMERIC(p, s) as decimals, without a size as doubles (ids as text)."""
+        """Read rows; NUMERIC(p, s) as decimals, NUMERIC without a size as doubles (ids as text).
+
+        Args:
+            rows: The FROM clause.
+            columns: The columns to read, from `columns`.
+            ids: Columns of ids, which keep all their digits.
+
+        Yields:
+            Batches of one schema; the first is empty.
+        """
         chosen = ", ".join(
             f"{_select_expression(field, name in ids)} AS {_quote_name(name)}" for name, field in columns.items()
         )
@@ -75,25 +84,25 @@ class PostgresSession:
 
 @contextmanager
 def read_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
-    """A cursor in a read-only transaction of one snapshot, in UTC; the password travels in memory only.
+    """Open a read-only transaction that sees one snapshot, in UTC, and yield its cursor.
 
     Args:
-        url: As in the config, without a password.
-        password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
+        url: The URL of the config, without a password.
+        password: The password, kept in memory only; empty: libpq finds it (PGPASSWORD, ~/.pgpass).
     """
     with dbapi.connect(_url_with_options(url, password)) as connection, connection.cursor() as cursor:
-        # In one call: `executescript` ends the transaction that is open and begins the next.
+        # In one call, because `executescript` ends the open transaction and begins a new one.
         cursor.executescript("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL TimeZone = 'UTC'")
         yield cursor
 
 
 @contextmanager
 def write_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
-    """A cursor in a transaction that stands when the block ends well, and of which nothing is left when it does not.
+    """Open a transaction and yield its cursor; it is committed at the end of the block, or rolled back on an error.
 
     Args:
-        url: As in the config, without a password.
-        password: Empty: libpq's own ways (PGPASSWORD, ~/.pgpass).
+        url: The URL of the config, without a password.
+        password: The password, kept in memory only; empty: libpq finds it (PGPASSWORD, ~/.pgpass).
     """
     with dbapi.connect(_url_with_options(url, password)) as connection, connection.cursor() as cursor:
         yield cursor
@@ -101,12 +110,15 @@ def write_transaction(url: str, password: str = "") -> Iterator[dbapi.Cursor]:
 
 
 def explain_error(text: str, code: str, writing: bool = False) -> tuple[str, bool]:
-    """What PostgreSQL or its driver says, in one line, what to do, and whether the SQL is at fault.
+    """Turn an error of PostgreSQL or its driver into one line with advice.
 
     Args:
-        text: What it says.
-        code: Its SQLSTATE, if it gives one.
-        writing: Whether rows were to be written, of which a constraint would quote one.
+        text: The message of the error.
+        code: Its SQLSTATE, or ''.
+        writing: Whether the error came while writing; then details are removed, because they may quote a row.
+
+    Returns:
+        The message, without data values, and whether the SQL is at fault.
 
     >>> explain_error('IO: [libpq] Failed to connect: could not translate host name "db": unknown', "")
     ('could not translate host name "db": unknown; check the host in the URL', False)
@@ -130,7 +142,7 @@ def explain_error(text: str, code: str, writing: bool = False) -> tuple[str, boo
 
 
 def _url_with_options(url: str, password: str) -> str:
-    """The URL with a limit to connect, signs of life, and the password where there is one."""
+    """Add a connection timeout, keepalives and the password, if any, to the URL."""
     options: dict[str, Any] = {"application_name": "regulars", **KEEPALIVES}
     if "PGCONNECT_TIMEOUT" not in os.environ:
         options["connect_timeout"] = CONNECT_TIMEOUT
@@ -141,12 +153,12 @@ def _url_with_options(url: str, password: str) -> str:
 
 
 def _select_expression(field: pa.Field, is_id: bool) -> str:
-    """The SQL that reads a column in a type that Arrow and DuckDB have; anything unusual as text."""
+    """Return the SQL that reads a column as a type of Arrow and DuckDB; unusual types become text."""
     kind, column = _type_name(field), _quote_name(field.name)
     if kind in PLAIN_TYPES:
         return column
     if kind in TIME_TYPES:
-        return f"CASE WHEN isfinite({column}) THEN {column} END"  # infinity is no day
+        return f"CASE WHEN isfinite({column}) THEN {column} END"  # infinity is not a time
     if kind == "money":
         return f"CAST(CAST({column} AS numeric) AS double precision)"
     if kind == "numeric" and not _decimal_type(field) and not is_id:
@@ -156,7 +168,7 @@ def _select_expression(field: pa.Field, is_id: bool) -> str:
 
 
 def _decimal_type(field: pa.Field) -> pa.DataType | None:
-    """The decimal type of NUMERIC(precision, scale); None for other types and other sizes."""
+    """Return the decimal type of NUMERIC(precision, scale); None for other types and sizes."""
     size = int((field.metadata or {}).get(b"POSTGRESQL:typmod", b"-1")) - 4
     if _type_name(field) != "numeric" or size < 0:
         return None

@@ -1,4 +1,4 @@
-"""Where a section's rows come from: files, or a table or query of a database named by URL, never with its password."""
+"""Where the rows of a section come from: files, or a table or query of a database, by a URL without a password."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ POSTGRES_URL = re.compile(
 SECRET_OPTION = re.compile(r"[?&][^=&]*(passw|pwd|secret)[^=&]*=", re.IGNORECASE)
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CREDENTIALS_IN_URL = (
-    "source must not hold a password: leave it out of the URL (postgresql://user@host:5432/dbname) and put it into the "
-    "environment as PGPASSWORD, or into another variable that password_env names"
+    "source must not contain a password: remove it from the URL (postgresql://user@host:5432/dbname) and put it into "
+    "the environment variable PGPASSWORD, or into another one that password_env names"
 )
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a section of the config says about where its rows are.
+    """Where the rows of a section of the config are.
 
     Attributes:
         section: The section's name, for messages: `events`, `activities.visits`.
         source: A file, glob or folder, or the URL of a database.
-        table: A table or view of the database, `schema.name` where its schema is not searched.
+        table: A table or view of the database; `schema.name` if its schema is not in the search path.
         query: SQL over `source`; for a database in its own dialect, run there.
-        password_env: The environment variable that holds the password; empty: PGPASSWORD, as libpq has it.
-        personal: Columns that are never read; of files, not by the query either.
+        password_env: The environment variable that holds the password; empty: PGPASSWORD, as in libpq.
+        personal: Columns that are never read; for files, the query cannot use them either.
     """
 
     section: str
@@ -47,7 +47,7 @@ class Source:
 
     @property
     def database(self) -> str:
-        """Which database it is: postgresql, duckdb, sqlite, or '' for files.
+        """The kind of database: postgresql, duckdb or sqlite; '' for files.
 
         >>> Source("events", "postgres://me@db/shop").database, Source("events", "data/*.parquet").database
         ('postgresql', '')
@@ -56,7 +56,7 @@ class Source:
 
     @property
     def display_name(self) -> str:
-        """The source as messages name it, without the URL's options.
+        """The source for messages, without the URL's options.
 
         >>> Source("events", "postgresql://me@db/shop?connect_timeout=3").display_name
         'postgresql://me@db/shop'
@@ -64,18 +64,18 @@ class Source:
         return self.source.split("?")[0] if self.database == "postgresql" else self.source
 
     def check(self) -> None:
-        """Raises ValueError, in the words of the config and without any password, where the keys do not fit."""
+        """Raise ValueError, without any password, if the keys of the section do not fit together."""
         scheme = _scheme(self.source)
         if self.password_env and self.database != "postgresql":
-            raise ValueError("password_env belongs to a source of PostgreSQL (postgresql://...)")
+            raise ValueError("password_env is only for a PostgreSQL source (postgresql://...); remove it")
         if not scheme:
             if self.table:
-                raise ValueError("table belongs to a database (a source such as postgresql://...); a file has none")
+                raise ValueError(
+                    "table is only for a database (a source such as postgresql://...); remove it for files"
+                )
             return
         if not self.database:
-            raise ValueError(
-                f"source: {scheme}:// is not a database that is known here; expected {KNOWN_URLS}, or a file"
-            )
+            raise ValueError(f"source: {scheme}:// is not a supported database; expected {KNOWN_URLS}, or a file")
         if not (self.table or self.query):
             raise ValueError('a database needs table = "orders" (or query = "SELECT ...") to say what to read')
         if self.database == "postgresql":
@@ -86,7 +86,7 @@ class Source:
             raise ValueError("password_env must be the name of an environment variable, such as SHOP_DB_PASSWORD")
 
     def path(self, folder: Path) -> Path:
-        """The file of a DuckDB or SQLite URL: relative to `folder` after three slashes, absolute after four.
+        """Return the file of a DuckDB or SQLite URL: relative to `folder` after three slashes, absolute after four.
 
         >>> Source("events", "sqlite:///shop.db").path(Path("/data")).as_posix()
         '/data/shop.db'
@@ -96,10 +96,10 @@ class Source:
         return folder / Path(_file(self.source)).expanduser()
 
     def password(self) -> str:
-        """The password that `password_env` names; '' leaves it to libpq (PGPASSWORD, ~/.pgpass).
+        """Return the password from the variable `password_env`; '' lets libpq find it (PGPASSWORD, ~/.pgpass).
 
         Raises:
-            UsageError: The variable is not set. Its name is not repeated: it may be a password in the wrong place.
+            UsageError: The variable is not set. Its name is not repeated: it may be the password itself.
         """
         if not self.password_env:
             return ""
@@ -113,20 +113,29 @@ class Source:
 
 
 def refuse_url(source: str) -> None:
-    """Stops where only files are read; the URL is not repeated, it may hold a password.
+    """Refuse a URL where only files can be read; it is not repeated, because it may contain a password.
 
     Raises:
         UsageError: `source` is a URL.
     """
     if _scheme(source):
         raise UsageError(
-            "`regulars init` guesses from a file, not from a database. Write regulars.toml by hand: [events] with "
+            "`regulars init` reads a file, not a database. Write regulars.toml by hand: [events] with "
             f"source (such as {KNOWN_URLS}), table, customer and time"
         )
 
 
 def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[str]) -> None:
-    """Raises UsageError for the first role whose column is not there, with the name that comes nearest."""
+    """Check that the source has all columns that a section names.
+
+    Args:
+        section: The section's name, for messages.
+        roles: The named columns by role; empty names are ignored.
+        columns: The columns of the source.
+
+    Raises:
+        UsageError: A column is missing; the message suggests the most similar one.
+    """
     columns = list(columns)
     for role, column in roles.items():
         if column and column not in columns:
@@ -137,7 +146,11 @@ def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[st
 
 
 def require_personal(source: Source, columns: Iterable[str]) -> None:
-    """Raises UsageError for a personal column that is nowhere: mistyped, it would be read."""
+    """Check that all personal columns exist, because a mistyped one would be read.
+
+    Raises:
+        UsageError: A personal column is missing.
+    """
     columns = sorted(set(columns))
     for name in source.personal:
         if name not in columns:
@@ -148,13 +161,13 @@ def require_personal(source: Source, columns: Iterable[str]) -> None:
 
 
 def require_table(source: Source, tables: Mapping[str, str]) -> str:
-    """The SQL of the table that a source names, from the database's own list of (name, quoted SQL).
+    """Return the quoted SQL name of the table that a source names, from the tables of the database by name.
 
     Raises:
         UsageError: There is no such table.
     """
     if source.table not in tables:
-        hint = f"it has {sample(sorted(tables), 20)}" if tables else "it has none that this user may see"
+        hint = f"it has {sample(sorted(tables), 20)}" if tables else "it has no table that this user may read"
         raise UsageError(
             f"[{source.section}] table: {source.display_name} has no table {source.table!r}; "
             f"{suggest_column(source.table, tables)}{hint}"
@@ -163,7 +176,7 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
 
 
 def suggest_column(name: str, known: Iterable[str]) -> str:
-    """A hint for a mistyped name, or nothing.
+    """Return a hint for a mistyped name, or an empty text.
 
     >>> suggest_column("custmer", ["customer", "time"])
     "did you mean 'customer'? "
@@ -173,20 +186,20 @@ def suggest_column(name: str, known: Iterable[str]) -> str:
 
 
 def _scheme(source: str) -> str:
-    """What stands before `://`, in lower case; '' for a path."""
+    """Return the scheme of a URL in lower case; '' for a path."""
     match = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", source)
     return match[1].lower() if match else ""
 
 
 def _file(source: str) -> str:
-    """The path in a DuckDB or SQLite URL: `sqlite:///shop.db` and `sqlite://shop.db` are both shop.db."""
+    """Return the path in a DuckDB or SQLite URL: `sqlite:///shop.db` and `sqlite://shop.db` are both shop.db."""
     rest = source.split("://", 1)[1]
     return rest[1:] if rest.startswith("/") else rest
 
 
 def _check_postgres(url: str) -> None:
-    """A URL that is not read the one way libpq reads it could hold a password in a place that is then shown."""
+    """Refuse a URL that libpq may read differently: it could contain a password that messages would then show."""
     if SECRET_OPTION.search(url) or re.match(r"\w+://[^@]*:[^@]*@", url):
         raise ValueError(CREDENTIALS_IN_URL)
     if not POSTGRES_URL.fullmatch(url):
-        raise ValueError("source is not a URL of PostgreSQL: expected postgresql://user@host:5432/dbname")
+        raise ValueError("source is not a PostgreSQL URL: expected postgresql://user@host:5432/dbname")

@@ -1,7 +1,7 @@
-"""Room for letters that matplotlib's own font lacks, such as Chinese: drawn as stand-ins as wide, then put back.
+"""Lay out letters that matplotlib's font lacks, such as Chinese, by stand-ins of the same width.
 
-Charts keep text as text, so the reader's fonts draw it; matplotlib only measures it, to leave room. Its DejaVu Sans has
-no Chinese, so each such letter is laid out as another one of about 1 em that no text of the chart holds.
+Charts keep text as text, so the reader's fonts draw it; matplotlib only measures it, to leave room. Its font, DejaVu
+Sans, has no Chinese, so each such letter is laid out as another symbol, about 1 em wide, that the chart does not use.
 """
 
 from __future__ import annotations
@@ -14,32 +14,33 @@ from functools import lru_cache
 from matplotlib import font_manager
 from matplotlib.ft2font import LoadFlags
 
-SYMBOLS = 0x2190  # arrows, and what follows them
+SYMBOLS = 0x2190  # the first symbol (arrows)
 UNKNOWN = "\ufffd"
-STAY = " ，。、；：？！）》”"  # never at the beginning of a line
+STAY = " ，。、；：？！）》”"  # never at the start of a line
 
 
 @dataclass(frozen=True)
 class StandIns:
-    """The stand-ins of one chart: `there` by letter, `back` by stand-in."""
+    """The stand-ins of one chart, in both directions, by code point."""
 
     stand_in_by_letter: dict[int, str]
     letter_by_stand_in: dict[int, str]
 
     def __call__(self, text: str) -> str:
-        """A text to lay out; what cannot be drawn, such as control characters, is a space."""
+        """Replace letters by their stand-ins; what cannot be drawn, such as control characters, becomes a space."""
         return "".join(" " if _unseen(letter) else letter for letter in text).translate(self.stand_in_by_letter)
 
     def restore(self, drawn: str) -> str:
-        """A drawing with the letters of its texts put back."""
+        """Put the original letters back into a drawing."""
         return drawn.translate(self.letter_by_stand_in)
 
 
 def stand_ins(texts: Iterable[str]) -> StandIns:
-    r"""Stand-ins for what the font lacks of some texts; where there are more than symbols, the rest is \ufffd.
+    r"""Choose stand-ins for the letters that the font lacks; if there are too many, the rest become U+FFFD.
 
     >>> chosen = stand_ins(["risk", "流失", "流量"])
-    >>> len(chosen.there), chosen("risk"), chosen("流失") != chosen("流量"), chosen.restore(chosen("流失\t1"))
+    >>> letters, restored = chosen.stand_in_by_letter, chosen.restore(chosen("流失\t1"))
+    >>> len(letters), chosen("risk"), chosen("流失") != chosen("流量"), restored
     (3, 'risk', True, '流失 1')
     """
     letters = dict.fromkeys("".join(texts))
@@ -52,10 +53,10 @@ def stand_ins(texts: Iterable[str]) -> StandIns:
 
 
 def wrap_text(text: str, columns: int) -> str:
-    """A text in lines of at most so many columns, of which Chinese letters take two and may be parted anywhere.
+    r"""Wrap a text into lines of at most so many columns; a Chinese letter takes two and may start a new line.
 
-    >>> folded("orders in the last 90 days", 14), folded("最近 90 天的订单数", 10)
-    ('orders in the\\nlast 90 days', '最近 90 天\\n的订单数')
+    >>> wrap_text("orders in the last 90 days", 14), wrap_text("最近 90 天的订单数", 10)
+    ('orders in the\nlast 90 days', '最近 90 天\n的订单数')
     """
     lines = [""]
     for piece in _pieces(text):
@@ -66,18 +67,18 @@ def wrap_text(text: str, columns: int) -> str:
 
 
 def text_width(text: str) -> int:
-    """Columns that a text takes: two for a Chinese letter, one for others.
+    """Count the columns of a text: two for a Chinese letter, one for any other.
 
-    >>> wide("risk"), wide("流失")
+    >>> text_width("risk"), text_width("流失")
     (4, 4)
     """
     return sum(2 if _is_wide(letter) else 1 for letter in text)
 
 
 def truncate_text(text: str, columns: int) -> str:
-    """A text cut off to so many columns.
+    """Cut a text off at so many columns.
 
-    >>> shortened("gold for ever", 8), shortened("gold", 8)
+    >>> truncate_text("gold for ever", 8), truncate_text("gold", 8)
     ('gold fo…', 'gold')
     """
     if text_width(text) <= columns:
@@ -89,7 +90,7 @@ def truncate_text(text: str, columns: int) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """What may not be parted: words with the space after them, and single Chinese letters."""
+    """Split a text into pieces that stay on one line: words with the space after them, and single Chinese letters."""
     pieces: list[str] = []
     for letter in text:
         ended = not pieces or pieces[-1].endswith(" ") or _is_wide(pieces[-1][-1]) or _is_wide(letter)
@@ -110,7 +111,7 @@ def _unseen(letter: str) -> bool:
 
 @lru_cache
 def _widths() -> dict[int, float]:
-    """What the font has: widths in em of symbols, and 0 for letters, whose width nobody asks for."""
+    """Read the widths in em of the font's symbols; letters have 0, because their width is not needed."""
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
     font.set_size(10, 72)
     codes = font.get_charmap()
@@ -123,6 +124,6 @@ def _widths() -> dict[int, float]:
 
 @lru_cache
 def _symbols() -> tuple[str, ...]:
-    """Symbols of the font, those nearest to 1 em first."""
+    """List the symbols of the font, those closest to 1 em wide first."""
     known = {code: width for code, width in _widths().items() if 0.8 <= width <= 1.1 and chr(code).isprintable()}
     return tuple(map(chr, sorted(known, key=lambda code: (round(abs(known[code] - 1), 3), code))))

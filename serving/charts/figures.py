@@ -1,8 +1,8 @@
-"""Charts as inline SVG for a page: the same data give the same bytes, colours follow the page, words carry the meaning.
+"""Charts of the report as inline SVG: deterministic, in the colours of the page, readable without colour.
 
 Matplotlib draws with colours that stand for roles; they are then replaced by the page's own, so that one chart is
-readable in light, in dark and in print. What colour says is said by shape, hatch or words too. What is written arrives
-here in the reader's language.
+readable in light mode, in dark mode and in print. Shape, hatch or text repeat what colour shows. All texts arrive here
+in the reader's language.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from serving.charts.cjk_glyphs import StandIns, stand_ins, wrap_text
 INK, ACCENT, FAINT = "#010203", "#010204", "#010205"
 ROLES = {INK: "currentColor", ACCENT: "var(--accent)", FAINT: "var(--line)"}
 WIDTH = 7.4
-LABEL, NOTE = 36, 38  # columns of a line
-FITS = 80  # figures in a row, over all columns
+LABEL, NOTE = 36, 38  # greatest width of a line, in columns
+FITS = 80  # digits that fit above all bars
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One horizontal bar: what it is, how long, what is written at its end, and how it is filled."""
+    """A horizontal bar: its label, its length, the note at its end, and its fill ('solid', 'hatched' or 'open')."""
 
     label: str
     size: float
@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class ExpectedObserved:
-    """What was said of a group and what came, with the interval of what came, all as shares of one."""
+    """The expected and the observed share of a group, with the confidence interval of the observed one."""
 
     expected: float
     observed: float
@@ -62,8 +62,8 @@ class ExpectedObserved:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure with its interval; the one that the page is about is drawn solid."""
+class PlottedEstimate:
+    """An estimate with its confidence interval; `ours` is drawn solid."""
 
     label: str
     value: float
@@ -74,18 +74,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric over several models, or one effect over several plans; `zero` draws a line where there is none."""
+    """One metric of several models, or one effect of several plans; `zero` draws a line at zero."""
 
     title: str
     hint: str
     percent: bool
-    dots: Sequence[Estimate]
+    dots: Sequence[PlottedEstimate]
     zero: bool = False
 
 
 @dataclass(frozen=True)
 class BudgetCurve:
-    """One figure against a budget (ascending), with the point that is chosen and what is written at it."""
+    """A quantity by budget (ascending), with the index of the chosen point and the note at it."""
 
     title: str
     points: Sequence[tuple[float, float]]
@@ -94,7 +94,16 @@ class BudgetCurve:
 
 
 def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
-    """Horizontal bars, the first on top; `fill` is 'solid', 'hatched' or 'open'."""
+    """Draw horizontal bars, the first on top.
+
+    Args:
+        name: A name for the figure, unique on the page; it makes the SVG deterministic.
+        alt: The text alternative.
+        rows: The bars.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins(text for row in rows for text in (row.label, row.note))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.44 * len(rows) + 0.15), layout="constrained")
@@ -112,7 +121,19 @@ def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> str:
 
 
 def histogram(name: str, alt: str, labels: Sequence[str], counts: Sequence[int], solid_from: int, axis: str) -> str:
-    """A histogram: counts over labelled steps; those from `solid_from` on are solid, the others open."""
+    """Draw a histogram.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        labels: (n,) labels of the bins.
+        counts: (n,) counts of the bins.
+        solid_from: Index of the first solid bar; those before it are open.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis, *labels])
     longest = max(len(f"{count:,}") for count in counts)
     size = min(9.0, 9.0 * FITS / (len(counts) * longest))
@@ -130,7 +151,17 @@ def histogram(name: str, alt: str, labels: Sequence[str], counts: Sequence[int],
 
 
 def paired_columns(name: str, alt: str, shares: Sequence[ExpectedObserved], axis: str) -> str:
-    """Two columns a group: what was said (solid) beside what came (hatched, with the line of its interval)."""
+    """Draw two columns for each group: expected (solid) and observed (hatched, with its confidence interval).
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        shares: The groups.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
@@ -152,7 +183,16 @@ def paired_columns(name: str, alt: str, shares: Sequence[ExpectedObserved], axis
 
 
 def interval_panels(name: str, alt: str, panels: Sequence[Panel]) -> str:
-    """Small panels, two in a row: a dot and its interval for every label; labels stand on the left of a row."""
+    """Draw small panels, two in a row, with a point and its confidence interval for each label.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        panels: The panels; the two in a row share the labels on the left.
+
+    Returns:
+        An SVG element.
+    """
     lines, most = (len(panels) + 1) // 2, max(len(panel.dots) for panel in panels)
     write = stand_ins(t for panel in panels for t in (panel.title, panel.hint, *(dot.label for dot in panel.dots)))
     with matplotlib.rc_context(STYLE):
@@ -170,7 +210,17 @@ def interval_panels(name: str, alt: str, panels: Sequence[Panel]) -> str:
 
 
 def budget_curves(name: str, alt: str, lines: Sequence[BudgetCurve], axis: str) -> str:
-    """Figures against a budget, side by side: circles at what was reckoned, a square at what is chosen."""
+    """Draw quantities by budget, side by side: circles at the computed points, a square at the chosen one.
+
+    Args:
+        name: A name for the figure, unique on the page.
+        alt: The text alternative.
+        lines: The curves.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element.
+    """
     write = stand_ins([axis, *(text for line in lines for text in (line.title, line.note))])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9), layout=ConstrainedLayoutEngine(wspace=0.08))
@@ -219,14 +269,14 @@ def _bare(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, name: str, alt: str, write: StandIns) -> str:
-    """The figure as an SVG element with an accessible name, without dates, styles, or anything from elsewhere."""
+    """Write a figure as an SVG element with a text alternative, without dates, styles or external references."""
     text = StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     body = text.getvalue()[text.getvalue().index("<svg") :]
-    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)  # the same in every figure, and used by none
-    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)  # the page's own has it
+    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)  # unused, and the same in every figure
+    body = re.sub(r"<style[^>]*>.*?</style>", "", body, flags=re.DOTALL)  # the page has its own style
     body = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)  # the page's own font
     body = re.sub(r' style="([^"]*)"', _attributes, body)
@@ -239,6 +289,6 @@ def _svg(figure: Figure, name: str, alt: str, write: StandIns) -> str:
 
 
 def _attributes(style: re.Match[str]) -> str:
-    """Styles as attributes, which a page needs not allow."""
+    """Turn styles into attributes, which the page's Content-Security-Policy need not allow."""
     pairs = (one.split(":", 1) for one in style.group(1).split(";") if one.strip())
     return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)

@@ -1,8 +1,8 @@
-"""Pictures of the page that are made anew for each answer: inline SVG in milliseconds, coloured by the style sheet.
+"""Charts that the web page draws for each request: inline SVG in milliseconds, coloured by the style sheet.
 
-Matplotlib, which draws the report's charts, takes a tenth of a second for one and sets its style for all threads at
-once; it draws here what changes with the scores only (`shared`). No attribute holds a style, so that the page may
-forbid them. What colour says is said by shape, place or words too; every picture has a text that says what it shows.
+Matplotlib, which draws the report's charts, takes a tenth of a second for one and changes its style for all threads;
+here it draws only what depends on the scores alone (`inline_figure`). No attribute holds a style, so that the page may
+forbid styles. Shape, place or text repeat what colour shows; every chart has a text alternative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DRAWING = Lock()
 
 @dataclass(frozen=True)
 class TimeSeries:
-    """A line over days: its name, values (None: not known), and ends of its intervals where there are any."""
+    """A series over days: its name, its values (None if not known), and the ends of their intervals, if any."""
 
     name: str
     values: Sequence[float | None]
@@ -44,9 +44,9 @@ class Flow:
 
 
 def inline_figure(draw: Callable[[], str]) -> Markup:
-    """A chart of the report, with its styles as attributes; drawn by one thread at a time."""
+    """Draw a chart of the report for the web page, with styles as attributes; one thread draws at a time."""
     with _DRAWING, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a page's letters are the browser's
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the browser draws the letters
         svg = draw()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' style="([^"]*)"', lambda match: _attributes(match[1]), svg)
@@ -54,7 +54,7 @@ def inline_figure(draw: Callable[[], str]) -> Markup:
 
 
 def _attributes(style: str) -> str:
-    """A style as presentation attributes.
+    """Turn a style into presentation attributes.
 
     >>> _attributes("fill: none; stroke: var(--accent)")
     ' fill="none" stroke="var(--accent)"'
@@ -64,18 +64,26 @@ def _attributes(style: str) -> str:
 
 
 def format_tick(number: float) -> str:
-    """A round number of an axis.
+    """Format a round number of an axis.
 
-    >>> plain(2500.0), plain(0.5), plain(-0.0)
+    >>> format_tick(2500.0), format_tick(0.5), format_tick(-0.0)
     ('2,500', '0.5', '0')
     """
     return f"{number + 0.0:,.10g}".replace("-", "−")
 
 
 def axis_ticks(low: float, high: float, wanted: int = TICKS) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, about so many.
+    """Choose round numbers for an axis.
 
-    >>> steps(0, 0.43), steps(0, 1234)
+    Args:
+        low: The axis starts at or below it.
+        high: The axis ends at or above it.
+        wanted: About how many.
+
+    Returns:
+        The ticks, ascending and evenly spaced.
+
+    >>> axis_ticks(0, 0.43), axis_ticks(0, 1234)
     ([0.0, 0.2, 0.4, 0.6], [0.0, 500.0, 1000.0, 1500.0])
     """
     span = (high - low) or abs(high) or 1.0
@@ -95,19 +103,30 @@ def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>'
 
 
-def _grid(ticks: Sequence[float], place: Callable[[float], float], say: Callable[[float], str]) -> list[str]:
-    """Lines across, with what they stand for at the left."""
+def _grid(ticks: Sequence[float], place: Callable[[float], float], format_value: Callable[[float], str]) -> list[str]:
+    """Draw horizontal grid lines with their labels on the left."""
     return [
         f'<path class="grid" d="M{LEFT} {place(t):.1f}H{WIDTH - RIGHT}"/>'
-        + _text(LEFT - 8, place(t) + 4, say(t), "tick", "end")
+        + _text(LEFT - 8, place(t) + 4, format_value(t), "tick", "end")
         for t in ticks
     ]
 
 
 def line_chart(
-    alt: str, days: Sequence[date], drawn: Sequence[TimeSeries], say: Callable[[float], str], top: float = 0
+    alt: str, days: Sequence[date], drawn: Sequence[TimeSeries], format_value: Callable[[float], str], top: float = 0
 ) -> Markup:
-    """Lines over days from nothing up: points with their intervals as bars; the second and later ones are hollow."""
+    """Draw series over days, from zero: points, and their intervals as vertical lines.
+
+    Args:
+        alt: The text alternative.
+        days: (n,) the days, ascending.
+        drawn: The series, with n values each.
+        format_value: Formats a tick of the vertical axis.
+        top: The axis reaches at least this value.
+
+    Returns:
+        An SVG element.
+    """
     height, base = 220.0, 186.0
     known = [v for line in drawn for part in (line.values, line.high) for v in part if v is not None]
     below = [v for line in drawn for part in (line.values, line.low) for v in part if v is not None]
@@ -118,7 +137,7 @@ def line_chart(
         return base - (base - TOP) * (value - lowest) / (highest - lowest)
 
     across = _days(days)
-    body = _grid(ticks, down, say)
+    body = _grid(ticks, down, format_value)
     every = max(-(-len(days) // 6), 1)
     for number, day in enumerate(days):
         if (len(days) - 1 - number) % every == 0:
@@ -129,7 +148,7 @@ def line_chart(
 
 
 def _days(days: Sequence[date]) -> Callable[[date], float]:
-    """Where a day lies across the picture; a single day lies in the middle."""
+    """Place days across the chart; a single day is in the middle."""
     first, span = days[0], (days[-1] - days[0]).days
     inner = WIDTH - LEFT - RIGHT - 60
     return lambda day: LEFT + 30 + (inner * (day - first).days / span if span else inner / 2)
@@ -154,9 +173,20 @@ def _one_line(
 
 def order_timeline(
     alt: str, orders: Sequence[tuple[date, float]], contacts: Sequence[tuple[date, bool]], end: date,
-    say: Callable[[float], str],
+    format_value: Callable[[float], str],
 ) -> Markup:  # fmt: skip
-    """Orders as stems as high as their amounts (refunds hang down), contacts as triangles below, hollow if held out."""
+    """Draw orders as stems of the height of their amounts (refunds point down), and contacts as triangles below.
+
+    Args:
+        alt: The text alternative.
+        orders: Days and amounts.
+        contacts: Days, and whether the customer was held out (drawn hollow).
+        end: The cutoff, drawn as a dashed line.
+        format_value: Formats a tick of the vertical axis.
+
+    Returns:
+        An SVG element.
+    """
     height, base, foot = 240.0, 196.0, 170.0
     first = min([day for day, _ in orders] + [day for day, _ in contacts] + [end - timedelta(30)])
     across = _days([first, end])
@@ -167,7 +197,7 @@ def order_timeline(
     def down(value: float) -> float:
         return foot - (foot - TOP) * (value - lowest) / (highest - lowest)
 
-    body = _grid(ticks, down, say)
+    body = _grid(ticks, down, format_value)
     body.append(f'<path class="cutoff" d="M{across(end):.1f} {TOP}V{base + 8}"/>')
     body += [
         f'<path class="stem" d="M{across(day):.1f} {down(0):.1f}V{down(amount):.1f}"/>'
@@ -186,12 +216,16 @@ def order_timeline(
 def flow_chart(
     alt: str, left: Sequence[tuple[str, int]], right: Sequence[tuple[str, int]], moved: Sequence[Flow]
 ) -> Markup:
-    """Bands between groups at one cutoff and at the next, as wide as they hold customers.
+    """Draw bands between the groups at one cutoff and at the next; the width of a band is its number of customers.
 
     Args:
-        alt: What it shows, in words.
-        left: Groups and sizes before, from the top; `right` after.
-        moved: Who went where; those who stayed are drawn too.
+        alt: The text alternative.
+        left: Groups and their sizes before, from the top.
+        right: Groups and their sizes after, from the top.
+        moved: The flows between groups; those who stayed in their group included.
+
+    Returns:
+        An SVG element.
     """
     gap, full = 12.0, 300.0
     total = max(sum(size for _, size in left), sum(size for _, size in right), 1)
@@ -218,7 +252,7 @@ def flow_chart(
 
 
 def _stacked(groups: Sequence[tuple[str, int]], scale: float, gap: float) -> dict[str, float]:
-    """The top of each group; small ones keep room for their names."""
+    """Place the top of each group; small groups keep room for their names."""
     places, y = {}, 8.0
     for name, size in groups:
         places[name] = y
@@ -235,9 +269,21 @@ def _band(x0: float, x1: float, y0: float, y1: float, wide: float, kind: str, no
 
 def gain_curve(
     alt: str, points: Sequence[tuple[float, float]], bound: Sequence[tuple[float, float]], at: tuple[float, float],
-    say: Callable[[float], str], axis: str,
+    format_value: Callable[[float], str], axis: str,
 ) -> Markup:  # fmt: skip
-    """Gain (down the left) against budget, with what no plan can pass dotted, and a marker that a script may move."""
+    """Draw the gain by budget with its upper bound (dotted), and a marker that a script may move.
+
+    Args:
+        alt: The text alternative.
+        points: Budgets and gains of the computed plans.
+        bound: Budgets and upper bounds of the gain.
+        at: Budget and gain of the marker.
+        format_value: Formats a tick.
+        axis: The title of the axis below.
+
+    Returns:
+        An SVG element with the scale in data attributes, for the script.
+    """
     height, base = 260.0, 218.0
     tall = [gain for _, gain in (*points, *bound, at)]
     ups, downs = axis_ticks(0, max(b for b, _ in (*points, at))), axis_ticks(min([*tall, 0]), max(tall))
@@ -249,8 +295,8 @@ def gain_curve(
     def y(gain: float) -> float:
         return base - (base - TOP) * (gain - downs[0]) / ((downs[-1] - downs[0]) or 1)
 
-    body = _grid(downs, y, say)
-    body += [_text(x(tick), base + 18, say(tick), "tick", "middle") for tick in ups]
+    body = _grid(downs, y, format_value)
+    body += [_text(x(tick), base + 18, format_value(tick), "tick", "middle") for tick in ups]
     body.append(_text(LEFT + inner / 2, height - 6, axis, "label", "middle"))
     for kind, drawn in (("bound", bound), ("line", [(0.0, 0.0), *points])):
         body.append(
@@ -264,7 +310,17 @@ def gain_curve(
 
 
 def waterfall_bar(start: float, end: float, low: float, high: float) -> Markup:
-    """A cell of a waterfall: from one number to another on the scale [low, high]; what falls is hatched."""
+    """Draw a table cell with one bar of a waterfall.
+
+    Args:
+        start: Where the bar starts.
+        end: Where it ends; if below the start, the bar is hatched.
+        low: Lower end of the scale.
+        high: Upper end of the scale.
+
+    Returns:
+        An SVG element.
+    """
     span = (high - low) or 1.0
     a, b = 200 * (min(start, end) - low) / span, 200 * (max(start, end) - low) / span
     kind = "up" if end >= start else "down"
@@ -275,7 +331,17 @@ def waterfall_bar(start: float, end: float, low: float, high: float) -> Markup:
 
 
 def interval_cell(low: float, middle: float, high: float, ends: tuple[float, float]) -> Markup:
-    """A cell with an interval, its middle, and where nothing (0) is, on a scale."""
+    """Draw a table cell with a confidence interval, its estimate and a line at zero.
+
+    Args:
+        low: Lower end of the interval.
+        middle: The estimate.
+        high: Upper end of the interval.
+        ends: Both ends of the scale.
+
+    Returns:
+        An SVG element.
+    """
     width = (ends[1] - ends[0]) or 1.0
     a, m, b, z = (200 * (v - ends[0]) / width for v in (low, middle, high, 0.0))
     zero = f'<path class="zero" d="M{z:.1f} 0V16"/>' if 0 <= z <= 200 else ""

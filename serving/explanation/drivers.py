@@ -1,9 +1,9 @@
-"""What drives a number over all customers: how strongly each feature moves it, and which way.
+"""The drivers of a prediction over all customers: how strongly each feature moves it, and in which direction.
 
-Customers come in pieces, and no piece is kept: sums run in whole multiples of a small unit, so they are exact and
-the same however the customers were cut into pieces. Which way a feature moves the number is a rank correlation, which
-needs its customers at once: it is taken over all of them up to 10,000, and beyond that over the 10,000 whose ids come
-first in the order of a fixed hash, the same ones in every run.
+Customers are read in pieces that are not kept. Sums are integers of a small unit, so they are exact and do not depend
+on how the customers were cut into pieces. The direction is a rank correlation, which needs its customers together: it
+uses all customers up to 10,000, and beyond that the 10,000 whose ids come first in the order of a fixed hash, the same
+ones in every run.
 """
 
 from __future__ import annotations
@@ -22,18 +22,15 @@ from serving.explanation.contributions import Contributions
 from training.data.category_levels import FEWEST_CUSTOMERS
 
 SAMPLE_SIZE = 10_000
-UNIT_BITS = {
-    "probability": 44,
-    "money": 20,
-}  # a sum's unit is 2 to the minus so many: 6e-14 points, 1e-6 of the currency
-HALF_BITS = 26  # a number of units is summed in two halves, of which each stays below 2**63
-MOST_DRIVERS = 30  # drivers that a manifest names
+UNIT_BITS = {"probability": 44, "money": 20}  # a sum's unit is 2**-bits: 6e-14 in probability, 1e-6 in money
+HALF_BITS = 26  # units are summed in two halves, so that each sum stays below 2**63
+MOST_DRIVERS = 30  # drivers in a manifest
 Tally = dict[str, np.ndarray]
 Levels = Mapping[str, Sequence[str]]
 
 
 def sample_for_directions(customers: pa.ChunkedArray, count: int = SAMPLE_SIZE) -> np.ndarray:
-    """The places, ascending, of the customers over whom directions are taken.
+    """Return the row numbers, ascending, of the customers from whom directions are computed.
 
     >>> sample_for_directions(pa.chunked_array([["a", "b", "c", "d"]]), count=2).tolist()
     [0, 2]
@@ -48,18 +45,18 @@ def sample_for_directions(customers: pa.ChunkedArray, count: int = SAMPLE_SIZE) 
 def tally_contributions(
     part: Contributions, features: pa.Table, catalog: Sequence[Feature], levels: Levels, places: np.ndarray
 ) -> Tally:
-    """What a piece of the customers adds to the sums.
+    """Sum up the contributions of a piece of the customers.
 
     Args:
-        part: Of n customers.
+        part: The contributions of n customers.
         features: Their features (n rows).
         catalog: The features in the order of the contributions' columns.
-        levels: Of each feature of text, the levels that are told apart.
-        places: Of the sampled customers among the n.
+        levels: The known levels of each text feature.
+        places: The row numbers of the sampled customers among the n.
 
     Returns:
-        rows (1,), strength (2, p), level_rows (L,) and level_sums (2, L) of all levels in turn, shares (m, p) of the
-        sampled. Sums are in units, in two halves.
+        rows (1,), strength (2, p), level_rows (L,) and level_sums (2, L) of all levels in turn, and shares (m, p): the
+        contributions of the sampled customers. Sums are in units, as two halves.
     """
     units = np.rint(np.ldexp(part.values, UNIT_BITS[part.unit])).astype(np.int64)
     counts, sums = [np.zeros(0, np.int64)], [np.zeros((2, 0), np.int64)]
@@ -78,7 +75,7 @@ def tally_contributions(
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
-    """The tally of all pieces, given in the order of the customers."""
+    """Merge the tallies of all pieces, given in the order of the customers."""
     first = tallies[0]
     return {
         name: np.concatenate([t[name] for t in tallies])
@@ -89,93 +86,96 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
 
 
 def drivers_from_tally(
-    whole: Tally, unit: str, features: pa.Table, catalog: Sequence[Feature], levels: Levels
+    tally: Tally, unit: str, features: pa.Table, catalog: Sequence[Feature], levels: Levels
 ) -> list[dict[str, Any]]:
-    """The drivers, strongest first, from the tally of everyone.
+    """Return the drivers, strongest first, from the tally of all customers.
 
     Args:
-        whole: Of all customers.
-        unit: Of the contributions.
-        features: Of the sampled customers, in the order of `shares`.
+        tally: The tally of all customers.
+        unit: The unit of the contributions, 'probability' or 'money'.
+        features: The features of the sampled customers, in the order of `shares`.
         catalog: The features in the order of the contributions' columns.
-        levels: As they were tallied.
+        levels: The levels with which the tally was computed.
 
     Returns:
         feature, phrase, family, strength (mean absolute contribution) and direction (rank correlation of the
-        feature with its contribution, in [-1, 1]; positive: more of it raises the number). A feature of levels has
-        the direction 0, and says which level raises the number most (`highest`) and least (`lowest`).
+        feature with its contribution, in [-1, 1]; positive: more of it raises the prediction). A text feature has
+        direction 0, and names the levels that raise the prediction most (`highest`) and least (`lowest`).
     """
-    count = int(whole["rows"][0])
-    totals = _whole(whole["strength"])
-    extremes = _extremes(whole, levels)
+    count = int(tally["rows"][0])
+    totals = _joined_halves(tally["strength"])
+    extremes = _extremes(tally, levels)
     rows = []
     for place in sorted(range(len(catalog)), key=lambda place: (-totals[place], place)):
         feature = catalog[place]
         if not totals[place]:
             break
-        way = extremes[feature.name] if feature.name in levels else {}
-        direction = 0.0 if feature.dtype == "string" else _direction(features[feature.name], whole["shares"][:, place])
+        extreme_levels = extremes[feature.name] if feature.name in levels else {}
+        direction = 0.0 if feature.dtype == "string" else _direction(features[feature.name], tally["shares"][:, place])
         strength = totals[place] / (count << UNIT_BITS[unit])
-        told = {"feature": feature.name, "phrase": feature.phrase, "family": feature.family, "strength": strength}
-        rows.append({**told, "direction": direction, **way})
+        texts = {"feature": feature.name, "phrase": feature.phrase, "family": feature.family, "strength": strength}
+        rows.append({**texts, "direction": direction, **extreme_levels})
     return rows
 
 
 def rank_drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
-    """What drives a number over these customers, strongest first, as `strongest` gives it.
+    """Rank the drivers of a prediction over these customers.
 
     Args:
-        part: Of n customers.
+        part: The contributions of n customers.
         features: Their features (n rows).
         catalog: The features in the order of the contributions' columns.
+
+    Returns:
+        The drivers, strongest first, as `drivers_from_tally` returns them.
     """
     text = [feature.name for feature in catalog if feature.dtype == "string"]
     levels = {name: features[name].drop_null().unique().to_pylist() for name in text}
-    places = (
+    sample = (
         sample_for_directions(features["customer_id"])
         if "customer_id" in features.column_names
         else np.arange(len(part.total))
     )
-    whole = tally_contributions(part, features, catalog, levels, places)
-    return drivers_from_tally(whole, part.unit, features.take(pa.array(places)), catalog, levels)
+    tally = tally_contributions(part, features, catalog, levels, sample)
+    return drivers_from_tally(tally, part.unit, features.take(pa.array(sample)), catalog, levels)
 
 
 def _halves(units: np.ndarray) -> np.ndarray:
-    """Whole numbers (...) as two (2, ...), of which the first counts 2**26 times."""
+    """Split integers (...) into two halves (2, ...), of which the first counts 2**26 times."""
     return np.stack([units >> HALF_BITS, units & ((1 << HALF_BITS) - 1)])
 
 
-def _whole(halves: np.ndarray) -> list[int]:
-    """Sums (2, k) in halves as Python's own whole numbers, which do not overflow."""
+def _joined_halves(halves: np.ndarray) -> list[int]:
+    """Join the halves of sums (2, k) to Python's integers, which do not overflow."""
     return [(int(high) << HALF_BITS) + int(low) for high, low in halves.T]
 
 
 def _by_level(column: pa.ChunkedArray, known: Sequence[str], units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Customers (L,) and sums (2, L) of each known level."""
+    """Return the number of customers (L,) and the sums (2, L) of each known level."""
     codes = pc.index_in(column.cast(pa.string()), value_set=pa.array(known, pa.string()))
-    there = codes.is_valid().to_numpy()
-    place = codes.fill_null(0).to_numpy()[there]
+    present = codes.is_valid().to_numpy()
+    place = codes.fill_null(0).to_numpy()[present]
     sums = np.zeros((2, len(known)), np.int64)
-    for half, of_each in zip(sums, _halves(units[there]), strict=True):
-        np.add.at(half, place, of_each)
+    for half, half_units in zip(sums, _halves(units[present]), strict=True):
+        np.add.at(half, place, half_units)
     return np.bincount(place, minlength=len(known)).astype(np.int64), sums
 
 
-def _extremes(whole: Tally, levels: Levels) -> dict[str, dict[str, str]]:
-    """The highest and the lowest level of each feature; levels that few customers have are not named."""
-    totals, counts = _whole(whole["level_sums"]), whole["level_rows"].tolist()
-    found: dict[str, dict[str, str]] = {}
+def _extremes(tally: Tally, levels: Levels) -> dict[str, dict[str, str]]:
+    """Return the highest and the lowest level of each feature; levels of few customers are left out."""
+    totals, counts = _joined_halves(tally["level_sums"]), tally["level_rows"].tolist()
+    extremes: dict[str, dict[str, str]] = {}
     start = 0
-    for name, known in levels.items():
+    for name, names in levels.items():
         means = {
             level: totals[place] / counts[place]
-            for place, level in enumerate(known, start)
+            for place, level in enumerate(names, start)
             if counts[place] >= FEWEST_CUSTOMERS
         }
         order = sorted(means, key=lambda level: (-means[level], level))  # noqa: B023 (used at once)
-        found[name] = {"highest": order[0], "lowest": order[-1]} if len(order) > 1 else {}
-        start += len(known)
-    return found
+        extremes[name] = {"highest": order[0], "lowest": order[-1]} if len(order) > 1 else {}
+        start += len(names)
+    return extremes
 
 
 def _direction(column: pa.ChunkedArray, contribution: np.ndarray) -> float:

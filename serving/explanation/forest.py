@@ -1,7 +1,7 @@
-"""LightGBM's model texts as the flat arrays of one weighted forest; knows no customer.
+"""Reads LightGBM's model texts into the flat arrays of one weighted forest.
 
-A value decides at every node only by where it lies among the thresholds of its feature, so the line of each feature is
-cut into bins: decisions of a bin are the same for all values in it, and NaN has a bin of its own, the last.
+The decision at a node depends only on where a value lies among the thresholds of its feature. So the values of each
+feature are cut into bins: all values in a bin decide alike, and NaN has a bin of its own, the last.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_LEAVES = 10_000_000
 
 
 class ForestError(ValueError):
-    """A model that cannot be explained here: not LightGBM's, or of a kind that this does not know."""
+    """A model that cannot be explained: it is not LightGBM's, or of an unsupported kind."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Forest:
     """Trees of at least two leaves, one after the other. Nodes of a tree are numbered within it, parents first.
 
     Attributes:
-        features: How many columns a row has.
-        base: What the forest says of no one in particular: the mean of every tree over what it learned from.
+        features: The number of columns of a row.
+        base: The mean prediction of the forest over its training rows.
         node_starts: Where each tree's nodes begin (trees + 1,); its leaves begin `tree` places later.
-        feature: Of each node, the column it looks at.
+        feature: Of each node, its column.
         left, right: Of each node, its children: a node, or ~leaf.
-        cover: Of each node, how many rows it learned from.
-        cut: Of each node, the last bin that goes left; -1 where `side` says it bin by bin.
+        cover: Of each node, its number of training rows.
+        cut: Of each node, the last bin that goes left; -1 where `sides` holds the direction of each bin.
         side: Where the bins of each node begin in `sides`, or -1.
         nan_left: Of each node, whether NaN goes left.
-        sides: Whether a bin goes left, of nodes of levels and of those to which 0 is missing.
-        leaf_value, leaf_cover: Of each leaf, what it adds (by its tree's weight), and its rows.
+        sides: Whether a bin goes left, for categorical nodes and for nodes that treat 0 as missing.
+        leaf_value, leaf_cover: Of each leaf, its weighted value and its number of training rows.
         breaks: Upper ends of the bins of each column, one column after the other: (a, b] each.
-        break_starts: Where each column's begin (features + 1,). A column has one bin more than ends, and that of NaN.
+        break_starts: Where each column's ends begin (features + 1,); there is one more bin than ends, and one for NaN.
     """
 
     features: int
@@ -61,7 +61,7 @@ class Forest:
 
 @dataclass(frozen=True)
 class _Tree:
-    """One tree as its text has it."""
+    """One tree as in the model text."""
 
     feature: np.ndarray
     threshold: np.ndarray
@@ -75,34 +75,37 @@ class _Tree:
 
 
 def compile_forest(texts: Sequence[str], weights: Sequence[float], features: int) -> Forest:
-    """One forest of several models, each by its weight.
+    """Combine several models into one forest, each with its weight.
 
     Args:
-        texts: LightGBM model texts, of one output each.
-        weights: One each.
-        features: How many columns a row has.
+        texts: LightGBM model texts with one output each.
+        weights: The weight of each model.
+        features: The number of columns of a row.
+
+    Returns:
+        The forest.
 
     Raises:
-        ForestError: A text is not such a model, has linear leaves, or looks at a column that is not there.
+        ForestError: A text is no such model, has linear leaves, or uses a column that does not exist.
     """
     trees: list[_Tree] = []
     base = 0.0
     for text, weight in zip(texts, weights, strict=True):
-        for fields in _blocks(text):
+        for fields in _tree_fields(text):
             if int(fields["num_leaves"]) == 1:
                 base += weight * float(fields["leaf_value"])
                 continue
             tree = _tree(fields, weight, features)
             base += float((tree.leaf_cover / tree.cover[0]) @ tree.leaf_value)
             trees.append(tree)
-    return _joined(trees, base, features)
+    return _join_trees(trees, base, features)
 
 
-def _blocks(text: str) -> Iterable[dict[str, str]]:
-    """The lines `name=value` of each tree.
+def _tree_fields(text: str) -> Iterable[dict[str, str]]:
+    """Yield the fields `name=value` of each tree.
 
     Raises:
-        ForestError: It is no LightGBM model of one output and plain leaves.
+        ForestError: The text is no LightGBM model with one output and constant leaves.
     """
     head, *blocks = text.split("\nTree=")
     header = dict(line.partition("=")[::2] for line in head.splitlines())
@@ -141,44 +144,44 @@ def _tree(fields: dict[str, str], weight: float, features: int) -> _Tree:
 
 
 def _numbers(text: str, dtype: type = float) -> np.ndarray:
-    """Numbers between blanks."""
+    """Read numbers that are separated by blanks."""
     return np.array(text.split(), dtype=np.float64).astype(dtype)
 
 
 def _levels(fields: dict[str, str], threshold: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Of each node, the levels (codes) that go left; none of a node of numbers."""
+    """Return for each node the level codes that go left; none for a numerical node."""
     none = np.empty(0, np.int64)
     if fields.get("num_cat", "0") == "0":
         return (none,) * len(kind)
     starts, words = _numbers(fields["cat_boundaries"], int), _numbers(fields["cat_threshold"], int)
-    found = []
+    levels = []
     for place, of_levels in zip(threshold, kind & CATEGORICAL, strict=True):
         if not of_levels:
-            found.append(none)
+            levels.append(none)
             continue
-        own = words[starts[int(place)] : starts[int(place) + 1]].astype(np.uint32)
-        found.append(np.flatnonzero(np.unpackbits(own.view(np.uint8), bitorder="little")))
-    return tuple(found)
+        bits = words[starts[int(place)] : starts[int(place) + 1]].astype(np.uint32)
+        levels.append(np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little")))
+    return tuple(levels)
 
 
 def _check(tree: _Tree, features: int) -> None:
-    """Raises ForestError where the arrays do not make one tree over these columns."""
+    """Check that the arrays form one tree over these columns; else raise ForestError."""
     nodes = len(tree.feature)
     sizes = {len(a) for a in (tree.threshold, tree.kind, tree.left, tree.right, tree.cover)}
     if sizes != {nodes} or len(tree.leaf_value) != nodes + 1 or len(tree.leaf_cover) != nodes + 1:
         raise ForestError("a tree of the model cannot be read: its parts differ in length")
     children = np.concatenate([tree.left, tree.right])
     parents = np.tile(np.arange(nodes), 2)
-    whole = np.array_equal(np.sort(children), np.r_[np.arange(-nodes - 1, 0), np.arange(1, nodes)])
-    if not whole or (children[children >= 0] <= parents[children >= 0]).any():
-        raise ForestError("a tree of the model cannot be read: its children are no tree")
+    is_tree = np.array_equal(np.sort(children), np.r_[np.arange(-nodes - 1, 0), np.arange(1, nodes)])
+    if not is_tree or (children[children >= 0] <= parents[children >= 0]).any():
+        raise ForestError("a tree of the model cannot be read: its children form no tree")
     if tree.feature.min() < 0 or tree.feature.max() >= features:
-        raise ForestError(f"the model looks at column {tree.feature.max()}, found {features} columns")
+        raise ForestError(f"the model uses column {tree.feature.max()}, found {features} columns")
     if tree.cover.min() < 1 or tree.leaf_cover.min() < 0:
-        raise ForestError("the model does not say how many rows each node learned from (counts below 1)")
+        raise ForestError("the model does not record the training rows of each node (counts below 1)")
 
 
-def _joined(trees: list[_Tree], base: float, features: int) -> Forest:
+def _join_trees(trees: list[_Tree], base: float, features: int) -> Forest:
     def all_of(name: str, dtype: type) -> np.ndarray:
         parts = [getattr(tree, name) for tree in trees]
         return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype)
@@ -217,7 +220,7 @@ def _breaks(
     levels: list[np.ndarray],
     features: int,
 ) -> list[np.ndarray]:
-    """Where a decision of each column changes, ascending.
+    """Return the values at which a decision of each column changes, ascending.
 
     Raises:
         ForestError: A column has too many of them.
@@ -231,15 +234,15 @@ def _breaks(
         ends[column].append(threshold[own])
         if (missing[own] == ZERO_MISSING).any():
             ends[column].append(np.array([below_zero, 0.0]))
-    found = [np.unique(np.concatenate(own)) for own in ends]
-    most = max((len(own) for own in found), default=0)
+    breaks = [np.unique(np.concatenate(own)) for own in ends]
+    most = max((len(own) for own in breaks), default=0)
     if most + 2 > MOST_BINS:
         raise ForestError(f"expected fewer than {MOST_BINS - 2} thresholds of one column, found {most}")
-    return found
+    return breaks
 
 
 def _level_ends(levels: np.ndarray) -> np.ndarray:
-    """Ends of the stretches of numbers that are these codes, once their digits behind the point are cut off."""
+    """Return the ends of the ranges of numbers that have these codes after their decimals are cut off."""
     low = np.where(levels == 0, -1.0, np.nextafter(levels.astype(float), -np.inf))
     return np.concatenate([low, np.nextafter(levels + 1.0, -np.inf)])
 
@@ -247,7 +250,7 @@ def _level_ends(levels: np.ndarray) -> np.ndarray:
 def _sides(
     feature: np.ndarray, threshold: np.ndarray, kind: np.ndarray, levels: list[np.ndarray], breaks: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each node the last bin on the left or, where the left is no stretch, which bins it is made of."""
+    """Return for each node the last bin that goes left or, where these bins are no range, each bin's direction."""
     cut, side = np.full(len(feature), -1, np.int64), np.full(len(feature), -1, np.int64)
     for column, own in enumerate(breaks):
         nodes = feature == column

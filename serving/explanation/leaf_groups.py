@@ -1,4 +1,4 @@
-"""Leaves of a tree in groups that share most of their features: the compiled plan of `treeshap`."""
+"""Puts the leaves of a tree into groups that share most of their features; compiled code for `treeshap`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,24 @@ import numpy as np
 
 from serving.explanation.treeshap_kernels import MOST_STATES, Array, compiled
 
-STATES_PER_LOOKUP = 1000.0  # states whose reading into the cache costs a block of rows as much as its looks into them
-MOST_GROUP_LEAVES = 64  # leaves of a group at most: one bit each
+STATES_PER_LOOKUP = 1000.0  # the states that cost as much to bring into the cache as one lookup for a block of rows
+MOST_GROUP_LEAVES = 64  # the most leaves of a group: one bit for each
 
 
 @compiled
 def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_left: Array, sides: Array) -> bool:
-    """Whether a bin of a node's column goes left there; the last of `bins` bins is that of NaN."""
+    """Tell whether a bin of a node's column goes left.
+
+    Args:
+        node: The node.
+        place: The bin.
+        bins: The number of bins of the column; the last one is that of NaN.
+        cut, side, nan_left: Of each node, as in `serving.explanation.forest.Forest`.
+        sides: Of the forest.
+
+    Returns:
+        Whether the bin goes left.
+    """
     if place == bins - 1:
         return nan_left[node]
     if side[node] >= 0:
@@ -24,9 +35,14 @@ def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_lef
 
 @compiled
 def find_regions(feature: Array, left: Array, right: Array, columns: int, top: Array) -> None:
-    """Writes the topmost node (nodes,) of the region of each node: a region is connected, its leaves make a group.
+    """Write the topmost node of each node's region; a region is connected, and its leaves form a group.
 
-    From the bottom up, a node joins the regions of its children where that makes looking at the tables cheaper.
+    From the bottom up, a node joins the regions of its children if that makes table lookups cheaper.
+
+    Args:
+        feature, left, right: The column and the children of each node (nodes,).
+        columns: The number of columns that the tree uses.
+        top: Receives the topmost nodes (nodes,).
     """
     nodes = len(feature)
     above = np.zeros((nodes, columns), np.bool_)
@@ -37,7 +53,7 @@ def find_regions(feature: Array, left: Array, right: Array, columns: int, top: A
                 above[child, column] = above[node, column] or column == feature[node]
     counts = np.zeros((nodes, columns), np.int64)
     leaves, cost = np.zeros(nodes, np.int64), np.zeros(nodes)
-    joins = np.zeros(nodes, np.int64)  # 1: that of the left child, 2: of the right one, 3: both
+    joins = np.zeros(nodes, np.int64)  # 1: the left child's region, 2: the right one's, 3: both
     trial = np.zeros(columns, np.int64)
     for node in range(nodes - 1, -1, -1):
         own = int(left[node] < 0) + int(right[node] < 0)
@@ -47,21 +63,21 @@ def find_regions(feature: Array, left: Array, right: Array, columns: int, top: A
                 continue
             for column in range(columns):
                 trial[column] = int(column == feature[node])
-            held, total = own, 0.0
+            group_leaves, total = own, 0.0
             for side in range(2):
                 child = right[node] if side else left[node]
                 if child >= 0 and choice >> side & 1:
-                    held += leaves[child]
+                    group_leaves += leaves[child]
                     for column in range(columns):
                         trial[column] += counts[child, column]
                 elif child >= 0:
                     total += cost[child]
-            own_price = _price(trial, above, node, held, choice > 0)
+            own_price = _price(trial, above, node, group_leaves, choice > 0)
             if total + own_price < best:
                 best, cost[node] = total + own_price, own_price
-                joins[node], leaves[node] = choice, held
+                joins[node], leaves[node] = choice, group_leaves
                 for column in range(columns):
-                    counts[node, column] = trial[column] if held > 0 else 0
+                    counts[node, column] = trial[column] if group_leaves > 0 else 0
     for node in range(nodes):
         for side in range(2):
             child = right[node] if side else left[node]
@@ -71,7 +87,7 @@ def find_regions(feature: Array, left: Array, right: Array, columns: int, top: A
 
 @compiled
 def _price(counts: Array, above: Array, node: int, leaves: int, joined: bool) -> float:
-    """What a group costs a row, in looks; without end where it would be too large."""
+    """Return the cost of a group for a row, in lookups; infinite for a joined group that is too large."""
     if leaves == 0:
         return 0.0
     features, size = 0, 1.0
@@ -100,15 +116,18 @@ def group_tree_leaves(
     leaf_cover: Array,
     bins: Array,
 ) -> tuple[Array, ...]:
-    """One tree's part of `Groups`, with counts in the place of starts.
+    """Put one tree's leaves into groups.
 
     Args:
-        used: The columns it looks at.
-        local: Of its nodes, the place of their column in `used`.
-        left, right, cover, cut, side, nan_left: Of its nodes, as in `serving.explanation.forest.Forest`.
+        used: The columns that the tree uses.
+        local: The place of each node's column in `used`.
+        left, right, cover, cut, side, nan_left: Of each node, as in `serving.explanation.forest.Forest`.
         sides: Of the forest.
-        value, leaf_cover: Of its leaves.
-        bins: Of each column of the forest, how many bins it has, NaN's included.
+        value, leaf_cover: Of each leaf.
+        bins: The number of bins of each column of the forest, including that of NaN.
+
+    Returns:
+        The fields of `LeafGroups` for this tree, with counts instead of starts.
     """
     nodes = len(local)
     parent, at_left = np.full(2 * nodes + 1, -1), np.zeros(2 * nodes + 1, np.bool_)  # leaf l is at nodes + l
@@ -120,8 +139,8 @@ def group_tree_leaves(
     top = np.zeros(nodes, np.int64)
     find_regions(local, left, right, len(used), top)
     of, order = np.empty(nodes + 1, np.int64), np.empty(nodes + 1, np.int64)
-    _in_order(parent, top, of, order)
-    starts, bounds = _stretches(local, used, cut, side, sides, bins)
+    _order_leaves(parent, top, of, order)
+    starts, bounds = _bin_ranges(local, used, cut, side, sides, bins)
     widest = 0
     for f in range(len(used)):
         widest = max(widest, starts[f + 1] - starts[f])
@@ -134,12 +153,12 @@ def group_tree_leaves(
     has = np.zeros((nodes + 1, len(used)), np.bool_)
     keeps = np.ones((nodes + 1, len(used), widest), np.bool_)
     _merge_paths(local, parent, at_left, cover, leaf_cover, goes, share, has, keeps)
-    return _grouped(used, of, order, value, share, has, keeps, starts, bounds)
+    return _build_groups(used, of, order, value, share, has, keeps, starts, bounds)
 
 
 @compiled
-def _in_order(parent: Array, top: Array, of: Array, order: Array) -> None:
-    """Writes which region each leaf is of, and the leaves in the order of their regions."""
+def _order_leaves(parent: Array, top: Array, of: Array, order: Array) -> None:
+    """Write the region of each leaf, and the leaves in the order of their regions."""
     nodes, ordered = len(top), 0
     for leaf in range(nodes + 1):
         of[leaf] = top[parent[nodes + leaf]]
@@ -162,7 +181,7 @@ def _merge_paths(
     has: Array,
     keeps: Array,
 ) -> None:
-    """Writes, of each leaf and column: whether its path asks for it, the share of rows and the stretches that keep."""
+    """Write for each leaf and column: whether the path uses it, the share of rows, and the bin ranges on the path."""
     nodes, _, stretches = keeps.shape
     nodes -= 1
     for leaf in range(nodes + 1):
@@ -178,8 +197,8 @@ def _merge_paths(
 
 
 @compiled
-def _stretches(local: Array, used: Array, cut: Array, side: Array, sides: Array, bins: Array) -> tuple[Array, Array]:
-    """Where each column's stretches of bins begin that the tree's nodes tell apart: starts (columns + 1,) and bins."""
+def _bin_ranges(local: Array, used: Array, cut: Array, side: Array, sides: Array, bins: Array) -> tuple[Array, Array]:
+    """Return where the ranges of bins begin that the tree tells apart: starts (columns + 1,) and first bins."""
     starts = np.zeros(len(used) + 1, np.int64)
     bounds = np.empty(int(bins[used].sum()), np.int64)
     count = 0
@@ -205,7 +224,7 @@ def _stretches(local: Array, used: Array, cut: Array, side: Array, sides: Array,
 
 
 @compiled
-def _grouped(
+def _build_groups(
     used: Array,
     of: Array,
     order: Array,
@@ -216,66 +235,73 @@ def _grouped(
     starts: Array,
     bounds: Array,
 ) -> tuple[Array, ...]:
-    """The tree's groups, from what is known of each of its leaves."""
-    leaves, columns = has.shape
-    most = int(has.sum())
-    wide = most * keeps.shape[2]
-    ends = _ends(of, order)
-    groups = len(ends)
-    g_features, g_leaves, g_sizes = np.zeros(groups, np.int64), np.zeros(groups, np.int64), np.ones(groups)
-    feature, count, stride = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    mask, steps = np.empty(wide + 1, np.uint64), np.zeros(most, np.int64)
-    bin_, step = np.empty(wide, np.int64), np.empty(wide, np.int64)
-    state, where = np.empty(keeps.shape[2], np.int64), np.empty(columns, np.int64)
-    l_features, place, l_share = np.zeros(leaves, np.int64), np.empty(most, np.int64), np.empty(most)
-    n_gf, n_mask, n_step, n_lf, begin = 0, 0, 0, 0, 0
-    for group in range(groups):
-        end = ends[group]
-        g_leaves[group] = end - begin
-        for f in range(columns):
-            if not _any_leaf(has, order, begin, end, f):
-                continue
-            where[f] = g_features[group]
-            g_features[group] += 1
-            feature[n_gf] = used[f]
-            length, known = starts[f + 1] - starts[f], n_mask
-            n_mask = _states(keeps, order, begin, end, f, length, mask, known, state)
-            before = n_step
-            n_step = _steps(state, length, bounds, starts[f], bin_, step, before)
-            steps[n_gf], count[n_gf] = n_step - before, n_mask - known
-            stride[n_gf] = int(min(g_sizes[group], 65536.0))
-            g_sizes[group] *= max(count[n_gf], 2)  # so that a leaf has no more patterns than its group states
-            n_gf += 1
-        for i in range(begin, end):
-            for f in range(columns):
-                if has[order[i], f]:
-                    place[n_lf], l_share[n_lf] = where[f], share[order[i], f]
-                    l_features[i] += 1
-                    n_lf += 1
-        begin = end
-    return (
-        g_features,
-        g_leaves,
-        g_sizes,
-        feature[:n_gf],
-        np.zeros(n_gf, np.int64),
-        count[:n_gf],
-        stride[:n_gf],
-        count[:n_gf],
-        mask[:n_mask],
-        steps[:n_gf],
-        bin_[:n_step],
-        step[:n_step],
-        value[order],
-        l_features,
-        place[:n_lf],
-        l_share[:n_lf],
+    """Build the tree's groups from what is known of each of its leaves."""
+    ends = _group_ends(of, order)
+    features, sizes, feature, count, stride, mask, steps, bin_, step, places = _group_features(
+        used, order, ends, has, keeps, starts, bounds
     )
+    leaves, paths, place, path_share = _leaf_paths(order, ends, has, share, places)
+    first = np.zeros(len(feature), np.int64)
+    group_arrays = (features, leaves, sizes, feature, first, count, stride, count, mask, steps, bin_, step)
+    return (*group_arrays, value[order], paths, place, path_share)
 
 
 @compiled
-def _ends(of: Array, order: Array) -> Array:
-    """Where each group of leaves ends: neighbours of one set of features, as many as fit into a mask."""
+def _group_features(
+    used: Array, order: Array, ends: Array, has: Array, keeps: Array, starts: Array, bounds: Array
+) -> tuple[Array, ...]:
+    """Return what `LeafGroups` holds of each group's features, and the place of each column in each group."""
+    columns, groups = has.shape[1], len(ends)
+    most = int(has.sum())
+    wide = most * keeps.shape[2]
+    features, sizes, places = np.zeros(groups, np.int64), np.ones(groups), np.zeros((groups, columns), np.int64)
+    feature, count, stride = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    mask, steps = np.empty(wide + 1, np.uint64), np.zeros(most, np.int64)
+    bin_, step, state = np.empty(wide, np.int64), np.empty(wide, np.int64), np.empty(keeps.shape[2], np.int64)
+    n, n_mask, n_step, begin = 0, 0, 0, 0
+    for group in range(groups):
+        end = ends[group]
+        for f in range(columns):
+            if not _any_leaf(has, order, begin, end, f):
+                continue
+            places[group, f] = features[group]
+            features[group] += 1
+            feature[n] = used[f]
+            length, known, before = starts[f + 1] - starts[f], n_mask, n_step
+            n_mask = _states(keeps, order, begin, end, f, length, mask, known, state)
+            n_step = _steps(state, length, bounds, starts[f], bin_, step, before)
+            steps[n], count[n] = n_step - before, n_mask - known
+            stride[n] = int(min(sizes[group], 65536.0))
+            sizes[group] *= max(count[n], 2)  # so that a leaf has no more cases than its group has states
+            n += 1
+        begin = end
+    bin_, step = bin_[:n_step], step[:n_step]
+    return features, sizes, feature[:n], count[:n], stride[:n], mask[:n_mask], steps[:n], bin_, step, places
+
+
+@compiled
+def _leaf_paths(order: Array, ends: Array, has: Array, share: Array, places: Array) -> tuple[Array, ...]:
+    """Return the leaves of each group, the features of each leaf, and place and share of each of these features."""
+    leaves, columns = has.shape
+    most = int(has.sum())
+    group_leaves, paths = np.zeros(len(ends), np.int64), np.zeros(leaves, np.int64)
+    place, path_share = np.empty(most, np.int64), np.empty(most)
+    n, begin = 0, 0
+    for group in range(len(ends)):
+        group_leaves[group] = ends[group] - begin
+        for i in range(begin, ends[group]):
+            for f in range(columns):
+                if has[order[i], f]:
+                    place[n], path_share[n] = places[group, f], share[order[i], f]
+                    paths[i] += 1
+                    n += 1
+        begin = ends[group]
+    return group_leaves, paths, place[:n], path_share[:n]
+
+
+@compiled
+def _group_ends(of: Array, order: Array) -> Array:
+    """Return where each group of leaves ends: leaves of one region, as many as fit into a mask."""
     ends = np.empty(len(order), np.int64)
     count = begin = 0
     for i in range(1, len(order) + 1):
@@ -287,7 +313,7 @@ def _ends(of: Array, order: Array) -> Array:
 
 @compiled
 def _any_leaf(has: Array, order: Array, begin: int, end: int, f: int) -> bool:
-    """Whether the path of any leaf from `begin` to `end` asks a column."""
+    """Tell whether the path of any leaf in [begin, end) uses a column."""
     for i in range(begin, end):
         if has[order[i], f]:
             return True
@@ -298,13 +324,13 @@ def _any_leaf(has: Array, order: Array, begin: int, end: int, f: int) -> bool:
 def _states(
     keeps: Array, order: Array, begin: int, end: int, f: int, length: int, mask: Array, known: int, state: Array
 ) -> int:
-    """Fills in the state of each of a column's stretches, and adds the masks of new states from `known` on; their end.
+    """Write the state of each of a column's bin ranges and, from `known` on, the masks of states; return their end.
 
-    Stretches by which the same leaves are kept are in one state, numbered from 0 in the order of their coming.
+    Ranges that keep to the same leaves share a state; states are numbered from 0 in the order of the ranges.
     """
     used = known
     for s in range(length):
-        mask[used] = _kept(keeps, order, begin, end, f, s)
+        mask[used] = _kept_leaves(keeps, order, begin, end, f, s)
         at = known
         while mask[at] != mask[used]:
             at += 1
@@ -315,7 +341,7 @@ def _states(
 
 @compiled
 def _steps(state: Array, length: int, bounds: Array, start: int, bin_: Array, step: Array, count: int) -> int:
-    """Adds, from `count` on, the bins at which a column's state changes, and by how much; returns their end."""
+    """Write, from `count` on, the bins at which a column's state changes, and by how much; return their end."""
     for s in range(1, length):
         if state[s] != state[s - 1]:
             bin_[count], step[count] = bounds[start + s], state[s] - state[s - 1]
@@ -324,8 +350,8 @@ def _steps(state: Array, length: int, bounds: Array, start: int, bin_: Array, st
 
 
 @compiled
-def _kept(keeps: Array, order: Array, begin: int, end: int, f: int, s: int) -> Any:
-    """Which leaves from `begin` to `end` a row keeps to the path of by a stretch of a column, one bit each."""
+def _kept_leaves(keeps: Array, order: Array, begin: int, end: int, f: int, s: int) -> Any:
+    """Return the leaves in [begin, end) to whose path a bin range of a column keeps, one bit for each."""
     bits = np.uint64(0)
     for i in range(begin, end):
         if keeps[order[i], f, s]:

@@ -1,4 +1,4 @@
-"""Exact path-dependent SHAP values of LightGBM models at the price of scoring; knows no customer.
+"""Exact path-dependent SHAP values of LightGBM models, about as fast as predicting.
 
 A leaf adds its value v times, for each feature on its path, 1 or 0 as the row keeps to the path where this feature
 decides, or where the feature is unknown the share z of the rows that kept to it in training. So the k features of a
@@ -30,20 +30,21 @@ from serving.explanation.forest import Forest, ForestError, compile_forest
 from serving.explanation.leaf_groups import group_tree_leaves
 from serving.explanation.treeshap_kernels import MOST_STATES, LeafGroups, bin_column, explain_rows, fill_tables
 
-BLOCK_ROWS = 4096  # rows that go over the forest together, in one thread
-FEWEST_TABLE_ROWS = 256  # rows from which on tables are worth making
+BLOCK_ROWS = 4096  # rows that one thread explains together
+FEWEST_TABLE_ROWS = 256  # rows from which on tables are worth their cost
 CACHED_EXPLAINERS = 8  # explainers
-TABLE_BYTES = 2**28  # bytes of the tables of one explainer at most
+COUNTED = ("features", "leaves", "masks", "steps", "paths")  # given by tree as counts, kept as starts
+TABLE_BYTES = 2**28  # the largest size of the tables of one explainer
 
 
 @dataclass(frozen=True)
 class TreeExplainer:
-    """A forest ready to explain rows; made by `explainer`.
+    """A forest that is ready to explain rows; built by `tree_explainer`.
 
     Attributes:
         forest: The trees.
-        groups: Of the leaves.
-        nodes, weights: Quadratures over [0, 1] of 1, 2, ... nodes, one a row.
+        groups: The leaves in groups.
+        nodes, weights: Quadratures over [0, 1] with 1, 2, ... nodes, one in each row.
     """
 
     forest: Forest
@@ -53,12 +54,12 @@ class TreeExplainer:
 
     @property
     def base(self) -> float:
-        """The mean of the forest over what it learned from."""
+        """The mean prediction of the forest over its training rows."""
         return self.forest.base
 
     @cached_property
     def starts(self) -> np.ndarray:
-        """Where the table of each group begins (groups + 1,): the smallest have one, as many as fit into MEMORY."""
+        """Where the table of each group begins (groups + 1,): the smallest groups have one, up to TABLE_BYTES."""
         entries = self.groups.sizes * np.diff(self.groups.features)
         order = np.argsort(entries, kind="stable")
         fits = np.empty(len(entries), bool)
@@ -81,26 +82,29 @@ class TreeExplainer:
 
     @cached_property
     def widest(self) -> int:
-        """Features of a leaf or a group at most."""
+        """The largest number of features of a group."""
         return int(np.diff(self.groups.features).max(initial=1))
 
     def values(self, columns: Sequence[np.ndarray], threads: int | None = None) -> np.ndarray:
-        """SHAP values (n, p) of n rows, which add up to the forest's raw score less `base`.
+        """Return SHAP values (n, p) of n rows; they add up to the forest's raw score minus `base`.
 
         Args:
             columns: The features' values, p arrays (n,) of floats; NaN is missing.
-            threads: How many at most; None: OMP_NUM_THREADS or, without it, the processors of this process.
+            threads: The largest number of threads; None: as `thread_count`.
+
+        Returns:
+            The SHAP values.
 
         Raises:
-            ForestError: There are more or fewer columns than the forest was made for.
+            ForestError: The number of columns is not that of the forest.
         """
         forest, threads = self.forest, threads or thread_count()
         if len(columns) != forest.features:
             raise ForestError(f"expected {forest.features} columns, found {len(columns)}")
         rows = len(columns[0]) if len(columns) else 0
-        places, found = np.empty((forest.features, rows), np.uint16), np.zeros((rows, forest.features))
+        places, values = np.empty((forest.features, rows), np.uint16), np.zeros((rows, forest.features))
         if rows == 0 or len(self.groups.sizes) == 0:
-            return found
+            return values
         ends = [forest.breaks[a:b] for a, b in zip(forest.break_starts, forest.break_starts[1:], strict=False)]
         _in_threads(lambda j: bin_column(columns[j], ends[j], places[j]), [(j,) for j in range(len(ends))], threads)
         if "tables" in self.__dict__ or rows >= FEWEST_TABLE_ROWS:
@@ -109,28 +113,36 @@ class TreeExplainer:
             starts, table = np.zeros_like(self.starts), np.empty(0)
         _in_threads(
             lambda begin, end: explain_rows(
-                self.groups, starts, table, places, begin, end, self.widest, self.nodes, self.weights, found
+                self.groups, starts, table, places, begin, end, self.widest, self.nodes, self.weights, values
             ),
             [(begin, min(begin + BLOCK_ROWS, rows)) for begin in range(0, rows, BLOCK_ROWS)],
             threads,
         )
-        return found
+        return values
 
 
 def thread_count() -> int:
-    """How many threads to use: OMP_NUM_THREADS or, where it says nothing, the processors of this process."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+    """Return how many threads to use: OMP_NUM_THREADS or, if it is not set, the processors of this process."""
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if setting.isdigit() and int(setting) > 0:
+        return int(setting)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=CACHED_EXPLAINERS)
 def tree_explainer(texts: tuple[str, ...], weights: tuple[float, ...], features: int) -> TreeExplainer:
-    """The explainer of several LightGBM models as one, each by its weight; the last few are kept.
+    """Build the explainer of the weighted sum of several LightGBM models; the last few are kept in memory.
+
+    Args:
+        texts: The model texts.
+        weights: The weight of each model.
+        features: The number of columns of a row.
+
+    Returns:
+        The explainer.
 
     Raises:
-        ForestError: A text is no LightGBM model of one output with plain leaves over this many columns.
+        ForestError: A text is no LightGBM model with one output and constant leaves over this many columns.
     """
     forest = compile_forest(texts, weights, features)
     groups = _groups(forest)
@@ -143,7 +155,7 @@ def tree_explainer(texts: tuple[str, ...], weights: tuple[float, ...], features:
 
 
 def _groups(forest: Forest) -> LeafGroups:
-    """The leaves of all trees, in groups."""
+    """Put the leaves of all trees into groups."""
     bins = np.diff(forest.break_starts) + 2
     f = forest
     parts = [
@@ -158,51 +170,18 @@ def _groups(forest: Forest) -> LeafGroups:
     ]
     if not parts:
         return LeafGroups(*(np.zeros(0) for _ in LeafGroups._fields))
-    (
-        features,
-        leaves,
-        sizes,
-        feature,
-        first,
-        count,
-        stride,
-        states,
-        mask,
-        steps,
-        bin_,
-        step,
-        value,
-        paths,
-        place,
-        share,
-    ) = (np.concatenate(own) for own in zip(*parts, strict=True))
-    return LeafGroups(
-        _starts(features),
-        _starts(leaves),
-        sizes,
-        feature,
-        first,
-        count,
-        stride,
-        _starts(states),
-        mask,
-        _starts(steps),
-        bin_,
-        step,
-        value,
-        _starts(paths),
-        place,
-        share,
-    )
+    arrays = (np.concatenate(own) for own in zip(*parts, strict=True))
+    named = zip(LeafGroups._fields, arrays, strict=True)
+    return LeafGroups(*(_starts(array) if name in COUNTED else array for name, array in named))
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:
-    """Where each of some stretches begins that follow each other."""
+    """Return where each of some consecutive ranges begins, from their lengths."""
     return np.r_[0, np.cumsum(counts)].astype(np.int64)
 
 
 def _in_threads(work: Callable[..., None], parts: Sequence[tuple[Any, ...]], threads: int) -> None:
-    """Does the parts of some work, which leaves Python alone, in at most so many threads."""
+    """Do the parts of some work, which does not hold Python's lock, in at most so many threads."""
     if threads == 1 or len(parts) == 1:
         for part in parts:
             work(*part)

@@ -1,4 +1,4 @@
-"""The compiled loops of serving.explanation.treeshap over rows: bins, tables and sums.
+"""The compiled loops of `serving.explanation.treeshap` over rows: bins, tables and sums.
 
 Everything here is plain arithmetic in a fixed order, without fast-math: NaN is a bin like any other.
 """
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-MOST_STATES = 8192  # states of a group that has a table: 64 KiB for each of its features
-STRIP_ROWS = 128  # rows that a group without a table is computed for at once
+MOST_STATES = 8192  # the most states of a group with a table: 64 KiB for each of its features
+STRIP_ROWS = 128  # rows computed together for a group without a table
 ZERO = float(np.float32(1e-35))  # LightGBM takes smaller numbers for 0
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """The function in machine code, kept for the next process where there is a folder to write to."""
+    """Compile a function, and keep the machine code for the next process if a folder can be written to."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # numba found none
@@ -29,10 +29,10 @@ def compiled(function: Callable[..., Any]) -> Any:
 
 @lru_cache(maxsize=1)
 def _warn() -> None:
-    """Says once that every process has to compile."""
+    """Warn once that every process has to compile."""
     logging.getLogger(__name__).warning(
-        "the compiled code of explanations cannot be kept, so each process compiles it again, which takes some ten "
-        "seconds: let NUMBA_CACHE_DIR name a folder that can be written"
+        "the compiled code of explanations cannot be kept, so each process compiles it again, which takes about ten "
+        "seconds: set NUMBA_CACHE_DIR to a folder that can be written"
     )
 
 
@@ -40,20 +40,20 @@ Array = np.ndarray
 
 
 class LeafGroups(NamedTuple):
-    """Leaves in groups: of each group, its features and its leaves, one after the other.
+    """Leaves in groups, with the features and the leaves of each group one after the other.
 
     Attributes:
-        features, leaves: Where each group's begin (groups + 1,).
-        sizes: States of each group; of more than LARGEST there is no table.
+        features, leaves: Where the features and leaves of each group begin (groups + 1,).
+        sizes: The number of states of each group; with more than MOST_STATES it has no table.
         feature: Of each feature of a group, its column.
-        first: The state that the column's first bin puts it in.
-        states, stride: How many states it has, and its step in the state of the group.
+        first: The state of the column's first bin.
+        states, stride: The number of its states, and its stride in the state of the group.
         masks: Where its states begin in `mask` (group features + 1,).
-        mask: Of each state, which leaves of the group the row keeps to the path of, one bit each.
+        mask: Of each state, the leaves of the group to whose path the row keeps, one bit for each.
         steps: Where its steps begin (group features + 1,).
         bin, step: From this bin on, this is added to its state.
         value, paths: Of each leaf, its value, and where its features begin (leaves + 1,).
-        place, share: Of each feature of a leaf, its place in the group, and the share of rows that kept to the path.
+        place, share: Of each feature of a leaf, its place in the group, and the share of training rows on the path.
     """
 
     features: np.ndarray
@@ -76,7 +76,13 @@ class LeafGroups(NamedTuple):
 
 @compiled
 def bin_column(column: Array, breaks: Array, out: Array) -> None:
-    """The bin (n,) of each value of a column: how many ends lie below it; NaN is the last of all."""
+    """Write the bin of each value of a column: the number of ends below it; NaN has the last bin.
+
+    Args:
+        column: The values (n,).
+        breaks: The upper ends of the bins, ascending.
+        out: Receives the bins (n,).
+    """
     for row in range(len(column)):
         x = column[row]
         if np.isnan(x):
@@ -105,15 +111,18 @@ def leaf_shares(
     before: Array,
     after: Array,
 ) -> None:
-    """What a leaf adds to each of its k features, in each of n cases.
+    """Write what a leaf adds to each of its k features, in each of n cases.
 
     Args:
-        value: Of the leaf.
-        share: Of each feature, from `start` on, the share of rows that kept to the path.
+        value: The value of the leaf.
+        share: Of each feature, from `start` on, the share of training rows on the path.
+        start: Where the leaf's features begin in `share`.
+        k: The number of features.
         keeps: 1 where the row keeps to the path, else 0 (k, n).
-        nodes, weights: Quadratures over [0, 1]; that of ceil(k / 2) nodes is exact.
-        out: (k, n).
-        before, after: To work in: (k + 1, n) and (n,).
+        n: The number of cases.
+        nodes, weights: Quadratures over [0, 1]; ceil(k / 2) nodes are exact.
+        out: Receives the contributions (k, n).
+        before, after: Working memory, (k + 1, n) and (n,).
     """
     half = (k + 1) // 2
     for i in range(k):
@@ -142,7 +151,16 @@ def leaf_shares(
 def fill_tables(
     groups: LeafGroups, begin: int, end: int, starts: Array, widest: int, nodes: Array, weights: Array, table: Array
 ) -> None:
-    """Writes the tables of the groups from `begin` to `end`: of each, its features one after the other, by state."""
+    """Write the tables of some groups: the contributions of each feature, by state.
+
+    Args:
+        groups: All groups.
+        begin, end: The groups [begin, end) are written.
+        starts: Where the table of each group begins (groups + 1,).
+        widest: The largest number of features of a group.
+        nodes, weights: Quadratures with 1, 2, ... nodes.
+        table: Receives the tables.
+    """
     most = 0
     for g in range(begin, end):
         if starts[g + 1] > starts[g]:
@@ -164,7 +182,7 @@ def fill_tables(
                 for case in range(1 << k):
                     keeps[i, case] = (case >> i) & 1
             leaf_shares(groups.value[leaf], groups.share, start, k, keeps, 1 << k, nodes, weights, out, before, after)
-            _cases(groups, groups.features[g], leaf - groups.leaves[g], start, k, size, state)
+            _leaf_cases(groups, groups.features[g], leaf - groups.leaves[g], start, k, size, state)
             for i in range(k):
                 at = starts[g] + groups.place[start + i] * size
                 entries = table[at : at + size]
@@ -173,8 +191,8 @@ def fill_tables(
 
 
 @compiled
-def _cases(groups: LeafGroups, f0: int, leaf: int, start: int, k: int, size: int, state: Array) -> None:
-    """Writes which of the leaf's cases each state of its group is: bit i says whether feature i keeps to the path."""
+def _leaf_cases(groups: LeafGroups, f0: int, leaf: int, start: int, k: int, size: int, state: Array) -> None:
+    """Write the leaf's case in each state of its group: bit i tells whether feature i keeps to the path."""
     for s in range(size):
         state[s] = 0
     for i in range(k):
@@ -187,7 +205,16 @@ def _cases(groups: LeafGroups, f0: int, leaf: int, start: int, k: int, size: int
 
 @compiled
 def add_states(groups: LeafGroups, f: int, stride: int, places: Array, begin: int, n: int, state: Array) -> None:
-    """Adds the states of a group's feature, in steps of `stride`, to the states (n,) of n rows from `begin` on."""
+    """Add the states of one feature of a group to the states of some rows.
+
+    Args:
+        groups: All groups.
+        f: The feature of a group.
+        stride: What its states are multiplied by.
+        places: The bins (p, rows) of all rows.
+        begin, n: The rows [begin, begin + n).
+        state: The states (n,) of these rows.
+    """
     column = places[groups.feature[f], begin : begin + n]
     first = np.uint16((groups.first[f] * stride) & 65535)
     for row in range(n):
@@ -211,14 +238,16 @@ def explain_rows(
     weights: Array,
     out: Array,
 ) -> None:
-    """Writes the SHAP values of the rows from `begin` to `end` into out (n, p).
+    """Write the SHAP values of some rows.
 
     Args:
-        groups: Of the forest.
-        starts, table: Where the table of each group begins; one without is computed row by row.
-        places: The bins (p, n) of the rows.
-        widest: Features of a leaf or a group at most.
-        nodes, weights: Quadratures of 1, 2, ... nodes.
+        groups: The leaves in groups.
+        starts, table: The tables, and where that of each group begins; groups without one are computed row by row.
+        places: The bins (p, n) of all rows.
+        begin, end: The rows [begin, end) are explained.
+        widest: The largest number of features of a group.
+        nodes, weights: Quadratures with 1, 2, ... nodes.
+        out: Receives the SHAP values (n, p).
     """
     n = end - begin
     sums, state = np.zeros((len(places), n)), np.empty(n, np.uint16)
@@ -226,7 +255,9 @@ def explain_rows(
     for g in range(len(groups.sizes)):
         if starts[g + 1] == starts[g]:
             for at in range(0, n, STRIP_ROWS):
-                _direct(groups, g, places, begin, at, min(STRIP_ROWS, n - at), state, nodes, weights, work, sums)
+                _explain_without_table(
+                    groups, g, places, begin, at, min(STRIP_ROWS, n - at), state, nodes, weights, work, sums
+                )
             continue
         size, f0 = int(groups.sizes[g]), groups.features[g]
         for row in range(n):
@@ -244,7 +275,7 @@ def explain_rows(
 
 
 @compiled
-def _direct(
+def _explain_without_table(
     groups: LeafGroups,
     g: int,
     places: Array,
@@ -257,13 +288,13 @@ def _direct(
     work: Array,
     sums: Array,
 ) -> None:
-    """Adds a group's part to the sums of n rows from `at` on, without a table but in the same steps."""
+    """Add a group's contributions to the sums of n rows from `at` on, without a table but in the same steps."""
     f0, f1 = groups.features[g], groups.features[g + 1]
-    keeps, out, before, found = work[0], work[1], work[2], work[3]
+    keeps, out, before, group_sums = work[0], work[1], work[2], work[3]
     after = np.empty(n)
     for f in range(f1 - f0):
         for row in range(n):
-            found[f, row] = 0.0
+            group_sums[f, row] = 0.0
     for leaf in range(groups.leaves[g], groups.leaves[g + 1]):
         start, k = groups.paths[leaf], groups.paths[leaf + 1] - groups.paths[leaf]
         bit = np.uint64(leaf - groups.leaves[g])
@@ -278,7 +309,7 @@ def _direct(
         for i in range(k):
             place = groups.place[start + i]
             for row in range(n):
-                found[place, row] += out[i, row]
+                group_sums[place, row] += out[i, row]
     for f in range(f0, f1):
         for row in range(n):
-            sums[groups.feature[f], at + row] += found[f - f0, row]
+            sums[groups.feature[f], at + row] += group_sums[f - f0, row]

@@ -1,13 +1,11 @@
-"""What would have to be otherwise for a customer's risk to fall below a level, by what the model expects.
+"""What-if: the smallest changes after which the model predicts a customer's risk below a level.
 
-Changes come from a small list (`serving.explanation.what_if_changes`), the smallest first. Each is made to the
-customer's rows and all
-features are made of them anew together (`features.snapshots.counterfactual`), so that what moves with an order moves:
-recency, counts,
-rhythm, ranks, what BG/NBD expects. The champion is asked about all of them at once. An answer says which of the
-readings that a business can act on would change, and to what.
+Changes come from a small list (`serving.explanation.what_if_changes`), the smallest first. Each changes the customer's
+rows, and all features are computed from these again (`features.snapshots.counterfactual`), so an order changes recency,
+counts, rhythm, ranks and the BG/NBD features together. The champion predicts for all changes at once. An answer names
+the readings that would change and that a business can influence.
 
-It is what the model expects of a customer with such a past: not a promise that to bring it about would keep them.
+This is the model's prediction for a customer with such a history, not a promise that the change would keep them.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,24 +28,25 @@ from serving.language.feature_phrases import phrased
 from serving.language.messages import N_, get_language
 from training.artifact.bundle import ModelBundle
 
-MOST_ACTIONS = 5  # the commonest are tried
-MOST_READINGS = 3  # told of each answer
-SMALLEST_EFFECT = 5e-4  # an effect below it, in probability, is not told
+MOST_ACTIONS = 5  # the most frequent actions are tried
+MOST_READINGS = 3  # in each answer
+SMALLEST_EFFECT = 5e-4  # in probability; smaller effects are left out
 CAUTION = N_(
-    "This is what the model expects of a customer with such a past, having seen others. It is no promise: what goes "
-    "with staying need not be its cause, and to bring it about may keep nobody. A holdout tells what an action does."
+    "This is what the model predicts for a customer with such a history, learned from others. It is no promise: what "
+    "goes along with staying need not cause it, and bringing it about may keep nobody. A randomised holdout shows "
+    "what an action does."
 )
 
 
 @dataclass(frozen=True)
 class ReadingChange:
-    """A reading that a business can act on, before and after.
+    """A reading that a business can influence, before and after a change.
 
     Attributes:
-        feature: Its column.
-        phrase: What it is.
+        feature: The feature's column.
+        phrase: The feature in words.
         before: The customer's reading.
-        after: What it would be.
+        after: The reading after the change.
         effect: The change of its contribution to the risk, in probability.
     """
 
@@ -59,7 +59,7 @@ class ReadingChange:
 
 @dataclass(frozen=True)
 class WhatIfAnswer:
-    """A change, the risk that the model expects after it, and the readings that it moves most."""
+    """A change, the risk that the model predicts after it, and the readings that change the risk most."""
 
     change: HypotheticalChange
     risk: float
@@ -68,15 +68,15 @@ class WhatIfAnswer:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What is found.
+    """The answers to a what-if question.
 
     Attributes:
-        risk: The customer's.
-        below: The level that it is to fall below.
-        tried: How many changes.
-        enough: Of each kind of change the smallest that is enough, the smallest first.
-        nearest: Where none is: the one with the least risk; None where nothing could be tried.
-        unchanged: Features that cannot be made anew for one customer alone, and were left as they are.
+        risk: The customer's risk.
+        below: The level below which it should fall.
+        tried: The number of changes that were tried.
+        enough: The smallest sufficient change of each kind, the smallest first.
+        nearest: If none is sufficient, the change with the lowest risk; None if no change could be tried.
+        unchanged: Features that cannot be computed for one customer alone, and keep their value.
     """
 
     risk: float
@@ -86,19 +86,30 @@ class WhatIf:
     nearest: WhatIfAnswer | None = None
     unchanged: tuple[str, ...] = ()
 
+    def to_pandas(self) -> Any:
+        """The changes that are enough, or the nearest one, as a DataFrame: change, risk, enough."""
+        import pandas as pd
+
+        answers = [(answer, True) for answer in self.enough] + [(a, False) for a in (self.nearest,) if a]
+        rows = [{"change": answer.change.words, "risk": answer.risk, "enough": enough} for answer, enough in answers]
+        return pd.DataFrame(rows, columns=["change", "risk", "enough"])
+
 
 def find_what_if(
     config: Config, bundle: ModelBundle, catalog: Sequence[Feature], row: pa.Table, cutoff: date, below: float
 ) -> WhatIf:
-    """Looks for the smallest changes after which a customer's risk would be below a level.
+    """Find the smallest changes after which the model predicts a customer's risk below a level.
 
     Args:
         config: The business.
-        bundle: The model that says the risk.
+        bundle: The model that predicts the risk.
         catalog: The features.
         row: The customer's row of the cohort.
-        cutoff: When.
-        below: The level, a probability.
+        cutoff: The cutoff.
+        below: The level, a probability in (0, 1).
+
+    Returns:
+        The answers.
 
     Raises:
         DataError: The log breaks its contract.
@@ -110,62 +121,65 @@ def find_what_if(
     customer = row["customer_id"][0].as_py()
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
-        tried = hypothetical_changes(past, at.tables.contract, at.task, cutoff, read_usual_values(at), tr)
-        found = counterfactual.counterfactual_features(at, customer, [past, *(change.rows for change in tried)])
-    rows, held = keep_cohort_values(found, row)
+        changes = hypothetical_changes(past, at.tables.contract, at.task, cutoff, read_usual_values(at), tr)
+        versions = counterfactual.counterfactual_features(at, customer, [past, *(change.rows for change in changes)])
+    rows, unchanged = keep_cohort_values(versions, row)
     risks = bundle.predict(rows)["churn_probability"][1:]
-    chosen = list(_enough(tried, risks, below))
-    least = [int(np.argmin(risks))] if tried and not chosen else []
-    answers = [_answer(tried[n], n, rows, bundle, catalog, risks) for n in chosen + least]
-    enough = tuple(answers[: len(chosen)])
-    return WhatIf(risk, below, len(tried), enough, answers[-1] if least else None, held)
+    sufficient = list(_first_sufficient(changes, risks, below))
+    nearest = [int(np.argmin(risks))] if changes and not sufficient else []
+    answers = [_answer(changes[n], n, rows, bundle, catalog, risks) for n in sufficient + nearest]
+    enough = tuple(answers[: len(sufficient)])
+    return WhatIf(risk, below, len(changes), enough, answers[-1] if nearest else None, unchanged)
 
 
 def read_usual_values(at: CutoffLog) -> UsualValues:
-    """The commonest actions with their median cost, and the quarters of the measures, as known at the cutoff."""
-    return UsualValues(tuple(_actions(at)), dict(_levels(at)))
+    """Read the most frequent actions with their median cost, and the quartiles of measures, known at the cutoff."""
+    return UsualValues(tuple(_common_actions(at)), dict(_measure_quartiles(at)))
 
 
-def what_if_lines(found: WhatIf, customers: int = 0) -> list[str]:
-    """What was found as lines for a terminal.
+def what_if_lines(what_if: WhatIf, customers: int = 0) -> list[str]:
+    """Return the answers as lines for a terminal.
 
     Args:
-        found: What was found.
-        customers: Of the cohort, where the level is their mean risk; else 0.
+        what_if: The answers.
+        customers: The size of the cohort if the level is its mean risk; else 0.
     """
     which = f" (the mean of the {customers:,} customers of this cutoff)" if customers else ""
-    lines = [f"what if: for the risk to fall below {found.below:.1%}{which}"]
-    if found.risk < found.below:
-        return [*lines, f"  it is: {found.risk:.1%}; ask for less with --below"]
-    for answer in found.enough:
-        lines += [f"  {answer.risk:>12.1%}  {answer.change.words}", *_told(answer)]
-    if not found.enough:
-        lines.append(f"  nothing on the list of {found.tried} changes would be enough")
-        if found.nearest:
-            lines += [f"  {found.nearest.risk:>12.1%}  nearest: {found.nearest.change.words}", *_told(found.nearest)]
-    if found.unchanged:
-        lines.append(f"  left as they are, as they compare customers: {', '.join(found.unchanged)}")
+    lines = [f"what if: for the risk to fall below {what_if.below:.1%}{which}"]
+    if what_if.risk < what_if.below:
+        return [*lines, f"  it is below already: {what_if.risk:.1%}; set a lower level with --below"]
+    for answer in what_if.enough:
+        lines += [f"  {answer.risk:>12.1%}  {answer.change.words}", *_reading_lines(answer)]
+    if not what_if.enough:
+        lines.append(f"  none of the {what_if.tried} changes on the list would be enough")
+        if what_if.nearest:
+            lines += [
+                f"  {what_if.nearest.risk:>12.1%}  nearest: {what_if.nearest.change.words}",
+                *_reading_lines(what_if.nearest),
+            ]
+    if what_if.unchanged:
+        lines.append(f"  not changed, because they compare customers: {', '.join(what_if.unchanged)}")
     return [*lines, f"  {CAUTION}"]
 
 
-def _told(answer: WhatIfAnswer) -> Iterator[str]:
+def _reading_lines(answer: WhatIfAnswer) -> Iterator[str]:
     for moved in answer.moved:
         points = f"{100 * moved.effect:+.1f} points"
         yield f"  {'':>12}  {moved.after}, instead of: {moved.before}  [{moved.phrase}: {points}]"
 
 
-def _actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
+def _common_actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
     if not at.tables.contract.has_contacts:
         return
     rows = counterfactual.known_rows(at, CONTACTS)
-    done = rows.filter(~rows.held_out)
-    counts = done.group_by("action").aggregate(times=done.count(), cost=done.cost.quantile(0.5))
+    contacts = rows.filter(~rows.held_out)
+    counts = contacts.group_by("action").aggregate(times=contacts.count(), cost=contacts.cost.quantile(0.5))
     first = counts.order_by(counts.times.desc(), counts.action).limit(MOST_ACTIONS)
     for action in at.engine.to_arrow(first).to_pylist():
         yield action["action"], None if action["cost"] is None else round(action["cost"])
 
 
-def _levels(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
+def _measure_quartiles(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
     for table in at.tables.contract.activities:
         name = f"activities.{table.name}"
         if table.measure:
@@ -176,27 +190,27 @@ def _levels(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
                 yield name, (round(both["low"]), round(both["high"]))
 
 
-def keep_cohort_values(found: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
-    """The features of all versions; those that differ for the customer as they are stay what they are in the cohort."""
-    held = tuple(name for name in found.column_names if not _same(found[name][0], row[name][0]))
-    for name in held:
-        same = pa.chunked_array([pa.array([row[name][0].as_py()] * found.num_rows, row[name].type)])
-        found = found.set_column(found.column_names.index(name), name, same)
-    return found, held
+def keep_cohort_values(versions: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
+    """Keep the cohort's value of features that differ for the unchanged customer (first row); return their names."""
+    unchanged = tuple(name for name in versions.column_names if not _same(versions[name][0], row[name][0]))
+    for name in unchanged:
+        cohort_value = pa.chunked_array([pa.array([row[name][0].as_py()] * versions.num_rows, row[name].type)])
+        versions = versions.set_column(versions.column_names.index(name), name, cohort_value)
+    return versions, unchanged
 
 
 def _same(a: pa.Scalar, b: pa.Scalar) -> bool:
-    """Equal up to the order in which an engine adds floats up; null equals null."""
-    mine, real = a.as_py(), b.as_py()
-    if isinstance(mine, float) and isinstance(real, float):
-        return bool(np.isclose(mine, real, rtol=1e-12, atol=1e-12))
-    return bool(mine == real)
+    """Tell whether values are equal, up to the order in which an engine adds floats; null equals null."""
+    built, stored = a.as_py(), b.as_py()
+    if isinstance(built, float) and isinstance(stored, float):
+        return bool(np.isclose(built, stored, rtol=1e-12, atol=1e-12))
+    return bool(built == stored)
 
 
-def _enough(tried: Sequence[HypotheticalChange], risks: np.ndarray, below: float) -> Iterator[int]:
-    """The places of the first change of each kind that is enough."""
+def _first_sufficient(changes: Sequence[HypotheticalChange], risks: np.ndarray, below: float) -> Iterator[int]:
+    """Yield the indices of the first sufficient change of each kind."""
     seen: set[str] = set()
-    for place, (change, risk) in enumerate(zip(tried, risks, strict=True)):
+    for place, (change, risk) in enumerate(zip(changes, risks, strict=True)):
         if risk < below and change.kind not in seen:
             seen.add(change.kind)
             yield place
@@ -212,18 +226,18 @@ def _answer(
 ) -> WhatIfAnswer:
     pair = pa.concat_tables([rows.slice(0, 1), rows.slice(place + 1, 1)])
     values = compute_contributions(bundle, pair)["churn"].values
-    return WhatIfAnswer(change, float(risks[place]), tuple(_moved(pair, values[1] - values[0], catalog)))
+    return WhatIfAnswer(change, float(risks[place]), tuple(_reading_changes(pair, values[1] - values[0], catalog)))
 
 
-def _moved(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> Iterator[ReadingChange]:
-    """The actionable readings that lower the risk most by having changed, one of each family."""
+def _reading_changes(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> Iterator[ReadingChange]:
+    """Yield the actionable readings whose change lowers the risk most, one of each family."""
     before, after = pair.to_pylist()
-    told: set[str] = set()
+    families: set[str] = set()
     for place in np.argsort(effects, kind="stable"):
         feature, effect = catalog[place], float(effects[place])
-        if len(told) == MOST_READINGS or effect > -SMALLEST_EFFECT:
+        if len(families) == MOST_READINGS or effect > -SMALLEST_EFFECT:
             return
         readings = feature.format_reading(before), feature.format_reading(after)
-        if feature.actionable and feature.family not in told and readings[0] != readings[1]:
-            told.add(feature.family)
+        if feature.actionable and feature.family not in families and readings[0] != readings[1]:
+            families.add(feature.family)
             yield ReadingChange(feature.name, feature.phrase, *readings, effect)

@@ -1,7 +1,7 @@
-"""The list of hypothetical changes to a customer's past that 'what if' tries: what a business or a customer could do.
+"""The hypothetical changes to a customer's history that a what-if question tries.
 
-Each is a change of rows, never of a feature: an order more, an order moved, a contact, an activity more or fewer,
-another price. Sizes go up in steps; a step counts how much is asked. Days are counted back from the cutoff.
+Each changes rows, never a feature: another order, a later order, a contact, more or fewer activities, another price.
+Changes come in steps of growing size. Days are counted back from the cutoff.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from features.snapshots.counterfactual import EVENTS
 from features.task import Task
 from serving.language.messages import ENGLISH, Language
 
-DAYS = (30, 14, 7, 1)  # before the cutoff: where an order is imagined
-LATELY = 7  # days before the cutoff: where anything else is imagined
-SEVERAL = ((30, 7), (30, 14, 7))  # days of two and of three orders more
+DAYS = (30, 14, 7, 1)  # before the cutoff: the days of a hypothetical order
+LATELY = 7  # days before the cutoff: the day of all other hypothetical rows
+SEVERAL = ((30, 7), (30, 14, 7))  # days of two and of three further orders
 LARGER = (1.5, 2.0)  # times the last order
 OFF = (0.1, 0.2, 0.3)  # of a price
 CONTACTS, TERMS = "contacts", "subscriptions"
@@ -32,11 +32,11 @@ Past = Mapping[str, pa.Table]
 
 @dataclass(frozen=True)
 class UsualValues:
-    """What is usual in the log at the cutoff.
+    """Usual values in the log at the cutoff.
 
     Attributes:
-        actions: The commonest actions that were done, with their median cost in ticks, or None.
-        levels: By table of activities with a measure, the quarter and three quarters of it, in ticks.
+        actions: The most frequent actions with their median cost in ticks, or None.
+        levels: The lower and the upper quartile of the measure of each activity table that has one, in ticks.
     """
 
     actions: tuple[tuple[str, int | None], ...] = ()
@@ -45,13 +45,13 @@ class UsualValues:
 
 @dataclass(frozen=True)
 class HypotheticalChange:
-    """A hypothetical past.
+    """A hypothetical change to a customer's history.
 
     Attributes:
-        kind: What sort of change it is; of each sort the smallest that is enough is told.
-        step: How much it asks, from 1.
-        words: What would be otherwise.
-        rows: The customer's rows as they would be.
+        kind: The kind of the change; answers show the smallest sufficient change of each kind.
+        step: The size of the change, from 1.
+        words: The change in words.
+        rows: The customer's rows after the change.
     """
 
     kind: str
@@ -61,8 +61,8 @@ class HypotheticalChange:
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What changes are made of."""
+class _ChangeContext:
+    """What the functions that build changes need."""
 
     past: Past
     contract: DataContract
@@ -73,247 +73,258 @@ class _Given:
 
     @property
     def customer(self) -> str:
-        """Whose past it is."""
+        """The id of the customer."""
         return str(next(rows["customer_id"][0] for rows in self.past.values() if rows.num_rows))
 
     def on(self, days: int) -> date:
-        """The day so many days before the cutoff."""
+        """Return the day so many days before the cutoff."""
         return self.cutoff - timedelta(days=days)
 
     def list(self, name: str) -> list[Row]:
-        """The rows of a table."""
+        """Return the rows of a table."""
         return list(self.past[name].to_pylist()) if name in self.past else []
 
     def with_rows(self, name: str, rows: Sequence[Row]) -> Past:
-        """The past with other rows of one table."""
+        """Return the history with other rows in one table."""
         return {**self.past, name: pa.Table.from_pylist(list(rows), schema=self.past[name].schema)}
 
 
 def hypothetical_changes(
     past: Past, contract: DataContract, task: Task, cutoff: date, usual: UsualValues, tr: Language = ENGLISH
 ) -> list[HypotheticalChange]:
-    """All changes that can be tried on a customer, the smallest first.
+    """Return all changes that can be tried on a customer, the smallest first.
 
     Args:
-        past: Their rows as they were known at the cutoff (`features.snapshots.counterfactual.known_customer_rows`).
-        contract: Which tables and columns there are.
-        task: Its windows bound what is taken away.
-        cutoff: When.
-        usual: What is usual in the log.
+        past: The customer's rows as known at the cutoff (`features.snapshots.counterfactual.known_customer_rows`).
+        contract: The tables and columns of the log.
+        task: The task, whose windows limit what is removed.
+        cutoff: The cutoff.
+        usual: Usual values in the log.
         tr: The language of the words.
+
+    Returns:
+        The changes, by step.
     """
-    given = _Given(past, contract, task, cutoff, usual, tr)
-    makers: list[Callable[[_Given], Iterator[HypotheticalChange]]] = [_contacted, _left_alone, _activities]
+    context = _ChangeContext(past, contract, task, cutoff, usual, tr)
+    makers: list[Callable[[_ChangeContext], Iterator[HypotheticalChange]]] = [
+        _contact_changes,
+        _no_contact_changes,
+        _activity_changes,
+    ]
     if not contract.only_subscriptions:
-        makers += [_moved, _larger, _discounted, _ordered]
-    found = [change for make in (*makers, _cheaper, _renewed) for change in make(given)]
-    return sorted(found, key=lambda change: change.step)
+        makers += [_later_last_order, _larger_last_order, _discounted_last_order, _more_orders]
+    changes = [change for make in (*makers, _cheaper_terms, _early_renewal) for change in make(context)]
+    return sorted(changes, key=lambda change: change.step)
 
 
-def _contacted(given: _Given) -> Iterator[HypotheticalChange]:
-    """A contact of each usual action."""
-    if CONTACTS not in given.past:
+def _contact_changes(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield a contact for each usual action."""
+    if CONTACTS not in context.past:
         return
-    rows, day = given.list(CONTACTS), given.on(LATELY)
-    at: Row = {"customer_id": given.customer, "day": day, "seen": day, "time": _noon(day)}
-    for action, cost in given.usual.actions:
-        told = {**at, "action": action, "held_out": False, "cost": cost}
-        words = given.tr("a contact ({action}) {days} days before", action=action, days=LATELY)
-        yield HypotheticalChange(f"contact {action}", 1, words, given.with_rows(CONTACTS, [*rows, told]))
+    rows, day = context.list(CONTACTS), context.on(LATELY)
+    at: Row = {"customer_id": context.customer, "day": day, "seen": day, "time": _noon(day)}
+    for action, cost in context.usual.actions:
+        contact = {**at, "action": action, "held_out": False, "cost": cost}
+        words = context.tr("a contact ({action}) {days} days before", action=action, days=LATELY)
+        yield HypotheticalChange(f"contact {action}", 1, words, context.with_rows(CONTACTS, [*rows, contact]))
 
 
-def _left_alone(given: _Given) -> Iterator[HypotheticalChange]:
-    """Without the last contact, and without those of the shortest window."""
-    rows = given.list(CONTACTS)
+def _no_contact_changes(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield the history without the last contact, and without the contacts of the shortest window."""
+    rows = context.list(CONTACTS)
     if not (done := [row for row in rows if not row["held_out"]]):
         return
-    last = max(done, key=_when)
-    without = given.with_rows(CONTACTS, [row for row in rows if row is not last])
-    words = given.tr("without their last contact ({action})", action=last["action"])
+    last = max(done, key=_sort_key)
+    without = context.with_rows(CONTACTS, [row for row in rows if row is not last])
+    words = context.tr("without their last contact ({action})", action=last["action"])
     yield HypotheticalChange("no contact", 1, words, without)
-    shortest = given.task.windows[0].days
-    kept = [row for row in rows if row["held_out"] or row["day"] < given.on(shortest)]
+    shortest = context.task.windows[0].days
+    kept = [row for row in rows if row["held_out"] or row["day"] < context.on(shortest)]
     if len(kept) < len(rows) - 1:
-        words = given.tr("without any contact in the last {days} days", days=shortest)
-        yield HypotheticalChange("no contact", 2, words, given.with_rows(CONTACTS, kept))
+        words = context.tr("without any contact in the last {days} days", days=shortest)
+        yield HypotheticalChange("no contact", 2, words, context.with_rows(CONTACTS, kept))
 
 
-def _activities(given: _Given) -> Iterator[HypotheticalChange]:
-    for table in given.contract.activities:
-        if rows := given.list(f"activities.{table.name}"):
-            yield from _more(given, table, rows)
-            yield from _fewer(given, table, rows)
-            yield from _measured(given, table, rows)
+def _activity_changes(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    for table in context.contract.activities:
+        if rows := context.list(f"activities.{table.name}"):
+            yield from _more_activities(context, table, rows)
+            yield from _fewer_activities(context, table, rows)
+            yield from _other_measures(context, table, rows)
 
 
-def _more(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
-    """One and three activities more, like the last one."""
-    name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
+def _more_activities(context: _ChangeContext, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
+    """Yield one and three more activities like the last one."""
+    name, activity, last = f"activities.{table.name}", _activity_words(table), max(rows, key=_sort_key)
     for step, days in ((1, (LATELY,)), (2, (LATELY, 4, 1))):
-        more = given.with_rows(name, [*rows, *(_again(last, given.on(d)) for d in days)])
-        told = given.tr(
+        more = context.with_rows(name, [*rows, *(_repeated_row(last, context.on(d)) for d in days)])
+        words = context.tr(
             "{count} more of the {activity}, like their last, in the last {days} days",
-            count=len(days), activity=words, days=LATELY,
+            count=len(days), activity=activity, days=LATELY,
         )  # fmt: skip
-        yield HypotheticalChange(f"more {words}", step, told, more)
+        yield HypotheticalChange(f"more {activity}", step, words, more)
 
 
-def _fewer(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
-    """Without the last activity, and without those of each window."""
-    name, words, last = f"activities.{table.name}", _words(table), max(rows, key=_when)
+def _fewer_activities(context: _ChangeContext, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
+    """Yield the history without the last activity, and without the activities of each window."""
+    name, activity, last = f"activities.{table.name}", _activity_words(table), max(rows, key=_sort_key)
     without = [row for row in rows if row is not last]
-    told = given.tr("without the last of their {activity}", activity=words)
-    yield HypotheticalChange(f"fewer {words}", 1, told, given.with_rows(name, without))
-    for step, window in enumerate(given.task.windows, start=2):
-        kept = [row for row in rows if row["day"] < given.on(window.days)]
+    words = context.tr("without the last of their {activity}", activity=activity)
+    yield HypotheticalChange(f"fewer {activity}", 1, words, context.with_rows(name, without))
+    for step, window in enumerate(context.task.windows, start=2):
+        kept = [row for row in rows if row["day"] < context.on(window.days)]
         if len(kept) < len(without):
             without = kept
-            told = given.tr("without any of their {activity} in the last {days} days", activity=words, days=window.days)
-            yield HypotheticalChange(f"fewer {words}", step, told, given.with_rows(name, kept))
+            words = context.tr(
+                "without any of their {activity} in the last {days} days", activity=activity, days=window.days
+            )
+            yield HypotheticalChange(f"fewer {activity}", step, words, context.with_rows(name, kept))
 
 
-def _measured(given: _Given, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
-    """The last measure at what a quarter, and three quarters, of all do not exceed."""
+def _other_measures(context: _ChangeContext, table: ActivityColumns, rows: list[Row]) -> Iterator[HypotheticalChange]:
+    """Yield the last measure at the lower and at the upper quartile of the log."""
     name = f"activities.{table.name}"
     valued = [row for row in rows if row["measure"] is not None]
-    if not valued or name not in given.usual.levels:
+    if not valued or name not in context.usual.levels:
         return
-    last, what = max(valued, key=_when), table.measure.replace("_", " ")
-    for level in given.usual.levels[name]:
+    last, measure = max(valued, key=_sort_key), table.measure.replace("_", " ")
+    for level in context.usual.levels[name]:
         if level != last["measure"]:
-            other = [{**row, "measure": level} if row is last else row for row in rows]
+            changed = [{**row, "measure": level} if row is last else row for row in rows]
             now, then = (format_number(ticks / TICKS, "number") for ticks in (last["measure"], level))
-            told = given.tr(
+            words = context.tr(
                 "{measure} of the last of their {activity} {then} instead of {now}",
-                measure=what, activity=_words(table), then=then, now=now,
+                measure=measure, activity=_activity_words(table), then=then, now=now,
             )  # fmt: skip
-            yield HypotheticalChange(f"{what} of {_words(table)}", 1, told, given.with_rows(name, other))
+            yield HypotheticalChange(
+                f"{measure} of {_activity_words(table)}", 1, words, context.with_rows(name, changed)
+            )
 
 
-def _moved(given: _Given) -> Iterator[HypotheticalChange]:
-    """The last order at a later day."""
-    orders = _purchases(given)
+def _later_last_order(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield the last order on a later day."""
+    orders = _purchases(context)
     if not orders:
         return
     last = orders[-1]
-    silence = (given.cutoff - _day(last)).days
+    silence = (context.cutoff - _day(last)).days
     for step, days in enumerate((d for d in DAYS if d < silence), start=1):
-        rows = [_again(row, given.on(days)) if row in last else row for row in given.list(EVENTS)]
-        then, now = (given.tr.many("{n} day", "{n} days", n) for n in (days, silence))
-        told = given.tr("their last order {then} before instead of {now}", then=then, now=now)
-        yield HypotheticalChange("last order later", step, told, given.with_rows(EVENTS, rows))
+        rows = [_repeated_row(row, context.on(days)) if row in last else row for row in context.list(EVENTS)]
+        then, now = (context.tr.many("{n} day", "{n} days", n) for n in (days, silence))
+        words = context.tr("their last order {then} before instead of {now}", then=then, now=now)
+        yield HypotheticalChange("last order later", step, words, context.with_rows(EVENTS, rows))
 
 
-def _larger(given: _Given) -> Iterator[HypotheticalChange]:
-    """The last order larger, line by line."""
-    orders = _purchases(given) if given.contract.has_amount else []
+def _larger_last_order(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield a larger last order, line by line."""
+    orders = _purchases(context) if context.contract.has_amount else []
     for step, times in enumerate(LARGER if orders else (), start=1):
         last = orders[-1]
-        scaled = [{**row, **_scaled(row, times)} if row in last else row for row in given.list(EVENTS)]
-        told = given.tr(
+        scaled = [{**row, **_scaled_row(row, times)} if row in last else row for row in context.list(EVENTS)]
+        words = context.tr(
             "their last order {times} times as large ({money})", times=f"{times:g}", money=_money(_sum(last) * times)
         )
-        yield HypotheticalChange("larger order", step, told, given.with_rows(EVENTS, scaled))
+        yield HypotheticalChange("larger order", step, words, context.with_rows(EVENTS, scaled))
 
 
-def _discounted(given: _Given) -> Iterator[HypotheticalChange]:
-    """The last order with more taken off."""
-    orders = _purchases(given) if given.contract.has_amount and given.contract.has_discount else []
+def _discounted_last_order(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield the last order with a larger discount."""
+    orders = _purchases(context) if context.contract.has_amount and context.contract.has_discount else []
     for step, off in enumerate(OFF[:2] if orders else (), start=1):
         last = orders[-1]
-        rows = [{**row, **_off(row, off)} if row in last else row for row in given.list(EVENTS)]
-        told = given.tr(
+        rows = [{**row, **_discounted_row(row, off)} if row in last else row for row in context.list(EVENTS)]
+        words = context.tr(
             "{share} more taken off their last order ({money})", share=f"{off:.0%}", money=_money(_sum(last) * off)
         )
-        yield HypotheticalChange("discount", step, told, given.with_rows(EVENTS, rows))
+        yield HypotheticalChange("discount", step, words, context.with_rows(EVENTS, rows))
 
 
-def _ordered(given: _Given) -> Iterator[HypotheticalChange]:
-    """One, two and three orders more, like the usual one."""
-    orders = _purchases(given)
+def _more_orders(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield one, two and three more orders like the usual one."""
+    orders = _purchases(context)
     if not orders:
         return
-    usual, tr = _usual(orders), given.tr
-    silence = (given.cutoff - _day(orders[-1])).days
+    usual, tr = _usual_order(orders), context.tr
+    silence = (context.cutoff - _day(orders[-1])).days
     plans = [(d,) for d in DAYS if d <= silence] + [days for days in SEVERAL if days[0] <= silence]
-    of = tr(" ({money})", money=_money(_sum(usual))) if given.contract.has_amount else ""
+    of = tr(" ({money})", money=_money(_sum(usual))) if context.contract.has_amount else ""
     for step, days in enumerate(plans, start=2):
         more = [
-            {**_again(row, given.on(d)), "order_id": f"imagined {d}"} for d in days for row in usual
-        ]  # a name that an order of the log has would join the two
+            {**_repeated_row(row, context.on(d)), "order_id": f"imagined {d}"} for d in days for row in usual
+        ]  # the id of an order in the log would merge both
         several = tr("{days} days", days=tr(" and ").join(map(str, days)))
         when = tr.many("{n} day", "{n} days", days[0]) if len(days) == 1 else several
-        told = tr.many(
+        words = tr.many(
             "one more order like their usual one{of}, {when} before",
             "{n} more orders like their usual one{of}, {when} before",
             len(days), of=of, when=when,
         )  # fmt: skip
-        yield HypotheticalChange("more orders", step, told, given.with_rows(EVENTS, [*given.list(EVENTS), *more]))
+        yield HypotheticalChange("more orders", step, words, context.with_rows(EVENTS, [*context.list(EVENTS), *more]))
 
 
-def _cheaper(given: _Given) -> Iterator[HypotheticalChange]:
-    """The running terms at a lower price."""
-    rows = given.list(TERMS)
-    running = _running(rows)
+def _cheaper_terms(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield the running terms at a lower price."""
+    rows = context.list(TERMS)
+    running = _running_terms(rows)
     priced = [row for row in running if row["price"]]
     for step, off in enumerate(OFF if priced else (), start=1):
-        other = [{**row, "price": round(row["price"] * (1 - off))} if row in priced else row for row in rows]
+        changed = [{**row, "price": round(row["price"] * (1 - off))} if row in priced else row for row in rows]
         now = sum(row["price"] for row in priced)
-        told = given.tr(
+        words = context.tr(
             "the running term for {then} instead of {now} ({share} less)",
             then=_money(now * (1 - off)), now=_money(now), share=f"{off:.0%}",
         )  # fmt: skip
-        yield HypotheticalChange("cheaper term", step, told, given.with_rows(TERMS, other))
+        yield HypotheticalChange("cheaper term", step, words, context.with_rows(TERMS, changed))
 
 
-def _renewed(given: _Given) -> Iterator[HypotheticalChange]:
-    """The running term renewed early, at its price."""
-    rows = given.list(TERMS)
-    day = given.on(LATELY)
-    if not (running := [row for row in _running(rows) if row["day"] < day]):
+def _early_renewal(context: _ChangeContext) -> Iterator[HypotheticalChange]:
+    """Yield an early renewal of the running term, at its price."""
+    rows = context.list(TERMS)
+    day = context.on(LATELY)
+    if not (running := [row for row in _running_terms(rows) if row["day"] < day]):
         return
     last = max(running, key=lambda row: (row["day"], row["term"]))
     ended = {**last, "part": "end", "day": day, "seen": day, "price": None, "cause": None, "cancelled": False}
     begun = {**last, "term": max(row["term"] for row in rows) + 1, "day": day, "seen": day}
-    told = given.tr("the running term renewed {days} days before", days=LATELY)
-    yield HypotheticalChange("renewal", 2, told, given.with_rows(TERMS, [*rows, ended, begun]))
+    words = context.tr("the running term renewed {days} days before", days=LATELY)
+    yield HypotheticalChange("renewal", 2, words, context.with_rows(TERMS, [*rows, ended, begun]))
 
 
-def _purchases(given: _Given) -> list[list[Row]]:
-    """The rows of each order with a positive net amount (any, where there is no money), by day and order."""
+def _purchases(context: _ChangeContext) -> list[list[Row]]:
+    """Return the rows of each order with a positive net amount (any order, without money), by day and order."""
     orders: dict[str, list[Row]] = {}
-    for row in given.list(EVENTS):
+    for row in context.list(EVENTS):
         orders.setdefault(row["order_id"], []).append(row)
-    bought = [rows for rows in orders.values() if not given.contract.has_amount or _sum(rows) > 0]
+    bought = [rows for rows in orders.values() if not context.contract.has_amount or _sum(rows) > 0]
     return sorted(bought, key=lambda rows: (_day(rows), rows[0]["order_id"]))
 
 
-def _usual(orders: list[list[Row]]) -> list[Row]:
-    """The order of median amount; of equal ones the last, and of two in the middle the smaller."""
+def _usual_order(orders: list[list[Row]]) -> list[Row]:
+    """Return the order of median amount; of equal ones the last, and of two in the middle the smaller."""
     return sorted(orders, key=_sum)[(len(orders) - 1) // 2]
 
 
-def _running(rows: list[Row]) -> list[Row]:
+def _running_terms(rows: list[Row]) -> list[Row]:
     ended = {row["term"] for row in rows if row["part"] == "end"}
     return [row for row in rows if row["part"] == "start" and row["term"] not in ended]
 
 
-def _again(row: Row, day: date) -> Row:
-    """A row as if it had happened on another day, at its time of the day, and been known at once."""
+def _repeated_row(row: Row, day: date) -> Row:
+    """Copy a row to another day, at the same time of day, as if it was known at once."""
     return {**row, "day": day, "seen": day, "time": datetime.combine(day, row["time"].time())}
 
 
-def _scaled(row: Row, times: float) -> Row:
+def _scaled_row(row: Row, times: float) -> Row:
     return {name: round(row[name] * times) for name in ("amount", "quantity", "discount") if row[name] is not None}
 
 
-def _off(row: Row, off: float) -> Row:
-    taken = round(max(row["amount"] or 0, 0) * off)
-    return {"amount": (row["amount"] or 0) - taken, "discount": (row["discount"] or 0) + taken}
+def _discounted_row(row: Row, off: float) -> Row:
+    discount = round(max(row["amount"] or 0, 0) * off)
+    return {"amount": (row["amount"] or 0) - discount, "discount": (row["discount"] or 0) + discount}
 
 
 def _day(rows: Sequence[Row]) -> date:
-    """The first day of an order."""
+    """Return the first day of an order."""
     return min(row["day"] for row in rows)
 
 
@@ -325,8 +336,8 @@ def _money(ticks: float) -> str:
     return format_number(ticks / TICKS, "money")
 
 
-def _when(row: Row) -> tuple[Any, ...]:
-    """Sorts rows by time; of one moment by what they say, so that the order of rows decides nothing."""
+def _sort_key(row: Row) -> tuple[Any, ...]:
+    """Sort rows by time and then by their values, so that the order of rows does not matter."""
     return (row["time"], *(str(value) for name, value in sorted(row.items()) if name != "time"))
 
 
@@ -334,5 +345,5 @@ def _noon(day: date) -> datetime:
     return datetime.combine(day, time(12))
 
 
-def _words(table: ActivityColumns) -> str:
+def _activity_words(table: ActivityColumns) -> str:
     return table.name.replace("_", " ")

@@ -79,8 +79,8 @@ class Phrasebook:
 def pattern(text: str, translation: str) -> Pattern:
     """A pattern from its text; a slot that comes again must hold the same.
 
-    >>> found = pattern("orders in the last <days> days", "近 <days> 天订单数")
-    >>> found.regex.fullmatch("orders in the last 30 days")["days"], found.letters
+    >>> phrase = pattern("orders in the last <days> days", "近 <days> 天订单数")
+    >>> phrase.regex.fullmatch("orders in the last 30 days")["days"], phrase.letters
     ('30', 24)
     """
     parts, seen = SLOT.split(text), set()

@@ -1,4 +1,4 @@
-"""How numbers are written for people, money without a currency, shares, metrics; and what leaving is called."""
+"""Formats of numbers for readers (money, shares, metrics), and the terms for churn of a task."""
 
 from __future__ import annotations
 
@@ -14,24 +14,33 @@ ENGLISH = get_language("en")
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How numbers are written; money with digits that fit a customer's mean value, and words in a language."""
+    """Formats numbers in a language; money gets digits that suit a customer's mean value."""
 
     mean: float
     tr: Language = ENGLISH
 
     def money(self, number: float, sign: str = "", fine: bool = False) -> str:
-        """Money without a currency, which the log does not tell; `fine` keeps digits for small shares of a value.
+        """Format money, without a currency because the log has none.
 
-        >>> Forms(150.0).money(1234.56), Forms(3.0).money(1234.56), Forms(3.0).money(3.456, "+")
+        Args:
+            number: The amount.
+            sign: '+' to write the sign of positive amounts too.
+            fine: Whether to keep more digits, for small parts of a customer's value.
+
+        Returns:
+            The amount with thousands separators.
+
+        >>> NumberFormat(150.0).money(1234.56), NumberFormat(3.0).money(1234.56), NumberFormat(3.0).money(3.456, "+")
         ('1,235', '1,235', '+3.46')
         """
         digits = 0 if self.mean >= (2000 if fine else 20) or abs(number) >= 1000 else 2
         return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
 
     def of(self, number: float, form: str) -> str:
-        """A metric in its form; 'not measured' where there is none.
+        """Format a metric; 'not measured' if it is not finite.
 
-        >>> Forms(150.0).of(0.8781, "share"), Forms(150.0).of(-0.0207, "signed"), Forms(150.0).of(0.1021, "plain")
+        >>> fmt = NumberFormat(150.0)
+        >>> fmt.of(0.8781, "share"), fmt.of(-0.0207, "signed"), fmt.of(0.1021, "plain")
         ('87.8%', '−2.1%', '0.102')
         """
         if not np.isfinite(number):
@@ -41,13 +50,21 @@ class NumberFormat:
         return {"share": f"{number:.1%}", "signed": f"{number:+.1%}", "plain": f"{number:.3f}"}[form].replace("-", "−")
 
     def share(self, number: float) -> str:
-        """A share in per cent, in the language."""
+        """Format a share in per cent."""
         return format_share(number, self.tr)
 
     def span(self, low: float, high: float, form: str = "money") -> str:
-        """An interval in words.
+        """Format an interval.
 
-        >>> Forms(150.0).span(10.0, 20.4), Forms(150.0).span(-0.1, 0.2, "signed")
+        Args:
+            low: Lower end.
+            high: Upper end.
+            form: 'money', 'share', 'signed' or 'plain'.
+
+        Returns:
+            Both ends as text.
+
+        >>> NumberFormat(150.0).span(10.0, 20.4), NumberFormat(150.0).span(-0.1, 0.2, "signed")
         ('10 to 20', '−10.0% to +20.0%')
         """
         return self.tr("{low} to {high}", low=self.of(low, form), high=self.of(high, form))
@@ -55,21 +72,23 @@ class NumberFormat:
 
 @dataclass(frozen=True)
 class ChurnTerms:
-    """What leaving and staying are called; `{days}` stands for the horizon's, `{active}` for those of the cohort.
+    """The terms for leaving and staying; `{days}` stands for the horizon, `{active}` for the window of the cohort.
 
     Attributes:
         leaving: What a customer who leaves does.
-        chance: Of what the probability is.
-        member: Who belongs to the cohort; `outsiders` says that nobody does.
-        definition: Of churn, in whole sentences.
-        watched: What is summed up of the past.
-        stayers: Those who stay, and `staying`: what they do.
+        chance: The event whose probability is predicted.
+        member: Who belongs to the cohort.
+        outsiders: Says that nobody belongs to the cohort.
+        definition: The definition of churn, in full sentences.
+        watched: What the features summarise.
+        stayers: Those who stay.
+        staying: What they do.
         bring: What customers do with their money.
-        value: What value is.
-        started: What a customer had first less than a horizon ago who is new.
-        lifecycle: What it means.
-        rank: Of customers without money.
-        rule: A simple rule as an example.
+        value: The definition of value.
+        started: What a new customer had first, less than a horizon ago.
+        lifecycle: The definition of the lifecycle.
+        rank: What ranks customers if there is no value.
+        rule: An example of a baseline.
     """
 
     leaving: str
@@ -88,7 +107,15 @@ class ChurnTerms:
     rule: str
 
     def filled(self, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
-        """The words in a language, with the days of the horizon and of the cohort's window filled in.
+        """Translate the terms and fill in the days.
+
+        Args:
+            days: Length of the horizon.
+            active: Length of the window of the cohort.
+            tr: The language.
+
+        Returns:
+            The terms without slots.
 
         >>> INACTIVE.filled(90, 365).member
         'bought in the 365 days before'
@@ -123,7 +150,7 @@ CANCELLED = ChurnTerms(
         "The contract is cancelled in the {days} days from the cutoff and not renewed within 7 days. "
         "One that ends in another way, by death or because it had run its course, is not churn."
     ),
-    watched=N_("how long their contracts have run, what came before"),
+    watched=N_("how long their contracts have run and what happened before"),
     stayers=N_("those who do not cancel"),
     staying=N_("staying"),
     bring=N_("pay"),
@@ -139,19 +166,29 @@ CANCELLED = ChurnTerms(
 
 
 def churn_terms(churn: str, days: int, active: int, tr: Language = ENGLISH) -> ChurnTerms:
-    """The words of a task: its churn ('inactive' or 'cancelled'), and the days of its horizon and cohort."""
+    """Choose the terms of a task.
+
+    Args:
+        churn: 'inactive' or 'cancelled'.
+        days: Length of the horizon.
+        active: Length of the window of the cohort.
+        tr: The language.
+
+    Returns:
+        The terms in the language.
+    """
     return (CANCELLED if churn == "cancelled" else INACTIVE).filled(days, active, tr)
 
 
 def task_terms(task: TaskConfig) -> ChurnTerms:
-    """The words of a config's task."""
+    """Choose the English terms of a config's task."""
     return churn_terms(task.churn, task.horizon.days, task.active_within.days)
 
 
 def format_share(number: float, tr: Language = ENGLISH) -> str:
-    """A share in per cent, never rounded to none or all.
+    """Format a share in per cent; only exactly none and all are written as 0% and 100%.
 
-    >>> share(0.256), share(0.0004), share(0.9996), share(0.0)
+    >>> format_share(0.256), format_share(0.0004), format_share(0.9996), format_share(0.0)
     ('26%', 'under 1%', 'over 99%', '0%')
     """
     if 0 < number < 0.005:

@@ -1,7 +1,7 @@
-"""What people read, in their language: English is written in the code, others stand in `locale/LANGUAGE/*.po`.
+"""Messages in the reader's language: English is in the code, translations are in `locale/LANGUAGE/*.po`.
 
 A message is its English text, with slots in braces: `tr("{n} customers", n="12")`, where `tr` is a `Language`. A test
-extracts every message of the room and asks each language for all of them, with the same slots.
+extracts every message of the package `serving` and requires a translation with the same slots in each language.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 from serving.language.feature_phrases import Phrasebook
 
 LOCALE = Path(__file__).parent / "locale"
-PHRASES = "phrases.po"  # of features, with slots of their own
+PHRASES = "phrases.po"  # phrases of features; their slots differ
 
 
 def N_(text: str) -> str:  # noqa: N802 (gettext's name for it)
-    """Marks a message that is said later, from a table of messages: `tr(TABLE[key])`."""
+    """Mark a message that is translated later, from a table of messages: `tr(TABLE[key])`."""
     return text
 
 
 class Language:
-    """One language: says messages, and the phrases of features.
+    """One language: translates messages and the phrases of features.
 
     Args:
         code: 'en' or 'zh', as in `<html lang>`.
@@ -34,7 +34,7 @@ class Language:
         self._phrases = Phrasebook(_read(LOCALE / code / PHRASES) if code != "en" else {}, self)
 
     def __call__(self, message: str, **slots: object) -> str:
-        """A message in this language, its slots filled; without a translation, in English.
+        """Translate a message and fill its slots; a message without a translation stays in English.
 
         >>> Language("en")("{n} customers", n="12"), Language("zh")("{n} customers", n="12")
         ('12 customers', '12 位客户')
@@ -43,7 +43,16 @@ class Language:
         return translation.format(**slots) if slots else translation
 
     def many(self, one: str, other: str, n: int, **slots: object) -> str:
-        """A message about `n` things, by its plural form; `{n}` is filled with thousands separators.
+        """Translate a message about `n` things.
+
+        Args:
+            one: The message for one.
+            other: The message for any other number.
+            n: The number; it fills the slot `{n}`, with thousands separators.
+            slots: Fill the other slots.
+
+        Returns:
+            The translated message.
 
         >>> [Language(code).many("{n} customer", "{n} customers", 1) for code in ("en", "zh")]
         ['1 customer', '1 位客户']
@@ -51,9 +60,9 @@ class Language:
         return self(one if n == 1 and self.code == "en" else other, n=f"{n:,}", **slots)
 
     def phrase(self, text: str) -> str:
-        """The phrase or the template of a reading of a feature in this language; one of your own as you wrote it.
+        """Translate the phrase of a feature or the template of its reading; a user's own phrases stay as they are.
 
-        What is in this language already stays as it is, so it does no harm to ask twice.
+        A phrase that is translated already stays as it is, so translating twice does no harm.
 
         >>> tr = Language("zh")
         >>> tr.phrase("orders in the last 90 days"), tr.phrase("different product categories so far")
@@ -66,12 +75,12 @@ class Language:
 
 @lru_cache
 def get_language(code: str) -> Language:
-    """A language by its code."""
+    """Return a language by its code."""
     return Language(code)
 
 
 def language_codes() -> list[str]:
-    """The codes of all languages, English first."""
+    """List the codes of all languages, English first."""
     return ["en", *sorted(place.name for place in LOCALE.iterdir() if place.is_dir())]
 
 
@@ -84,8 +93,8 @@ def _messages(code: str) -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The translations of a file that are there."""
-    from babel.messages.pofile import read_po  # Spark's workers mark messages, and say none
+    """Read the translations of a file; untranslated messages are left out."""
+    from babel.messages.pofile import read_po  # imported late: Spark's workers only mark messages
 
     with path.open("rb") as file:
         catalog: Any = read_po(file, locale=path.parent.name)

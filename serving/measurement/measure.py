@@ -20,6 +20,7 @@ from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import Business, config_of
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -67,12 +68,16 @@ class PlanMeasurement:
         """Return one row for each effect, with the columns of `EFFECT_SCHEMA`."""
         return pq.ParquetFile(self.plan.folder / TABLE).read()
 
+    def to_pandas(self) -> Any:
+        """The rows of `table` as a DataFrame."""
+        return self.table().to_pandas()
 
-def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeasurement:
+
+def measure_plan(business: Business, name: str, other_log: bool = False) -> PlanMeasurement:
     """Measure a plan, and write measured.json and measured.parquet beside it, each completely or not at all.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign.
         other_log: Whether to accept a log other than the one that the plan was made from.
 
@@ -84,6 +89,7 @@ def measure_plan(config: Config, name: str, other_log: bool = False) -> PlanMeas
         RefusedError: The log is not the one that the plan was made from.
         DataError: There is nothing to compare, or a table cannot be read.
     """
+    config = config_of(business)
     plan = find_plan(config, name)
     executed = load_executed_plan(config, plan, other_log)
     rows = effect_rows(executed)

@@ -1,8 +1,8 @@
-"""Alerts: what changed, since when and what to do; each is raised once, and closed when what it tells of is over.
+"""Alerts: a problem, since when it exists and what to do; each is raised once and closed when the problem is gone.
 
-An alert's key says what it is about. It is open from the cutoff at which it is first found (`since`) until one at which
-it is found no more; its id is drawn from both, so it stays the same while nothing changes, and is another one when the
-same thing happens again. What is open lies in `OUTPUT/monitor/state.json`.
+An alert's key names the problem. The alert is open from the cutoff at which the problem is first found (`since`) until
+a cutoff at which it is not found any more. Its id is a hash of key, severity and `since`: it stays the same while the
+alert is open, and a problem that comes back gets a new id. Open alerts are kept in `OUTPUT/monitor/state.json`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,26 @@ from features.atomic_files import write_text_atomically
 from features.errors import DataError
 from serving.language.messages import N_, Language
 
-SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # the gravest last
+SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # most severe last
 ADVICE = {
-    "retrain": N_("Train anew: `regulars train --compare` lets a challenger take over only if it does better."),
-    "recalibrate": N_("Train anew to recalibrate: `regulars train`; until then read the numbers with this error."),
-    "data": N_("Look at the data before anybody acts on these scores: `regulars check` tells what arrived."),
+    "retrain": N_("Retrain: `regulars train --compare` promotes the new model only if it performs better."),
+    "recalibrate": N_("Retrain to recalibrate: `regulars train`; until then, allow for this error in the scores."),
+    "data": N_("Check the data before anybody acts on these scores: `regulars check` shows what arrived."),
     "contact": N_("Plan contacts for these customers: `regulars plan --cutoff {cutoff} --budget B`."),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to be told of a cutoff.
+    """A problem found at a cutoff.
 
     Attributes:
-        key: What it is about; the same from night to night.
+        key: Names the problem; the same from night to night.
+        severity: 'info', 'warning' or 'critical'.
+        title: The problem in a few words.
+        text: Its figures in a sentence or two.
         action: 'retrain', 'recalibrate', 'data' or 'contact'.
-        segment: Whom it concerns; None: everyone.
+        segment: The customers that it concerns; None: all.
     """
 
     key: str
@@ -48,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Alert:
-    """A finding that is open since a cutoff."""
+    """An open finding, with its id, the cutoff since which it is open, and advice (`todo`)."""
 
     id: str
     severity: str
@@ -60,38 +63,48 @@ class Alert:
     segment: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The alert as in JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class AlertState:
-    """What was open at the newest cutoff that was monitored: by key its severity, and since when."""
+    """The alerts open at the newest monitored cutoff: severity and `since` by key."""
 
     cutoff: str = ""
     open: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def ids(self) -> set[str]:
-        """The ids of the alerts that are open."""
-        return {_id(key, held["severity"], held["since"]) for key, held in self.open.items()}
+        """The ids of the open alerts."""
+        return {_alert_id(key, alert["severity"], alert["since"]) for key, alert in self.open.items()}
 
     def since(self, finding: Finding, cutoff: date) -> str:
-        """Since when a finding is open; one that became more or less severe is another."""
-        before = self.open.get(finding.key)
-        if before is None or before["severity"] != finding.severity or before["since"] > str(cutoff):
+        """The cutoff since which a finding is open; with a changed severity it counts as a new one."""
+        earlier = self.open.get(finding.key)
+        if earlier is None or earlier["severity"] != finding.severity or earlier["since"] > str(cutoff):
             return str(cutoff)
-        return before["since"]
+        return earlier["since"]
 
 
 def raise_alerts(findings: Sequence[Finding], state: AlertState, cutoff: date, tr: Language) -> list[Alert]:
-    """The findings of a cutoff as alerts, the most severe first."""
-    made = []
+    """Turns the findings of a cutoff into alerts.
+
+    Args:
+        findings: The problems found.
+        state: The alerts open before.
+        cutoff: The monitored cutoff.
+        tr: The language of the texts.
+
+    Returns:
+        One alert for each finding, the most severe first.
+    """
+    alerts = []
     for finding in findings:
         since = state.since(finding, cutoff)
-        made.append(
+        alerts.append(
             Alert(
-                id=_id(finding.key, finding.severity, since),
+                id=_alert_id(finding.key, finding.severity, since),
                 severity=finding.severity,
                 title=single_line(finding.title),
                 text=single_line(tr("{text} Open since {since}.", text=finding.text, since=since)),
@@ -101,62 +114,79 @@ def raise_alerts(findings: Sequence[Finding], state: AlertState, cutoff: date, t
                 segment=finding.segment,
             )
         )
-    return sorted(made, key=lambda alert: (-list(SEVERITIES).index(alert.severity), alert.title, alert.id))
+    return sorted(alerts, key=lambda alert: (-list(SEVERITIES).index(alert.severity), alert.title, alert.id))
 
 
-def _id(key: str, severity: str, since: str) -> str:
+def _alert_id(key: str, severity: str, since: str) -> str:
     return hashlib.sha256(f"{key}\n{severity}\n{since}".encode()).hexdigest()[:12]
 
 
 def next_state(
-    findings: Sequence[Finding], state: AlertState, cutoff: date, unseen: tuple[str, ...] = ()
+    findings: Sequence[Finding], state: AlertState, cutoff: date, unchecked: tuple[str, ...] = ()
 ) -> AlertState:
-    """What is open once a cutoff is told of; what could not be looked at (its key begins so) stays as it was."""
-    kept = {key: held for key, held in state.open.items() if key.startswith(unseen)}
-    found = {f.key: {"severity": f.severity, "since": state.since(f, cutoff)} for f in findings}
-    return AlertState(str(cutoff), dict(sorted({**kept, **found}.items())))
+    """Updates the open alerts after a cutoff was monitored.
+
+    Args:
+        findings: The problems found at the cutoff.
+        state: The alerts open before.
+        cutoff: The monitored cutoff.
+        unchecked: Key prefixes of what could not be checked; their alerts stay open.
+
+    Returns:
+        The alerts open now.
+    """
+    unchanged = {key: alert for key, alert in state.open.items() if key.startswith(unchecked)}
+    current = {f.key: {"severity": f.severity, "since": state.since(f, cutoff)} for f in findings}
+    return AlertState(str(cutoff), dict(sorted({**unchanged, **current}.items())))
 
 
 def read_alert_state(folder: Path) -> AlertState:
-    """What is open; nothing where nothing was monitored yet.
+    """Reads the open alerts; there are none before the first monitored cutoff.
 
     Raises:
-        DataError: The file is not one of ours.
+        DataError: The file was not written by regulars.
     """
     path = folder / "state.json"
     if not path.exists():
         return AlertState()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        date.fromisoformat(found["cutoff"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        date.fromisoformat(content["cutoff"])
         return AlertState(
-            found["cutoff"], {k: {s: str(v[s]) for s in ("severity", "since")} for k, v in found["open"].items()}
+            content["cutoff"], {k: {s: str(v[s]) for s in ("severity", "since")} for k, v in content["open"].items()}
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise DataError(
-            f"{path}: is not what regulars wrote there; remove it (open alerts are then told once more)"
+            f"{path}: expected a state that regulars wrote, found something else; remove it (open alerts are then "
+            "raised again)"
         ) from None
 
 
 def write_alert_state(folder: Path, state: AlertState) -> None:
-    """Keeps what is open."""
+    """Writes the open alerts."""
     write_text_atomically(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
 
 
 def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
-    """Adds alerts to `alerts.jsonl`, each with the cutoff that raised it; those that stand there are left out."""
+    """Appends alerts to `alerts.jsonl`, each with the cutoff that raised it; alerts already in the file are skipped.
+
+    Args:
+        folder: The monitor's output folder.
+        alerts: New alerts.
+        cutoff: The cutoff that raised them.
+    """
     path = folder / "alerts.jsonl"
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in before]
+    existing = path.read_text(encoding="utf-8") if path.exists() else ""
+    missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in existing]
     if missing:
         lines = [json.dumps({**alert.to_dict(), "raised": str(cutoff)}, ensure_ascii=False) for alert in missing]
-        write_text_atomically(path, before + "".join(f"{line}\n" for line in lines))
+        write_text_atomically(path, existing + "".join(f"{line}\n" for line in lines))
 
 
 def single_line(text: str) -> str:
-    """A text in one line, without control characters: levels and names come from the data.
+    """A text in one line without control characters, as category values and names come from the data.
 
-    >>> plain("two\\r\\nlines \\x1b[31mred")
+    >>> single_line("two\\r\\nlines \\x1b[31mred")
     'two lines [31mred'
     """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

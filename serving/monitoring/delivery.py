@@ -1,8 +1,8 @@
-"""New alerts brought to people: a webhook and e-mail; what cannot be delivered is kept, tried again, and said.
+"""Delivery of new alerts by webhook and e-mail; failed messages are kept, retried and reported.
 
-A message lies in `OUTPUT/monitor/outbox/` from before the alerts count as told until its receiver took it. So an alert
-may arrive twice, after a death between the two, but none is lost. A message's name is drawn from what is in it; it goes
-along as `Idempotency-Key` and as Message-ID, by which a receiver knows a second copy.
+A message is written to `OUTPUT/monitor/outbox/` before its alerts are recorded as raised, and stays there until the
+receiver accepts it. After a crash in between, an alert may arrive twice, but none is lost. The key of a message is
+a hash of its content; it is sent as `Idempotency-Key` and as Message-ID, so that receivers can detect a duplicate.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from serving.language.messages import Language
 from serving.monitoring.alerts import SEVERITIES, Alert, single_line
 
 WEBHOOK, MAIL = "webhook", "mail"
-TIMEOUT = 10.0  # seconds, of each step of a delivery
-PAUSES = (1.0, 2.0)  # seconds before another try
-RETRYABLE_STATUSES = (408, 425, 429)  # of HTTP: worth another try, as are all from 500 on
-MAX_SUBJECT = 200  # characters of a subject
+TIMEOUT = 10.0  # seconds for each step of a delivery
+PAUSES = (1.0, 2.0)  # seconds before each retry
+RETRYABLE_STATUSES = (408, 425, 429)  # HTTP statuses worth a retry, as are all from 500 on
+MAX_SUBJECT = 200  # characters of an e-mail's subject
 
 
 class UndeliveredError(Exception):
-    """A receiver did not take a message: why, and whether another try may do."""
+    """A receiver did not accept a message: why, and whether a retry may help."""
 
-    def __init__(self, why: str, again: bool = True):
+    def __init__(self, why: str, retry: bool = True):
         super().__init__(why)
-        self.again = again
+        self.retry = retry
 
 
 @dataclass(frozen=True)
 class AlertMessage:
-    """New alerts of a cutoff, on their way to one receiver."""
+    """New alerts of a cutoff for one receiver."""
 
     channel: str
     name: str
@@ -58,102 +58,123 @@ class AlertMessage:
 
     @property
     def key(self) -> str:
-        """Names the message by what is in it."""
-        told = json.dumps([self.channel, self.name, self.cutoff, [alert["id"] for alert in self.alerts]])
-        return f"{self.cutoff}-{self.channel}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        """The message's name: cutoff, channel and a hash of its content."""
+        identity = json.dumps([self.channel, self.name, self.cutoff, [alert["id"] for alert in self.alerts]])
+        return f"{self.cutoff}-{self.channel}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     def to_text(self) -> str:
-        """The message as a file of the outbox."""
-        held = {"channel": self.channel, "name": self.name, "cutoff": self.cutoff, "alerts": list(self.alerts)}
-        return json.dumps(held, indent=1, ensure_ascii=False) + "\n"
+        """The message as the text of a file in the outbox."""
+        fields = {"channel": self.channel, "name": self.name, "cutoff": self.cutoff, "alerts": list(self.alerts)}
+        return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
 
 def queue_alerts(config: Config, folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
-    """Puts new alerts into the outbox, once for each receiver of the config.
+    """Puts new alerts into the outbox, once for each receiver in the config.
+
+    Args:
+        config: The business.
+        folder: The monitor's output folder.
+        alerts: New alerts.
+        cutoff: The cutoff that raised them.
 
     Raises:
         UsageError: The outbox cannot be written to.
     """
     rules = config.monitor
-    wanted = [(WEBHOOK, rules.webhook or rules.webhook_env), (MAIL, rules.mail)]
-    for channel in (channel for channel, there in wanted if there and alerts):
+    channels = [(WEBHOOK, rules.webhook or rules.webhook_env), (MAIL, rules.mail)]
+    for channel in (channel for channel, configured in channels if configured and alerts):
         message = AlertMessage(channel, config.name, str(cutoff), tuple(alert.to_dict() for alert in alerts))
         write_text_atomically(folder / "outbox" / f"{message.key}.json", message.to_text())
 
 
 def send_queued(config: Config, folder: Path, tr: Language) -> list[str]:
-    """Delivers what lies in the outbox, oldest first; returns what is to be said: what stays there, and why."""
-    kept: dict[str, tuple[str, int]] = {}
-    said = []
+    """Delivers the messages in the outbox, oldest first.
+
+    Args:
+        config: The business.
+        folder: The monitor's output folder.
+        tr: The language of the messages.
+
+    Returns:
+        Problems in words: messages that stay in the outbox and why, and addresses that were refused.
+    """
+    undelivered: dict[str, tuple[str, int]] = {}
+    problems = []
     for path in sorted((folder / "outbox").glob("*.json")):
         channel = path.stem.split("-")[-2] if path.stem.count("-") > 1 else path.stem
-        why, count = kept.get(channel, ("", 0))
+        why, count = undelivered.get(channel, ("", 0))
         try:
-            if count:  # its receiver did not answer just now
+            if count:  # the same receiver has just failed
                 raise UndeliveredError(why)
-            said += _deliver(_read(path), config.monitor, tr)
+            problems += _deliver(_read_message(path), config.monitor, tr)
             path.unlink()
         except UndeliveredError as problem:
-            kept[channel] = (str(problem), count + 1)
-    for channel, (why, count) in sorted(kept.items()):
-        said.append(f"{channel}: {why}; {count} message(s) kept in {folder / 'outbox'} for the next run")
-    return said
+            undelivered[channel] = (str(problem), count + 1)
+    for channel, (why, count) in sorted(undelivered.items()):
+        problems.append(f"{channel}: {why}; {count} message(s) kept in {folder / 'outbox'} for the next run")
+    return problems
 
 
-def _read(path: Path) -> AlertMessage:
+def _read_message(path: Path) -> AlertMessage:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         message = AlertMessage(
-            held["channel"], held["name"], held["cutoff"], tuple(dict(alert) for alert in held["alerts"])
+            content["channel"], content["name"], content["cutoff"], tuple(dict(alert) for alert in content["alerts"])
         )
         texts = [alert[part] for alert in message.alerts for part in ("id", "severity", "title", "text", "todo")]
-        whole = message.channel in (WEBHOOK, MAIL) and all(isinstance(text, str) for text in texts)
-        whole = whole and all(alert["severity"] in SEVERITIES for alert in message.alerts)
+        valid = message.channel in (WEBHOOK, MAIL) and all(isinstance(text, str) for text in texts)
+        valid = valid and all(alert["severity"] in SEVERITIES for alert in message.alerts)
     except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    if not whole:
-        raise UndeliveredError(f"{path.name} is not a message that regulars wrote; remove it", again=False)
+        valid = False
+    if not valid:
+        raise UndeliveredError(f"{path.name} is not a message that regulars wrote; remove it", retry=False)
     return message
 
 
 def _deliver(message: AlertMessage, rules: MonitorConfig, tr: Language) -> list[str]:
-    """Sends a message, with a few tries where another may help; returns what is to be said although it went out."""
+    """Sends a message, with retries where they may help; returns problems with single addresses."""
     for pause in (*PAUSES, None):
         try:
-            return _post(_url(rules), message, tr) if message.channel == WEBHOOK else _mail(_to(rules), message, tr)
+            return (
+                _post(_webhook_url(rules), message, tr)
+                if message.channel == WEBHOOK
+                else _send_mail(_mail_section(rules), message, tr)
+            )
         except UndeliveredError as problem:
-            if pause is None or not problem.again:
+            if pause is None or not problem.retry:
                 raise
             time.sleep(pause)
     return []
 
 
-def _to(rules: MonitorConfig) -> MailConfig:
+def _mail_section(rules: MonitorConfig) -> MailConfig:
     if rules.mail is None:
-        raise UndeliveredError("[monitor.mail] is no longer there; give it again, or remove the messages", again=False)
+        raise UndeliveredError(
+            "[monitor.mail] is no longer in the config; restore it, or remove the messages", retry=False
+        )
     return rules.mail
 
 
-def _url(rules: MonitorConfig) -> str:
-    """The webhook's URL, from the config or the environment; it is never shown."""
+def _webhook_url(rules: MonitorConfig) -> str:
+    """The webhook's URL, from the config or the environment; as it may be a secret, it is never printed."""
     if rules.webhook:
         return rules.webhook
     if not rules.webhook_env:
         raise UndeliveredError(
-            "[monitor] webhook is no longer there; give it again, or remove the messages", again=False
+            "[monitor] webhook is no longer in the config; restore it, or remove the messages", retry=False
         )
     url = os.environ.get(rules.webhook_env, "")
     if not url:
-        raise UndeliveredError(f"the environment variable {rules.webhook_env} (webhook_env) is not set", again=False)
+        raise UndeliveredError(f"the environment variable {rules.webhook_env} (webhook_env) is not set", retry=False)
     try:
         check_webhook_url(url)
     except ValueError as problem:
-        raise UndeliveredError(f"{rules.webhook_env}: {problem}", again=False) from None
+        raise UndeliveredError(f"{rules.webhook_env}: {problem}", retry=False) from None
     return url
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET, without its alerts."""
+    """Refuses redirects: a redirected POST would arrive as a GET, without its alerts."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -163,7 +184,7 @@ def _post(url: str, message: AlertMessage, tr: Language) -> list[str]:
     body = {
         "name": message.name,
         "cutoff": message.cutoff,
-        "text": html.escape(_text(message, tr), quote=False),  # chats take <...> for commands
+        "text": html.escape(_message_text(message, tr), quote=False),  # chat services treat <...> as commands
         "alerts": list(message.alerts),
     }
     headers = {"Content-Type": "application/json", "User-Agent": "regulars", "Idempotency-Key": message.key}
@@ -175,15 +196,15 @@ def _post(url: str, message: AlertMessage, tr: Language) -> list[str]:
     except urllib.error.HTTPError as problem:
         code = problem.code
         problem.close()
-        raise UndeliveredError(f"{host} answered {code}", again=code >= 500 or code in RETRYABLE_STATUSES) from None
+        raise UndeliveredError(f"{host} answered {code}", retry=code >= 500 or code in RETRYABLE_STATUSES) from None
     except (OSError, HTTPException) as problem:
         reason = getattr(problem, "reason", None) or problem
         raise UndeliveredError(
-            f"{host} is not reached ({single_line(str(reason)) or type(problem).__name__})"
+            f"{host} cannot be reached ({single_line(str(reason)) or type(problem).__name__})"
         ) from None
 
 
-def _mail(mail: MailConfig, message: AlertMessage, tr: Language) -> list[str]:
+def _send_mail(mail: MailConfig, message: AlertMessage, tr: Language) -> list[str]:
     where = f"{mail.host}:{mail.port}"
     try:
         with smtplib.SMTP(mail.host, mail.port, timeout=TIMEOUT) as server:
@@ -194,42 +215,53 @@ def _mail(mail: MailConfig, message: AlertMessage, tr: Language) -> list[str]:
             refused = server.send_message(alert_email(mail, message, tr))
     except smtplib.SMTPNotSupportedError:
         raise UndeliveredError(
-            f"{where} offers no STARTTLS or no login; nothing was sent in the clear", again=False
+            f"{where} does not offer STARTTLS or a login; nothing was sent unencrypted", retry=False
         ) from None
     except smtplib.SMTPRecipientsRefused:
-        raise UndeliveredError(f"{where} takes none of the addresses in [monitor.mail] to", again=False) from None
+        raise UndeliveredError(f"{where} refused all addresses of [monitor.mail] to", retry=False) from None
     except smtplib.SMTPResponseException as problem:
-        raise UndeliveredError(f"{where} answered {problem.smtp_code}", again=400 <= problem.smtp_code < 500) from None
+        raise UndeliveredError(f"{where} answered {problem.smtp_code}", retry=400 <= problem.smtp_code < 500) from None
     except (smtplib.SMTPException, OSError) as problem:
-        told = single_line(str(problem)) or type(problem).__name__
+        reason = single_line(str(problem)) or type(problem).__name__
         raise UndeliveredError(
-            f"{where} is not reached ({told})", again=not isinstance(problem, ssl.SSLError)
+            f"{where} cannot be reached ({reason})", retry=not isinstance(problem, ssl.SSLError)
         ) from None
-    return [f"mail: {where} refused {', '.join(sorted(refused))}; the other addresses have it"] if refused else []
+    return (
+        [f"mail: {where} refused {', '.join(sorted(refused))}; the other addresses got the message"] if refused else []
+    )
 
 
 def _password(mail: MailConfig) -> str:
     password = os.environ.get(mail.password_env, "")
     if not password:
-        raise UndeliveredError(f"the environment variable {mail.password_env} (password_env) is not set", again=False)
+        raise UndeliveredError(f"the environment variable {mail.password_env} (password_env) is not set", retry=False)
     return password
 
 
 def alert_email(mail: MailConfig, message: AlertMessage, tr: Language) -> EmailMessage:
-    """Alerts as an e-mail; its headers hold one line each, whatever is in them."""
-    made = EmailMessage()
+    """Builds the e-mail for a message; each header is one line, whatever the alerts contain.
+
+    Args:
+        mail: Sender and receivers.
+        message: The alerts.
+        tr: The language of the text.
+
+    Returns:
+        The e-mail.
+    """
+    email = EmailMessage()
     first = message.alerts[0]["title"] if message.alerts else ""
     subject = tr.many("{n} alert", "{n} alerts", len(message.alerts))
-    made["Subject"] = single_line(f"[{message.name}] {subject}: {first}")[:MAX_SUBJECT]
-    made["From"], made["To"] = mail.sender, ", ".join(mail.to)
-    made["Date"] = formatdate()
-    made["Message-ID"] = f"<{message.key}@{mail.sender.rsplit('@', 1)[1]}>"
-    text = _text(message, tr) + "\n"
-    made.set_content(text, cte=None if text.isascii() else "base64")  # not every server takes eight bits
-    return made
+    email["Subject"] = single_line(f"[{message.name}] {subject}: {first}")[:MAX_SUBJECT]
+    email["From"], email["To"] = mail.sender, ", ".join(mail.to)
+    email["Date"] = formatdate()
+    email["Message-ID"] = f"<{message.key}@{mail.sender.rsplit('@', 1)[1]}>"
+    text = _message_text(message, tr) + "\n"
+    email.set_content(text, cte=None if text.isascii() else "base64")  # not every server accepts 8-bit text
+    return email
 
 
-def _text(message: AlertMessage, tr: Language) -> str:
+def _message_text(message: AlertMessage, tr: Language) -> str:
     lines = [tr("{name}, scores of {cutoff}", name=message.name, cutoff=message.cutoff)]
     for alert in message.alerts:
         lines += [

@@ -1,4 +1,4 @@
-"""Which features and scores are spread otherwise than at the cutoffs that the model learned from."""
+"""Drift of features and scores against the model's training cutoffs or earlier scored cutoffs."""
 
 from __future__ import annotations
 
@@ -24,62 +24,78 @@ SCORES = {
 
 
 def compare_with_references(
-    config: Config, gathered: MonitorInputs, scores: Scores, earlier: Sequence[date], tr: Language
+    config: Config, inputs: MonitorInputs, scores: Scores, earlier: Sequence[date], tr: Language
 ) -> list[Drift]:
-    """Every feature and score against its reference, in the order of the catalog; what cannot be compared is left out.
+    """Compares every feature and score with its reference cutoffs.
 
     Args:
         config: The business.
-        gathered: Features of the cutoff and of those it is compared with.
-        scores: Of the cutoff.
-        earlier: Cutoffs that were scored before it.
-        tr: The language.
+        inputs: Features of the monitored cutoff and of the reference cutoffs.
+        scores: Scores of the monitored cutoff.
+        earlier: Earlier scored cutoffs.
+        tr: The language of the phrases.
+
+    Returns:
+        The drift of each feature, in catalog order, then of each score, without those that cannot be compared.
     """
-    return [*_features(config.monitor, gathered, tr), *_scores(config, scores, earlier, tr)]
+    return [*_feature_drifts(config.monitor, inputs, tr), *_score_drifts(config, scores, earlier, tr)]
 
 
-def drift_notes(gathered: MonitorInputs, found: Sequence[Drift], tr: Language) -> list[str]:
-    """What is to be said of the comparison, and what could not be compared, in words."""
+def drift_notes(inputs: MonitorInputs, drifts: Sequence[Drift], tr: Language) -> list[str]:
+    """Remarks on the comparison, and what could not be compared.
+
+    Args:
+        inputs: What was read from the log.
+        drifts: The comparisons that were possible.
+        tr: The language of the notes.
+
+    Returns:
+        Sentences.
+    """
     notes = []
-    if gathered.features and not gathered.references.newest:
-        notes.append(tr("Features cannot be compared yet: no cutoff was learned from or scored before this one."))
-    elif gathered.features and gathered.references.season is None:
-        notes.append(tr("The log has no cutoff of a year before, so seasons cannot be told from lasting changes."))
-    moved = sum(drift.moved for drift in found if drift.what == "feature")
+    if inputs.features and not inputs.references.newest:
+        notes.append(tr("Features cannot be compared yet: no earlier cutoff was used for training or scored."))
+    elif inputs.features and inputs.references.season is None:
+        notes.append(
+            tr("There is no cutoff of a year earlier, so seasonal changes cannot be distinguished from lasting ones.")
+        )
+    moved = sum(drift.moved for drift in drifts if drift.what == "feature")
     if moved:
-        some = tr.many("{n} feature has moved.", "{n} features have moved.", moved)
-        notes.append(tr("{some} An alert is raised where they drive a tenth of the risk or more.", some=some))
-    if not any(drift.what == "score" for drift in found):
+        count = tr.many("{n} feature has drifted.", "{n} features have drifted.", moved)
+        notes.append(
+            tr("{count} An alert is raised if they carry a tenth of the model's importance or more.", count=count)
+        )
+    if not any(drift.what == "score" for drift in drifts):
         notes.append(tr("Scores cannot be compared yet: these models have not scored an earlier cutoff."))
     return notes
 
 
-def _features(rules: MonitorConfig, gathered: MonitorInputs, tr: Language) -> list[Drift]:
-    refs, columns = gathered.references, gathered.columns
-    if not gathered.features or not refs.newest:
+def _feature_drifts(rules: MonitorConfig, inputs: MonitorInputs, tr: Language) -> list[Drift]:
+    refs, columns = inputs.references, inputs.columns
+    if not inputs.features or not refs.newest:
         return []
-    words = tr("cutoffs learned from") if refs.learned else tr("cutoffs scored before")
-    told = _reference(words, refs.newest, tr)
-    chance = rules.false_alarms / len(gathered.features)
-    made = []
-    for feature in gathered.features:
-        sides = _sides({c: column[feature.name] for c, column in columns.items()}, gathered.vitals.cutoff, refs)
+    words = tr("training cutoffs") if refs.used_in_training else tr("cutoffs scored earlier")
+    reference = _reference_text(words, refs.newest, tr)
+    chance = rules.false_alarms / len(inputs.features)
+    drifts = []
+    for feature in inputs.features:
+        sides = _sides({c: column[feature.name] for c, column in columns.items()}, inputs.vitals.cutoff, refs)
         figures = measure_drift(sides, chance, rules.psi)
         phrase = tr.phrase(feature.phrase)
-        made.append(Drift(what="feature", name=feature.name, phrase=phrase, reference=told, **figures))
-    return made
+        drifts.append(Drift(what="feature", name=feature.name, phrase=phrase, reference=reference, **figures))
+    return drifts
 
 
-def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
-    """The spread of the scores against cutoffs that the same models scored, a horizon before where there are any."""
-    digest, horizon = _digest(scores), config.task.horizon.delta
-    same = [c for c in earlier if _digest(read_scores(config, c)) == digest]
+def _score_drifts(config: Config, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
+    """Compares the scores with cutoffs scored by the same models, at least a horizon earlier if there are any."""
+    digest, horizon = _model_digest(scores), config.task.horizon.delta
+    same = [c for c in earlier if _model_digest(read_scores(config, c)) == digest]
     old = [c for c in same if c <= scores.cutoff - horizon] or same[:1]
     if not old:
         return []
     refs = choose_references(old, scores.cutoff, learned=False)
-    tables = {c: _numbers(read_scores(config, c)) for c in refs.cutoffs} | {scores.cutoff: _numbers(scores)}
-    made = []
+    tables = {c: _score_columns(read_scores(config, c)) for c in refs.cutoffs} | {scores.cutoff: _score_columns(scores)}
+    drifts = []
     for name, phrase in SCORES.items():
         columns = {c: table[name] for c, table in tables.items()}
         if not np.isfinite(columns[scores.cutoff]).any():
@@ -87,9 +103,9 @@ def _scores(config: Config, scores: Scores, earlier: Sequence[date], tr: Languag
         figures = measure_drift(
             _sides(columns, scores.cutoff, refs), config.monitor.false_alarms / len(SCORES), config.monitor.psi
         )
-        told = _reference(tr("cutoffs scored before"), refs.newest, tr)
-        made.append(Drift(what="score", name=name, phrase=tr(phrase), reference=told, **figures))
-    return made
+        reference = _reference_text(tr("cutoffs scored earlier"), refs.newest, tr)
+        drifts.append(Drift(what="score", name=name, phrase=tr(phrase), reference=reference, **figures))
+    return drifts
 
 
 def _sides(columns: dict[date, np.ndarray], now: date, refs: ReferenceCutoffs) -> DriftSamples:
@@ -97,17 +113,17 @@ def _sides(columns: dict[date, np.ndarray], now: date, refs: ReferenceCutoffs) -
     return DriftSamples(columns[now], [columns[c] for c in refs.newest], [columns[c] for c in refs.earlier], year)
 
 
-def _reference(words: str, cutoffs: Sequence[date], tr: Language) -> str:
+def _reference_text(words: str, cutoffs: Sequence[date], tr: Language) -> str:
     return tr("{what} ({cutoffs})", what=words, cutoffs=", ".join(map(str, cutoffs)))
 
 
-def _digest(scores: Scores) -> str:
-    """Of the model that says most of a customer."""
+def _model_digest(scores: Scores) -> str:
+    """The digest of the richest model: the value model, else the churn model."""
     models: dict[str, Any] = scores.manifest["models"]
     return str((models.get("value") or models.get("churn") or {}).get("digest"))
 
 
-def _numbers(scores: Scores) -> dict[str, np.ndarray]:
-    """The scores of all customers, NaN where there is no money."""
+def _score_columns(scores: Scores) -> dict[str, np.ndarray]:
+    """The scores of all customers by column; NaN where there is no value."""
     parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORES)) for part in scores.manifest["parts"]]
     return {name: np.concatenate([part[name].to_numpy().astype(float) for part in parts]) for name in SCORES}

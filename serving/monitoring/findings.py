@@ -1,4 +1,4 @@
-"""What is worth an alert, in words: of the log's checks, of drift, of performance and of segments."""
+"""Findings that are worth an alert, in words: from log checks, drift and segment thresholds."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift, drifted_driver_share
 
 CRITICAL_CHECKS = ("silent_days", "new_rows", "repeated", "rows_read")
-MAX_NAMED, WARNING_SHARE, CRITICAL_SHARE = 5, 0.1, 0.5  # features named; shares of what drives the model
+MAX_NAMED, WARNING_SHARE, CRITICAL_SHARE = 5, 0.1, 0.5  # features named; shares of the model's importance
 
 
 def data_findings(checks: Sequence[LogCheck], tr: Language) -> Iterator[Finding]:
-    """One finding for each check that is not as usual; a silence speaks for the counts that it empties."""
+    """Yields a finding for each unusual check; if days are missing, the counts that this lowers are left out."""
     wrong = [check for check in checks if not check.ok]
     silent = any(check.name in ("silent_days", "new_rows") for check in wrong)
     for check in wrong:
         if silent and check.name in ("events_day", "events_week"):
             continue
         severity = "critical" if check.name in CRITICAL_CHECKS else "warning"
-        yield Finding(f"data:{check.name}", severity, _title(check, tr), _told(check, tr), "data")
+        yield Finding(f"data:{check.name}", severity, _check_title(check, tr), _check_text(check, tr), "data")
 
 
-def _title(check: LogCheck, tr: Language) -> str:
+def _check_title(check: LogCheck, tr: Language) -> str:
     if check.name == "silent_days":
         return tr("The newest days are missing from the log")
     if check.name == "new_rows":
@@ -38,15 +38,15 @@ def _title(check: LogCheck, tr: Language) -> str:
     return tr("Unusual: {phrase}", phrase=check.phrase)
 
 
-def _told(check: LogCheck, tr: Language) -> str:
+def _check_text(check: LogCheck, tr: Language) -> str:
     value, low, high = (_figure(x, check.share) for x in (check.value, check.low, check.high))
     if check.low is not None and check.value < check.low:
-        said = tr("{phrase}: {value}, usually at least {low}.", phrase=check.phrase, value=value, low=low)
+        text = tr("{phrase}: {value}, usually at least {low}.", phrase=check.phrase, value=value, low=low)
     elif check.high is not None and check.value > check.high:
-        said = tr("{phrase}: {value}, usually at most {high}.", phrase=check.phrase, value=value, high=high)
+        text = tr("{phrase}: {value}, usually at most {high}.", phrase=check.phrase, value=value, high=high)
     else:
-        said = tr("{phrase}: {value}.", phrase=check.phrase, value=value)
-    return f"{said} {check.note}" if check.note else said
+        text = tr("{phrase}: {value}.", phrase=check.phrase, value=value)
+    return f"{text} {check.note}" if check.note else text
 
 
 def _figure(number: float | None, as_share: bool) -> str:
@@ -56,38 +56,45 @@ def _figure(number: float | None, as_share: bool) -> str:
 
 
 def drift_findings(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language) -> Iterator[Finding]:
-    """One finding for all features that moved, if they matter to the model, and one for each score.
+    """Finds drift that matters.
 
     Args:
-        drifts: All that were compared.
-        drivers: The strength of each feature in the model's risk; features are told in its order.
-        tr: The language.
+        drifts: All comparisons.
+        drivers: The importance of each feature in the churn model; features are listed in this order.
+        tr: The language of the texts.
+
+    Yields:
+        One finding for all drifted features together, if they matter to the model, and one for each drifted score.
     """
     moved = sorted((d for d in drifts if d.moved), key=lambda d: (-drivers.get(d.name, 0.0), -d.psi))
     features = [d for d in moved if d.what == "feature"]
     weight = drifted_driver_share(features, drivers)
     if features and weight >= WARNING_SHARE:
-        first = "; ".join(_moved(d, tr) for d in features[:MAX_NAMED])
-        told = tr(
-            "{share} of what drives the model moved beyond what chance and the time between cutoffs make, against "
-            "{reference}: {first}.",
+        first = "; ".join(_drift_text(d, tr) for d in features[:MAX_NAMED])
+        text = tr(
+            "Features with {share} of the model's importance have drifted compared with {reference}, more than by "
+            "chance and more than usual between cutoffs: {first}.",
             share=format_share(weight),
             reference=features[0].reference,
             first=first,
         )
-        title = tr.many("{n} feature has moved", "{n} features have moved", len(features))
-        yield Finding("drift:features", "critical" if weight > CRITICAL_SHARE else "warning", title, told, "retrain")
+        title = tr.many("{n} feature has drifted", "{n} features have drifted", len(features))
+        yield Finding("drift:features", "critical" if weight > CRITICAL_SHARE else "warning", title, text, "retrain")
     for d in (d for d in moved if d.what == "score"):
-        told = tr("Against {reference}: {moved}.", reference=d.reference, moved=_moved(d, tr))
+        text = tr("Compared with {reference}: {drift}.", reference=d.reference, drift=_drift_text(d, tr))
         yield Finding(
-            f"drift:{d.name}", "warning", tr("The scores have moved: {phrase}", phrase=d.phrase), told, "retrain"
+            f"drift:{d.name}", "warning", tr("The scores have drifted: {phrase}", phrase=d.phrase), text, "retrain"
         )
 
 
-def _moved(d: Drift, tr: Language) -> str:
-    size = tr("stability index {psi}, chance makes {noise}", psi=f"{d.psi:.2f}", noise=f"{d.noise:.2f}")
+def _drift_text(d: Drift, tr: Language) -> str:
+    size = tr(
+        "population stability index {psi}, expected without drift up to {noise}",
+        psi=f"{d.psi:.2f}",
+        noise=f"{d.noise:.2f}",
+    )
     if d.change is None:
-        return tr("{phrase}: levels are held by others ({size})", phrase=d.phrase, size=size)
+        return tr("{phrase}: the shares of its values have changed ({size})", phrase=d.phrase, size=size)
     way = tr("higher") if d.change > 0 else tr("lower")
     return tr(
         "{phrase}: {way} by {change} standard deviations ({size})",
@@ -98,37 +105,47 @@ def _moved(d: Drift, tr: Language) -> str:
 def segment_findings(
     rows: Sequence[Mapping[str, Any]], rules: MonitorConfig, before: date | None, tr: Language
 ) -> Iterator[Finding]:
-    """Groups of customers beyond the thresholds of the config."""
+    """Finds segments beyond the thresholds of the config.
+
+    Args:
+        rows: Customers, mean churn and mean value of each segment.
+        rules: The [monitor] section with the thresholds.
+        before: The previous scored cutoff; None if there is none.
+        tr: The language of the texts.
+
+    Yields:
+        One finding for each threshold that is crossed.
+    """
     for row in rows:
         name = row["segment"]
-        said = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
+        segment = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
         highest, least = rules.churn.get(name), rules.value.get(name)
         if highest is not None and row["churn"] > highest:
-            told = tr(
-                "Mean risk {churn}, allowed {limit}, of {n} customers{earlier}.",
+            text = tr(
+                "Mean risk of {n} customers: {churn}{earlier}; the limit is {limit}.",
                 churn=format_share(row["churn"]), limit=format_share(highest), n=f"{row['customers']:,}",
-                earlier=_earlier(row["churn_before"], format_share, before, tr),
+                earlier=_earlier_value(row["churn_before"], format_share, before, tr),
             )  # fmt: skip
             yield Finding(
                 f"churn:{name}",
                 "warning",
-                tr("Risk of leaving is high: {segment}", segment=said),
-                told,
+                tr("Risk of leaving is high: {segment}", segment=segment),
+                text,
                 "contact",
                 name,
             )
         if least is not None and row["value"] is not None and row["value"] < least:
-            told = tr(
-                "Mean value {value}, wanted {limit}, of {n} customers{earlier}.",
+            text = tr(
+                "Mean value of {n} customers: {value}{earlier}; the lower limit is {limit}.",
                 value=_money(row["value"]), limit=_money(least), n=f"{row['customers']:,}",
-                earlier=_earlier(row["value_before"], _money, before, tr),
+                earlier=_earlier_value(row["value_before"], _money, before, tr),
             )  # fmt: skip
             yield Finding(
-                f"value:{name}", "warning", tr("Value is low: {segment}", segment=said), told, "contact", name
+                f"value:{name}", "warning", tr("Value is low: {segment}", segment=segment), text, "contact", name
             )
 
 
-def _earlier(number: float | None, form: Any, before: date | None, tr: Language) -> str:
+def _earlier_value(number: float | None, form: Any, before: date | None, tr: Language) -> str:
     return "" if number is None else tr(" ({number} at {cutoff})", number=form(number), cutoff=str(before))
 
 
@@ -137,10 +154,10 @@ def _money(number: float) -> str:
 
 
 def unusable_log_finding(empty: bool, tr: Language) -> Finding:
-    """The finding of a log that cannot be used."""
+    """The finding for a log that cannot be used."""
     if empty:
-        title, told = tr("The log arrived empty"), tr("There is no row to read, so nothing could be compared.")
+        title, text = tr("The log arrived empty"), tr("It has no rows, so nothing could be compared.")
     else:
         title = tr("The log cannot be used")
-        told = tr("It cannot be read or breaks its contract, so nothing could be compared.")
-    return Finding("data:log", "critical", title, told, "data")
+        text = tr("It cannot be read or breaks its contract, so nothing could be compared.")
+    return Finding("data:log", "critical", title, text, "data")

@@ -1,4 +1,4 @@
-"""What the monitor reads from the log, in one go: its pulse, features now and before, and what came of past scores."""
+"""What the monitor reads from the log: its health, features now and at reference cutoffs, and past outcomes."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
 
-SAMPLE_SIZE = 20_000  # customers of a cutoff whose features are compared
-MAX_REFERENCES = 2  # cutoffs to compare with
+SAMPLE_SIZE = 20_000  # customers of each cutoff whose features are compared
+MAX_REFERENCES = 2  # newest cutoffs to compare with
 
 
 @dataclass(frozen=True)
@@ -37,33 +37,34 @@ class ReferenceCutoffs:
     """The cutoffs that features are compared with.
 
     Attributes:
-        newest: The last ones learned from.
-        earlier: As long before `newest` as these are before the cutoff: what usually changes over such a time.
-        season: A year before the cutoff; None where there is none.
-        learned: Whether the champion learned from them; else they were only scored.
+        newest: The newest training cutoffs.
+        earlier: Cutoffs as long before `newest` as these are before the monitored cutoff; they show how much features
+            usually change in that time.
+        season: The cutoff a year before; None if there is none.
+        used_in_training: Whether the champion was trained on them; otherwise they were only scored.
     """
 
     newest: tuple[date, ...]
     earlier: tuple[date, ...]
     season: date | None
-    learned: bool
+    used_in_training: bool
 
     @property
     def cutoffs(self) -> list[date]:
-        """All of them, each once, ascending."""
+        """All reference cutoffs, without duplicates, ascending."""
         return sorted({*self.newest, *self.earlier, *([self.season] if self.season else [])})
 
 
 @dataclass(frozen=True)
 class MonitorInputs:
-    """What the log says at a cutoff.
+    """What was read from the log for a monitored cutoff.
 
     Attributes:
-        vitals: Its pulse.
-        references: What features are compared with.
-        features: The catalog; empty where the cutoff lies outside the log.
-        columns: By cutoff and feature, the values (n,) of a sample of its customers.
-        end: First day of which nothing was known: labels mature up to it.
+        vitals: The profile of the log.
+        references: The cutoffs that features are compared with.
+        features: The catalog; empty if the cutoff is outside the log.
+        columns: By cutoff and feature, the values (n,) for a sample of the cohort.
+        end: The first day that is not in the log; labels up to it are mature.
     """
 
     vitals: LogProfile
@@ -75,7 +76,7 @@ class MonitorInputs:
 
 @dataclass(frozen=True)
 class OpenLog:
-    """An open log."""
+    """An open log, with what was read from it."""
 
     config: Config
     engine: Engine
@@ -83,7 +84,7 @@ class OpenLog:
     inputs: MonitorInputs
 
     def outcomes(self, scores: Scores) -> pa.Table:
-        """What came of a scored cutoff's customers, in the order of the scores: churned, and value."""
+        """The labels of a scored cutoff's customers, in the order of the scores: churned, and value."""
         ids = pa.chunked_array(
             [chunk for part in scores.manifest["parts"] for chunk in scores.read_part(part)["customer_id"].chunks],
             pa.string(),
@@ -93,8 +94,8 @@ class OpenLog:
         moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
         who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
         task = self.config.task.to_task()
-        found = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
-        return self.engine.to_arrow(found.select("place", "churned", "value").order_by("place"))
+        labels = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
+        return self.engine.to_arrow(labels.select("place", "churned", "value").order_by("place"))
 
     @cached_property
     def _orders(self) -> ibis.Table:
@@ -103,12 +104,15 @@ class OpenLog:
 
 @contextmanager
 def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[OpenLog]:
-    """A config's log, open, and what it says at a scored cutoff.
+    """Opens the log and reads what the monitor needs at a scored cutoff.
 
     Args:
         config: The business.
-        scores: Of the cutoff.
-        scored: Earlier cutoffs that were scored, ascending.
+        scores: Scores of the monitored cutoff.
+        scored: Earlier scored cutoffs, ascending.
+
+    Yields:
+        The open log; it is closed at the end of the `with` block.
 
     Raises:
         DataError: The log breaks its contract.
@@ -118,32 +122,50 @@ def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -
     with open_log(config, [cutoff]) as (engine, tables, _, own):
         vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
         end = min(tables.end, cutoff)
-        to_compare = find_references(config, cutoff, tables, scored)
-        found = MonitorInputs(vitals, to_compare, (), {}, end)
+        references = find_references(config, cutoff, tables, scored)
+        inputs = MonitorInputs(vitals, references, (), {}, end)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
-            cutoffs = [*to_compare.cutoffs, cutoff]
+            cutoffs = [*references.cutoffs, cutoff]
             planned = snapshot_query(
                 tables, config.task.to_task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
             )
             names = [feature.name for feature in planned.features]
             rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
-            found = replace(found, features=planned.features, columns=_columns(rows, names))
-        yield OpenLog(config, engine, tables, found)
+            inputs = replace(inputs, features=planned.features, columns=_columns(rows, names))
+        yield OpenLog(config, engine, tables, inputs)
 
 
 def find_references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> ReferenceCutoffs:
-    """The cutoffs to compare with: those that the champion learned from, else those that were scored before."""
-    learned = _learned(config)
-    known = [c for c in (learned or scored) if tables.first < c < cutoff]
-    return choose_references(known, cutoff, bool(learned))
+    """Finds the cutoffs to compare features with: the champion's training cutoffs, else earlier scored cutoffs.
+
+    Args:
+        config: The business.
+        cutoff: The monitored cutoff.
+        tables: The log.
+        scored: Earlier scored cutoffs.
+
+    Returns:
+        The reference cutoffs.
+    """
+    training_cutoffs = _training_cutoffs(config)
+    known = [c for c in (training_cutoffs or scored) if tables.first < c < cutoff]
+    return choose_references(known, cutoff, bool(training_cutoffs))
 
 
 def choose_references(known: Sequence[date], cutoff: date, learned: bool) -> ReferenceCutoffs:
-    """The newest of some cutoffs before another, those as long before them, and the one of the same season.
+    """Chooses reference cutoffs: the newest, those as long before them, and one from the same season.
+
+    Args:
+        known: Cutoffs to choose from.
+        cutoff: The monitored cutoff.
+        learned: Whether the champion was trained on `known`.
+
+    Returns:
+        The reference cutoffs.
 
     >>> months = [date(2023 + n // 12, n % 12 + 1, 1) for n in range(6, 17)]
-    >>> found = chosen(months, date(2024, 7, 1), True)
-    >>> [str(c) for c in found.newest], [str(c) for c in found.earlier], str(found.season)
+    >>> references = choose_references(months, date(2024, 7, 1), True)
+    >>> [str(c) for c in references.newest], [str(c) for c in references.earlier], str(references.season)
     (['2024-04-01', '2024-05-01'], ['2024-02-01', '2024-03-01'], '2023-07-01')
     """
     before = sorted(c for c in known if c < cutoff)
@@ -151,52 +173,52 @@ def choose_references(known: Sequence[date], cutoff: date, learned: bool) -> Ref
     if not newest:
         return ReferenceCutoffs((), (), None, learned)
     lag = cutoff - newest[-1]
-    earlier = {near for c in newest if (near := _near(before[: -len(newest)], c - lag)) is not None}
-    return ReferenceCutoffs(newest, tuple(sorted(earlier)), _near(before, cutoff - YEAR.delta), learned)
+    earlier = {near for c in newest if (near := _nearest(before[: -len(newest)], c - lag)) is not None}
+    return ReferenceCutoffs(newest, tuple(sorted(earlier)), _nearest(before, cutoff - YEAR.delta), learned)
 
 
-def _near(cutoffs: Sequence[date], wanted: date) -> date | None:
-    """The cutoff nearest to a day; None where none is near."""
+def _nearest(cutoffs: Sequence[date], wanted: date) -> date | None:
+    """The cutoff closest to a day; None if none is close enough."""
     near = min(cutoffs, key=lambda c: abs(c - wanted), default=None)
     return near if near is not None and abs((near - wanted).days) <= NEAR.days else None
 
 
-def _learned(config: Config) -> list[date]:
-    """The cutoffs that the champion learned from; none where the store does not answer, which is said."""
+def _training_cutoffs(config: Config) -> list[date]:
+    """The champion's training cutoffs; none, with a warning, if the registry does not answer."""
     try:
-        found = load_champion(config, "churn")
+        champion = load_champion(config, "churn")
     except (UsageError, DataError) as problem:
-        logging.getLogger(__name__).warning("the champion cannot be asked what it learned from: %s", problem)
+        logging.getLogger(__name__).warning("the champion's training cutoffs are unknown: %s", problem)
         return []
-    return sorted(date.fromisoformat(c) for c in found.bundle.facts.get("cutoffs", [])) if found else []
+    return sorted(date.fromisoformat(c) for c in champion.bundle.facts.get("cutoffs", [])) if champion else []
 
 
 def _sampled(rows: ibis.Table, cutoffs: Sequence[date], seed: int, engine: Engine) -> ibis.Table:
-    """Rows of at most SAMPLE customers of each cutoff, drawn from the seed."""
+    """A random sample of at most SAMPLE_SIZE customers of each cutoff, fixed by the seed."""
     keys = engine.to_arrow(rows.select(*KEYS).order_by("cutoff", "customer_id"))
     days, rng = keys["cutoff"].cast(pa.date32()), np.random.default_rng(seed)
     kept = []
     for cutoff in cutoffs:
         places = np.flatnonzero(pc.equal(days, pa.scalar(cutoff, pa.date32())).to_numpy())
         kept.append(np.sort(rng.permutation(places)[:SAMPLE_SIZE]))
-    taken = np.concatenate(kept)
-    if len(taken) == keys.num_rows:
+    sampled = np.concatenate(kept)
+    if len(sampled) == keys.num_rows:
         return rows
-    wanted = engine.store_arrow("monitored_sample", keys.take(pa.array(taken)))
+    wanted = engine.store_arrow("monitored_sample", keys.take(pa.array(sampled)))
     return rows.semi_join(wanted, list(KEYS))
 
 
 def _columns(rows: pa.Table, names: Sequence[str]) -> dict[date, dict[str, np.ndarray]]:
-    found: dict[date, dict[str, np.ndarray]] = {}
+    columns: dict[date, dict[str, np.ndarray]] = {}
     days = rows["cutoff"].cast(pa.date32())
     for cutoff in days.unique().to_pylist():
         part = rows.filter(pc.equal(days, pa.scalar(cutoff, pa.date32())))
-        found[cutoff] = {name: _values(part[name]) for name in names}
-    return found
+        columns[cutoff] = {name: _values(part[name]) for name in names}
+    return columns
 
 
 def _values(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers with NaN for null, or texts with None."""
+    """Numbers with NaN for null, or strings with None."""
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
         return np.asarray(column.cast(pa.float64()).to_numpy(), float)
     return np.array([*column.to_pylist(), None], object)[:-1]

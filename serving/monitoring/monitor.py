@@ -1,8 +1,8 @@
-"""Whether all is as it was: the log, the features, the scores, their performance and the segments, night by night.
+"""Monitoring of a scored cutoff: data quality, feature and score drift, performance, and segment thresholds.
 
-`OUTPUT/monitor/cutoff=D/monitor.json` holds everything that was looked at; `alerts.jsonl` each alert once, when it was
-first raised. The same log, scores and state make the same bytes. A cutoff older than the newest that was monitored is
-looked at, but raises and closes nothing.
+`OUTPUT/monitor/cutoff=D/monitor.json` has the results of all checks; `alerts.jsonl` has each alert once, as it was
+first raised. The same log, scores and state give the same bytes. A cutoff older than the newest monitored one is
+checked, but neither raises nor closes alerts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
@@ -46,14 +47,15 @@ FORMAT, FILE = 1, "monitor.json"
 
 @dataclass(frozen=True)
 class MonitoringResult:
-    """A monitored cutoff.
+    """The result of monitoring a cutoff.
 
     Attributes:
-        alerts: All that are open, the most severe first.
-        new: Those of them that this run raised.
-        facts: What monitor.json holds.
-        folder: Where it lies.
-        undelivered: What could not be delivered and is kept for the next run, in words.
+        cutoff: The monitored cutoff.
+        alerts: All open alerts, the most severe first.
+        new: The alerts that this run raised.
+        facts: The content of monitor.json.
+        folder: The folder of monitor.json.
+        undelivered: Messages that could not be delivered and are kept for the next run, in words.
     """
 
     cutoff: date
@@ -63,10 +65,16 @@ class MonitoringResult:
     folder: Path
     undelivered: tuple[str, ...] = ()
 
+    def to_pandas(self) -> Any:
+        """The open alerts as a DataFrame, one row each."""
+        import pandas as pd
+
+        return pd.DataFrame([alert.to_dict() for alert in self.alerts])
+
 
 @dataclass
-class _Found:
-    """What is gathered while looking, in the form of monitor.json."""
+class _Observations:
+    """The results collected so far, in the form of monitor.json."""
 
     data: list[LogCheck] = field(default_factory=list)
     drift: list[Drift] = field(default_factory=list)
@@ -77,76 +85,85 @@ class _Found:
     log: dict[str, Any] | None = None
 
     @property
-    def unseen(self) -> tuple[str, ...]:
-        """How the keys begin of what could not be looked at: an alert of it is neither found nor over."""
+    def unchecked(self) -> tuple[str, ...]:
+        """Key prefixes of findings that could not be checked; their alerts stay open."""
         if self.log is None:
             return ("data:", "drift:", "performance:", "estimate:")
         return () if self.drift else ("drift:",)
 
 
-def monitor_scores(config: Config, cutoff: date | None = None, known: Sequence[Finding] = ()) -> MonitoringResult:
-    """Looks at a scored cutoff, the newest where none is named; writes what it found and tells of new alerts.
+def monitor_scores(
+    business: Business, cutoff: date | str | None = None, known: Sequence[Finding] = ()
+) -> MonitoringResult:
+    """Monitors a scored cutoff, writes the results, and delivers new alerts.
 
     Args:
-        config: The business.
-        cutoff: A scored one.
-        known: What is wrong already, such as how the log arrived: told with the rest.
+        business: An opened log, a config, or the path of a config.
+        cutoff: A scored cutoff; by default the newest.
+        known: Findings made before, such as a faulty delivery of the log; reported with the others.
+
+    Returns:
+        All results and alerts.
 
     Raises:
         UsageError: The cutoff was not scored, or the output cannot be written to.
-        DataError: A file of ours is not what was written.
+        DataError: A file in the output was changed by something else.
         RefusedError: Another run is monitoring into the same output.
     """
-    scores = read_scores(config, cutoff)
+    config = config_of(business)
+    day = None if cutoff is None else as_date(cutoff)
+    scores = read_scores(config, day)
     folder = config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
         tr, state = get_language(config.language), read_alert_state(folder)
-        found = _looked(config, scores, tr)
-        found.findings += known
-        alerts = raise_alerts(found.findings, state, scores.cutoff, tr)
+        observations = _observe(config, scores, tr)
+        observations.findings += known
+        alerts = raise_alerts(observations.findings, state, scores.cutoff, tr)
         newest = str(scores.cutoff) >= state.cutoff
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
-        facts = _facts(config, scores, found, alerts)
+        facts = _facts(config, scores, observations, alerts)
         target = folder / f"cutoff={scores.cutoff}"
-        with atomic_folder(target) as beside, report_write_errors(target):
+        with atomic_folder(target) as staging, report_write_errors(target):
             text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-            (beside / FILE).write_text(text, encoding="utf-8")
+            (staging / FILE).write_text(text, encoding="utf-8")
         if newest:
             append_alerts(folder, new, scores.cutoff)
             queue_alerts(config, folder, new, scores.cutoff)
-            write_alert_state(folder, next_state(found.findings, state, scores.cutoff, found.unseen))
+            write_alert_state(folder, next_state(observations.findings, state, scores.cutoff, observations.unchecked))
         undelivered = send_queued(config, folder, tr)
     return MonitoringResult(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
 
 
-def _looked(config: Config, scores: Scores, tr: Language) -> _Found:
-    """Looks at everything; a log that cannot be used is what is found then."""
+def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
+    """Runs all checks; if the log cannot be used, that is the finding."""
     earlier = scored_cutoffs_before(config, scores.cutoff)
     before = read_scores(config, earlier[-1]) if earlier else None
-    found = _Found(segments=segment_rates(scores, before))
-    found.findings += segment_findings(found.segments, config.monitor, before.cutoff if before else None, tr)
-    record_before = _before(config, scores.cutoff)
+    observations = _Observations(segments=segment_rates(scores, before))
+    observations.findings += segment_findings(
+        observations.segments, config.monitor, before.cutoff if before else None, tr
+    )
+    record_before = _previous_record(config, scores.cutoff)
     with ExitStack() as stack:
         try:
             log = stack.enter_context(open_monitored_log(config, scores, earlier))
         except DataError as problem:
             logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
-            found.findings.append(unusable_log_finding(isinstance(problem, EmptyError), tr))
-            return found
-        _look_at_data(found, config, log.inputs, record_before, tr)
-        found.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
-        found.notes += drift_notes(log.inputs, found.drift, tr)
-        found.performance = evaluate_cutoffs(config, log, scores, earlier)
+            observations.findings.append(unusable_log_finding(isinstance(problem, EmptyError), tr))
+            return observations
+        _observe_log(observations, config, log.inputs, record_before, tr)
+        observations.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
+        observations.notes += drift_notes(log.inputs, observations.drift, tr)
+        observations.performance = evaluate_cutoffs(config, log, scores, earlier)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
-    found.findings += [
-        *drift_findings(found.drift, drivers, tr),
-        *of_performance(found.performance, config.monitor, tr),
+    observations.findings += [
+        *drift_findings(observations.drift, drivers, tr),
+        *of_performance(observations.performance, config.monitor, tr),
     ]
-    return found
+    return observations
 
 
 def scored_cutoffs_before(config: Config, before: date) -> list[date]:
-    """The cutoffs that were scored before one, ascending."""
+    """The scored cutoffs before a date, ascending."""
     places = (config.output / "scores").glob(f"cutoff=*/{MANIFEST}")
     return sorted(day for place in places if (day := _day(place.parent)) < before)
 
@@ -155,27 +172,27 @@ def _day(folder: Path) -> date:
     return date.fromisoformat(folder.name.removeprefix("cutoff="))
 
 
-def _look_at_data(
-    found: _Found, config: Config, gathered: MonitorInputs, before: dict[str, Any] | None, tr: Language
+def _observe_log(
+    observations: _Observations, config: Config, inputs: MonitorInputs, before: dict[str, Any] | None, tr: Language
 ) -> None:
-    vitals = gathered.vitals
-    found.data = check_log_health(vitals, config.monitor, before, tr)
-    found.log = health_record(vitals)
-    found.findings += data_findings(found.data, tr)
-    if not gathered.features:
+    vitals = inputs.vitals
+    observations.data = check_log_health(vitals, config.monitor, before, tr)
+    observations.log = health_record(vitals)
+    observations.findings += data_findings(observations.data, tr)
+    if not inputs.features:
         message = tr(
-            "The cutoff lies beyond the log, which ends on {last}: features cannot be compared.", last=vitals.last
+            "The cutoff is after the end of the log ({last}), so features cannot be compared.", last=vitals.last
         )
-        found.notes.append(message)
+        observations.notes.append(message)
 
 
-def _before(config: Config, cutoff: date) -> dict[str, Any] | None:
-    """What the newest earlier cutoff that was monitored says of the log; None where there is none."""
-    told = []
+def _previous_record(config: Config, cutoff: date) -> dict[str, Any] | None:
+    """The log's record at the newest earlier monitored cutoff; None if there is none."""
+    records = []
     for path in (config.output / "monitor").glob(f"cutoff=*/{FILE}"):
         if (day := _day(path.parent)) < cutoff:
-            told.append((day, path))
-    for day, path in sorted(told, reverse=True):
+            records.append((day, path))
+    for day, path in sorted(records, reverse=True):
         if log := _read_facts(path).get("log"):
             return {**log, "days": (cutoff - day).days}
     return None
@@ -185,23 +202,26 @@ def _read_facts(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-        raise DataError(f"{path}: is not what regulars wrote there; remove its folder, then monitor again") from None
+        raise DataError(
+            f"{path}: expected JSON that regulars wrote, found something else; remove its folder and run "
+            "`regulars monitor` again"
+        ) from None
 
 
-def _facts(config: Config, scores: Scores, found: _Found, alerts: Sequence[Alert]) -> dict[str, Any]:
-    """monitor.json."""
+def _facts(config: Config, scores: Scores, observations: _Observations, alerts: Sequence[Alert]) -> dict[str, Any]:
+    """The content of monitor.json."""
     return {
         "format": FORMAT,
         "name": config.name,
         "cutoff": str(scores.cutoff),
         "language": config.language,
         "models": {kind: model["label"] for kind, model in scores.manifest["models"].items()},
-        "data": [check.to_dict() for check in found.data],
-        "drift": [drift.to_dict() for drift in found.drift],
-        "performance": [judged.to_dict() for judged in found.performance],
-        "calibration": calibration_rows(found.performance),
-        "segments": found.segments,
+        "data": [check.to_dict() for check in observations.data],
+        "drift": [drift.to_dict() for drift in observations.drift],
+        "performance": [judged.to_dict() for judged in observations.performance],
+        "calibration": calibration_rows(observations.performance),
+        "segments": observations.segments,
         "alerts": [alert.to_dict() for alert in alerts],
-        "notes": found.notes,
-        "log": found.log,
+        "notes": observations.notes,
+        "log": observations.log,
     }

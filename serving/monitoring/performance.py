@@ -1,4 +1,4 @@
-"""Every scored cutoff: what its numbers were expected to be worth, and once its horizon has passed what came of it."""
+"""Model performance at each scored cutoff: expected before labels exist, realised once the horizon has passed."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.expected_performance import expected_metrics, realised_metrics
 from serving.statistics.proportions import Estimate
 
-MAX_CUTOFFS, WEEK, MIN_CUSTOMERS = (
-    24,
-    7,
-    30,
-)  # cutoffs looked at; days of which one stands for all; customers of a segment
+MAX_CUTOFFS, MIN_CUSTOMERS = 24, 30  # evaluated cutoffs; customers of a segment
+WEEK = 7  # days; the last scored cutoff of each week is evaluated
 COLUMNS = ["churn_probability", "value", "value_at_risk", "segment"]
 METRICS = ("auc", "brier", "churn", "value")
 OF_SEGMENTS = ("churn", "value")
-METRIC_NAMES = {"churn": N_("share that leaves"), "value": N_("value of all customers")}
+METRIC_NAMES = {"churn": N_("Share of leavers"), "value": N_("Total customer value")}
 
 
 @dataclass(frozen=True)
 class PerformanceFigure:
-    """One figure of a scored cutoff.
+    """One metric of a scored cutoff, expected and realised.
 
     Attributes:
-        metric: 'auc', 'brier', 'churn' (the share that leaves) or 'value' (the sum).
+        cutoff: The scored cutoff.
+        metric: 'auc', 'brier', 'churn' (the share that leaves) or 'value' (the total).
         segment: 'all', or a segment of the score table.
-        realised: None until the horizon has passed.
+        expected: The expected metric with its interval.
+        realised: The realised metric with its interval; None until the horizon has passed.
+        customers: How many customers it is based on.
     """
 
     cutoff: date
@@ -53,12 +53,12 @@ class PerformanceFigure:
 
     @property
     def gap(self) -> float:
-        """What came less what was expected; NaN until then."""
+        """Realised minus expected; NaN until the horizon has passed."""
         return self.realised.value - self.expected.value if self.realised else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
-        """As monitor.json has it."""
-        came = self.realised
+        """The figure as in monitor.json."""
+        realised = self.realised
         return {
             "cutoff": str(self.cutoff),
             "metric": self.metric,
@@ -67,34 +67,37 @@ class PerformanceFigure:
             "estimated": self.expected.value,
             "estimated_low": self.expected.low,
             "estimated_high": self.expected.high,
-            "realised": came.value if came else None,
-            "realised_low": came.low if came else None,
-            "realised_high": came.high if came else None,
+            "realised": realised.value if realised else None,
+            "realised_low": realised.low if realised else None,
+            "realised_high": realised.high if realised else None,
         }
 
 
 def evaluate_cutoffs(config: Config, log: OpenLog, scores: Scores, earlier: Sequence[date]) -> list[PerformanceFigure]:
-    """All figures of the scored cutoffs up to one, of each week the last, by cutoff.
+    """Evaluates the scored cutoffs up to the monitored one, the last of each week.
 
     Args:
         config: The business.
-        log: Open, at the cutoff.
-        scores: Of the cutoff.
-        earlier: Cutoffs that were scored before it.
+        log: The open log.
+        scores: Scores of the monitored cutoff.
+        earlier: Earlier scored cutoffs.
+
+    Returns:
+        All figures, by cutoff.
     """
     looked_at = [*(read_scores(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
     task, end = config.task.to_task(), log.inputs.end
-    found = []
+    figures = []
     for one in (one for one in looked_at if _horizon(one) == task.horizon):
-        came = log.outcomes(one) if task.is_mature(one.cutoff, end) else None
-        found += list(_figures(one, came, config.training.seed))
-    return found
+        labels = log.outcomes(one) if task.is_mature(one.cutoff, end) else None
+        figures += list(_figures(one, labels, config.training.seed))
+    return figures
 
 
 def weekly_cutoffs(earlier: Sequence[date], cutoff: date) -> list[date]:
-    """Of each seven days the last scored cutoff, the newest MOST of them.
+    """The last scored cutoff of each seven days, at most the newest MAX_CUTOFFS.
 
-    >>> [str(c) for c in chosen([date(2024, 1, d) for d in (1, 2, 3, 9)], date(2024, 1, 10))]
+    >>> [str(c) for c in weekly_cutoffs([date(2024, 1, d) for d in (1, 2, 3, 9)], date(2024, 1, 10))]
     ['2024-01-03', '2024-01-09']
     """
     weekly = {c.toordinal() // WEEK: c for c in sorted(earlier) if c < cutoff}
@@ -102,7 +105,7 @@ def weekly_cutoffs(earlier: Sequence[date], cutoff: date) -> list[date]:
 
 
 def calibration_rows(judged: Sequence[PerformanceFigure]) -> list[dict[str, Any]]:
-    """The share that was said to leave beside the share that left, of each cutoff whose horizon has passed."""
+    """Predicted and actual share of leavers at each cutoff whose horizon has passed, as in monitor.json."""
     return [
         {
             "cutoff": str(row.cutoff),
@@ -118,19 +121,28 @@ def calibration_rows(judged: Sequence[PerformanceFigure]) -> list[dict[str, Any]
 
 
 def performance_findings(judged: Sequence[PerformanceFigure], rules: MonitorConfig, tr: Language) -> Iterator[Finding]:
-    """What the newest cutoff with an outcome tells, and whether the newest scores promise less than those did."""
+    """Finds performance problems of the newest mature cutoff, and a lower expected AUC of the newest scores.
+
+    Args:
+        judged: All figures, by cutoff.
+        rules: The [monitor] section with its thresholds.
+        tr: The language of the texts.
+
+    Yields:
+        The findings.
+    """
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
     for metric, size in sizes.items():
         rows = [row for row in judged if row.metric == metric and row.segment == ALL_CUSTOMERS]
         mature = [row for row in rows if row.realised is not None]
-        if mature and _off(mature[-1], size):
-            since = _since(mature, size)
+        if mature and _is_off(mature[-1], size):
+            since = _off_since(mature, size)
             if metric == "auc":
-                yield _worse(mature[-1], since, tr)
+                yield _auc_finding(mature[-1], since, tr)
             else:
-                yield _miscalibrated(mature[-1], since, _worst(judged, mature[-1], size), tr)
+                yield _calibration_finding(mature[-1], since, _worst_segment(judged, mature[-1], size), tr)
         if metric == "auc" and mature and rows[-1].expected.high < mature[-1].expected.value - size:
-            yield _less_to_come(rows[-1], mature[-1], tr)
+            yield _lower_estimate_finding(rows[-1], mature[-1], tr)
 
 
 def _horizon(scores: Scores) -> Window | None:
@@ -138,34 +150,34 @@ def _horizon(scores: Scores) -> Window | None:
     return Window.parse(task["horizon"]) if task else None
 
 
-def _figures(scores: Scores, came: pa.Table | None, seed: int) -> Iterator[PerformanceFigure]:
+def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[PerformanceFigure]:
     parts = [pq.ParquetFile(scores.folder / part["file"]).read(COLUMNS) for part in scores.manifest["parts"]]
     table = pa.concat_tables(parts)
     churn = table["churn_probability"].to_numpy()
     money = scores.spread is not None and table["value"].null_count == 0
     worth = table["value"].to_numpy() + table["value_at_risk"].to_numpy() if money else None
-    left = None if came is None else came["churned"].to_numpy().astype(float)
-    brought = None if came is None or not money else np.maximum(came["value"].fill_null(0.0).to_numpy(), 0.0)
+    left = None if labels is None else labels["churned"].to_numpy().astype(float)
+    brought = None if labels is None or not money else np.maximum(labels["value"].fill_null(0.0).to_numpy(), 0.0)
     segments = np.array(table["segment"].fill_null("").to_pylist())
     for segment in (ALL_CUSTOMERS, *SEGMENTS):
         inside = np.ones(len(churn), bool) if segment == ALL_CUSTOMERS else segments == segment
         if not inside.any() or (segment != ALL_CUSTOMERS and inside.sum() < MIN_CUSTOMERS):
             continue
-        said = expected_metrics(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
-        was = (
+        estimates = expected_metrics(churn[inside], None if worth is None else worth[inside], scores.spread, seed)
+        outcomes = (
             {}
             if left is None
             else realised_metrics(churn[inside], left[inside], None if brought is None else brought[inside])
         )
         for metric in METRICS if segment == ALL_CUSTOMERS else OF_SEGMENTS:
-            if metric in said and np.isfinite(said[metric].value):
+            if metric in estimates and np.isfinite(estimates[metric].value):
                 yield PerformanceFigure(
-                    scores.cutoff, metric, segment, said[metric], was.get(metric), int(inside.sum())
+                    scores.cutoff, metric, segment, estimates[metric], outcomes.get(metric), int(inside.sum())
                 )
 
 
-def _off(row: PerformanceFigure, size: float) -> bool:
-    """Whether what came lies outside what was expected, and so far that it matters; of the AUC, below it only."""
+def _is_off(row: PerformanceFigure, size: float) -> bool:
+    """Whether the realised value is outside the expected interval by more than `size`; for the AUC, only below it."""
     if row.realised is None or row.expected.holds(row.realised.value):
         return False
     if row.metric == "auc":
@@ -173,76 +185,81 @@ def _off(row: PerformanceFigure, size: float) -> bool:
     return abs(row.gap) > size * abs(row.expected.value)
 
 
-def _since(mature: Sequence[PerformanceFigure], size: float) -> date:
-    """The first cutoff of the run, up to the newest, in which all were off."""
+def _off_since(mature: Sequence[PerformanceFigure], size: float) -> date:
+    """The first cutoff of the unbroken run of misses that ends at the newest cutoff."""
     first = mature[-1].cutoff
     for row in reversed(mature):
-        if not _off(row, size):
+        if not _is_off(row, size):
             break
         first = row.cutoff
     return first
 
 
-def _worst(judged: Sequence[PerformanceFigure], row: PerformanceFigure, size: float) -> PerformanceFigure | None:
-    """The segment in which most of the gap lies at the same cutoff, in customers or in money."""
+def _worst_segment(
+    judged: Sequence[PerformanceFigure], row: PerformanceFigure, size: float
+) -> PerformanceFigure | None:
+    """The segment with the largest part of the gap at the same cutoff, in customers or in money."""
     parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
-    off = [r for r in parts if _off(r, size)]
+    off = [r for r in parts if _is_off(r, size)]
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 
 
-def _miscalibrated(row: PerformanceFigure, since: date, worst: PerformanceFigure | None, tr: Language) -> Finding:
+def _calibration_finding(row: PerformanceFigure, since: date, worst: PerformanceFigure | None, tr: Language) -> Finding:
     form = format_share if row.metric == "churn" else "{:,.0f}".format
-    told = tr(
-        "{what} of the scores of {cutoff}: {said} expected ({low} to {high}), {came} came. Off since the scores of "
-        "{first}.",
+    text = tr(
+        "{what}, scores of {cutoff}: expected {expected} ({low} to {high}), actual {actual}. Outside the expected "
+        "interval since the scores of {first}.",
         what=tr(METRIC_NAMES[row.metric]),
         cutoff=str(row.cutoff),
-        said=form(row.expected.value),
+        expected=form(row.expected.value),
         low=form(row.expected.low),
         high=form(row.expected.high),
-        came=form(row.expected.value + row.gap),
+        actual=form(row.expected.value + row.gap),
         first=str(since),
     )
     if worst is not None:
-        most = tr(
-            "Most of it in the segment '{segment}': {said} expected, {came} came.",
+        worst_text = tr(
+            "The largest part is in the segment '{segment}': expected {expected}, actual {actual}.",
             segment=tr(worst.segment),
-            said=form(worst.expected.value),
-            came=form(worst.expected.value + worst.gap),
+            expected=form(worst.expected.value),
+            actual=form(worst.expected.value + worst.gap),
         )
-        told = f"{told} {most}"
+        text = f"{text} {worst_text}"
     titles = {
-        ("churn", True): tr("More customers leave than was said"),
-        ("churn", False): tr("Fewer customers leave than was said"),
-        ("value", True): tr("Customers bring more than was said"),
-        ("value", False): tr("Customers bring less than was said"),
+        ("churn", True): tr("More customers leave than predicted"),
+        ("churn", False): tr("Fewer customers leave than predicted"),
+        ("value", True): tr("Customers spend more than predicted"),
+        ("value", False): tr("Customers spend less than predicted"),
     }
-    return Finding(f"performance:{row.metric}", "warning", titles[row.metric, row.gap > 0], told, "recalibrate")
+    return Finding(f"performance:{row.metric}", "warning", titles[row.metric, row.gap > 0], text, "recalibrate")
 
 
-def _worse(row: PerformanceFigure, since: date, tr: Language) -> Finding:
-    told = tr(
-        "AUC of the scores of {cutoff}: {said} expected ({low} to {high}), {came} came. Off since the scores of "
-        "{first}.",
+def _auc_finding(row: PerformanceFigure, since: date, tr: Language) -> Finding:
+    text = tr(
+        "AUC, scores of {cutoff}: expected {expected} ({low} to {high}), actual {actual}. Below the expected interval "
+        "since the scores of {first}.",
         cutoff=str(row.cutoff),
-        said=f"{row.expected.value:.3f}",
+        expected=f"{row.expected.value:.3f}",
         low=f"{row.expected.low:.3f}",
         high=f"{row.expected.high:.3f}",
-        came=f"{row.expected.value + row.gap:.3f}",
+        actual=f"{row.expected.value + row.gap:.3f}",
         first=str(since),
     )
-    title = tr("The model tells leavers from stayers less well than expected")
-    return Finding("performance:auc", "critical", title, told, "retrain")
+    title = tr("The model separates leavers from stayers less well than expected")
+    return Finding("performance:auc", "critical", title, text, "retrain")
 
 
-def _less_to_come(row: PerformanceFigure, mature: PerformanceFigure, tr: Language) -> Finding:
-    told = tr(
-        "AUC expected of the scores of {cutoff}: {said} ({low} to {high}); it was {before} of those of {earlier}.",
+def _lower_estimate_finding(row: PerformanceFigure, mature: PerformanceFigure, tr: Language) -> Finding:
+    text = tr(
+        "Expected AUC of the scores of {cutoff}: {expected} ({low} to {high}); for the scores of {earlier} it was "
+        "{before}.",
         cutoff=str(row.cutoff),
-        said=f"{row.expected.value:.3f}",
+        expected=f"{row.expected.value:.3f}",
         low=f"{row.expected.low:.3f}",
         high=f"{row.expected.high:.3f}",
         before=f"{mature.expected.value:.3f}",
         earlier=str(mature.cutoff),
     )
-    return Finding("estimate:auc", "warning", tr("The newest scores promise less than before"), told, "retrain")
+    return Finding(
+        "estimate:auc", "warning", tr("The newest scores are expected to be less accurate than before"), text, "retrain"
+    )

@@ -24,6 +24,7 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
@@ -74,8 +75,12 @@ class Plan:
         """Gain against budget: budget, spent, gain, bound, price (of the next unit of money) and customers."""
         return pq.ParquetFile(self.folder / CURVE).read()
 
+    def to_pandas(self) -> Any:
+        """The rows of `table` as a DataFrame."""
+        return self.table().to_pandas()
 
-def make_plan(config: Config, cutoff: date, budget: float | None = None, campaign: str | None = None) -> Plan:
+
+def make_plan(business: Business, cutoff: date | str, budget: float | None = None, campaign: str | None = None) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Args:
@@ -92,25 +97,27 @@ def make_plan(config: Config, cutoff: date, budget: float | None = None, campaig
         RefusedError: The limits contradict each other, or the campaign's plan was already measured.
         DataError: Nobody is eligible, or a table cannot be read.
     """
+    config = config_of(business)
+    day = as_date(cutoff)
     rules = _plan_rules(config, budget, campaign)
-    _refuse_measured(config.output / "plans" / f"cutoff={cutoff}" / rules.campaign)
-    inputs = collect_plan_inputs(config, rules, cutoff)
+    _refuse_measured(config.output / "plans" / f"cutoff={day}" / rules.campaign)
+    inputs = collect_plan_inputs(config, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve_points(problem, rules, allocation)
-    folder = config.output / "plans" / f"cutoff={cutoff}" / rules.campaign
+    folder = config.output / "plans" / f"cutoff={day}" / rules.campaign
     table = plan_table(
         inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
         inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
-    log = summarise_log(config, cutoff, config.task.horizon)
+    log = summarise_log(config, day, config.task.horizon)
     manifest["past"] = {"before": str(log.day), **log.marks}
     spread = _spend_spread(config, log.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
-    return Plan(folder, cutoff, rules.campaign, manifest)
+    return Plan(folder, day, rules.campaign, manifest)
 
 
 def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""The customers with most at risk: their numbers, their reasons, and what to do with each of them."""
+"""The customers with the most at risk: their scores, their reasons, and what to do with each."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "
 
 
 def read_score_columns(scores: Scores) -> pd.DataFrame:
-    """What the totals need of every customer; ids and reasons are read for the listed ones only."""
+    """Read the score columns that the totals need, for all customers; ids and reasons are not read."""
     parts = [pq.ParquetFile(scores.folder / part["file"]).read(NUMBERS) for part in scores.manifest["parts"]]
     return pa.concat_tables(parts).to_pandas().astype({"value": float, "value_at_risk": float})
 
 
 def customers_at_risk(wording: ReportWording, inputs: ReportInputs, weight: np.ndarray) -> list[dict[str, Any]]:
-    """The LISTED customers who weigh (n,) most, with reasons and action in words."""
+    """Read the LISTED customers with the most at risk, with reasons and action as text.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        inputs: The report's inputs; the scores and the plan are used.
+        weight: (n,) value at risk of each scored customer, or the risk if there is no value.
+
+    Returns:
+        A row per customer, largest weight first: the score columns, `why_risk`, `why_value` and `todo`.
+    """
     rows = _at(inputs.scores, np.argsort(-weight, kind="stable")[:LISTED])
     cutoff_plan = inputs.plan.content
     plan_rows = cutoff_plan.rows([row["customer_id"] for row in rows]) if cutoff_plan and not cutoff_plan.stale else {}
@@ -40,7 +49,7 @@ def customers_at_risk(wording: ReportWording, inputs: ReportInputs, weight: np.n
 
 
 def _at(scores: Scores, places: np.ndarray) -> list[dict[str, Any]]:
-    """The customers at some places of the score table, in that order."""
+    """Read the rows at some places of the score table, in that order."""
     rows_by_place: dict[int, dict[str, Any]] = {}
     start = 0
     for part in scores.manifest["parts"]:
@@ -61,7 +70,7 @@ def _reasons(
 def _todo(
     wording: ReportWording, inputs: ReportInputs, row: Mapping[str, Any], plan_row: Mapping[str, Any] | None
 ) -> str:
-    """What the plan does with a customer; without a plan what fits their segment, or their lifecycle."""
+    """Say what the plan does with a customer; without a plan, what suits their segment, or else their lifecycle."""
     tr = wording.tr
     if plan_row is None:
         treatments = (

@@ -1,4 +1,4 @@
-"""The data behind the page: what the check found in the log, and what the monitor has seen."""
+"""The section on data: the results of the data check and of monitoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 
 MONTHS, MOVED = 12, 8
-REASONS = (  # why a row is set aside, in the words of `features.intake.read_log`
+REASONS = (  # why a row is set aside, as `features.intake.read_log` writes it
     N_("missing customer"),
     N_("missing time"),
     N_("unreadable time"),
@@ -29,7 +29,7 @@ Facts = Mapping[str, Any]
 
 
 def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
-    """Both, or of each what is missing."""
+    """Prepare the results of the data check and of monitoring, or what is missing."""
     audit, monitored = inputs.audit.content, inputs.monitor.content
     other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest["data_fingerprint"]
     return {
@@ -48,7 +48,7 @@ def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 
 
 def _lines(wording: ReportWording, audit: Facts) -> Iterator[str]:
-    """The check in sentences."""
+    """Put the data check into sentences."""
     tr, form = wording.tr, wording.form
     yield _rows(wording, audit)
     for row in audit["set_aside"]:
@@ -116,7 +116,7 @@ def _outcomes(wording: ReportWording, audit: Facts) -> Iterator[str]:
 
 
 def _months(wording: ReportWording, months: Sequence[Facts]) -> Markup | str:
-    """Rows of the log by month, the newest ones."""
+    """Draw the rows of the log by month, the newest months only."""
     newest = months[-MONTHS:]
     if len(newest) < 2:
         return ""
@@ -154,14 +154,14 @@ def _watched(wording: ReportWording, row: Facts) -> dict[str, Any]:
 
 
 def _number(value: Any) -> str:
-    """A number as it is; other things as text."""
+    """Format a number; other values become text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return "–" if value is None else str(value)
 
 
 def _moved(wording: ReportWording, drift: Sequence[Facts]) -> Iterator[str]:
-    """What has moved more than chance does, the farthest first."""
+    """Name the features with data drift beyond random variation, the strongest drift first."""
     moved = [row for row in drift if row.get("moved")]
     for row in sorted(moved, key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))[:MOVED]:
         name = wording.tr.phrase(str(row.get("phrase") or row.get("name")))

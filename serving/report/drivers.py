@@ -1,4 +1,4 @@
-"""What drives risk and value over all customers: a bar for each family of features, its direction in words."""
+"""The drivers of risk and value over all customers: one bar for each family of features."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from serving.charts.cjk_glyphs import truncate_text
 from serving.report.text import ReportWording
 
 DRIVERS, DEPENDS = 10, 0.2
-LEVEL = 14  # columns of a level's name
+LEVEL = 14  # greatest width of a level's name, in columns
 Row = Mapping[str, Any]
 
 
 def driver_charts(wording: ReportWording, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A chart of each number that the manifest says drivers of, churn first."""
+    """Draw a chart of drivers for each prediction in the manifest, churn first."""
     drivers_by_number = manifest["drivers"]
     kinds = [kind for kind in ("churn", "value") if drivers_by_number.get(kind) and (wording.money or kind == "churn")]
     return [_chart(wording, kind, drivers_by_number[kind]) for kind in kinds]
 
 
 def _chart(wording: ReportWording, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """The strongest driver of each family, by its phrase."""
+    """Draw the strongest driver of each family."""
     tr = wording.tr
     strongest: dict[str, Row] = {}
     for row in rows:
@@ -48,7 +48,16 @@ def _chart(wording: ReportWording, kind: str, rows: Sequence[Row]) -> dict[str, 
 
 
 def driver_bar(wording: ReportWording, row: Row, kind: str) -> figures.Bar:
-    """A driver as a bar: its phrase, its mean size, and which way it goes; of levels, the most and the least."""
+    """Make the bar of a driver.
+
+    Args:
+        wording: Language and formats of the report.
+        row: The driver: phrase, strength, direction; for a categorical feature also its highest and lowest level.
+        kind: The prediction that it drives, 'churn' or 'value'.
+
+    Returns:
+        The bar with its phrase, its mean absolute contribution, and its direction as text and fill.
+    """
     tr, label = wording.tr, wording.tr.phrase(row["phrase"])
     if kind == "churn":
         size = tr("{n} points", n=f"{100 * row['strength']:.1f}")

@@ -1,4 +1,4 @@
-"""What an output folder holds beside the scores of a cutoff; of each piece that is missing, what makes it."""
+"""Read what the report needs beside the scores; for a missing part, name the command that makes it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOVE = ("segmentation", "from_cutoff", "to_cutoff", "from_segment", "to_segment"
 
 @dataclass(frozen=True)
 class OptionalInput:
-    """A piece of the page: what was read, or None and in a sentence what is missing and which command makes it."""
+    """An input that may be missing: its content, or None and a sentence that says which command makes it."""
 
     content: Any
     gap: str = ""
@@ -40,7 +40,7 @@ class OptionalInput:
 
 @dataclass(frozen=True)
 class StoredSegments:
-    """The groups of a cutoff and the movement to it; `stale` where they are of other scores."""
+    """The segments of a cutoff and the transitions to it; `stale` if they belong to other scores."""
 
     cards: Sequence[dict[str, Any]]
     moves: Sequence[dict[str, Any]]
@@ -50,9 +50,9 @@ class StoredSegments:
 
 @dataclass(frozen=True)
 class CutoffPlan:
-    """A plan of the cutoff, the points of its curve, and the names of other plans of the same day.
+    """A plan of the cutoff, the points of its curve, and the names of other plans of the same cutoff.
 
-    `stale` where the cutoff was scored again since.
+    `stale` if the cutoff was scored again since.
     """
 
     plan: Plan
@@ -61,7 +61,7 @@ class CutoffPlan:
     stale: bool
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What the plan says of some customers, by id."""
+        """Read the plan's rows of some customers, by id."""
         names = ["customer_id", "holdout", "action", "would_have", "expected_gain", "source", "assignment"]
         file, plan_rows = pq.ParquetFile(self.plan.folder / "plan.parquet"), {}
         wanted = pa.array(list(ids), pa.string())
@@ -73,7 +73,7 @@ class CutoffPlan:
 
 @dataclass(frozen=True)
 class PastPlan:
-    """A plan that was carried out: what it foresaw, what was measured (None: not yet), when its horizon is over."""
+    """A plan on disk: its manifest, its measurement (None if not measured), and the day when its horizon is over."""
 
     cutoff: date
     campaign: str
@@ -84,7 +84,7 @@ class PastPlan:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that a page is made from."""
+    """Everything that the report is made from."""
 
     scores: Scores
     tr: Language
@@ -98,7 +98,16 @@ class ReportInputs:
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
-    """All pieces of a scored cutoff's page."""
+    """Read all inputs of the report of a scored cutoff.
+
+    Args:
+        config: The business whose output folder is read.
+        scores: The scores of the cutoff.
+        tr: The language of the report.
+
+    Returns:
+        The inputs; a missing or broken one holds a sentence instead of content.
+    """
     return ReportInputs(
         scores,
         tr,
@@ -113,7 +122,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
 
 
 def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
-    """None where the run is gone; the page then says that it cannot tell how good the numbers are."""
+    """Read the evaluation of the models; None if the training run is gone."""
     models = scores.manifest["models"]
     try:
         return load_evaluation(config, models.get("value", models["churn"])["run_id"])
@@ -179,7 +188,7 @@ def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
 
 
 def _past(config: Config, tr: Language) -> OptionalInput:
-    """Every plan on disk, the newest first; one that cannot be read is told in the log and left out."""
+    """Read every plan on disk, newest first; one that cannot be read is logged and left out."""
     plans = []
     for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MANIFEST}"), reverse=True):
         try:
@@ -226,7 +235,7 @@ def _part(place: Path, read: Callable[[], Any], missing: str, broken: str) -> Op
 
 
 def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
-    """A JSON object with all of some keys; raises ValueError where it lacks one."""
+    """Read a JSON object; raise ValueError if one of the keys is missing."""
     content = dict(json.loads(path.read_text(encoding="utf-8")))
     if missing_keys := [key for key in keys if key not in content]:
         raise ValueError(f"{path} lacks {', '.join(missing_keys)}")
@@ -234,7 +243,7 @@ def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of a table that has some columns; raises ValueError where it lacks one."""
+    """Read the rows of a table; raise ValueError if one of the columns is missing."""
     table = pq.ParquetFile(path).read()
     if missing_columns := [name for name in columns if name not in table.column_names]:
         raise ValueError(f"{path} lacks {', '.join(missing_columns)}")

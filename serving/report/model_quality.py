@@ -1,4 +1,4 @@
-"""How good the predictions were, in the words and pictures of a page for analysts."""
+"""How good the predictions were on unseen data: metrics, baselines and calibration, as text and charts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Eva
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name, how it is written ('share', 'signed', 'plain' or 'money'), its title, and what it means."""
+    """A metric: its name, its format ('share', 'signed', 'plain' or 'money'), its title, and what it means."""
 
     name: str
     form: str
@@ -102,14 +102,22 @@ VERDICTS = {
     "worse": N_("▼ our model is worse"),
     "no clear difference": N_("● no significant difference"),
 }
-FIRM, WEAK = 0.7, 0.55  # of the AUC: from here on an order is firm, up to here hardly better than guessing
+FIRM, WEAK = 0.7, 0.55  # AUC: from FIRM on a ranking is reliable, up to WEAK hardly better than random
 
 
 def comparison_verdict(metric: str, low: float, high: float) -> str:
-    """What the interval of 'ours less theirs' says of us.
+    """Judge our model against a baseline by the confidence interval of the difference (ours minus baseline).
 
-    >>> verdict("auc", 0.01, 0.03), verdict("mae", 0.2, 0.5), verdict("brier", -0.01, 0.002)
-    ('better', 'worse', 'no clear difference')
+    Args:
+        metric: Its name; `BETTER_HIGH` has those for which higher is better.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+
+    Returns:
+        'better' or 'worse' if the interval does not contain zero, else 'no clear difference'.
+
+    >>> [comparison_verdict(*case) for case in (("auc", 0.01, 0.03), ("mae", 0.2, 0.5), ("brier", -0.01, 0.002))]
+    ['better', 'worse', 'no clear difference']
     """
     if not (low > 0 or high < 0):
         return "no clear difference"
@@ -117,7 +125,7 @@ def comparison_verdict(metric: str, low: float, high: float) -> str:
 
 
 def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> dict[str, Any] | None:
-    """The last cutoff against the ladder, in the words of the page; None where nothing was measured."""
+    """Summarise the newest cutoff of an evaluation against the baselines; None if nothing was measured."""
     if evaluation is None or evaluation.metrics.empty:
         return None
     metrics = evaluation.metrics.assign(cutoff=evaluation.metrics["cutoff"].astype(str))
@@ -166,7 +174,7 @@ def _verdicts(differences: pd.DataFrame, cutoff: str) -> dict[tuple[str, str], s
 
 
 def _by(metrics: pd.DataFrame, column: str) -> list[tuple[str, int, dict[str, Any]]]:
-    """Our figures by cutoff (newest first) or by group of customers."""
+    """Group our metrics by cutoff (newest first) or by kind of customer."""
     figures_by_name = []
     for name, rows in metrics.groupby(column, sort=True):
         figures_by_name.append(
@@ -176,16 +184,18 @@ def _by(metrics: pd.DataFrame, column: str) -> list[tuple[str, int, dict[str, An
 
 
 def _kind(name: str, form: NumberFormat) -> str:
-    """A kind of customer, such as 'lifecycle: slipping', each half of it in the language where it is known."""
+    """Translate a kind of customer such as 'lifecycle: slipping', each half on its own."""
     return form.tr(": ").join(form.tr(part) for part in name.split(": ", 1))
 
 
 def _metrics_chart(row_of: dict[tuple[str, str], dict[str, Any]], models: Sequence[str], form: NumberFormat) -> str:
-    """Ours beside the simple rules on the chief metrics; empty where none was measured."""
+    """Draw our model beside the baselines on the main metrics; empty if none was measured."""
     tr, panels, details = form.tr, [], []
     for metric in (m for m in METRICS if m.name in CHARTED):
         rows = [(name, row_of[name, metric.name]) for name in models if (name, metric.name) in row_of]
-        dots = [charts.Estimate(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows]
+        dots = [
+            charts.PlottedEstimate(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows
+        ]
         if dots:
             hint = tr("further right is better") if metric.name in HIGHER_IS_BETTER else tr("further left is better")
             panels.append(charts.Panel(tr(metric.title), hint, metric.form == "share", dots))
@@ -199,10 +209,9 @@ def _name(model: str, form: NumberFormat) -> str:
 
 
 def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
-    """The ten groups by predicted risk at a cutoff, the lowest first; empty where they were not logged."""
-    all_customers = (
-        groups[groups["segment"] == "all"] if "segment" in groups else groups
-    )  # runs of 0.1 had no segments there
+    """Select the ten groups by predicted risk at a cutoff, lowest risk first; empty if they were not logged."""
+    # Runs of version 0.1 have no segments here.
+    all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
     churn_rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == "churn")]
     return [
         {"low": row["actual"], "high": row["actual"], **row}
@@ -211,7 +220,7 @@ def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
 
 
 def _riskiest(risk_groups: Sequence[dict[str, Any]]) -> dict[str, str] | None:
-    """How many of ten left in the riskiest tenth, and of ten of all customers."""
+    """Count how many of ten customers left: in the riskiest tenth, and among all customers."""
     if len(risk_groups) < 10:
         return None
     customers = sum(row["customers"] for row in risk_groups)
@@ -223,7 +232,7 @@ def _riskiest(risk_groups: Sequence[dict[str, Any]]) -> dict[str, str] | None:
 
 
 def _sentences(ours: dict[str, Any], risk_groups: Sequence[dict[str, Any]], form: NumberFormat) -> Iterator[str]:
-    """What the test says, in sentences without a term of statistics."""
+    """Say the results of the test in plain sentences."""
     tr = form.tr
     if order := _order(ours, form):
         yield tr("Who leaves: {order}.", order=order)
@@ -253,7 +262,7 @@ def _sentences(ours: dict[str, Any], risk_groups: Sequence[dict[str, Any]], form
 
 
 def _order(ours: dict[str, Any], form: NumberFormat) -> str:
-    """How firm the order by risk is, by the low end of its interval; empty where it was not measured."""
+    """Say how good the ranking by risk is, by the lower end of the AUC's confidence interval; empty if not measured."""
     if "auc" not in ours:
         return ""
     low = ours["auc"]["low"]
@@ -265,7 +274,7 @@ def _order(ours: dict[str, Any], form: NumberFormat) -> str:
 
 
 def _calibration_chart(risk_groups: Sequence[dict[str, Any]], form: NumberFormat) -> str:
-    """Expected beside actual churn in the ten groups; empty where they were not logged."""
+    """Draw expected beside observed churn in the ten groups; empty if they were not logged."""
     if not risk_groups:
         return ""
     tr = form.tr

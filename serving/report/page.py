@@ -1,4 +1,4 @@
-"""One self-contained HTML page for analysts: five numbers, how good they are, what drives them, what to do."""
+"""Render the report: one self-contained HTML page for analysts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from features.atomic_files import write_text_atomically
-from features.config.load import Config
+from features.intake.log import Business, as_date, config_of
 from serving.language.messages import get_language
 from serving.report import customer_list, data, drivers, plans, segments, summary
 from serving.report.inputs import ReportInputs, read_report_inputs
@@ -24,20 +24,22 @@ from serving.scoring.score_tables import read_scores
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(config: Config, cutoff: date | None = None) -> Path:
-    """Writes the page of a scored cutoff, the newest where none is named; returns where.
+def write_report(business: Business, cutoff: date | str | None = None) -> Path:
+    """Write the report of a scored cutoff, by default the newest; return its path.
 
     Raises:
         UsageError: The cutoff was not scored, or the page cannot be written.
     """
-    scores = read_scores(config, cutoff)
+    config = config_of(business)
+    day = None if cutoff is None else as_date(cutoff)
+    scores = read_scores(config, day)
     target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
     write_text_atomically(target, render_report(read_report_inputs(config, scores, get_language(config.language))))
     return target
 
 
 def render_report(inputs: ReportInputs) -> str:
-    """The page as text: the same pieces give the same text."""
+    """Render the report as HTML; the same inputs give the same text."""
     scores, table = inputs.scores, customer_list.read_score_columns(inputs.scores)
     money = bool(table["value"].notna().any())
     weight = table["value_at_risk" if money else "churn_probability"].to_numpy(dtype=float)
@@ -86,14 +88,14 @@ def _template(wording: ReportWording) -> Template:
 
 
 def mark_code(text: str) -> Markup:
-    """A sentence with what stands between backticks as code; everything else is escaped.
+    """Set text between backticks as code, and escape everything else.
 
-    >>> coded("run `regulars plan` & see <b>")
+    >>> mark_code("run `regulars plan` & see <b>")
     Markup('run <code>regulars plan</code> &amp; see &lt;b&gt;')
     """
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def _digest(text: str) -> str:
-    """Of a style or script, as a policy names it."""
+    """Compute the digest of a style or script as the Content-Security-Policy needs it."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,4 +1,4 @@
-"""The plan of the cutoff with its curve, and what plans that were carried out have changed."""
+"""The sections on the plan of the cutoff and on the measured effects of past plans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Facts = Mapping[str, Any]
 
 
 def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
-    """The plan of the cutoff: sentences, its actions, its curve; or what is missing."""
+    """Prepare the plan of the cutoff: sentences, actions and curve; or what is missing."""
     cutoff_plan: CutoffPlan | None = inputs.plan.content
     if cutoff_plan is None:
         return {"gap": inputs.plan.gap}
@@ -42,7 +42,7 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 
 
 def _sentences(wording: ReportWording, facts: Facts, form: NumberFormat) -> Iterator[str]:
-    """Who, for how much, for what gain, and what the holdout will tell."""
+    """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
     tr, count = wording.tr, facts["customers"]
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
@@ -119,7 +119,7 @@ def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) 
 
 
 def _points(cutoff_plan: CutoffPlan, form: NumberFormat) -> list[dict[str, Any]]:
-    """At most so many points of the curve, the plan's own among them."""
+    """Select at most SHOWN points of the curve evenly, and the plan's own."""
     own, step = cutoff_plan.plan.manifest["budget"], max(-(-len(cutoff_plan.points) // SHOWN), 1)
     return [
         {
@@ -135,7 +135,7 @@ def _points(cutoff_plan: CutoffPlan, form: NumberFormat) -> list[dict[str, Any]]
 
 
 def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) -> Markup | str:
-    """Gain against budget, and beside it what one more unit of money adds."""
+    """Draw the gain by budget, and beside it the gain from one more unit of budget."""
     tr, facts, points = wording.tr, cutoff_plan.plan.manifest, cutoff_plan.points
     if len(points) < 2:
         return ""
@@ -157,7 +157,7 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
 
 
 def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
-    """What measured plans have changed, the newest first, and which plans wait to be measured."""
+    """Prepare the effects of measured plans, newest first, and the plans that wait to be measured."""
     plans: Sequence[PastPlan] = inputs.past.content or []
     measured = [each for each in plans if each.measured]
     return {
@@ -179,7 +179,7 @@ def _waiting(wording: ReportWording, inputs: ReportInputs, each: PastPlan) -> st
 
 
 def _measured(wording: ReportWording, each: PastPlan) -> Iterator[dict[str, Any]]:
-    """The plan as a whole, then its actions where there are several; money and customers with their intervals."""
+    """Make a table row for the plan in total, and one for each action if there are several."""
     facts = each.measured or {}
     form = _form_of(wording, each)
     rows = [r for r in facts["effects"] if r["estimator"] == ADJUSTED and r["family"] in (ALL, EACH_ACTION)]
@@ -211,7 +211,7 @@ def _groups(row_of_outcome: Mapping[str, Facts]) -> str:
 
 
 def _planned_gain(wording: ReportWording, each: PastPlan, name: str, form: NumberFormat) -> str:
-    """The gain that was planned, marked where it rested on assumed effects."""
+    """Format the planned gain, marked if it was based on assumed effects."""
     facts = each.manifest if name == ALL else each.manifest.get("actions", {}).get(name)
     if facts is None:
         return "–"
@@ -255,7 +255,7 @@ def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
 
 
 def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
-    """What to know before reading a measured plan."""
+    """Say what to know before reading the effects of a measured plan."""
     tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
     if not facts["mature"]:
         yield tr(
@@ -281,7 +281,7 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
 
 
 def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | str:
-    """The effect of each plan on return and on value, with its interval and a line at none."""
+    """Draw the effect of each plan on return rate and value, with its confidence interval and a line at zero."""
     tr, panels, details = wording.tr, [], []
     titles = {RETURN: tr("Effect on the return rate, in percentage points"), VALUE: tr("Effect on value per customer")}
     for outcome, title in titles.items():
@@ -296,7 +296,7 @@ def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | s
     return Markup(figures.interval_panels("effects", "; ".join(details), panels))  # noqa: S704 (escaped where it was made)
 
 
-def _dot(each: PastPlan, outcome: str) -> figures.Estimate | None:
+def _dot(each: PastPlan, outcome: str) -> figures.PlottedEstimate | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
     low, high = interval_columns(facts["mature"])
@@ -308,5 +308,5 @@ def _dot(each: PastPlan, outcome: str) -> figures.Estimate | None:
         ):
             scale = 100 if outcome == RETURN else 1
             ends = (row["effect"] * scale, row[low] * scale, row[high] * scale)
-            return figures.Estimate(f"{each.cutoff} {each.campaign}", *ends, ours=True)
+            return figures.PlottedEstimate(f"{each.cutoff} {each.campaign}", *ends, ours=True)
     return None

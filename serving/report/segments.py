@@ -1,4 +1,4 @@
-"""Segments for the page: sizes, risk and money of each group, how customers moved between them, and their cards."""
+"""The section on segments: sizes, risk and value of each group, transitions between groups, and short profiles."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """A row of a table of groups, as text; `empty` where nobody is in it."""
+    """A row of a table of groups, as text; `empty` if the group has no customers."""
 
     name: str
     meaning: str
@@ -74,7 +74,7 @@ class SegmentRow:
 
 @dataclass(frozen=True)
 class TransitionCell:
-    """Customers who went from one group to another: how many, the share of those who were there, how dark (0 to 4)."""
+    """Customers who went from one group to another: number, share of the first group, and shade (0 to 4)."""
 
     customers: str
     share: str
@@ -83,7 +83,16 @@ class TransitionCell:
 
 
 def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> dict[str, Any]:
-    """Everything of the section: tables, movement and cards, from the folder of segments or from the scores alone."""
+    """Prepare tables, transitions and profiles of the segments.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        inputs: The report's inputs; the stored segments are used, if there are any.
+        table: The score columns of all customers, for tables without stored segments.
+
+    Returns:
+        `gap`, `stale`, `tables`, `moves` (matrices), `lists` (largest transitions) and `cards` (profiles).
+    """
     stored: StoredSegments | None = inputs.segments.content
     if stored is None:
         tables = [_of_scores(wording, table, column) for column in MEANING]
@@ -102,7 +111,7 @@ def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.Dat
 
 
 def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str) -> dict[str, Any]:
-    """Sizes, risk and money by a column of the scores; the empty groups too."""
+    """Summarise risk and value by a column of the scores; groups without customers are included."""
     by_group = table.groupby(column).agg(
         customers=("churn_probability", "size"),
         churn_probability=("churn_probability", "mean"),
@@ -123,7 +132,16 @@ def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str) -> dict
 
 
 def segment_meaning(wording: ReportWording, column: str, name: str) -> str:
-    """What a group of the scores means; empty where it is none of ours."""
+    """Explain a group.
+
+    Args:
+        wording: Language and terms of the report.
+        column: The column of the scores: 'segment', 'lifecycle' or 'tier'.
+        name: The group.
+
+    Returns:
+        The definition of the group; empty for an unknown group.
+    """
     text = MEANING[column].get(name, "")
     shares = {"high": value_tiers.HIGH_SHARE, "middle": value_tiers.MIDDLE_SHARE - value_tiers.HIGH_SHARE}
     slots = {
@@ -167,7 +185,7 @@ def _group(wording: ReportWording, row: Row, meaning_text: str) -> SegmentRow:
 
 
 def _matrix(wording: ReportWording, stored: StoredSegments, name: str) -> dict[str, Any] | None:
-    """From where to where customers went since the cutoff before: rows are where they stood."""
+    """Make the transition matrix since the cutoff before: rows are the groups before, columns the groups now."""
     moves = [row for row in stored.moves if row["segmentation"] == name]
     if not moves:
         return None
@@ -200,7 +218,7 @@ def _largest(wording: ReportWording, stored: StoredSegments, name: str) -> dict[
 
 
 def _transitions_in_words(wording: ReportWording, moves: Sequence[Row]) -> str:
-    """How many stayed where they were, and the largest movements, in words."""
+    """Say how many customers stayed in their group, and name the largest transitions."""
     tr = wording.tr
     before = [row for row in moves if row["from_segment"] not in (NOT_YET, GONE)]
     count = sum(row["customers"] for row in before)
@@ -230,7 +248,7 @@ def _moves(wording: ReportWording, moves: Sequence[Row]) -> list[str]:
 
 
 def _cards(wording: ReportWording, stored: StoredSegments, name: str) -> Iterator[dict[str, Any]]:
-    """The cards of a segmentation in short: what sets a group apart, and what to do; the largest groups first."""
+    """Make a short profile of each group, largest first: what distinguishes it, and what to do."""
     rows = [card for card in stored.cards if card["segmentation"] == name and card["customers"]]
     for row in sorted(rows, key=lambda card: -card["customers"])[:MOST_CARDS]:
         features, todo = list(row.get("sets_apart") or []), row.get("treatment") or ""

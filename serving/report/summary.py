@@ -1,4 +1,4 @@
-"""The top of the page: five numbers with a sentence each, and what to do next, the most pressing first."""
+"""The top of the report: key figures with a sentence each, and the next steps, most urgent first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEVERE = ("critical", "warning")
 
 @dataclass(frozen=True)
 class KeyFigure:
-    """One of the five: an id, what it is, the figure, and a sentence; `link` names the section that says more."""
+    """A key figure: its id, title and number, a sentence, and in `link` the section with more."""
 
     id: str
     title: str
@@ -34,7 +34,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class NextStep:
-    """Something to do: in a few words, why and how, and for how many customers or what it is about."""
+    """Something to do: a number or word, a title, a sentence with why and how; `link` names the section with more."""
 
     figure: str
     title: str
@@ -44,7 +44,7 @@ class NextStep:
 
 @dataclass(frozen=True)
 class ScoreTotals:
-    """Sums over all customers; `half` is how many of them hold half of what is at risk."""
+    """Sums over all customers; `half` is the smallest number of customers who hold half of what is at risk."""
 
     customers: int
     at_risk: int
@@ -57,7 +57,16 @@ class ScoreTotals:
 
 
 def score_totals(table: pd.DataFrame, weight: np.ndarray, inputs: ReportInputs) -> ScoreTotals:
-    """The figures on top, from risk and money of every customer and what each weighs (n,)."""
+    """Sum up risk and value over all customers.
+
+    Args:
+        table: The score columns of n customers.
+        weight: (n,) value at risk of each customer, or the risk if there is no value.
+        inputs: The report's inputs; the spread of the total is used.
+
+    Returns:
+        The totals, with a prediction interval of the total value.
+    """
     running, risk = np.cumsum(np.sort(weight)[::-1]), table["churn_probability"]
     spread = inputs.scores.spread
     low, high = sum_of(risk.to_numpy(), table["value"].to_numpy(), table["value_at_risk"].to_numpy(), spread)
@@ -76,7 +85,17 @@ def score_totals(table: pd.DataFrame, weight: np.ndarray, inputs: ReportInputs) 
 def key_figures(
     wording: ReportWording, top: ScoreTotals, quality: Mapping[str, Any] | None, steps: Sequence[NextStep]
 ) -> list[KeyFigure]:
-    """The five numbers; without money, whom to look at first stands for the two of value."""
+    """Make the key figures at the top: five, or four if there is no value.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        top: Totals over all customers.
+        quality: The summary of the evaluation, or None.
+        steps: The next steps; the first one is a key figure.
+
+    Returns:
+        The figures in their order on the page.
+    """
     money = [_at_risk(wording, top), _value(wording, top)] if wording.money else [_first(wording, top)]
     return [_customers(wording, top), *money, _trust(wording, quality), _next(wording, steps)]
 
@@ -158,7 +177,7 @@ def _trust(wording: ReportWording, quality: Mapping[str, Any] | None) -> KeyFigu
 
 
 def _total(wording: ReportWording, order: str, error: Mapping[str, float]) -> str:
-    """The order, and how far the predicted total was off: by how much where its interval tells a side."""
+    """Add the error of the predicted total to the sentence on the ranking; its sign only if it is significant."""
     tr, off = wording.tr, wording.form.share(abs(error["value"]))
     if error["high"] < 0:
         return tr("{order}, but the predicted total value was {off} too low", order=order, off=off)
@@ -175,7 +194,16 @@ def _next(wording: ReportWording, steps: Sequence[NextStep]) -> KeyFigure:
 
 
 def next_steps(wording: ReportWording, inputs: ReportInputs, scores: pd.DataFrame) -> list[NextStep]:
-    """What to do, the most pressing first: alarms, the plan of the day, plans that can be measured, the segments."""
+    """List what to do, most urgent first: alerts, the plan, plans to measure, the segment with the most at risk.
+
+    Args:
+        wording: Language, formats and terms of the report.
+        inputs: The report's inputs.
+        scores: The score columns of all customers.
+
+    Returns:
+        At most STEPS steps.
+    """
     steps = [
         *_alerts(wording, inputs),
         *_plan(wording, inputs),
@@ -221,7 +249,7 @@ def _of_today(inputs: ReportInputs) -> PastPlan | None:
 
 
 def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
-    """Plans whose days are over at this cutoff, and which nobody measured."""
+    """Name the plans whose horizon is over at this cutoff and that have not been measured."""
     for past in inputs.past.content or []:
         if past.measured is None and past.matures <= inputs.scores.cutoff:
             name = f"{past.cutoff}/{past.campaign}"
@@ -234,7 +262,7 @@ def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]
 
 
 def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> Iterator[NextStep]:
-    """The segment that holds most of what is at risk, unless a plan has been made for it."""
+    """Name the segment to act on: 'save first' if it is there, else the one with the most at risk."""
     tr, cutoff = wording.tr, inputs.scores.cutoff
     by = table.assign(weight=table["value_at_risk"] if wording.money else table["churn_probability"]).groupby("segment")
     at_risk = by["weight"].sum()
@@ -256,7 +284,7 @@ def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) 
 
 
 def risk_histogram(wording: ReportWording, risk: np.ndarray) -> Markup:
-    """Customers by risk, in steps of ten points."""
+    """Draw the number of customers by risk, in steps of ten percentage points."""
     tr = wording.tr
     counts = np.bincount(np.minimum((risk * 10).astype(int), 9), minlength=10).tolist()
     steps = [(low, low + 10) for low in range(0, 100, 10)]

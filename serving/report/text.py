@@ -1,4 +1,4 @@
-"""How a page speaks, for all of its parts: its language, how numbers are written, what leaving is called."""
+"""The wording of a report: its language, its number formats, and its terms for churn."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MARKS = {"critical": "▲▲", "warning": "▲", "info": "●"}
 
 @dataclass(frozen=True)
 class ReportWording:
-    """How a page speaks.
+    """The wording of a report.
 
     Attributes:
-        tr: Its language.
-        form: How its numbers are written.
-        words: What leaving and staying are called.
-        money: Whether there is value.
-        contractual: Whether leaving is a cancellation.
-        cutoff: Of the scores.
+        tr: The language.
+        form: How numbers are written.
+        words: The terms for leaving and staying.
+        money: Whether the scores have a value.
+        contractual: Whether churn is a cancellation.
+        cutoff: The cutoff of the scores.
         last: The last day of the horizon.
-        days: Of the horizon.
-        interval: Probability inside the ranges of values.
+        days: The length of the horizon.
+        interval: The probability of the prediction intervals of value.
     """
 
     tr: Language
@@ -41,20 +41,30 @@ class ReportWording:
     interval: float
 
     def name(self, name: str) -> str:
-        """A name of a group, an action or a reason, in the language where it is one of ours."""
+        """Translate the name of a group, an action or a reason; names of the user stay as they are."""
         return self.tr(name)
 
     def severity(self, name: str) -> str:
-        """How grave an alert is, as a sign and a word."""
+        """Format the severity of an alert as a sign and a word."""
         return f"{MARKS.get(name, '●')} {self.tr(SEVERITIES.get(name, name))}"
 
     def points(self, change: float) -> str:
-        """A contribution to risk in percentage points."""
+        """Format a contribution to risk in percentage points."""
         return self.tr("{n} points", n=f"{100 * change:+.1f}".replace("-", "−"))
 
 
 def report_wording(scores: Scores, money: bool, mean: float, tr: Language) -> ReportWording:
-    """How the page of some scores speaks; `mean` is the mean size of a customer's value."""
+    """Choose the wording of the report for some scores.
+
+    Args:
+        scores: The scores; their manifest names the task.
+        money: Whether the scores have a value.
+        mean: The mean absolute value of a customer, which sets the digits of money.
+        tr: The language.
+
+    Returns:
+        The wording.
+    """
     task = scores.manifest["models"]["churn"]["task"]
     days, active = Window.parse(task["horizon"]).days, Window.parse(task["active_within"]).days
     churn = task.get("churn", "inactive")

@@ -24,6 +24,7 @@ from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
+from features.intake.log import Business, as_date, config_of
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
@@ -60,11 +61,13 @@ CHANGED_INPUT = {
 }
 
 
-def score_customers(config: Config, cutoff: date, with_contributions: bool = False, resume: bool = False) -> Scores:
+def score_customers(
+    business: Business, cutoff: date | str, with_contributions: bool = False, resume: bool = False
+) -> Scores:
     """Score every customer of a cutoff's cohort with the current champions; skipped when nothing has changed.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         cutoff: Features use what was known before this day.
         with_contributions: Whether to write every feature's contribution too; without it, the contributions of an
             earlier run are kept only if the scores are the same.
@@ -78,13 +81,15 @@ def score_customers(config: Config, cutoff: date, with_contributions: bool = Fal
         UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
         DataError: The log breaks its contract, or the cohort is empty.
     """
+    config = config_of(business)
+    day = as_date(cutoff)
     models = load_champions(config)
-    lock = scoring_folder(config) / f"cutoff={cutoff}.lock"
-    with exclusive_lock(lock, f"scoring cutoff {cutoff} into {config.output}"), ExitStack() as open_log:
-        log = open_log.enter_context(prepare_features(config, cutoff))
+    lock = scoring_folder(config) / f"cutoff={day}.lock"
+    with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"), ExitStack() as open_log:
+        log = open_log.enter_context(prepare_features(config, day))
         check_features(models, log.features, log.own)
         targets = models.targets if with_contributions else ()
-        job = ScoringJob(config, cutoff, models, log.features, _run_identity(config, cutoff, models, log), targets)
+        job = ScoringJob(config, day, models, log.features, _run_identity(config, day, models, log), targets)
         scores = _scores_in_place(job)
         if scores is None:
             run, notes = _open_run(job, resume)

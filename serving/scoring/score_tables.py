@@ -74,6 +74,10 @@ class Scores:
             )
         return pq.ParquetFile(self.folder / part["file"]).read()
 
+    def to_pandas(self) -> Any:
+        """The rows of `table` as a DataFrame."""
+        return self.table().to_pandas()
+
 
 def total_value_interval(
     churn: np.ndarray, value: np.ndarray | None, value_at_risk: np.ndarray | None, spread: Spread | None

@@ -1,4 +1,4 @@
-"""The web page of `regulars app`: over the output folder, on this machine unless it is opened wider with a token."""
+"""The web server of `regulars app`: it shows the output folder, on this machine unless opened wider with a token."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 NEEDED = ("starlette", "uvicorn", "xlsxwriter")
 TOKEN = "REGULARS_TOKEN"  # noqa: S105 (the variable's name)
-ENDING = 3  # seconds that open answers have when the page is ended
+ENDING = 3  # seconds for open answers when the server stops
 
 
 def serve(
     config: Config, host: str, port: int, also: Sequence[str] = (), say: Callable[[str], object] = lambda line: None
 ) -> None:
-    """Shows the page until it is interrupted; says its address once it listens.
+    """Serve the pages until interrupted; print the address once the server listens.
 
     Args:
         config: The business whose output folder is shown.
-        host: Where to listen; wider than this machine a token is asked for.
+        host: Where to listen; if wider than this machine, a token is needed.
         port: On which port; 0 takes a free one.
-        also: More names by which the page may be opened, such as that of a proxy before it.
+        also: More host names by which the pages may be opened, such as that of a proxy.
         say: Takes the lines for the terminal.
 
     Raises:
-        UsageError: The extra is not installed, the token is too short, or the place cannot be listened at.
+        UsageError: The extra is not installed, the token is too short, or the host or port cannot be used.
     """
     require_app_extra()
     import uvicorn
@@ -66,20 +66,20 @@ def serve(
 
 
 def _warm(site: Site) -> None:
-    """Counts and draws the first page, and imports what takes seconds, before somebody asks for it."""
+    """Prepare the first page and import slow modules before somebody asks for them."""
     from serving.web.parts.output_reader import MissingOutput, read_scored_cutoff
     from serving.web.views.overview import overview_page
 
-    with suppress(MissingOutput):  # the page itself says so
+    with suppress(MissingOutput):  # the page itself says what is missing
         overview_page(site, read_scored_cutoff(site))
     import_module("serving.web.live_queries")
 
 
 def require_app_extra() -> None:
-    """Refuses where a package of the extra is not installed.
+    """Check that the packages of the extra are installed.
 
     Raises:
-        UsageError: One is not.
+        UsageError: One is missing.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -90,10 +90,10 @@ def require_app_extra() -> None:
 
 
 def access_token(wide: bool) -> str:
-    """The token of the environment, else a new one where the page is opened wider; empty where none is needed.
+    """Read the token from the environment, or make one if the page is opened wider; empty if none is needed.
 
     Raises:
-        UsageError: That of the environment is too short to keep anybody out.
+        UsageError: The token of the environment is too short to be safe.
     """
     from serving.web.security import MIN_TOKEN_LENGTH
 
@@ -106,7 +106,7 @@ def access_token(wide: bool) -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
+    """Open a socket that listens.
 
     Raises:
         UsageError: The port is taken or not allowed, or the host is not of this machine.
@@ -120,24 +120,30 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} is in use already, perhaps by another `regulars app`; give another with --port, 0 for any"
             )
         elif problem.errno in (errno.EACCES, errno.EPERM):
-            why = f"port {port} may not be listened at by this user; give one from 1024 on with --port"
+            why = f"port {port} may not be used by this user; give one from 1024 on with --port"
         else:
-            why = (
-                f"--host {host}: cannot be listened at ({problem.strerror or problem}); give an address of this machine"
-            )
+            why = f"--host {host}: cannot be used ({problem.strerror or problem}); give an address of this machine"
         raise UsageError(why) from None
 
 
 def startup_lines(host: str, port: int, token: str) -> list[str]:
-    """What is said once it listens.
+    """Write the lines that are printed once the server listens.
 
-    >>> addresses("127.0.0.1", 8501, "")
-    ['http://127.0.0.1:8501/', 'Ctrl-C ends it; nothing is written.']
+    Args:
+        host: Where it listens.
+        port: On which port.
+        token: The token of the address; empty if none is needed.
+
+    Returns:
+        The address and what to know about it.
+
+    >>> startup_lines("127.0.0.1", 8501, "")
+    ['http://127.0.0.1:8501/', 'Press Ctrl-C to stop; nothing is written.']
     """
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
     shown = f"[{name}]" if ":" in name else name
     query = f"?{urlencode({'token': token})}" if token else ""
     lines = [f"http://{shown}:{port}/{query}"]
     if token and not os.environ.get(TOKEN):
-        lines.append(f"whoever has this address comes in; set {TOKEN} to keep the token over restarts")
-    return [*lines, "Ctrl-C ends it; nothing is written."]
+        lines.append(f"anyone with this address has access; set {TOKEN} to keep the token over restarts")
+    return [*lines, "Press Ctrl-C to stop; nothing is written."]

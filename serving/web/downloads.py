@@ -1,7 +1,7 @@
-"""The filtered list as files: CSV as it is made, and a workbook that Excel reads; both from batches, never whole.
+"""Download the filtered list of customers as CSV or as an Excel workbook; both in batches, to save memory.
 
-Text that a spreadsheet would run as a formula has an apostrophe before it in CSV; in a workbook text is text. One
-workbook is made at a time: of a million customers it takes a minute or two.
+Formulas in text are escaped in CSV; in a workbook the cells are typed as text, so Excel does not run them. Only one
+workbook is written at a time: one with a million customers takes a minute or two.
 """
 
 from __future__ import annotations
@@ -25,27 +25,47 @@ from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, S
 from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, order_sql
 
 BATCH = 20_000
-EXCEL_ROWS = 1_048_576  # with the header
-LONGEST = 32_767  # characters of a cell
+EXCEL_ROWS = 1_048_576  # including the header
+LONGEST = 32_767  # characters in a cell
 COLUMNS = (*LIST_COLUMNS[:1], "cutoff", *LIST_COLUMNS[1:], "churn_reasons", "value_reasons")
 _ONE_WORKBOOK = Lock()
 
 
-def csv_chunks(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool) -> Iterator[bytes]:
-    """The list as CSV (UTF-8, RFC 4180) in pieces, in its order."""
+def csv_chunks(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> Iterator[bytes]:
+    """Write the list as CSV (UTF-8, RFC 4180) in chunks, in its order.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+        money: Whether the scores have a value; it sets the default order.
+
+    Yields:
+        Bytes of the file.
+    """
     header = True
-    for batch in _batches(site, at, asked, money):
+    for batch in _batches(site, at, filters, money):
         out = BytesIO()
         pa_csv.write_csv(spreadsheet_table(pa.table(batch)), out, pa_csv.WriteOptions(include_header=header))
         header = False
         yield out.getvalue()
 
 
-def write_workbook(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool, customers: int) -> Path:
-    """The list as a workbook in a private temporary folder of its own, which the caller discards.
+def write_workbook(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool, customers: int) -> Path:
+    """Write the list as a workbook in a temporary folder of its own; the caller deletes it with `delete_workbook`.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+        money: Whether the scores have a value; it sets the default order.
+        customers: How many customers the list has.
+
+    Returns:
+        The path of the workbook.
 
     Raises:
-        NotHere: It has more rows than a sheet of Excel holds.
+        MissingOutput: The list has more rows than an Excel sheet holds.
     """
     if customers >= EXCEL_ROWS:
         message = site.tr(
@@ -58,7 +78,7 @@ def write_workbook(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: b
     try:
         with _ONE_WORKBOOK:
             names = [name for name in COLUMNS if name in at.columns]
-            _write(folder / "customers.xlsx", _batches(site, at, asked, money), names)
+            _write(folder / "customers.xlsx", _batches(site, at, filters, money), names)
     except BaseException:
         delete_workbook(folder / "customers.xlsx")
         raise
@@ -66,15 +86,15 @@ def write_workbook(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: b
 
 
 def delete_workbook(place: Path) -> None:
-    """Removes a workbook with the folder that was made for it."""
+    """Delete a workbook and its temporary folder."""
     shutil.rmtree(place.parent)
 
 
-def _batches(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool) -> Iterator[pa.RecordBatch]:
-    """The rows of a list, BATCH at a time; none of them where there are none."""
-    test, params = filter_sql(site, at, asked)
+def _batches(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a list in batches; the first batch is empty, so that there is always a header."""
+    test, params = filter_sql(site, at, filters)
     columns = ", ".join(name for name in COLUMNS if name in at.columns)
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(asked, money)}"
+    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)}"
     try:
         with site.connection.cursor() as cursor:
             relation = cursor.sql(sql, params=[at.files, *params])
@@ -114,7 +134,7 @@ def _write(place: Path, batches: Iterator[pa.RecordBatch], names: Sequence[str])
 
 
 def _plain(name: str, column: pa.Array) -> list[Any]:
-    """A column as values for cells; reasons as sentences."""
+    """Turn a column into values for cells; lists of reasons become text."""
     if pa.types.is_list(column.type):
         return list(reasons_as_text(pa.chunked_array([column]), *REASON_FORMATS[name]).to_pylist())
     return list(column.to_pylist())

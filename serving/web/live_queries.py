@@ -1,6 +1,6 @@
-"""What a customer's page asks the log and the models for, when somebody clicks: history, and what would have to differ.
+"""Answer what the customer page asks the log and the models on a click: history and what-if.
 
-Both take longer than a page may. One answer is made at a time, so that clicks do not pile up work.
+Both take longer than a page may. Only one answer is computed at a time, so that clicks do not pile up.
 """
 
 from __future__ import annotations
@@ -24,10 +24,18 @@ _ONE_AT_A_TIME = Lock()
 
 
 def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]:
-    """A customer's orders and contacts before a cutoff, as a picture and as lists.
+    """Read a customer's orders and contacts before a cutoff, as a chart and as lists.
+
+    Args:
+        site: The output folder and the config.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        The context of the template `history.html.j2`.
 
     Raises:
-        NotHere: The log cannot be read.
+        MissingOutput: The log cannot be read.
     """
     with _ONE_AT_A_TIME:
         try:
@@ -57,20 +65,29 @@ def _day(value: object) -> date:
 
 
 def find_counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
-    """What would have to be otherwise for the risk to come below a level, by default the mean of the cohort.
+    """Find changes of a customer's past that would bring the predicted risk below a level.
+
+    Args:
+        site: The output folder and the config.
+        at: The scored cutoff.
+        customer: The customer's id.
+        below: The level, in (0, 1); None takes the mean risk of the cohort.
+
+    Returns:
+        The context of the template `what_if.html.j2`.
 
     Raises:
-        NotHere: The models, the log or the customer are not there, or the champion is not the one that scored.
+        MissingOutput: The models, the log or the customer are not there.
     """
     with _ONE_AT_A_TIME:
         try:
-            return _differently(site, at, customer, below)
+            return _counterfactual(site, at, customer, below)
         except RegularsError as problem:
             message = site.tr("This cannot be computed right now: {why}", why=str(problem))
             raise MissingOutput(message, f"regulars explain CUSTOMER --cutoff {at.cutoff}", 503) from None
 
 
-def _differently(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
+def _counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
     models = load_champions(site.config)
     snapshots = build_cohort(site.config, at.cutoff)
     place = pc.index(snapshots.rows["customer_id"], customer).as_py()

@@ -1,4 +1,4 @@
-"""The pages and their addresses: each reads what is asked for, has it found, and fills a template."""
+"""The addresses of the web pages: each view reads the request, gets its content, and fills a template."""
 
 from __future__ import annotations
 
@@ -57,11 +57,12 @@ class PageContext:
     """What the templates of a cutoff's pages share.
 
     Attributes:
-        at: The cutoff.
-        form: How money is written, and `money` whether there is any.
-        days: Of the horizon.
-        words: What leaving is called.
-        interval: The probability with which ranges hold.
+        at: The scored cutoff.
+        form: How money is written.
+        money: Whether the scores have a value.
+        days: The length of the horizon.
+        words: The terms for leaving and staying.
+        interval: The probability of the prediction intervals.
     """
 
     at: ScoredCutoff
@@ -73,13 +74,16 @@ class PageContext:
 
 
 def create_application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
-    """The pages behind their guard.
+    """Create the web application behind its access guard.
 
     Args:
-        site: What they are made from.
-        hosts: By which names they may be opened.
-        wide: Whether to more than this machine.
-        token: What to show at the first visit.
+        site: The output folder that the pages show.
+        hosts: Host names by which the pages may be opened.
+        wide: Whether they are open to other machines.
+        token: The token that the first visit must show; empty if none is needed.
+
+    Returns:
+        The application.
     """
     views: dict[str, View] = {
         "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
@@ -95,7 +99,7 @@ def create_application(site: Site, hosts: Collection[str], wide: bool = False, t
 
 
 def _answer(site: Site, view: View, request: Request) -> Response:
-    """A view's answer, or the page that says what is missing for it."""
+    """Answer with a view, or with the page that says what is missing for it."""
     try:
         return view(site, request)
     except MissingOutput as missing:
@@ -114,14 +118,14 @@ def _no_page(site: Site, request: Request, problem: Exception) -> Response:
 
 
 def _broken(site: Site, request: Request, problem: Exception) -> Response:
-    """The page of a fault of ours; what it was stands in the terminal."""
+    """Answer an unexpected error; the terminal has the details."""
     return _missing(
         site, request, MissingOutput(site.tr("This page failed. See the terminal for details."), status=500)
     )
 
 
 def template_environment(site: Site) -> Environment:
-    """Jinja over the page's templates: everything is escaped, and a name that is not given is an error."""
+    """Create the Jinja environment: everything is escaped, and an undefined name is an error."""
     jinja = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -134,9 +138,9 @@ def template_environment(site: Site) -> Environment:
 
 
 def page_url(path: str, **params: Any) -> str:
-    """A path with what it asks for, without what is empty.
+    """Build the address of a page, without empty parameters.
 
-    >>> address("/customer", id="a/b&c", cutoff="")
+    >>> page_url("/customer", id="a/b&c", cutoff="")
     '/customer?id=a%2Fb%26c'
     """
     kept = {name: value for name, value in params.items() if value not in ("", None)}
@@ -144,9 +148,9 @@ def page_url(path: str, **params: Any) -> str:
 
 
 def format_number(value: object) -> str:
-    """A number with three digits or all before the point, another value as it is, and a dash for none.
+    """Format a number to three significant digits, from 1,000 on as an integer; None becomes a dash.
 
-    >>> number(0.12345), number(1234.5), number("many"), number(None)
+    >>> format_number(0.12345), format_number(1234.5), format_number("many"), format_number(None)
     ('0.123', '1,234', 'many', '–')
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -257,7 +261,7 @@ def _reasons(site: Site, request: Request) -> Response:
 
 
 def _history(site: Site, request: Request) -> Response:
-    from serving.web import live_queries  # with MLflow, which takes seconds to import
+    from serving.web import live_queries  # imports MLflow, which takes seconds
 
     context, who = _context(site, request), _who(site, request)
     return _page(
@@ -275,7 +279,7 @@ def _what_if(site: Site, request: Request) -> Response:
 
 
 def _level(site: Site, text: str) -> float | None:
-    """A risk in per cent as a probability; None where none is given."""
+    """Parse a risk in per cent as a probability; None if the text is empty."""
     if not text.strip():
         return None
     try:

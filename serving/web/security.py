@@ -1,8 +1,8 @@
-"""Who may ask: a guard before every page that knows hosts, a token and methods, and the headers of every answer.
+"""Guard every request: check host, token and method, and set the security headers of every answer.
 
-A browser on this machine opens pages of strangers too. So the Host header must be one of ours (a name that was rebound
-to 127.0.0.1 is refused), nothing may be embedded or fetched by another site, and wider than localhost nobody comes in
-without the token.
+A browser on this machine opens pages of strangers too. So the Host header must be one of ours (a host name that was
+rebound to 127.0.0.1 is refused), other sites may not embed or fetch the pages, and access from other machines needs the
+token.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class AccessGuard:
     """An application behind the guard.
 
     Args:
-        app: The pages.
-        hosts: Names that the Host header may have; an address in digits is taken where `wide`.
-        wide: Whether the pages are opened wider than to this machine.
-        token: What to show at the first visit; empty: nothing.
+        app: The application.
+        hosts: The allowed names in the Host header; if `wide`, an IP address is allowed too.
+        wide: Whether the pages are open to other machines.
+        token: The token that the first visit must show; empty if none is needed.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], wide: bool = False, token: str = "") -> None:
@@ -51,7 +51,7 @@ class AccessGuard:
         self._cookie = f"regulars_{hashlib.sha256(self._sign.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets a request through with the headers of every answer, or answers it."""
+        """Pass a request on with the security headers on its answer, or refuse it."""
         if scope["type"] != "http":
             raise RuntimeError(f"expected a request over HTTP, found {scope['type']}")
 
@@ -66,37 +66,37 @@ class AccessGuard:
         await (answer or self._app)(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """What is refused whoever asks."""
+        """Refuse a foreign host, a method that writes, and requests by other sites."""
         headers = Headers(scope=scope)
         if not self._is_ours(host_name(headers.get("host", ""))):
-            text = "This is not a name of this page. Open it by the address that `regulars app` printed."
+            text = "This host name is not allowed. Open the page by the address that `regulars app` printed."
             return PlainTextResponse(f"{text}\n", 421)
         if scope["method"] not in METHODS:
-            return PlainTextResponse("These pages are only read.\n", 405, {"Allow": ", ".join(METHODS)})
+            return PlainTextResponse("These pages are read-only.\n", 405, {"Allow": ", ".join(METHODS)})
         stranger = headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
         if stranger and headers.get("sec-fetch-mode") != "navigate":
-            return PlainTextResponse("Other pages may not fetch from this one.\n", 403)
+            return PlainTextResponse("Other sites may not fetch from this page.\n", 403)
         return None
 
     def _is_ours(self, host: str) -> bool:
         if host in self._hosts:
             return True
-        try:  # an address in digits cannot be rebound
+        try:  # an IP address cannot be rebound
             return self._wide and bool(ipaddress.ip_address(host))
         except ValueError:
             return False
 
     def _door(self, scope: Scope) -> Response | None:
-        """Asks for the token; who shows it in the URL is sent on without it, with a cookie."""
+        """Ask for the token; a visit with the token in its URL is redirected without it and gets a cookie."""
         if not self._token or self._is_known(Headers(scope=scope).get("cookie", "")):
             return None
         params = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in params if name == "token"]
         if not tokens or not hmac.compare_digest(tokens[0].encode(), self._token.encode()):
-            text = "A token is needed: open the address that `regulars app` printed, with ?token=... at its end."
+            text = "A token is required: open the address that `regulars app` printed, with ?token=... at its end."
             return PlainTextResponse(f"{text}\n", 401)
         rest = urlencode([pair for pair in params if pair[0] != "token"])
-        path = "/" + scope["path"].lstrip("/\\")  # never another host
+        path = "/" + scope["path"].lstrip("/\\")  # never to another host
         answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
         answer.set_cookie(self._cookie, self._sign, httponly=True, samesite="lax", path="/")
         return answer
@@ -110,9 +110,9 @@ class AccessGuard:
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header, without its port.
+    """Extract the name from a Host header, without the port.
 
-    >>> host_of("LOCALHOST:8000"), host_of("[::1]:80"), host_of("evil.example:80"), host_of("")
+    >>> host_name("LOCALHOST:8000"), host_name("[::1]:80"), host_name("evil.example:80"), host_name("")
     ('localhost', '::1', 'evil.example', '')
     """
     name = header.strip().lower()
@@ -120,7 +120,7 @@ def host_name(header: str) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Whether a place to listen at is this machine's alone.
+    """Check whether a host is reachable from this machine only.
 
     >>> is_local("127.0.0.1"), is_local("localhost"), is_local("0.0.0.0"), is_local("shop.example")
     (True, True, False, False)
@@ -132,6 +132,6 @@ def is_local(host: str) -> bool:
 
 
 def allowed_hosts(host: str, also: Collection[str] = ()) -> frozenset[str]:
-    """The names by which a page that listens at `host` may be opened."""
+    """List the names by which a page that listens at `host` may be opened."""
     own = () if is_local(host) else (host, socket.gethostname(), socket.getfqdn())
     return frozenset(name.lower() for name in (*LOCAL, *own, *also) if name)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import loop
-from benchmarks.simulated_rounds import World, draw_world, live, lived
+from benchmarks.simulated_rounds import World, draw_world, orders_given_decisions, run_rounds
 from features.simulation.business import Business
 
 CUSTOMERS = 2_500  # enough for the 50 customers in each arm that learning asks for
@@ -24,23 +24,23 @@ def world() -> World:
 
 def test_two_rounds_with_the_oracle_above_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "PILOT", 1)
-    rows = pd.DataFrame([loop.gains(seed, CUSTOMERS, 2, ("random", "ours", "oracle")) for seed in (1, 2)])
+    rows = pd.DataFrame([loop.policy_gains(seed, CUSTOMERS, 2, ("random", "ours", "oracle")) for seed in (1, 2)])
     assert rows["oracle"].mean() > 0
     assert rows["oracle"].mean() > max(rows["random"].mean(), rows["ours"].mean())
     assert (rows["contacts:ours"] > 0).all() and (rows["nothing"] > 0).all()
 
 
 def test_the_table_pairs_seeds_and_shows_the_best_of_each_rule() -> None:
-    names = loop.policies(draw_world(10, Business(date(2023, 1, 1), 90, loop.SHOP, 1)), 1)
+    names = loop.all_policies(draw_world(10, Business(date(2023, 1, 1), 90, loop.SHOP, 1)), 1)
     rows = pd.DataFrame(
         {name: [10.0, 20.0, 30.0] for name in names} | {f"contacts:{name}": [5.0] * 3 for name in names}
     )
     rows["oracle"], rows["ours"] = [100.0, 200.0, 300.0], [60.0, 70.0, 80.0]
     rows["highest risk (voucher)"] += 1
-    shown = loop.table(rows).splitlines()
-    assert shown[-1] == "| oracle | 200 (-48 to 448) | 100% (100 to 100) | -130 (-354 to 94) | 5 |"
-    assert "| highest risk (voucher) | 21 (-4 to 46) | 11% (10 to 11) | 49 (49 to 49) | 5 |" in shown
-    assert len(shown) == 2 + 7
+    lines = loop.table(rows).splitlines()
+    assert lines[-1] == "| oracle | 200 (-48 to 448) | 100% (100 to 100) | -130 (-354 to 94) | 5 |"
+    assert "| highest risk (voucher) | 21 (-4 to 46) | 11% (10 to 11) | 49 (49 to 49) | 5 |" in lines
+    assert len(lines) == 2 + 7
 
 
 def test_nobody_spends_more_than_the_budget_or_contacts_who_is_not_active(
@@ -48,19 +48,19 @@ def test_nobody_spends_more_than_the_budget_or_contacts_who_is_not_active(
 ) -> None:
     monkeypatch.setattr(loop, "PILOT", 1)  # so that ours plans in the second round
     rounds = range(loop.FIRST, loop.FIRST + 2)
-    for name, decide in loop.policies(world, 1).items():
+    for name, decide in loop.all_policies(world, 1).items():
         if name.endswith(("(letter)", "(voucher)")):
             continue
-        given, _ = live(world, rounds, decide)
+        given, _ = run_rounds(world, rounds, decide)
         for stretch in rounds:
             chosen = given[:, stretch]
-            assert 0 < loop.COSTS[chosen[chosen >= 0]].sum() <= loop.budget_of(world), name
+            assert 0 < loop.COSTS[chosen[chosen >= 0]].sum() <= loop.round_budget(world), name
             assert not (chosen[world.population.birth > stretch * 30] >= 0).any(), name
 
 
 def test_the_past_is_counted_as_by_hand(world: World) -> None:
-    orders = lived(world, world.untouched, range(12))
-    seen = loop.look(world, orders, world.untouched, 360)
+    orders = orders_given_decisions(world, world.no_contacts, range(12))
+    seen = loop.view_customers(world, orders, world.no_contacts, 360)
     place = int(np.argmax(seen["orders_count"]))
     mine = orders.who == seen.who[place]
     age, amount = 360 - orders.moment[mine], orders.amount[mine]
@@ -71,9 +71,9 @@ def test_the_past_is_counted_as_by_hand(world: World) -> None:
 
 
 def test_an_experiment_is_what_its_propensities_say(world: World) -> None:
-    ours = loop.Ours(world, 1)
-    live(world, range(loop.FIRST, loop.FIRST + 1), ours.decide)
-    ((_, seen, arms),) = ours.tried
-    each = int(loop.budget_of(world) / 3.5)
+    ours = loop.RegularsPolicy(world, 1)
+    run_rounds(world, range(loop.FIRST, loop.FIRST + 1), ours.decide)
+    ((_, seen, arms),) = ours.experiments
+    each = int(loop.round_budget(world) / 3.5)
     assert [(arms == arm).sum() for arm in (0, 1, -1)] == [each, each, 2 * each]
     assert len(set(seen.who.tolist())) == len(seen.who) == 4 * each

@@ -1,4 +1,4 @@
-"""Difficult tables beside the events: rows late, tied, at window edges, of unknown customers, or without values."""
+"""Difficult side tables: rows that are late, tied, at window edges, of unknown customers or without values."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def config(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     sections: Mapping[str, Any] = SECTIONS,
 ) -> Config:
-    """Writes events and the tables beside them into a new folder in `parent`; returns the config that names them.
+    """Write events and side tables into a new folder in `parent`, and return a config that names them.
 
-    Files that an engine has read are never written again.
+    Files that an engine has read are never overwritten.
     """
     folder = f"log{len(list(parent.glob('log*')))}"
     (parent / folder).mkdir()
@@ -65,14 +65,14 @@ def config(
 
 
 def placed(sections: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Sections whose sources lie in a folder."""
+    """Return sections whose sources are in a folder."""
     if "source" in sections:
         return {**sections, "source": f"{folder}/{sections['source']}"}
     return {key: placed(value, folder) if isinstance(value, Mapping) else value for key, value in sections.items()}
 
 
 def write(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes a table of `SCHEMAS` as `NAME.parquet`; a column that a row lacks is null."""
+    """Write a table of `SCHEMAS` as `NAME.parquet`; a missing column of a row is null."""
     columns = {c: pa.array([row.get(c) for row in rows], kind) for c, kind in SCHEMAS[name].items()}
     pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 

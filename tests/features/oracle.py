@@ -1,4 +1,4 @@
-"""Every feature and label worked out slowly from its phrase: one customer, one cutoff, one line at a time.
+"""An independent, slow computation of every feature and label, to compare with: one customer and cutoff at a time.
 
 Shares no code with `features`. Money is in Fractions, so that only the last step rounds. A line is a dictionary:
 customer, time (UTC), and where the log has them amount, order, quantity, known_at and kinds (`kind_...`).
@@ -54,7 +54,7 @@ def snapshots(
     lines: Sequence[Line], cutoffs: Iterable[date], setting: Setting, end: date
 ) -> dict[tuple[str, date], Values]:
     """Features and labels of every customer with a purchase in [cutoff - active_within, cutoff)."""
-    found = {}
+    rows = {}
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
         usual, expected = mean_purchase(seen, setting), expectations(seen, cutoff, setting)
@@ -66,9 +66,9 @@ def snapshots(
             values = features(own, cutoff, setting, min(line["time"].date() for line in seen), usual)
             future = [line for line in lines if line["customer"] == customer]
             values |= expected[customer]
-            found[customer, cutoff] = values | labels(future, cutoff, setting, end)
-        oracle_orders.ranks([values for (_, day), values in found.items() if day == cutoff], setting)
-    return found
+            rows[customer, cutoff] = values | labels(future, cutoff, setting, end)
+        oracle_orders.ranks([values for (_, day), values in rows.items() if day == cutoff], setting)
+    return rows
 
 
 def mean_purchase(lines: Sequence[Line], setting: Setting) -> Fraction:
@@ -80,15 +80,15 @@ def mean_purchase(lines: Sequence[Line], setting: Setting) -> Fraction:
 
 def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> Values:
     """No purchase, and the net amount, in [cutoff, cutoff + horizon) and over longer ones; null before each is over."""
-    found: Values = {}
+    labels_by_key: Values = {}
     for days in (setting.horizon, *setting.value_horizons):
         stop, name = cutoff + timedelta(days), "value" if days == setting.horizon else f"value_{days}d"
         after = orders([line for line in lines if midnight(cutoff) <= line["time"] < midnight(stop)])
         net = float(sum(order.net for order in after)) if setting.has_amount else None
         if days == setting.horizon:
-            found["churned"] = None if stop > end else float(not purchases(after, setting))
-        found[name] = None if stop > end else net
-    return found
+            labels_by_key["churned"] = None if stop > end else float(not purchases(after, setting))
+        labels_by_key[name] = None if stop > end else net
+    return labels_by_key
 
 
 def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date, usual: Fraction) -> Values:

@@ -1,4 +1,4 @@
-"""The features of the customer table worked out slowly, one customer and cutoff at a time.
+"""An independent, slow computation of the features of the customer table, one customer and cutoff at a time.
 
 Shares no code with `features`. A row is a dictionary: customer, known_at (a naive UTC time, or absent where the table
 is as of today), since and the attributes. Dates are dates.
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 def features(
     rows: Sequence[Row], customer: str, cutoff: date, first_order: date, attributes: Sequence[str]
 ) -> dict[str, Any]:
-    """Attributes as they stood before a cutoff, dates as days before it, and the days since signing up."""
+    """Return the attributes known before a cutoff, dates as days before it, and the days since signing up."""
     row = as_it_stood([row for row in rows if row["customer"] == customer], cutoff)
     values = {name: _value(row.get(name), cutoff) for name in attributes}
     age = _value(row.get("since"), cutoff)
@@ -25,15 +25,15 @@ def features(
 
 
 def as_it_stood(rows: Sequence[Row], cutoff: date) -> Row:
-    """The row that was known last before a cutoff's midnight; empty where there is none."""
+    """Return the newest row known before a cutoff; empty if there is none."""
     midnight = datetime(cutoff.year, cutoff.month, cutoff.day)
-    found: Row = {}
+    attributes: Row = {}
     for row in rows:
         if "known_at" not in row:
             return row
-        if row["known_at"] < midnight and (not found or row["known_at"] > found["known_at"]):
-            found = row
-    return found
+        if row["known_at"] < midnight and (not attributes or row["known_at"] > attributes["known_at"]):
+            attributes = row
+    return attributes
 
 
 def _value(value: Any, cutoff: date) -> Any:

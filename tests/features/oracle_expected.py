@@ -1,8 +1,6 @@
-"""What BG/NBD and Gamma-Gamma expect of each customer, one at a time, from the days with a purchase and their spend.
+"""An independent computation of the inputs of BG/NBD and Gamma-Gamma, and their predictions for each customer.
 
-The models themselves are those of `features.catalog.btyd_model`, whose own tests hold them to published figures; what
-goes into them
-is worked out here.
+The models are those of `features.catalog.btyd_model`, whose own tests compare them with published figures.
 """
 
 from __future__ import annotations
@@ -17,22 +15,24 @@ Days = Mapping[str, Mapping[date, Fraction]]
 
 
 def expectations(days: Days, cutoff: date, horizon: int, has_amount: bool) -> dict[str, dict[str, float | None]]:
-    """Fits both models to all customers, then asks them of each customer alone."""
-    told = {customer: summary(own, cutoff) for customer, own in days.items()}
-    rhythm = fit_bgnbd(*zip(*[row[:3] for row in told.values()], strict=True)) if told else None
-    spend = fit_gamma_gamma(*zip(*[(row[0] + 1, row[3]) for row in told.values()], strict=True)) if told else None
-    found: dict[str, dict[str, float | None]] = {}
-    for customer, (repeats, recency, age, mean) in told.items():
+    """Fit both models to all customers, then predict each customer separately."""
+    summaries = {customer: summary(own, cutoff) for customer, own in days.items()}
+    rhythm = fit_bgnbd(*zip(*[row[:3] for row in summaries.values()], strict=True)) if summaries else None
+    spend = (
+        fit_gamma_gamma(*zip(*[(row[0] + 1, row[3]) for row in summaries.values()], strict=True)) if summaries else None
+    )
+    expected: dict[str, dict[str, float | None]] = {}
+    for customer, (repeats, recency, age, mean) in summaries.items():
         orders = float(rhythm.expected_orders([repeats], [recency], [age], horizon)[0])
-        found[customer] = {
+        expected[customer] = {
             "orders_expected": orders,
             "alive_probability": float(rhythm.alive_probability([repeats], [recency], [age])[0]),
             "return_probability": float(rhythm.return_probability([repeats], [recency], [age], horizon)[0]),
         }
         if has_amount:
             amount = float(spend.expected_spend([repeats + 1], [mean])[0])
-            found[customer] |= {"order_amount_expected": amount, "amount_expected": orders * amount}
-    return found
+            expected[customer] |= {"order_amount_expected": amount, "amount_expected": orders * amount}
+    return expected
 
 
 def summary(own: Mapping[date, Fraction], cutoff: date) -> tuple[int, int, int, float]:

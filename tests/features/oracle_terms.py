@@ -1,4 +1,4 @@
-"""What became of each customer's cover, worked out slowly day by day: one customer, one cutoff, by hand.
+"""An independent, slow computation of churn and value of subscriptions: day by day, one customer and cutoff at a time.
 
 Shares no code with `features`. A term is a dictionary: customer, start, end (None: it runs), why, price (or None),
 known (when the row was), end_known (when the end was); all dates.
@@ -16,7 +16,7 @@ GRACE = 7
 
 
 def in_cohort(terms: Sequence[Term], cutoff: date) -> bool:
-    """Whether some term had begun, and none of its ends had come, as far as was known before the cutoff."""
+    """Return whether some term had begun and not ended, as far as was known before the cutoff."""
     return any(has_begun(term, cutoff) and not has_ended(term, cutoff) for term in terms)
 
 
@@ -27,8 +27,8 @@ def has_begun(term: Term, cutoff: date) -> bool:
 def has_ended(term: Term, cutoff: date) -> bool:
     if term["end"] is None:
         return False
-    told = term["end_known"] or term["end"]
-    return max(term["end"], told, known(term)) < cutoff
+    known_day = term["end_known"] or term["end"]
+    return max(term["end"], known_day, known(term)) < cutoff
 
 
 def known(term: Term) -> date:
@@ -36,7 +36,7 @@ def known(term: Term) -> date:
 
 
 def label(terms: Sequence[Term], cutoff: date, horizon: int, cancelled: Sequence[str]) -> tuple[int, bool]:
-    """Whether the customer churned, and whether the cover ended otherwise; goes through the horizon day by day."""
+    """Return whether the customer churned, and whether the cover ended for another reason, day by day."""
     alive = [term for term in terms if not has_ended(term, cutoff)]
     last, left = None, False
     for number in range(horizon):
@@ -53,12 +53,12 @@ def label(terms: Sequence[Term], cutoff: date, horizon: int, cancelled: Sequence
 
 
 def ends(term: Term, cutoff: date) -> date | None:
-    """The day of the end; one that had come before the cutoff, unknown to all, comes on it."""
+    """Return the day of the end; an end before the cutoff that was not yet known counts on the cutoff."""
     return None if term["end"] is None else max(term["end"], cutoff)
 
 
 def value(terms: Sequence[Term], cutoff: date, horizon: int, price_days: int) -> float:
-    """The price of every day in force within the horizon."""
+    """Return the sum of the prices of all days in force within the horizon."""
     total = Fraction()
     for number in range(horizon):
         day = cutoff + timedelta(number)

@@ -4,9 +4,9 @@ from features.own import KEYS, Family, Feature
 
 
 def families(task):
-    yield Family("planted", [_feature(made.__name__) for made in NUMBERS])
-    for made in NUMBERS:
-        yield Family(made.__name__, [], made)
+    yield Family("planted", [_feature(compute.__name__) for compute in NUMBERS])
+    for compute in NUMBERS:
+        yield Family(compute.__name__, [], compute)
     yield Family("level", [_feature("level_ahead", "level"), _feature("level_honest", "level")], _levels)
 
 

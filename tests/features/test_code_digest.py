@@ -1,4 +1,4 @@
-"""What is fresh stays as long as the code that it depends on, and no longer."""
+"""A stored result stays valid exactly as long as the code that it depends on is unchanged."""
 
 from __future__ import annotations
 

@@ -284,9 +284,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-def test_the_command_builds_a_folder_that_holds_what_the_file_of_duckdb_holds(
-    small: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_command_builds_the_same_rows_on_both_engines(small: dict[str, Path], tmp_path: Path) -> None:
     for kind, path in small.items():
         command = [
             "-c",
@@ -321,13 +319,13 @@ def test_check_prints_the_same_on_both_engines(small: dict[str, Path]) -> None:
     assert audits[0] == audits[1]
 
 
-def test_nothing_looks_ahead_on_spark_either(small: dict[str, Path]) -> None:
+def test_spark_passes_the_leakage_proof(small: dict[str, Path]) -> None:
     trials = leakage.prove_no_leakage(load_config(small["spark"]), 1)
     assert [(trial.change, trial.leaks) for trial in trials] == [("deleted", ()), ("corrupted", ())]
     assert all(trial.changed_rows["events"] > 50 and trial.customers > 5 for trial in trials)
 
 
-def test_the_fingerprint_follows_rows_and_not_their_order(
+def test_the_fingerprint_of_a_log_depends_on_rows_not_on_their_order(
     each_engine: Engine, make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     def fingerprint(rows: pa.Table) -> str:

@@ -1,4 +1,4 @@
-"""Windows, cutoffs and maturity: half-open, whole days, never out of step."""
+"""Windows, cutoffs and maturity: half-open intervals of whole days."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_durations_are_days_or_weeks_and_survive_their_text(number: int) -> None
 
 
 @pytest.mark.parametrize("text", ["", "90", "d", "-3d", "1.5d", "3m", "0d", "90d 5", 90])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         Window.parse(text)
 

@@ -285,5 +285,5 @@ def test_an_unwritable_output_is_refused_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr(scoring_run, "prepare_features", lambda *_: pytest.fail("the log was read"))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written: .*; give another place or make room"):
+    with pytest.raises(UsageError, match="cannot be written: .*; give another path or free some space"):
         score_customers(_changed(config, serving={"output": str(tmp_path / "file" / "in")}), trained.newest)

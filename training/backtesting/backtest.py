@@ -14,6 +14,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.intake.log import Business, config_of
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
@@ -67,12 +69,16 @@ class Backtest:
     folder: Path
     run_id: str
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The metrics at each cutoff and pooled, with their intervals."""
+        return self.figures.metrics
 
-def backtest_models(config: Config, most: int = MAX_CUTOFFS) -> Backtest:
+
+def backtest_models(business: Business, most: int = MAX_CUTOFFS) -> Backtest:
     """Evaluates the procedure at the last cutoffs, writes OUTPUT/backtest and logs it to MLflow.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         most: Most cutoffs to evaluate; the last ones are taken.
 
     Returns:
@@ -82,6 +88,7 @@ def backtest_models(config: Config, most: int = MAX_CUTOFFS) -> Backtest:
         DataError: The log breaks its contract, or no cutoff can be evaluated.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
+    config = config_of(business)
     rows = build.build_snapshots(config)
     models.connect_to_mlflow(config)
     evaluated, left_out = predict_rolling(rows, config, most)

@@ -95,7 +95,7 @@ class Sample:
         )
 
 
-def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
+def time_splits(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3) -> TimeSplit:
     """Splits the mature cutoffs: the last for the test, one a horizon earlier for calibration, earlier ones for tuning.
 
     Args:
@@ -110,7 +110,7 @@ def split_cutoffs(cutoffs: Sequence[date], horizon: Window, most_folds: int = 3)
         DataError: No two cutoffs are a horizon apart.
 
     >>> months = [date(2024, m, 1) for m in range(1, 8)]
-    >>> s = split_cutoffs(months, Window(30))
+    >>> s = time_splits(months, Window(30))
     >>> str(s.test.test), str(s.calibration.test), [str(f.test) for f in s.folds]
     ('2024-07-01', '2024-06-01', ['2024-05-01', '2024-04-01', '2024-03-01'])
     """

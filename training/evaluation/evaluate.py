@@ -67,6 +67,10 @@ class Evaluation:
             raise KeyError(f"{metric} of {model} in {segment} was not measured")
         return rows.sort_values("cutoff").iloc[-1].to_dict()
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The metrics: model, metric, value, low, high, cutoff, segment, customers."""
+        return self.metrics
+
 
 def evaluate_predictions(
     predictions: Mapping[str, Prediction],

@@ -1,9 +1,9 @@
-"""Champion and challenger on the last cutoff, which neither has seen.
+"""Comparison of champion and challenger on the last cutoff, which neither was fitted on.
 
-Differences are paired: both are asked about the same customers, on the same resamples (see `evaluate`). Where the
-champion cannot be asked on the new columns, its logged figures at the same cutoff of the same data are taken; their
-difference has the interval of two figures that are not paired (Zou and Donner, Statistics in Medicine 27, 2008), which
-is too wide rather than too narrow where both err on the same customers.
+Differences are paired: both predict for the same customers, on the same resamples (see `evaluate`). If the champion
+cannot predict from the new columns, its logged figures at the same cutoff of the same data are used instead. Their
+difference then has the confidence interval of two unpaired figures (Zou and Donner, Statistics in Medicine 27, 2008),
+which is too wide rather than too narrow if both models err on the same customers.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class ChampionComparison:
     """Champion and challenger on the same cutoff.
 
     Attributes:
-        table: metric, champion, challenger, difference, low, high: one row a metric.
-        cutoff: Which.
-        customers: How many were asked about.
-        how: What the champion's figures are of, in words.
-        problem: Why they cannot be compared; the table is then empty.
+        table: metric, champion, challenger, difference, low, high (95% confidence interval): one row for each metric.
+        cutoff: The cutoff.
+        customers: Number of customers.
+        how: Where the champion's figures come from, in words.
+        problem: Why the two cannot be compared; the table is then empty.
     """
 
     table: pd.DataFrame
@@ -54,12 +54,12 @@ class ChampionComparison:
 
 @dataclass(frozen=True)
 class CurrentChampions:
-    """The champions of a business as far as they can be read.
+    """The champions of a business before a training, as far as they can be loaded.
 
     Attributes:
-        models: By kind.
-        problem: Why one of them cannot be read.
-        logged: Gives the figures that the champions' training logged, where they are of the same data, else None.
+        models: Champion by kind.
+        problem: Why a champion cannot be loaded; empty if all can.
+        logged: Returns the evaluation that the champions' training logged, or None if it used other data.
     """
 
     models: Mapping[str, Champion] = field(default_factory=dict)
@@ -68,114 +68,134 @@ class CurrentChampions:
 
 
 def compare_with_champions(
-    judge: ModelBundle, truth: Sample, cutoff: date, rivals: CurrentChampions, config: Config, evaluation: Evaluation,
-    own: str = "",
+    evaluation_bundle: ModelBundle, truth: Sample, cutoff: date, champions: CurrentChampions, config: Config,
+    evaluation: Evaluation, own: str = "",
 ) -> ChampionComparison:  # fmt: skip
-    """Champion and challenger on one cutoff's customers, which neither has seen; arguments as of `decide`."""
-    problem, how, theirs = rivals.problem, "", None
+    """Compare champion and challenger on the customers of one cutoff, which neither was fitted on.
+
+    Args:
+        evaluation_bundle: The challenger as evaluated: fitted on earlier cutoffs only.
+        truth: The customers of `cutoff` with their labels.
+        cutoff: The last mature cutoff.
+        champions: The champions.
+        config: The business, with seed and resamples.
+        evaluation: The challenger's evaluation.
+        own: Digest of the user's own features in `truth`.
+
+    Returns:
+        The comparison, or the reason why there is none.
+    """
+    problem, how, champion_prediction = champions.problem, "", None
     if not problem:
-        problem, how, theirs = _asked(rivals, judge, truth, cutoff, own)
-    if theirs is not None:
-        said = {OURS: _prediction(judge.predict(truth.features)), CHAMPION: theirs}
+        problem, how, champion_prediction = _predict_with_champions(champions, evaluation_bundle, truth, cutoff, own)
+    if champion_prediction is not None:
+        predictions = {OURS: _prediction(evaluation_bundle.predict(truth.features)), CHAMPION: champion_prediction}
         settings = config.training
-        found = evaluate_predictions(said, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
-        return ChampionComparison(_paired(found), cutoff, len(truth), how)
-    logged = rivals.logged()
-    if logged is not None and len(table := _unpaired(evaluation, logged, cutoff)):
-        return ChampionComparison(
-            table, cutoff, len(truth), f"its logged figures at this cutoff, not paired, since {problem}"
-        )
-    return ChampionComparison(_paired(None), cutoff, len(truth), problem=problem)
+        evaluated = evaluate_predictions(predictions, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap)
+        return ChampionComparison(_paired_differences(evaluated), cutoff, len(truth), how)
+    logged = champions.logged()
+    if logged is not None and len(table := _unpaired_differences(evaluation, logged, cutoff)):
+        how = f"its logged figures at this cutoff, unpaired, because {problem}"
+        return ChampionComparison(table, cutoff, len(truth), how)
+    return ChampionComparison(_paired_differences(None), cutoff, len(truth), problem=problem)
 
 
-def _asked(
-    rivals: CurrentChampions, judge: ModelBundle, truth: Sample, cutoff: date, own: str
+def _predict_with_champions(
+    champions: CurrentChampions, evaluation_bundle: ModelBundle, truth: Sample, cutoff: date, own: str
 ) -> tuple[str, str, Prediction | None]:
-    """What the champions say of customers whose cutoff they had not seen; or why they cannot be asked."""
-    said, told = {}, []
-    for kind, model in rivals.models.items():
+    """A problem (or ""), where the figures come from, and the champions' predictions for customers of the cutoff."""
+    predictions, descriptions = {}, []
+    for kind, model in champions.models.items():
         label = model.version.label
-        problem = _other_question(model.bundle, judge, own)
+        problem = _incompatibility(model.bundle, evaluation_bundle, own)
         if problem:
             return f"{label} {problem}", "", None
-        bundle, how = _unseen(model, cutoff)
+        bundle, how = _bundle_before(model, cutoff)
         if bundle is None:
-            return f"{label} has seen what came to the customers of {cutoff}, and so has what was judged then", "", None
+            return f"{label}, and its evaluation model, were fitted on outcomes after the cutoff {cutoff}", "", None
         try:
-            said[kind] = bundle.predict(truth.features)
-        except BundleError as problem_found:
-            return f"{problem_found}; the config changed since it was trained", "", None
-        told.append(f"{label} {how}")
-    churn = said.get("churn", said.get("value", {}))["churn_probability"]
-    return "", "; ".join(dict.fromkeys(told)), Prediction(churn, said.get("value", {}).get("value"))
+            predictions[kind] = bundle.predict(truth.features)
+        except BundleError as error:
+            return f"{error}; the config changed since it was trained", "", None
+        descriptions.append(f"{label}: {how}")
+    churn = predictions.get("churn", predictions.get("value", {}))["churn_probability"]
+    return "", "; ".join(dict.fromkeys(descriptions)), Prediction(churn, predictions.get("value", {}).get("value"))
 
 
-def _unseen(model: Champion, cutoff: date) -> tuple[ModelBundle | None, str]:
-    """The champion itself where its labels end by the cutoff, else what was judged in its stead, if that has not."""
-    for bundle, how in ((model.bundle, "as it scores"), (model.judge, "as it was judged, from earlier cutoffs")):
-        if bundle is not None and _last_seen(bundle) <= cutoff:
+def _bundle_before(model: Champion, cutoff: date) -> tuple[ModelBundle | None, str]:
+    """The champion if its labels end by the cutoff, else its evaluation model if that one's do; and which it is."""
+    for bundle, how in (
+        (model.bundle, "the model that scores"),
+        (model.judge, "its evaluation model, fitted on earlier cutoffs"),
+    ):
+        if bundle is not None and _last_label_end(bundle) <= cutoff:
             return bundle, how
     return None, ""
 
 
-def _last_seen(bundle: ModelBundle) -> date:
-    """The end of the last label that a bundle learned from."""
+def _last_label_end(bundle: ModelBundle) -> date:
+    """The end of the last label that a bundle was fitted on."""
     newest = max(date.fromisoformat(str(cutoff)) for cutoff in bundle.facts["cutoffs"])
     return newest + Window.parse(str(bundle.task["horizon"])).delta
 
 
-def _other_question(bundle: ModelBundle, judge: ModelBundle, own: str) -> str:
-    """Why the answers of two bundles cannot be compared; empty where they can."""
+def _incompatibility(bundle: ModelBundle, evaluation_bundle: ModelBundle, own: str) -> str:
+    """Why the predictions of two bundles cannot be compared; empty if they can."""
     for key in ("horizon", "churn"):
-        if bundle.task.get(key) != judge.task.get(key):
-            return f"was trained for [task] {key} = {bundle.task.get(key)!r}, now it is {judge.task.get(key)!r}"
+        if bundle.task.get(key) != evaluation_bundle.task.get(key):
+            now = evaluation_bundle.task.get(key)
+            return f"was trained for [task] {key} = {bundle.task.get(key)!r}, now it is {now!r}"
     theirs = bundle.facts.get("own_features", "")
-    return "learned from other features of your own" if theirs and theirs != own else ""
+    return "was trained with other features of your own" if theirs and theirs != own else ""
 
 
-def _prediction(said: Mapping[str, np.ndarray]) -> Prediction:
-    return Prediction(said["churn_probability"], said.get("value"))
+def _prediction(predicted: Mapping[str, np.ndarray]) -> Prediction:
+    return Prediction(predicted["churn_probability"], predicted.get("value"))
 
 
-def _paired(found: Evaluation | None) -> pd.DataFrame:
+def _paired_differences(evaluation: Evaluation | None) -> pd.DataFrame:
     columns = ["metric", "champion", "challenger", "difference", "low", "high"]
-    if found is None:
+    if evaluation is None:
         return pd.DataFrame(columns=columns)
-    figures = found.metrics[found.metrics.segment == "all"].pivot_table(
+    figures = evaluation.metrics[evaluation.metrics.segment == "all"].pivot_table(
         index="metric", columns="model", values="value", sort=False
     )
-    rows = found.differences[found.differences.metric.isin(TITLES)].set_index("metric")
+    rows = evaluation.differences[evaluation.differences.metric.isin(TITLES)].set_index("metric")
     both = rows.join(figures.rename(columns={CHAMPION: "champion", OURS: "challenger"})).reset_index()
     order = {name: place for place, name in enumerate(TITLES)}
     return both.sort_values("metric", key=lambda names: names.map(order), ignore_index=True)[columns]
 
 
-def _unpaired(ours: Evaluation, theirs: Evaluation, cutoff: date) -> pd.DataFrame:
-    """Two evaluations of the same cutoff, each with intervals of its own."""
+def _unpaired_differences(ours: Evaluation, theirs: Evaluation, cutoff: date) -> pd.DataFrame:
+    """Differences between two evaluations of the same cutoff, each with its own intervals."""
     rows = []
     for metric in TITLES:
-        pair = [figure for found in (theirs, ours) if (figure := _figure(found, metric, cutoff)) is not None]
+        pair = [
+            figure
+            for evaluation in (theirs, ours)
+            if (figure := _figure_with_interval(evaluation, metric, cutoff)) is not None
+        ]
         if len(pair) < 2:
             continue
         (b, b_low, b_high), (a, a_low, a_high) = pair
         low = (a - b) - np.hypot(a - a_low, b_high - b)
         high = (a - b) + np.hypot(a_high - a, b - b_low)
         rows.append([metric, b, a, a - b, low, high])
-    return pd.DataFrame(rows, columns=_paired(None).columns)
+    return pd.DataFrame(rows, columns=_paired_differences(None).columns)
 
 
-def _figure(found: Evaluation, metric: str, cutoff: date) -> tuple[float, float, float] | None:
-    m = rows_at_cutoff(found.metrics, cutoff)
+def _figure_with_interval(evaluation: Evaluation, metric: str, cutoff: date) -> tuple[float, float, float] | None:
+    m = rows_at_cutoff(evaluation.metrics, cutoff)
     rows = m[(m.metric == metric) & (m.segment == "all") & (m.model == OURS)]
     if rows.empty:
         return None
     value, low, high = (float(rows.iloc[0][name]) for name in ("value", "low", "high"))
     if metric != "total_error":
         return value, low, high
-    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))  # of its size, as the differences are
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))  # of the absolute value, like the differences
     return abs(value), least, max(abs(low), abs(high))
 
 
 def rows_at_cutoff(table: pd.DataFrame, cutoff: date) -> pd.DataFrame:
-    """The rows of one cutoff, whether it is a date or the text of one."""
+    """Return the rows of one cutoff; the table has dates, or dates as text."""
     return table[table.cutoff.astype(str).str[:10] == str(cutoff)]

@@ -1,4 +1,4 @@
-"""Which registered models learned from which days, as each one's own bundle says."""
+"""The data that each registered model was trained on, read from its bundle."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BUNDLE_INDEX = "artifacts/bundle/bundle.json"
 
 @dataclass(frozen=True)
 class ModelLineage:
-    """A registered version, and what it learned from.
+    """A registered version, and the data that it was trained on.
 
     Attributes:
-        label: As score tables name it.
+        label: Name of the version in score tables.
         kind: 'churn', 'value' or 'uplift'.
         aliases: Such as 'champion'.
-        days: Cutoffs of its training or, of uplift, first days of the rounds of contacts.
-        plans: Measured plans that taught it.
-        fingerprint: Of the log at the time; empty where the run is gone.
+        days: Cutoffs of its training or, for uplift, first days of the rounds of contacts.
+        plans: Measured plans that it was trained on.
+        fingerprint: Fingerprint of the log; empty if the run was deleted.
     """
 
     label: str
@@ -42,12 +42,12 @@ class ModelLineage:
 
 
 def read_model_lineage(config: Config) -> list[ModelLineage]:
-    """Every registered version of a config's models, oldest first.
+    """Return the lineage of every registered version of a config's models, oldest first.
 
     Raises:
         UsageError: The store does not answer.
     """
-    client, found = connect_to_mlflow(config), []
+    client, lineage = connect_to_mlflow(config), []
     with quiet_mlflow(), as_usage_errors():
         for kind in (*JOINT_KINDS, *SEPARATE_KINDS):
             name = f"{config.name}-{kind}"
@@ -56,12 +56,12 @@ def read_model_lineage(config: Config) -> list[ModelLineage]:
                 aliases = dict(model.aliases)
             versions = client.search_model_versions(f"name = '{name}'")
             for version in sorted(versions, key=lambda one: int(one.version)):
-                given = sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
-                found.append(_said(client, name, kind, version, tuple(given)))
-    return found
+                own_aliases = sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
+                lineage.append(_lineage_of(client, name, kind, version, tuple(own_aliases)))
+    return lineage
 
 
-def _said(
+def _lineage_of(
     client: MlflowClient, name: str, kind: str, version: ModelVersion, aliases: tuple[str, ...]
 ) -> ModelLineage:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def _said(
 
 
 def _param(client: MlflowClient, version: ModelVersion, name: str) -> str:
-    """A parameter of a version's run; empty where the run has it no more."""
+    """A parameter of a version's run; empty if the run does not have it or was deleted."""
     runs = client.search_runs(
         [e.experiment_id for e in client.search_experiments()], f"attributes.run_id = '{version.run_id}'", max_results=1
     )

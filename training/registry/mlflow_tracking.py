@@ -1,4 +1,4 @@
-"""The store of runs: MLflow, reached within bounds, and a training's record written into it as one run."""
+"""Connection to the MLflow store with limited waiting, and logging of a training's record as one run."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ SERVER_SCHEMES = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-# How long a server may keep us waiting, unless the user's environment says otherwise: at first, and once it answered.
+# Limits of waiting for a server, unless the user's environment sets them: for the first answer, and after it.
 FIRST_WAIT = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
 LATER_WAIT = {"MAX_RETRIES": "4", "BACKOFF_FACTOR": "1", "TIMEOUT": "60"}
 
 
 def user_tracking_uri(environment: Mapping[str, str]) -> str:
-    """The tracking store that a user's environment names; empty where it names none.
+    """Return the tracking store that a user's environment names; empty if it names none.
 
-    `mlflow run` always names one: a local store of the folder it was started in is its default, not the user's choice.
+    `mlflow run` always names one: a local store in the folder where it was started is its default, not the user's
+    choice.
 
     >>> user_tracking_uri({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
     'sqlite:///mine.db'
@@ -58,7 +59,7 @@ USER_VARIABLES = frozenset(os.environ)
 
 
 def require_tracking_server(config: Config) -> None:
-    """Stops before anything expensive where the config's tracking server does not answer; a file is not made yet.
+    """Check that the config's tracking server answers, before anything expensive; a local store is not created yet.
 
     Raises:
         UsageError: It does not answer.
@@ -68,11 +69,11 @@ def require_tracking_server(config: Config) -> None:
 
 
 def connect_to_mlflow(config: Config) -> MlflowClient:
-    """Points MLflow at the config's store and experiment.
+    """Point MLflow at the config's store and experiment, and return its client.
 
-    The config's URI comes first, then MLFLOW_TRACKING_URI, then mlflow.db beside the config (see `store_of`). A run
-    that `mlflow run` opened around us is left alone: ours is a run of its own. A server is asked three times, ten
-    seconds each at most (MLFLOW_HTTP_REQUEST_MAX_RETRIES and MLFLOW_HTTP_REQUEST_TIMEOUT change that).
+    The config's URI comes first, then MLFLOW_TRACKING_URI (see `user_tracking_uri`), then mlflow.db beside the config.
+    A run that `mlflow run` opened is left alone; ours is a separate run. A server gets three attempts of at most ten
+    seconds each (MLFLOW_HTTP_REQUEST_MAX_RETRIES and MLFLOW_HTTP_REQUEST_TIMEOUT change that).
 
     Raises:
         UsageError: The store does not answer.
@@ -96,10 +97,14 @@ def connect_to_mlflow(config: Config) -> MlflowClient:
 
 @contextmanager
 def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
-    """What the store does not answer, or refuses, becomes one message without a password.
+    """Turn errors of the store into a UsageError with one line of text and no password.
+
+    Args:
+        uri: The store; empty: the current one.
+        where: Beginning of the message.
 
     Raises:
-        UsageError: It did not do what it was asked.
+        UsageError: The store does not answer, or refused a request.
     """
     try:
         yield
@@ -109,7 +114,7 @@ def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
 
 
 def without_credentials(text: str) -> str:
-    """Text with who logs in, and the options, taken out of each URL in it.
+    """Return a text with credentials and options removed from each URL in it.
 
     >>> without_credentials("http://me:secret@tracking:5000/base?token=x is down")
     'http://tracking:5000/base is down'
@@ -118,7 +123,7 @@ def without_credentials(text: str) -> str:
 
 
 def load_evaluation(config: Config, run_id: str) -> Evaluation:
-    """The evaluation that a training logged; raises UsageError where its run is gone."""
+    """Load the evaluation that a training logged; raise UsageError if its run was deleted."""
     connect_to_mlflow(config)
     tables = {}
     for name in EVALUATION_TABLES:
@@ -131,7 +136,13 @@ def load_evaluation(config: Config, run_id: str) -> Evaluation:
 
 
 def log_training_record(client: MlflowClient, run: mlflow.ActiveRun, record: TrainingRecord) -> None:
-    """A record into a run: parameters, tags, data, files, and a nested run for each trial; figures come last."""
+    """Log a record into a run: parameters, tags, data, files, and a nested run for each trial, but no metrics yet.
+
+    Args:
+        client: MLflow's client.
+        run: The open run.
+        record: The training's record.
+    """
     facts, now = record.facts, get_current_time_millis()
     mlflow.set_tags(facts["tags"])
     mlflow.log_params(facts["params"])
@@ -144,9 +155,15 @@ def log_training_record(client: MlflowClient, run: mlflow.ActiveRun, record: Tra
 def log_record_metrics(
     client: MlflowClient, run: mlflow.ActiveRun, record: TrainingRecord, models: Mapping[str, str]
 ) -> None:
-    """A record's figures into its run, each with the model (an id by kind) that it tells of.
+    """Log a record's metrics into its run, each with the model that it belongs to.
 
-    After the models: MLflow asks for the history of each figure that a run has when a model is logged.
+    Metrics come after the models, because MLflow reads the history of each metric in a run when a model is logged.
+
+    Args:
+        client: MLflow's client.
+        run: The open run.
+        record: The training's record.
+        models: MLflow's id of the logged model, by kind.
     """
     now, figures = get_current_time_millis(), []
     for key, value, step in record.facts["metrics"]:
@@ -170,27 +187,27 @@ def _log_trial(client: MlflowClient, parent: mlflow.ActiveRun, trial: dict[str, 
 
 
 class _RowlessDataset(MetaDataset):
-    """A dataset of which MLflow is told what it is, and given no row."""
+    """A dataset that MLflow gets a description of, but no rows."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        columns: Any = [ColSpec(kind, name) for name, kind in given["columns"]]
-        self._counts = json.dumps(given["counts"])
-        source, schema = CodeDatasetSource({"path": given["source"]}), Schema(columns) if columns else None
-        super().__init__(source, name=given["name"], digest=given["digest"], schema=schema)
+    def __init__(self, description: dict[str, Any]) -> None:
+        columns: Any = [ColSpec(kind, name) for name, kind in description["columns"]]
+        self._counts = json.dumps(description["counts"])
+        source, schema = CodeDatasetSource({"path": description["source"]}), Schema(columns) if columns else None
+        super().__init__(source, name=description["name"], digest=description["digest"], schema=schema)
 
     @property
     def profile(self) -> str:
-        """How many rows, customers and cutoffs, as JSON."""
+        """The numbers of rows, customers and cutoffs, as JSON."""
         return self._counts
 
     def to_dict(self) -> dict[str, str]:
-        """What MLflow stores."""
+        """Return what MLflow stores."""
         return {**super().to_dict(), "profile": self.profile}
 
 
 def _log_inputs(inputs: list[dict[str, Any]]) -> None:
-    for given in inputs:
-        mlflow.log_input(_RowlessDataset(given), context=given["context"])
+    for description in inputs:
+        mlflow.log_input(_RowlessDataset(description), context=description["context"])
 
 
 def _uri(config: Config) -> str:
@@ -201,31 +218,31 @@ def _uri(config: Config) -> str:
 
 
 def _check_database_port(uri: str) -> None:
-    """Raises OSError where nothing listens at a database's address: MLflow itself would try it for two minutes."""
+    """Raise OSError if nothing listens at a database's address, which MLflow itself would try for two minutes."""
     parts = urlsplit(uri)
     port = next((number for scheme, number in DATABASE_PORTS.items() if uri.startswith(scheme)), None)
     if port is not None and parts.hostname:
         socket.create_connection((parts.hostname, parts.port or port), timeout=float(FIRST_WAIT["TIMEOUT"])).close()
 
 
-def _limit_waiting(bounds: Mapping[str, str]) -> None:
-    """MLflow's own patience is minutes; what the user's environment says stands."""
-    for key, value in bounds.items():
+def _limit_waiting(limits: Mapping[str, str]) -> None:
+    """Set MLflow's limits of waiting, by default minutes, except those that the user's environment sets."""
+    for key, value in limits.items():
         if f"MLFLOW_HTTP_REQUEST_{key}" not in USER_VARIABLES:
             os.environ[f"MLFLOW_HTTP_REQUEST_{key}"] = value
 
 
 def _short_cause(problem: Exception) -> str:
-    """What went wrong, in few words: the system's own where MLflow wraps them in a chain of exceptions."""
+    """The cause in a few words: those of the operating system if MLflow wraps them in a chain of exceptions."""
     text = str(problem)
-    found = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|([Rr]ead timed out|timed out|Name or service not known)", text)
-    short = next(group for group in found.groups() if group) if found else text.strip().split("\n")[0]
+    match = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|([Rr]ead timed out|timed out|Name or service not known)", text)
+    short = next(group for group in match.groups() if group) if match else text.strip().split("\n")[0]
     return without_credentials(short)[:300]
 
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Keeps MLflow's and its database's chatter out of the user's terminal; warnings of ours still show."""
+    """Keep messages of MLflow and its database out of the terminal; our own warnings still appear."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

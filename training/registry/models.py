@@ -1,4 +1,4 @@
-"""Registered models: their versions, made once for the same bits, and the champion read back."""
+"""Registration of models in MLflow, one version for identical models, and loading of the champion."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tqdm import tqdm
 from features import phrases
 from features.config.load import Config
 from features.errors import DataError
+from features.intake.log import Business, config_of
 from training.artifact import bundle as bundle_code
 from training.artifact import margin, model_files, reasons, spread
 from training.artifact.bundle import ModelBundle
@@ -62,12 +63,12 @@ class RegisteredVersion:
     """A registered model version.
 
     Attributes:
-        name: The registered model.
-        version: The number.
-        run_id: The run that made it.
-        new: Whether this training made it.
-        champion: Whether it scores.
-        model_id: MLflow's id of what this training logged; empty where it did not.
+        name: Name of the registered model.
+        version: Number of the version.
+        run_id: The run that logged it.
+        new: Whether this training registered it.
+        champion: Whether it is the champion.
+        model_id: MLflow's id of the model that this training logged; empty if it logged none.
     """
 
     name: str
@@ -79,7 +80,7 @@ class RegisteredVersion:
 
     @property
     def label(self) -> str:
-        """As score tables name it.
+        """The name of the version in score tables.
 
         >>> RegisteredVersion("shop-churn", "3", "", True).label
         'shop-churn/3'
@@ -98,10 +99,13 @@ class RegisteredVersion:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model that scores: its bundle and its version, and the models that were judged in its stead.
+    """The model that scores.
 
     Attributes:
-        judge: It learned only from cutoffs whose labels end by the last one; None where the version carries none.
+        bundle: The model.
+        version: Its registered version.
+        judge: The evaluation model: fitted by the same procedure on cutoffs whose labels end by the last one; None if
+            the version has none.
     """
 
     bundle: ModelBundle
@@ -110,57 +114,69 @@ class Champion:
 
 
 def log_and_register(record: TrainingRecord, config: Config) -> tuple[RegisteredVersion, ...]:
-    """Writes a training into MLflow as a run, and registers its models as challengers.
+    """Log a training to MLflow as a run, and register its models as challengers.
 
-    A model that is equal to a registered one in every bit is not registered again: that version is returned.
+    A model that is identical to a registered version is not registered again: that version is returned.
 
     Raises:
-        UsageError: The store does not answer; what the record holds is still in its folder.
+        UsageError: The store does not answer; the record stays in its folder.
     """
     client = connect_to_mlflow(config)
     bar = tqdm(total=1 + len(record.kinds), desc="logging to MLflow", leave=False, disable=None)
     with quiet_mlflow(), as_usage_errors(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
         log_training_record(client, run, record)
         bar.update()
-        made = []
+        registered = []
         for kind in record.kinds:
-            made.append(_register(client, run.info.run_id, record, kind))
+            registered.append(_register(client, run.info.run_id, record, kind))
             bar.update()
-        log_record_metrics(client, run, record, {v.kind: v.model_id for v in made if v.new})
-        return tuple(made)
+        log_record_metrics(client, run, record, {v.kind: v.model_id for v in registered if v.new})
+        return tuple(registered)
 
 
-def load_champion(config: Config, kind: str, alias: str = CHAMPION) -> Champion | None:
-    """The champion of 'churn' or 'value', or None where there is none.
+def load_champion(business: Business, kind: str, alias: str = CHAMPION) -> Champion | None:
+    """Load the champion, or another version by its alias.
+
+    Args:
+        business: An opened log, a config, or the path of a config.
+        kind: 'churn' or 'value'.
+        alias: Alias of the version.
+
+    Returns:
+        The model, or None if no version has the alias.
 
     Raises:
-        DataError: What is registered under its name is not a whole model of ours.
+        DataError: The registered model is not a complete model of ours.
         UsageError: The store does not answer.
     """
+    config = config_of(business)
     client = connect_to_mlflow(config)
     name = f"{config.name}-{kind}"
     with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
-        found = version_with_alias(client, name, alias)
-        if found is None:
+        registered = version_with_alias(client, name, alias)
+        if registered is None:
             return None
-        uri = f"models:/{name}/{found.version}"
+        uri = f"models:/{name}/{registered.version}"
         path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts"
         try:
             bundle = ModelBundle.load(path / "bundle")
             judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
         except BundleError as problem:
-            raise DataError(f"{name} version {found.version}: {problem}") from None
+            raise DataError(f"{name} version {registered.version}: {problem}") from None
     if (bundle.name, bundle.kind) != (config.name, kind):
         raise DataError(
-            f"{name} version {found.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} model of "
-            f"{config.name!r}: `regulars rollback` goes back to the one before, `regulars train` makes a new one"
+            f"{name} version {registered.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} "
+            f"model of {config.name!r}: `regulars rollback` goes back to the champion before, `regulars train` trains "
+            "a new model"
         )
-    label = RegisteredVersion(name, str(found.version), found.run_id or "", new=False, champion=alias == CHAMPION)
+    label = RegisteredVersion(
+        name, str(registered.version), registered.run_id or "", new=False, champion=alias == CHAMPION
+    )
     return Champion(bundle, label, judge)
 
 
 def load_run_params(config: Config, run_id: str) -> dict[str, str]:
-    """The parameters of a run; empty where it is gone."""
+    """Return the parameters of a run; empty if it was deleted."""
     client = connect_to_mlflow(config)
     with quiet_mlflow(), as_usage_errors():
         try:
@@ -175,27 +191,27 @@ def _register(client: MlflowClient, run_id: str, record: TrainingRecord, kind: s
     bundle, name = record.bundle(kind), f"{record.facts['name']}-{kind}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    equal = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
+    identical = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
     current = version_with_alias(client, name, CHAMPION)
-    if equal:
-        number, from_run, model_id = str(equal[0].version), equal[0].run_id or run_id, ""
+    if identical:
+        number, from_run, model_id = str(identical[0].version), identical[0].run_id or run_id, ""
     else:
         (number, model_id), from_run = _new_version(client, run_id, record, bundle, name), run_id
-    here = current is not None and str(current.version) == number
-    if not here:
+    is_champion = current is not None and str(current.version) == number
+    if not is_champion:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return RegisteredVersion(name, number, from_run, new=not equal, champion=here, model_id=model_id)
+    return RegisteredVersion(name, number, from_run, new=not identical, champion=is_champion, model_id=model_id)
 
 
 def _new_version(
     client: MlflowClient, run_id: str, record: TrainingRecord, bundle: ModelBundle, name: str
 ) -> tuple[str, str]:
-    """Logs and registers a model; returns the version's number and MLflow's id of the model."""
+    """Log and register a model; return the version's number and MLflow's id of the model."""
     values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
     example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
         saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
-        _carry(saved, {name: record.facts["wording"][name] for name in bundle.features})
+        _add_code_and_checksums(saved, {name: record.facts["wording"][name] for name in bundle.features})
         logged = mlflow.pyfunc.log_model(
             name=bundle.kind,
             python_model=str(PYFUNC),
@@ -205,14 +221,14 @@ def _new_version(
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
     tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.classifier_digest}, _description(record.card)
-    made = client.create_model_version(
+    created = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )
     client.update_registered_model(name, card)
-    return str(made.version), str(logged.model_id or "")
+    return str(created.version), str(logged.model_id or "")
 
 
-def _carry(folder: Path, wording: dict[str, Any]) -> None:
+def _add_code_and_checksums(folder: Path, wording: dict[str, Any]) -> None:
     """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
     for module in CARRIED_MODULES:
         shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
@@ -222,20 +238,20 @@ def _carry(folder: Path, wording: dict[str, Any]) -> None:
 
 
 def _description(card: str) -> str:
-    """As much of the card as MLflow's database holds, whole lines."""
+    """As many full lines of the card as MLflow's database can store."""
     if len(card) <= LONGEST_DESCRIPTION:
         return card
-    return card[:LONGEST_DESCRIPTION].rpartition("\n")[0] + "\n\n(The whole card is `model_card.md` of the run.)"
+    return card[:LONGEST_DESCRIPTION].rpartition("\n")[0] + "\n\n(The full card is `model_card.md` of the run.)"
 
 
 def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
-    """Text for the columns of levels, numbers for the others: said by the bundle, not guessed from an example.
+    """Text for columns with levels and numbers for the others, from the bundle instead of guessed from an example.
 
-    The parameter `reasons` says how many reasons of each number are wanted; none unless asked for.
+    The parameter `reasons` is the number of reasons to return for each prediction, by default 0.
     """
     columns: list[ColSpec | TensorSpec] = [
         ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
     ]
-    said = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
-    wanted = ParamSchema([ParamSpec("reasons", "long", 0)])
-    return ModelSignature(inputs=Schema(columns), outputs=said.outputs, params=wanted)
+    predicted = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
+    parameters = ParamSchema([ParamSpec("reasons", "long", 0)])
+    return ModelSignature(inputs=Schema(columns), outputs=predicted.outputs, params=parameters)

@@ -1,4 +1,4 @@
-"""Whether a challenger becomes champion: the gates of `[training.promote]`, asked of figures on the last cutoff."""
+"""Promotion gates of `[training.promote]`: decide from metrics on the last cutoff if a challenger becomes champion."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ from training.registry.champion_challenger import (
 
 @dataclass(frozen=True)
 class PromotionGate:
-    """One thing that is asked of a challenger.
+    """A condition that a challenger must meet.
 
     Attributes:
         kind: 'churn' or 'value'.
-        metric: By which it is judged.
-        against: 'champion', or a rule of the ladder.
-        required: 'better', 'ahead', 'level' or 'any'.
-        min_gain: How much better it must be, in the metric's own unit.
-        theirs, ours: The two figures.
-        difference, low, high: Ours less theirs, with its 95% interval (of sizes for total_error).
+        metric: The metric to compare.
+        against: 'champion', or the name of a baseline.
+        required: The least standing that passes: 'better', 'ahead', 'level' or 'any'.
+        min_gain: How much better it must be, in the metric's unit.
+        reference: Figure of the champion or baseline.
+        challenger: Figure of the challenger.
+        difference: Challenger minus reference (of absolute values for total_error).
+        low: Lower end of the difference's 95% confidence interval.
+        high: Upper end.
     """
 
     kind: str
@@ -49,7 +52,7 @@ class PromotionGate:
 
     @property
     def gains(self) -> tuple[float, float, float]:
-        """Low, middle and high of what is gained: above 0 is better, whatever the metric.
+        """Low, middle and high of the gain: above 0 the challenger is better, whatever the metric.
 
         >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).gains
         (-0.02, 0.01, 0.03)
@@ -60,7 +63,7 @@ class PromotionGate:
 
     @property
     def standing(self) -> str:
-        """The best that can be said: 'better', 'ahead', 'level', or 'behind'.
+        """The best standing that holds: 'better', 'ahead', 'level', or 'behind'.
 
         >>> PromotionGate("churn", "brier", "champion", "ahead", 0.0, 0.20, 0.19, -0.01, -0.03, 0.02).standing
         'ahead'
@@ -74,7 +77,7 @@ class PromotionGate:
 
     @property
     def passed(self) -> bool:
-        """Whether it stands where it must."""
+        """Whether the standing is at least the required one."""
         order = ("better", "ahead", "level", "behind")
         return self.required == "any" or order.index(self.standing) <= order.index(self.required)
 
@@ -89,14 +92,14 @@ class PromotionGate:
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """What became of a challenger, and why.
+    """Whether a challenger is promoted, and why.
 
     Attributes:
-        promoted: Whether its models are to be champions.
-        gates: All that was asked.
-        comparison: With the champion; None where there is none, or it is equal in every bit.
-        reasons: Why not, in words and figures; empty where it is promoted.
-        note: What a user should know of a promotion; may be empty.
+        promoted: Whether its models become champions.
+        gates: All gates.
+        comparison: Comparison with the champion; None if there is no champion, or the models are identical.
+        reasons: Why it is not promoted, with figures; empty if it is.
+        note: What a user should know about a promotion; may be empty.
     """
 
     promoted: bool
@@ -107,118 +110,126 @@ class PromotionDecision:
 
 
 def decide_promotion(
-    evaluation: Evaluation, challengers: Mapping[str, ModelBundle], judge: ModelBundle, truth: Sample, cutoff: date,
-    rivals: CurrentChampions, config: Config, own: str = "",
+    evaluation: Evaluation, challengers: Mapping[str, ModelBundle], evaluation_bundle: ModelBundle, truth: Sample,
+    cutoff: date, champions: CurrentChampions, config: Config, own: str = "",
 ) -> PromotionDecision:  # fmt: skip
-    """Asks the gates of `[training.promote]`.
+    """Decide by the gates of `[training.promote]` if challengers become champions.
 
     Args:
-        evaluation: Of the challenger, with its ladder, at `cutoff`.
-        challengers: The shipped models that are new, by kind; empty where all are equal to the champions.
-        judge: What was judged: it has not seen `cutoff`.
-        truth: The customers of `cutoff`, and what they did.
-        cutoff: The last mature one.
-        rivals: The champions.
-        config: Gates, seed and resamples.
-        own: The digest of the user's own features that `truth` holds.
+        evaluation: Evaluation of the challenger and the baselines at `cutoff`.
+        challengers: The new models by kind; empty if all are identical to the champions.
+        evaluation_bundle: The model that was evaluated: it was not fitted on `cutoff`.
+        truth: The customers of `cutoff` with their labels.
+        cutoff: The last mature cutoff.
+        champions: The champions.
+        config: The business, with gates, seed and resamples.
+        own: Digest of the user's own features in `truth`.
+
+    Returns:
+        The decision, with all gates and reasons.
     """
     if not challengers:
         return PromotionDecision(True)
     settings, kinds = config.training.promote, tuple(challengers)
-    first = not rivals.models and not rivals.problem
-    ladder = tuple(_ladder_gates(evaluation, cutoff, kinds, config, settings.first if first else settings.ladder))
+    first = not champions.models and not champions.problem
+    baseline_gates = tuple(
+        _baseline_gates(evaluation, cutoff, kinds, config, settings.first if first else settings.ladder)
+    )
     if first:
-        return _decided(ladder, None, _loud(evaluation, cutoff, kinds, config))
-    comparison = compare_with_champions(judge, truth, cutoff, rivals, config, evaluation, own)
-    gates = (*_champion_gates(comparison, kinds, rivals, config), *ladder)
-    problems = [*_apart(challengers, rivals, config)]
+        return _decision(baseline_gates, None, _first_model_warning(evaluation, cutoff, kinds, config))
+    comparison = compare_with_champions(evaluation_bundle, truth, cutoff, champions, config, evaluation, own)
+    gates = (*_champion_gates(comparison, kinds, champions, config), *baseline_gates)
+    problems = [*_different_classifiers(challengers, champions, config)]
     if comparison.problem and settings.champion != "any":
         problems.append(f"it cannot be compared with the champion: {comparison.problem}")
-    return _decided(gates, comparison, "", problems)
+    return _decision(gates, comparison, "", problems)
 
 
 def gates_text(decision: PromotionDecision) -> str:
-    """Champion against challenger as a table for a terminal, and the verdict of each gate."""
-    found = decision.comparison
-    if found is None:
-        return "there is no champion to compare with" if decision.gates else "equal to the champion in every bit"
-    if found.problem:
-        return f"champion and challenger cannot be compared: {found.problem}"
+    """Return champion against challenger as a table for a terminal, and the verdict of each gate."""
+    comparison = decision.comparison
+    if comparison is None:
+        return "there is no champion to compare with" if decision.gates else "identical to the champion"
+    if comparison.problem:
+        return f"champion and challenger cannot be compared: {comparison.problem}"
     lines = [
-        f"champion against challenger on {found.customers:,} customers at {found.cutoff} (the champion: {found.how})",
+        f"champion against challenger on {comparison.customers:,} customers at {comparison.cutoff} "
+        f"(the champion: {comparison.how})",
         "",
-        f"{'':<24}{'champion':>14}{'challenger':>14}   difference (95% interval)",
+        f"{'':<24}{'champion':>14}{'challenger':>14}   difference (95% confidence interval)",
     ]
-    for row in found.table.itertuples():
-        better = "higher is better" if row.metric in HIGHER_IS_BETTER else "nearer 0 is better"
+    for row in comparison.table.itertuples():
+        better = "higher is better" if row.metric in HIGHER_IS_BETTER else "closer to 0 is better"
         gap = f"{row.difference:+,.4g} ({row.low:+,.4g} to {row.high:+,.4g})"
         lines.append(f"{TITLES[row.metric]:<24}{row.champion:>14,.4g}{row.challenger:>14,.4g}   {gap:<42}{better}")
     return "\n".join([*lines, "", *(f"{'passed' if gate.passed else 'FAILED'}  {gate}" for gate in decision.gates)])
 
 
-def _decided(
+def _decision(
     gates: tuple[PromotionGate, ...], comparison: ChampionComparison | None, note: str, problems: Sequence[str] = ()
 ) -> PromotionDecision:
     reasons = (*problems, *(str(gate) for gate in gates if not gate.passed))
     return PromotionDecision(not reasons, gates, comparison, reasons, "" if reasons else note)
 
 
-def _ladder_gates(
-    evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: Config, asked: str
+def _baseline_gates(
+    evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: Config, required: str
 ) -> Iterator[PromotionGate]:
-    """One gate a kind, against the rule with the best figure."""
+    """One gate for each kind, against the baseline with the best figure."""
     for kind in kinds:
         metric: str = getattr(config.training.promote, kind)
         d, m = rows_at_cutoff(evaluation.differences, cutoff), rows_at_cutoff(evaluation.metrics, cutoff)
         m = m[(m.metric == metric) & (m.segment == "all")].set_index("model")["value"]
-        rules = d[(d.metric == metric) & d.against.isin(m.index)]
-        if rules.empty or OURS not in m.index:
+        baselines = d[(d.metric == metric) & d.against.isin(m.index)]
+        if baselines.empty or OURS not in m.index:
             continue
-        sizes = [m[name] if metric in HIGHER_IS_BETTER else -abs(m[name]) for name in rules.against]
-        best = rules.iloc[int(np.argmax(sizes))]
+        sizes = [m[name] if metric in HIGHER_IS_BETTER else -abs(m[name]) for name in baselines.against]
+        best = baselines.iloc[int(np.argmax(sizes))]
         yield PromotionGate(
-            kind, metric, best.against, asked, 0.0, float(m[best.against]), float(m[OURS]),
+            kind, metric, best.against, required, 0.0, float(m[best.against]), float(m[OURS]),
             float(best.difference), float(best.low), float(best.high),
         )  # fmt: skip
 
 
 def _champion_gates(
-    found: ChampionComparison, kinds: tuple[str, ...], rivals: CurrentChampions, config: Config
+    comparison: ChampionComparison, kinds: tuple[str, ...], champions: CurrentChampions, config: Config
 ) -> Iterator[PromotionGate]:
-    """One gate a kind that has a champion and was measured."""
+    """One gate for each kind that has a champion and was evaluated."""
     settings = config.training.promote
     for kind in kinds:
         metric: str = getattr(settings, kind)
-        rows = found.table[found.table.metric == metric]
-        if rows.empty or kind not in rivals.models:
+        rows = comparison.table[comparison.table.metric == metric]
+        if rows.empty or kind not in champions.models:
             continue
         row = rows.iloc[0]
-        least = settings.gain * abs(row.champion)
+        min_gain = settings.gain * abs(row.champion)
         yield PromotionGate(
-            kind, metric, CHAMPION, settings.champion, least, float(row.champion), float(row.challenger),
+            kind, metric, CHAMPION, settings.champion, min_gain, float(row.champion), float(row.challenger),
             float(row.difference), float(row.low), float(row.high),
         )  # fmt: skip
 
 
-def _loud(evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: Config) -> str:
-    """What a first model that does not beat the ladder is told."""
-    gates = _ladder_gates(evaluation, cutoff, kinds, config, "ahead")
+def _first_model_warning(evaluation: Evaluation, cutoff: date, kinds: tuple[str, ...], config: Config) -> str:
+    """A warning if a first model does not beat the baselines; else empty."""
+    gates = _baseline_gates(evaluation, cutoff, kinds, config, "ahead")
     behind = [str(gate) for gate in gates if not gate.passed]
     if not behind:
         return ""
     return (
-        "it is champion only because there was none: a simple rule does as well or better. "
+        "it is champion only because there was no champion before: a simple baseline does as well or better. "
         + "; ".join(behind)
         + ". [training.promote] first = 'ahead' would refuse it"
     )
 
 
-def _apart(challengers: Mapping[str, ModelBundle], rivals: CurrentChampions, config: Config) -> Iterator[str]:
-    """A champion that stays and has another gate."""
-    gates = {bundle.classifier_digest for bundle in challengers.values()}
-    for kind, model in rivals.models.items():
-        if kind not in challengers and model.bundle.classifier_digest not in gates:
+def _different_classifiers(
+    challengers: Mapping[str, ModelBundle], champions: CurrentChampions, config: Config
+) -> Iterator[str]:
+    """A message for each champion that would stay and uses another classifier of returning."""
+    classifiers = {bundle.classifier_digest for bundle in challengers.values()}
+    for kind, model in champions.models.items():
+        if kind not in challengers and model.bundle.classifier_digest not in classifiers:
             yield (
-                f"{model.version.label} would stay champion beside it with another gate, and their numbers would "
-                "contradict each other; `regulars train` makes both"
+                f"{model.version.label} would stay champion beside it with another classifier of returning, and their "
+                "predictions would contradict each other; `regulars train` trains both"
             )

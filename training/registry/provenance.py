@@ -1,4 +1,4 @@
-"""Which code made a model and what it ran on: a git commit where it is a checkout, else the package's version."""
+"""Provenance of a model: code version (a git commit in a checkout, else the package's version) and environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODE_PATHS = ("features", "training", "serving", "regulars.py")
 
 
 def package_version() -> str:
-    """The installed version of regulars, or 'not installed' (`mlflow run` runs a checkout without installing it)."""
+    """Return the installed version, or 'not installed' (`mlflow run` runs a checkout without installing it)."""
     try:
         return version("regulars")
     except PackageNotFoundError:
@@ -23,7 +23,7 @@ def package_version() -> str:
 
 
 def code_version(root: Path = PROJECT_ROOT) -> str:
-    """The commit of the checkout that the code lies in, 'dirty' where its code was changed since, or the version."""
+    """Return the commit of the code's checkout, 'dirty' if its code was changed since, or the package's version."""
     commit = _git(root, "rev-parse", "HEAD")
     top = _git(root, "rev-parse", "--show-toplevel")
     if not commit or Path(top).resolve() != root.resolve():  # installed into somebody else's checkout
@@ -33,25 +33,25 @@ def code_version(root: Path = PROJECT_ROOT) -> str:
 
 
 def runtime_environment() -> dict[str, Any]:
-    """Python, the system, and every installed package with its version."""
-    found = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
+    """Return Python, the system, and every installed package with its version."""
+    packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "code": code_version(),
-        "packages": dict(sorted(found.items(), key=lambda item: item[0].lower())),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
 
 
 def _git(folder: Path, *words: str) -> str:
-    """What git says; empty where there is no git, no repository, or no answer."""
+    """The output of a git command; empty if there is no git, no repository, or no answer."""
     program = shutil.which("git")
     if program is None:
         return ""
     try:
-        said = subprocess.run(  # noqa: S603 (fixed words)
+        completed = subprocess.run(  # noqa: S603 (fixed words)
             [program, "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.strip() if said.returncode == 0 else ""
+    return completed.stdout.strip() if completed.returncode == 0 else ""

@@ -1,8 +1,8 @@
-"""What a training leaves to be logged, as files of text: MLflow gets them at once, or later if its server is away.
+"""The record of a training as text files, logged to MLflow at once, or later if its server does not answer.
 
 Layout: `facts.json` (parameters, tags, figures, data, trials), `bundles/{churn,value,judge}`, and `run/`, whose files
-become the run's artefacts as they are: `model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`,
-`plots/*.png`. No pickle, no customer's row.
+become the run's artefacts unchanged: `model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`,
+`plots/*.png`. There is no pickle and no customer's row.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ FORMAT = 2
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A training as it lies in a folder.
+    """A training saved in a folder.
 
     Attributes:
-        folder: Where.
-        facts: format, name, cutoff (the last, that judged), end, own, params, tags, metrics, inputs, trials, examples,
-            wording.
+        folder: The folder.
+        facts: format, name, cutoff (the last one, of the evaluation), end, own, params, tags, metrics, inputs, trials,
+            examples, wording.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class TrainingRecord:
 
     @property
     def cutoff(self) -> date:
-        """The last cutoff, that judged."""
+        """The last cutoff, on which models were evaluated."""
         return date.fromisoformat(self.facts["cutoff"])
 
     @property
@@ -73,16 +73,16 @@ class TrainingRecord:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What is to be registered: 'churn', 'value', or both."""
+        """The kinds of models to register: 'churn', 'value', or both."""
         return tuple(self.facts["kinds"])
 
     @cached_property
     def judge(self) -> ModelBundle:
-        """The judged models: they have not seen the last cutoff."""
+        """The evaluation model, which was not fitted on the last cutoff."""
         return self.bundle("judge")
 
     def bundle(self, kind: str) -> ModelBundle:
-        """One of churn, value and judge; raises UsageError where it is not whole."""
+        """Return one of churn, value and judge; raise UsageError if it is not complete."""
         try:
             return ModelBundle.load(self.folder / BUNDLES_FOLDER / kind)
         except BundleError as problem:
@@ -90,159 +90,165 @@ class TrainingRecord:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The tables of figures."""
+        """The evaluation's tables."""
         return Evaluation(**{name: _table(self.run / "evaluation" / f"{name}.csv") for name in EVALUATION_TABLES})
 
     def remove(self) -> None:
-        """Takes the folder away once all of it is in MLflow."""
+        """Remove the folder, once all of it is in MLflow."""
         shutil.rmtree(self.folder)
         if not any(self.folder.parent.iterdir()):
             self.folder.parent.rmdir()
 
 
 def save_training_record(
-    learned: FittedModels,
+    fitted: FittedModels,
     snapshots: Snapshots,
     config: Config,
     kinds: tuple[str, ...],
     card: str,
     fairness: pd.DataFrame,
 ) -> TrainingRecord:
-    """Writes a training into a folder of OUTPUT/unlogged, named after its last cutoff and its models' digest.
+    """Save a training in a folder of OUTPUT/unlogged, named after its last cutoff and its models' digest.
 
     Args:
-        learned: What was learned.
-        snapshots: From what.
+        fitted: The fitted models, with their evaluation.
+        snapshots: The snapshots that they were fitted on.
         config: The business.
-        kinds: Which models are to be registered.
+        kinds: The kinds of models to register.
         card: The model card, Markdown.
         fairness: Figures by group of customers; may be empty.
+
+    Returns:
+        The record.
     """
-    bundles = {b.kind: b for b in (learned.churn, learned.value) if b is not None and b.kind in kinds}
-    fullest = learned.value or learned.churn
-    folder = config.output / "unlogged" / f"{learned.split.test.test}-{fullest.digest}"
-    facts = _facts(learned, snapshots, config, bundles)
+    bundles = {b.kind: b for b in (fitted.churn, fitted.value) if b is not None and b.kind in kinds}
+    fullest = fitted.value or fitted.churn
+    folder = config.output / "unlogged" / f"{fitted.split.test.test}-{fullest.digest}"
+    facts = _facts(fitted, snapshots, config, bundles)
     with atomic_folder(folder) as beside:
-        for name, bundle in {**bundles, "judge": learned.evaluated}.items():
+        for name, bundle in {**bundles, "judge": fitted.evaluated}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
-        _write_run(beside / RUN_FOLDER, learned, config, card, fairness)
+        _write_run(beside / RUN_FOLDER, fitted, config, card, fairness)
         (beside / FACTS_FILE).write_text(_json(facts), encoding="utf-8")
     return TrainingRecord(folder, facts)
 
 
 def load_training_record(folder: Path) -> TrainingRecord:
-    """What `keep` wrote.
+    """Load a record that `save_training_record` wrote.
 
     Raises:
-        UsageError: The folder is not there, or not a training of ours.
+        UsageError: The folder is missing, or is not a training of ours.
     """
     try:
         facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-        found = facts["format"]
+        saved_format = facts["format"]
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{folder} is no training that was kept for later: expected a folder of OUTPUT/unlogged with {FACTS_FILE}"
+            f"{folder} is not a training saved for later: expected a folder of OUTPUT/unlogged with {FACTS_FILE}"
         ) from None
-    if found != FORMAT:
-        raise UsageError(f"{folder}: made by another version of regulars; expected format {FORMAT}, found {found}")
+    if saved_format != FORMAT:
+        raise UsageError(
+            f"{folder}: made by another version of regulars; expected format {FORMAT}, found {saved_format}: log it "
+            "with that version, or train again"
+        )
     return TrainingRecord(folder, facts)
 
 
-def _write_run(folder: Path, learned: FittedModels, config: Config, card: str, fairness: pd.DataFrame) -> None:
+def _write_run(folder: Path, fitted: FittedModels, config: Config, card: str, fairness: pd.DataFrame) -> None:
     (folder / "evaluation").mkdir(parents=True)
     (folder / "plots").mkdir()
     for name in EVALUATION_TABLES:
-        getattr(learned.evaluation, name).to_csv(folder / "evaluation" / f"{name}.csv", index=False)
+        getattr(fitted.evaluation, name).to_csv(folder / "evaluation" / f"{name}.csv", index=False)
     if len(fairness):
         fairness.to_csv(folder / "evaluation" / "fairness.csv", index=False)
-    for name, figure in _plots(learned):
+    for name, figure in _plots(fitted):
         figure.savefig(folder / "plots" / f"{name}.png")
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     (folder / "config.json").write_text(_json(config_without_credentials(config)), encoding="utf-8")
-    found = {kind: asdict(replace(tuned, trials=())) for kind, tuned in learned.tuned.items()}
-    (folder / "tuning.json").write_text(_json(found), encoding="utf-8")
+    tuning = {kind: asdict(replace(tuned, trials=())) for kind, tuned in fitted.tuned.items()}
+    (folder / "tuning.json").write_text(_json(tuning), encoding="utf-8")
     (folder / "environment.json").write_text(_json(runtime_environment()), encoding="utf-8")
 
 
-def _plots(learned: FittedModels) -> Iterator[tuple[str, Figure]]:
-    churn = learned.predictions["churn_probability"]
-    yield "calibration", calibration_plot(learned.truth, churn)
-    yield "lift", lift_plot(learned.truth, churn)
-    if "value" in learned.predictions:
-        yield "deciles", decile_plot(learned.truth, learned.predictions["value"])
+def _plots(fitted: FittedModels) -> Iterator[tuple[str, Figure]]:
+    churn = fitted.predictions["churn_probability"]
+    yield "calibration", calibration_plot(fitted.truth, churn)
+    yield "lift", lift_plot(fitted.truth, churn)
+    if "value" in fitted.predictions:
+        yield "deciles", decile_plot(fitted.truth, fitted.predictions["value"])
 
 
 def _facts(
-    learned: FittedModels, snapshots: Snapshots, config: Config, bundles: dict[str, ModelBundle]
+    fitted: FittedModels, snapshots: Snapshots, config: Config, bundles: dict[str, ModelBundle]
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "name": config.name,
         "kinds": list(bundles),
-        "cutoff": str(learned.split.test.test),
+        "cutoff": str(fitted.split.test.test),
         "end": str(snapshots.end),
         "own": snapshots.own,
-        "params": _params(learned, snapshots, config),
+        "params": _params(fitted, snapshots, config),
         "tags": {
             "regulars.fingerprint": snapshots.fingerprint,
             "regulars.version": package_version(),
             "regulars.code": code_version(),
         },
-        "metrics": list(_metrics(learned.evaluation)),
+        "metrics": list(_metrics(fitted.evaluation)),
         "inputs": list(_inputs(snapshots, config)),
         "trials": [
             {"of": name, "number": trial.number, "loss": trial.loss, "parameters": trial.parameters}
-            for name, tuned in learned.tuned.items()
+            for name, tuned in fitted.tuned.items()
             for trial in tuned.trials
         ],
-        "examples": {kind: _typical(snapshots, bundle) for kind, bundle in bundles.items()},
+        "examples": {kind: _example_row(snapshots, bundle) for kind, bundle in bundles.items()},
         "wording": {
             feature.name: {field: getattr(feature, field) for field in WORDING_FIELDS} for feature in snapshots.features
         },
     }
 
 
-def _params(learned: FittedModels, snapshots: Snapshots, config: Config) -> dict[str, Any]:
-    found = {
-        **{f"task.{key}": value for key, value in learned.churn.task.items()},
-        **{f"{name}.{key}": v for name, tuned in learned.tuned.items() for key, v in tuned.used.items()},
-        **{f"{name}.members": weights for name, weights in learned.evaluated.facts["members"].items()},
+def _params(fitted: FittedModels, snapshots: Snapshots, config: Config) -> dict[str, Any]:
+    params = {
+        **{f"task.{key}": value for key, value in fitted.churn.task.items()},
+        **{f"{name}.{key}": v for name, tuned in fitted.tuned.items() for key, v in tuned.used.items()},
+        **{f"{name}.members": weights for name, weights in fitted.evaluated.facts["members"].items()},
         "seed": config.training.seed,
         "trials": config.training.trials,
         "learn_from": config.training.learn_from,
         "features": len(snapshots.features),
         "own_features": snapshots.own,
         "rows": snapshots.rows.num_rows,
-        "cutoffs": len(learned.split.all_cutoffs),
+        "cutoffs": len(fitted.split.all_cutoffs),
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
     }
-    return {key: str(value) for key, value in found.items()}
+    return {key: str(value) for key, value in params.items()}
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
-    """Our figures as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
+    """Our metrics as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
     ours = evaluation.metrics[evaluation.metrics.model == OURS]
     last = ours.groupby("metric").cutoff.max()
     for row in ours.sort_values("cutoff", kind="stable").to_dict("records"):
-        found = {}
+        figures = {}
         if row["segment"] == "all":
             yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
         if row["cutoff"] == last[row["metric"]]:
             key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{_slug(row['segment'])}"
-            found = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-        yield from ((key, value, 0) for key, value in found.items() if np.isfinite(value))
+            figures = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
+        yield from ((key, value, 0) for key, value in figures.items() if np.isfinite(value))
 
 
 def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:
-    """The snapshots and the tables behind them as MLflow's datasets: what they are, and no row of them."""
+    """The snapshots and their source tables as MLflow's datasets: descriptions without rows."""
     rows, digest = snapshots.rows, snapshots.data_fingerprint
     yield {
         "name": f"{config.name} snapshots",
         "context": "training",
         "digest": snapshots.fingerprint,
-        "source": _where(config.events),
-        "columns": [(field.name, _kind(field.type)) for field in rows.schema],
+        "source": _source_name(config.events),
+        "columns": [(field.name, _column_kind(field.type)) for field in rows.schema],
         "counts": {
             "num_rows": rows.num_rows,
             "customers": len(rows["customer_id"].unique()),
@@ -253,46 +259,48 @@ def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:
     tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}, **sides}
     for name, section in tables.items():
         if section is not None:
-            given = {"name": f"{config.name} {name}", "context": "source", "digest": digest, "columns": []}
-            yield {**given, "source": _where(section), "counts": {}}
+            description = {"name": f"{config.name} {name}", "context": "source", "digest": digest, "columns": []}
+            yield {**description, "source": _source_name(section), "counts": {}}
 
 
-def _where(section: TableSection) -> str:
-    """The section's source without a login or options, and its table."""
-    source = _open(section.source)
+def _source_name(section: TableSection) -> str:
+    """A section's source without credentials and options, and its table."""
+    source = _url_without_credentials(section.source)
     return f"{source} table {section.table}" if section.table else source
 
 
-def _open(text: str) -> str:
-    """A URL without who logs in and without its options; anything else as it is.
+def _url_without_credentials(text: str) -> str:
+    """A URL without credentials and options; any other text unchanged.
 
-    >>> _open("postgresql://me@db/shop?sslkey=k"), _open("data/*.parquet")
-    ('postgresql://db/shop', 'data/*.parquet')
+    >>> _url_without_credentials("postgresql://me@db/shop?sslkey=k")
+    'postgresql://db/shop'
+    >>> _url_without_credentials("data/*.parquet")
+    'data/*.parquet'
     """
     return re.sub(r"://.*@", "://", text).split("?")[0] if "://" in text else text
 
 
 def config_without_credentials(config: Config) -> dict[str, Any]:
-    """The config as JSON, with no login and no option in any URL, and no customer's id."""
+    """Return the config as JSON, without credentials and options in URLs, and without customers' ids."""
 
-    def opened(key: str, value: Any) -> Any:
+    def cleaned(key: str, value: Any) -> Any:
         if key == "exclude":
             return [without_customer_ids(rule) for rule in value]
         if isinstance(value, dict):
-            return {name: opened(name, inner) for name, inner in value.items()}
-        return _open(value) if key in ("source", "uri") else value
+            return {name: cleaned(name, inner) for name, inner in value.items()}
+        return _url_without_credentials(value) if key in ("source", "uri") else value
 
-    return {name: opened(name, value) for name, value in config.model_dump(mode="json").items()}
+    return {name: cleaned(name, value) for name, value in config.model_dump(mode="json").items()}
 
 
-def _kind(found: pa.DataType) -> str:
-    if pa.types.is_timestamp(found):
+def _column_kind(column_type: pa.DataType) -> str:
+    if pa.types.is_timestamp(column_type):
         return "datetime"
-    return "string" if pa.types.is_string(found) or pa.types.is_large_string(found) else "double"
+    return "string" if pa.types.is_string(column_type) or pa.types.is_large_string(column_type) else "double"
 
 
-def _typical(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float | str | None]:
-    """One made-up row of medians and commonest levels: an input example that is no customer's."""
+def _example_row(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float | str | None]:
+    """An artificial row of medians and commonest levels: an input example without any customer's data."""
 
     def typical(name: str) -> float | str | None:
         if name in bundle.levels:

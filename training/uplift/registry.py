@@ -68,17 +68,17 @@ def load_uplift_champion(config: Config) -> tuple[UpliftBundle, RegisteredVersio
     """
     client, name = connect_to_mlflow(config), f"{config.name}-{KIND}"
     with quiet_mlflow(), as_usage_errors(), tempfile.TemporaryDirectory() as folder:
-        version_ = version_with_alias(client, name, CHAMPION)
-        if version_ is None:
+        registered = version_with_alias(client, name, CHAMPION)
+        if registered is None:
             return None
-        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{version_.version}", dst_path=folder)
+        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{registered.version}", dst_path=folder)
         try:
             bundle = UpliftBundle.load(Path(path) / "artifacts" / "bundle")
         except BundleError as problem:
             raise DataError(
-                f"{name} version {version_.version}: {problem}; run `regulars train uplift` again"
+                f"{name} version {registered.version}: {problem}; run `regulars train uplift` again"
             ) from None
-    return bundle, RegisteredVersion(name, str(version_.version), version_.run_id or "", new=False, champion=True)
+    return bundle, RegisteredVersion(name, str(registered.version), registered.run_id or "", new=False, champion=True)
 
 
 def _register(

@@ -15,6 +15,7 @@ from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
+from features.intake.log import Business, config_of
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
 from training.registry.provenance import runtime_environment
@@ -65,8 +66,12 @@ class TrainedUplift:
         """Whether the model is champion."""
         return not self.reasons
 
+    def to_pandas(self) -> pd.DataFrame:
+        """The customers of each arm, and the mean of each outcome."""
+        return self.arms
 
-def train_uplift(config: Config) -> TrainedUplift:
+
+def train_uplift(business: Business) -> TrainedUplift:
     """Estimate the effect of each action of [contacts] on return and value with cross-fitting, and register the model.
 
     Raises:
@@ -74,6 +79,7 @@ def train_uplift(config: Config) -> TrainedUplift:
         RefusedError: Contacts have no propensity, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of an experiment.
     """
+    config = config_of(business)
     uplift_dataset.require_uplift_contacts(config)
     mlflow_tracking.require_tracking_server(config)
     dataset = uplift_dataset.build_uplift_dataset(config)

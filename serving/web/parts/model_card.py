@@ -1,7 +1,7 @@
-"""A model card as HTML: the little of Markdown that cards are written in, from escaped text only.
+"""Render a model card as HTML: the small part of Markdown that cards use, from escaped text only.
 
 Headings, paragraphs, lists, tables, `code`, **strong** and escaped signs; no links, no images and no HTML, so that a
-card that somebody else wrote can do nothing here.
+card written by somebody else cannot do harm.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup, escape
 
-LONG = 30  # rows, from which a table scrolls
+LONG = 30  # a table with more rows scrolls
 BLOCK = re.compile(r"^(#{1,6} |[-*] |\|)")
 
 
 def render_card(text: str) -> Markup:
-    """A card as HTML, its headings two levels down.
+    r"""Render a card as HTML, with its headings two levels lower.
 
-    >>> rendered("# A <b>\\n\\nOne **two**\\nthree `x*y`")
-    Markup('<h3>A &lt;b&gt;</h3>\\n<p>One <strong>two</strong> three <code>x*y</code></p>')
+    >>> render_card("# A <b>\n\nOne **two**\nthree `x*y`")
+    Markup('<h3>A &lt;b&gt;</h3>\n<p>One <strong>two</strong> three <code>x*y</code></p>')
     """
     return Markup("\n").join(_blocks(text.splitlines()))
 
@@ -41,7 +41,7 @@ def _blocks(given: Sequence[str]) -> Iterator[Markup]:
 
 
 def _taken(rest: Sequence[str]) -> tuple[int, Markup]:
-    """How many lines the block at the start has, and the block."""
+    """Render the block at the start, and count its lines."""
     if rest[0].startswith("|"):
         lines = _while(rest, lambda line: line.startswith("|"))
         return len(lines), _table(lines)
@@ -70,7 +70,7 @@ def _while(lines: Sequence[str], holds: object) -> list[str]:
 
 
 def _table(lines: Sequence[str]) -> Markup:
-    """A table; its second line says which columns are numbers (`---:`)."""
+    """Render a table; its second line says which columns are numbers (`---:`)."""
     rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in lines]
     right = [cell.endswith(":") and not cell.startswith(":") for cell in rows[1]] if len(rows) > 1 else []
 
@@ -89,9 +89,9 @@ def _table(lines: Sequence[str]) -> Markup:
 
 
 def render_inline(text: str) -> Markup:
-    """Words of a line: code and strong marks, and signs that a backslash makes plain.
+    r"""Render the text of a line: code, strong, and signs after a backslash.
 
-    >>> inline(r"a\\-b `c|d` <i>")
+    >>> render_inline(r"a\-b `c|d` <i>")
     Markup('a-b <code>c|d</code> &lt;i&gt;')
     """
     pieces = []

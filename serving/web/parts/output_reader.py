@@ -1,7 +1,7 @@
-"""The output folder as the page reads it: scored cutoffs and what lies beside them, asked through DuckDB.
+"""Read the output folder for the web page: scored cutoffs and the files beside them, queried with DuckDB.
 
-Nothing here writes. A request has a cursor of its own; what a page counts over all customers is counted once and kept
-under the fingerprint of the manifest that it was counted from, so that a folder that is written anew is counted anew.
+Nothing here writes. A request has a cursor of its own. Sums over all customers are computed once and cached under the
+fingerprint of the manifest, so that a folder that was written again is read again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from serving.language.messages import Language, get_language
 from serving.scoring.score_tables import MANIFEST
 
 MEMORY, THREADS, CACHE_SIZE = "1GB", 2, 64
-ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; their folders tell no column
+ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; folder names are not columns
 NEEDED = ("customer_id", "churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment")
 T = TypeVar("T")
 
 
-class MissingOutput(Exception):  # noqa: N818 (a page that says what is missing, not a fault)
-    """What a page needs is not there, or not as it should be.
+class MissingOutput(Exception):  # noqa: N818 (it becomes a page, not an error)
+    """Something that a page needs is missing or incomplete.
 
     Args:
-        said: What is missing, in the language of the page.
-        command: What makes it; empty where no command does.
-        status: Of the answer.
+        message: What is missing, in the language of the page.
+        command: The command that creates it; empty if there is none.
+        status: The HTTP status of the answer.
     """
 
     def __init__(self, message: str, command: str = "", status: int = 404) -> None:
@@ -47,7 +47,7 @@ class MissingOutput(Exception):  # noqa: N818 (a page that says what is missing,
 
 
 class AnswerCache:
-    """Answers that cost something, the newest `size` of them; one thread makes an answer while others wait for it."""
+    """A cache of the newest `size` answers; one thread computes an answer while others wait for it."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._size, self._lock = size, Lock()
@@ -55,7 +55,7 @@ class AnswerCache:
         self._making: dict[Hashable, Lock] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The answer of a key, made where it is not there."""
+        """Return the answer of a key; compute it if it is not cached."""
         with self._lock:
             making = self._making.setdefault(key, Lock())
         with making:
@@ -80,11 +80,11 @@ class ScoredCutoff:
     """A scored cutoff.
 
     Attributes:
-        cutoff: When.
-        folder: Its parts and manifest.
-        manifest: As scoring wrote it.
-        fingerprint: Of the manifest's bytes.
-        columns: Of the score table.
+        cutoff: The day.
+        folder: The folder of the parts and the manifest.
+        manifest: The manifest that scoring wrote.
+        fingerprint: The fingerprint of the manifest's bytes.
+        columns: The columns of the score table.
     """
 
     cutoff: date
@@ -95,12 +95,12 @@ class ScoredCutoff:
 
     @property
     def files(self) -> list[str]:
-        """The parts, in order of the customers' ids."""
+        """The parts, in the order of the customers' ids."""
         return [str(self.folder / part["file"]) for part in self.manifest["parts"]]
 
     @property
     def customers(self) -> int:
-        """How many there are."""
+        """The number of scored customers."""
         return int(self.manifest["customers"])
 
 
@@ -111,8 +111,8 @@ class Site:
     Attributes:
         config: The business.
         tr: Its language.
-        connection: A DuckDB in memory; each question has a cursor of its own.
-        kept: Answers over all customers.
+        connection: A DuckDB in memory; each query has a cursor of its own.
+        cache: Answers over all customers.
     """
 
     config: Config
@@ -121,33 +121,33 @@ class Site:
     cache: AnswerCache = field(default_factory=AnswerCache)
 
     def query(self, sql: str, params: Sequence[Any]) -> pa.Table:
-        """The rows that a question gives.
+        """Run a query and return its rows.
 
         Raises:
-            NotHere: A file is not what was written, or is being written now.
+            MissingOutput: A file is not what was written, or is being written right now.
         """
         try:
             with self.connection.cursor() as cursor:
                 return cursor.sql(sql, params=list(params)).to_arrow_table()
         except duckdb.Error as problem:
-            logging.getLogger(__name__).warning("a question failed: %s", type(problem).__name__)
+            logging.getLogger(__name__).warning("a query failed: %s", type(problem).__name__)
             message = self.tr(
                 "A file of the output folder cannot be read: it is being written right now, or is incomplete."
             )
             raise MissingOutput(message, "regulars score --cutoff D", 503) from None
 
     def translate(self, text: str) -> str:
-        """A name of a group, or a phrase of a feature, in the language of the page; others as they are."""
+        """Translate the name of a group or the phrase of a feature; other text stays as it is."""
         named = self.tr(text)
         return named if named != text else self.tr.phrase(text)
 
     def query_row(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
-        """The only row that a question gives."""
+        """Run a query that gives a single row."""
         return dict(self.query(sql, params).to_pylist()[0])
 
 
 def open_site(config: Config) -> Site:
-    """The pages of a config's output folder, which may be empty."""
+    """Open the output folder of a config; it may be empty."""
     connection = duckdb.connect(
         config={"memory_limit": MEMORY, "threads": THREADS, "autoinstall_known_extensions": False}
     )
@@ -156,12 +156,12 @@ def open_site(config: Config) -> Site:
 
 
 def scored_cutoffs(site: Site) -> list[date]:
-    """The scored cutoffs, ascending; a folder without a manifest is one that a run has not ended."""
+    """List the scored cutoffs, ascending; a folder without a manifest belongs to an unfinished run."""
     return cutoffs_with_file(site.config.output / "scores", MANIFEST)
 
 
 def cutoffs_with_file(folder: Path, file: str) -> list[date]:
-    """The cutoffs under a folder whose own folder has a file, ascending."""
+    """List the cutoffs under a folder whose own folder has a file, ascending."""
     dates = []
     for path in folder.glob(f"cutoff=*/{file}"):
         day = _day(path.parent.name.removeprefix("cutoff="))
@@ -171,7 +171,7 @@ def cutoffs_with_file(folder: Path, file: str) -> list[date]:
 
 
 def unfinished_cutoffs(site: Site) -> list[str]:
-    """The cutoffs whose folder has no manifest, and those whose run ended early, as text."""
+    """List the cutoffs whose scoring is not finished, as text."""
     places = [*site.config.output.glob("scores/cutoff=*"), *site.config.output.glob(".scoring/cutoff=*")]
     names = {
         place.name.removeprefix("cutoff=") for place in places if place.is_dir() and not (place / MANIFEST).exists()
@@ -180,10 +180,10 @@ def unfinished_cutoffs(site: Site) -> list[str]:
 
 
 def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
-    """A scored cutoff, the newest where none is asked for.
+    """Read a scored cutoff, by default the newest.
 
     Raises:
-        NotHere: There is none, or its folder is not whole, or an older version of regulars wrote it.
+        MissingOutput: There is none, its folder is incomplete, or an older version of regulars wrote it.
     """
     known = scored_cutoffs(site)
     if not known and not requested:
@@ -218,7 +218,7 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
 
 
 def _columns(file: Path) -> tuple[str, ...]:
-    """The columns of a part; none where it cannot be read."""
+    """Read the columns of a part; none if it cannot be read."""
     try:
         return tuple(pq.read_schema(file).names)
     except (OSError, pa.ArrowInvalid):
@@ -226,14 +226,14 @@ def _columns(file: Path) -> tuple[str, ...]:
 
 
 def read_json_object(site: Site, path: Path) -> tuple[dict[str, Any], str] | None:
-    """A JSON object of the output folder with the fingerprint of its bytes; None where it is not there or not whole."""
+    """Read a JSON object and the fingerprint of its bytes; None if the file is missing or incomplete."""
     try:
         state = path.stat()
         return site.cache.get(("json", str(path), state.st_mtime_ns, state.st_size), lambda: _read(path))
     except OSError:
         return None
     except ValueError:
-        logging.getLogger(__name__).warning("%s is not whole", path)
+        logging.getLogger(__name__).warning("%s is incomplete", path)
         return None
 
 
@@ -246,7 +246,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:
-    """How money is written, by the customers' mean value; counted once."""
+    """Choose the format of money by the customers' mean value; cached."""
 
     def mean() -> float:
         sql = f"SELECT coalesce(avg(abs(value)), 0) AS mean FROM {ROWS}"
@@ -256,12 +256,12 @@ def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:
 
 
 def has_value(site: Site, at: ScoredCutoff) -> bool:
-    """Whether the scores tell money."""
+    """Check whether the scores have a value."""
     return "value" in at.manifest.get("models", {}) or number_format(site, at).mean > 0
 
 
 def _day(text: str) -> date | None:
-    """A day in ISO form, or None.
+    """Parse a day in ISO form; None if it is not one.
 
     >>> _day("2024-01-31"), _day("../etc"), _day("20240131")
     (datetime.date(2024, 1, 31), None, None)

@@ -1,4 +1,4 @@
-"""A customer's page: numbers, the same at other cutoffs, reasons as a waterfall, groups, plans, and what comes next."""
+"""The page of a customer: scores at each cutoff, reasons as a waterfall, segments, plans, and what to offer next."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Say = Any
 
 @dataclass(frozen=True)
 class WaterfallStep:
-    """A line of a waterfall: what it is, how much it adds (as text), and its bar from one number to another."""
+    """A line of a waterfall: its label, the amount it adds (as text), and its bar from one number to another."""
 
     label: str
     note: str
@@ -42,10 +42,18 @@ class WaterfallStep:
 
 
 def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]:
-    """All that is known of a customer without reading the log.
+    """Collect what the output folder has on a customer, without reading the log.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        The context of the template `customer.html.j2`.
 
     Raises:
-        NotHere: They are not in the cohort of the cutoff; where they are, and who is close, is told.
+        MissingOutput: The customer is not in the cohort; the message names their cutoffs, or similar ids.
     """
     row = customers.customer_row(site, at, customer)
     if row is None:
@@ -65,7 +73,15 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
 
 
 def full_waterfalls(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
-    """The waterfalls with every feature's contribution, where they were written: of 200 columns, a moment's work.
+    """Make the waterfalls from every feature's contribution, if `--contributions` wrote them.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        A waterfall of risk, and one of value if there is one.
 
     Raises:
         NotHere: The customer is not in the cohort of the cutoff.
@@ -77,7 +93,7 @@ def full_waterfalls(site: Site, at: ScoredCutoff, customer: str) -> list[dict[st
 
 
 def _absent(site: Site, at: ScoredCutoff, customer: str) -> MissingOutput:
-    """Who is not in a cutoff's cohort: the cutoffs that have them, or ids close to what was asked for."""
+    """Explain that a customer is not in the cohort: name the cutoffs that have them, or similar ids."""
     shown, tr = customer[:80], site.tr
     other_days = [day for day, _ in _everywhere(site, customer, ("customer_id",))]
     if other_days:
@@ -96,7 +112,7 @@ def _absent(site: Site, at: ScoredCutoff, customer: str) -> MissingOutput:
 
 
 def _everywhere(site: Site, customer: str, columns: Sequence[str]) -> list[tuple[date, dict[str, Any]]]:
-    """A customer's rows of all scored cutoffs that are whole, oldest first, of the newest PAST ones."""
+    """Read a customer's rows at the newest PAST scored cutoffs, oldest first; incomplete cutoffs are skipped."""
     rows_by_day = []
     for day in scored_cutoffs(site)[-PAST:]:
         try:
@@ -105,14 +121,14 @@ def _everywhere(site: Site, customer: str, columns: Sequence[str]) -> list[tuple
             sql = f"SELECT {names} FROM {ROWS} WHERE customer_id = ? LIMIT 1"
             rows = site.query(sql, [at.files, customer]).to_pylist()
         except MissingOutput:
-            continue  # a cutoff that is being written anew is not needed here
+            continue  # a cutoff that is being written right now is skipped
         if rows:
             rows_by_day.append((day, rows[0]))
     return rows_by_day
 
 
 def _past(site: Site, customer: str, form: NumberFormat, money: bool) -> dict[str, Any]:
-    """Risk and value at every scored cutoff, as pictures and rows."""
+    """Prepare risk and value at every scored cutoff, as charts and rows."""
     rows_by_day = _everywhere(site, customer, customers.LIST_COLUMNS)
     when = [day for day, _ in rows_by_day]
     risk = [row["churn_probability"] for _, row in rows_by_day]
@@ -142,7 +158,7 @@ def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
-    """From the base over the strongest reasons and all the rest to the shipped number; of risk, and of value."""
+    """Make the waterfalls of risk and value: base, strongest reasons, all other features, prediction."""
     form = number_format(site, at)
     kinds: list[tuple[str, str, Say, Say]] = [
         ("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", lambda v: format_share(v, site.tr))
@@ -160,7 +176,7 @@ def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: boo
 def _reasons(
     site: Site, at: ScoredCutoff, row: Mapping[str, Any], kind: str, complete: bool
 ) -> tuple[list[tuple[str, str, float]], bool]:
-    """Readings, phrases and contributions, the strongest first; and whether every feature's were at hand."""
+    """Select readings, phrases and contributions, strongest first; and say whether all contributions were available."""
     reason_of = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
     every = _contributions(site, at, str(row["customer_id"]), kind) if complete else None
     if every is None:
@@ -177,7 +193,7 @@ def _reasons(
 
 
 def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> dict[str, float] | None:
-    """Every feature's contribution, where they were written: they are in place only while they fit the scores."""
+    """Read every feature's contribution, if they were written for these scores."""
     parts = at.manifest.get("contributions", {}).get(kind)
     folder = site.config.output / "contributions" / kind / f"cutoff={at.cutoff}"
     place = _part_of(site, at, customer)
@@ -191,7 +207,7 @@ def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> di
 
 
 def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
-    """The part that holds a customer: each part holds a stretch of the ids."""
+    """Find the part of the scores that holds a customer: each part holds a range of ids."""
 
     def ends() -> list[tuple[str, str]]:
         id_ranges = []
@@ -210,7 +226,7 @@ def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
 
 
 def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
-    """The phrase of every feature: those of the catalog, and those that the manifest names."""
+    """Collect the phrase of every feature: from the catalog, and from the manifest."""
 
     def read() -> dict[str, str]:
         # Ibis takes a second to import, and no other page needs it.
@@ -220,7 +236,7 @@ def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
         try:
             features = catalog_features(site.config.task.to_task(), build_contract(site.config, has_clock=True))
         except RegularsError:
-            return {}  # a config that changed since: the manifest still names the strongest
+            return {}  # the config changed since; the manifest still has the strongest
         return {f.name: f.phrase for f in features}
 
     named = {row["feature"]: row["phrase"] for row in at.manifest.get("drivers", {}).get(kind, [])}
@@ -230,7 +246,7 @@ def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
 def _steps(
     site: Site, base: float, total: float, reasons: Sequence[tuple[str, str, float]], change: Say, number: Say
 ) -> list[WaterfallStep]:
-    """The lines of a waterfall, with bars on one scale."""
+    """Make the lines of a waterfall, with bars on one scale."""
     tr, rest = site.tr, total - base - sum(amount for _, _, amount in reasons)
     moves = [*reasons, (tr("all other features together"), "", rest)]
     ends, running = [0.0, base], base
@@ -260,7 +276,7 @@ def _steps(
 
 
 def _beside(site: Site, at: ScoredCutoff, room: str, file: str, customer: str) -> list[dict[str, Any]]:
-    """A customer's rows of a table beside the scores; none where it is not there."""
+    """Read a customer's rows of a table beside the scores; none if there is no such table."""
     path = site.config.output / room / f"cutoff={at.cutoff}" / file
     return _of(site, path, customer) if path.is_file() else []
 
@@ -271,7 +287,7 @@ def _of(site: Site, path: Path, customer: str) -> list[dict[str, Any]]:
 
 
 def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
-    """What each plan of the cutoff means for the customer."""
+    """Read what each plan of the cutoff does with the customer."""
     plan_rows = []
     for path in sorted((site.config.output / "plans" / f"cutoff={at.cutoff}").glob("*/plan.parquet")):
         plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]

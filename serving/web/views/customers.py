@@ -1,4 +1,4 @@
-"""The list of customers: what may be asked of it in an address, and the rows, counts and sums that it gives."""
+"""The list of customers: filters from the address, and the rows, counts and sums of the filtered list."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ LONGEST, FARTHEST = 200, 10_000_000
 
 @dataclass(frozen=True)
 class CustomerFilter:
-    """What is asked of the list; each is a parameter of the address.
+    """The filter, order and page of the list; each field is a parameter of the address.
 
     Attributes:
-        segment, tier, lifecycle: Of the scores; empty: all.
-        by: One of GROUPS, and `group` its name.
+        segment, tier, lifecycle: A value of the score column; empty for all.
+        by: One of GROUPS; `group` is the name of a group of it.
         risk_from, risk_to: In per cent; [from, to].
-        value_from, value_to: Money; [from, to].
+        value_from, value_to: In money; [from, to].
         q: A part of the id.
-        sort: One of SORTS, largest first but for the id; `up` turns it round.
+        sort: One of SORTS, largest first (ids ascending); `up` reverses the order.
         page: From 1.
     """
 
@@ -55,7 +55,7 @@ class CustomerFilter:
     page: int = 1
 
     def query(self, **other: Any) -> str:
-        """The address of this list, or of one that differs in something, without what is as usual."""
+        """Write the address parameters of this list, or of one that differs in something; defaults are left out."""
         changed = replace(self, **other)
         pairs = {f.name: getattr(changed, f.name) for f in fields(self)}
         usual = {f.name: f.default for f in fields(self)}
@@ -66,10 +66,18 @@ class CustomerFilter:
 
 
 def parse_filter(site: Site, params: Mapping[str, str], money: bool = True) -> CustomerFilter:
-    """What an address asks for.
+    """Parse the parameters of an address.
+
+    Args:
+        site: The output folder, for the language of messages.
+        params: The parameters.
+        money: Whether the scores have a value; it sets the default order.
+
+    Returns:
+        The filter.
 
     Raises:
-        NotHere: It asks for what cannot be, such as a risk that is no number.
+        MissingOutput: A parameter is not valid, such as a risk that is not a number.
     """
     given: dict[str, Any] = {name: params.get(name, "")[:LONGEST] for name in (*FILTER_COLUMNS, "by", "group", "q")}
     for name in ("risk_from", "risk_to", "value_from", "value_to"):
@@ -98,52 +106,69 @@ def _number(site: Site, name: str, text: str) -> float | None:
     return number
 
 
-def _tests(site: Site, at: ScoredCutoff, asked: CustomerFilter) -> Iterator[tuple[str, Any]]:
-    """SQL tests, each with its one parameter."""
+def _tests(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> Iterator[tuple[str, Any]]:
+    """Yield SQL conditions, each with its one parameter."""
     for name in FILTER_COLUMNS:
-        if value := getattr(asked, name):
+        if value := getattr(filters, name):
             yield f"{name} = ?", value
-    if asked.risk_from is not None:
-        yield "churn_probability >= ?", asked.risk_from / 100
-    if asked.risk_to is not None:
-        yield "churn_probability <= ?", asked.risk_to / 100
-    if asked.value_from is not None:
-        yield "value >= ?", asked.value_from
-    if asked.value_to is not None:
-        yield "value <= ?", asked.value_to
-    if asked.q:
-        yield "contains(lower(customer_id), lower(?))", asked.q
+    if filters.risk_from is not None:
+        yield "churn_probability >= ?", filters.risk_from / 100
+    if filters.risk_to is not None:
+        yield "churn_probability <= ?", filters.risk_to / 100
+    if filters.value_from is not None:
+        yield "value >= ?", filters.value_from
+    if filters.value_to is not None:
+        yield "value <= ?", filters.value_to
+    if filters.q:
+        yield "contains(lower(customer_id), lower(?))", filters.q
 
 
-def filter_sql(site: Site, at: ScoredCutoff, asked: CustomerFilter) -> tuple[str, list[Any]]:
-    """The tests of a list as SQL, and their parameters.
+def filter_sql(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> tuple[str, list[Any]]:
+    """Write a filter as SQL.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+
+    Returns:
+        The WHERE clause (empty without a condition) and its parameters.
 
     Raises:
-        NotHere: A group is asked for, and the cutoff was not grouped.
+        MissingOutput: A group is asked for, and the cutoff has no segments.
     """
-    tests = list(_tests(site, at, asked))
+    tests = list(_tests(site, at, filters))
     texts, params = [text for text, _ in tests], [value for _, value in tests]
-    if asked.by and asked.group:
+    if filters.by and filters.group:
         file = site.config.output / "segments" / f"cutoff={at.cutoff}" / "customers.parquet"
         if not file.is_file():
             message = site.tr("There are no segments for {day} yet.", day=at.cutoff)
             raise MissingOutput(message, f"regulars segments --cutoff {at.cutoff}")
-        texts.append(f"customer_id IN (SELECT customer_id FROM {ROWS} WHERE {asked.by} = ?)")
-        params += [str(file), asked.group]
+        texts.append(f"customer_id IN (SELECT customer_id FROM {ROWS} WHERE {filters.by} = ?)")
+        params += [str(file), filters.group]
     return ("WHERE " + " AND ".join(texts) if texts else ""), params
 
 
-def order_sql(asked: CustomerFilter, money: bool) -> str:
-    """How the list is sorted, in SQL; customers who are equal come by their id."""
-    by = asked.sort or ("value_at_risk" if money else "churn_probability")
+def order_sql(filters: CustomerFilter, money: bool) -> str:
+    """Write the order of a list as SQL; ties are ordered by id."""
+    by = filters.sort or ("value_at_risk" if money else "churn_probability")
     if by == "customer_id":
-        return f"ORDER BY customer_id {'DESC' if asked.up else 'ASC'}"
-    return f"ORDER BY {by} {'ASC' if asked.up else 'DESC'} NULLS LAST, customer_id"
+        return f"ORDER BY customer_id {'DESC' if filters.up else 'ASC'}"
+    return f"ORDER BY {by} {'ASC' if filters.up else 'DESC'} NULLS LAST, customer_id"
 
 
-def list_totals(site: Site, at: ScoredCutoff, asked: CustomerFilter) -> dict[str, Any]:
-    """customers, risk (mean), value and value_at_risk (sums) of a list; counted once."""
-    test, params = filter_sql(site, at, asked)
+def list_totals(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> dict[str, Any]:
+    """Sum up a list; cached.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter.
+
+    Returns:
+        `customers`, `risk` (mean), `value` and `value_at_risk` (sums).
+    """
+    test, params = filter_sql(site, at, filters)
 
     def count() -> dict[str, Any]:
         sql = (
@@ -152,19 +177,29 @@ def list_totals(site: Site, at: ScoredCutoff, asked: CustomerFilter) -> dict[str
         )
         return site.query_row(sql, [at.files, *params])
 
-    return site.cache.get(("totals", at.fingerprint, asked.query(page=1, sort="", up=False)), count)
+    return site.cache.get(("totals", at.fingerprint, filters.query(page=1, sort="", up=False)), count)
 
 
-def list_page(site: Site, at: ScoredCutoff, asked: CustomerFilter, money: bool) -> list[dict[str, Any]]:
-    """The customers of one page of a list."""
-    test, params = filter_sql(site, at, asked)
+def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> list[dict[str, Any]]:
+    """Read one page of a list.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter, order and page.
+        money: Whether the scores have a value; it sets the default order.
+
+    Returns:
+        At most PAGE rows.
+    """
+    test, params = filter_sql(site, at, filters)
     columns = ", ".join(name for name in LIST_COLUMNS if name in at.columns)
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(asked, money)} LIMIT {PAGE} OFFSET ?"
-    return list(site.query(sql, [at.files, *params, (asked.page - 1) * PAGE]).to_pylist())
+    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
+    return list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
 
 
 def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:
-    """What there is of each of NAMED, the most frequent first; counted once."""
+    """List the values of each of FILTER_COLUMNS, most frequent first; cached."""
 
     def count() -> dict[str, list[str]]:
         names_by_column = {}
@@ -179,14 +214,32 @@ def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:
 
 
 def customer_row(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any] | None:
-    """A customer's row of the score table, or None; parts that cannot hold the id are not read."""
+    """Read a customer's row of the score table; DuckDB skips the parts that cannot hold the id.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The customer's id.
+
+    Returns:
+        The row, or None.
+    """
     sql = f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1"
     first = site.query(sql, [at.files, customer]).to_pylist()
     return first[0] if first else None
 
 
 def similar_ids(site: Site, at: ScoredCutoff, customer: str) -> list[str]:
-    """Up to five ids that hold what was asked for, or come next to it."""
+    """Find ids that contain a text, or that follow it in order.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The text.
+
+    Returns:
+        At most five ids.
+    """
     sql = (
         "SELECT customer_id FROM read_parquet($1, hive_partitioning = false) "
         "WHERE contains(lower(customer_id), lower($2)) OR customer_id >= $2 "

@@ -1,4 +1,4 @@
-"""The experiments page: what each measured plan changed, with intervals, and whether it was carried out as drawn."""
+"""The page of experiments: the measured effect of each plan with intervals, and whether the plan ran as randomised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from serving.web.parts.output_reader import MissingOutput, Site, read_json_objec
 from serving.web.views.plan import plan_names
 
 RETURN, VALUE = "return", "value"
-# As `serving.measurement.effect_estimates` has them, which takes seconds to import.
+# Copied from `serving.measurement.effect_estimates`, which takes seconds to import.
 ALL, ADJUSTED, EACH_ACTION, EACH_SEGMENT = "all", "adjusted", "action", "segment"
-ENDS = {True: ("low", "high"), False: ("anytime_low", "anytime_high")}  # while immature, those that hold at every look
+ENDS = {True: ("low", "high"), False: ("anytime_low", "anytime_high")}  # sequential while immature
 TITLES = {
     RETURN: N_("Effect on the return rate, in percentage points"),
     VALUE: N_("Effect on value, in money per customer"),
@@ -28,10 +28,10 @@ VERDICTS = {
 
 
 def experiment_results(site: Site) -> list[dict[str, Any]]:
-    """Every measured plan, the newest first.
+    """Read the results of every measured plan, newest first.
 
     Raises:
-        NotHere: None is measured.
+        MissingOutput: None is measured.
     """
     results = []
     for name in plan_names(site):
@@ -59,7 +59,7 @@ def _experiment(name: str, facts: Mapping[str, Any], tr: Language) -> dict[str, 
 
 
 def _outcome(kind: str, rows: list[dict[str, Any]], facts: Mapping[str, Any], tr: Language) -> dict[str, Any] | None:
-    """One outcome: the whole, each action and each segment, on one scale; None where it was not measured."""
+    """Prepare one outcome on one scale: overall, by action and by segment; None if it was not measured."""
     low, high = ENDS[bool(facts["mature"])]
     shown = [row for row in rows if row["outcome"] == kind and row["family"] in (ALL, EACH_ACTION, EACH_SEGMENT)]
     known = [row for row in shown if row["effect"] is not None]
@@ -100,7 +100,7 @@ def _minus(text: str) -> str:
 
 
 def _checks(facts: Mapping[str, Any], tr: Language) -> Any:
-    """What says whether the figures may be trusted: (well, sentence)."""
+    """Yield the checks of validity: (passed, sentence)."""
     ratio, customers = facts["sample_ratio"], facts["customers"]
     if ratio["alarm"]:
         yield (False, tr("Sample-ratio mismatch: do not trust any figure here until its cause is known."))
@@ -128,7 +128,7 @@ def _checks(facts: Mapping[str, Any], tr: Language) -> Any:
 
 
 def _returns(action: str, returns: Mapping[str, Any], tr: Language) -> dict[str, Any]:
-    """What the money brought: cost, and gain after it with its interval."""
+    """Format the costs, and the gain after costs with its confidence interval."""
     middle, low, high = returns["gain"][:3]
     form = NumberFormat(abs(middle or 0.0))
     return {

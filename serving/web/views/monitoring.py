@@ -1,4 +1,4 @@
-"""The pages on monitoring, on the nightly runs and on the models: what their files say, as far as they are whole."""
+"""The pages of monitoring, nightly runs and models, from the files in the output folder."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ LISTS = ("data", "drift", "performance", "calibration", "segments", "alerts")
 
 
 def newest_alerts(site: Site) -> list[dict[str, Any]]:
-    """The alerts of the newest night, the gravest first; none where nothing is monitored."""
+    """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
     monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
     findings = _monitored(site, monitored_days[-1]) if monitored_days else None
     return _by_gravity(findings["alerts"]) if findings else []
 
 
 def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
-    """What a night found, and how the figures moved over the nights.
+    """Read the monitoring results of a cutoff, by default the newest, with charts over all cutoffs in it.
 
     Raises:
-        NotHere: Nothing is monitored, or the night asked for is not there.
+        MissingOutput: Nothing is monitored, or not the requested cutoff.
     """
     monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
     command = (
@@ -76,21 +76,21 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
 
 
 def metric_name(site: Site, metric: object) -> str:
-    """A metric of the monitor as the page says it; one that it does not know, as it is."""
+    """Translate a metric of the monitor; an unknown one stays as it is."""
     return site.tr(METRICS[str(metric)]) if metric in METRICS else str(metric)
 
 
 def format_metric(metric: object, number: float) -> str:
-    """A number of a metric, as its axis says it.
+    """Format a number of a metric for its axis.
 
-    >>> tick("auc", 0.8512), tick("churn", 0.5), tick("value", 152522.4)
+    >>> format_metric("auc", 0.8512), format_metric("churn", 0.5), format_metric("value", 152522.4)
     ('0.851', '50%', '152,522')
     """
     return {"churn": f"{number:.0%}", "value": f"{number:,.0f}"}.get(str(metric), f"{number:.3g}")
 
 
 def _monitored(site: Site, day: date) -> dict[str, Any] | None:
-    """A night's findings with every list there; None where the file is not whole."""
+    """Read the monitoring results of a cutoff, with every list present; None if the file is incomplete."""
     stored = read_json_object(site, site.config.output / "monitor" / f"cutoff={day}" / FILE)
     if stored is None:
         return None
@@ -104,7 +104,7 @@ def _by_gravity(alert_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each metric of the whole over cutoffs: what was estimated beforehand, and what came."""
+    """Draw each metric of all customers over cutoffs: estimated before outcomes were known, and realised."""
     charts = []
     rows = [row for row in findings["performance"] if not row.get("segment") or row.get("segment") == "all"]
     for metric in dict.fromkeys(row.get("metric") for row in rows):
@@ -138,14 +138,14 @@ def _format_or_dash(value: object, format_number: Callable[[float], str]) -> str
 
 
 def nightly_runs(site: Site) -> list[dict[str, Any]]:
-    """The newest nightly runs, newest first."""
+    """Read the newest nightly runs, newest first."""
     paths = sorted((site.config.output / "runs").glob("*.json"), reverse=True)[:RUNS]
     manifests = [(path.stem, read_json_object(site, path)) for path in paths]
     return [{"night": name, "steps": [], **stored[0]} for name, stored in manifests if stored is not None]
 
 
 def models_page(site: Site, at: ScoredCutoff | None) -> dict[str, Any]:
-    """The models behind each scored cutoff, those of one cutoff in full, and the card of the last training."""
+    """Read the models behind each scored cutoff, and the card of the last training."""
     card = site.config.output / "model_card.md"
     text = ""
     if card.is_file():
@@ -156,12 +156,12 @@ def models_page(site: Site, at: ScoredCutoff | None) -> dict[str, Any]:
 
 
 def _used(site: Site) -> list[dict[str, Any]]:
-    """Which models scored each cutoff, the newest first."""
+    """List the models that scored each cutoff, newest first."""
     used = []
     for day in reversed(scored_cutoffs(site)[-PAST:]):
         try:
             at = read_scored_cutoff(site, str(day))
         except MissingOutput:
-            continue  # a cutoff that is not whole is told on its own page
+            continue  # an incomplete cutoff is reported on its own page
         used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.get("models", {})})
     return used

@@ -1,4 +1,4 @@
-"""The first page: five numbers, how risk is spread, what drives it, the groups, and the alerts."""
+"""The first page: key figures, the distribution of risk, its drivers, the segments, and the alerts."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ CELLS = (
 
 
 def overview_page(site: Site, at: ScoredCutoff) -> dict[str, Any]:
-    """What the first page tells of a cutoff; counted and drawn once."""
+    """Prepare the first page of a cutoff; cached."""
     return site.cache.get(("overview", at.fingerprint), lambda: _overview(site, at))
 
 
 def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
     form, money = number_format(site, at), has_value(site, at)
-    cells = site.query(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan; there are some hundred of them
+    cells = site.query(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan gives a few hundred cells
     top = _sum(cells)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
@@ -60,20 +60,20 @@ def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
 
 
 def _sum(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Counts and sums of some cells, and their mean risk."""
+    """Sum up cells, and compute their mean risk."""
     sums: dict[str, Any] = {name: sum(cell[name] for cell in cells) for name in ADDED}
     return {**sums, "risk": sums["leaving"] / max(sums["customers"], 1)}
 
 
 def _interval(site: Site, at: ScoredCutoff) -> tuple[float, float] | tuple[None, None]:
-    """Where the sum of all values lies, with the probability of the intervals."""
+    """Compute the interval of the total value, with the probability of the prediction intervals."""
     table = site.query(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
     churn, value, at_risk = (np.nan_to_num(column.to_numpy()) for column in table.columns)
     return total_value_interval(churn, value, at_risk, read_spread(at.manifest.get("spread")))
 
 
 def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
-    """Customers by tenths of risk."""
+    """Draw the number of customers by tenths of risk."""
     counts = [sum(cell["customers"] for cell in cells if cell["step"] == step) for step in range(10)]
     labels = [f"{low}–{low + 10}%" for low in range(0, 100, 10)]
     details = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
@@ -83,7 +83,7 @@ def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _drivers(at: ScoredCutoff, form: NumberFormat, tr: Language) -> list[dict[str, Any]]:
-    """The strongest driver of each family, of risk and of value."""
+    """Draw the strongest driver of each family, for risk and for value."""
     titles = {"churn": tr("What drives risk"), "value": tr("What drives value")}
     charts = []
     for kind, title in titles.items():
@@ -123,7 +123,7 @@ def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) ->
 
 
 def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Sizes and sums of what a column of the scores tells apart, in the order of the rules."""
+    """Sum up the groups of a score column, in the order of the rules."""
     places = {known: place for place, known in enumerate(ORDER[name])}
     present = {cell[name] for cell in cells} - {None}
     rows = []

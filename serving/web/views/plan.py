@@ -1,9 +1,9 @@
-"""The plan's page: who is in at a budget, what it costs and gains, and what no plan can pass.
+"""The page of a plan: at any budget, the customers included, their cost and gain, and an upper bound of the gain.
 
-A plan's file holds what each chosen customer costs and gains, and not what the others would. So at a budget below the
-plan's own, the customers of the plan with most gain for the money are taken until it is spent. That is the best that
-can be done where there is one action and no limit but money; else it is a plan within the limits, and the bound says
-how much better one could be. Beyond the plan's own budget the curve alone tells what money would bring.
+The file of a plan holds the cost and the gain of each chosen customer, not those of the others. So at a budget below
+the plan's own, the page takes the customers of the plan with the most gain per cost until the budget is spent. With one
+action and no limit but the budget this is optimal; otherwise it is a plan within the limits, and the bound says how
+much better a plan could be. Above the plan's own budget, only the curve says what more money would bring.
 
 The bound between two points of the curve: a point's bound b and price p are those of the Lagrangian dual, and the same
 prices at another budget x prove b + p (x - budget) there; the lowest of them holds (Geoffrion, 1974).
@@ -25,7 +25,7 @@ from serving.language.formats import NumberFormat
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_json_object
 
 PAGE, SLACK = 50, 1e-9
-CURVE_JSON, MONEY = "curve.json", "margin"  # as `serving.planning.plan` has them, which takes seconds to import
+CURVE_JSON, MONEY = "curve.json", "margin"  # copied from `serving.planning.plan`, which takes seconds to import
 ORDER = "CASE WHEN cost > 0 THEN expected_gain / cost ELSE 'infinity'::DOUBLE END DESC, customer_id"
 LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, value, source, reasons"
 
@@ -36,10 +36,11 @@ class StoredPlan:
 
     Attributes:
         name: 'CUTOFF/CAMPAIGN'.
-        folder: Its files.
+        folder: The folder of its files.
         facts: Its manifest.
-        points: Of the curve: budget, spent, gain, bound, price, customers.
-        spent: (n + 1,) the cost of the first 0, 1, ... customers, most gain for the money first; `gained` likewise.
+        points: The points of the curve: budget, spent, gain, bound, price, customers.
+        spent: (n + 1,) cost of the first 0, 1, ... customers, most gain per cost first.
+        gained: (n + 1,) expected gain of the same customers.
     """
 
     name: str
@@ -51,7 +52,7 @@ class StoredPlan:
 
     @property
     def budget(self) -> float:
-        """The plan's own."""
+        """The plan's own budget."""
         return float(self.facts["budget"])
 
     @property
@@ -61,17 +62,17 @@ class StoredPlan:
 
     @property
     def number_format(self) -> NumberFormat:
-        """Money or customers, with digits that fit a customer's mean."""
+        """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
         return NumberFormat(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
 
     @property
     def money(self) -> bool:
-        """Whether the gain is money, and not customers kept."""
+        """Whether the gain is money; otherwise it is customers kept."""
         return bool(self.facts["objective"] == MONEY)
 
     @property
     def best_by_ratio(self) -> bool:
-        """Whether most gain for the money first is the best there is: one action, and no limit but money."""
+        """Whether taking the most gain per cost first is optimal: one action, and no limit but the budget."""
         rules = self.facts.get("rules", {})
         actions = list(rules.get("actions", {}).values())
         return len(actions) == 1 and actions[0].get("capacity") is None and not rules.get("minimums")
@@ -82,10 +83,12 @@ class PlanAtBudget:
     """A plan at a budget.
 
     Attributes:
-        budget: Asked for.
-        customers: How many are in, `spent` by them and `gain` of them; beyond the plan's own budget those of the plan.
-        bound: No plan within the limits gains more; None where the curve cannot prove one.
-        about: Beyond the plan's own budget: the gain between the neighbouring points of the curve.
+        budget: The requested budget.
+        customers: How many are included; above the plan's own budget, those of the plan.
+        spent: Their cost.
+        gain: Their expected gain.
+        bound: An upper bound of the gain of any plan within the limits; None if the curve proves none.
+        about: Above the plan's own budget: the gain interpolated between points of the curve.
         sort: 'own', 'best', 'part' or 'beyond'.
     """
 
@@ -99,7 +102,7 @@ class PlanAtBudget:
 
 
 def plan_names(site: Site) -> list[str]:
-    """The plans by name, the newest cutoff first."""
+    """List the plans by name, the newest cutoff first."""
     manifests = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
     names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in manifests]
     return sorted(
@@ -108,10 +111,10 @@ def plan_names(site: Site) -> list[str]:
 
 
 def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
-    """A plan, the newest where none is asked for.
+    """Read a plan, by default the newest.
 
     Raises:
-        NotHere: There is none, or it is not whole.
+        MissingOutput: There is none, or it is incomplete.
     """
     names = plan_names(site)
     if not names:
@@ -144,7 +147,7 @@ def _read_stored_plan(site: Site, name: str, folder: Path, facts: dict[str, Any]
 
 
 def read_json_rows(path: Path) -> list[dict[str, Any]]:
-    """A JSON list of the output folder; none where it is not there or not whole."""
+    """Read a JSON list of the output folder; empty if it is missing or incomplete."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -153,7 +156,7 @@ def read_json_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def at_budget(plan: StoredPlan, budget: float) -> PlanAtBudget:
-    """What a plan does at a budget: exactly, or as far as its file tells."""
+    """Compute what a plan does at a budget: exactly, or as far as its file allows."""
     chosen = len(plan.spent) - 1
     if budget > plan.budget * (1 + SLACK):
         return PlanAtBudget(
@@ -166,15 +169,15 @@ def at_budget(plan: StoredPlan, budget: float) -> PlanAtBudget:
 
 
 def bound_at(plan: StoredPlan, budget: float) -> float | None:
-    """What no plan within the limits can gain at a budget."""
+    """Compute the upper bound of the gain at a budget, for any plan within the limits."""
     proved = [p["bound"] + p["price"] * (budget - p["budget"]) for p in plan.points if p["budget"] != plan.budget]
     if budget <= plan.budget * (1 + SLACK):
-        proved.append(plan.facts["bound"])  # a smaller budget gains no more than this one
+        proved.append(plan.facts["bound"])  # a smaller budget cannot gain more
     return float(min(proved)) if proved else None
 
 
 def _between(plan: StoredPlan, budget: float) -> float | None:
-    """The gain of the curve at a budget, straight between its points; None beyond the last."""
+    """Interpolate the gain of the curve at a budget; None above the last point."""
     if not plan.points or budget > plan.last * (1 + SLACK):
         return None
     ends = [(0.0, 0.0), *((float(p["budget"]), float(p["gain"])) for p in plan.points)]
@@ -182,7 +185,17 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
 
 
 def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:
-    """The customers who are in, a page of them, most gain for the money first."""
+    """Read a page of the included customers, most gain per cost first.
+
+    Args:
+        site: The output folder.
+        plan: The plan.
+        planned: The plan at the budget.
+        page: From 1.
+
+    Returns:
+        At most PAGE rows.
+    """
     start = (page - 1) * PAGE
     limit = max(min(PAGE, planned.customers - start), 0)
     sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
@@ -190,10 +203,18 @@ def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: in
 
 
 def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:
-    """The budget that an address asks for, the plan's own where it asks for none.
+    """Parse the budget of an address; by default the plan's own.
+
+    Args:
+        site: The output folder, for the language of messages.
+        plan: The plan.
+        params: The parameters of the address.
+
+    Returns:
+        The budget, 0 or more.
 
     Raises:
-        NotHere: It is no amount of money.
+        MissingOutput: It is not an amount of money.
     """
     text = params.get("budget", "")
     try:
@@ -206,7 +227,16 @@ def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> flo
 
 
 def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
-    """Gain against budget, with a marker at the budget."""
+    """Draw the gain by budget, with a marker at the requested budget.
+
+    Args:
+        site: The output folder, for the language.
+        plan: The plan.
+        planned: The plan at the budget.
+
+    Returns:
+        An SVG element.
+    """
     points = [(float(p["budget"]), float(p["gain"])) for p in plan.points]
     bounds = [(b, bound_at(plan, b)) for b, _ in points]
     details = "; ".join(f"{plan.number_format.money(b)}: {plan.number_format.money(g)}" for b, g in points)

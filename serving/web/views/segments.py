@@ -1,4 +1,4 @@
-"""The segments page: every segmentation with its cards, and who moved where between two cutoffs."""
+"""The page of segments: the profiles of every segmentation, and the transitions between two cutoffs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,22 @@ TITLES = {
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
 }
-LISTED = {"rfm_group", "stage", "micro_segment"}  # others are columns of the scores
+LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
 
 
 def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[str, Any]:
-    """The cards and movements of a cutoff's segments.
+    """Prepare the profiles and transitions of a cutoff's segments.
 
     Args:
-        site: Where from.
-        params: `by`: the segmentation; `to`: the later cutoff of the movement; `from`: a group of it.
-        cutoff: A scored one; where it was not grouped, the newest before it that was.
+        site: The output folder.
+        params: `by`: the segmentation; `to`: the later cutoff of the transitions; `group`: one group of them.
+        cutoff: A scored cutoff; without segments of its own, the newest segments before it are shown.
+
+    Returns:
+        The context of the template `segments.html.j2`.
 
     Raises:
-        NotHere: None is grouped.
+        MissingOutput: There are no segments at or before the cutoff.
     """
     segmented_days = cutoffs_with_file(site.config.output / "segments", "segments.parquet")
     usable = [day for day in segmented_days if day <= cutoff]
@@ -69,7 +72,7 @@ def _rows(site: Site, file: Path) -> list[dict[str, Any]]:
 
 
 def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A group as the page shows it; `link` names what lists its customers."""
+    """Prepare the profile of a group; `link` holds the parameters that list its customers."""
     link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
     return {
         **row,
@@ -80,7 +83,7 @@ def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _movement(site: Site, moves: list[dict[str, Any]], params: Mapping[str, str], known: list[str]) -> dict[str, Any]:
-    """The movement up to one cutoff as a picture and a table, of all groups or out of and into one."""
+    """Prepare the transitions up to one cutoff as a chart and a table, of all groups or of one."""
     steps = sorted({(row["from_cutoff"], row["to_cutoff"]) for row in moves})
     if not steps:
         return {"steps": [], "step": None, "picture": None, "moves": [], "group": ""}

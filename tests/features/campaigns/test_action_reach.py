@@ -43,9 +43,9 @@ def test_reach_cost_and_what_followed(tmp_path: Path, make_config: Callable[...,
     section = {"source": "contacts.parquet", "customer": "customer", "time": "time", "action": "action", "cost": "cost"}
     config = make_config({"contacts": {**section, "control": "nothing"}}, amount="amount")
     cohort = pa.table({"customer_id": ["ann", "bob", "cid", "dan", "eve"]})
-    found = reach_by_action(read_tables(config, engine), date(2024, 6, 1), Window(90), cohort, engine)
+    by_action = reach_by_action(read_tables(config, engine), date(2024, 6, 1), Window(90), cohort, engine)
     names = ("action", "held_out", "contacts", "customers", "in_cohort", "cost", "judged", "followed")
-    assert [tuple(row[name] for name in names) for row in found] == [
+    assert [tuple(row[name] for name in names) for row in by_action] == [
         ("call", False, 1, 1, 1, 4.0, 1, 1),
         ("email", False, 5, 5, 4, 2.0, 4, 1),
         ("nothing", True, 1, 1, 1, 0.0, 1, 1),

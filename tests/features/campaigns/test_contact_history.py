@@ -39,10 +39,10 @@ def test_contacts_before_the_cutoff_count_the_control_and_later_ones_do_not(
     pq.write_table(table, tmp_path / "contacts.parquet")
     config = make_config({"contacts": CONTACTS})
     assert config.contacts is not None
-    found = read_earlier_contacts(config, config.contacts, CUTOFF, Window(29))
-    assert found.customers.to_pylist() == ["a", "d"]
-    assert found.days_since.to_pylist() == [1, 274]
-    assert found.recent.to_pylist() == [2, 0]
+    contacts = read_earlier_contacts(config, config.contacts, CUTOFF, Window(29))
+    assert contacts.customers.to_pylist() == ["a", "d"]
+    assert contacts.days_since.to_pylist() == [1, 274]
+    assert contacts.recent.to_pylist() == [2, 0]
 
 
 def _people(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_attributes_are_text_as_known_before_the_cutoff(tmp_path: Path, make_con
     _people(tmp_path)
     config = make_config({"customers": {**PEOPLE, "known_at": "known"}})
     assert config.customers is not None
-    found = read_attributes(config, config.customers, CUTOFF, ["consent", "grade", "city"])
-    assert found.to_pylist() == [{"customer_id": "1", "consent": "no", "grade": "3.5", "city": None}]
+    attributes = read_attributes(config, config.customers, CUTOFF, ["consent", "grade", "city"])
+    assert attributes.to_pylist() == [{"customer_id": "1", "consent": "no", "grade": "3.5", "city": None}]
 
 
 def test_without_known_at_attributes_are_those_of_today(tmp_path: Path, make_config: Callable[..., Config]) -> None:
@@ -67,8 +67,8 @@ def test_without_known_at_attributes_are_those_of_today(tmp_path: Path, make_con
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "people.parquet")
     config = make_config({"customers": PEOPLE})
     assert config.customers is not None
-    found = read_attributes(config, config.customers, CUTOFF, ["grade", "consent"])
-    assert found.to_pylist() == [{"customer_id": "a", "grade": "2", "consent": "no"}]
+    attributes = read_attributes(config, config.customers, CUTOFF, ["grade", "consent"])
+    assert attributes.to_pylist() == [{"customer_id": "a", "grade": "2", "consent": "no"}]
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path: Path, make_config: Callable[..., Config]) -> None:
@@ -94,7 +94,7 @@ def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
     table = pa.Table.from_pylist([dict(zip(("customer", "order", "time", "amount"), r, strict=True)) for r in rows])
     pq.write_table(table, tmp_path / "log.parquet")
     config = make_config(amount="amount", order="order")
-    found = summarise_log(config, CUTOFF, Window(30))
-    assert found.spread == pytest.approx(450.0 / 30.0**2)  # 15 and 45
-    assert found.marks == {"events": 6, "customers": 4, "ticks": 9_570_000, "age_days": 20 + 10 + 5 + 1 + 19 + 31}
+    summary = summarise_log(config, CUTOFF, Window(30))
+    assert summary.spread == pytest.approx(450.0 / 30.0**2)  # 15 and 45
+    assert summary.marks == {"events": 6, "customers": 4, "ticks": 9_570_000, "age_days": 20 + 10 + 5 + 1 + 19 + 31}
     assert summarise_log(config, date(2024, 2, 15), Window(2)).spread is None

@@ -23,16 +23,16 @@ TWO = {"actions": {"mail": {"cost": 0.5, "save_rate": 0.4}, "call": {"cost": 2.0
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> ExecutedPlanCase:
-    made = make_executed_plan(tmp_path_factory.mktemp("planned"), rules=TWO)
+    executed = make_executed_plan(tmp_path_factory.mktemp("planned"), rules=TWO)
     with pytest.raises(RefusedError, match="or measure a plan"):
-        uplift_dataset.build_uplift_dataset(made.config)
-    assert plans_as_contacts(made.config).num_rows == 0
-    measure_plan(made.config, str(CUTOFF))
-    return made
+        uplift_dataset.build_uplift_dataset(executed.config)
+    assert plans_as_contacts(executed.config).num_rows == 0
+    measure_plan(executed.config, str(CUTOFF))
+    return executed
 
 
-def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: ExecutedPlanCase) -> None:
-    found = plans_as_contacts(ended.config)
+def test_intended_actions_become_randomised_contacts(ended: ExecutedPlanCase) -> None:
+    contacts = plans_as_contacts(ended.config)
     expected = [
         {
             "customer_id": row["customer_id"],
@@ -44,31 +44,33 @@ def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: ExecutedPlan
         for row in ended.table
         if row["would_have"]
     ]
-    assert found.schema == COLUMNS
-    told = found.to_pylist()
-    for one, other in zip(told, sorted(expected, key=lambda r: (r["round"], r["customer_id"])), strict=True):
-        assert one.pop("propensity") == pytest.approx(other.pop("propensity"))
-        assert one == other
-    assert {row["action"] for row in told} == {"none", "mail", "call"}
+    assert contacts.schema == COLUMNS
+    rows = contacts.to_pylist()
+    for contact, other in zip(rows, sorted(expected, key=lambda r: (r["round"], r["customer_id"])), strict=True):
+        assert contact.pop("propensity") == pytest.approx(other.pop("propensity"))
+        assert contact == other
+    assert {row["action"] for row in rows} == {"none", "mail", "call"}
 
 
-def test_trials_take_them_where_contacts_tell_no_propensity(ended: ExecutedPlanCase) -> None:
-    found = uplift_dataset.build_uplift_dataset(ended.config)
-    assert found.plans == ("2024-03-01/retention",) and found.rounds == (CUTOFF,)
-    rows = {row["customer_id"]: row for row in found.rows.to_pylist()}
+def test_the_dataset_uses_plans_if_contacts_have_no_propensity(ended: ExecutedPlanCase) -> None:
+    dataset = uplift_dataset.build_uplift_dataset(ended.config)
+    assert dataset.plans == ("2024-03-01/retention",) and dataset.rounds == (CUTOFF,)
+    rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
     assert len(rows) == sum(bool(row["would_have"]) for row in ended.table)
     value = dict.fromkeys(rows, 0.0)
     for order in ended.orders:
         if in_horizon(order["time"]) and order["customer"] in rows:
             value[order["customer"]] += order["amount"]
     assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
-    trial = experiment_from_trials(found, ended.config)
-    assert trial.actions == ("call", "mail") and trial.source == "measured"
-    mail = np.array([row["round"].endswith("mail") for row in found.rows.to_pylist()])
-    assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()
-    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (trial, trial.rows(mail)))
+    experiment = experiment_from_trials(dataset, ended.config)
+    assert experiment.actions == ("call", "mail") and experiment.source == "measured"
+    mail = np.array([row["round"].endswith("mail") for row in dataset.rows.to_pylist()])
+    assert experiment.offered_in_round(2)[mail].all() and not experiment.offered_in_round(1)[mail].any()
+    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (experiment, experiment.rows(mail)))
     np.testing.assert_allclose(uneven, alone)  # those held out from a call are no control of a mail
-    assert trial.received[trial.arm == 0] == pytest.approx(0.3) and trial.received[trial.arm > 0] == pytest.approx(0.7)
+    assert experiment.received[experiment.arm == 0] == pytest.approx(0.3) and experiment.received[
+        experiment.arm > 0
+    ] == pytest.approx(0.7)
 
 
 def test_contacts_that_tell_their_propensity_go_first(ended: ExecutedPlanCase) -> None:
@@ -79,8 +81,8 @@ def test_contacts_that_tell_their_propensity_go_first(ended: ExecutedPlanCase) -
 def test_customers_in_two_plans_of_a_cutoff_count_in_none(
     ended: ExecutedPlanCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
-    rows = [one, {**one, "action": "none", "round": "y mail"}, {**one, "customer_id": "b"}]
+    row = {"customer_id": "a", "day": date(2024, 3, 1), "action": "mail", "propensity": 0.5, "round": "x mail"}
+    rows = [row, {**row, "action": "none", "round": "y mail"}, {**row, "customer_id": "b"}]
     monkeypatch.setattr(uplift_dataset, "plans_as_contacts", lambda config: pa.Table.from_pylist(rows, schema=COLUMNS))
     given, left_out = uplift_dataset._plan_contacts(ended.config)
     assert given.customer_id.tolist() == ["b"] and left_out == {"in several plans of one cutoff": 2}

@@ -39,16 +39,16 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., Co
     """A config with the contacts of TOLD."""
     _write(tmp_path, "contacts", ("who", "at", "what", "cost"), TOLD)
 
-    def made(events: list[tuple[str, datetime, float]], **sections: Any) -> Config:
+    def make_one(events: list[tuple[str, datetime, float]], **sections: Any) -> Config:
         _write(tmp_path, "log", ("customer", "time", "amount"), events)
         task = {"horizon": "30d", "windows": ["30d"]} | sections.pop("task", {})
         return make_config({"contacts": CONTACTS, "task": task, **sections}, amount="amount", until="2024-04-20")
 
-    return made
+    return make_one
 
 
-def _told(found: PlanOutcomes) -> dict[str, tuple[Any, ...]]:
-    return {row["customer_id"]: tuple(list(row.values())[1:]) for row in found.customers.to_pylist()}
+def _by_customer(outcomes: PlanOutcomes) -> dict[str, tuple[Any, ...]]:
+    return {row["customer_id"]: tuple(list(row.values())[1:]) for row in outcomes.customers.to_pylist()}
 
 
 EVENTS = [
@@ -64,22 +64,22 @@ EVENTS = [
 
 
 def test_purchases_value_and_contacts_lie_in_the_horizon(make: Callable[..., Config]) -> None:
-    found = read_plan_outcomes(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
-    assert found.customers["customer_id"].to_pylist() == ["d", "a", "b", "nobody"]
-    assert _told(found) == {
+    outcomes = read_plan_outcomes(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
+    assert outcomes.customers["customer_id"].to_pylist() == ["d", "a", "b", "nobody"]
+    assert _by_customer(outcomes) == {
         "d": (True, 3.0, 1.0, 0.0),
         "a": (True, 10.0, 0.0, -2.0),
         "b": (True, 4.0, 1.0, -4.0),
         "nobody": (False, 0.0, 1.0, 0.0),
     }
-    assert found.contacts.to_pylist() == [
+    assert outcomes.contacts.to_pylist() == [
         {"customer_id": "a", "action": "mail", "contacts": 2, "cost": 1.5, "costed": 1},
         {"customer_id": "d", "action": "call", "contacts": 1, "cost": 2.0, "costed": 1},
     ]
-    assert (found.days, found.end, found.has_cost) == (30, date(2024, 4, 20), True)
-    assert found.marks == {"events": 4, "customers": 3, "ticks": 1_170_000, "age_days": 31 + 30 + 1 + 29}
+    assert (outcomes.days, outcomes.end, outcomes.has_cost) == (30, date(2024, 4, 20), True)
+    assert outcomes.marks == {"events": 4, "customers": 3, "ticks": 1_170_000, "age_days": 31 + 30 + 1 + 29}
     early = read_plan_outcomes(make(EVENTS), ASKED, date(2024, 3, 31), Window(30), CUTOFF)
-    assert early.days == 20 and _told(early)["a"] == (True, -2.0, 0.0, 50.0)
+    assert early.days == 20 and _by_customer(early)["a"] == (True, -2.0, 0.0, 50.0)
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "spark"])
@@ -98,14 +98,14 @@ def test_contracts_return_by_not_being_cancelled(
     section = {"source": "terms.parquet", "customer": "who", "start": "start", "end": "end", "reason": "why",
                "cancelled": ["left"]}  # fmt: skip
     config = make(EVENTS, subscriptions=section, task={"churn": "cancelled"}, engine={"kind": kind})
-    whole = read_plan_outcomes(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
-    assert (whole.contacts.num_rows, whole.marks["age_days"]) == (2, 91)
-    found = _told(whole)
-    assert {who: row[2] for who, row in found.items()} == {"a": 1.0, "b": 0.0, "d": 0.0, "e": 0.0}
-    assert {who: row[3] for who, row in found.items()} == {"a": -2.0, "b": -4.0, "d": 0.0, "e": 0.0}
-    assert found["e"][0]  # under contract without an event
+    outcomes = read_plan_outcomes(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
+    assert (outcomes.contacts.num_rows, outcomes.marks["age_days"]) == (2, 91)
+    by_customer = _by_customer(outcomes)
+    assert {who: row[2] for who, row in by_customer.items()} == {"a": 1.0, "b": 0.0, "d": 0.0, "e": 0.0}
+    assert {who: row[3] for who, row in by_customer.items()} == {"a": -2.0, "b": -4.0, "d": 0.0, "e": 0.0}
+    assert by_customer["e"][0]  # under contract without an event
 
 
-def test_before_the_first_day_there_is_nothing_to_see(make: Callable[..., Config]) -> None:
-    with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*whole from 2024-05-20"):
+def test_a_log_that_ends_at_the_cutoff_is_refused(make: Callable[..., Config]) -> None:
+    with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*complete from 2024-05-20"):
         read_plan_outcomes(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)

@@ -16,7 +16,7 @@ from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.task import Window
 
-Told = tuple[str, str, str, float | None]  # customer, time, action, propensity
+ContactRow = tuple[str, str, str, float | None]  # customer, time, action, propensity
 EVENTS = [
     *((who, "2024-01-10", 5.0) for who in ("one", "two", "three", "four", "gone", "late")),
     *((who, "2024-02-20", 5.0) for who in ("one", "two", "three", "four")),
@@ -28,7 +28,7 @@ EVENTS = [
     ("early", "2024-04-10", 5.0),
     ("three", "2024-05-30", 5.0),
 ]
-CONTACTS: list[Told] = [
+CONTACTS: list[ContactRow] = [
     ("one", "2024-03-01T15:00", "email", 0.5),
     ("two", "2024-03-03", "none", 0.5),
     ("three", "2024-03-02", "email", 0.5),
@@ -48,9 +48,11 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
     def at(text: str) -> datetime:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
-    def made(told: Sequence[Told] = CONTACTS, uplift: dict[str, Any] | None = None, **keys: Any) -> Config:
+    def make_one(
+        contacts: Sequence[ContactRow] = CONTACTS, uplift: dict[str, Any] | None = None, **keys: Any
+    ) -> Config:
         events = [{"customer": who, "time": at(day), "amount": amount} for who, day, amount in EVENTS]
-        rows = [{"customer": w, "time": at(t), "action": a, "propensity": p} for w, t, a, p in told]
+        rows = [{"customer": w, "time": at(t), "action": a, "propensity": p} for w, t, a, p in contacts]
         pq.write_table(pa.Table.from_pylist(events), tmp_path / "log.parquet")
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "contacts.parquet")
         section = {"source": "contacts.parquet", "customer": "customer", "time": "time", "action": "action",
@@ -59,10 +61,10 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
         sections = {"contacts": section | keys, "task": task, "uplift": uplift or {}}
         return make_config(sections, amount="amount", until="2024-06-01")
 
-    return made
+    return make_one
 
 
-def test_what_was_known_before_and_what_came_after(make: Make) -> None:
+def test_features_are_from_before_a_contact_and_outcomes_from_after_it(make: Make) -> None:
     dataset = uplift_dataset.build_uplift_dataset(make())
     rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
     assert sorted(rows) == ["one", "three", "two"]
@@ -82,8 +84,8 @@ def test_what_was_known_before_and_what_came_after(make: Make) -> None:
     }
 
 
-def test_without_a_draw_those_not_contacted_are_the_control(make: Make) -> None:
-    contacts: list[Told] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
+def test_without_propensities_customers_without_contact_are_the_control(make: Make) -> None:
+    contacts: list[ContactRow] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
     dataset = uplift_dataset.build_uplift_dataset(make(contacts, {"observational": True}, propensity="", control=""))
     assert dataset.left_out["of unknown customers"] == 1
     rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
@@ -93,7 +95,7 @@ def test_without_a_draw_those_not_contacted_are_the_control(make: Make) -> None:
     assert (rows["one"]["value"], rows["two"]["value"]) == (30, 80)
 
 
-BAD: dict[str, tuple[list[Told], dict[str, Any], str]] = {
+BAD: dict[str, tuple[list[ContactRow], dict[str, Any], str]] = {
     "unknown customers": (
         [("who", "2024-03-01", "email", 0.5), ("one", "2024-03-01", "none", 0.5)], {"max_unreadable": 0.05},
         r"1 of 2 contacts are of customers who are not in the events \(such as 'who'\)",
@@ -130,7 +132,7 @@ def test_an_action_that_the_config_lacks_is_named(make: Make) -> None:
         uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["email", "none"]}))
 
 
-def test_what_nothing_can_be_learned_from_is_refused(make: Make, make_config: Callable[..., Config]) -> None:
+def test_contacts_without_propensity_or_control_are_refused(make: Make, make_config: Callable[..., Config]) -> None:
     with pytest.raises(RefusedError, match=r"\[contacts\] propensity is not set.*assigned at random"):
         uplift_dataset.build_uplift_dataset(make(propensity=""))
     with pytest.raises(UsageError, match=r"\[contacts\] control is not set"):

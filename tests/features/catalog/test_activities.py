@@ -52,8 +52,10 @@ def test_the_last_value_is_the_last_by_time_that_has_one(build: Build) -> None:
 
 def test_values_of_a_kind_count_in_the_window_of_their_youngest(build: Build) -> None:
     row = build([visit(1, what="a"), visit(40, what="a"), visit(41, what="b"), visit(42, what="é"), visit(2)])
-    found = [row[f"visits_what_{tail}"] for tail in ("distinct_30d", "distinct_90d", "distinct_ever", "top_share_ever")]
-    assert found == [1, 3, 3, 0.5]
+    values = [
+        row[f"visits_what_{tail}"] for tail in ("distinct_30d", "distinct_90d", "distinct_ever", "top_share_ever")
+    ]
+    assert values == [1, 3, 3, 0.5]
 
 
 def test_nothing_is_zero_or_null(build: Build) -> None:
@@ -66,7 +68,7 @@ def test_nothing_is_zero_or_null(build: Build) -> None:
 
 def test_readings_say_the_names_of_the_config() -> None:
     scores, window = ActivityColumns("survey_scores", "rating", ("store_id",)), [Window(30), Window(90)]
-    found = {
+    by_name = {
         f.name: f
         for f in (
             *activity_features(scores, window),
@@ -74,9 +76,9 @@ def test_readings_say_the_names_of_the_config() -> None:
             *activity_kind_features(scores, "store_id", window),
         )
     }
-    said = {name: found[f"survey_scores_{name}"].format_reading({f"survey_scores_{name}": 2.0}) for name in WORDS}
-    assert said == WORDS
-    assert found["survey_scores_count_30d"].format_reading({"survey_scores_count_30d": 0}) == (
+    readings = {name: by_name[f"survey_scores_{name}"].format_reading({f"survey_scores_{name}": 2.0}) for name in WORDS}
+    assert readings == WORDS
+    assert by_name["survey_scores_count_30d"].format_reading({"survey_scores_count_30d": 0}) == (
         "no survey scores in the last 30 days"
     )
 

@@ -102,11 +102,11 @@ def test_the_numbers_are_those_of_the_models_asked_of_each_customer_alone(
                 own = days.setdefault(order["customer_id"], {})
                 own[order["day"]] = own.get(order["day"], 0) + order["net"]
         money = {who: {day: net / 10_000 for day, net in own.items()} for who, own in days.items()}
-        told = oracle_expected.expectations(money, cutoff, 30, True)
+        expected = oracle_expected.expectations(money, cutoff, 30, True)
         mine = [row for row in rows.to_pylist() if row["cutoff"].date() == cutoff]
-        assert len(mine) == len(told) > 50
+        assert len(mine) == len(expected) > 50
         for row in mine:
-            assert {name: row[name] for name in NAMES} == pytest.approx(told[row["customer_id"]], rel=1e-6)
+            assert {name: row[name] for name in NAMES} == pytest.approx(expected[row["customer_id"]], rel=1e-6)
 
 
 def test_the_features_know_their_columns(shop: Config) -> None:
@@ -131,15 +131,15 @@ def test_batches_change_no_bit(
     ]
     tables, task = make_log([*rows, *days_before(-3)]), make_task(active=1000)
     cutoffs = [CUTOFF, CUTOFF - timedelta(60)]
-    whole = snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows
+    single_batch = snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows
     for size in (1, 7, 64):
         monkeypatch.setattr(duckdb, "BATCH_ROWS", size)
-        assert snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows.equals(whole)
+        assert snapshots_from_tables(tables, task, cutoffs, engine, with_labels=False).rows.equals(single_batch)
 
 
 def test_threads_change_no_bit() -> None:
     """Sums of BLAS are added in an order of its threads; a fit that used them would end elsewhere."""
-    told = {
+    history = {
         subprocess.run(
             [sys.executable, "-c", THREADS],
             env={"OPENBLAS_NUM_THREADS": n, "OMP_NUM_THREADS": n, "PATH": ""},
@@ -149,7 +149,7 @@ def test_threads_change_no_bit() -> None:
         ).stdout
         for n in ("1", "2")
     }
-    assert len(told) == 1 and "BGNBD(" in told.pop()
+    assert len(history) == 1 and "BGNBD(" in history.pop()
 
 
 def test_a_large_cutoff_is_fitted_on_customers_drawn_by_their_id(engine: DuckDBEngine) -> None:
@@ -175,19 +175,19 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
         "fit_one_cutoff",
         lambda rows, money, honest=btyd.fit_one_cutoff: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
-    whole = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    unsampled = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
     monkeypatch.setattr(btyd, "sample_customers", partial(btyd.sample_customers, limit=100))
     part = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
-    assert fitted[0] == whole.num_rows == part.num_rows and 60 < fitted[1] < 140
-    assert part["orders_expected"].to_pylist() != whole["orders_expected"].to_pylist()
+    assert fitted[0] == unsampled.num_rows == part.num_rows and 60 < fitted[1] < 140
+    assert part["orders_expected"].to_pylist() != unsampled["orders_expected"].to_pylist()
     assert part["orders_expected"].null_count == 0
 
 
 def test_fitted_parameters_can_be_had(engine: DuckDBEngine) -> None:
-    told = pa.table(
+    summaries = pa.table(
         {"bought": [1, 2, 5], "spend": [10_0000, 30_0000, 80_0000], "first": [90, 50, 80], "last": [90, 9, 3]}
     )
-    models = btyd.fit_one_cutoff(told, True)
+    models = btyd.fit_one_cutoff(summaries, True)
     assert astuple(models.rhythm) == astuple(fit_bgnbd([0, 1, 4], [0, 41, 77], [90, 50, 80]))
     assert models.spend == fit_gamma_gamma([1, 2, 5], [10.0, 15.0, 16.0])
-    assert btyd.fit_one_cutoff(told, False).spend is None
+    assert btyd.fit_one_cutoff(summaries, False).spend is None

@@ -81,8 +81,8 @@ def test_the_likelihood_is_that_of_the_paper(x: int, t_x: float, t: float) -> No
     if x:
         left = beta(a + 1, b + x - 1) / beta(a, b) * gamma(r + x) * alpha**r / (gamma(r) * (alpha + t_x) ** (r + x))
     rows = np.array([[x], [t_x], [t], [3.0]])
-    found, _ = btyd_model._bgnbd_loss(rows)(np.log([r, alpha, a, b]))
-    assert found == pytest.approx(-3 * math.log(stays + left), rel=1e-12)
+    loss, _ = btyd_model._bgnbd_loss(rows)(np.log([r, alpha, a, b]))
+    assert loss == pytest.approx(-3 * math.log(stays + left), rel=1e-12)
     assert WEEKS.alive_probability([x], [7 * t_x], [7 * t]) == pytest.approx(stays / (stays + left), rel=1e-12)
 
 
@@ -95,8 +95,8 @@ def test_the_likelihood_of_amounts_integrates_over_customers(x: int, z: float) -
     mode = (6.25 * x + 2.74) / (x * z + 15.44)
     marginal = integrate.quad(density, 0, 20 * mode, points=[mode], epsabs=0, epsrel=1e-11, limit=200)[0]
     rows = np.array([[x], [math.log(z)], [1.0]])
-    found, _ = btyd_model._gamma_gamma_loss(rows)(np.log([6.25, 2.74, 15.44]))
-    assert found + math.log(z) == pytest.approx(-math.log(marginal), rel=1e-9)
+    loss, _ = btyd_model._gamma_gamma_loss(rows)(np.log([6.25, 2.74, 15.44]))
+    assert loss + math.log(z) == pytest.approx(-math.log(marginal), rel=1e-9)
 
 
 @pytest.mark.parametrize("theta", [(0.0, 0.0, 0.0, 0.0), (-1.4, 1.5, -0.2, 0.9), (1.0, -2.0, 2.0, -3.0)])
@@ -137,8 +137,8 @@ def test_the_closed_form_is_the_integral_over_dropout(a: float, b: float, x: int
     middle = math.log(a / (b + x))
     ends = middle - 45 / min(a, 1), middle + 45 / min(b + x, 1)
     slow = integrate.quad(orders, *ends, points=[middle - 3, middle, middle + 3], epsabs=0, epsrel=1e-9, limit=500)[0]
-    found = btyd_model._expected_orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
-    assert found == pytest.approx(slow, rel=5e-6)
+    closed_form = btyd_model._expected_orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
+    assert closed_form == pytest.approx(slow, rel=5e-6)
 
 
 def test_alive_is_a_probability_and_falls_with_silence() -> None:

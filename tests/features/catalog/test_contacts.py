@@ -41,8 +41,8 @@ def contact(days: float, action: str = "email", cost: float | None = 0.25) -> di
 
 def test_the_control_is_held_out_and_not_received(build: Build) -> None:
     every = [contact(1, "none", 9.0), contact(2), contact(31, "call"), contact(32, cost=None)]
-    found = build({"both": (every, []), "never": ([contact(20, "none")], [(10, 5.0)])})
-    row, never = found["both"], found["never"]
+    values = build({"both": (every, []), "never": ([contact(20, "none")], [(10, 5.0)])})
+    row, never = values["both"], values["never"]
     assert (row["contacts_recency_days"], row["contacts_count_30d"], row["contacts_count_90d"]) == (2, 1, 3)
     assert (row["contacts_held_out_ever"], row["contacts_actions_distinct_ever"]) == (1, 2)
     assert (row["contacts_action_last"], never["contacts_action_last"]) == ("email", None)
@@ -69,19 +69,19 @@ ANSWERS: dict[str, tuple[list[float], list[float], int]] = {
 
 def test_a_purchase_answers_the_latest_contact_before_it(build: Build) -> None:
     cases = {
-        name: ([contact(days) for days in told], [(days, 5.0) for days in bought])
-        for name, (told, bought, _) in ANSWERS.items()
+        name: ([contact(days) for days in histories], [(days, 5.0) for days in bought])
+        for name, (histories, bought, _) in ANSWERS.items()
     }
     late = contact(30) | {"known_at": CUTOFF}
     cases["a late one does not count"] = ([late, contact(35)], [(29, 5.0)])
     cases["nor is it answered"] = ([late, contact(60)], [(29, 5.0)])
     cases["a refund is no answer"] = ([contact(30)], [(29, -5.0)])
-    found = {
+    values = {
         name: (row["contacts_answered_ever"], row["contacts_answered_share_ever"]) for name, row in build(cases).items()
     }
-    wanted = {name: (count, count / len(told)) for name, (told, _, count) in ANSWERS.items()}
+    wanted = {name: (count, count / len(histories)) for name, (histories, _, count) in ANSWERS.items()}
     wanted |= {"a late one does not count": (1, 1), "nor is it answered": (0, 0), "a refund is no answer": (0, 0)}
-    assert found == wanted | {"other": (0, None)}
+    assert values == wanted | {"other": (0, None)}
 
 
 def test_what_a_log_does_not_have_has_no_feature() -> None:

@@ -119,9 +119,9 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
     config = _guide_shop(tmp_path, EVENING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
-    said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
-    assert said.exit_code == 0, said.output
-    assert said.output.count("every bit the same") == 2
+    invocation = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
+    assert invocation.exit_code == 0, invocation.output
+    assert invocation.output.count("every bit the same") == 2
     built = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
     assert built.exit_code == 0, built.output
     assert pq.read_schema("features.parquet").names[-5:-2] == [
@@ -142,10 +142,10 @@ def test_the_guides_feature_that_looks_ahead_is_told_so(tmp_path: Path, monkeypa
     _guide_shop(tmp_path, LOYALTY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(leakage, "prove_no_leakage", partial(leakage.prove_no_leakage, count=1))
-    said = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
-    assert said.exit_code == 1
-    told = _uncounted(said.output.replace(f"{tmp_path.resolve()}/", ""))
-    assert [line for line in BLOCKS["text"][0].splitlines() if _uncounted(line) not in told.splitlines()] == []
+    invocation = CliRunner().invoke(regulars.cli, ["check", "--leaks"])
+    assert invocation.exit_code == 1
+    output = _uncounted(invocation.output.replace(f"{tmp_path.resolve()}/", ""))
+    assert [line for line in BLOCKS["text"][0].splitlines() if _uncounted(line) not in output.splitlines()] == []
 
 
 def test_the_guides_free_form_runs(run: Callable) -> None:
@@ -164,9 +164,9 @@ def test_a_level_is_text(run: Callable) -> None:
         "def last(p):\n    e = p.visible(p.tables.events)\n    return e.group_by(KEYS).aggregate(top=e.kind_x.max())\n"
     )
     level = feature(compute=("lambda m: m.top",), unit="level", reading="mostly {value}")
-    made = run(declaring(level, measures="last", before=before.replace("kind_x", "kind_kind_x")))
-    assert made.rows["mine"].to_pylist() == ["k2", "k1"]
-    assert made.features[-1].format_reading({"mine": "k2"}) == "mostly k2"
+    snapshots = run(declaring(level, measures="last", before=before.replace("kind_x", "kind_kind_x")))
+    assert snapshots.rows["mine"].to_pylist() == ["k2", "k1"]
+    assert snapshots.features[-1].format_reading({"mine": "k2"}) == "mostly k2"
 
 
 def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Callable[..., Task]) -> None:
@@ -175,8 +175,8 @@ def test_no_file_adds_nothing(make_config: Callable[..., Config], make_task: Cal
 
 def test_the_file_is_left_in_no_table_of_modules_and_may_hold_a_dataclass(read: Try, tmp_path: Path) -> None:
     extra = "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass\nclass C:\n    x: int\n"
-    made = read(extra + declaring(feature()))
-    assert [f.name for f in made.features] == ["mine"]
+    custom_features = read(extra + declaring(feature()))
+    assert [f.name for f in custom_features.features] == ["mine"]
     assert MODULE_NAME not in sys.modules and "my_features" not in sys.modules
     assert [path.name for path in tmp_path.iterdir()] == ["my_features.py"]  # no __pycache__
 
@@ -233,10 +233,10 @@ def test_the_file_is_part_of_the_fingerprint(run: Callable) -> None:
     ],
 )
 def test_a_file_that_declares_something_else_is_told_so(read: Try, source: str | bytes, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         read(source)
-    assert str(told.value).startswith("my_features.py: ") and words in str(told.value)
-    assert "\n" not in str(told.value) and MODULE_NAME not in sys.modules
+    assert str(error.value).startswith("my_features.py: ") and words in str(error.value)
+    assert "\n" not in str(error.value) and MODULE_NAME not in sys.modules
 
 
 def test_families_of_one_name_are_refused(read: Try) -> None:
@@ -281,18 +281,18 @@ FREE = "def free(past):\n    o = past.visible_orders\n    return {}\n"
     ],
 )
 def test_a_feature_that_cannot_be_computed_is_named(run: Callable, compute: str, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(name="late_share", compute=(compute,))))
-    said = str(told.value).replace("while building own_feature", "while reading the data")
-    assert said.startswith("my_features.py: feature late_share: ") and words in said
+    message = str(error.value).replace("while building own_feature", "while reading the data")
+    assert message.startswith("my_features.py: feature late_share: ") and words in message
 
 
 def test_a_null_must_have_words(run: Callable) -> None:
     null = ("lambda m: m.recency.nullif(5)",)
     assert run(declaring(feature(compute=null))).rows["mine"].null_count == 1
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(compute=null, unread="")))
-    assert str(told.value).startswith("my_features.py: feature mine: null for 1 customers ('a'); say in `unread` what")
+    assert str(error.value).startswith("my_features.py: feature mine: null for 1 customers ('a'); say in `unread` what")
 
 
 def test_a_number_is_no_level(run: Callable) -> None:
@@ -353,9 +353,9 @@ def test_a_number_is_no_level(run: Callable) -> None:
     ],
 )
 def test_measures_that_cannot_be_used_are_told_so(run: Callable, measures: str, words: str) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         run(declaring(feature(), measures="free", before=FREE.format(measures)))
-    assert str(told.value).startswith("my_features.py: family mine: ") and words in str(told.value)
+    assert str(error.value).startswith("my_features.py: family mine: ") and words in str(error.value)
 
 
 def test_two_families_of_the_file_may_not_share_a_measure(run: Callable) -> None:
@@ -379,10 +379,10 @@ def test_no_feature_sees_a_label_or_the_raw_source(tmp_path: Path) -> None:
 def test_a_build_that_fails_is_one_message_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _shop(tmp_path, declaring(feature(compute=("lambda m: m.gone",))))
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
-    assert said.exit_code == 2 and "Traceback" not in said.output
-    assert said.output.startswith("regulars: my_features.py: feature mine: AttributeError: ")
-    assert len(said.output.splitlines()) == 1 and not Path("features.parquet").exists()
+    invocation = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
+    assert invocation.exit_code == 2 and "Traceback" not in invocation.output
+    assert invocation.output.startswith("regulars: my_features.py: feature mine: AttributeError: ")
+    assert len(invocation.output.splitlines()) == 1 and not Path("features.parquet").exists()
 
 
 def test_a_changed_file_takes_nothing_from_the_cache(tmp_path: Path) -> None:

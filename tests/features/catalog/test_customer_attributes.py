@@ -94,11 +94,11 @@ def test_the_oracle_agrees(seed: int, versions: bool, shop: Make, make_task: Mak
     schema = SCHEMA if versions else pa.schema([field for field in SCHEMA if field.name != "known_at"])
     keys = {"known_at": "known_at"} if versions else {"constant": ATTRIBUTES}
     table = pa.Table.from_pylist(rows, schema=schema)
-    made = _built(shop(table, attributes=ATTRIBUTES, since="since", **keys), make_task, engine)
-    assert len(made) == len(IDS) * len(CUTOFFS)
-    told = [{**row, "plan": row["plan"] or None} for row in table.to_pylist()]
-    for (customer, cutoff), row in made.items():
-        expected = oracle.features(told, customer, cutoff, date(2024, 1, 10), ATTRIBUTES)
+    built = _built(shop(table, attributes=ATTRIBUTES, since="since", **keys), make_task, engine)
+    assert len(built) == len(IDS) * len(CUTOFFS)
+    attribute_rows = [{**row, "plan": row["plan"] or None} for row in table.to_pylist()]
+    for (customer, cutoff), row in built.items():
+        expected = oracle.features(attribute_rows, customer, cutoff, date(2024, 1, 10), ATTRIBUTES)
         assert {name: row[name] for name in expected} == expected, (customer, cutoff)
 
 
@@ -110,13 +110,13 @@ def test_what_became_known_later_changes_nothing(shop: Make, make_task: Make, en
     before = [row for row in rows if row["known_at"] < datetime(2024, 3, 1)]
     spoilt = [row | {"plan": "spoilt", "age": 99, "since": date(2020, 1, 1)} for row in rows if row not in before]
     assert len(before) < len(rows)
-    whole, cut, other = (
+    full_table, cut, other = (
         _built(shop(pa.Table.from_pylist(part, schema=SCHEMA), **keys), make_task, engine)
         for part in (rows, before, before + spoilt)
     )
     for customer in IDS:
-        assert whole[customer, cutoff] == cut[customer, cutoff] == other[customer, cutoff]
-    assert whole != cut
+        assert full_table[customer, cutoff] == cut[customer, cutoff] == other[customer, cutoff]
+    assert full_table != cut
 
 
 def test_versions_known_at_one_instant_do_not_depend_on_the_order_of_the_file(
@@ -129,8 +129,8 @@ def test_versions_known_at_one_instant_do_not_depend_on_the_order_of_the_file(
     ]
     keys = {"attributes": ["plan", "age"], "known_at": "known_at"}
     for order in ((0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)):
-        made = _built(shop([rows[i] for i in order], **keys), make_task, engine)["a", CUTOFFS[0]]
-        assert (made["plan"], made["age"]) == ("y", 2.0)
+        built = _built(shop([rows[i] for i in order], **keys), make_task, engine)["a", CUTOFFS[0]]
+        assert (built["plan"], built["age"]) == ("y", 2.0)
 
 
 def test_the_later_clock_of_a_day_wins(shop: Make, make_task: Make, engine: DuckDBEngine) -> None:
@@ -138,23 +138,23 @@ def test_the_later_clock_of_a_day_wins(shop: Make, make_task: Make, engine: Duck
         {"customer": "a", "known_at": datetime(2024, 1, 31, hour), "plan": plan}
         for hour, plan in ((9, "z"), (15, "a"), (12, "m"))
     ]
-    made = _built(shop(rows, attributes=["plan"], known_at="known_at"), make_task, engine)
-    assert made["a", CUTOFFS[0]]["plan"] == "a"
+    built = _built(shop(rows, attributes=["plan"], known_at="known_at"), make_task, engine)
+    assert built["a", CUTOFFS[0]]["plan"] == "a"
 
 
 def test_names_phrases_and_readings() -> None:
-    found = {feature.name: feature for feature in attribute_features(EVERYTHING)}
+    by_name = {feature.name: feature for feature in attribute_features(EVERYTHING)}
     row = {"plan": "gold", "shoe_size": 42.5, "birth_date": 12000.0, "signup_age_days": 30.0}
-    assert {name: found[name].format_reading(row) for name in row} == {
+    assert {name: by_name[name].format_reading(row) for name in row} == {
         "plan": "plan gold",
         "shoe_size": "shoe size 42.5",
         "birth_date": "birth date 12,000 days ago",
         "signup_age_days": "signed up 30 days ago",
     }
-    assert [feature.phrase for feature in found.values()][:3] == ["plan", "shoe size", "days since birth date"]
-    assert not any(feature.actionable for feature in found.values())
-    assert found["plan"].format_reading({"plan": None}) == "plan not known"
-    waited = found["signup_to_first_order_days"]
+    assert [feature.phrase for feature in by_name.values()][:3] == ["plan", "shoe size", "days since birth date"]
+    assert not any(feature.actionable for feature in by_name.values())
+    assert by_name["plan"].format_reading({"plan": None}) == "plan not known"
+    waited = by_name["signup_to_first_order_days"]
     assert waited.format_reading({waited.name: 3.0}) == "first order 3 days after signing up"
     assert waited.format_reading({waited.name: 0.0}) == "first order no later than the day of signing up"
 
@@ -173,6 +173,6 @@ def test_an_attribute_may_be_called_like_a_measure(
     name: str, shop: Make, make_task: Make, engine: DuckDBEngine
 ) -> None:
     rows = [{"customer": "a", name: 77.0}] if name != "customer" else [{"customer": "a"}]
-    made = _built(shop(rows, attributes=[name], constant=[name]), make_task, engine)
-    assert made["a", CUTOFFS[0]][name] == ("a" if name == "customer" else 77.0)
-    assert made["a", CUTOFFS[0]]["tenure_days"] == 22.0
+    built = _built(shop(rows, attributes=[name], constant=[name]), make_task, engine)
+    assert built["a", CUTOFFS[0]][name] == ("a" if name == "customer" else 77.0)
+    assert built["a", CUTOFFS[0]]["tenure_days"] == 22.0

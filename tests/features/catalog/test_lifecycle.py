@@ -29,17 +29,17 @@ def test_lifecycle_at_its_edges() -> None:
         (90, 99, None, "slipping"),
         (91, 99, None, "dormant"),
     ]
-    assert told(cases, horizon=30) == [expected for *_, expected in cases]
+    assert stages(cases, horizon=30) == [expected for *_, expected in cases]
 
 
 def test_a_quarter_of_a_horizon_is_still_active() -> None:
     cases = [(7, 99, 1.0, "active"), (8, 99, 1.0, "slipping"), (28, 99, 1.0, "slipping"), (29, 99, 1.0, "dormant")]
-    assert told(cases, horizon=28) == [expected for *_, expected in cases]
+    assert stages(cases, horizon=28) == [expected for *_, expected in cases]
 
 
-def told(cases: Sequence[Case], horizon: int) -> list[str]:
+def stages(cases: Sequence[Case], horizon: int) -> list[str]:
     recency, tenure, gap, _ = (list(column) for column in zip(*cases, strict=True))
     places = list(range(len(cases)))
     rows = ibis.memtable(pa.table({"place": places, "recency": recency, "tenure": tenure, "gap_mean": gap}))
-    found = rows.select("place", lifecycle=lifecycle_stage(rows, Window(horizon))).order_by("place").to_pyarrow()
-    return list(found["lifecycle"].to_pylist())
+    table = rows.select("place", lifecycle=lifecycle_stage(rows, Window(horizon))).order_by("place").to_pyarrow()
+    return list(table["lifecycle"].to_pylist())

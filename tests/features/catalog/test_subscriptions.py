@@ -79,14 +79,14 @@ def test_runs_renewals_and_ends(build: Build) -> None:
 
 def test_prices(build: Build) -> None:
     cases = {name: terms for name, (terms, _) in PRICES.items()}
-    found = build(cases, ("price", "price_ratio", "price_changes_ever"))
-    assert found == {name: values for name, (_, values) in PRICES.items()}
+    built = build(cases, ("price", "price_ratio", "price_changes_ever"))
+    assert built == {name: values for name, (_, values) in PRICES.items()}
 
 
 @pytest.mark.parametrize(("days", "seen"), [(0, 0), (0.01, 1)])
 def test_a_term_is_invisible_until_it_was_known(days: float, seen: int, build: Build) -> None:
-    found = build({"a": [(100, 50, 1.0)]}, ("terms_ever", "terms_ended_ever"), known_at=CUTOFF - timedelta(days))
-    assert found == {"a": (seen, seen)}
+    values = build({"a": [(100, 50, 1.0)]}, ("terms_ever", "terms_ended_ever"), known_at=CUTOFF - timedelta(days))
+    assert values == {"a": (seen, seen)}
 
 
 def test_what_a_log_does_not_have_has_no_feature() -> None:

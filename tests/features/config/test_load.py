@@ -1,4 +1,4 @@
-"""A config is understood whole or refused with one message that says what to write instead."""
+"""A config is loaded completely, or refused with one message that says what to write instead."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refused(**sections: Any) -> str:
     return str(problem.value)
 
 
-def test_defaults_make_a_whole_task() -> None:
+def test_defaults_give_a_complete_task() -> None:
     task = parsed().task.to_task()
     assert (task.horizon, task.every, task.cohort.active_within) == (Window(90), Window(30), Window(365))
     assert [w.days for w in task.windows] == [30, 90, 180, 365]
@@ -66,7 +66,7 @@ def test_a_key_like_no_other_lists_what_is_known() -> None:
 
 
 @pytest.mark.parametrize("key", ["source", "customer", "time"])
-def test_what_is_required_is_said(key: str) -> None:
+def test_missing_required_keys_are_reported(key: str) -> None:
     without = {name: value for name, value in EVENTS.items() if name != key}
     assert f"[events] {key} is missing; it is required" in refused(events=without)
     assert f"{key} must not be empty" in refused(events={**EVENTS, key: ""})

@@ -1,4 +1,4 @@
-"""[monitor]: what is refused, and in which words; no message holds a secret."""
+"""[monitor]: which values are refused, with which messages; no message contains a secret."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_all_keys_together(make_config: Callable[..., Config]) -> None:
         ({"mail": {**MAIL, "password": "hunter2"}}, "unknown key 'password'"),
     ],
 )
-def test_what_cannot_be_is_refused(make_config: Callable[..., Config], section: dict[str, Any], words: str) -> None:
+def test_impossible_values_are_refused(make_config: Callable[..., Config], section: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError) as refused:
         make_config({"monitor": section})
     assert words in str(refused.value)

@@ -25,7 +25,7 @@ PLAN = {"margin": 0.3, "budget": 5, "actions": {"mail": {"cost": 1, "save_rate":
         ({"run": {"contributions": -1}}, "contributions"),
     ],
 )
-def test_what_cannot_be_is_refused(make_config: Any, sections: dict[str, Any], words: str) -> None:
+def test_impossible_values_are_refused(make_config: Any, sections: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError) as problem:
         make_config(sections)
     assert words in str(problem.value)

@@ -1,4 +1,4 @@
-"""[plan] is understood whole or refused with what to write instead."""
+"""[plan] is loaded completely, or refused with a message that says what to write instead."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _parsed(contacts: dict[str, Any] | None = None, **plan: Any) -> Config:
 
 
 def test_a_plan_needs_little() -> None:
-    found = _parsed(contacted_within="2w", contacts={**CONTACTS, "control": "none"}).plan
-    assert found is not None
-    assert (found.campaign, found.holdout, found.contacted_within) == ("retention", 0.1, Window(14))
-    assert (found.actions["mail"].cost, found.actions["mail"].capacity) == (0.5, None)
+    plan = _parsed(contacted_within="2w", contacts={**CONTACTS, "control": "none"}).plan
+    assert plan is not None
+    assert (plan.campaign, plan.holdout, plan.contacted_within) == ("retention", 0.1, Window(14))
+    assert (plan.actions["mail"].cost, plan.actions["mail"].capacity) == (0.5, None)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_a_plan_needs_little() -> None:
         ({"exclude": [{"why": "x", "customers": ["a"], "actions": ["sms"]}]}, "there is no action 'sms'.*has mail"),
     ],
 )
-def test_what_is_not_understood_is_told(plan: dict[str, Any], words: str) -> None:
+def test_invalid_plans_are_refused(plan: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         _parsed(**plan)

@@ -1,4 +1,4 @@
-"""The page of the config says what the models say, and would say it of sections to come."""
+"""The reference page of the config agrees with the models, also for new sections."""
 
 from __future__ import annotations
 

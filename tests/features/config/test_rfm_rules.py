@@ -1,4 +1,4 @@
-"""Rules of RFM groups: whole ones are read, all others are refused with one message that says what to write."""
+"""RFM rules: complete sets are accepted, all others are refused with a message that says what to write."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_the_built_in_rules_are_the_well_known_grid() -> None:
         2: ["hibernating", "hibernating", "at risk", "at risk", "cannot lose"],
         1: ["lost", "hibernating", "at risk", "at risk", "cannot lose"],
     }
-    found = groups_by_scores(RULES)
+    groups = groups_by_scores(RULES)
     for r, f, m in product(range(1, 6), repeat=3):
-        assert found[r, f, m] == grid[r][fm_score(f, m) - 1]
+        assert groups[r, f, m] == grid[r][fm_score(f, m) - 1]
 
 
 def test_own_rules_are_read_with_a_version_of_their_own() -> None:
@@ -66,11 +66,11 @@ def test_own_rules_are_read_with_a_version_of_their_own() -> None:
         ({"version": "b", "rfm": {"rich": "m 3-5", "poor": "m 1-2"}}, ["'rich'", "no amounts"]),
     ],
 )
-def test_rules_that_are_not_whole_are_refused(keys: dict[str, Any], words: list[str]) -> None:
+def test_incomplete_or_overlapping_rules_are_refused(keys: dict[str, Any], words: list[str]) -> None:
     message = refused(**keys)
     assert all(word in message for word in words), message
 
 
-def test_money_may_be_asked_for_where_there_is_some() -> None:
+def test_rules_use_money_only_if_there_are_amounts() -> None:
     rules = {"rich": "m 3-5", "poor": "m 1-2"}
     assert groups_using(parsed({"amount": "amount"}, version="b", rfm=rules).segments.rfm, "m") == ["rich", "poor"]

@@ -1,4 +1,4 @@
-"""The engine reads, stores and cleans up; what it cannot do it says in one line."""
+"""The engine reads, stores and cleans up; its errors are one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_scratch_folder_is_gone_afterwards_even_on_an_error(tmp_path: Path) 
         (EngineConfig(memory="plenty"), r"\[engine\] memory = 'plenty' is not understood"),
     ],
 )
-def test_settings_that_cannot_be_are_wrong_use(config: EngineConfig, says: str, tmp_path: Path) -> None:
+def test_impossible_settings_are_usage_errors(config: EngineConfig, says: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=says), open_engine(config, tmp_path):
         pass
 
@@ -76,7 +76,7 @@ def test_a_stage_that_fails_is_bad_data_in_one_line(engine: DuckDBEngine) -> Non
         engine.to_arrow(table.select(n=table.t.cast("int64")))
 
 
-def test_content_follows_rows_and_not_their_order(engine: DuckDBEngine) -> None:
+def test_fingerprint_depends_on_rows_not_on_their_order(engine: DuckDBEngine) -> None:
     def content(numbers: list[int]) -> str:
         return engine.fingerprint(engine.store("stored", engine.store_arrow("numbers", pa.table({"n": numbers}))))
 
@@ -84,16 +84,16 @@ def test_content_follows_rows_and_not_their_order(engine: DuckDBEngine) -> None:
     assert len({content(numbers) for numbers in ([1, 2, 3], [1, 2, 4], [1, 2], [1, 2, 3, 3], [1, 2, 3, 4, 4])}) == 5
 
 
-def test_clocks_turn_into_utc(engine: DuckDBEngine) -> None:
+def test_local_time_is_converted_to_utc(engine: DuckDBEngine) -> None:
     table = engine.store_arrow("clocks", pa.table({"t": [moment("2024-07-01T00:30"), moment("2024-01-01T00:30")]}))
-    found = engine.to_arrow(table.select(t=engine.to_utc(table.t, "Europe/London")))["t"].to_pylist()
-    assert sorted(found) == [moment("2024-01-01T00:30"), moment("2024-06-30T23:30")]
+    utc_times = engine.to_arrow(table.select(t=engine.to_utc(table.t, "Europe/London")))["t"].to_pylist()
+    assert sorted(utc_times) == [moment("2024-01-01T00:30"), moment("2024-06-30T23:30")]
 
 
-def test_text_that_does_not_fit_a_layout_is_null(engine: DuckDBEngine) -> None:
+def test_text_that_does_not_match_a_layout_is_null(engine: DuckDBEngine) -> None:
     table = engine.store_arrow("texts", pa.table({"t": ["31/12/2024", "12/31/2024", None]}))
-    found = engine.to_arrow(table.select(t=engine.parse_time(table.t, "%d/%m/%Y")))["t"].to_pylist()
-    assert [moment and moment.date() for moment in found] == [date(2024, 12, 31), None, None]
+    parsed = engine.to_arrow(table.select(t=engine.parse_time(table.t, "%d/%m/%Y")))["t"].to_pylist()
+    assert [moment and moment.date() for moment in parsed] == [date(2024, 12, 31), None, None]
 
 
 def test_files_are_found_sorted_in_folders_and_globs(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_files_are_found_sorted_in_folders_and_globs(tmp_path: Path) -> None:
     assert names("b.csv") == ["b.csv"]
 
 
-def test_files_of_two_kinds_are_refused(engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_files_of_two_formats_are_refused(engine: DuckDBEngine, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n\n1\n")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="of one kind, found csv, parquet"):
+    with pytest.raises(DataError, match="all of one format, found csv, parquet"):
         engine.read_files(".", tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_times_in_csv_stay_text(engine: DuckDBEngine, tmp_path: Path) -> None:
     assert [types["day"].is_string(), types["moment"].is_string(), types["n"].is_integer()] == [True] * 3
 
 
-def test_a_scratch_folder_that_fills_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_full_scratch_folder_is_reported_with_advice(tmp_path: Path) -> None:
     with open_engine(EngineConfig(memory="50MB", threads=1), tmp_path) as engine:
         engine.connection.con.execute("SET max_temp_directory_size = '1MB'")
         numbers = ibis.range(3_000_000).unnest().name("n").as_table()
@@ -137,16 +137,16 @@ PERSONAL = ("email", "shouted")
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("spark")
-def test_personal_columns_are_gone_before_the_query_and_after_it(each_engine: Engine, tmp_path: Path) -> None:
+def test_personal_columns_are_dropped_before_and_after_the_query(each_engine: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"], "email": ["canary"], "n": [1]}), tmp_path / "log.parquet")
-    asked = Source("events", "log.parquet", query="SELECT *, upper(id) AS shouted FROM source", personal=PERSONAL)
-    assert each_engine.read_source(asked, tmp_path).columns == ("id", "n")
-    assert each_engine.read_source(replace(asked, query="", personal=("email",)), tmp_path).columns == ("id", "n")
+    source = Source("events", "log.parquet", query="SELECT *, upper(id) AS shouted FROM source", personal=PERSONAL)
+    assert each_engine.read_source(source, tmp_path).columns == ("id", "n")
+    assert each_engine.read_source(replace(source, query="", personal=("email",)), tmp_path).columns == ("id", "n")
     with pytest.raises(UsageError, match=r"\[events\] query is not understood"):
-        each_engine.read_source(replace(asked, query="SELECT email AS x FROM source"), tmp_path)
+        each_engine.read_source(replace(source, query="SELECT email AS x FROM source"), tmp_path)
     missing = r"\[events\] personal: the source has no column 'mail'; did you mean 'email'"
     with pytest.raises(UsageError, match=missing):
-        each_engine.read_source(replace(asked, query="", personal=("mail",)), tmp_path)
+        each_engine.read_source(replace(source, query="", personal=("mail",)), tmp_path)
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_value_that_cannot_be_converted_is_not_repeated(
     assert "canary" not in str(problem.value) + "".join(capfd.readouterr())
 
 
-def test_of_a_database_personal_columns_are_not_read_even_where_all_are(engine: Engine, tmp_path: Path) -> None:
+def test_personal_columns_of_a_database_are_never_read(engine: Engine, tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "shop.duckdb")) as base:
         base.execute("CREATE TABLE log AS SELECT 1 AS id, 'canary' AS email")
     source = Source("events", "duckdb:///shop.duckdb", "log", personal=("email",))

@@ -1,4 +1,4 @@
-"""A Java of 17 or later is found wherever it is, and what is missing is named."""
+"""Finding a Java of version 17 or later, and the error if there is none."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def on_path(places: Path, version: str) -> Path:
-    made = fake_java(places / "other", version)
-    return made.rename(places / "path" / "bin" / "java")
+    java = fake_java(places / "other", version)
+    return java.rename(places / "path" / "bin" / "java")
 
 
 def test_java_home_goes_before_the_path(places: Path) -> None:
@@ -45,14 +45,14 @@ def test_java_home_goes_before_the_path(places: Path) -> None:
     assert java.find_java() == second
 
 
-def test_one_that_is_too_old_is_passed_over(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_that_is_too_old_is_skipped(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_java(places / "home", "1.8.0_391")
     packaged = fake_java(places / "packaged", "25.0.2")
     monkeypatch.setattr(java, "_packaged", lambda: [packaged])
     assert java.find_java() == packaged
 
 
-def test_without_any_it_says_what_was_found_and_what_to_install(places: Path) -> None:
+def test_without_a_java_the_error_says_what_was_found_and_what_to_install(places: Path) -> None:
     with pytest.raises(UsageError, match="found .*home.*unknown.*install one .*openjdk-17.*regulars"):
         java.find_java()
     old = on_path(places, "11.0.20")
@@ -60,15 +60,15 @@ def test_without_any_it_says_what_was_found_and_what_to_install(places: Path) ->
         java.find_java()
 
 
-def test_spark_gets_a_java_without_the_module_that_is_not_there(places: Path, tmp_path: Path) -> None:
+def test_spark_starts_java_without_the_missing_module(places: Path, tmp_path: Path) -> None:
     fake_java(places / "home", "17.0.2")
     with java.temporary_java_home(tmp_path / "scratch"):
         script = Path(os.environ["JAVA_HOME"]) / "bin" / "java"
-        told = subprocess.run(
+        output = subprocess.run(
             ["/bin/sh", str(script), "-cp", "a b", "--add-modules=jdk.incubator.vector", "Main", ""],
             capture_output=True,
             text=True,
             check=True,
         )
-    assert told.stdout == "-cp|a b|Main||"
+    assert output.stdout == "-cp|a b|Main||"
     assert os.environ["JAVA_HOME"] == str(places / "home")

@@ -1,4 +1,4 @@
-"""Layouts that Java cannot read are refused, the rest keep their meaning."""
+"""Layouts become Java patterns of the same meaning; layouts that Java cannot read are refused."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_layouts_become_patterns(layout: str, pattern: str) -> None:
 @pytest.mark.parametrize(
     ("layout", "says"), [("%d %Z", "cannot read %Z"), ("%s", "%s"), ("%d %", "middle of a directive")]
 )
-def test_what_has_no_counterpart_is_refused(layout: str, says: str) -> None:
+def test_directives_without_a_counterpart_are_refused(layout: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         java_pattern(layout)

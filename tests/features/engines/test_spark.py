@@ -1,4 +1,4 @@
-"""Spark's engine keeps the same promises as DuckDB's; where it cannot start, or read, it says what to do."""
+"""The Spark engine behaves like the DuckDB engine; if it cannot start or read, the error says what to do."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_stage_that_fails_is_bad_data_in_one_line(each_engine: Engine) -> None
         each_engine.to_arrow(table.select(n=table.t.cast("int64")))
 
 
-def test_content_follows_rows_and_not_their_order(each_engine: Engine) -> None:
+def test_fingerprint_depends_on_rows_not_on_their_order(each_engine: Engine) -> None:
     def content(rows: pa.Table) -> str:
         return each_engine.fingerprint(each_engine.store("stored", each_engine.store_arrow("rows", rows)))
 
@@ -71,15 +71,15 @@ def test_content_follows_rows_and_not_their_order(each_engine: Engine) -> None:
     assert content(swapped[0]) != content(swapped[1])
 
 
-def test_moments_keep_their_microsecond_and_their_zone(each_engine: Engine, tmp_path: Path) -> None:
+def test_timestamps_keep_microseconds_and_zone(each_engine: Engine, tmp_path: Path) -> None:
     naive = pa.array([moment("1969-12-31T23:59:59.999999"), None], pa.timestamp("us"))
     rows = pa.table({"naive": naive, "zoned": naive.cast(pa.timestamp("us", "Europe/London"))})
     pq.write_table(rows, tmp_path / "log.parquet")
     read = each_engine.read_files("log.parquet", tmp_path)
     assert (read.schema()["naive"].timezone, bool(read.schema()["zoned"].timezone)) == (None, True)
-    found = each_engine.to_arrow(each_engine.store("kept", read))
-    assert found["naive"].to_pylist() == naive.to_pylist()
-    assert found["zoned"].cast(pa.timestamp("us", "UTC")).equals(rows["zoned"].cast(pa.timestamp("us", "UTC")))
+    stored = each_engine.to_arrow(each_engine.store("kept", read))
+    assert stored["naive"].to_pylist() == naive.to_pylist()
+    assert stored["zoned"].cast(pa.timestamp("us", "UTC")).equals(rows["zoned"].cast(pa.timestamp("us", "UTC")))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_moments_keep_their_microsecond_and_their_zone(each_engine: Engine, tmp_
         ("Asia/Kolkata", "1969-01-01T00:00", "1968-12-31T18:30"),
     ],
 )
-def test_clocks_turn_into_utc(zone: str, clock: str, utc: str, each_engine: Engine) -> None:
+def test_local_time_is_converted_to_utc(zone: str, clock: str, utc: str, each_engine: Engine) -> None:
     table = each_engine.store_arrow("clocks", pa.table({"t": pa.array([moment(clock)], pa.timestamp("us"))}))
     assert each_engine.to_arrow(table.select(t=each_engine.to_utc(table.t, zone)))["t"].to_pylist() == [moment(utc)]
 
@@ -111,26 +111,26 @@ def test_clocks_turn_into_utc(zone: str, clock: str, utc: str, each_engine: Engi
         ("%Y-%m-%d %H:%M:%S.%f", "2024-01-01 10:00:00.5", "2024-01-01T10:00:00.5"),
     ],
 )
-def test_layouts_of_times_are_read_alike(layout: str, text: str, read: str | None, each_engine: Engine) -> None:
+def test_engines_parse_layouts_alike(layout: str, text: str, read: str | None, each_engine: Engine) -> None:
     table = each_engine.store_arrow("texts", pa.table({"t": [text]}))
-    found = each_engine.to_arrow(table.select(t=each_engine.parse_time(table.t, layout)))["t"].to_pylist()
-    assert found == [read and moment(read)]
+    parsed = each_engine.to_arrow(table.select(t=each_engine.parse_time(table.t, layout)))["t"].to_pylist()
+    assert parsed == [read and moment(read)]
 
 
-def test_rows_go_through_python(each_engine: Engine) -> None:
+def test_map_batches_applies_a_python_function(each_engine: Engine) -> None:
     table = each_engine.store_arrow("numbers", pa.table({"n": [1, 2, 3], "day": [date(2024, 2, 29)] * 3}))
     schema = pa.schema([("day", pa.date32()), ("twice", pa.int64())])
-    made = each_engine.to_arrow(each_engine.map_batches(table, partial(doubled, by=2), schema, "made"))
-    assert made.column_names == ["day", "twice"]
-    assert sorted(made["twice"].to_pylist()) == [2, 4, 6]
-    assert set(made["day"].to_pylist()) == {date(2024, 2, 29)}
+    output = each_engine.to_arrow(each_engine.map_batches(table, partial(doubled, by=2), schema, "made"))
+    assert output.column_names == ["day", "twice"]
+    assert sorted(output["twice"].to_pylist()) == [2, 4, 6]
+    assert set(output["day"].to_pylist()) == {date(2024, 2, 29)}
 
 
 def test_a_query_is_in_the_engine_s_own_sql(each_engine: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1, 2], "Total": [3, 4]}), tmp_path / "log.parquet")
     read = each_engine.read_files("log.parquet", tmp_path)
-    found = each_engine.apply_query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
-    assert each_engine.to_arrow(found).to_pylist() == [{"m": 8}]
+    rows = each_engine.apply_query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
+    assert each_engine.to_arrow(rows).to_pylist() == [{"m": 8}]
     with pytest.raises(UsageError, match="query is not understood") as problem:
         each_engine.apply_query(read, "SELECT nothing FROM source", "queried")
     assert "\n" not in str(problem.value)
@@ -154,7 +154,7 @@ def test_days_in_the_names_of_folders_are_a_column(each_engine: Engine, tmp_path
     assert rows.to_pylist() == [{"n": 0, "day": "2024-02-28"}, {"n": 1, "day": "2024-02-29"}]
 
 
-def test_what_spark_does_not_read_is_refused_with_a_way_out(spark: Engine, tmp_path: Path) -> None:
+def test_sources_that_spark_cannot_read_are_refused_with_advice(spark: Engine, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("n\n1\n")
     (tmp_path / "log.parquet").write_bytes(b"PAR1 no more")
     nanos = pa.table({"t": pa.array([0], pa.timestamp("ns"))})

@@ -1,4 +1,4 @@
-"""Stretches of the past against a slow count in plain Python."""
+"""Window aggregation compared with a slow computation in plain Python."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make_rows(seed: int, late: bool, count: int = 300) -> list[Row]:
 
 def oracle(rows: Sequence[Row], plan: WindowSpec) -> dict[tuple[str, date], Row]:
     """Every column of every customer and cutoff, one at a time."""
-    found = {}
+    expected = {}
     for cutoff in plan.cutoffs:
         for customer in {row["customer_id"] for row in rows}:
             seen = [row for row in rows if row["customer_id"] == customer and row["seen"] < cutoff]
@@ -86,8 +86,8 @@ def oracle(rows: Sequence[Row], plan: WindowSpec) -> dict[tuple[str, date], Row]
                 days = {row["day"] for row in inside}
                 values[f"new_products_{span.name}"] = sum(p is not None and day in days for p, day in oldest.items())
             if some:
-                found[customer, cutoff] = values
-    return found
+                expected[customer, cutoff] = values
+    return expected
 
 
 def holds(span: Span, row: Row, cutoff: date) -> bool:
@@ -118,7 +118,7 @@ def make_plan(spans: str, cutoffs: str) -> WindowSpec:
     )
 
 
-def made(engine: DuckDBEngine, rows: Sequence[Row], plan: WindowSpec, threads: int = 1) -> pa.Table:
+def aggregated(engine: DuckDBEngine, rows: Sequence[Row], plan: WindowSpec, threads: int = 1) -> pa.Table:
     """What `by_window` makes of the rows."""
     return aggregate_by_window(
         engine.store_arrow("rows", pa.Table.from_pylist(list(rows), SCHEMA)), plan, threads
@@ -128,23 +128,23 @@ def made(engine: DuckDBEngine, rows: Sequence[Row], plan: WindowSpec, threads: i
 def by_key(table: pa.Table) -> dict[tuple[str, date], Row]:
     """Rows by customer and cutoff."""
     rows = table.to_pylist()
-    found = {(row.pop("customer_id"), row.pop("cutoff")): row for row in rows}
-    assert len(found) == len(rows)
-    return found
+    rows_by_key = {(row.pop("customer_id"), row.pop("cutoff")): row for row in rows}
+    assert len(rows_by_key) == len(rows)
+    return rows_by_key
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
 @pytest.mark.parametrize("cutoffs", CUTOFFS)
 @pytest.mark.parametrize("spans", SPANS)
-def test_by_window_agrees_with_the_oracle(engine: DuckDBEngine, spans: str, cutoffs: str, late: bool) -> None:
+def test_aggregates_agree_with_the_oracle(engine: DuckDBEngine, spans: str, cutoffs: str, late: bool) -> None:
     plan, rows = make_plan(spans, cutoffs), make_rows(len(spans) + len(cutoffs), late)
     expected = oracle(rows, plan)
-    found = by_key(made(engine, rows, plan))
-    assert found.keys() == expected.keys()
+    actual = by_key(aggregated(engine, rows, plan))
+    assert actual.keys() == expected.keys()
     for key, values in expected.items():
         squares = {name: value for name, value in values.items() if "squares" in name}
-        assert {name: found[key].pop(name) for name in squares} == pytest.approx(squares, rel=1e-15, abs=0)
-        assert found[key] == {name: value for name, value in values.items() if name not in squares}
+        assert {name: actual[key].pop(name) for name in squares} == pytest.approx(squares, rel=1e-15, abs=0)
+        assert actual[key] == {name: value for name, value in values.items() if name not in squares}
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
@@ -154,10 +154,10 @@ def test_chunks_and_threads_change_nothing(
 ) -> None:
     plan, rows = make_plan("overlapping", "many"), make_rows(7, late=True)
     order = [("customer_id", "ascending"), ("cutoff", "ascending")]
-    whole = made(engine, rows, plan).sort_by(order)
+    one_chunk = aggregated(engine, rows, plan).sort_by(order)
     monkeypatch.setattr(window_aggregate, "CHUNK_ROWS", size)
-    parts = made(engine, rows[::-1], plan, threads).sort_by(order)
-    assert parts.combine_chunks().equals(whole.combine_chunks())
+    parts = aggregated(engine, rows[::-1], plan, threads).sort_by(order)
+    assert parts.combine_chunks().equals(one_chunk.combine_chunks())
 
 
 def test_edges_of_a_window(engine: DuckDBEngine) -> None:
@@ -165,14 +165,9 @@ def test_edges_of_a_window(engine: DuckDBEngine) -> None:
     cutoff = date(2024, 1, 31)
     days = [cutoff - timedelta(age) for age in (0, 1, 7, 8)]
     rows = [{"customer_id": "c", "day": d, "seen": d, "product": "a", "amount": 1, "good": True} for d in days]
-    (found,) = made(engine, rows, make_plan("nested", "one")).to_pylist()
-    assert (found["events_7d"], found["events_30d"], found["events_ever"]) == (2, 3, 3)
-    assert (found["products_7d"], found["days_7d"], found["new_products_7d"], found["new_products_ever"]) == (
-        1,
-        2,
-        0,
-        1,
-    )
+    (row,) = aggregated(engine, rows, make_plan("nested", "one")).to_pylist()
+    assert (row["events_7d"], row["events_30d"], row["events_ever"]) == (2, 3, 3)
+    assert (row["products_7d"], row["days_7d"], row["new_products_7d"], row["new_products_ever"]) == (1, 2, 0, 1)
 
 
 @pytest.mark.parametrize(("age", "rows"), [(7, 1), (8, 0)])
@@ -180,33 +175,33 @@ def test_the_last_day_of_the_longest_window_is_read(engine: DuckDBEngine, age: i
     day = date(2024, 1, 31) - timedelta(age)
     row = {"customer_id": "c", "day": day, "seen": day, "product": "a", "amount": 1, "good": True}
     plan = WindowSpec(CUTOFFS["one"], (Span.window(Window(7)),), MEASURES, {"days": "day"})
-    assert made(engine, [row], plan).num_rows == rows
+    assert aggregated(engine, [row], plan).num_rows == rows
 
 
-def test_nothing_visible_is_no_row(engine: DuckDBEngine) -> None:
+def test_a_customer_without_visible_rows_has_no_row(engine: DuckDBEngine) -> None:
     plan = make_plan("nested", "one")
-    table = made(engine, [], plan)
+    table = aggregated(engine, [], plan)
     assert (table.num_rows, table.schema) == (0, plan.schema)
 
 
-def test_a_late_younger_row_does_not_hide_a_value_before_it_is_known(engine: DuckDBEngine) -> None:
+def test_a_late_row_does_not_hide_a_value_before_it_is_known(engine: DuckDBEngine) -> None:
     old = {"day": date(2024, 1, 1), "seen": date(2024, 1, 1)}
     young = {"day": date(2024, 1, 29), "seen": date(2024, 2, 15)}
     rows = [{"customer_id": "c", "product": "a", "amount": 1, "good": True, **when} for when in (old, young)]
     plan = WindowSpec((date(2024, 1, 31), date(2024, 2, 16)), (Span("60d", 0, 60),), MEASURES, {"products": "product"})
-    first, second = made(engine, rows, plan).sort_by("cutoff").to_pylist()
+    first, second = aggregated(engine, rows, plan).sort_by("cutoff").to_pylist()
     assert (first["products_60d"], first["events_60d"]) == (1, 1)
     assert (second["products_60d"], second["events_60d"]) == (1, 2)
 
 
-def test_more_rows_than_a_sum_of_squares_has_bits(engine: DuckDBEngine) -> None:
+def test_large_sums_of_squares_do_not_overflow(engine: DuckDBEngine) -> None:
     row = {"customer_id": "c", "day": date(2024, 1, 30), "seen": date(2024, 1, 30), "product": "a", "good": True}
     rows = [{**row, "amount": 10**16 - i} for i in range(1000)]
-    (found,) = made(engine, rows, make_plan("one", "one")).to_pylist()
-    assert found["amount_squares_1d"] == pytest.approx(sum(r["amount"] ** 2 for r in rows), rel=1e-15)
+    (totals,) = aggregated(engine, rows, make_plan("one", "one")).to_pylist()
+    assert totals["amount_squares_1d"] == pytest.approx(sum(r["amount"] ** 2 for r in rows), rel=1e-15)
 
 
-def test_sums_of_sums_are_whole_numbers(engine: DuckDBEngine) -> None:
+def test_sums_of_sums_are_integers(engine: DuckDBEngine) -> None:
     """What DuckDB added up before is 128 bits wide, whatever Ibis says."""
     rows = engine.store_arrow("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
     days = engine.store("days", rows.group_by("customer_id", "day", "seen").aggregate(amount=rows.amount.sum()))
@@ -215,14 +210,14 @@ def test_sums_of_sums_are_whole_numbers(engine: DuckDBEngine) -> None:
 
 
 @pytest.mark.parametrize("kind", ["float64", "string"])
-def test_a_measure_of_anything_but_whole_numbers_is_refused(engine: DuckDBEngine, kind: str) -> None:
+def test_a_measure_of_floats_or_text_is_refused(engine: DuckDBEngine, kind: str) -> None:
     rows = engine.store_arrow("rows", pa.Table.from_pylist(make_rows(3, late=False), SCHEMA))
     plan = WindowSpec(CUTOFFS["one"], (EVER,), (WindowMeasure("amount", lambda r: r.amount.cast(kind)),))
     with pytest.raises(TypeError, match="amount must be a whole number"):
         aggregate_by_window(rows, plan)
 
 
-def test_whole_customers_never_divides_one() -> None:
+def test_chunks_never_divide_a_customer() -> None:
     ids = ["a"] * 5 + ["b"] + ["c"] * 9 + ["d"] * 2
     table = pa.table({"customer_id": ids, "n": range(len(ids))})
     parts = list(split_by_customer(table.to_batches(max_chunksize=2), min_rows=4))

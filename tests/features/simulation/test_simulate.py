@@ -158,9 +158,9 @@ def test_mean_rate_is_recovered(quiet: Ask) -> None:
         f"epoch(coalesce(lifetime_end, TIMESTAMP '{END}') - TIMESTAMP '{START}') / 86400 FROM truth"
     )
     days = np.diff(np.interp(np.array(lived), np.arange(DAYS + 1), total), axis=1).sum()
-    ((again, shown),) = quiet("SELECT count(*) FILTER (again), (SELECT avg(rate) FROM truth) FROM orders")
+    ((again, estimated_rate),) = quiet("SELECT count(*) FILTER (again), (SELECT avg(rate) FROM truth) FROM orders")
     assert again / days == pytest.approx(QUIET.rate_mean, rel=0.03)
-    assert shown == pytest.approx(QUIET.rate_mean, rel=0.02)
+    assert estimated_rate == pytest.approx(QUIET.rate_mean, rel=0.02)
 
 
 def test_mean_hazard_is_recovered_from_the_survivors_of_a_year(quiet: Ask) -> None:
@@ -215,7 +215,7 @@ def test_season_and_weekdays_are_recovered(quiet: Ask) -> None:
 @pytest.mark.parametrize("action", USUAL.actions, ids=lambda action: action.name)
 @pytest.mark.parametrize("channel", USUAL.channels)
 def test_effect_of_an_action_is_recovered_by_comparing_arms(usual: Ask, action: Action, channel: str) -> None:
-    found = dict(
+    orders_by_arm = dict(
         usual(
             "SELECT action, count(o.time) / count(DISTINCT (c.customer_id, c.time)) FROM contacts AS c "
             f"JOIN truth AS t ON t.customer_id = c.customer_id AND t.channel = '{channel}' "
@@ -224,9 +224,9 @@ def test_effect_of_an_action_is_recovered_by_comparing_arms(usual: Ask, action: 
         )
     )
     lift = action.lifts[USUAL.channels.index(channel)]
-    assert found[action.name] / found["none"] - 1 == pytest.approx(lift, abs=0.1)
-    ((shown,),) = usual(f"SELECT avg(response_{action.name}) FROM truth WHERE channel = '{channel}'")
-    assert shown == pytest.approx(lift, abs=0.01)
+    assert orders_by_arm[action.name] / orders_by_arm["none"] - 1 == pytest.approx(lift, abs=0.1)
+    ((estimated_lift,),) = usual(f"SELECT avg(response_{action.name}) FROM truth WHERE channel = '{channel}'")
+    assert estimated_lift == pytest.approx(lift, abs=0.01)
 
 
 def test_contacts_are_randomised_with_the_propensities_they_state(usual: Ask) -> None:
@@ -288,10 +288,10 @@ def test_nobody_dies_without_a_hazard(tmp_path: Path) -> None:
 
 
 def one_customer(rate: float, hazard: float, response: float) -> Population:
-    one = {name: np.array([0]) for name in ("channel", "category")}
+    preferences = {name: np.array([0]) for name in ("channel", "category")}
     life = {"birth": np.array([0.0]), "life": np.array([np.inf]), "death": np.array([np.inf])}
     return Population(
-        **life, **one, rate=np.array([rate]), hazard=np.array([hazard]), mean_amount=np.array([1.0]),
+        **life, **preferences, rate=np.array([rate]), hazard=np.array([hazard]), mean_amount=np.array([1.0]),
         response=np.array([[response]]), hazard_response=np.zeros((1, 1)),
     )  # fmt: skip
 
@@ -308,19 +308,19 @@ def test_an_action_works_from_its_day_on_for_its_days() -> None:
 def test_expected_orders_of_a_short_life() -> None:
     settings = Settings(season=0, weekdays=(1,) * 7, actions=act())
     business, given = Business(START, 60, settings, seed=1), np.full((1, 5), -1)
-    found = expected_orders(one_customer(3, 0.5, 0.0), business, given, (60, 150))
-    assert found == pytest.approx([3 * (1 - np.exp(-45)) / 0.5])  # the rate's integral over the survival
+    orders = expected_orders(one_customer(3, 0.5, 0.0), business, given, (60, 150))
+    assert orders == pytest.approx([3 * (1 - np.exp(-45)) / 0.5])  # the rate's integral over the survival
 
 
 def test_orders_of_two_periods_are_those_of_both(tmp_path: Path) -> None:
     business = Business(START, 200, QUIET, seed=3)
     people, nothing = draw_population(3_000, business, business.rng(0, POPULATION)), np.full((3_000, 10), -1)
     parts = [draw_orders(people, business, nothing, days, business.rng(0, ORDERS)) for days in ((0, 120), (120, 200))]
-    whole = draw_orders(people, business, nothing, (0, 200), business.rng(1, ORDERS))
+    both_periods = draw_orders(people, business, nothing, (0, 200), business.rng(1, ORDERS))
     assert all((np.diff(who) >= 0).all() for who, _ in parts)
     assert parts[0][1].max() < 120 <= parts[1][1].min()
     assert set(np.concatenate([who for who, _ in parts])) == set(range(3_000))
-    assert sum(len(who) for who, _ in parts) == pytest.approx(len(whole[0]), rel=0.05)
+    assert sum(len(who) for who, _ in parts) == pytest.approx(len(both_periods[0]), rel=0.05)
 
 
 def test_who_orders_often_responds_less_where_responses_saturate() -> None:
@@ -356,9 +356,9 @@ def test_an_action_that_drives_customers_away(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         simulate_business(tmp_path / name, 1_200, days=100, seed=seed)
-    one, same, other = (digest(tmp_path / name) for name in "abc")
-    assert one == same
-    assert all(one[name] != other[name] for name in one)
+    first, same, other = (digest(tmp_path / name) for name in "abc")
+    assert first == same
+    assert all(first[name] != other[name] for name in first)
 
 
 def test_neither_chunk_nor_number_changes_what_a_customer_does(tmp_path: Path) -> None:
@@ -369,9 +369,9 @@ def test_neither_chunk_nor_number_changes_what_a_customer_does(tmp_path: Path) -
         f"part-0000{i}.parquet" for i in range(3)
     ]
     for name in ("events", "contacts", "truth"):
-        whole = rows(tmp_path / "whole", name)
-        assert whole == rows(tmp_path / "parts", name)
-        assert [row for row in whole if row["customer_id"] < "c000001300"] == rows(tmp_path / "fewer", name)
+        all_rows = rows(tmp_path / "whole", name)
+        assert all_rows == rows(tmp_path / "parts", name)
+        assert [row for row in all_rows if row["customer_id"] < "c000001300"] == rows(tmp_path / "fewer", name)
 
 
 def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> None:
@@ -381,8 +381,8 @@ def test_contacts_change_nothing_else_about_the_customers(tmp_path: Path) -> Non
     assert load_config(tmp_path / "with" / "regulars.toml").contacts is not None
     assert load_config(tmp_path / "without" / "regulars.toml").contacts is None
     known = ("customer_id", "birth", "lifetime_end", "rate", "hazard")
-    one, other = ([[row[k] for k in known] for row in rows(tmp_path / n, "truth")] for n in ("with", "without"))
-    assert one == other
+    first, other = ([[row[k] for k in known] for row in rows(tmp_path / n, "truth")] for n in ("with", "without"))
+    assert first == other
 
 
 def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:

@@ -208,7 +208,7 @@ def test_a_cache_that_cannot_be_written_is_only_a_warning(built: Config, tmp_pat
         UserWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
     ) as warned:
         rows = build_snapshots(blocked, CUTOFFS).rows
-    assert sum("not kept" in str(warning.message) for warning in warned) == 1
+    assert sum("not cached" in str(warning.message) for warning in warned) == 1
     assert rows.equals(build_snapshots(without_cache(built), CUTOFFS).rows)
 
 

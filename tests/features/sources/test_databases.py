@@ -1,4 +1,4 @@
-"""The same log from files and databases gives the same bits; a failing database is told once, without its password."""
+"""The same log from files and databases gives identical features; errors are one message without the password."""
 
 from __future__ import annotations
 
@@ -127,10 +127,10 @@ def test_a_database_gives_the_same_bits_as_a_file(
         "query": {"source": server.url, "table": "orders", "query": "WITH a AS (TABLE source) SELECT * FROM a; "},
     }[kind]
     expected = build.build_snapshots(make_config(TASK, source=str(shop.folder / "log.parquet"), **KEYS), CUTOFFS)
-    found = build.build_snapshots(make_config(TASK, **keys, **KEYS), CUTOFFS)
+    snapshots = build.build_snapshots(make_config(TASK, **keys, **KEYS), CUTOFFS)
     assert expected.rows.num_rows > 200 and expected.rows["churned"].null_count == 0
-    assert found.rows.equals(expected.rows)
-    assert found.data_fingerprint == expected.data_fingerprint
+    assert snapshots.rows.equals(expected.rows)
+    assert snapshots.data_fingerprint == expected.data_fingerprint
 
 
 def test_the_engine_reads_one_database_after_another(
@@ -178,7 +178,7 @@ def test_types_of_postgresql_arrive_right(kind: str, server: Postgres, engine: D
 
 
 @pytest.mark.usefixtures("password")
-def test_what_is_not_finite_is_no_number_and_no_day(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_infinite_numbers_and_dates_become_null(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
     casts = (
         "'NaN'::numeric(9, 2) AS a, 'infinity'::date AS b, '-infinity'::timestamp AS c, 'infinity'::timestamptz AS d"
     )
@@ -253,10 +253,13 @@ def test_loose_types_of_sqlite(values: list, expected: list, engine: DuckDBEngin
 
 
 @pytest.mark.parametrize(
-    ("values", "told"), [([17, "C-1", "C-2"], "1 integer and 2 text"), ([b"x"], "1 blob"), ([1.5, b"x", "t"], "1 real")]
+    ("values", "message"),
+    [([17, "C-1", "C-2"], "1 integer and 2 text"), ([b"x"], "1 blob"), ([1.5, b"x", "t"], "1 real")],
 )
-def test_mixed_columns_of_sqlite_are_told(values: list, told: str, engine: DuckDBEngine, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"column 'x' holds {told}.*CAST"):
+def test_columns_of_mixed_types_in_sqlite_are_reported(
+    values: list, message: str, engine: DuckDBEngine, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"column 'x' holds {message}.*CAST"):
         _read(_source(_sqlite(tmp_path, values), table="t"), tmp_path, engine)
 
 
@@ -296,7 +299,7 @@ def test_nothing_can_be_written(server: Postgres, engine: DuckDBEngine, tmp_path
 
 
 @pytest.mark.usefixtures("password")
-def test_what_is_written_meanwhile_is_not_seen(
+def test_rows_written_during_a_read_are_not_seen(
     server: Postgres, engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.execute("CREATE TABLE moving AS SELECT 1 AS x")
@@ -311,18 +314,18 @@ def test_what_is_written_meanwhile_is_not_seen(
     assert server.rows("SELECT x FROM moving") == [(1,), (2,)]
 
 
-def test_what_is_written_to_sqlite_meanwhile_is_not_seen(
+def test_rows_written_to_sqlite_during_a_read_are_not_seen(
     engine: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, count = _sqlite(tmp_path, [1]), databases._SQLite._kinds
+    url, count = _sqlite(tmp_path, [1]), databases._SQLiteSession._kinds
     _elsewhere(tmp_path, "PRAGMA journal_mode = WAL")
 
-    def meanwhile(session: databases._SQLite, rows: str, columns: list[str]) -> dict[str, str]:
-        found = count(session, rows, columns)
+    def meanwhile(session: databases._SQLiteSession, rows: str, columns: list[str]) -> dict[str, str]:
+        types = count(session, rows, columns)
         _elsewhere(tmp_path, "INSERT INTO t VALUES ('text')")
-        return found
+        return types
 
-    monkeypatch.setattr(databases._SQLite, "_kinds", meanwhile)
+    monkeypatch.setattr(databases._SQLiteSession, "_kinds", meanwhile)
     assert _read(_source(url, table="t"), tmp_path, engine) == [{"x": 1}]
 
 
@@ -347,7 +350,7 @@ def test_check_compares_whole_rows(server: Postgres, make_config: Make, engine: 
 
 
 @pytest.mark.usefixtures("password")
-def test_the_proof_of_no_leak_reads_a_moving_table_once(server: Postgres, make_config: Make) -> None:
+def test_the_leakage_proof_reads_a_changing_table_once(server: Postgres, make_config: Make) -> None:
     moving = "SELECT customer, time, amount * (1 + random()) AS amount FROM orders"
     config = make_config(TASK, source=server.url, query=moving, amount="amount")
     trials = leakage.prove_no_leakage(config, count=1)
@@ -397,14 +400,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
 
 def _nowhere(secret: str, result: Result, log: str, folder: Path) -> None:
     """The password, plain or as in a URL, is in nothing that was said, raised, logged or written."""
-    said = [result.output, log]
+    texts = [result.output, log]
     problem = result.exc_info[1] if result.exc_info else None
     while problem is not None:
-        said += [str(problem), repr(problem), *map(str, getattr(problem, "__notes__", ()))]
+        texts += [str(problem), repr(problem), *map(str, getattr(problem, "__notes__", ()))]
         problem = problem.__context__
-    said += [f.read_bytes().decode("latin-1") for f in folder.rglob("*") if f.is_file()]
+    texts += [f.read_bytes().decode("latin-1") for f in folder.rglob("*") if f.is_file()]
     for form in (secret, quote(secret, safe=""), secret.encode().decode("latin-1")):
-        assert not [text for text in said if form in text]
+        assert not [text for text in texts if form in text]
 
 
 def _refused(result: Result, code: int, folder: Path) -> str:
@@ -437,17 +440,17 @@ def test_pgpass_works(server: Postgres, run: Run, monkeypatch: pytest.MonkeyPatc
     assert run(server.url, 'table = "orders"', server.password).exit_code == 0
 
 
-def test_no_password_is_told(server: Postgres, run: Run, tmp_path: Path) -> None:
-    said = _refused(run(server.url, 'table = "orders"'), 3, tmp_path)
-    assert "no password supplied; set PGPASSWORD" in said and server.url in said
+def test_a_missing_password_is_reported(server: Postgres, run: Run, tmp_path: Path) -> None:
+    message = _refused(run(server.url, 'table = "orders"'), 3, tmp_path)
+    assert "no password supplied; set PGPASSWORD" in message and server.url in message
 
 
-def test_a_wrong_password_is_told_and_not_repeated(
+def test_a_wrong_password_is_reported_and_not_repeated(
     server: Postgres, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "wrong/canary:é")
-    said = _refused(run(server.url, 'table = "orders"', "wrong/canary:é"), 3, tmp_path)
-    assert 'password authentication failed for user "keeper"; check the user' in said
+    message = _refused(run(server.url, 'table = "orders"', "wrong/canary:é"), 3, tmp_path)
+    assert 'password authentication failed for user "keeper"; check the user' in message
 
 
 def test_a_password_in_the_file_is_refused(server: Postgres, run: Run, tmp_path: Path) -> None:
@@ -457,7 +460,7 @@ def test_a_password_in_the_file_is_refused(server: Postgres, run: Run, tmp_path:
 
 @pytest.mark.usefixtures("password")
 @pytest.mark.parametrize(
-    ("change", "more", "code", "told"),
+    ("change", "more", "code", "expected"),
     [
         (("/postgres", "/nowhere"), 'table = "orders"', 3, 'database "nowhere" does not exist'),
         (("@127.0.0.1", "@no-such-host.invalid"), 'table = "orders"', 3, "check the host in the URL"),
@@ -481,16 +484,16 @@ def test_a_password_in_the_file_is_refused(server: Postgres, run: Run, tmp_path:
         (("/postgres", "/postgres?nix=1"), 'table = "orders"', 3, 'invalid URI query parameter: "nix"'),
     ],
 )
-def test_what_a_database_refuses_is_one_message(
-    change: tuple[str, str], more: str, code: int, told: str, server: Postgres, run: Run, tmp_path: Path
+def test_errors_of_a_database_are_one_message(
+    change: tuple[str, str], more: str, code: int, expected: str, server: Postgres, run: Run, tmp_path: Path
 ) -> None:
-    said = _refused(run(server.url.replace(*change), more, server.password), code, tmp_path)
-    assert told in said and "Ada" not in said
+    message = _refused(run(server.url.replace(*change), more, server.password), code, tmp_path)
+    assert expected in message and "Ada" not in message
 
 
-def test_a_refused_connection_is_told(run: Run, tmp_path: Path) -> None:
-    said = _refused(run(f"postgresql://me@127.0.0.1:{free_port()}/shop", 'table = "orders"'), 3, tmp_path)
-    assert "Connection refused; check host and port" in said
+def test_a_refused_connection_is_reported(run: Run, tmp_path: Path) -> None:
+    message = _refused(run(f"postgresql://me@127.0.0.1:{free_port()}/shop", 'table = "orders"'), 3, tmp_path)
+    assert "Connection refused; check host and port" in message
 
 
 @pytest.mark.parametrize("limit", ["url", "environment"])
@@ -504,14 +507,14 @@ def test_a_server_that_never_answers_is_given_up(
             f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/shop{'?connect_timeout=2' if limit == 'url' else ''}"
         )
         start = time.monotonic()
-        said = _refused(run(url, 'table = "orders"'), 3, tmp_path)
-    assert "timeout expired; check host, port and firewall" in said and time.monotonic() - start < 8
+        message = _refused(run(url, 'table = "orders"'), 3, tmp_path)
+    assert "timeout expired; check host, port and firewall" in message and time.monotonic() - start < 8
 
 
 def test_connecting_has_a_limit_of_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGCONNECT_TIMEOUT", raising=False)
-    assert "&connect_timeout=10" in driver._address("postgresql://me@db/shop", "")
-    assert driver._address("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
+    assert "&connect_timeout=10" in driver._url_with_options("postgresql://me@db/shop", "")
+    assert driver._url_with_options("postgresql://me@db/shop?connect_timeout=3", "").count("connect_timeout") == 1
 
 
 @contextlib.contextmanager
@@ -543,15 +546,15 @@ def _dropping(port: int, after: int) -> Iterator[int]:
 
 @pytest.mark.usefixtures("password")
 @pytest.mark.parametrize("after", [3_000, 1_000_000, 8_000_000])
-def test_a_line_that_drops_in_mid_read_leaves_nothing(after: int, server: Postgres, run: Run, tmp_path: Path) -> None:
+def test_a_lost_connection_leaves_nothing(after: int, server: Postgres, run: Run, tmp_path: Path) -> None:
     with _dropping(server.port, after) as port:
         url = server.url.replace(str(server.port), str(port))
-        said = _refused(run(url, 'table = "many"\namount = "amount"', server.password), 3, tmp_path)
-    assert "cannot be read: the connection was lost in mid-read" in said and "run the command again" in said
+        message = _refused(run(url, 'table = "many"\namount = "amount"', server.password), 3, tmp_path)
+    assert "cannot be read: the connection was lost in mid-read" in message and "run the command again" in message
 
 
 @pytest.mark.usefixtures("password")
-def test_a_server_that_ends_the_session_in_mid_read(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
+def test_a_session_ended_by_the_server_is_reported(server: Postgres, engine: DuckDBEngine, tmp_path: Path) -> None:
     query = "SELECT a.*, repeat('x', 100) AS note FROM source AS a, generate_series(1, 20)"
     source = _source(server.url, table="many", query=query)
     batches = databases.read_database(source, tmp_path, {}, (), engine.connection.con)
@@ -580,16 +583,16 @@ def test_an_abandoned_read_leaves_no_session(
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
-def test_files_that_cannot_be_opened_are_told(kind: str, run: Run, tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened_are_reported(kind: str, run: Run, tmp_path: Path) -> None:
     assert "no such file" in _refused(run(f"{kind}:///gone.db", 'table = "t"'), 3, tmp_path)
     (tmp_path / "bad.db").write_bytes(b"not a database " * 1000)
-    said = _refused(run(f"{kind}:///bad.db", 'table = "t"\nquery = "FROM source"'), 3, tmp_path)
-    assert f"{kind}:///bad.db: cannot be read: " in said and "not a" in said
+    message = _refused(run(f"{kind}:///bad.db", 'table = "t"\nquery = "FROM source"'), 3, tmp_path)
+    assert f"{kind}:///bad.db: cannot be read: " in message and "not a" in message
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "sqlite"])
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "expected"),
     [
         ('table = "order"', "did you mean 'orders'?"),
         ('table = "orders"\namount = "amuont"', "no column 'amuont'; did you mean 'amount'?"),
@@ -597,22 +600,22 @@ def test_files_that_cannot_be_opened_are_told(kind: str, run: Run, tmp_path: Pat
         ('query = "SELECT * FROM nix"', "nix"),
     ],
 )
-def test_wrong_names_in_files_are_told(
-    kind: str, more: str, told: str, run: Run, tmp_path: Path, to_duckdb: str, to_sqlite: str
+def test_missing_names_in_files_are_reported(
+    kind: str, more: str, expected: str, run: Run, tmp_path: Path, to_duckdb: str, to_sqlite: str
 ) -> None:
-    said = _refused(run({"duckdb": to_duckdb, "sqlite": to_sqlite}[kind], more), 2, tmp_path)
-    assert told in said
+    message = _refused(run({"duckdb": to_duckdb, "sqlite": to_sqlite}[kind], more), 2, tmp_path)
+    assert expected in message
 
 
 @pytest.mark.parametrize("more", ['table = "t"', 'table = "t"\nquery = "SELECT * FROM source"'])
-def test_a_file_that_is_being_written_is_told(
+def test_a_file_that_is_being_written_is_reported(
     more: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "LOCK_TIMEOUT", 100)
     _sqlite(tmp_path, [1])
     with _writing(tmp_path / "x.db"):
-        said = _refused(run("sqlite:///x.db", more), 3, tmp_path)
-    assert "sqlite:///x.db: cannot be read: database is locked" in said
+        message = _refused(run("sqlite:///x.db", more), 3, tmp_path)
+    assert "sqlite:///x.db: cannot be read: database is locked" in message
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a config may say of where its rows are, and what it must never hold."""
+"""Sources in a config: which are accepted, and that no password is accepted or repeated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Make = Callable[..., Config]
         "postgresql://me%40corp@host/shop?sslmode=require&options=-c%20statement_timeout%3D5s",
     ],
 )
-def test_url_of_postgresql_is_taken(make_config: Make, url: str) -> None:
+def test_postgresql_urls_are_accepted(make_config: Make, url: str) -> None:
     rows = make_config(source=url, table="orders").events.to_source("events")
     assert (rows.database, rows.source, rows.table) == ("postgresql", url, "orders")
 
@@ -54,7 +54,7 @@ def test_url_of_postgresql_is_taken(make_config: Make, url: str) -> None:
     ],
 )
 def test_password_in_the_url_is_refused_and_not_repeated(make_config: Make, url: str) -> None:
-    with pytest.raises(UsageError, match=r"must not hold a password.*PGPASSWORD.*password_env") as caught:
+    with pytest.raises(UsageError, match=r"must not contain a password.*PGPASSWORD.*password_env") as caught:
         make_config(source=url, table="orders")
     problem: BaseException | None = caught.value
     while problem:
@@ -62,7 +62,7 @@ def test_password_in_the_url_is_refused_and_not_repeated(make_config: Make, url:
         problem = problem.__context__
 
 
-def test_the_checker_of_types_does_not_repeat_it_either() -> None:
+def test_type_errors_do_not_repeat_the_password() -> None:
     with pytest.raises(ValidationError) as caught:
         Events(customer="c", time="t", table="orders", source=f"postgresql://me:{CANARY}@h/s")
     assert CANARY[-6:] not in str(caught.value)
@@ -76,27 +76,30 @@ def test_url_that_is_not_understood_is_not_repeated(make_config: Make, url: str)
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ({"source": PG}, "table ="),
         ({"source": "sqlite:///shop.db"}, "table ="),
         ({"source": "sqlite://", "table": "orders"}, "names no file"),
-        ({"source": "mysql://me@host/shop", "table": "orders"}, "mysql:// is not a database that is known"),
-        ({"source": "log.parquet", "table": "orders"}, "a file has none"),
-        ({"source": "log.parquet", "password_env": "SHOP"}, "password_env belongs to"),
-        ({"source": "sqlite:///shop.db", "table": "t", "password_env": "SHOP"}, "password_env belongs to"),
+        ({"source": "mysql://me@host/shop", "table": "orders"}, "mysql:// is not a supported database"),
+        ({"source": "log.parquet", "table": "orders"}, "remove it for files"),
+        ({"source": "log.parquet", "password_env": "SHOP"}, "password_env is only for a PostgreSQL source"),
+        (
+            {"source": "sqlite:///shop.db", "table": "t", "password_env": "SHOP"},
+            "password_env is only for a PostgreSQL source",
+        ),
         ({"source": PG, "table": "t", "password_env": f"{CANARY}!"}, "name of an environment variable"),
     ],
 )
-def test_keys_that_do_not_fit_are_told(make_config: Make, keys: dict[str, str], told: str) -> None:
+def test_contradicting_keys_are_refused(make_config: Make, keys: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as caught:
         make_config(**keys)
-    assert told in str(caught.value) and CANARY not in str(caught.value)
+    assert message in str(caught.value) and CANARY not in str(caught.value)
 
 
 def test_other_sections_have_the_same_keys(make_config: Make) -> None:
     section = {"source": f"postgresql://me:{CANARY}@host/shop", "table": "people", "customer": "id"}
-    with pytest.raises(UsageError, match="must not hold a password"):
+    with pytest.raises(UsageError, match="must not contain a password"):
         make_config({"customers": section})
 
 
@@ -121,7 +124,7 @@ def test_paths_are_relative_to_the_config_or_absolute() -> None:
 def test_init_reads_files_only() -> None:
     refuse_url("orders.csv")
     result = CliRunner().invoke(regulars.cli, ["init", f"postgresql://me:{CANARY}@host/shop"])
-    assert result.exit_code == 2 and "guesses from a file, not from a database" in result.output
+    assert result.exit_code == 2 and "reads a file, not a database" in result.output
     assert CANARY not in result.output
 
 
@@ -133,5 +136,5 @@ def test_missing_names_come_with_the_nearest() -> None:
     source = Source("contacts", PG, table="order")
     with pytest.raises(UsageError, match=r"\[contacts\] table: .* no table 'order'; did you mean 'orders'\? it has"):
         require_table(source, {"orders": '"public"."orders"', "people": '"public"."people"'})
-    with pytest.raises(UsageError, match="none that this user may see"):
+    with pytest.raises(UsageError, match="no table that this user may read"):
         require_table(source, {})

@@ -17,7 +17,7 @@ PANELS = [
         "AUC",
         "right",
         True,
-        [figures.Estimate("ours", 0.9, 0.8, 0.95, True), figures.Estimate("x", 0.7, 0.6, 0.8, False)],
+        [figures.PlottedEstimate("ours", 0.9, 0.8, 0.95, True), figures.PlottedEstimate("x", 0.7, 0.6, 0.8, False)],
     )
 ]
 

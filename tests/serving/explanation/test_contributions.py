@@ -33,12 +33,12 @@ def _trees(model: ChurnClassifier | SpendRegressor | GainRegressor) -> tuple[str
 
 def _shap(margin: Margin, features: pa.Table) -> np.ndarray:
     """Shares of the features and, last, the base (n, 6), in a margin."""
-    found = np.zeros((features.num_rows, 6))
+    values = np.zeros((features.num_rows, 6))
     for booster, weight in zip(margin.boosters(), margin.weights, strict=True):
-        found += weight * np.asarray(booster.predict(features, pred_contrib=True))
+        values += weight * np.asarray(booster.predict(features, pred_contrib=True))
     for term in margin.terms:
-        found[:, features.column_names.index(term.feature)] += term.contribution(features)
-    return found + margin.intercept * np.eye(6)[-1]
+        values[:, features.column_names.index(term.feature)] += term.contribution(features)
+    return values + margin.intercept * np.eye(6)[-1]
 
 
 def _bundle(seed: int = 0, slope: float = 1.0, intercept: float = 0.0, log_level: float = 0.0) -> ModelBundle:
@@ -141,14 +141,14 @@ def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:
     shap = pytest.importorskip("shap")
     features = _features(10, 5)
     part = compute_contributions(bundle, features)["value"]
-    found = shap_explanation(part, features, bundle.features)
-    assert isinstance(found, shap.Explanation)
-    np.testing.assert_allclose(found.base_values + found.values.sum(axis=1), part.total)
-    assert found.feature_names == list(bundle.features)
+    explanation = shap_explanation(part, features, bundle.features)
+    assert isinstance(explanation, shap.Explanation)
+    np.testing.assert_allclose(explanation.base_values + explanation.values.sum(axis=1), part.total)
+    assert explanation.feature_names == list(bundle.features)
     named = shap_explanation(part, features, bundle.features, phrases=["a", "b", "c", "d", "e"], scale=100)
     np.testing.assert_allclose(named.base_values + named.values.sum(axis=1), 100 * part.total)
     assert named.feature_names == ["a", "b", "c", "d", "e"]
-    np.testing.assert_array_equal(named.data, found.data)
+    np.testing.assert_array_equal(named.data, explanation.data)
 
 
 def _catalog() -> list[Feature]:
@@ -173,4 +173,4 @@ def test_reasons_are_the_largest_one_a_family_with_the_reading() -> None:
 
 
 def test_no_more_reasons_than_asked_for() -> None:
-    assert [len(found) for found in top_reasons(PART, ROWS, _catalog(), 1)] == [1, 0]
+    assert [len(reasons) for reasons in top_reasons(PART, ROWS, _catalog(), 1)] == [1, 0]

@@ -44,23 +44,29 @@ def part(rows: pa.Table, unit: str = "money") -> Contributions:
 
 
 def in_pieces(rows: pa.Table, length: int, unit: str = "money") -> Tally:
-    whole, places = part(rows, unit), sample_for_directions(rows["customer_id"])
+    contributions, places = part(rows, unit), sample_for_directions(rows["customer_id"])
     tallies = []
     for start in range(0, rows.num_rows, length):
         some = rows.slice(start, length)
-        piece = Contributions(unit, 1.0, whole.values[start : start + length], whole.total[start : start + length])
+        piece = Contributions(
+            unit, 1.0, contributions.values[start : start + length], contributions.total[start : start + length]
+        )
         inside = places[(places >= start) & (places < start + length)] - start
         tallies.append(tally_contributions(piece, some, CATALOG, LEVELS, inside))
     return merge_tallies(tallies)
 
 
-def test_they_are_what_plain_means_say(rows: pa.Table) -> None:
-    found = {d["feature"]: d for d in rank_drivers(part(rows), rows, CATALOG)}
+def test_drivers_equal_plain_means(rows: pa.Table) -> None:
+    drivers = {d["feature"]: d for d in rank_drivers(part(rows), rows, CATALOG)}
     values = part(rows).values
-    assert list(found) == sorted(found, key=lambda name: -found[name]["strength"]) and "x2" not in found
-    assert found["x0"]["strength"] == pytest.approx(np.abs(values[:, 0]).mean(), rel=1e-6)
-    assert (found["x0"]["direction"], found["x1"]["direction"]) == (pytest.approx(1.0), pytest.approx(-1.0))
-    assert (found["plan"]["highest"], found["plan"]["lowest"], found["plan"]["direction"]) == ("gold", "basic", 0.0)
+    assert list(drivers) == sorted(drivers, key=lambda name: -drivers[name]["strength"]) and "x2" not in drivers
+    assert drivers["x0"]["strength"] == pytest.approx(np.abs(values[:, 0]).mean(), rel=1e-6)
+    assert (drivers["x0"]["direction"], drivers["x1"]["direction"]) == (pytest.approx(1.0), pytest.approx(-1.0))
+    assert (drivers["plan"]["highest"], drivers["plan"]["lowest"], drivers["plan"]["direction"]) == (
+        "gold",
+        "basic",
+        0.0,
+    )
 
 
 @pytest.mark.parametrize("unit", ["money", "probability"])
@@ -76,11 +82,11 @@ def test_they_do_not_depend_on_the_pieces(rows: pa.Table, length: int, unit: str
 
 def test_sums_of_great_and_negative_amounts_are_exact(rows: pa.Table) -> None:
     great = np.array([[2.0**40, -1.0], [2.0**40, 2.0**-20], [1.0, -(2.0**40)]])
-    found = tally_contributions(
+    tally = tally_contributions(
         Contributions("money", 0.0, great, great.sum(axis=1)), rows, CATALOG[:2], {}, np.arange(3)
     )
-    assert room._whole(found["strength"]) == [2**61 + 2**20, 2**60 + 2**20 + 1]
-    assert room._whole(room._halves(np.array([-(2**50) - 3]))) == [-(2**50) - 3]
+    assert room._joined_halves(tally["strength"]) == [2**61 + 2**20, 2**60 + 2**20 + 1]
+    assert room._joined_halves(room._halves(np.array([-(2**50) - 3]))) == [-(2**50) - 3]
 
 
 def test_a_sample_stands_for_many_customers_and_is_the_same_in_any_order(
@@ -93,5 +99,5 @@ def test_a_sample_stands_for_many_customers_and_is_the_same_in_any_order(
         backwards.take(pa.array(sample_for_directions(backwards, 100))).to_pylist()
     )
     monkeypatch.setattr(room.sample_for_directions, "__defaults__", (100,))
-    found = {d["feature"]: d["direction"] for d in rank_drivers(part(rows), rows, CATALOG)}
-    assert (found["x0"], found["x1"]) == (pytest.approx(1.0), pytest.approx(-1.0))
+    directions = {d["feature"]: d["direction"] for d in rank_drivers(part(rows), rows, CATALOG)}
+    assert (directions["x0"], directions["x1"]) == (pytest.approx(1.0), pytest.approx(-1.0))

@@ -47,10 +47,10 @@ def _fresh(*models: lgb.Booster, weights: tuple[float, ...] = (1.0,)) -> TreeExp
     return tree_explainer.__wrapped__(tuple(model.model_to_string() for model in models), weights, COLUMNS)
 
 
-def _agrees(found: TreeExplainer, X: np.ndarray, expected: np.ndarray) -> None:
+def _agrees(values: TreeExplainer, X: np.ndarray, expected: np.ndarray) -> None:
     size = np.abs(expected).max() + 1e-300
-    np.testing.assert_allclose(found.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-10 * size)
-    np.testing.assert_allclose(found.base, expected[0, -1], rtol=0, atol=1e-10 * size)
+    np.testing.assert_allclose(values.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-10 * size)
+    np.testing.assert_allclose(values.base, expected[0, -1], rtol=0, atol=1e-10 * size)
 
 
 MODELS = {
@@ -83,8 +83,8 @@ def test_several_models_are_one_sum_by_their_weights(seed: int, weights: tuple[f
     X = _rows(seed + 7)
     expected = sum(w * np.asarray(m.predict(X, pred_contrib=True)) for w, m in zip(weights, models, strict=True))
     sizes = sum(abs(w) * np.abs(m.predict(X, pred_contrib=True)).max() for w, m in zip(weights, models, strict=True))
-    found = _fresh(*models, weights=weights)
-    np.testing.assert_allclose(found.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-10 * sizes + 1e-300)
+    values = _fresh(*models, weights=weights)
+    np.testing.assert_allclose(values.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-10 * sizes + 1e-300)
 
 
 def _deep(features: int = 26, rows: int = 3000) -> tuple[lgb.Booster, np.ndarray]:
@@ -96,40 +96,40 @@ def _deep(features: int = 26, rows: int = 3000) -> tuple[lgb.Booster, np.ndarray
 
 def test_deep_leaves_are_exact_without_tables() -> None:
     model, X = _deep()
-    found = tree_explainer.__wrapped__((model.model_to_string(),), (1.0,), X.shape[1])
-    assert np.diff(found.groups.paths).max() > 16
-    assert (np.diff(found.starts) == 0).any() and (np.diff(found.starts) > 0).any()
+    values = tree_explainer.__wrapped__((model.model_to_string(),), (1.0,), X.shape[1])
+    assert np.diff(values.groups.paths).max() > 16
+    assert (np.diff(values.starts) == 0).any() and (np.diff(values.starts) > 0).any()
     expected = np.asarray(model.predict(X, pred_contrib=True))
     size = np.abs(expected).max()
-    np.testing.assert_allclose(found.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-8 * size)
+    np.testing.assert_allclose(values.values(_columns(X)), expected[:, :-1], rtol=0, atol=1e-8 * size)
     raw = np.asarray(model.predict(X, raw_score=True))
-    np.testing.assert_allclose(found.values(_columns(X)).sum(axis=1) + found.base, raw, rtol=1e-12)
+    np.testing.assert_allclose(values.values(_columns(X)).sum(axis=1) + values.base, raw, rtol=1e-12)
 
 
 def test_a_tree_of_one_leaf_moves_the_base_alone() -> None:
     X = _rows(1)
     model = lgb.train({**QUIET, "min_data_in_leaf": 10_000}, lgb.Dataset(X, X[:, 5] * 0 + 3.5, params=QUIET), 2)
-    found = _fresh(model, weights=(0.5,))
-    assert not found.values(_columns(X)).any()
-    assert found.base == pytest.approx(0.5 * np.asarray(model.predict(X, pred_contrib=True))[0, -1])
+    explainer = _fresh(model, weights=(0.5,))
+    assert not explainer.values(_columns(X)).any()
+    assert explainer.base == pytest.approx(0.5 * np.asarray(model.predict(X, pred_contrib=True))[0, -1])
 
 
 def test_bytes_depend_on_the_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(treeshap, "BLOCK_ROWS", 256)
     model, X = _model(4, num_leaves=63, min_data_in_leaf=1), _rows(5, 2000)
-    found = _fresh(model)
-    few = found.values(_columns(X[:100]))
-    assert "tables" not in vars(found)
-    whole = found.values(_columns(X), threads=1)
-    assert "tables" in vars(found)
-    np.testing.assert_array_equal(whole[:100], few)
-    np.testing.assert_array_equal(whole, found.values(_columns(X), threads=2))
-    parts = [found.values(_columns(X[a : a + 333]), threads=2) for a in range(0, 2000, 333)]
-    np.testing.assert_array_equal(whole, np.concatenate(parts))
+    values = _fresh(model)
+    few = values.values(_columns(X[:100]))
+    assert "tables" not in vars(values)
+    all_rows = values.values(_columns(X), threads=1)
+    assert "tables" in vars(values)
+    np.testing.assert_array_equal(all_rows[:100], few)
+    np.testing.assert_array_equal(all_rows, values.values(_columns(X), threads=2))
+    parts = [values.values(_columns(X[a : a + 333]), threads=2) for a in range(0, 2000, 333)]
+    np.testing.assert_array_equal(all_rows, np.concatenate(parts))
     monkeypatch.setattr(treeshap, "TABLE_BYTES", 40_000)
     short = _fresh(model)
-    assert 0 < len(short.tables) < len(found.tables)
-    np.testing.assert_array_equal(whole, short.values(_columns(X)))
+    assert 0 < len(short.tables) < len(values.tables)
+    np.testing.assert_array_equal(all_rows, short.values(_columns(X)))
 
 
 def test_no_rows_are_no_values() -> None:
@@ -165,9 +165,9 @@ TEXT = _model(0, num_leaves=4).model_to_string()
         (TEXT.replace("leaf_count=", "leaf_counts=", 1), "cannot be read: 'leaf_count'"),
         (TEXT.replace("left_child=", "left_child=1 ", 1), "differ in length"),
         (TEXT.replace("split_feature=", "split_feature=x", 1), "cannot be read"),
-        (re.sub(r"left_child=\S+", "left_child=0", TEXT, count=1), "its children are no tree"),
-        (re.sub(r"split_feature=\S+", "split_feature=6", TEXT, count=1), "looks at column 6, found 6 columns"),
-        (re.sub(r"internal_count=\S+", "internal_count=0", TEXT, count=1), "how many rows"),
+        (re.sub(r"left_child=\S+", "left_child=0", TEXT, count=1), "its children form no tree"),
+        (re.sub(r"split_feature=\S+", "split_feature=6", TEXT, count=1), "uses column 6, found 6 columns"),
+        (re.sub(r"internal_count=\S+", "internal_count=0", TEXT, count=1), "training rows of each node"),
     ],
     ids=["text", "linear", "classes", "forest", "no counts", "length", "no number", "no tree", "column", "count"],
 )
@@ -182,8 +182,8 @@ def test_columns_must_be_as_many_as_the_model_knows() -> None:
 
 
 @pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2)])
-def test_threads_are_those_of_omp(asked: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+def test_threads_are_those_of_omp(setting: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert treeshap.thread_count() == threads
 
 

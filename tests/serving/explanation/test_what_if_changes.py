@@ -65,17 +65,17 @@ USUAL = UsualValues((("email", 10),), {"activities.visits": (20_000, 70_000)})
 
 def by_kind(rows: dict[str, pa.Table], contract: DataContract = CONTRACT) -> dict[str, list[Any]]:
     """The changes by their kind."""
-    found: dict[str, list[Any]] = {}
+    changes: dict[str, list[Any]] = {}
     for change in hypothetical_changes(rows, contract, TASK, CUTOFF, USUAL):
-        found.setdefault(change.kind, []).append(change)
-    return found
+        changes.setdefault(change.kind, []).append(change)
+    return changes
 
 
 def test_steps_go_up_and_nothing_else_changes() -> None:
-    found = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
-    assert [change.step for change in found] == sorted(change.step for change in found)
-    assert len({change.words for change in found}) == len(found)
-    for change in found:
+    changes = hypothetical_changes(FULL, CONTRACT, TASK, CUTOFF, USUAL)
+    assert [change.step for change in changes] == sorted(change.step for change in changes)
+    assert len({change.words for change in changes}) == len(changes)
+    for change in changes:
         different = [name for name in FULL if not change.rows[name].equals(FULL[name])]
         assert len(different) == 1, change.words
         assert all(seen < CUTOFF for seen in change.rows[different[0]]["seen"].to_pylist())
@@ -95,47 +95,49 @@ def test_the_usual_order_is_the_one_of_median_amount() -> None:
 
 def test_the_last_order_moves_grows_and_gets_cheaper_with_all_its_lines() -> None:
     rows = past(events=[*order(60, "a", 10), *order(20, "b", 10, 4)])
-    found = by_kind(rows)
-    assert [c.words for c in found["last order later"]] == [
+    changes = by_kind(rows)
+    assert [c.words for c in changes["last order later"]] == [
         f"their last order {days} before instead of 20 days" for days in ("14 days", "7 days", "1 day")
     ]
-    assert [(CUTOFF - r["day"]).days for r in found["last order later"][0].rows["events"].to_pylist()] == [60, 14, 14]
-    larger, off = (found[kind][0].rows["events"].to_pylist() for kind in ("larger order", "discount"))
+    assert [(CUTOFF - r["day"]).days for r in changes["last order later"][0].rows["events"].to_pylist()] == [60, 14, 14]
+    larger, off = (changes[kind][0].rows["events"].to_pylist() for kind in ("larger order", "discount"))
     assert [r["amount"] for r in larger] == [100_000, 150_000, 60_000]
     assert [(r["amount"], r["discount"]) for r in off] == [(100_000, 0), (90_000, 10_000), (36_000, 4_000)]
 
 
 def test_a_customer_who_ordered_yesterday_gets_no_later_order() -> None:
-    found = by_kind(past(events=order(1, "a", 10)))
-    assert "last order later" not in found
-    assert [c.words for c in found["more orders"]] == ["one more order like their usual one (10.00), 1 day before"]
+    changes = by_kind(past(events=order(1, "a", 10)))
+    assert "last order later" not in changes
+    assert [c.words for c in changes["more orders"]] == ["one more order like their usual one (10.00), 1 day before"]
 
 
 def test_activities_are_added_taken_away_and_measured_otherwise() -> None:
-    found = by_kind(FULL)
-    assert [c.rows["activities.visits"].num_rows for c in found["more visits"]] == [3, 5]
-    assert [c.rows["activities.visits"].num_rows for c in found["fewer visits"]] == [1]  # the last 90 days hold no more
-    (measured,) = found["minutes of visits"]
+    changes = by_kind(FULL)
+    assert [c.rows["activities.visits"].num_rows for c in changes["more visits"]] == [3, 5]
+    assert [c.rows["activities.visits"].num_rows for c in changes["fewer visits"]] == [
+        1
+    ]  # the last 90 days hold no more
+    (measured,) = changes["minutes of visits"]
     assert measured.words == "minutes of the last of their visits 2.0 instead of 7.0"
     assert measured.rows["activities.visits"]["measure"].to_pylist() == [50_000, 20_000]
 
 
 def test_contacts_are_given_and_taken_and_what_was_held_out_stays() -> None:
-    found = by_kind(FULL)
-    (told,) = found["contact email"]
-    assert told.rows["contacts"].to_pylist()[-1] == {
+    changes = by_kind(FULL)
+    (contact,) = changes["contact email"]
+    assert contact.rows["contacts"].to_pylist()[-1] == {
         **row(7, action="email", held_out=False, cost=10, propensity=None),
         "time": datetime(2024, 2, 23, 12),
     }
-    (without,) = found["no contact"]
+    (without,) = changes["no contact"]
     assert without.rows["contacts"]["action"].to_pylist() == ["none"]
 
 
 def test_a_running_term_gets_cheaper_or_is_renewed_and_one_that_ended_is_not() -> None:
-    found = by_kind(FULL)
-    assert found["cheaper term"][0].words == "the running term for 9.00 instead of 10.00 (10% less)"
-    assert found["cheaper term"][2].rows["subscriptions"]["price"].to_pylist() == [70_000]
-    renewed = found["renewal"][0].rows["subscriptions"].select(["term", "part", "price"]).to_pylist()
+    changes = by_kind(FULL)
+    assert changes["cheaper term"][0].words == "the running term for 9.00 instead of 10.00 (10% less)"
+    assert changes["cheaper term"][2].rows["subscriptions"]["price"].to_pylist() == [70_000]
+    renewed = changes["renewal"][0].rows["subscriptions"].select(["term", "part", "price"]).to_pylist()
     assert [tuple(r.values()) for r in renewed] == [(0, "start", 100_000), (0, "end", None), (1, "start", 100_000)]
     ended = [row(90, term=0, part="start", price=100_000), row(10, term=0, part="end", cancelled=True)]
     assert set(by_kind(past(subscriptions=ended))) == {"contact email"}
@@ -156,5 +158,5 @@ def test_changes_are_said_in_another_language_with_the_same_numbers() -> None:
     for before, after in zip(english, chinese, strict=True):
         left = set(re.findall(r"[A-Za-z]+", after.words)) - {"email", "visits", "minutes"}
         assert re.search(r"[\u4e00-\u9fff]", after.words) and not left, after.words
-        found = [set(re.findall(r"[\d.,]*\d", text)) for text in (before.words, after.words)]
-        assert found[0] <= found[1], (before.words, after.words)
+        changes = [set(re.findall(r"[\d.,]*\d", text)) for text in (before.words, after.words)]
+        assert changes[0] <= changes[1], (before.words, after.words)

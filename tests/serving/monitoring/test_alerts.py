@@ -45,7 +45,7 @@ def test_an_alert_stays_the_same_while_it_is_open_and_is_another_one_later() -> 
     assert again[0].id != first[0].id and again[0].since == "2024-01-04"
 
 
-def test_what_could_not_be_looked_at_stays_open() -> None:
+def test_what_could_not_be_checked_stays_open() -> None:
     moved = Finding("drift:features", "warning", "t", "x.", "retrain")
     first, state = night(AlertState(), NIGHTS[0], moved)
     state = next_state([FINDING], state, NIGHTS[1], ("drift:",))
@@ -54,11 +54,11 @@ def test_what_could_not_be_looked_at_stays_open() -> None:
     assert "drift:features" not in next_state([FINDING], state, NIGHTS[1], ()).open
 
 
-def test_one_that_became_graver_is_another() -> None:
+def test_a_finding_that_became_more_severe_is_a_new_alert() -> None:
     mild = Finding(FINDING.key, "warning", "t", "x.", "data")
     first, state = night(AlertState(), NIGHTS[0], mild)
-    graver, _ = night(state, NIGHTS[1], FINDING)
-    assert graver[0].id not in state.ids and graver[0].since == "2024-01-02"
+    severe, _ = night(state, NIGHTS[1], FINDING)
+    assert severe[0].id not in state.ids and severe[0].since == "2024-01-02"
 
 
 def test_other_words_for_the_same_are_no_other_alert() -> None:
@@ -67,13 +67,13 @@ def test_other_words_for_the_same_are_no_other_alert() -> None:
     assert second[0].id == first[0].id
 
 
-def test_the_gravest_come_first() -> None:
+def test_the_most_severe_come_first() -> None:
     low = Finding("a", "info", "a", "x.", "data")
     alerts, _ = night(AlertState(), NIGHTS[0], low, FINDING)
     assert [alert.severity for alert in alerts] == ["critical", "info"]
 
 
-def test_the_state_comes_back_and_one_that_is_not_ours_is_told(tmp_path: Path) -> None:
+def test_the_state_is_read_back_and_a_broken_one_is_refused(tmp_path: Path) -> None:
     assert read_alert_state(tmp_path) == AlertState()
     _, state = night(AlertState(), NIGHTS[0], FINDING)
     write_alert_state(tmp_path, state)
@@ -102,18 +102,20 @@ def drift(name: str, moved: bool = True, what: str = "feature", change: float | 
     return Drift(what, name, f"phrase of {name}", 0.5, 0.1, 1.0, change, 0.0, False, None, "then", moved)
 
 
-def test_features_are_told_together_by_what_they_mean_to_the_model() -> None:
+def test_drifted_features_are_one_finding_by_their_importance() -> None:
     drivers = {"weak": 1.0, "strong": 9.0, "still": 90.0}
-    (found,) = drift_findings([drift("weak"), drift("strong"), drift("still", False)], drivers, TR)
-    assert (found.key, found.severity, found.action) == ("drift:features", "warning", "retrain")
-    assert found.title == "2 features have moved" and found.text.startswith("10% of what drives")
-    assert found.text.index("phrase of strong: higher by 1.50") < found.text.index("phrase of weak")
+    (finding,) = drift_findings([drift("weak"), drift("strong"), drift("still", False)], drivers, TR)
+    assert (finding.key, finding.severity, finding.action) == ("drift:features", "warning", "retrain")
+    assert finding.title == "2 features have drifted" and finding.text.startswith(
+        "Features with 10% of the model's importance"
+    )
+    assert finding.text.index("phrase of strong: higher by 1.50") < finding.text.index("phrase of weak")
     assert list(drift_findings([drift("weak")], drivers, TR)) == []
-    (grave,) = drift_findings([drift("still", change=None)], drivers, TR)
-    assert grave.severity == "critical" and "levels are held by others" in grave.text
+    (critical,) = drift_findings([drift("still", change=None)], drivers, TR)
+    assert critical.severity == "critical" and "the shares of its values have changed" in critical.text
 
 
-def test_scores_that_moved_are_told_each() -> None:
+def test_each_drifted_score_is_a_finding() -> None:
     assert [f.key for f in drift_findings([drift("value", what="score")], {}, TR)] == ["drift:value"]
 
 
@@ -124,9 +126,9 @@ def test_a_silence_speaks_for_the_counts_that_it_empties() -> None:
         LogCheck("missing:channel", "without channel", 0.5, 0.0, 0.1, False, share=True),
         LogCheck("repeated", "twice", 0.0, 0.0, 0.1, True, share=True),
     ]
-    found = {f.key: f for f in data_findings(checks, TR)}
-    assert list(found) == ["data:silent_days", "data:missing:channel"]
-    assert "50.0%, usually at most 10.0%" in found["data:missing:channel"].text
+    by_key = {f.key: f for f in data_findings(checks, TR)}
+    assert list(by_key) == ["data:silent_days", "data:missing:channel"]
+    assert "50.0%, usually at most 10.0%" in by_key["data:missing:channel"].text
     assert "events_day" in {f.key.removeprefix("data:") for f in data_findings(checks[1:], TR)}
 
 
@@ -146,8 +148,8 @@ def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
     ]
     low, high = segment_findings(rows, rules, date(2023, 12, 1), TR)
     assert (low.key, low.segment, low.action) == ("value:all", "all", "contact")
-    assert "40.00, wanted 50.00, of 1,000 customers (60.00 at 2023-12-01)" in low.text
-    assert (high.key, high.segment) == ("churn:save first", "save first") and "80%, allowed 70%" in high.text
+    assert "of 1,000 customers: 40.00 (60.00 at 2023-12-01); the lower limit is 50.00" in low.text
+    assert (high.key, high.segment) == ("churn:save first", "save first") and "80%; the limit is 70%" in high.text
 
 
 def test_alerts_in_chinese() -> None:
@@ -157,7 +159,7 @@ def test_alerts_in_chinese() -> None:
     assert alert.title == "流失风险偏高：全部客户" and alert.text.endswith("自 2024-01-01 起持续。")
 
 
-def test_a_log_that_cannot_be_used_is_told_in_either_case() -> None:
+def test_a_log_that_cannot_be_used_is_a_finding_in_either_case() -> None:
     assert {unusable_log_finding(empty, TR).title for empty in (True, False)} == {
         "The log arrived empty",
         "The log cannot be used",

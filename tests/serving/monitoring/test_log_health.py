@@ -1,4 +1,4 @@
-"""What is usual of counts and shares, and what is said of a log that is not as usual."""
+"""The usual ranges of counts and shares, and the checks of a log that is not as usual."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def vitals(days: np.ndarray, repeated: float = 0.0, **changes: Any) -> LogProfil
     last = CUTOFF - timedelta(1 + int(np.flatnonzero(days)[0]))
     shown = np.zeros(weeks)
     shown[0] = repeated * rows[0]
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "cutoff": CUTOFF, "days": {"events": days}, "missing": {}, "repeated": WeeklyCounts(rows, shown), "new": {},
         "late": None, "rows_read": int(days.sum()), "set_aside": {}, "dropped": 0, "last": last, "fingerprint": "f",
     }  # fmt: skip
-    return LogProfile(**{**told, **changes})
+    return LogProfile(**{**fields, **changes})
 
 
 def steady(days: int = 120, level: float = 50, seed: int = 1) -> np.ndarray:

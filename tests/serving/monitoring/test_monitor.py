@@ -1,4 +1,4 @@
-"""The monitor night by night: what it finds, tells once, and does with logs that are wrong."""
+"""The monitor night by night: what it finds, raises once, and does with faulty logs."""
 
 from __future__ import annotations
 
@@ -71,42 +71,42 @@ def fresh(tmp_path: Path, steady: tuple[Config, MonitoringResult]) -> Callable[.
     return make
 
 
-def keys(found: MonitoringResult) -> set[str]:
-    return {alert.title for alert in found.alerts}
+def titles(result: MonitoringResult) -> set[str]:
+    return {alert.title for alert in result.alerts}
 
 
-def unusual(found: MonitoringResult) -> set[str]:
-    return {check["name"] for check in found.facts["data"] if not check["ok"]}
+def unusual(result: MonitoringResult) -> set[str]:
+    return {check["name"] for check in result.facts["data"] if not check["ok"]}
 
 
-def test_where_nothing_changed_nothing_is_told(steady: tuple[Config, MonitoringResult]) -> None:
-    _, found = steady
-    assert found.alerts == () and found.new == () and found.undelivered == ()
-    facts = json.loads((found.folder / "monitor.json").read_text())
-    assert KEYS <= set(facts) and facts == found.facts
+def test_without_changes_there_are_no_alerts(steady: tuple[Config, MonitoringResult]) -> None:
+    _, result = steady
+    assert result.alerts == () and result.new == () and result.undelivered == ()
+    facts = json.loads((result.folder / "monitor.json").read_text())
+    assert KEYS <= set(facts) and facts == result.facts
     assert {row["what"] for row in facts["drift"]} == {"feature", "score"} and len(facts["drift"]) > 50
-    assert all(row["reference"].startswith("cutoffs ") for row in facts["drift"])
+    assert all(row["reference"].startswith(("training cutoffs", "cutoffs scored")) for row in facts["drift"])
     mature = [row for row in facts["performance"] if row["realised"] is not None]
     assert {row["cutoff"] for row in mature} == {str(c) for c in PAST}
     assert {row["metric"] for row in mature} == {"auc", "brier", "churn"}
     assert [row["cutoff"] for row in facts["calibration"]] == [str(c) for c in PAST]
     assert {row["segment"] for row in facts["segments"]} == {"all", "save first", "keep", "let go", "low", "active"}
     assert facts["segments"][0]["churn_before"] is not None
-    assert "secret-" not in (found.folder / "monitor.json").read_text()
+    assert "secret-" not in (result.folder / "monitor.json").read_text()
 
 
 def test_the_first_night_says_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "load_champion", lambda *_: None)
     config = make_nights(tmp_path)
     score(config, CUTOFF)
-    found = monitor_scores(config)
-    assert found.alerts == () and found.facts["drift"] == [] and found.facts["calibration"] == []
-    notes = " ".join(found.facts["notes"])
+    result = monitor_scores(config)
+    assert result.alerts == () and result.facts["drift"] == [] and result.facts["calibration"] == []
+    notes = " ".join(result.facts["notes"])
     assert "Features cannot be compared yet" in notes and "Scores cannot be compared yet" in notes
-    assert "note: " in monitoring_text(found)
+    assert "note: " in monitoring_text(result)
 
 
-def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config]) -> None:
+def test_an_alert_is_raised_once_closed_and_raised_again(fresh: Callable[..., Config]) -> None:
     with web() as server:
         sections = {"webhook": f"http://127.0.0.1:{server.port}"}
         calm = fresh(monitor=sections)
@@ -118,39 +118,39 @@ def test_an_alert_is_told_once_closed_and_told_again(fresh: Callable[..., Config
         assert (second.folder / "monitor.json").read_bytes() == text
         assert monitor_scores(calm).alerts == ()
         assert len(monitor_scores(wary).new) == 1
-    told = [json.loads(line) for line in (calm.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
-    assert [alert["id"] for alert in told] == [first.alerts[0].id]
+    alerts = [json.loads(line) for line in (calm.output / "monitor" / "alerts.jsonl").read_text().splitlines()]
+    assert [alert["id"] for alert in alerts] == [first.alerts[0].id]
     assert [got["alerts"][0]["id"] for got in server.got] == [first.alerts[0].id] * 2
 
 
 def test_a_drift_of_what_drives_the_model(fresh: Callable[..., Config]) -> None:
     log = rows()
-    found = monitor_scores(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
-    assert "amount_sum_30d" in {row["name"] for row in found.facts["drift"] if row["moved"]}
-    (alert,) = (alert for alert in found.alerts if alert.action == "retrain")
+    result = monitor_scores(fresh([*log[:2200], *({**row, "amount": row["amount"] * 3} for row in log[2200:])]))
+    assert "amount_sum_30d" in {row["name"] for row in result.facts["drift"] if row["moved"]}
+    (alert,) = (alert for alert in result.alerts if alert.action == "retrain")
     assert alert.severity == "critical" and "net spend in the last 30 days: higher by" in alert.text
 
 
 def test_yesterday_missing(fresh: Callable[..., Config]) -> None:
     config = fresh([row for row in rows() if row["time"].date() < CUTOFF - timedelta(2)])
-    found = monitor_scores(config)
-    assert "The newest days are missing from the log" in keys(found)
-    assert found.alerts[0].severity == "critical" and found.alerts[0].action == "data"
+    result = monitor_scores(config)
+    assert "The newest days are missing from the log" in titles(result)
+    assert result.alerts[0].severity == "critical" and result.alerts[0].action == "data"
 
 
 def test_a_week_delivered_twice(fresh: Callable[..., Config]) -> None:
     log = rows()
-    found = monitor_scores(fresh(log + [row for row in log if row["time"].date() >= CUTOFF - timedelta(4)]))
-    assert "Rows arrived twice" in keys(found)
+    result = monitor_scores(fresh(log + [row for row in log if row["time"].date() >= CUTOFF - timedelta(4)]))
+    assert "Rows arrived twice" in titles(result)
 
 
 def test_a_log_that_arrived_empty(fresh: Callable[..., Config]) -> None:
     config = fresh([])
-    found = monitor_scores(config)
-    assert keys(found) == {"The log arrived empty"} and found.facts["data"] == [] and found.facts["segments"]
-    assert "could not be looked at" in monitoring_text(found)
+    result = monitor_scores(config)
+    assert titles(result) == {"The log arrived empty"} and result.facts["data"] == [] and result.facts["segments"]
+    assert "could not be checked" in monitoring_text(result)
     (config.folder / "log.parquet").unlink()
-    assert keys(monitor_scores(config)) == {"The log cannot be used"}
+    assert titles(monitor_scores(config)) == {"The log cannot be used"}
 
 
 def test_the_same_log_for_the_next_cutoff(fresh: Callable[..., Config]) -> None:
@@ -158,10 +158,10 @@ def test_the_same_log_for_the_next_cutoff(fresh: Callable[..., Config]) -> None:
     monitor_scores(config)
     later = CUTOFF + timedelta(9)
     score(config, later)
-    found = monitor_scores(config)
-    assert found.cutoff == later and unusual(found) >= {"new_rows", "silent_days"}
-    assert "The same log was delivered again" in keys(found)
-    assert "lies beyond the log" in " ".join(found.facts["notes"])
+    result = monitor_scores(config)
+    assert result.cutoff == later and unusual(result) >= {"new_rows", "silent_days"}
+    assert "The same log was delivered again" in titles(result)
+    assert "is after the end of the log" in " ".join(result.facts["notes"])
 
 
 def test_an_earlier_cutoff_raises_and_closes_nothing(fresh: Callable[..., Config]) -> None:
@@ -174,19 +174,19 @@ def test_an_earlier_cutoff_raises_and_closes_nothing(fresh: Callable[..., Config
     assert (config.output / "monitor" / "state.json").read_bytes() == state
 
 
-def test_more_leave_than_was_said(fresh: Callable[..., Config]) -> None:
+def test_more_leave_than_predicted(fresh: Callable[..., Config]) -> None:
     log = [row for row in rows() if not (row["customer"] < "secret-060" and row["time"].date() >= PAST[1])]
-    found = monitor_scores(fresh(log))
-    (alert,) = (alert for alert in found.alerts if alert.action == "recalibrate")
-    assert alert.title == "More customers leave than was said"
-    last = found.facts["calibration"][-1]
+    result = monitor_scores(fresh(log))
+    (alert,) = (alert for alert in result.alerts if alert.action == "recalibrate")
+    assert alert.title == "More customers leave than predicted"
+    last = result.facts["calibration"][-1]
     assert last["came"] > 0.4 > last["said"] and last["low"] < last["came"] < last["high"]
 
 
-def test_scores_that_moved(fresh: Callable[..., Config]) -> None:
+def test_drifted_scores(fresh: Callable[..., Config]) -> None:
     config = fresh()
     score(config, CUTOFF, churn=np.linspace(0.3, 0.9, 120))
-    assert "The scores have moved: risk of leaving" in keys(monitor_scores(config))
+    assert "The scores have drifted: risk of leaving" in titles(monitor_scores(config))
 
 
 def test_the_command_prints_lines_of_json_and_exits_1(fresh: Callable[..., Config]) -> None:
@@ -214,9 +214,9 @@ windows = ["30d"]
     assert calm.exit_code == 0 and calm.stdout == "" and "alerts         none" in calm.stderr
     (line,) = first.stdout.splitlines()
     assert json.loads(line)["action"] == "contact" and first.exit_code == 1
-    assert "NOT DELIVERED: webhook: 127.0.0.1:9 is not reached" in first.stderr and "secret-" not in first.output
+    assert "NOT DELIVERED: webhook: 127.0.0.1:9 cannot be reached" in first.stderr and "secret-" not in first.output
     assert "1 alert(s) open, 1 of them new" in first.stderr
-    assert "[monitor] webhook is no longer there" in calm.stderr
+    assert "[monitor] webhook is no longer in the config" in calm.stderr
 
 
 def test_what_was_not_scored_cannot_be_monitored(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_what_was_not_scored_cannot_be_monitored(tmp_path: Path) -> None:
         monitor_scores(config)
 
 
-def test_a_record_that_is_not_ours_is_told(tmp_path: Path) -> None:
+def test_a_broken_record_is_refused(tmp_path: Path) -> None:
     config = make_nights(tmp_path)
     score(config, CUTOFF)
     place = config.output / "monitor" / f"cutoff={PAST[1]}"

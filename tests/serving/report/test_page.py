@@ -1,4 +1,4 @@
-"""The page: what it says, that it stands alone, and that nothing a customer is called can break it."""
+"""The report: its content, that it is self-contained, and that no customer id can break it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from serving.report import drivers, inputs
 from serving.report import page as report
 from serving.report.text import report_wording
 from serving.scoring.columns import SCORE_SCHEMA
-from serving.scoring.score_tables import MANIFEST, write_score_parts
+from serving.scoring.score_tables import MANIFEST, read_scores, write_score_parts
 from tests.browser import chromium, needs_chromium
 from training.artifact.spread import Spread
 from training.evaluation.evaluate import Evaluation
@@ -199,7 +199,7 @@ def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) 
         folder.mkdir(parents=True)
         scores_manifest = manifest(money) | {"customers": n, "parts": write_score_parts(table(n, money), folder, 33)}
         (folder / MANIFEST).write_text(json.dumps(scores_manifest), encoding="utf-8")
-        monkeypatch.setattr(inputs, "evaluation_of", lambda config, run: quality or evaluation(money))
+        monkeypatch.setattr(inputs, "load_evaluation", lambda config, run: quality or evaluation(money))
         return config
 
     yield make
@@ -224,7 +224,7 @@ def test_the_page_is_written_under_reports_with_its_five_numbers(scored: Callabl
     )
     assert interval
     low, high = (float(end.replace(",", "")) for end in interval.groups())
-    table = report.read(config, CUTOFF).table()
+    table = read_scores(config, CUTOFF).table()
     assert low < sum(table["value"].to_pylist()) < high
 
 
@@ -239,7 +239,7 @@ def test_the_page_needs_nothing_from_elsewhere(scored: Callable[..., Config]) ->
     assert len(text.encode()) < 5_000_000
 
 
-def test_what_customers_are_called_is_text_and_nothing_else(scored: Callable[..., Config]) -> None:
+def test_customer_ids_are_text_and_nothing_else(scored: Callable[..., Config]) -> None:
     config = scored()
     (config.output / "audit.json").write_text(json.dumps(AUDIT), encoding="utf-8")
     text = read(config)
@@ -270,7 +270,7 @@ def test_features_are_named_by_their_phrases(scored: Callable[..., Config]) -> N
 
 
 def test_a_driver_of_levels_names_the_extreme_ones(scored: Callable[..., Config]) -> None:
-    wording = report_wording(report.read(scored(), CUTOFF), False, 0.0, get_language("en"))
+    wording = report_wording(read_scores(scored(), CUTOFF), False, 0.0, get_language("en"))
     row = {"phrase": "plan", "strength": 0.05, "direction": 0.0, "highest": "gold for ever and ever", "lowest": "basic"}
     assert drivers.driver_bar(wording, row, "churn").note == "5.0 points, highest for gold for ever…, lowest for basic"
 
@@ -322,7 +322,7 @@ def test_a_part_of_the_evaluation_may_be_missing(scored: Callable[..., Config], 
     }[part]
     config = scored(quality=partial)
     if part == "run":
-        monkeypatch.setattr(inputs, "evaluation_of", _gone)
+        monkeypatch.setattr(inputs, "load_evaluation", _gone)
     text = Tags(read(config)).text
     assert ("cannot say how good" in text) == (part in ("all", "run"))
     assert ("not known" in text) == (part in ("all", "metrics", "run"))
@@ -376,7 +376,7 @@ GAPS = {
 }
 
 
-def test_what_is_missing_is_said_with_the_command_that_makes_it(scored: Callable[..., Config]) -> None:
+def test_what_is_missing_is_named_with_its_command(scored: Callable[..., Config]) -> None:
     text = Tags(read(scored())).text
     for gap in GAPS.values():
         assert gap in text

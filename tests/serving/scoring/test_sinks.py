@@ -143,9 +143,9 @@ def test_a_customers_rows_go_from_all_cutoffs_and_nobody_elses(target: tuple[Con
     ("serving", "why"),
     [
         ({"database": "sqlite:///shop.db"}, "database is not PostgreSQL"),
-        ({"database": "postgresql://me:canary@db/shop"}, "database must not hold a password"),
+        ({"database": "postgresql://me:canary@db/shop"}, "database must not contain a password"),
         ({"database": "postgresql://me@db/shop", "table": ""}, "table must not be empty"),
-        ({"password_env": "X"}, "database, which is not given"),
+        ({"password_env": "X"}, "database, which is not set"),
     ],
 )
 def test_a_wrong_sink_is_told_by_its_key(make_config: Callable[..., Config], serving: dict[str, str], why: str) -> None:

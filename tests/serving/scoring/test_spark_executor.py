@@ -42,7 +42,7 @@ class BuiltFeatures:
 
     @contextmanager
     def reading(self, config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
-        """Stands for `snapshots.reading`."""
+        """Stands for `build.prepare_features`."""
         yield replace(self.log[0], write=lambda target: shutil.copytree(self.features, target))
 
 

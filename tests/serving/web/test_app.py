@@ -174,7 +174,7 @@ def test_a_port_in_use_is_one_message(webpages: Config) -> None:
 
 
 def test_a_place_that_is_not_of_this_machine() -> None:
-    with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be listened at"):
+    with pytest.raises(UsageError, match="--host 192.0.2.77: cannot be used"):
         app.listen("192.0.2.77", 0)
     with pytest.raises(UsageError, match="give an address of this machine"):
         app.listen("no.such.host.invalid", 0)

@@ -1,4 +1,4 @@
-"""The list as CSV and as a workbook: the same rows, ids as they are, nothing that a spreadsheet runs."""
+"""The list as CSV and as a workbook: the same rows, ids unchanged, and no formula that a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_csv_is_the_whole_list_in_its_order(app: Any, webpages: Config) -> None:
     assert rows[0]["churn_reasons"].startswith("last order <9> days ago (") and rows[0]["cutoff"] == "2024-03-01"
 
 
-def test_csv_defuses_and_a_workbook_keeps_text_as_text(app: Any) -> None:
+def test_csv_escapes_formulas_and_a_workbook_keeps_text_as_text(app: Any) -> None:
     rows = table(fetch(app, "/customers.csv?sort=customer_id").text)
     assert {row["customer_id"] for row in rows} >= {"'=1+1", "<script>alert(1)</script>", "客户 '一' %00"}
     book = openpyxl.load_workbook(io.BytesIO(fetch(app, "/customers.xlsx").body))
@@ -64,7 +64,9 @@ def test_an_empty_list_is_a_header(app: Any) -> None:
     assert len(sheet(fetch(app, "/customers.xlsx?q=nobody").body)) == 1
 
 
-def test_more_rows_than_a_sheet_holds_are_refused_and_said(webpages: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_a_sheet_holds_are_refused_with_a_message(
+    webpages: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(downloads, "EXCEL_ROWS", 200)
     app = app_of(webpages)
     answer = fetch(app, "/customers.xlsx")

@@ -1,4 +1,4 @@
-"""Every page over a whole output folder: it answers, says what is there, and lets nothing through unescaped."""
+"""Every page over a complete output folder: it answers, shows the content, and escapes everything."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_page_speaks_chinese(webpages: Config, address: str) -> None:
     assert not re.search(r">\s*(Customers|Segment|Cutoff|Show|Expected value|Risk|Overview|Alerts)\s*<", text)
 
 
-def test_names_of_groups_and_phrases_are_said_in_chinese(webpages: Config) -> None:
+def test_names_of_groups_and_phrases_are_in_chinese(webpages: Config) -> None:
     app = app_of(in_language(webpages, "zh"))
     assert "优先挽留" in fetch(app, "/").text and "距上次下单天数" in fetch(app, "/").text
     assert "冠军客户" in fetch(app, "/segments?by=rfm_group").text
@@ -109,7 +109,7 @@ def test_a_customer_of_another_cutoff_is_found_there(app: Any) -> None:
         "/segments?by=../x",
     ],
 )
-def test_what_cannot_be_asked_is_said(app: Any, address: str) -> None:
+def test_an_invalid_request_is_explained(app: Any, address: str) -> None:
     answer = fetch(app, address)
     assert answer.status == 400 and 'id="missing"' in answer.text
 
@@ -117,7 +117,7 @@ def test_what_cannot_be_asked_is_said(app: Any, address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["/nix", "/../etc/passwd", "/static/../pages.py", "/plan?plan=../x", "/?cutoff=../x"]
 )
-def test_what_is_not_there_is_said(app: Any, address: str) -> None:
+def test_what_is_missing_is_explained(app: Any, address: str) -> None:
     assert fetch(app, address).status == 404
 
 

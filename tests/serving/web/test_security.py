@@ -69,7 +69,7 @@ def test_every_answer_has_the_headers(app: Any, address: str) -> None:
 def test_without_the_token_nothing_is_shown(wide: Any, address: str) -> None:
     answer = fetch(wide, address)
     assert answer.status == 401 and "set-cookie" not in answer.headers
-    assert "A token is needed" in answer.text
+    assert "A token is required" in answer.text
 
 
 def test_the_token_leaves_the_address_for_a_cookie(wide: Any) -> None:

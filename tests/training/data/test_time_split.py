@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Cohort, Task, Window
-from training.data.time_split import Fold, in_same_season, sample_at, split_cutoffs
+from training.data.time_split import Fold, in_same_season, sample_at, time_splits
 
 FIRST = date(2024, 1, 1)
 
@@ -23,9 +23,9 @@ def test_every_training_label_ends_by_the_cutoff_that_judges_it(steps: list[int]
     cutoffs = [FIRST + timedelta(days=int(n)) for n in np.cumsum(steps)]
     if (cutoffs[-1] - cutoffs[0]).days < horizon:
         with pytest.raises(DataError, match="two cutoffs at least a horizon"):
-            split_cutoffs(cutoffs, Window(horizon))
+            time_splits(cutoffs, Window(horizon))
         return
-    plan = split_cutoffs(cutoffs, Window(horizon), most)
+    plan = time_splits(cutoffs, Window(horizon), most)
     assert plan.test.test == cutoffs[-1]
     assert list(plan.all_cutoffs) == cutoffs
     assert len(plan.folds) <= most
@@ -41,14 +41,14 @@ def test_a_short_log_says_what_it_leaves_out() -> None:
     def cutoffs(n: int) -> list[date]:
         return [FIRST + timedelta(days=30 * i) for i in range(n)]
 
-    assert "uncalibrated" in split_cutoffs(cutoffs(2), Window(30)).shortfall
-    assert "default parameters" in split_cutoffs(cutoffs(3), Window(30)).shortfall
-    assert split_cutoffs(cutoffs(4), Window(30)).shortfall == ""
+    assert "uncalibrated" in time_splits(cutoffs(2), Window(30)).shortfall
+    assert "default parameters" in time_splits(cutoffs(3), Window(30)).shortfall
+    assert time_splits(cutoffs(4), Window(30)).shortfall == ""
 
 
 def test_no_cutoff_at_all() -> None:
     with pytest.raises(DataError, match="found none"):
-        split_cutoffs([], Window(30))
+        time_splits([], Window(30))
 
 
 def _snapshots(churned: list[int | None]) -> Snapshots:

@@ -1,4 +1,4 @@
-"""The store of runs: what a run carries, by file and by a real server, and what is said of one that is away."""
+"""The MLflow store: the content of a run, in a file and on a real server, and messages if a store does not answer."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServ
     trained = train_models(remote)
     assert [v.label for v in trained.versions] == ["shop-churn/1", "shop-value/1"]
     _carries_all(remote, trained)
-    found = models.load_champion(remote, "value")
-    assert found is not None
-    assert found.bundle == trained.fitted.value
-    assert found.judge == trained.fitted.evaluated
+    champion = models.load_champion(remote, "value")
+    assert champion is not None
+    assert champion.bundle == trained.fitted.value
+    assert champion.judge == trained.fitted.evaluated
     scores = score_customers(remote, trained.newest)
     assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
@@ -112,9 +112,9 @@ def test_what_a_dying_server_did_not_take_is_kept_and_logged_later(
     settled = log_kept_training(elsewhere, kept)
     assert [v.label for v in settled.versions] == ["shop-churn/1", "shop-value/1"]
     assert settled.decision.promoted
-    found = models.load_champion(elsewhere, "value")
-    assert found is not None
-    assert found.bundle.facts["parameters"] == {}
+    champion = models.load_champion(elsewhere, "value")
+    assert champion is not None
+    assert champion.bundle.facts["parameters"] == {}
     assert not (remote.output / "unlogged").exists()
 
 
@@ -122,7 +122,7 @@ def test_a_server_that_is_down_is_told_before_anything_is_learned(
     shop: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"http://me:secret@127.0.0.1:{free_port()}"
-    monkeypatch.setattr("training.train.learn", lambda *_: pytest.fail("it learned first"))
+    monkeypatch.setattr("training.train.fit_models", lambda *_: pytest.fail("it fitted first"))
     monkeypatch.setattr("training.train.build.build_snapshots", lambda *_: pytest.fail("it read the log first"))
     start = time.monotonic()
     with pytest.raises(UsageError, match="does not answer: Connection refused") as problem:

@@ -1,4 +1,4 @@
-"""The model card: what it says, and that text from data cannot become markup."""
+"""The model card: its content, and that text from data cannot become markup."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ def rows(shop: Config, trained: TrainingRun) -> Snapshots:
 
 @pytest.fixture(scope="module")
 def text(shop: Config, trained: TrainingRun, rows: Snapshots) -> str:
-    found = [["plan", NASTY, 40, "gap", 0.01, -0.02, 0.04, CUTOFF], ["plan", "gold", 60, "gap", 0.3, 0.2, 0.4, CUTOFF]]
-    return model_card_text(trained.fitted, rows, shop, pd.DataFrame(found, columns=COLUMNS))
+    fairness = [
+        ["plan", NASTY, 40, "gap", 0.01, -0.02, 0.04, CUTOFF],
+        ["plan", "gold", 60, "gap", 0.3, 0.2, 0.4, CUTOFF],
+    ]
+    return model_card_text(trained.fitted, rows, shop, pd.DataFrame(fairness, columns=COLUMNS))
 
 
-def test_a_stranger_reads_what_for_whom_from_what_and_how_well(
-    text: str, trained: TrainingRun, rows: Snapshots
-) -> None:
+def test_the_card_says_purpose_data_and_quality(text: str, trained: TrainingRun, rows: Snapshots) -> None:
     heads = [line for line in text.splitlines() if line.startswith("## ")]
     assert heads == [
         "## What it predicts, and for whom",
@@ -84,27 +85,29 @@ def test_fairness_that_was_not_measured_says_so(shop: Config, trained: TrainingR
     assert "Not measured" in model_card_text(trained.fitted, rows, shop, pd.DataFrame(columns=COLUMNS))
 
 
-def test_longer_horizons_are_told_with_their_figures(trained: TrainingRun, rows: Snapshots, shop: Config) -> None:
-    """The figures of the shop's own horizon stand in for those of a longer one: they are only shown here."""
+def test_longer_horizons_have_their_figures(trained: TrainingRun, rows: Snapshots, shop: Config) -> None:
+    """Here the figures of the shop's own horizon stand in for those of a longer one."""
     learned, value = trained.fitted, trained.fitted.value
     assert value is not None and value.spend is not None and value.spread is not None
-    found = learned.evaluation
-    m = found.metrics[found.metrics.metric.isin(["gini", "coverage"])]
-    longer = replace(found, metrics=pd.concat([found.metrics, m.assign(metric=m.metric + "_60d")], ignore_index=True))
+    evaluation = learned.evaluation
+    m = evaluation.metrics[evaluation.metrics.metric.isin(["gini", "coverage"])]
+    longer = replace(
+        evaluation, metrics=pd.concat([evaluation.metrics, m.assign(metric=m.metric + "_60d")], ignore_index=True)
+    )
     step = LongerHorizon("value_60d", value.spend, 0.0, value.spread)
     task = replace(rows.task, value_horizons=(Window(60),))
     changed = replace(
         learned, evaluation=longer, value=replace(value, longer=(step,)), notes=("value_400d is left out",)
     )
-    told = model_card_text(changed, replace(rows, task=task), shop, pd.DataFrame())
-    assert "and over 60d, never less than over a shorter time" in told
-    assert "60d at " in told and "inside the value interval" in told and "Note: value_400d is left out." in told
+    card = model_card_text(changed, replace(rows, task=task), shop, pd.DataFrame())
+    assert "and over 60d, never less than over a shorter horizon" in card
+    assert "60d at " in card and "inside the value interval" in card and "Note: value_400d is left out." in card
     plain = model_card_text(learned, rows, shop, pd.DataFrame())
     assert "longer horizons" not in plain and "never less" not in plain
 
 
 def test_a_contract_s_card_speaks_of_contracts(trained: TrainingRun, rows: Snapshots, shop: Config) -> None:
     contracts = replace(rows, task=replace(rows.task, churn="cancelled"))
-    told = model_card_text(trained.fitted, contracts, shop, pd.DataFrame())
-    assert "the contract is cancelled" in told and "a term of theirs running" in told
-    assert "made a purchase" not in told.split("## Data")[0]
+    card = model_card_text(trained.fitted, contracts, shop, pd.DataFrame())
+    assert "the contract is cancelled" in card and "with a running subscription term" in card
+    assert "made a purchase" not in card.split("## Data")[0]

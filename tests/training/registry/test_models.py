@@ -1,4 +1,4 @@
-"""What MLflow holds after a training, and that it can be read back without us."""
+"""Content of MLflow after a training, and that models load without this project."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def client(shop: Config, trained: TrainingRun) -> MlflowClient:
 
 def test_both_models_are_champions(client: MlflowClient, shop: Config, trained: TrainingRun) -> None:
     for kind in ("churn", "value"):
-        found = registry.load_champion(shop, kind)
-        assert found is not None
-        assert found.bundle == getattr(trained.fitted, kind)
-        assert found.version.label == f"shop-{kind}/1"
+        champion = registry.load_champion(shop, kind)
+        assert champion is not None
+        assert champion.bundle == getattr(trained.fitted, kind)
+        assert champion.version.label == f"shop-{kind}/1"
 
 
 def test_a_business_without_models_has_no_champion(tmp_path: Path, make_config) -> None:  # type: ignore[no-untyped-def]
@@ -60,11 +60,11 @@ def test_the_run_holds_params_metrics_by_cutoff_plots_and_nested_trials(
 def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: TrainingRun) -> None:
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
     truth = trained.fitted.truth.features.to_pandas()
-    said = model.predict(truth)
+    predicted = model.predict(truth)
     bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
-        np.testing.assert_array_equal(said[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
     assert model.metadata.signature is not None
     assert set(model.metadata.signature.inputs.input_names()) == set(bundle.features)
     assert model.input_example is not None
@@ -82,18 +82,18 @@ def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
         "sys.modules['features'] = sys.modules['training'] = sys.modules['serving'] = None\n"
         "import mlflow, pandas as pd\n"
         f"rows = pd.read_parquet({str(tmp_path / 'features.parquet')!r})\n"
-        f"said = mlflow.pyfunc.load_model({path!r}).predict(rows, params={{'reasons': 2}})\n"
-        f"said.to_parquet({str(tmp_path / 'said.parquet')!r})\n"
+        f"predicted = mlflow.pyfunc.load_model({path!r}).predict(rows, params={{'reasons': 2}})\n"
+        f"predicted.to_parquet({str(tmp_path / 'predicted.parquet')!r})\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True)
-    said, bundle = pq.read_table(tmp_path / "said.parquet"), trained.fitted.value
+    predicted, bundle = pq.read_table(tmp_path / "predicted.parquet"), trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
-        np.testing.assert_array_equal(said[name].to_numpy(), numbers)
-    found = [reason for row in said["churn_reasons"].to_pylist() for reason in row]
-    assert len(found) == 40
-    assert {reason["feature"] for reason in found} <= set(bundle.features)
-    assert all(reason["reading"] and "{" not in reason["reading"] for reason in found)
+        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
+    reasons = [reason for row in predicted["churn_reasons"].to_pylist() for reason in row]
+    assert len(reasons) == 40
+    assert {reason["feature"] for reason in reasons} <= set(bundle.features)
+    assert all(reason["reading"] and "{" not in reason["reading"] for reason in reasons)
 
 
 def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(

@@ -1,4 +1,4 @@
-"""The gates between a challenger and the alias champion: what they let through, and what they say."""
+"""Promotion gates: which challengers become champions, and the texts that explain it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Config_ = Callable[..., Config]
 
 
 @dataclass(frozen=True)
-class Said:
-    """A stand-in for a bundle: it knows the risk up to a blur, and learned from some cutoffs."""
+class StubBundle:
+    """A stand-in for a bundle: it knows the risk up to noise, and was fitted on some cutoffs."""
 
     blur: float
     cutoffs: tuple[str, ...] = ("2024-04-01",)
@@ -63,31 +63,31 @@ def truth() -> Sample:
 
 @pytest.fixture
 def decide(truth: Sample, make_config: Config_) -> Callable[..., PromotionDecision]:
-    """Asks the gates about a challenger with a blur, beside champions and the keys of [training.promote]."""
+    """Decide on a challenger with some noise, given champions and the keys of [training.promote]."""
 
     def call(
         blur: float, *champions: Champion, rule: float = 3.0, kinds: tuple[str, ...] = ("churn", "value"),
         logged: Evaluation | None = None, own: str = "", problem: str = "", gate: str = "one", **keys: Any
     ) -> PromotionDecision:  # fmt: skip
         config = make_config({"training": {"bootstrap": 100, "promote": keys}})
-        judge: Any = Said(blur, classifier_digest=gate)
-        rivals = CurrentChampions({c.version.kind: c for c in champions}, problem, lambda: logged)
-        found = _evaluation(blur, rule, truth)
+        judge: Any = StubBundle(blur, classifier_digest=gate)
+        current = CurrentChampions({c.version.kind: c for c in champions}, problem, lambda: logged)
+        evaluation = _evaluation(blur, rule, truth)
         return promotion_gates.decide_promotion(
-            found, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, rivals, config, own
+            evaluation, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, current, config, own
         )
 
     return call
 
 
 def _evaluation(blur: float, rule: float, truth: Sample) -> Evaluation:
-    parts = {name: Said(size).predict(truth.features) for name, size in ((OURS, blur), ("rule", rule))}
-    said = {name: Prediction(part["churn_probability"], part["value"]) for name, part in parts.items()}
-    return evaluate_predictions(said, truth, CUTOFF, seed=7, resamples=100)
+    parts = {name: StubBundle(size).predict(truth.features) for name, size in ((OURS, blur), ("rule", rule))}
+    predictions = {name: Prediction(part["churn_probability"], part["value"]) for name, part in parts.items()}
+    return evaluate_predictions(predictions, truth, CUTOFF, seed=7, resamples=100)
 
 
 def _champion(kind: str, blur: float, judge: Any = None, **more: Any) -> Champion:
-    bundle: Any = Said(blur, **more)
+    bundle: Any = StubBundle(blur, **more)
     return Champion(bundle, RegisteredVersion(f"shop-{kind}", "1", "run", new=False, champion=True), judge)
 
 
@@ -114,9 +114,9 @@ def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(
 
 def test_one_model_that_is_worse_keeps_both_back(decide: Callable[..., PromotionDecision]) -> None:
     good, bad = _champion("churn", 2.0), _champion("value", 0.0)
-    found = decide(0.3, good, bad)
-    assert not found.promoted
-    assert [reason.split(",")[0] for reason in found.reasons] == ["value"]
+    decision = decide(0.3, good, bad)
+    assert not decision.promoted
+    assert [reason.split(",")[0] for reason in decision.reasons] == ["value"]
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_one_model_that_is_worse_keeps_both_back(decide: Callable[..., Promotion
 def test_what_a_standing_passes(low: float, middle: float, high: float, standing: str, passes: set[str]) -> None:
     for metric, sign in (("auc", 1), ("brier", -1)):
         ends = sorted((sign * low, sign * high))
-        for asked in ("better", "ahead", "level", "any"):
-            gate = PromotionGate("churn", metric, "champion", asked, 0.0, 0.5, 0.5, sign * middle, *ends)
+        for required in ("better", "ahead", "level", "any"):
+            gate = PromotionGate("churn", metric, "champion", required, 0.0, 0.5, 0.5, sign * middle, *ends)
             assert gate.standing == standing
-            assert gate.passed == (asked in passes)
+            assert gate.passed == (required in passes)
 
 
 def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[..., PromotionDecision]) -> None:
@@ -147,34 +147,36 @@ def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[...
     assert "by 0." in str(dear)
 
 
-def test_the_ladder_s_best_rule_must_be_beaten_too(decide: Callable[..., PromotionDecision]) -> None:
-    found = decide(0.5, *_pair(2.0), rule=0.0)
-    assert not found.promoted
-    assert all("of the rule" in reason for reason in found.reasons)
+def test_the_best_baseline_must_be_beaten_too(decide: Callable[..., PromotionDecision]) -> None:
+    decision = decide(0.5, *_pair(2.0), rule=0.0)
+    assert not decision.promoted
+    assert all("of the rule" in reason for reason in decision.reasons)
     assert decide(0.5, *_pair(2.0), rule=0.0, ladder="any").promoted
 
 
-def test_the_first_model_is_let_in_loudly_unless_the_gates_say_no(decide: Callable[..., PromotionDecision]) -> None:
+def test_the_first_model_is_promoted_with_a_warning_unless_the_gates_refuse(
+    decide: Callable[..., PromotionDecision],
+) -> None:
     good, poor = decide(0.1), decide(1.5, rule=0.0)
     assert good.promoted and not good.note
     assert poor.promoted
-    assert "a simple rule does as well or better" in poor.note
+    assert "a simple baseline does as well or better" in poor.note
     refused = decide(1.5, rule=0.0, first="ahead")
     assert not refused.promoted and not refused.note
     assert "of the rule" in refused.reasons[0]
 
 
-def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[..., PromotionDecision]) -> None:
+def test_the_champion_predicts_with_a_model_not_fitted_on_the_cutoff(decide: Callable[..., PromotionDecision]) -> None:
     seen = ("2024-04-01", "2024-05-15")
-    judge: Any = Said(2.0)
+    judge: Any = StubBundle(2.0)
     shipped = decide(0.3, *_pair(2.0)).comparison
-    assert shipped is not None and "as it scores" in shipped.how
+    assert shipped is not None and "the model that scores" in shipped.how
     judged = decide(0.3, *_pair(0.0, judge, cutoffs=seen))
-    assert judged.comparison is not None and "as it was judged" in judged.comparison.how
+    assert judged.comparison is not None and "its evaluation model, fitted on earlier cutoffs" in judged.comparison.how
     assert judged.promoted, "the champion's own figures, 0.0 of blur, are of a cutoff that it has seen"
-    neither = decide(0.3, *_pair(0.0, Said(0.0, cutoffs=seen), cutoffs=seen))
+    neither = decide(0.3, *_pair(0.0, StubBundle(0.0, cutoffs=seen), cutoffs=seen))
     assert not neither.promoted
-    assert "has seen what came" in neither.reasons[0]
+    assert "were fitted on outcomes after the cutoff" in neither.reasons[0]
 
 
 @pytest.mark.parametrize(
@@ -182,50 +184,53 @@ def test_the_champion_answers_by_what_has_not_seen_the_cutoff(decide: Callable[.
     [
         ({"needs": "gone"}, "missing: gone; the config changed"),
         ({"task": {**TASK, "horizon": "60d"}}, "was trained for [task] horizon = '60d', now it is '30d'"),
-        ({"own": "abc"}, "learned from other features of your own"),
+        ({"own": "abc"}, "was trained with other features of your own"),
     ],
 )
-def test_a_champion_that_cannot_be_asked_is_a_choice_of_the_user(
+def test_the_config_decides_on_a_champion_that_cannot_predict(
     decide: Callable[..., PromotionDecision], more: dict[str, Any], why: str
 ) -> None:
-    found = decide(0.1, *_pair(2.0, **more))
-    assert not found.promoted
-    assert why in found.reasons[0]
-    assert why in promotion_gates.gates_text(found)
+    decision = decide(0.1, *_pair(2.0, **more))
+    assert not decision.promoted
+    assert why in decision.reasons[0]
+    assert why in promotion_gates.gates_text(decision)
     assert decide(0.1, *_pair(2.0, **more), champion="any").promoted
 
 
 def test_a_champion_that_cannot_be_read_is_one_more_reason(decide: Callable[..., PromotionDecision]) -> None:
-    found = decide(0.1, problem="shop-churn version 1: made by another version")
-    assert not found.promoted
-    assert "made by another version" in found.reasons[0]
+    decision = decide(0.1, problem="shop-churn version 1: made by another version")
+    assert not decision.promoted
+    assert "made by another version" in decision.reasons[0]
 
 
 def test_logged_figures_stand_in_where_the_columns_are_gone(
     decide: Callable[..., PromotionDecision], truth: Sample
 ) -> None:
     paired = decide(0.1, *_pair(2.0)).gates[0]
-    found = decide(0.1, *_pair(2.0, needs="gone"), logged=_evaluation(2.0, 3.0, truth))
-    assert found.promoted
-    assert found.comparison is not None and "not paired" in found.comparison.how
-    assert found.gates[0].difference == pytest.approx(paired.difference)
-    assert found.gates[0].high - found.gates[0].low > paired.high - paired.low
+    decision = decide(0.1, *_pair(2.0, needs="gone"), logged=_evaluation(2.0, 3.0, truth))
+    assert decision.promoted
+    assert decision.comparison is not None and "unpaired" in decision.comparison.how
+    assert decision.gates[0].difference == pytest.approx(paired.difference)
+    assert decision.gates[0].high - decision.gates[0].low > paired.high - paired.low
 
 
-def test_one_kind_alone_must_share_the_other_s_gate(decide: Callable[..., PromotionDecision]) -> None:
+def test_one_kind_alone_must_use_the_other_s_classifier(decide: Callable[..., PromotionDecision]) -> None:
     stays = _champion("value", 2.0)
     assert decide(0.1, stays, kinds=("churn",)).promoted
-    found = decide(0.1, stays, kinds=("churn",), gate="another")
-    assert not found.promoted
-    assert "shop-value/1 would stay champion beside it with another gate" in found.reasons[0]
+    decision = decide(0.1, stays, kinds=("churn",), gate="another")
+    assert not decision.promoted
+    assert "shop-value/1 would stay champion beside it with another classifier of returning" in decision.reasons[0]
 
 
 def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Callable[..., PromotionDecision]) -> None:
     text = promotion_gates.gates_text(decide(0.1, *_pair(2.0)))
-    assert "600 customers at 2024-06-01 (the champion: shop-churn/1 as it scores; shop-value/1 as it scores)" in text
+    assert (
+        "600 customers at 2024-06-01 (the champion: shop-churn/1: the model that scores; "
+        "shop-value/1: the model that scores)" in text
+    )
     brier = next(line for line in text.splitlines() if line.startswith("Brier"))
-    assert re.fullmatch(r"Brier score +0\.\d+ +0\.\d+ +-0\.\d+ \(-0\.\d+ to -0\.\d+\) +nearer 0 is better", brier)
+    assert re.fullmatch(r"Brier score +0\.\d+ +0\.\d+ +-0\.\d+ \(-0\.\d+ to -0\.\d+\) +closer to 0 is better", brier)
     assert text.count("passed  ") == 4
     assert "FAILED" in promotion_gates.gates_text(decide(1.5, *_pair(0.1)))
     assert "no champion" in promotion_gates.gates_text(decide(0.1))
-    assert "every bit" in promotion_gates.gates_text(decide(0.1, kinds=()))
+    assert "identical to the champion" in promotion_gates.gates_text(decide(0.1, kinds=()))

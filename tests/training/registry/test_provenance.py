@@ -1,4 +1,4 @@
-"""Which code made a model: a commit and whether it was changed since, or the package's version."""
+"""Code version of a model: a commit and whether code was changed since, or the package's version."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def test_without_git_or_a_checkout_it_is_the_version(tmp_path: Path, monkeypatch
 
 
 def test_the_environment_names_python_and_every_package() -> None:
-    found = runtime_environment()
-    assert found["python"].startswith("3.")
-    assert {"lightgbm", "mlflow", "pytest"} <= set(found["packages"])
+    environment = runtime_environment()
+    assert environment["python"].startswith("3.")
+    assert {"lightgbm", "mlflow", "pytest"} <= set(environment["packages"])

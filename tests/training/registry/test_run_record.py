@@ -1,4 +1,4 @@
-"""A training kept in a folder: whole, as text, without a login or a customer, and refused where it is another's."""
+"""A training saved in a folder: complete, as text, without credentials or customers, and refused if it is not ours."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_training_of_another_business_or_version_is_refused(kept: TrainingReco
     (kept.folder / "facts.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(UsageError, match="made by another version"):
         run_record.load_training_record(kept.folder)
-    with pytest.raises(UsageError, match="no training that was kept"):
+    with pytest.raises(UsageError, match="not a training saved for later"):
         run_record.load_training_record(kept.folder / "run")
 
 

@@ -93,9 +93,9 @@ def test_worse_than_no_model_stays_challenger(learned_effects: TrainedUplift) ->
 def test_it_moves_alone(business: Config, learned_effects: TrainedUplift) -> None:
     with pytest.raises(UsageError, match="has no challenger for uplift"):
         aliases.promote_challengers(business, "uplift")
-    with pytest.raises(UsageError, match="nothing to go back to: trials-uplift/1 is champion"):
+    with pytest.raises(UsageError, match="nothing to roll back to: trials-uplift/1 is champion"):
         aliases.roll_back_champions(business, "uplift")
-    with pytest.raises(UsageError, match="nothing to go back to: no model is champion"):
+    with pytest.raises(UsageError, match="nothing to roll back to: no model is champion"):
         aliases.roll_back_champions(business)
 
 

@@ -1,4 +1,4 @@
-"""The page over folders that are empty, half-written, broken or of an older version: it says so, and what to run."""
+"""The page over folders that are empty, half-written, broken or of an older version: it says so, with a command."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_scores_of_an_older_version(copy: Config) -> None:
     assert answer.status == 503 and "lifecycle, tier" in answer.text
 
 
-def test_a_manifest_without_what_later_versions_tell(copy: Config) -> None:
+def test_a_manifest_without_the_keys_of_later_versions(copy: Config) -> None:
     path = place(copy) / "_manifest.json"
     cache = {name: json.loads(path.read_text())[name] for name in ("cutoff", "customers", "parts", "data_fingerprint")}
     path.write_text(json.dumps({**cache, "models": {}}))

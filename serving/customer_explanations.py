@@ -1,0 +1,87 @@
+"""Why customers have their scores, and what would change them: the explanations that people ask for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.errors import UsageError, sample
+from features.intake.customer_ids import stored_id
+from features.intake.log import Business, as_date, config_of
+from serving.explanation.contributions import compute_contributions, shap_explanation
+from serving.explanation.what_if import WhatIf, find_what_if
+from serving.scoring.predictions import build_cohort, check_features, load_champions
+
+
+def explain_customers(
+    business: Business, cutoff: date | str, customers: Sequence[str] | None = None, target: str = "churn"
+) -> Any:
+    """The exact contribution of every feature to the scores of customers.
+
+    Args:
+        business: An opened log, a config, or the path of a config.
+        cutoff: Features see what was known before this day.
+        customers: The ids of n customers; by default the whole cohort.
+        target: 'churn' (a probability), 'value' (money), or the value over a longer horizon, such as 'value_180d'.
+
+    Returns:
+        A `shap.Explanation`: `values` (n, p), `base_values` (n,), `data` (n, p).
+        Base plus values is the score, to 1e-6.
+
+    Raises:
+        UsageError: There is no champion, no such target, a customer is not in the cohort, or the cutoff lies outside
+            the log.
+        DataError: The log breaks its contract.
+    """
+    config = config_of(business)
+    models, snapshots = load_champions(config), build_cohort(config, as_date(cutoff))
+    if target not in models.targets:
+        raise UsageError(f"no target {target!r}: expected one of {', '.join(models.targets)}")
+    rows = snapshots.rows if customers is None else _rows_of(snapshots.rows, [stored_id(config, c) for c in customers])
+    bundle = models.richest.bundle
+    phrases = [feature.phrase for feature in snapshots.features]
+    check_features(models, snapshots.features, snapshots.own)
+    return shap_explanation(compute_contributions(bundle, rows)[target], rows, bundle.features, phrases)
+
+
+def explain_changes(business: Business, customer: str, cutoff: date | str, below: float | None = None) -> WhatIf:
+    """Which small change of a customer's behaviour would bring the churn probability below a level.
+
+    Args:
+        business: An opened log, a config, or the path of a config.
+        customer: The customer's id.
+        cutoff: Features see what was known before this day.
+        below: The level, a probability in (0, 1); by default the mean of the cohort.
+
+    Returns:
+        The smallest change of each kind that is enough, or the nearest one if none is.
+
+    Raises:
+        UsageError: There is no champion, the customer is not in the cohort, or the level is no probability.
+        DataError: The log breaks its contract.
+    """
+    if below is not None and not 0 < below < 1:
+        raise UsageError(f"below is a probability: expected a number between 0 and 1, found {below:g}")
+    config, day = config_of(business), as_date(cutoff)
+    models, snapshots = load_champions(config), build_cohort(config, day)
+    bundle = models.richest.bundle
+    check_features(models, snapshots.features, snapshots.own)
+    row = _rows_of(snapshots.rows, [stored_id(config, customer)])
+    level = float(np.mean(bundle.predict(snapshots.rows)["churn_probability"])) if below is None else below
+    return find_what_if(config, bundle, snapshots.features, row, day, level)
+
+
+def _rows_of(rows: pa.Table, customers: Sequence[str]) -> pa.Table:
+    """The rows of customers in the order in which they are asked for; raises UsageError if one is not there."""
+    places = pc.index_in(pa.array(customers, pa.string()), rows["customer_id"].combine_chunks())
+    if places.null_count:
+        missing = [customer for customer, place in zip(customers, places.to_pylist(), strict=True) if place is None]
+        raise UsageError(
+            f"not in the cohort of {rows.num_rows:,} customers: {sample(missing)}; check the ids and the cutoff"
+        )
+    return rows.take(places)
