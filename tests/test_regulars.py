@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -254,33 +250,6 @@ BUILT = {
     "subscription_age_days": 59,
     "subscription_price": 12,
 }
-
-
-def test_help_lists_every_command_once_under_a_heading_and_in_full(run: Run) -> None:
-    text = run("--help").output
-    for heading in ("Data", "Models", "Customers", "Campaigns", "Monitoring", "Reports"):
-        assert f"\n{heading}:\n" in text
-    listed = [line.split()[0] for line in text.split("Data:")[1].splitlines() if re.match("  [a-z]", line)]
-    assert sorted(listed) == sorted(regulars.cli.commands)
-    assert "..." not in text.split("Data:")[1]
-    for command in regulars.cli.commands.values():
-        sentence = (command.help or "").split("\n\n")[0]
-        assert " ".join(sentence.split()) in " ".join(text.split())
-
-
-@pytest.mark.parametrize("name", sorted(regulars.cli.commands))
-def test_the_help_of_every_command_ends_with_an_example_that_can_be_run(run: Run, name: str) -> None:
-    text = " ".join(run(name, "--help").output.split())
-    example = text.rpartition("Example: ")[2]
-    program, command, *arguments = shlex.split(example)
-    assert (program, command) == ("regulars", name)
-    regulars.cli.commands[name].make_context(name, arguments)  # refuses unknown options and wrong values
-
-
-def test_importing_the_command_line_loads_no_heavy_library() -> None:
-    script = "import regulars, sys; print([m for m in ('mlflow', 'lightgbm', 'pandas', 'duckdb') if m in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert loaded.stdout.strip() == "[]"
 
 
 def test_init_writes_a_config_that_works_and_never_over_another(run: Run, tmp_path: Path) -> None:
