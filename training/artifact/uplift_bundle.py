@@ -305,7 +305,15 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
 
 
 def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
-    """A design (n, p) with columns that say which arm (one, or (n,)) is asked about, 0 being the control.
+    """Append one indicator column for each treated arm to a design.
+
+    Args:
+        design: Numbers (n, p).
+        arms: The number of treated arms; with 0 the design is returned unchanged.
+        arm: The arm of all rows, or of each row (n,): 0 for the control, 1 to `arms` for the others.
+
+    Returns:
+        The design with the indicators (n, p + arms).
 
     >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]

@@ -35,7 +35,16 @@ class UpliftModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Effects (n rows) of a feature table (n rows)."""
+        """Effects of a feature table.
+
+        Args:
+            context: MLflow's.
+            model_input: Feature table (n rows) with the columns of the model's signature.
+            params: None are known.
+
+        Returns:
+            The effect and its standard error of every action on every outcome (n rows).
+        """
         return pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
 
 
