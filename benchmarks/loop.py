@@ -36,22 +36,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy import stats
 
-from benchmarks.simulated_rounds import Orders, World, draw_world, orders_given_decisions, run_rounds, true_gains
-from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
-from features.config.rfm_rules import RULES
-from features.simulation.business import Business
-from features.simulation.settings import Action, Settings
-from serving.optimizer.allocate import allocate_actions, allocation_problem
-from serving.segmentation.rfm import rfm_groups, rfm_scores
-from training.artifact.uplift_bundle import UpliftBundle
-from training.uplift.effects import estimate_effects
-from training.uplift.experiment import experiment_from_columns
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.simulated_rounds import Orders, World, draw_world, orders_given_decisions, run_rounds, true_gains  # noqa: E402
+from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma  # noqa: E402
+from features.config.rfm_rules import RULES  # noqa: E402
+from features.simulation.business import Business  # noqa: E402
+from features.simulation.settings import Action, Settings  # noqa: E402
+from serving.optimizer.allocate import allocate_actions, allocation_problem  # noqa: E402
+from serving.segmentation.rfm import rfm_groups, rfm_scores  # noqa: E402
+from training.artifact.uplift_bundle import UpliftBundle  # noqa: E402
+from training.uplift.effects import estimate_effects  # noqa: E402
+from training.uplift.experiment import experiment_from_columns  # noqa: E402
 
 SHOP = Settings(
     actions=(

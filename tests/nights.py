@@ -25,7 +25,7 @@ SEGMENTS = ("save first", "keep", "let go")
 def rows(days: int = DAYS, seed: int = 5, start: int = 0) -> list[dict[str, Any]]:
     """A log of days [start, days): every customer orders at the same rate, all along."""
     rng = np.random.default_rng(seed)
-    found = []
+    log = []
     for day in range(days):
         for number in range(rng.poisson(A_DAY)):
             row = {
@@ -36,8 +36,8 @@ def rows(days: int = DAYS, seed: int = 5, start: int = 0) -> list[dict[str, Any]
                 "channel": str(rng.choice(["web", "shop"])),
             }
             if day >= start:
-                found.append(row)
-    return found
+                log.append(row)
+    return log
 
 
 def write_log(config: Config, log: Sequence[Mapping[str, Any]]) -> None:

@@ -34,7 +34,7 @@ class Web:
 
 @dataclass
 class Post:
-    """What an SMTP server got: letters as they came over the wire, their receivers, and who logged in."""
+    """What an SMTP server got: letters as received, their receivers, and who logged in."""
 
     port: int = 0
     letters: list[str] = field(default_factory=list)
@@ -115,10 +115,10 @@ def post(tls: Path | None = None) -> Iterator[Post]:
                     self.say("550 nobody" if refused else "250 yes")
                 elif word == "DATA":
                     self.say("354 go on")
-                    told = []
+                    body = []
                     while (text := self.rfile.readline().decode().rstrip("\r\n")) != ".":
-                        told.append(text)
-                    kept.letters.append("\n".join(told))
+                        body.append(text)
+                    kept.letters.append("\n".join(body))
                     kept.receivers.append(receivers)
                     self.say("250 taken")
                 elif word == "QUIT":
@@ -149,7 +149,7 @@ def make_certificate(folder: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -161,7 +161,7 @@ def make_certificate(folder: Path) -> Path:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "key.pem").write_bytes(key.private_bytes(*private))
     return folder / "cert.pem"

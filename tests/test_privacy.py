@@ -1,4 +1,4 @@
-"""The whole loop over tables with canaries in every personal column, and ids hashed: none is left, none printed."""
+"""The whole loop over tables with canaries in every personal column and hashed ids: none is stored or printed."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ hash_ids = true
 
 
 @dataclass(frozen=True)
-class Lived:
-    """What is left of the loop.
+class FinishedLoop:
+    """The results of the loop.
 
     Attributes:
         config: The business.
-        before: Files that the user had before.
-        printed: All that was said.
+        before: Files that existed before.
+        printed: Everything that was printed.
         draft: The config that `init` guessed.
     """
 
@@ -127,7 +127,7 @@ def scored(config: Config) -> str:
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+def finished_loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedLoop]:
     """The loop, command by command, by a user whose files others may read unless we see to it."""
     mask = os.umask(0o022)
     folder = tmp_path_factory.mktemp("private")
@@ -156,16 +156,16 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
         run("report")
         who = scored(config)
         run("explain", who, "--cutoff", str(CUTOFF), "--no-what-if")
-        said = printed.pop().replace(f"customer {who} at", "")  # what the user typed
-        printed.append(said)
-        yield Lived(config, before, "".join(printed), (folder / "drafted.toml").read_text())
+        text = printed.pop().replace(f"customer {who} at", "")  # what the user typed
+        printed.append(text)
+        yield FinishedLoop(config, before, "".join(printed), (folder / "drafted.toml").read_text())
     mlflow.end_run()
     os.umask(mask)
 
 
-def left(lived: Lived) -> list[Path]:
+def left(finished_loop: FinishedLoop) -> list[Path]:
     """Files and folders that the loop made."""
-    return sorted(set(lived.config.folder.rglob("*")) - lived.before)
+    return sorted(set(finished_loop.config.folder.rglob("*")) - finished_loop.before)
 
 
 def holds(file: Path, text: str) -> bool:
@@ -174,52 +174,54 @@ def holds(file: Path, text: str) -> bool:
     return text.encode() in file.read_bytes() or text in rows or text in file.name
 
 
-def test_no_canary_no_id_and_no_key_is_left_on_disk(lived: Lived) -> None:
-    files = [path for path in left(lived) if path.is_file()]
+def test_no_canary_no_id_and_no_key_is_left_on_disk(finished_loop: FinishedLoop) -> None:
+    files = [path for path in left(finished_loop) if path.is_file()]
     kinds = {file.suffix for file in files}
     assert {".parquet", ".csv", ".json", ".html", ".db", ".md", ".txt", ".toml"} <= kinds
     assert [file for file in files for text in (CANARY, WHO, KEY) if holds(file, text)] == []
-    assert holds(lived.config.folder / "log.parquet", CANARY)
+    assert holds(finished_loop.config.folder / "log.parquet", CANARY)
 
 
-def test_no_canary_no_id_and_no_key_was_printed(lived: Lived) -> None:
-    assert "probability of" in lived.printed and "usable of" in lived.printed
-    assert [text for text in (CANARY, WHO, KEY) if text in lived.printed] == []
+def test_no_canary_no_id_and_no_key_was_printed(finished_loop: FinishedLoop) -> None:
+    assert "probability of" in finished_loop.printed and "usable of" in finished_loop.printed
+    assert [text for text in (CANARY, WHO, KEY) if text in finished_loop.printed] == []
 
 
-def test_the_draft_keeps_personal_columns_out(lived: Lived) -> None:
-    assert 'personal = ["email"]' in lived.draft and '"email"' not in lived.draft.split("personal")[0].replace(
-        'left out as personal, free text or constant: "email"', ""
-    )
+def test_the_draft_keeps_personal_columns_out(finished_loop: FinishedLoop) -> None:
+    assert 'personal = ["email"]' in finished_loop.draft and '"email"' not in finished_loop.draft.split("personal")[
+        0
+    ].replace('left out as personal, free text or constant: "email"', "")
 
 
-def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(lived: Lived) -> None:
-    made = left(lived)
-    assert {"mlflow.db", "scores", "mlartifacts", "plan.csv"} <= {path.name for path in made}
-    open_ones = [path for path in made if path.stat().st_mode & 0o077]
+def test_everything_is_private_to_the_user_and_what_was_there_is_as_it_was(finished_loop: FinishedLoop) -> None:
+    paths = left(finished_loop)
+    assert {"mlflow.db", "scores", "mlartifacts", "plan.csv"} <= {path.name for path in paths}
+    open_ones = [path for path in paths if path.stat().st_mode & 0o077]
     assert [path for path in open_ones if path.suffix != ".py"] == []  # MLflow copies our code with its mode
-    assert {path.relative_to(lived.config.folder).parts[0] for path in open_ones} <= {"mlartifacts"}
-    assert (lived.config.folder / "log.parquet").stat().st_mode & 0o044
+    assert {path.relative_to(finished_loop.config.folder).parts[0] for path in open_ones} <= {"mlartifacts"}
+    assert (finished_loop.config.folder / "log.parquet").stat().st_mode & 0o044
 
 
-def test_an_excluded_id_is_hashed_too_and_only_counted(lived: Lived) -> None:
-    made = plan.read_plan(lived.config, CUTOFF)
-    row = next(row for row in made.table().to_pylist() if row["customer_id"] == stored_id(lived.config, STAFF))
+def test_an_excluded_id_is_hashed_too_and_only_counted(finished_loop: FinishedLoop) -> None:
+    opened_plan = plan.read_plan(finished_loop.config, CUTOFF)
+    row = next(
+        row for row in opened_plan.table().to_pylist() if row["customer_id"] == stored_id(finished_loop.config, STAFF)
+    )
     assert row["assignment"] == "left out: staff"
-    assert made.manifest["rules"]["exclude"][0]["customers"] == 1
+    assert opened_plan.manifest["rules"]["exclude"][0]["customers"] == 1
 
 
-def test_features_and_manifests_know_no_personal_column(lived: Lived) -> None:
-    found = score_tables.read_scores(lived.config)
-    assert set(found.manifest["ids"]) == {"method", "key_check"}
-    built = sorted((lived.config.output / "snapshots").glob("*.parquet"))
+def test_features_and_manifests_know_no_personal_column(finished_loop: FinishedLoop) -> None:
+    scores = score_tables.read_scores(finished_loop.config)
+    assert set(scores.manifest["ids"]) == {"method", "key_check"}
+    built = sorted((finished_loop.config.output / "snapshots").glob("*.parquet"))
     columns = set(pq.read_schema(built[-1]).names)
     assert "plan" in columns
     assert [c for c in columns for word in ("email", "born", "phone", "iban") if word in c] == []
 
 
-def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> None:
-    config = lived.config
+def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(finished_loop: FinishedLoop) -> None:
+    config = finished_loop.config
     who = scored(config)
     words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
     looked = CliRunner().invoke(cli, words)
@@ -227,7 +229,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(lived: Lived) -> 
     customers = score_tables.read_scores(config).manifest["customers"]
     done = CliRunner().invoke(cli, [*words, "--yes"])
     assert done.exit_code == 0, done.output
-    assert "shop-churn/1 (champion): learned from the customer: " in done.output
+    assert "shop-churn/1 (champion): trained on the customer: " in done.output
     assert "in visits" not in done.output and "1 in activities.visits" in done.output
     name = stored_id(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []

@@ -1,8 +1,12 @@
-"""The front door: what each command leaves behind, and what bad input is told, with its exit code."""
+"""The command line: what each command leaves behind, and the message and exit code for bad input."""
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +29,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs the command line in `tmp_path`; the result's `text` is all that it said."""
+    """Runs the command line in `tmp_path`; the result's `text` is all that it printed."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> Result:
@@ -34,18 +38,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def _said(result: Result) -> str:
+def _output(result: Result) -> str:
     assert "Traceback" not in result.output, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.output
 
 
 def _refused(result: Result, code: int, *words: str) -> None:
-    said = _said(result)
-    assert result.exit_code == code, said
+    output = _output(result)
+    assert result.exit_code == code, output
     for word in words:
-        assert word in said
-    assert len([line for line in said.splitlines() if line.startswith("regulars: ")]) == 1
+        assert word in output
+    assert len([line for line in output.splitlines() if line.startswith("regulars: ")]) == 1
 
 
 def _orders(customers: int = 60, days: int = 200, every: int = 9) -> list[dict[str, Any]]:
@@ -83,30 +87,30 @@ MONEY = CONFIG.format(money='amount = "amount"')
 def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path)
     checked = run("check")
-    assert checked.exit_code == 0, _said(checked)
+    assert checked.exit_code == 0, _output(checked)
     assert json.loads((tmp_path / "output" / "audit.json").read_text())["customers"] == 250
     built = run("build", "--cutoff", "2023-05-01", "--cutoff", "2023-07-01", "--out", "f.parquet")
-    assert built.exit_code == 0, _said(built)
+    assert built.exit_code == 0, _output(built)
     columns = pq.read_schema(tmp_path / "f.parquet").names
     assert columns[:2] == ["customer_id", "cutoff"]
     assert columns[-2:] == ["churned", "value"]
     trained = run("train")
-    assert trained.exit_code == 0, _said(trained)
+    assert trained.exit_code == 0, _output(trained)
     assert "shop-churn/1, shop-value/1, champion" in trained.output
     cutoff = trained.output.split("score --cutoff ")[1].split()[0]
     scored = run("score", "--cutoff", cutoff, "--contributions")
-    assert scored.exit_code == 0, _said(scored)
+    assert scored.exit_code == 0, _output(scored)
     again = run("score", "--cutoff", cutoff, "--contributions", "--resume")
     assert "have not changed since cutoff" in again.output and "\nscored:  " in again.output
     grouped = run("segments", "--cutoff", cutoff)
-    assert grouped.exit_code == 0, _said(grouped)
+    assert grouped.exit_code == 0, _output(grouped)
     assert "RFM groups" in grouped.output and "written: " in grouped.output
     customer = pq.ParquetFile(tmp_path / f"output/scores/cutoff={cutoff}/part-00000.parquet").read()["customer_id"][0]
     explained = run("explain", str(customer), "--cutoff", cutoff)
-    assert explained.exit_code == 0, _said(explained)
+    assert explained.exit_code == 0, _output(explained)
     assert "why this risk" in explained.output
     reported = run("report")
-    assert reported.exit_code == 0, _said(reported)
+    assert reported.exit_code == 0, _output(reported)
     for result in (checked, built, trained, scored, reported):
         assert "written: " in result.output
         assert "next:    regulars " in result.output
@@ -117,7 +121,7 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     config = tmp_path / "regulars.toml"
     config.write_text(_with(config.read_text(), "trials = 2", "trials = 0"))
     first = run("train", "--compare")
-    assert first.exit_code == 0, _said(first)
+    assert first.exit_code == 0, _output(first)
     assert "there is no champion to compare with" in first.output
     strict = '\n[training.promote]\nchampion = "better"\nladder = "any"\n'
     config.write_text(_with(config.read_text(), "seed = 5", "seed = 6") + strict)
@@ -128,36 +132,36 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     cutoff = refused.output.split("judged on ")[1].split("at ")[1].split(",")[0]
     assert json.loads((_scored(run, tmp_path, cutoff)).read_text())["models"]["churn"]["label"] == "shop-churn/1"
     by_hand = run("promote")
-    assert by_hand.exit_code == 0, _said(by_hand)
+    assert by_hand.exit_code == 0, _output(by_hand)
     assert "shop-churn/2, shop-value/2, champion (before: shop-churn/1, shop-value/1)" in by_hand.output
     back = run("rollback")
-    assert back.exit_code == 0, _said(back)
+    assert back.exit_code == 0, _output(back)
     assert "shop-churn/1, shop-value/1, champion (before: shop-churn/2, shop-value/2)" in back.output
     _refused(run("rollback"), 2, "nothing to roll back to")
     config.write_text(_with(_with(config.read_text(), 'champion = "better"', 'champion = "level"'), '"90d"]', '"60d"]'))
     other = run("train", "--compare")
-    assert other.exit_code in (0, 1), _said(other)
+    assert other.exit_code in (0, 1), _output(other)
     assert "its logged figures at this cutoff, not paired, since the value model" in other.output
     _refused(run("train", "--log", str(tmp_path / "output")), 2, "is not a training saved for later")
 
 
 def _scored(run: Run, folder: Path, cutoff: str) -> Path:
     scored = run("score", "--cutoff", cutoff)
-    assert scored.exit_code == 0, _said(scored)
+    assert scored.exit_code == 0, _output(scored)
     return folder / f"output/scores/cutoff={cutoff}/_manifest.json"
 
 
 def test_a_backtest_by_command(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path)
     done = run("backtest", "--cutoffs", "2")
-    assert done.exit_code == 0, _said(done)
+    assert done.exit_code == 0, _output(done)
     for part in ("judged at 2 cutoffs", "better than recency alone in", "of 2 cutoffs", "next:    regulars train"):
         assert part in done.output
     assert {"metrics.csv", "differences.csv", "grades.csv"} <= {
         p.name for p in (tmp_path / "output/backtest").iterdir()
     }
     curve = run("backtest", "--learning-curve")
-    assert curve.exit_code == 0, _said(curve)
+    assert curve.exit_code == 0, _output(curve)
     assert "after learning from" in curve.output
     assert (tmp_path / "output" / "learning_curve" / "curve.csv").exists()
     assert run("backtest", "--cutoffs", "0").exit_code == 2
@@ -173,15 +177,15 @@ def test_a_backtest_that_cannot_be(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_simulated_business_can_be_checked(run: Run, tmp_path: Path) -> None:
-    made = run("simulate", "--customers", "300", "--out", "sim", "--days", "200")
-    assert made.exit_code == 0, _said(made)
-    assert "300 customers" in made.output
-    assert "regulars -c sim/regulars.toml check" in made.output
+    simulated = run("simulate", "--customers", "300", "--out", "sim", "--days", "200")
+    assert simulated.exit_code == 0, _output(simulated)
+    assert "300 customers" in simulated.output
+    assert "regulars -c sim/regulars.toml check" in simulated.output
     checked = run("-c", "sim/regulars.toml", "check")
-    assert checked.exit_code == 0, _said(checked)
+    assert checked.exit_code == 0, _output(checked)
     assert "[contacts]" in checked.output
     built = run("-c", "sim/regulars.toml", "build", "--cutoff", "2023-06-01", "--out", "f.parquet")
-    assert built.exit_code == 0, _said(built)
+    assert built.exit_code == 0, _output(built)
     assert max(pq.read_table(tmp_path / "f.parquet")["contacts_count_ever"].to_pylist()) > 1
     _refused(run("simulate", "--customers", "0", "--out", "none"), 2, "customers")
     assert not (tmp_path / "none").exists()
@@ -226,7 +230,7 @@ def test_tables_beside_the_events_are_checked_and_built(run: Run, tmp_path: Path
     config = tmp_path / "regulars.toml"
     config.write_text(config.read_text() + BESIDE)
     checked = run("check")
-    assert checked.exit_code == 0, _said(checked)
+    assert checked.exit_code == 0, _output(checked)
     for part in (
         "[activities.visits] 3 usable",
         "[activities.service_tickets] 1 usable",
@@ -252,18 +256,39 @@ BUILT = {
 }
 
 
-def test_help_names_every_command(run: Run) -> None:
+def test_help_lists_every_command_once_under_a_heading_and_in_full(run: Run) -> None:
     text = run("--help").output
-    for command in "demo init check build train promote rollback backtest score explain report simulate".split():
-        assert command in text
+    for heading in ("Data", "Models", "Customers", "Campaigns", "Monitoring", "Reports"):
+        assert f"\n{heading}:\n" in text
+    listed = [line.split()[0] for line in text.split("Data:")[1].splitlines() if re.match("  [a-z]", line)]
+    assert sorted(listed) == sorted(regulars.cli.commands)
+    assert "..." not in text.split("Data:")[1]
+    for command in regulars.cli.commands.values():
+        sentence = (command.help or "").split("\n\n")[0]
+        assert " ".join(sentence.split()) in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", sorted(regulars.cli.commands))
+def test_the_help_of_every_command_ends_with_an_example_that_can_be_run(run: Run, name: str) -> None:
+    text = " ".join(run(name, "--help").output.split())
+    example = text.rpartition("Example: ")[2]
+    program, command, *arguments = shlex.split(example)
+    assert (program, command) == ("regulars", name)
+    regulars.cli.commands[name].make_context(name, arguments)  # refuses unknown options and wrong values
+
+
+def test_importing_the_command_line_loads_no_heavy_library() -> None:
+    script = "import regulars, sys; print([m for m in ('mlflow', 'lightgbm', 'pandas', 'duckdb') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert loaded.stdout.strip() == "[]"
 
 
 def test_init_writes_a_config_that_works_and_never_over_another(run: Run, tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(_orders()), tmp_path / "orders.parquet")
-    made = run("init", "orders.parquet")
-    assert made.exit_code == 0, _said(made)
+    written = run("init", "orders.parquet")
+    assert written.exit_code == 0, _output(written)
     assert run("check").exit_code == 0
-    _refused(run("init", "orders.parquet"), 2, "already there")
+    _refused(run("init", "orders.parquet"), 2, "already exists")
 
 
 def test_wrong_use_is_exit_2(run: Run, tmp_path: Path) -> None:
@@ -273,7 +298,7 @@ def test_wrong_use_is_exit_2(run: Run, tmp_path: Path) -> None:
     assert run("build", "--out", "x.parquet").exit_code == 2
     assert run("train", "everything").exit_code == 2
     _refused(run("-c", "missing.toml", "check"), 2, "missing.toml", "regulars init")
-    _refused(run("report"), 2, "not scored", "regulars score")
+    _refused(run("report"), 2, "no scores found", "regulars score")
     _refused(run("score", "--cutoff", "2023-06-01"), 2, "run `regulars train` first")
 
 
@@ -378,7 +403,7 @@ def test_amounts_that_cannot_be_used(run: Run, tmp_path: Path, values: list[Any]
 def test_a_few_amounts_that_cannot_be_used_are_set_aside_and_counted(run: Run, tmp_path: Path) -> None:
     _shop(tmp_path, _amounts([*[5.0] * 60, float("inf"), None]))
     result = run("check")
-    assert result.exit_code == 0, _said(result)
+    assert result.exit_code == 0, _output(result)
     assert "infinite amount" in result.output
     assert "missing amount" in result.output
 
@@ -396,7 +421,7 @@ def test_customer_ids_of_any_make(run: Run, tmp_path: Path, make: Callable[[int]
     numbers = {f"c{n}": make(n) for n in range(60)}
     _shop(tmp_path, [{**row, "customer": numbers[row["customer"]]} for row in _orders()])
     built = run("build", "--cutoff", "2023-05-01", "--out", "f.parquet")
-    assert built.exit_code == 0, _said(built)
+    assert built.exit_code == 0, _output(built)
     ids = set(pq.read_table(tmp_path / "f.parquet")["customer_id"].to_pylist())
     assert ids <= {str(int(i)) if isinstance(i, float) else str(i) for i in numbers.values()}
     assert len(ids) == 60
@@ -416,9 +441,9 @@ def test_a_plan_is_printed_and_written(run: Run, tmp_path: Path) -> None:
     _refused(run("plan", "--cutoff", str(CUTOFF), "--budget", "50"), 2, "not scored", "regulars score")
     make_scored(tmp_path, {})
     result = run("plan", "--cutoff", str(CUTOFF), "--budget", "50", "--campaign", "spring")
-    said = _said(result)
-    assert result.exit_code == 0, said
-    assert "ASSUMED" in said and "<- this plan" in said
+    output = _output(result)
+    assert result.exit_code == 0, output
+    assert "ASSUMED" in output and "<- this plan" in output
     assert (tmp_path / "output" / "plans" / f"cutoff={CUTOFF}" / "spring" / "plan.csv").exists()
     _refused(run("plan", "--cutoff", str(CUTOFF)), 2, "no budget")
     _refused(run("plan", "--cutoff", str(CUTOFF), "--budget", "0.2"), 2, "below the cheapest action")

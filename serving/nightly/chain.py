@@ -1,7 +1,7 @@
-"""`regulars run`: the nightly chain, from one line of cron; what is there already and would be the same stays.
+"""`regulars run`: the nightly chain, started by one line of cron; a step whose inputs have not changed is skipped.
 
-Check, train when due, score, segments, uplift, monitor, train again when an alert asks for it, plan when due, measure,
-report. A step that fails stops what depends on it and nothing else; what it would have replaced stays as it was.
+The steps: check, train when due, score, segments, uplift, monitor, retrain when an alert asks for it, plan when due,
+measure, report. A failed step stops only the steps that depend on it, and leaves its earlier results in place.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.audit import audit as schema
 from features.audit import delivery
+from features.audit.audit import check_log
 from features.audit.delivery import DeliveryRecord
 from features.config.load import Config
 from features.errors import DataError, RefusedError, RegularsError, UsageError
@@ -46,9 +46,9 @@ class ChainStep:
     """One step of the chain.
 
     Attributes:
-        name: As the summary names it.
-        needs: The steps without which it has nothing to work with.
-        run_step: Does it.
+        name: Its name in the summary.
+        needs: The steps that it depends on.
+        run_step: Runs it.
     """
 
     name: str
@@ -71,11 +71,11 @@ STEPS = (
 
 @dataclass(frozen=True)
 class NightSummary:
-    """What a night came to.
+    """The summary of a night.
 
     Attributes:
-        file: Where it is written down.
-        content: What that file holds.
+        file: The file that it is written to.
+        content: The content of that file.
     """
 
     file: Path
@@ -83,158 +83,174 @@ class NightSummary:
 
     @property
     def code(self) -> int:
-        """The worst of the steps: 0 all is well, 1 an alert or a gate said no, 2 wrong use, 3 bad data."""
+        """The highest exit code of the steps: 0 success, 1 an alert or a failed gate, 2 wrong use, 3 bad data."""
         return int(self.content["exit"])
 
     @property
     def new(self) -> bool:
-        """Whether anything was made."""
-        return any(one["state"] in (DONE, FAILED) for one in self.content["steps"])
+        """Whether any step did something or failed."""
+        return any(step["state"] in (DONE, FAILED) for step in self.content["steps"])
 
 
 def run_night(
-    config: Config, cutoff: date | None = None, accept: bool = False, say: Callable[[str], None] = lambda line: None
+    config: Config,
+    cutoff: date | None = None,
+    accept: bool = False,
+    report_line: Callable[[str], None] = lambda line: None,
 ) -> NightSummary:
-    """Runs the chain of a night, and leaves its summary in `OUTPUT/runs/CUTOFF.json`.
+    """Runs the chain of a night, and writes its summary to `OUTPUT/runs/CUTOFF.json`.
 
     Args:
         config: The business.
-        cutoff: Of everything; by default the first day about which the log says nothing: the day after the last whole
-            one that it knows. The machine's clock is never asked.
-        accept: Takes the log as it is, where it looks as if it had come twice, cut off or too early.
-        say: Receives the lines for the user, each step's when it has ended.
+        cutoff: The cutoff of all steps; by default the day after the last complete day in the log. The machine's clock
+            is never used.
+        accept: Accepts a log that looks delivered twice, cut off or too early.
+        report_line: Receives the lines for the user, one after each step.
+
+    Returns:
+        The summary.
 
     Raises:
-        RefusedError: Another run works on the same output.
+        RefusedError: Another run uses the same output.
         UsageError: The summary cannot be written.
-        DataError: The log cannot be read, and no earlier night says which one this is.
+        DataError: The log cannot be read, and there is no earlier night to take the cutoff from.
     """
     with exclusive_lock(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
-        return _run(config, cutoff, accept, say)
+        return _run_chain(config, cutoff, accept, report_line)
 
 
-def _run(config: Config, cutoff: date | None, accept: bool, say: Callable[[str], None]) -> NightSummary:
-    began, clock = datetime.now(UTC), time.monotonic()
-    night, checked = _opened(config, cutoff, accept)
-    say(f"night of cutoff {night.cutoff} of {config.name}, into {config.output}\n")
+def _run_chain(config: Config, cutoff: date | None, accept: bool, report_line: Callable[[str], None]) -> NightSummary:
+    start, clock = datetime.now(UTC), time.monotonic()
+    night, check_outcome = _open_night(config, cutoff, accept)
+    report_line(f"night of cutoff {night.cutoff} of {config.name}, into {config.output}\n")
     records: dict[str, dict[str, Any]] = {}
 
-    def keep(finished: bool) -> NightSummary:
-        timing = {"started": began.isoformat(timespec="milliseconds"), "seconds": round(time.monotonic() - clock, 1)}
-        told = _told(night, records, timing, finished)
-        return NightSummary(write_summary(config, told), told)
+    def save(finished: bool) -> NightSummary:
+        timing = {"started": start.isoformat(timespec="milliseconds"), "seconds": round(time.monotonic() - clock, 1)}
+        content = _summary_content(night, records, timing, finished)
+        return NightSummary(write_summary(config, content), content)
 
-    _note(records, CHECK, checked, time.monotonic() - clock, say)
-    stopped, waiting = {CHECK} if checked.stops else set[str](), list(STEPS)
-    while waiting:
-        step, since = waiting.pop(0), time.monotonic()
-        outcome = _acted(step, night, stopped)
+    _record_outcome(records, CHECK, check_outcome, time.monotonic() - clock, report_line)
+    stopped, queue = {CHECK} if check_outcome.stops else set[str](), list(STEPS)
+    while queue:
+        step, step_clock = queue.pop(0), time.monotonic()
+        outcome = _execute(step, night, stopped)
         (stopped.add if outcome.stops else stopped.discard)(step.name)
-        _note(records, step.name, outcome, time.monotonic() - since, say)
-        waiting = [*(one for one in STEPS if one.name in outcome.again), *waiting]
+        _record_outcome(records, step.name, outcome, time.monotonic() - step_clock, report_line)
+        queue = [*(later for later in STEPS if later.name in outcome.again), *queue]
         if outcome.state in (DONE, FAILED):
-            keep(finished=False)
-    told = _told(night, records, {}, finished=True)
-    if _as_before(night, told):
-        return NightSummary(summary_path(config, night.cutoff), {**night.earlier, "steps": told["steps"]})
-    return keep(finished=True)
+            save(finished=False)
+    content = _summary_content(night, records, {}, finished=True)
+    if _nothing_new(night, content):
+        return NightSummary(summary_path(config, night.cutoff), {**night.earlier, "steps": content["steps"]})
+    return save(finished=True)
 
 
 def night_text(summary: NightSummary) -> str:
-    """What a night came to, as text for a terminal: after the lines of its steps, the alerts and the verdict."""
-    told = summary.content
-    lines = [f"alert ({one['severity']}): {one['title']}; {one['todo']}" for one in told["alerts"]]
-    counts = {state: sum(one["state"] == state for one in told["steps"]) for state in STATES}
-    said = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+    """The end of a night's text for the terminal: alerts, counts of steps by state, and the exit code."""
+    content = summary.content
+    lines = [f"alert ({alert['severity']}): {alert['title']}; {alert['todo']}" for alert in content["alerts"]]
+    counts = {state: sum(step["state"] == state for step in content["steps"]) for state in STATES}
+    totals = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
     if not summary.new:
-        said += ": nothing is new since this night was run"
-    return "\n".join([*lines, *([""] if lines else []), f"{said}; exit {summary.code}"])
+        totals += ": nothing has changed since the last run of this night"
+    return "\n".join([*lines, *([""] if lines else []), f"{totals}; exit {summary.code}"])
 
 
 def next_command(summary: NightSummary) -> str:
-    """The command that is worth running after a night."""
-    bad = [one["name"] for one in summary.content["steps"] if one["state"] == FAILED]
-    if CHECK in bad:
+    """The command to run after a night."""
+    failed = [step["name"] for step in summary.content["steps"] if step["state"] == FAILED]
+    if CHECK in failed:
         return "regulars check"
-    return f"regulars run --cutoff {summary.content['cutoff']}" if bad else "regulars report"
+    return f"regulars run --cutoff {summary.content['cutoff']}" if failed else "regulars report"
 
 
-def _opened(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, StepOutcome]:
-    """Audits the log, and says which night this is and what came of the check.
+def _open_night(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, StepOutcome]:
+    """Audits the log; returns the night and the outcome of the check.
 
-    A log that cannot be read, or not be trusted, does not say which night it is: then it is that of the last run.
+    The cutoff comes from the log; if the log cannot be read or trusted, it is that of the last run.
     """
     nights, damaged = read_summaries(config)
-    known = [date.fromisoformat(one["cutoff"]) for one in nights]
-    before, place = last_trusted_log(nights), config.output / "audit.json"
-    held = content_digest(place)
+    known_cutoffs = [date.fromisoformat(summary["cutoff"]) for summary in nights]
+    before, audit_file = last_trusted_log(nights), config.output / "audit.json"
+    audit_before = content_digest(audit_file)
     try:
-        audit, _ = schema.check_log(config)
+        audit, _ = check_log(config)
     except RegularsError as problem:
-        which, log = cutoff or max(known, default=None), None
-        if which is None:
+        night_cutoff, log = cutoff or max(known_cutoffs, default=None), None
+        if night_cutoff is None:
             raise
-        checked = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
+        outcome = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
         log = delivery.delivery_record(config, audit)
-        which = cutoff or log.complete_until
-        wrong = (
-            [] if accept else delivery.delivery_faults(log, before, which, partial(delivery.longest_silence, config))
+        night_cutoff = cutoff or log.complete_until
+        faults = (
+            []
+            if accept
+            else delivery.delivery_faults(log, before, night_cutoff, partial(delivery.longest_silence, config))
         )
-        if wrong and cutoff is None:
-            which = max([which, *known])
-        checked = _checked(log, before, audit.breaches, wrong, content_digest(place) == held)
-    night = _night(config, which, None if checked.stops else log, nights)
-    night.log_faults = without_quotes(checked.note) if checked.stops else ""
-    unread = [f"{path} cannot be read: what that night left is looked at anew" for path in damaged]
-    return night, replace(checked, note="; ".join([checked.note, *unread]))
+        if faults and cutoff is None:
+            night_cutoff = max([night_cutoff, *known_cutoffs])
+        outcome = _check_outcome(log, before, audit.breaches, faults, content_digest(audit_file) == audit_before)
+    night = _new_night(config, night_cutoff, None if outcome.stops else log, nights)
+    night.log_faults = without_quotes(outcome.note) if outcome.stops else ""
+    unread = [f"{path} cannot be read: the results of that night are checked again" for path in damaged]
+    return night, replace(outcome, note="; ".join([outcome.note, *unread]))
 
 
-def _checked(
-    log: DeliveryRecord, before: DeliveryRecord | None, breaches: Sequence[str], wrong: Sequence[str], same: bool
+def _check_outcome(
+    log: DeliveryRecord,
+    before: DeliveryRecord | None,
+    breaches: Sequence[str],
+    faults: Sequence[str],
+    audit_unchanged: bool,
 ) -> StepOutcome:
-    """What came of a check whose log could be read."""
+    """The outcome of the check of a readable log."""
     if breaches:
-        said = f"{len(breaches)} breach(es) of the data contract: {'; '.join(breaches)}"
-        return StepOutcome(FAILED, said, RefusedError.exit_code, stops=True)
-    if wrong:
-        said = "; ".join(wrong)
-        return StepOutcome(FAILED, f"{said}; where it is right as it is: --accept", DataError.exit_code, stops=True)
-    said = f"{log.rows:,} rows, {log.first} to {log.last}, complete until {log.complete_until}"
+        note = f"{len(breaches)} breach(es) of the data contract: {'; '.join(breaches)}"
+        return StepOutcome(FAILED, note, RefusedError.exit_code, stops=True)
+    if faults:
+        note = "; ".join(faults)
+        return StepOutcome(FAILED, f"{note}; if the log is correct, use --accept", DataError.exit_code, stops=True)
+    note = f"{log.rows:,} rows, {log.first} to {log.last}, complete until {log.complete_until}"
     if before is not None and log.fingerprint == before.fingerprint:
-        return StepOutcome(
-            UNCHANGED if same else DONE, f"{said}; the same log as at the run before: nothing came since"
-        )
-    return StepOutcome(DONE, said)
+        return StepOutcome(UNCHANGED if audit_unchanged else DONE, f"{note}; the same log as at the last run")
+    return StepOutcome(DONE, note)
 
 
-def _night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
-    """A night, and what it remembers."""
-    earlier = next((one for one in nights if one["cutoff"] == str(cutoff)), {})
-    others = [one for one in nights if one["cutoff"] != str(cutoff)]
-    tried = {name: why for one in nights for name, why in one["tried"].items()}
-    return Night(config, cutoff, log, earlier, others, trained=earlier.get("trained"), unmeasured=tried)
+def _new_night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
+    """A night, with the results of earlier nights."""
+    earlier = next((summary for summary in nights if summary["cutoff"] == str(cutoff)), {})
+    other_nights = [summary for summary in nights if summary["cutoff"] != str(cutoff)]
+    unmeasured = {name: why for summary in nights for name, why in summary["tried"].items()}
+    return Night(config, cutoff, log, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
 
 
-def _acted(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
-    """A step's outcome; its errors, and those of the disk, are its own."""
-    lacks = [name for name in step.needs if name in stopped]
-    if lacks:
-        return StepOutcome(SKIPPED, f"needs {' and '.join(lacks)}", stops=True)
+def _execute(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
+    """Runs a step; turns its expected errors, and those of the disk, into its outcome."""
+    missing = [name for name in step.needs if name in stopped]
+    if missing:
+        return StepOutcome(SKIPPED, f"needs {' and '.join(missing)}", stops=True)
     try:
         return step.run_step(night)
     except RegularsError as problem:
         return StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     except OSError as problem:
-        return StepOutcome(FAILED, f"{problem}; make room or give another place", UsageError.exit_code, stops=True)
+        return StepOutcome(
+            FAILED, f"{problem}; free disk space or choose another output folder", UsageError.exit_code, stops=True
+        )
 
 
-def _note(
-    records: dict[str, dict[str, Any]], name: str, outcome: StepOutcome, seconds: float, say: Callable[[str], None]
+def _record_outcome(
+    records: dict[str, dict[str, Any]],
+    name: str,
+    outcome: StepOutcome,
+    seconds: float,
+    report_line: Callable[[str], None],
 ) -> None:
-    """Says what came of a step, and writes it down; of a step that was done again, the later."""
+    """Reports and records the outcome of a step; if it ran twice, the later outcome counts."""
     indented = outcome.note.replace("\n", "\n" + " " * 32)
-    say(f"{name:<10}{outcome.state:<10}{seconds:>8.1f} s  {indented}")
+    report_line(f"{name:<10}{outcome.state:<10}{seconds:>8.1f} s  {indented}")
     spent = records.get(name, {}).get("seconds", 0.0) + round(seconds, 1)
     records[name] = {
         "name": name,
@@ -247,13 +263,15 @@ def _note(
     }
 
 
-def _told(night: Night, records: Mapping[str, Any], timing: Mapping[str, Any], finished: bool) -> dict[str, Any]:
-    """What a night leaves; of steps that could not be done it keeps what they were last done from."""
-    before = {one["name"]: one for one in night.earlier.get("steps", ())}
-    kept = {
-        name: {key: before[name][key] for key in ("inputs", "files")}
-        for name, one in records.items()
-        if name in before and one["state"] in (FAILED, SKIPPED)
+def _summary_content(
+    night: Night, records: Mapping[str, Any], timing: Mapping[str, Any], finished: bool
+) -> dict[str, Any]:
+    """The content of a night's summary; failed and skipped steps keep the digests of their last success."""
+    earlier_steps = {step["name"]: step for step in night.earlier.get("steps", ())}
+    earlier_digests = {
+        name: {key: earlier_steps[name][key] for key in ("inputs", "files")}
+        for name, step in records.items()
+        if name in earlier_steps and step["state"] in (FAILED, SKIPPED)
     }
     return {
         "format": FORMAT,
@@ -261,8 +279,8 @@ def _told(night: Night, records: Mapping[str, Any], timing: Mapping[str, Any], f
         "cutoff": str(night.cutoff),
         **timing,
         "finished": finished,
-        "exit": max(one["code"] for one in records.values()),
-        "steps": [{**one, **kept.get(name, {})} for name, one in records.items()],
+        "exit": max(step["code"] for step in records.values()),
+        "steps": [{**step, **earlier_digests.get(name, {})} for name, step in records.items()],
         "alerts": night.alerts,
         "trained": night.trained,
         "tried": dict(sorted(night.unmeasured.items())),
@@ -270,8 +288,8 @@ def _told(night: Night, records: Mapping[str, Any], timing: Mapping[str, Any], f
     }
 
 
-def _as_before(night: Night, told: Mapping[str, Any]) -> bool:
-    """Whether the summary that lies there says it all: nothing was done, and nothing else is otherwise."""
-    still = ("finished", "exit", "alerts", "trained", "tried", "log")
-    idle = all(one["state"] in (UNCHANGED, SKIPPED) for one in told["steps"])
-    return idle and all(night.earlier.get(key) == told[key] for key in still)
+def _nothing_new(night: Night, content: Mapping[str, Any]) -> bool:
+    """Whether no step did anything and the existing summary is still correct."""
+    compared = ("finished", "exit", "alerts", "trained", "tried", "log")
+    idle = all(step["state"] in (UNCHANGED, SKIPPED) for step in content["steps"])
+    return idle and all(night.earlier.get(key) == content[key] for key in compared)

@@ -1,8 +1,7 @@
-"""One night of the chain: what it is about, what its steps left, and what earlier nights left for it to remember.
+"""The state of the nightly chain: the current night, and the summaries of earlier nights.
 
-`OUTPUT/runs/CUTOFF.json` is what a night leaves: its steps with state, seconds and note, the alerts that stand, how the
-log had arrived, and what was trained. A step whose inputs are those of its last run, and whose files are as they were
-left, is not done again; both are kept there as digests.
+A night's summary is `OUTPUT/runs/CUTOFF.json`: its steps with state, seconds and note, open alerts, the delivery of the
+log, and what was trained. It also has digests of each step's inputs and files: a step is skipped if both are unchanged.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ QUOTED = re.compile(r"'[^']*'|(?<=such as )[^)']+(?=\))")  # in a message: what 
 
 @dataclass(frozen=True)
 class StepOutcome:
-    """What a step came to.
+    """The outcome of a step.
 
     Attributes:
         state: 'done', 'unchanged', 'skipped' or 'failed'.
-        note: In words: what was made, or why not.
-        code: 1 where an alert or a gate said no, 2 and 3 as those of errors; 0 where all is well.
-        inputs: A digest of what its files depend on; empty where the step itself knows whether anything is new.
+        note: The result in words, or why there is none.
+        code: Exit code: 0 success, 1 an alert or a failed gate, 2 wrong use, 3 bad data.
+        inputs: A digest of what its files depend on; empty if the step detects changes itself.
         files: A digest of its files.
-        again: The steps that have to be done once more after it.
-        stops: Whether what needs this step has nothing to work with.
+        again: The steps that must run again after it.
+        stops: Whether the steps that need it are skipped.
     """
 
     state: str
@@ -61,18 +60,18 @@ class StepOutcome:
 
 @dataclass
 class Night:
-    """The night that is run: fixed in what it is about, and filled by its steps.
+    """The current night: its inputs are fixed, its results are filled in by the steps.
 
     Attributes:
         config: The business.
-        cutoff: Which everything is of.
-        log: How the log arrived; None where it could not be read, or not be trusted.
-        earlier: What an earlier run of this cutoff left; empty where there was none.
-        other_nights: What the nights of other cutoffs left, by cutoff, ascending.
-        trained: What was trained this night, if anything was.
-        alerts: Those that stand.
+        cutoff: The cutoff of all steps.
+        log: The delivery of the log; None if it could not be read or trusted.
+        earlier: The summary of an earlier run of this cutoff; empty if there was none.
+        other_nights: The summaries of other cutoffs, ascending.
+        trained: What was trained this night, if anything.
+        alerts: The open alerts.
         unmeasured: Plans that could not be measured, and why.
-        log_faults: What the check found wrong, without anybody's id; empty where nothing is.
+        log_faults: Problems that the check found, without customer ids; empty if there are none.
     """
 
     config: Config
@@ -87,77 +86,90 @@ class Night:
 
     @property
     def newest(self) -> bool:
-        """Whether the log knows no later cutoff."""
+        """Whether the log has no later complete day."""
         return self.log is not None and self.cutoff >= self.log.complete_until
 
     def is_up_to_date(self, step: str, inputs: str, place: Path) -> bool:
-        """Whether a step's files are there just as this run would make them."""
-        found = [one for one in self.earlier.get("steps", ()) if one["name"] == step]
+        """Whether a step can be skipped: its files exist, and neither they nor their inputs have changed.
+
+        Args:
+            step: Name of the step.
+            inputs: Digest of what its files depend on now.
+            place: Its file or folder.
+
+        Returns:
+            True if running the step again would give the same files.
+        """
+        records = [one for one in self.earlier.get("steps", ()) if one["name"] == step]
         return (
-            any(one["inputs"] == inputs and one["files"] == content_digest(place) for one in found) and place.exists()
+            any(one["inputs"] == inputs and one["files"] == content_digest(place) for one in records) and place.exists()
         )
 
 
 def summary_path(config: Config, cutoff: date) -> Path:
-    """Where a night's summary lies."""
+    """The path of a night's summary."""
     return config.output / "runs" / f"{cutoff}.json"
 
 
 def read_summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
-    """What nights left, by cutoff, ascending; and the files that cannot be read."""
-    found, damaged = [], []
+    """The summaries of all nights, by ascending cutoff, and the files that cannot be read."""
+    summaries, damaged = [], []
     for path in sorted((config.output / "runs").glob("????-??-??.json")):
         try:
-            told = dict(json.loads(path.read_text(encoding="utf-8")))
-            date.fromisoformat(told["cutoff"])
+            summary = dict(json.loads(path.read_text(encoding="utf-8")))
+            date.fromisoformat(summary["cutoff"])
         except (OSError, ValueError, KeyError, TypeError):
             damaged.append(path)
             continue
-        if told.get("format") == FORMAT:
-            found.append(told)
-    return found, damaged
+        if summary.get("format") == FORMAT:
+            summaries.append(summary)
+    return summaries, damaged
 
 
 def last_trusted_log(nights: Sequence[Mapping[str, Any]]) -> DeliveryRecord | None:
-    """How the log had arrived at the last run that could trust it."""
-    told = [night for night in nights if night.get("log")]
-    return parse_delivery_record(max(told, key=lambda one: (one["started"], one["cutoff"]))["log"]) if told else None
+    """The delivery of the log at the last run that could trust it."""
+    with_log = [night for night in nights if night.get("log")]
+    return (
+        parse_delivery_record(max(with_log, key=lambda one: (one["started"], one["cutoff"]))["log"])
+        if with_log
+        else None
+    )
 
 
-def write_summary(config: Config, told: Mapping[str, Any]) -> Path:
-    """Puts a night's summary in its place, whole; returns where.
+def write_summary(config: Config, content: Mapping[str, Any]) -> Path:
+    """Writes a night's summary in one step; returns its path.
 
     Raises:
         UsageError: It cannot be written.
     """
-    target = summary_path(config, date.fromisoformat(told["cutoff"]))
-    write_text_atomically(target, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    target = summary_path(config, date.fromisoformat(content["cutoff"]))
+    write_text_atomically(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return target
 
 
 def without_quotes(message: str) -> str:
-    """A message without what it quotes: nobody's id stays in what is kept.
+    """A message without quoted values, which may be customer ids.
 
-    >>> unnamed("2 rows ('C-1', 'C-2'): missing time (customers such as C-1, C-2)")
+    >>> without_quotes("2 rows ('C-1', 'C-2'): missing time (customers such as C-1, C-2)")
     "2 rows ('…', '…'): missing time (customers such as …)"
     """
-    return QUOTED.sub(lambda found: "'…'" if found[0].startswith("'") else "…", message)
+    return QUOTED.sub(lambda match: "'…'" if match[0].startswith("'") else "…", message)
 
 
-def inputs_digest(config: Config, *told: object) -> str:
-    """A digest of the config, of the code of the rooms, and of what else a step's files depend on."""
-    shaped = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
-    return _digest([shaped, _code(), [str(one) for one in told]])
+def inputs_digest(config: Config, *other_inputs: object) -> str:
+    """A digest of the config, of our code, and of the other inputs of a step."""
+    sections = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
+    return _digest([sections, _code_digest(), [str(one) for one in other_inputs]])
 
 
 def content_digest(place: Path) -> str:
-    """A digest of a file, or of all files in a folder by their names; of what is not there, one of its own."""
+    """A digest of a file, or of all files in a folder with their names; a missing path has its own digest."""
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
     return _digest([[str(path.relative_to(place)), file_checksum(path)] for path in files if path.is_file()])
 
 
 @cache
-def _code() -> str:
+def _code_digest() -> str:
     house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
     return _digest([[path.relative_to(house).as_posix(), file_checksum(path)] for path in files])

@@ -1,7 +1,8 @@
-"""A customer out of the files of an output: made beside them first, then put in place one by one, resumable.
+"""Removes a customer from the files of an output: new contents are staged first, then put in place one by one.
 
-Rows go out of Parquet and CSV, mentions out of JSON; pages that name the customer, built features and half-written runs
-are removed, as they can be made again. Checksums and counts in manifests follow, so that all still reads.
+Rows are removed from Parquet and CSV, and mentions from JSON. Pages that name the customer, built features and
+unfinished runs are deleted, as they can be made again. Checksums and counts in manifests are updated, so that all files
+can still be read. A removal that was interrupted is finished by the next one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from serving.scoring.resumable_run import file_checksum
 
 STAGING, READY = ".forgetting", "ready.json"
 MANIFESTS = ("_manifest.json", "manifest.json")
-LEFT_OVER = re.compile(r"\..+-[a-z0-9_]{8}")  # of a process that was killed (features.atomic_files)
+LEFT_OVER = re.compile(r"\..+-[a-z0-9_]{8}")  # left by a killed process (features.atomic_files)
 SCORING_FOLDER = ".scoring"
 REMOVED_FROM_CACHE = "removed: built again when needed"
 Row = dict[str, Any]
@@ -37,12 +38,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FileChange:
-    """What happens to a file or folder.
+    """The change of a file or folder.
 
     Attributes:
-        place: Which.
-        description: In words.
-        staged: Its new content, in the staging folder; None where it is removed.
+        place: The file or folder.
+        description: The change in words.
+        staged: The file with its new content, in the staging folder; None if it is removed.
     """
 
     place: Path
@@ -52,18 +53,18 @@ class FileChange:
 
 @dataclass
 class Erasure:
-    """The changes of one customer's removal while they are found.
+    """The removal of one customer, with the changes collected so far.
 
     Attributes:
-        root: The output.
-        names: Of the customer, as files may have them.
+        root: The output folder.
+        names: The customer's ids as files may have them.
         cache: The folder of built features, wherever it is.
-        data: Files of the user's own, which are left alone.
-        changes: By place.
-        digests: Of files that change: the new checksum and the rows left, by the old one.
-        removed_rows: By folder, the customer's row of each table that was there.
-        foreign_files: Files that are not ours and name the customer.
-        recognised: Whether a table has rows of the customer, or a page or document the very name and no text around it.
+        data: The user's own files, which are not changed.
+        changes: The changes by place.
+        digests: For files that change: the new checksum and the number of rows left, by the old checksum.
+        removed_rows: The customer's row in each table, by folder.
+        foreign_files: Files not written by regulars that name the customer.
+        recognised: Whether a table has rows of the customer, or a page or document has the id as a complete value.
     """
 
     root: Path
@@ -78,153 +79,171 @@ class Erasure:
 
     @property
     def staging(self) -> Path:
-        """Where new contents wait."""
+        """The folder of new contents that wait to be put in place."""
         return self.root / STAGING
 
     def staged_path(self, place: Path) -> Path:
-        """A path in the staging folder for a file's new content."""
+        """The path in the staging folder for a file's new content."""
         return self.staging / hashlib.sha256(str(place).encode()).hexdigest()[:24]
 
     def remove(self, place: Path, what: str) -> None:
-        """Notes that a file or folder goes."""
+        """Records that a file or folder is to be removed."""
         self.changes[place] = FileChange(place, what, None)
 
     def write(self, place: Path, text: str, what: str) -> None:
-        """Notes that a file is to hold a text."""
+        """Stages a text as the new content of a file.
+
+        Args:
+            place: The file.
+            text: Its new content.
+            what: The change in words.
+        """
         self.staged_path(place).write_text(text, encoding="utf-8")
         self.changes[place] = FileChange(place, what, self.staged_path(place))
 
     def replace(self, place: Path, what: str, rows: int | None = None) -> None:
-        """Notes that a file's new content lies in staging."""
-        made = self.staged_path(place)
-        shutil.copymode(place, made)
-        self.digests[file_checksum(place)] = (file_checksum(made), rows)
-        self.changes[place] = FileChange(place, what, made)
+        """Records that the new content of a file is in the staging folder.
+
+        Args:
+            place: The file.
+            what: The change in words.
+            rows: The number of rows left; None if the file is not a table.
+        """
+        staged = self.staged_path(place)
+        shutil.copymode(place, staged)
+        self.digests[file_checksum(place)] = (file_checksum(staged), rows)
+        self.changes[place] = FileChange(place, what, staged)
 
 
-def stage_changes(found: Erasure, correct: Callable[[Path, Row], None]) -> Erasure:
-    """Makes the new contents of all files that name a customer, in the staging folder; nothing else is changed.
+def stage_changes(erasure: Erasure, correct_manifest: Callable[[Path, Row], None]) -> Erasure:
+    """Writes the new contents of all files that name a customer to the staging folder; changes nothing else.
 
     Args:
-        found: Where to look for whom; the changes are added to it.
-        correct: May mend further figures of a manifest, in place, given its path.
+        erasure: The customer and the folders; the changes are added to it.
+        correct_manifest: Called with the path and content of each manifest; may correct further figures in place.
+
+    Returns:
+        The same erasure.
 
     Raises:
         DataError: A file cannot be read.
     """
-    with report_write_errors(found.root):
-        found.root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(found.staging, ignore_errors=True)
-        found.staging.mkdir(mode=0o700)
-    documents = [file for file in _files(found) if not _took(found, file)]
-    while _followed(found, documents, correct):
+    with report_write_errors(erasure.root):
+        erasure.root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(erasure.staging, ignore_errors=True)
+        erasure.staging.mkdir(mode=0o700)
+    documents = [file for file in _files_to_search(erasure) if not _handled(erasure, file)]
+    while _update_documents(erasure, documents, correct_manifest):
         pass
-    return found
+    return erasure
 
 
-def mark_ready(found: Erasure) -> None:
-    """Writes down that all new contents are there: from now on `finish` alone is needed, after a death too."""
-    listed = [[str(c.place), c.staged.name if c.staged else "", c.description] for c in found.changes.values()]
-    beside = found.staging / f"{READY}.part"
-    beside.write_text(json.dumps(listed), encoding="utf-8")
-    for file in found.staging.iterdir():
+def mark_ready(erasure: Erasure) -> None:
+    """Records that all new contents are complete: from now on `apply_staged` is enough, even after a crash."""
+    listed = [[str(c.place), c.staged.name if c.staged else "", c.description] for c in erasure.changes.values()]
+    part_file = erasure.staging / f"{READY}.part"
+    part_file.write_text(json.dumps(listed), encoding="utf-8")
+    for file in erasure.staging.iterdir():
         with file.open("rb") as stream:
             os.fsync(stream.fileno())
-    beside.rename(found.staging / READY)
+    part_file.rename(erasure.staging / READY)
 
 
 def apply_staged(root: Path) -> list[tuple[str, str]]:
-    """Puts in place what waits, if all of it is there; returns the places and what happened to each.
+    """Puts staged contents in place if they are complete, otherwise discards them.
 
-    What an earlier death left half done is done here; what was not ready then is discarded.
+    This also finishes a removal that was interrupted before.
+
+    Returns:
+        The changed places, each with its change in words.
     """
     staging = root / STAGING
     listed = json.loads((staging / READY).read_text("utf-8")) if (staging / READY).exists() else []
     with report_write_errors(root):
-        for place, made, _ in listed:
-            if not made:
-                _remove(Path(place))
-            elif (staging / made).exists():
-                (staging / made).replace(place)
+        for place, staged, _ in listed:
+            if not staged:
+                _remove_path(Path(place))
+            elif (staging / staged).exists():
+                (staging / staged).replace(place)
         shutil.rmtree(staging, ignore_errors=True)
     return [(place, what) for place, _, what in listed]
 
 
-def discard_staged(found: Erasure) -> None:
-    """Forgets the new contents; nothing was changed."""
-    shutil.rmtree(found.staging, ignore_errors=True)
+def discard_staged(erasure: Erasure) -> None:
+    """Discards the staged contents; the output stays unchanged."""
+    shutil.rmtree(erasure.staging, ignore_errors=True)
 
 
-def _files(found: Erasure) -> Iterator[Path]:
-    """The files to look into; folders and files that a killed process left go whole."""
-    for folder, folders, files in os.walk(found.root):
+def _files_to_search(erasure: Erasure) -> Iterator[Path]:
+    """Yields the files to search; what a killed process left behind is removed as a whole."""
+    for folder, folders, files in os.walk(erasure.root):
         here = Path(folder)
         for name in sorted(folders):
-            if LEFT_OVER.fullmatch(name) or here == found.root / SCORING_FOLDER:
-                found.remove(here / name, "removed: left by a run that ended early")
-        folders[:] = sorted(f for f in folders if f != STAGING and here / f not in found.changes)
+            if LEFT_OVER.fullmatch(name) or here == erasure.root / SCORING_FOLDER:
+                erasure.remove(here / name, "removed: left by a run that ended early")
+        folders[:] = sorted(f for f in folders if f != STAGING and here / f not in erasure.changes)
         for name in sorted(files):
             if LEFT_OVER.fullmatch(name):
-                found.remove(here / name, "removed: left by a run that ended early")
-            elif (here / name).resolve() not in found.data and (
-                here != found.root or name not in (IDS_FILE, FORGOTTEN_FILE)
+                erasure.remove(here / name, "removed: left by a run that ended early")
+            elif (here / name).resolve() not in erasure.data and (
+                here != erasure.root or name not in (IDS_FILE, FORGOTTEN_FILE)
             ):
                 yield here / name
-    if found.cache and not found.cache.is_relative_to(found.root) and found.cache.is_dir():
-        yield from sorted(found.cache.glob("*.parquet"))
+    if erasure.cache and not erasure.cache.is_relative_to(erasure.root) and erasure.cache.is_dir():
+        yield from sorted(erasure.cache.glob("*.parquet"))
 
 
-def _took(found: Erasure, file: Path) -> bool:
-    """Whether a file needs no second look; documents of JSON do, as they name other files' checksums."""
+def _handled(erasure: Erasure, file: Path) -> bool:
+    """Handles a file that is not JSON; false for JSON documents, which wait as they have other files' checksums."""
     if file.suffix in (".json", ".jsonl"):
         return False
     if file.suffix == ".parquet":
-        _parquet(found, file)
+        _erase_from_parquet(erasure, file)
     elif file.suffix == ".csv":
-        _csv(found, file)
-    elif names_customer(text := file.read_text(encoding="utf-8", errors="replace"), found.names):
+        _erase_from_csv(erasure, file)
+    elif names_customer(text := file.read_text(encoding="utf-8", errors="replace"), erasure.names):
         if file.suffix == ".html":
-            found.recognised |= names_customer(text, found.names, alone=True)
-            found.remove(file, "removed: the page names the customer")
+            erasure.recognised |= names_customer(text, erasure.names, quoted_only=True)
+            erasure.remove(file, "removed: the page names the customer")
         else:
-            found.foreign_files.append(file)
+            erasure.foreign_files.append(file)
     return True
 
 
-def _parquet(found: Erasure, file: Path) -> None:
+def _erase_from_parquet(erasure: Erasure, file: Path) -> None:
     try:
         with pq.ParquetFile(file) as parts:
             if ID not in parts.schema_arrow.names:
                 return
             groups = range(parts.num_row_groups)
-            theirs = [_is_theirs(parts.read_row_group(g, [ID])[ID], found.names) for g in groups]
-            gone = [pc.sum(mask).as_py() or 0 for mask in theirs]
-            if not sum(gone):
+            masks = [_customer_mask(parts.read_row_group(g, [ID])[ID], erasure.names) for g in groups]
+            removed = [pc.sum(mask).as_py() or 0 for mask in masks]
+            if not sum(removed):
                 return
-            if file.parent in (found.cache, found.root / "snapshots"):
-                found.remove(file, REMOVED_FROM_CACHE)
+            if file.parent in (erasure.cache, erasure.root / "snapshots"):
+                erasure.remove(file, REMOVED_FROM_CACHE)
                 return
-            hit = next(g for g in groups if gone[g])
-            row = parts.read_row_group(hit).filter(theirs[hit]).slice(0, 1).to_pylist()[0]
-            codec = parts.metadata.row_group(hit).column(0).compression.lower()
-            with pq.ParquetWriter(found.staged_path(file), parts.schema_arrow, compression=codec) as writer:
+            first = next(g for g in groups if removed[g])
+            row = parts.read_row_group(first).filter(masks[first]).slice(0, 1).to_pylist()[0]
+            codec = parts.metadata.row_group(first).column(0).compression.lower()
+            with pq.ParquetWriter(erasure.staged_path(file), parts.schema_arrow, compression=codec) as writer:
                 for g in groups:
-                    writer.write_table(_without(parts.read_row_group(g), theirs[g]))
+                    writer.write_table(_without_rows(parts.read_row_group(g), masks[g]))
             rows = parts.metadata.num_rows
     except (pa.ArrowException, OSError) as problem:
-        raise DataError(f"{file} cannot be read ({problem}); remove it, and make it again") from None
-    found.recognised = True
-    found.removed_rows.setdefault(file.parent, []).append(row)
-    found.replace(file, _told(sum(gone), rows), rows - sum(gone))
+        raise DataError(f"{file} cannot be read ({problem}); remove it, and create it again") from None
+    erasure.recognised = True
+    erasure.removed_rows.setdefault(file.parent, []).append(row)
+    erasure.replace(file, _rows_removed(sum(removed), rows), rows - sum(removed))
 
 
-def _is_theirs(ids: pa.ChunkedArray, names: frozenset[str]) -> pa.ChunkedArray:
+def _customer_mask(ids: pa.ChunkedArray, names: frozenset[str]) -> pa.ChunkedArray:
     return pc.fill_null(pc.is_in(ids.cast(pa.string()), value_set=pa.array(sorted(names), pa.string())), False)
 
 
-def _without(table: pa.Table, theirs: pa.ChunkedArray) -> pa.Table:
-    """The other rows; columns of levels are coded anew, as their lists of levels may hold the customer's."""
-    kept = table.filter(pc.invert(theirs))
+def _without_rows(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The other rows; categorical columns are encoded again, as their categories may include the customer's id."""
+    kept = table.filter(pc.invert(mask))
     for place, level in enumerate(kept.schema):
         if pa.types.is_dictionary(level.type):
             coded = kept[level.name].cast(level.type.value_type).dictionary_encode().cast(level.type)
@@ -232,11 +251,14 @@ def _without(table: pa.Table, theirs: pa.ChunkedArray) -> pa.Table:
     return kept
 
 
-def _csv(found: Erasure, file: Path) -> None:
-    """Keeps the text of the other rows as it is; an id that a spreadsheet would run has an apostrophe before it."""
-    names = found.names | {f"'{name}" for name in found.names}
-    rows = gone = 0
-    with file.open(encoding="utf-8", newline="") as stream, found.staged_path(file).open("w", encoding="utf-8") as out:
+def _erase_from_csv(erasure: Erasure, file: Path) -> None:
+    """Removes the customer's records and leaves the others byte by byte; an id may have an apostrophe before it."""
+    names = erasure.names | {f"'{name}" for name in erasure.names}
+    rows = removed = 0
+    with (
+        file.open(encoding="utf-8", newline="") as stream,
+        erasure.staged_path(file).open("w", encoding="utf-8") as out,
+    ):
         records = _records(stream)
         header = next(records, "")
         columns = next(csv.reader([header]), [])
@@ -246,18 +268,18 @@ def _csv(found: Erasure, file: Path) -> None:
                 rows += 1
                 fields = next(csv.reader([record], strict=False), [])
                 theirs = len(fields) > columns.index(ID) and fields[columns.index(ID)] in names
-                gone += theirs
+                removed += theirs
                 if not theirs:
                     out.write(record)
-    if gone:
-        found.recognised = True
-        found.replace(file, _told(gone, rows), rows - gone)
+    if removed:
+        erasure.recognised = True
+        erasure.replace(file, _rows_removed(removed, rows), rows - removed)
     else:
-        found.staged_path(file).unlink()
+        erasure.staged_path(file).unlink()
 
 
 def _records(lines: Iterator[str]) -> Iterator[str]:
-    """The records of a CSV as they are written: a quoted field may go over several lines."""
+    """Yields the records of a CSV as written; a quoted field may span several lines."""
     record, quotes = "", 0
     for line in lines:
         record, quotes = record + line, quotes + line.count('"')
@@ -268,60 +290,65 @@ def _records(lines: Iterator[str]) -> Iterator[str]:
         yield record
 
 
-def _followed(found: Erasure, documents: list[Path], correct: Callable[[Path, Row], None]) -> bool:
-    """Makes the new documents as far as is known; whether any came out otherwise than before, so that others follow."""
-    before = dict(found.digests)
+def _update_documents(erasure: Erasure, documents: list[Path], correct_manifest: Callable[[Path, Row], None]) -> bool:
+    """Updates the JSON documents; returns whether checksums changed, so that documents must be updated again."""
+    before = dict(erasure.digests)
     for file in documents:
         old = file.read_text(encoding="utf-8")
-        new = _document(found, file, old, correct)
+        new = _document_text(erasure, file, old, correct_manifest)
         if new != old:
-            found.staged_path(file).write_text(new, encoding="utf-8")
-            found.recognised |= names_customer(old, found.names, alone=True)
-            mentions = "mentions of the customer" if names_customer(old, found.names) else "checksums and counts"
-            found.replace(file, f"{mentions} mended")
-    return found.digests != before
+            erasure.staged_path(file).write_text(new, encoding="utf-8")
+            erasure.recognised |= names_customer(old, erasure.names, quoted_only=True)
+            mentions = "mentions of the customer" if names_customer(old, erasure.names) else "checksums and counts"
+            erasure.replace(file, f"{mentions} updated")
+    return erasure.digests != before
 
 
-def _document(found: Erasure, file: Path, text: str, correct: Callable[[Path, Row], None]) -> str:
-    """A document, or the lines of one, with what is to be changed in it; the very text where nothing is."""
+def _document_text(erasure: Erasure, file: Path, text: str, correct_manifest: Callable[[Path, Row], None]) -> str:
+    """The updated text of a document; the same text if nothing changes."""
     if file.suffix == ".jsonl":
         lines = text.splitlines(keepends=True)
-        return "".join(line_without_customer(line, found.names, found.digests) for line in lines)
+        return "".join(line_without_customer(line, erasure.names, erasure.digests) for line in lines)
     try:
         value = json.loads(text)
     except ValueError:
-        raise DataError(f"{file} is not JSON as regulars wrote it; remove it, and make it again") from None
-    new = without_customer(value, found.names, found.digests)
-    if file.name in MANIFESTS and file.parent in found.removed_rows and isinstance(new, dict):
-        _count(new, found.removed_rows[file.parent])
+        raise DataError(f"{file}: expected JSON that regulars wrote; remove it, and create it again") from None
+    new = without_customer(value, erasure.names, erasure.digests)
+    if file.name in MANIFESTS and file.parent in erasure.removed_rows and isinstance(new, dict):
+        _decrement_counts(new, erasure.removed_rows[file.parent])
     if isinstance(new, dict):
-        correct(file, new)
+        correct_manifest(file, new)
     if new == json.loads(text):
         return text
     return json.dumps(new, indent=1, ensure_ascii=text.isascii()) + "\n"
 
 
-def _count(manifest: dict[str, Any], rows: list[Row]) -> None:
-    """Takes the customer off the numbers of customers of a manifest: of a plan, by what it meant for them."""
-    told = manifest.get("customers")
-    if isinstance(told, int):
-        manifest["customers"] = told - 1
+def _decrement_counts(manifest: dict[str, Any], rows: list[Row]) -> None:
+    """Subtracts the customer from the counts of a manifest; for a plan also by segment and action."""
+    customers = manifest.get("customers")
+    if isinstance(customers, int):
+        manifest["customers"] = customers - 1
     row = next((row for row in rows if "would_have" in row), None)
-    if row is None or not isinstance(told, dict):
+    if row is None or not isinstance(customers, dict):
         return
-    was = {"scored": True, "eligible": row["eligible"], "held_out": row["holdout"], "with_action": bool(row["action"])}
-    for counts in (told, manifest.get("segments", {}).get(row["segment"], {})):
-        counts |= {name: counts[name] - held for name, held in was.items() if name in counts}
+    counted_as = {
+        "scored": True,
+        "eligible": row["eligible"],
+        "held_out": row["holdout"],
+        "with_action": bool(row["action"]),
+    }
+    for counts in (customers, manifest.get("segments", {}).get(row["segment"], {})):
+        counts |= {name: counts[name] - counted for name, counted in counted_as.items() if name in counts}
     kind = "customers" if row["action"] else "held_out"
     if action := manifest.get("actions", {}).get(row["would_have"]):
         action[kind] -= 1
 
 
-def _told(gone: int, rows: int) -> str:
-    return f"{gone:,} of {rows:,} rows removed"
+def _rows_removed(removed: int, rows: int) -> str:
+    return f"{removed:,} of {rows:,} rows removed"
 
 
-def _remove(place: Path) -> None:
+def _remove_path(place: Path) -> None:
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     else:
@@ -329,5 +356,5 @@ def _remove(place: Path) -> None:
 
 
 def changes_in_words(changes: Mapping[Path, FileChange]) -> list[tuple[str, str]]:
-    """Places and what happens to each, as `finish` returns them."""
+    """The changed places, each with its change in words, as `apply_staged` returns them."""
     return [(str(change.place), change.description) for change in changes.values()]

@@ -1,9 +1,8 @@
-"""What is bought together: support, confidence and lift of pairs, with an interval, and the rules that follow.
+"""What is bought together: support, confidence and lift of pairs with a confidence interval, and association rules.
 
-Lift is how many times as often two values meet as they would by chance: P(a and b) / (P(a) P(b)). Its interval is that
-of the logarithm by the delta method on the four cells, widened by how much baskets of one customer resemble each other
-(the larger design effect of the two values; Kish, 1965, 'Survey sampling'), since a customer with a hundred baskets is
-not a hundred customers.
+Lift tells how many times as often two values occur together as by chance: P(a and b) / (P(a) P(b)). Its interval comes
+from the delta method for the logarithm, on the four cells. It is widened because baskets of one customer resemble each
+other (by the larger design effect of the two values; Kish, 1965, 'Survey sampling').
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from scipy.stats import norm
 from features.point_in_time.baskets import CoPurchases
 
 CONFIDENCE = 0.95
-RULES_PER_VALUE = 5  # rules that a value leads to
+RULES_PER_VALUE = 5  # the most rules that start from a value
 PAIRS_SCHEMA = pa.schema(
     [
         ("kind", pa.string()),
@@ -35,21 +34,33 @@ PAIRS_SCHEMA = pa.schema(
 )
 
 
-def affinity_pairs(kind: str, met: CoPurchases) -> pa.Table:
-    """One row a pair, the surest first (by the low end of lift).
+def affinity_pairs(kind: str, together: CoPurchases) -> pa.Table:
+    """Build one row for each pair, sorted by the low end of lift, the highest first.
 
     Returns:
         kind, basket ('order' or 'customer'), first, second, baskets (with both), support (their share of all),
         confidence (share of those with first that have second), confidence_back (of those with second that have
         first), lift and its interval.
     """
-    values = {row["value"]: row for row in met.values.to_pylist()}
-    rows = [_row(kind, met, values[row["a"]], values[row["b"]], row["both"]) for row in met.pairs.to_pylist()]
+    values = {row["value"]: row for row in together.values.to_pylist()}
+    rows = [
+        _pair_row(kind, together, values[row["a"]], values[row["b"]], row["both"]) for row in together.pairs.to_pylist()
+    ]
     return pa.Table.from_pylist(sorted(rows, key=lambda r: (-r["lift_low"], r["first"], r["second"])), PAIRS_SCHEMA)
 
 
 def lift_interval(both: int, a: int, b: int, baskets: int, design: float = 1.0) -> tuple[float, float, float]:
-    """Lift and its 95% interval from counts of baskets.
+    """Return lift and its 95% confidence interval from counts of baskets.
+
+    Args:
+        both: Baskets with both values.
+        a: Baskets with the first value.
+        b: Baskets with the second value.
+        baskets: All baskets.
+        design: The design effect, by which the variance is multiplied.
+
+    Returns:
+        Lift and the low and high end of its interval.
 
     >>> [round(x, 3) for x in lift_interval(30, 60, 50, 100)]
     [1.0, 0.852, 1.174]
@@ -57,56 +68,59 @@ def lift_interval(both: int, a: int, b: int, baskets: int, design: float = 1.0) 
     p, pa_, pb = both / baskets, a / baskets, b / baskets
     slope = 1 / p - 1 / pa_ - 1 / pb
     variance = (p * slope**2 + (pa_ - p) / pa_**2 + (pb - p) / pb**2 - 1) / baskets
-    wide = float(norm.ppf((1 + CONFIDENCE) / 2)) * (max(variance, 0.0) * design) ** 0.5
+    half_width = float(norm.ppf((1 + CONFIDENCE) / 2)) * (max(variance, 0.0) * design) ** 0.5
     ratio = p / (pa_ * pb)
-    return ratio, ratio * float(np.exp(-wide)), ratio * float(np.exp(wide))
+    return ratio, ratio * float(np.exp(-half_width)), ratio * float(np.exp(half_width))
 
 
-def design_effect(value: dict[str, Any], met: CoPurchases) -> float:
-    """How many times wider the variance of a value's share is than if all baskets were of different customers.
+def design_effect(value: dict[str, Any], together: CoPurchases) -> float:
+    """Return how many times larger the variance of a value's share is than with one basket for each customer.
 
     Args:
         value: n, squares and products of the value.
-        met: All baskets.
+        together: All baskets.
+
+    Returns:
+        The design effect, at least 1.
     """
-    share = value["n"] / met.baskets
+    share = value["n"] / together.baskets
     if share >= 1:
         return 1.0
-    spread = value["squares"] - 2 * share * value["products"] + share**2 * met.squares
-    return max(1.0, float(spread / (met.baskets * share * (1 - share))))
+    spread = value["squares"] - 2 * share * value["products"] + share**2 * together.squares
+    return max(1.0, float(spread / (together.baskets * share * (1 - share))))
 
 
 def association_rules(table: pa.Table) -> pa.Table:
-    """What a value leads to: because, next, confidence and lift, of pairs that surely meet more often than by chance.
+    """Return association rules (because, next, confidence, lift) from pairs whose lift is significantly above 1.
 
-    Of each value the RULES_EACH with the highest confidence.
+    For each value, these are the RULES_PER_VALUE rules with the highest confidence.
     """
-    found: dict[str, list[dict[str, Any]]] = {}
+    rules_by_value: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         if row["lift_low"] > 1:
             for because, then, share in (("first", "second", "confidence"), ("second", "first", "confidence_back")):
                 rule = {"because": row[because], "next": row[then], "confidence": row[share], "lift": row["lift"]}
-                found.setdefault(row[because], []).append(rule)
-    kept = [
+                rules_by_value.setdefault(row[because], []).append(rule)
+    rules = [
         rule
-        for _, each in sorted(found.items())
-        for rule in sorted(each, key=lambda r: (-r["confidence"], r["next"]))[:RULES_PER_VALUE]
+        for _, rules_of_value in sorted(rules_by_value.items())
+        for rule in sorted(rules_of_value, key=lambda r: (-r["confidence"], r["next"]))[:RULES_PER_VALUE]
     ]
     schema = pa.schema([("because", pa.string()), ("next", pa.string())])
     schema = schema.append(pa.field("confidence", pa.float64())).append(pa.field("lift", pa.float64()))
-    return pa.Table.from_pylist(kept, schema)
+    return pa.Table.from_pylist(rules, schema)
 
 
-def _row(kind: str, met: CoPurchases, a: dict[str, Any], b: dict[str, Any], both: int) -> dict[str, Any]:
-    design = max(design_effect(a, met), design_effect(b, met))
-    ratio, low, high = lift_interval(both, a["n"], b["n"], met.baskets, design)
+def _pair_row(kind: str, together: CoPurchases, a: dict[str, Any], b: dict[str, Any], both: int) -> dict[str, Any]:
+    design = max(design_effect(a, together), design_effect(b, together))
+    ratio, low, high = lift_interval(both, a["n"], b["n"], together.baskets, design)
     return {
         "kind": kind,
-        "basket": met.basket,
+        "basket": together.basket,
         "first": a["value"],
         "second": b["value"],
         "baskets": both,
-        "support": both / met.baskets,
+        "support": both / together.baskets,
         "confidence": both / a["n"],
         "confidence_back": both / b["n"],
         "lift": ratio,

@@ -1,4 +1,4 @@
-"""Each customer's groups by every segmentation, at the cutoff that is segmented and at earlier ones."""
+"""Assigns customers to the groups of every segmentation, at the current cutoff and at earlier ones."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Grouping:
     """One segmentation.
 
     Attributes:
-        name: Of its column.
-        groups: The names of its groups, in the order in which they are told.
-        codes: The place of the group of every row of the history (of the last cutoff alone for what is scored).
-        rules: Of each group, in words.
+        name: The name of its column.
+        groups: The names of its groups, in the order of display.
+        codes: The index of each row's group: rows of the history or, for scored groups, of the last cutoff.
+        rules: The rule of each group, in words.
     """
 
     name: str
@@ -43,6 +43,16 @@ class Grouping:
 
 
 def fit_micro_segments(config: Config, history: CohortHistory, now: np.ndarray) -> Clusters | None:
+    """Fit micro-segments on the current cohort.
+
+    Args:
+        config: The business.
+        history: The cohorts of all cutoffs.
+        now: The rows of the current cutoff.
+
+    Returns:
+        The clusters; None if they are switched off or there are too few customers.
+    """
     if config.segments.clusters == (0, 0):
         return None
     by_name = {feature.name: feature for feature in history.features}
@@ -52,14 +62,25 @@ def fit_micro_segments(config: Config, history: CohortHistory, now: np.ndarray) 
     return clusters.fit_clusters(columns, features, config.segments.clusters, seed, tr)
 
 
-def feature_groupings(config: Config, history: CohortHistory, learned: Clusters | None) -> list[Grouping]:
-    """What is told by features alone, and so at every cutoff: RFM, stage and micro-segment."""
-    found, tr = [], get_language(config.language)
+def feature_groupings(config: Config, history: CohortHistory, micro_segments: Clusters | None) -> list[Grouping]:
+    """Assign the groups that need features only, at every cutoff: RFM, stage and micro-segment.
+
+    Args:
+        config: The business.
+        history: The cohorts of all cutoffs.
+        micro_segments: The fitted micro-segments, or None.
+
+    Returns:
+        The segmentations.
+    """
+    groupings, tr = [], get_language(config.language)
     if history.names.recency and history.names.frequency:
         rules = config.segments.rfm
         codes = rfm.rfm_groups(rules, *rfm_scores_by_cutoff(history))
-        found.append(Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()]))
-    found.append(
+        groupings.append(
+            Grouping("rfm_group", list(rules), codes, [tr(" or ").join(texts) for texts in rules.values()])
+        )
+    groupings.append(
         Grouping(
             "stage",
             LIFECYCLE_STAGES,
@@ -67,27 +88,27 @@ def feature_groupings(config: Config, history: CohortHistory, learned: Clusters 
             [tr(rule) for rule in lifecycle_stages.STAGE_RULES],
         )
     )
-    if learned is not None:
-        columns = {scale.name: history.column(scale.name) for scale in learned.scales}
-        told = [tr("nearest centre")] * len(learned.names)
-        found.append(Grouping("micro_segment", learned.names, learned.assign(columns), told))
-    return found
+    if micro_segments is not None:
+        columns = {scale.name: history.column(scale.name) for scale in micro_segments.scales}
+        nearest_rules = [tr("nearest centre")] * len(micro_segments.names)
+        groupings.append(Grouping("micro_segment", micro_segments.names, micro_segments.assign(columns), nearest_rules))
+    return groupings
 
 
 def rfm_scores_by_cutoff(history: CohortHistory) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """R, F and M of every row, by the fifths of its own cutoff."""
+    """Score R, F and M of every row by the fifths of its own cutoff; M is None without money."""
     names = history.names
     wanted = [(names.recency, True), (names.frequency, False), (names.money, False)]
-    found = []
+    scores = []
     for name, least_is_best in wanted:
         if name is None:
             continue
-        x, made = history.column(name), np.zeros(history.rows.num_rows, int)
+        x, feature_scores = history.column(name), np.zeros(history.rows.num_rows, int)
         for place in range(len(history.cutoffs)):
             rows = history.rows_at(place)
-            made[rows] = rfm.rfm_scores(x[rows], least_is_best)
-        found.append(made)
-    return found[0], found[1], found[2] if names.money else None
+            feature_scores[rows] = rfm.rfm_scores(x[rows], least_is_best)
+        scores.append(feature_scores)
+    return scores[0], scores[1], scores[2] if names.money else None
 
 
 def _stage_codes(config: Config, history: CohortHistory) -> np.ndarray:
@@ -100,13 +121,14 @@ def _stage_codes(config: Config, history: CohortHistory) -> np.ndarray:
     return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
 
 
-def stage_history(history: CohortHistory, live: Sequence[Grouping]) -> np.ndarray:
-    codes = next(each.codes for each in live if each.name == "stage")
+def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.ndarray:
+    """Return each customer's stage at each cutoff (n, t), with lost customers marked."""
+    codes = next(grouping.codes for grouping in groupings if grouping.name == "stage")
     return lifecycle_stages.mark_lost(history.by_customer(codes), history.first_cutoffs())
 
 
 def read_scored_columns(scores: Scores) -> pa.Table:
-    """The columns of the score table that segments need, by customer."""
+    """Read the columns of the score table that segmentations need, sorted by customer."""
     parts = [
         pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest["parts"]
     ]
@@ -114,6 +136,7 @@ def read_scored_columns(scores: Scores) -> pa.Table:
 
 
 def score_groupings(scored: pa.Table, tr: Language) -> list[Grouping]:
+    """Return tier and segment of the scored customers as segmentations."""
     return [
         Grouping(name, groups, _codes(scored[name], groups), [tr(value_tiers.RULES[group]) for group in groups])
         for name, groups in SCORED_GROUPS.items()
@@ -124,23 +147,33 @@ def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
     return np.asarray(pc.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
 
 
-def group_histories(history: CohortHistory, live: Sequence[Grouping]) -> list[GroupHistory]:
+def group_histories(history: CohortHistory, groupings: Sequence[Grouping]) -> list[GroupHistory]:
+    """Return the history of each segmentation over all cutoffs."""
     here = np.arange(len(history.cutoffs)) >= history.first_cutoffs()[:, None]
     return [
         GroupHistory(
-            each.name,
-            each.groups,
-            history.by_customer(each.codes),
+            grouping.name,
+            grouping.groups,
+            history.by_customer(grouping.codes),
             here,
             history.cutoffs,
-            **({"gone": LIFECYCLE_STAGES[lifecycle_stages.LOST]} if each.name == "stage" else {}),
+            **({"gone": LIFECYCLE_STAGES[lifecycle_stages.LOST]} if grouping.name == "stage" else {}),
         )
-        for each in live
+        for grouping in groupings
     ]
 
 
 def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> list[GroupHistory]:
-    """Tier and segment at this and at earlier scored cutoffs."""
+    """Return the history of tier and segment over this and earlier scored cutoffs.
+
+    Args:
+        config: The business.
+        scores: The scores of the current cutoff.
+        scored: Their columns, as `read_scored_columns` returns them.
+
+    Returns:
+        One history for each of both; none if no earlier cutoff is scored.
+    """
     days = sorted(date.fromisoformat(p.parent.name[7:]) for p in scores.folder.parent.glob(f"cutoff=*/{MANIFEST}"))
     earlier = (
         [day for day in days if day < scores.cutoff][-config.segments.history :] if config.segments.history else []
@@ -151,10 +184,10 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()
     place = ids.dictionary_encode().indices.to_numpy()
     when = np.repeat(np.arange(len(tables)), [table.num_rows for table in tables])
-    found = []
+    histories = []
     for name, groups in SCORED_GROUPS.items():
         codes = np.full((place.max() + 1, len(tables)), lifecycle_stages.ABSENT)
         codes[place, when] = np.concatenate([_codes(table[name], groups) for table in tables])
         here = np.maximum.accumulate(codes != lifecycle_stages.ABSENT, axis=1)
-        found.append(GroupHistory(name, groups, codes, here, [*earlier, scores.cutoff]))
-    return found
+        histories.append(GroupHistory(name, groups, codes, here, [*earlier, scores.cutoff]))
+    return histories

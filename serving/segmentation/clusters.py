@@ -1,11 +1,10 @@
-"""Micro-segments: customers alike in a few features, as many groups as hold still, named by what sets them apart.
+"""Micro-segments: clusters of customers who are alike in a few features, named by their most distinctive features.
 
-k-means on features that are taken to logarithms where they are counts, days or money, and scaled by their median and
-quartiles. The number of groups is chosen by stability (Lange and others, 2004, 'Stability-based validation of
-clustering solutions', Neural Computation 16(6)): groups learned from one half of a sample are compared with those from
-the other half, by the adjusted Rand index of what both say of the same customers. All is learned from a seeded sample,
-and every customer then belongs to the nearest centre; one thread learns, so the bytes are the same on any machine of a
-sort.
+k-means runs on features that are scaled by median and quartiles, after a logarithm of counts, days and money. The
+number of clusters is chosen by stability (Lange and others, 2004, 'Stability-based validation of
+clustering solutions', Neural Computation 16(6)): clusters fitted on one half of a sample are compared with those of
+the other half, by the adjusted Rand index of their assignments of the same customers. All is fitted on a seeded sample,
+and every customer then belongs to the nearest centre. Fitting uses one thread, so equal machines give equal bytes.
 """
 
 from __future__ import annotations
@@ -22,23 +21,19 @@ from threadpoolctl import threadpool_limits
 from features.feature import Feature
 from serving.language.messages import ENGLISH, Language
 
-SAMPLE_SIZE, SPLIT_SIZE, SPLITS = (
-    20_000,
-    4_000,
-    10,
-)  # customers learned from, those of them that are halved, and how often
+SAMPLE_SIZE, SPLIT_SIZE, SPLITS = (20_000, 4_000, 10)  # of customers, of customers to split, number of splits
 LOGGED = ("days", "orders", "money", "count")
-LARGEST_COORDINATE = 3.0  # scaled values are cut off here, so that a few customers do not make a group of their own
-DISTINCT_DISTANCE = 0.4  # scaled distance from the middle from which a feature sets a group apart
-CLEAR_AGREEMENT = 0.6  # stability below which groups are said to blur
-FEWEST_CUSTOMERS = 60  # customers below which no groups are sought
+LARGEST_COORDINATE = 3.0  # scaled values are clipped here, so that a few customers do not form a group
+DISTINCT_DISTANCE = 0.4  # scaled distance from the median from which a feature is distinctive
+CLEAR_AGREEMENT = 0.6  # stability below which clusters count as blurred
+FEWEST_CUSTOMERS = 60  # customers below which nothing is fitted
 CHUNK_ROWS = 100_000
 NAME_WORDS = 2
 
 
 @dataclass(frozen=True)
 class FeatureScale:
-    """How a feature becomes a coordinate: (log of value, less middle) over width; a null is in the middle."""
+    """How a feature becomes a coordinate: (value or its log - middle) / width; null becomes 0."""
 
     name: str
     logged: bool
@@ -46,20 +41,20 @@ class FeatureScale:
     width: float
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Coordinates (n,) of values (n,)."""
+        """Return the coordinates (n,) of values (n,)."""
         x = (_log(values) if self.logged else values) - self.middle
         return np.clip(np.nan_to_num(x / self.width, nan=0.0), -LARGEST_COORDINATE, LARGEST_COORDINATE)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """What was learned.
+    """The fitted clusters.
 
     Attributes:
-        scales: The coordinates.
-        centres: (k, p).
-        names: Of the groups (k,).
-        stability: For each number of groups tried: k, mean adjusted Rand index, and its 95% interval over the halves.
+        scales: The scale of each coordinate.
+        centres: The centres (k, p).
+        names: The names of the clusters (k,).
+        stability: For each number of clusters tried: k, mean adjusted Rand index, and its 95% confidence interval.
     """
 
     scales: tuple[FeatureScale, ...]
@@ -69,16 +64,16 @@ class Clusters:
 
     @property
     def blurred(self) -> bool:
-        """Whether halves of the customers disagree on the groups."""
+        """Whether the halves of the customers give different clusters."""
         chosen = next(row for row in self.stability if row["k"] == len(self.names))
         return bool(chosen["agreement"] < CLEAR_AGREEMENT)
 
     def assign(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The place (n,) of each customer's group, from the features (n,) by name."""
+        """Return the index (n,) of each customer's cluster, from the features (n,) by name."""
         return nearest_centres(scale_features(self.scales, columns), self.centres)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, to be written."""
+        """Return the clusters as values of JSON."""
         scales = [[s.name, s.logged, s.middle, s.width] for s in self.scales]
         return {
             "features": scales,
@@ -96,14 +91,17 @@ def fit_clusters(
     seed: int,
     tr: Language = ENGLISH,
 ) -> Clusters | None:
-    """Groups of alike customers; None where there are too few customers or features to tell any apart.
+    """Fit clusters of alike customers.
 
     Args:
         columns: Features (n,) by name; null is NaN.
-        features: What they are.
-        between: Fewest and most groups.
-        seed: Of the sample and of all starts.
-        tr: The language of the groups' names.
+        features: The same features with their units and phrases.
+        between: The smallest and the largest number of clusters.
+        seed: The seed of the sample and of all starts.
+        tr: The language of the clusters' names.
+
+    Returns:
+        The clusters; None if there are too few customers or features.
     """
     rng = np.random.default_rng(seed)
     n = len(next(iter(columns.values()), ()))
@@ -126,22 +124,22 @@ def fit_clusters(
 
 
 def scale_features(scales: Sequence[FeatureScale], columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Customers as points (n, p)."""
+    """Return customers as points (n, p)."""
     return np.column_stack([scale.apply(columns[scale.name]) for scale in scales])
 
 
 def nearest_centres(X: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """The nearest centre (n,) of each point (n, p); of equally near ones the first."""
-    found = np.empty(len(X), int)
+    """Return the index (n,) of the nearest centre of each point (n, p); the first of equally near ones."""
+    nearest = np.empty(len(X), int)
     for start in range(0, len(X), CHUNK_ROWS):
         part = X[start : start + CHUNK_ROWS]
-        far = np.stack([((part - centre) ** 2).sum(axis=1) for centre in centres])
-        found[start : start + CHUNK_ROWS] = far.argmin(axis=0)
-    return found
+        distances = np.stack([((part - centre) ** 2).sum(axis=1) for centre in centres])
+        nearest[start : start + CHUNK_ROWS] = distances.argmin(axis=0)
+    return nearest
 
 
 def _scales(sample: Mapping[str, np.ndarray], features: Sequence[Feature]) -> Iterator[FeatureScale]:
-    """A scale for each feature that differs between customers."""
+    """Yield a scale for each feature that differs between customers."""
     for feature in features:
         logged = feature.unit in LOGGED
         x = sample[feature.name]
@@ -159,21 +157,21 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 
 def _agreement(X: np.ndarray, k: int, seed: int) -> dict[str, Any]:
-    """How far k groups learned from two halves agree on everyone: mean adjusted Rand index, with its interval."""
+    """Return how far k clusters of two halves agree: mean adjusted Rand index with its 95% confidence interval."""
     rng = np.random.default_rng([seed, k])
-    found = []
+    agreements = []
     for _ in range(SPLITS):
         order = rng.permutation(len(X))[:SPLIT_SIZE]
         half, start = len(order) // 2, int(rng.integers(2**31))
         parts = [KMeans(k, n_init=3, random_state=start).fit(X[part]) for part in (order[:half], order[half:])]
-        said = [nearest_centres(X[order], part.cluster_centers_) for part in parts]
-        found.append(adjusted_rand_score(*said))
-    mean, error = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(SPLITS))
+        assignments = [nearest_centres(X[order], part.cluster_centers_) for part in parts]
+        agreements.append(adjusted_rand_score(*assignments))
+    mean, error = float(np.mean(agreements)), float(np.std(agreements, ddof=1) / np.sqrt(SPLITS))
     return {"k": k, "agreement": mean, "low": mean - 2.262 * error, "high": min(mean + 2.262 * error, 1.0)}
 
 
 def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
-    """The largest number of groups whose interval reaches the agreement of the best; where all blur, the best alone.
+    """Return the largest k whose interval reaches the best agreement; if all are blurred, the k of the best.
 
     >>> rows = [{"k": 2, "agreement": 0.9, "high": 0.95}, {"k": 3, "agreement": 0.8, "high": 0.91}]
     >>> _most_stable(rows), _most_stable([{**row, "agreement": row["agreement"] / 2} for row in rows])
@@ -188,7 +186,7 @@ def _most_stable(stability: Sequence[Mapping[str, Any]]) -> int:
 def _names(
     scales: Sequence[FeatureScale], centres: np.ndarray, phrases: Mapping[str, str], tr: Language
 ) -> tuple[str, ...]:
-    """Names of the groups: what lies farthest from the middle of all, with more words only where two are alike."""
+    """Name the clusters by the features farthest from the median, with more words only where two names are equal."""
     words = np.full(len(centres), NAME_WORDS)
     names = [_name(scales, centre, phrases, NAME_WORDS, tr) for centre in centres]
     for _ in range(NAME_WORDS, len(scales)):
@@ -199,13 +197,13 @@ def _names(
 
 
 def _shared(names: Sequence[str], joint: str) -> np.ndarray:
-    """Whether each name (k,) says the same as another, in whatever order of what the joint joins.
+    """Tell whether each name (k,) has the same parts as another one, in any order.
 
     >>> _shared(["a; b", "c", "b; a"], "; ").tolist()
     [True, False, True]
     """
-    said = [frozenset(name.split(joint)) for name in names]
-    return np.array([said.count(own) > 1 for own in said])
+    parts = [frozenset(name.split(joint)) for name in names]
+    return np.array([parts.count(own) > 1 for own in parts])
 
 
 def _name(
@@ -214,5 +212,5 @@ def _name(
     order = np.argsort(-np.abs(centre), kind="stable")[:words]
     chosen = [place for place in order if abs(centre[place]) >= DISTINCT_DISTANCE]
     ends = (tr("low: {phrase}"), tr("high: {phrase}"))
-    told = [ends[int(centre[place] > 0)].format(phrase=phrases[scales[place].name]) for place in chosen]
-    return tr("; ").join(told) or tr("in the middle in everything")
+    words_of_group = [ends[int(centre[place] > 0)].format(phrase=phrases[scales[place].name]) for place in chosen]
+    return tr("; ").join(words_of_group) or tr("in the middle in everything")

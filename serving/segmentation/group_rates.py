@@ -1,4 +1,4 @@
-"""Churn and value of groups of customers at a cutoff, beside those of the cutoff before."""
+"""Mean churn and value of segments, tiers and lifecycle groups at a cutoff, beside those of the cutoff before."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLES}
 
 
 def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
-    """Everyone, then each segment, tier and lifecycle that has customers: how many, mean churn and mean value.
+    """Return size, mean churn and mean value of everybody and of each segment, tier and lifecycle with customers.
 
     Args:
-        scores: Of the cutoff.
-        before: Of the cutoff scored before it; None where there is none.
+        scores: The scores of the cutoff.
+        before: The scores of the cutoff before it, or None.
     """
-    now, then = _means(scores), _means(before) if before else {}
+    now, earlier = _means(scores), _means(before) if before else {}
     return [
         {
             "segment": name,
@@ -30,9 +30,9 @@ def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]
             "customers": figures["customers"],
             "churn": figures["churn"],
             "value": figures["value"],
-            "customers_before": then.get(name, {}).get("customers"),
-            "churn_before": then.get(name, {}).get("churn"),
-            "value_before": then.get(name, {}).get("value"),
+            "customers_before": earlier.get(name, {}).get("customers"),
+            "churn_before": earlier.get(name, {}).get("churn"),
+            "value_before": earlier.get(name, {}).get("value"),
         }
         for name, (by, figures) in _grouped(now).items()
     ]
@@ -47,10 +47,10 @@ def _means(scores: Scores) -> dict[str, dict[str, Any]]:
     columns = ["churn_probability", "value", *GROUPINGS]
     parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest["parts"]]
     table = pa.concat_tables(parts).to_pandas().astype({"value": float})
-    found = {ALL_CUSTOMERS: _mean(table)}
+    means = {ALL_CUSTOMERS: _mean(table)}
     for column in GROUPINGS:
-        found |= {str(name): _mean(rows) for name, rows in table.groupby(column)}
-    return found
+        means |= {str(name): _mean(rows) for name, rows in table.groupby(column)}
+    return means
 
 
 def _mean(rows: pd.DataFrame) -> dict[str, Any]:

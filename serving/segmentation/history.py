@@ -1,4 +1,4 @@
-"""What is known of customers at a cutoff and at earlier ones, gathered from the log in one go for all segmentations."""
+"""Reads from the log, at a cutoff and at earlier ones, everything that the segmentations need."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from serving.language.messages import get_language
 from serving.segmentation import affinity, product_lifecycle
 from serving.segmentation.lifecycle_stages import ABSENT
 
-DERIVED_WORDS = {  # words of features that compare, foresee or tell of the calendar, rather than say what was
+DERIVED_WORDS = {  # words in names of features that compare, predict or describe the calendar
     "acceleration", "alive", "change", "clumpiness", "concentration", "drift", "due", "expected", "fading", "lifecycle",
     "probability", "rank", "season", "trend", "weekday", "year",
 }  # fmt: skip
-SAMPLE_SIZE = 20_000  # customers of whom all features are read, to say what sets segments apart
+SAMPLE_SIZE = 20_000  # customers whose features are all read, to compare segments
 NEXT_KIND_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -46,14 +46,14 @@ NEXT_KIND_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class RuleFeatures:
-    """The features that rules read; None where the log has none of them.
+    """The features that the rules use; None where the log lacks them.
 
     Attributes:
-        window: Of frequency and money; None: all the past.
+        window: The window of frequency and money; None: the whole history.
         recency, frequency, money: For RFM.
-        pace, change: Orders in a window, and these less those of the window before.
-        pace_days: The length of that window.
-        alike: What micro-segments are told by.
+        pace, change: Orders in a window, and their difference from the window before.
+        pace_days: The length of that window in days.
+        alike: The features of micro-segments.
     """
 
     window: Window | None
@@ -67,22 +67,22 @@ class RuleFeatures:
 
     @property
     def columns(self) -> list[str]:
-        """All of them, each once."""
+        """All these features, each once."""
         single = (self.recency, self.frequency, self.money, self.pace, self.change)
         return list(dict.fromkeys([*(name for name in single if name), "tenure_days", "lifecycle", *self.alike]))
 
 
 @dataclass(frozen=True)
 class ProductViews:
-    """What is sold and how customers are reached: tables as `kind_life`, `affinity`, `bought` and `reach` make them.
+    """What is sold and how customers are contacted.
 
     Attributes:
-        preferences: By kind, of each customer who prefers something.
-        kinds: Lives of values.
-        pairs: What is bought together.
-        next_kind: By customer and kind.
-        channels: One row an action.
-        periods: Over how many periods kinds were followed.
+        preferences: By kind, the preferred value of each customer who has one.
+        kinds: The lifecycle of the values of kinds (`product_lifecycle`).
+        pairs: What is bought together (`affinity`).
+        next_kind: What each customer is likely to buy next, by kind.
+        channels: One row for each action.
+        periods: The number of periods over which kinds were followed.
     """
 
     preferences: Mapping[str, pa.Table]
@@ -95,16 +95,16 @@ class ProductViews:
 
 @dataclass(frozen=True)
 class CohortHistory:
-    """The cohorts of some cutoffs, the last of them the one that is segmented.
+    """The cohorts of some cutoffs; the last one is segmented.
 
     Attributes:
-        cutoffs: When, ascending.
-        rows: One row a customer and cutoff, by both: the columns of `names`, and churned (null where not known yet).
-        names: What the columns are for.
-        sample: All features of some customers of the last cutoff, by customer.
-        features: The catalog, told in the config's language.
-        views: What is sold, and how customers are reached.
-        fingerprint: Of the data.
+        cutoffs: The cutoffs, ascending.
+        rows: One row for each cutoff and customer, sorted: the columns of `names`, and churned (null if not known yet).
+        names: The role of the columns.
+        sample: The features of some customers of the last cutoff, sorted by customer.
+        features: These features, with phrases in the config's language.
+        views: What is sold, and how customers are contacted.
+        fingerprint: The fingerprint of the data.
     """
 
     cutoffs: tuple[date, ...]
@@ -117,33 +117,33 @@ class CohortHistory:
 
     @cached_property
     def customers(self) -> tuple[pa.Array, np.ndarray]:
-        """Every customer once, and each row's place among them."""
+        """Every customer once, and each row's index among them."""
         coded = self.rows["customer_id"].combine_chunks().dictionary_encode()
         return coded.dictionary, coded.indices.to_numpy()
 
     @cached_property
     def cutoff_index(self) -> np.ndarray:
-        """The place of each row's cutoff."""
+        """The index of each row's cutoff."""
         days = self.rows["cutoff"].cast(pa.date32()).cast(pa.int32()).to_numpy()
         return np.searchsorted(np.array(self.cutoffs, "datetime64[D]").astype(np.int32), days)
 
     def column(self, name: str) -> np.ndarray:
-        """A column of numbers over all rows; null is NaN."""
+        """Return a column of numbers over all rows; null is NaN."""
         return np.asarray(self.rows[name].cast(pa.float64()).to_numpy(), float)
 
     def rows_at(self, place: int) -> np.ndarray:
-        """The rows of a cutoff, by customer."""
+        """Return the rows of a cutoff, by customer."""
         return np.flatnonzero(self.cutoff_index == place)
 
     def by_customer(self, codes: np.ndarray) -> np.ndarray:
-        """A code of each row as one of each customer and cutoff (n, t), ABSENT where there is no row."""
+        """Arrange a code of each row by customer and cutoff (n, t), ABSENT where there is no row."""
         customers, place = self.customers
-        found = np.full((len(customers), len(self.cutoffs)), ABSENT)
-        found[place, self.cutoff_index] = codes
-        return found
+        by_customer = np.full((len(customers), len(self.cutoffs)), ABSENT)
+        by_customer[place, self.cutoff_index] = codes
+        return by_customer
 
     def first_cutoffs(self) -> np.ndarray:
-        """The place (n,) of the first cutoff before which each customer had ordered; an unknown tenure is none."""
+        """Return the index (n,) of the first cutoff before which each customer had ordered; unknown tenure is 0."""
         customers, place = self.customers
         days = np.array(self.cutoffs, "datetime64[D]").astype(int)
         begun = days[self.cutoff_index] - np.nan_to_num(self.column("tenure_days"), nan=0.0)
@@ -153,7 +153,7 @@ class CohortHistory:
 
 
 def gather_history(config: Config, cutoff: date) -> CohortHistory:
-    """Reads the log and gathers what segments are made of.
+    """Read from the log everything that the segmentations need.
 
     Raises:
         DataError: The log breaks its contract.
@@ -166,25 +166,25 @@ def gather_history(config: Config, cutoff: date) -> CohortHistory:
         names = _names(config, tables, planned.features)
         narrow = planned.rows.select(*KEYS, *names.columns, "churned")
         rows = engine.to_arrow(narrow.order_by("cutoff", "customer_id"))
-        told = [f for f in planned.features if _plain(f, names.window)]
+        plain_features = [f for f in planned.features if _plain(f, names.window)]
         ids = rows.filter(pc.equal(rows["cutoff"].cast(pa.date32()), cutoff))["customer_id"]
         chosen = np.sort(np.random.default_rng(config.training.seed).permutation(len(ids))[:SAMPLE_SIZE])
         sampled = engine.store_arrow("segments_sample", pa.table({"customer_id": ids.take(pa.array(chosen))}))
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
-        sample = engine.to_arrow(last.select("customer_id", *(f.name for f in told)).order_by("customer_id"))
+        sample = engine.to_arrow(last.select("customer_id", *(f.name for f in plain_features)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
-        features = phrased(told, get_language(config.language).phrase)
+        features = phrased(plain_features, get_language(config.language).phrase)
         return CohortHistory(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
 
 
 def _plain(feature: Feature, window: Window | None) -> bool:
-    """Whether a feature says what customers did in plain figures, over the window of the segments or all the past."""
+    """Tell whether a feature is a plain figure of behaviour, over the window of the segments or the whole history."""
     derived = set(feature.name.split("_")) & DERIVED_WORDS
     return feature.window in (None, window) and feature.unit != "ratio" and not derived
 
 
 def _cutoffs(config: Config, tables: Tables, task: Task, cutoff: date) -> list[date]:
-    """The cutoff and the earlier ones that movement is followed over, ascending, as far as the log reaches back."""
+    """Return the cutoff and the earlier ones for transitions, ascending, as far back as the log reaches."""
     step = (config.segments.every or task.horizon).delta
     earliest = tables.first + min(task.every, task.horizon).delta
     earlier = [cutoff - back * step for back in range(1, config.segments.history + 1)]

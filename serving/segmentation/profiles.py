@@ -1,4 +1,4 @@
-"""Cards of segments: size, worth, risk, what became of such customers, what sets them apart, and what to do."""
+"""Profiles of segments: size, value, risk, observed churn, distinguishing features, and the suggested treatment."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from training.artifact.spread import Spread
 from training.data.category_levels import FEWEST_CUSTOMERS
 
 MOST_DIFFERENCES = 3
-SMALLEST_DIFFERENCE = 0.1  # how far from even odds a segment's customers must lie above or below the others
-FEWEST_COMPARED = 10  # customers of a segment in the sample below which nothing is said to set it apart
+SMALLEST_DIFFERENCE = 0.1  # distance from 0.5 of the probability that a customer of the segment has more than another
+FEWEST_COMPARED = 10  # customers of a segment in the sample below which it is not compared
 TREATMENTS: Mapping[str, str] = MappingProxyType(
     {
         "champions": N_("reward them and ask for reviews and referrals; no discounts, they buy anyway"),
@@ -53,9 +53,13 @@ TREATMENTS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class ScoredWorth:
-    """What the score table says of customers: risk, and value and value at risk (n,) or None without money.
+    """Predictions of the score table for n customers.
 
-    `spread` is what comes around the values.
+    Attributes:
+        churn: Probability of churn (n,).
+        value: Predicted value (n,), or None without money.
+        value_at_risk: Value at risk (n,), or None without money.
+        spread: The distribution of actual values around predicted ones.
     """
 
     churn: np.ndarray
@@ -64,7 +68,7 @@ class ScoredWorth:
     spread: Spread | None = None
 
     def total_interval(self, inside: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-        """Low and high of the sum of the values where `inside` (n,) holds."""
+        """Return the prediction interval of the total value of the customers where `inside` (n,) is true."""
         if self.value is None or self.value_at_risk is None:
             return None, None
         return total_value_interval(self.churn[inside], self.value[inside], self.value_at_risk[inside], self.spread)
@@ -72,7 +76,7 @@ class ScoredWorth:
 
 @dataclass(frozen=True)
 class PastOutcome:
-    """What became of the customers of an earlier cutoff: their groups (n,), and whether they left (n,)."""
+    """Customers of an earlier cutoff: their groups (n,), and whether they churned (n,)."""
 
     cutoff: str
     codes: np.ndarray
@@ -82,18 +86,21 @@ class PastOutcome:
 def group_figures(
     codes: np.ndarray, size: int, worth: ScoredWorth, outcome: PastOutcome | None
 ) -> list[dict[str, Any]]:
-    """Size, share, risk, value with its interval and value at risk of each group, and how many left after a cutoff.
+    """Compute size, risk, value with its prediction interval, value at risk and observed churn of each group.
 
     Args:
-        codes: Group of each customer (n,).
-        size: How many groups.
-        worth: Of the same customers.
-        outcome: Of an earlier cutoff whose outcome is known.
+        codes: The group index of each customer (n,).
+        size: The number of groups.
+        worth: The predictions for the same customers.
+        outcome: An earlier cutoff whose outcome is known, or None.
+
+    Returns:
+        The figures of each group by column.
     """
     count = np.bincount(codes, minlength=size)
     sums = {"churn": worth.churn, "value": worth.value, "value_at_risk": worth.value_at_risk}
     totals = {name: None if x is None else np.bincount(codes, weights=x, minlength=size) for name, x in sums.items()}
-    found = [
+    rows = [
         {
             "customers": int(count[g]),
             "share": float(count[g] / max(len(codes), 1)),
@@ -104,17 +111,17 @@ def group_figures(
         }
         for g in range(size)
     ]
-    for g, (row, left) in enumerate(zip(found, _left(outcome, size), strict=True)):
+    for g, (row, left) in enumerate(zip(rows, _left_columns(outcome, size), strict=True)):
         row |= dict(zip(("value_low", "value_high"), worth.total_interval(codes == g), strict=True)) | left
-    return found
+    return rows
 
 
 def _over(total: np.ndarray | None, count: np.ndarray, group: int) -> float | None:
     return None if total is None or not count[group] else float(total[group] / count[group])
 
 
-def _left(outcome: PastOutcome | None, size: int) -> Iterator[dict[str, Any]]:
-    """Of those who stood in each group at an earlier cutoff, how many left; nulls where that is not known."""
+def _left_columns(outcome: PastOutcome | None, size: int) -> Iterator[dict[str, Any]]:
+    """Yield how many of each group's customers at an earlier cutoff left; nulls if that is not known."""
     names = ("left_cutoff", "left_of", "left_share", "left_low", "left_high")
     if outcome is None:
         yield from ({name: None for name in names} for _ in range(size))
@@ -130,38 +137,43 @@ def _left(outcome: PastOutcome | None, size: int) -> Iterator[dict[str, Any]]:
 def distinguishing_features(
     codes: np.ndarray, size: int, rows: pa.Table, features: Sequence[Feature], tr: Language = ENGLISH
 ) -> list[list[str]]:
-    """What sets each group apart from all other customers, in words: the SHOWN clearest, one of each family.
+    """Describe what distinguishes each group from all other customers: the clearest features, one of each family.
 
-    A number sets a group apart by how likely one of the group has more of it than one of the others (ties count half);
-    a level by how much more often the group has it. Who has no value is left
-    out, and nothing is said of a group of which most have none.
+    A number distinguishes a group by the probability that a customer of it has more than one of the others (ties count
+    half); a level by how much more often the group has it. Missing values are left out, and so is a feature that most
+    of a group lack.
 
     Args:
-        codes: Group of each customer (n,).
-        size: How many groups.
+        codes: The group index of each customer (n,).
+        size: The number of groups.
         rows: Their features (n rows).
-        features: Those that are looked at.
-        tr: The language that it is said in.
+        features: The features to compare.
+        tr: The language of the texts.
+
+    Returns:
+        At most MOST_DIFFERENCES texts for each group, the clearest first.
     """
-    found: list[list[tuple[float, str, str]]] = [[] for _ in range(size)]
+    differences: list[list[tuple[float, str, str]]] = [[] for _ in range(size)]
     for feature in features:
         if feature.unit == "level":
-            told = _levels(codes, size, rows[feature.name], feature, tr)
+            feature_differences = _level_differences(codes, size, rows[feature.name], feature, tr)
         else:
-            told = _numbers(codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature, tr)
-        for group, strength, text in told:
-            found[group].append((strength, feature.family, text))
-    return [_clearest(some) for some in found]
+            feature_differences = _number_differences(
+                codes, size, np.asarray(rows[feature.name].to_numpy(), float), feature, tr
+            )
+        for group, strength, text in feature_differences:
+            differences[group].append((strength, feature.family, text))
+    return [_clearest(of_group) for of_group in differences]
 
 
-def _clearest(found: list[tuple[float, str, str]]) -> list[str]:
+def _clearest(differences: list[tuple[float, str, str]]) -> list[str]:
     best: dict[str, str] = {}
-    for _, family, text in sorted(found, key=lambda item: -item[0]):
+    for _, family, text in sorted(differences, key=lambda item: -item[0]):
         best.setdefault(family, text)
     return list(best.values())[:MOST_DIFFERENCES]
 
 
-def _numbers(
+def _number_differences(
     codes: np.ndarray, size: int, x: np.ndarray, feature: Feature, tr: Language
 ) -> Iterator[tuple[int, float, str]]:
     known = ~np.isnan(x)
@@ -176,19 +188,19 @@ def _numbers(
             continue
         more = (ranks[inside].sum() - n * (n + 1) / 2) / (n * others) - 0.5
         own, rest = _middles(x[inside], x[~inside])
-        said, beside = figure_text(own, feature.unit, tr), figure_text(rest, feature.unit, tr)
-        if abs(more) >= SMALLEST_DIFFERENCE and said != beside:
-            told = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=said, others=beside)
-            yield group, abs(more), told
+        own_text, others_text = figure_text(own, feature.unit, tr), figure_text(rest, feature.unit, tr)
+        if abs(more) >= SMALLEST_DIFFERENCE and own_text != others_text:
+            text = tr("{phrase}: {own} against {others}", phrase=feature.phrase, own=own_text, others=others_text)
+            yield group, abs(more), text
 
 
 def _middles(own: np.ndarray, rest: np.ndarray) -> tuple[float, float]:
-    """Both medians, or both means where a median is 0 and says little."""
+    """Return both medians, or both means if a median is 0."""
     middles = float(np.median(own)), float(np.median(rest))
     return middles if all(middles) else (float(np.mean(own)), float(np.mean(rest)))
 
 
-def _levels(
+def _level_differences(
     codes: np.ndarray, size: int, column: pa.ChunkedArray, feature: Feature, tr: Language
 ) -> Iterator[tuple[int, float, str]]:
     coded = column.combine_chunks().dictionary_encode()
@@ -207,15 +219,23 @@ def _levels(
         ahead = np.where(often, own - rest, -1.0)
         best = max(range(len(names)), key=lambda level: (ahead[level], names[level]))
         if ahead[best] / 2 >= SMALLEST_DIFFERENCE:
-            told = tr(
+            text = tr(
                 "{phrase} is {level}: {own} against {others}",
                 phrase=feature.phrase, level=names[best], own=f"{own[best]:.0%}", others=f"{rest[best]:.0%}",
             )  # fmt: skip
-            yield group, float(ahead[best] / 2), told
+            yield group, float(ahead[best] / 2), text
 
 
 def figure_text(number: float, unit: str, tr: Language = ENGLISH) -> str:
-    """A number of a unit for a card.
+    """Format a number of a unit.
+
+    Args:
+        number: The number.
+        unit: Its unit, such as 'days' or 'money'.
+        tr: The language.
+
+    Returns:
+        The text.
 
     >>> figure_text(2.5, "orders"), figure_text(12.0, "days"), figure_text(0.256, "share"), figure_text(3.0, "count")
     ('2.5', '12 days', '26%', '3')
@@ -228,12 +248,15 @@ def figure_text(number: float, unit: str, tr: Language = ENGLISH) -> str:
 
 
 def treatment_for(name: str, own: Mapping[str, str], mostly: str = "") -> str:
-    """What to do with the customers of a group: the config's words, or ours; '' where neither names it.
+    """Return the suggested treatment of a group: the config's, else the default, else ''.
 
     Args:
-        name: Of the group.
-        own: The config's, by name.
-        mostly: The named group that most of a micro-segment belong to, whose treatment it takes.
+        name: The name of the group.
+        own: The config's treatments by name of the group.
+        mostly: The named group to which most customers of a micro-segment belong; its treatment is used.
+
+    Returns:
+        The treatment in words.
     """
     words = {**TREATMENTS, **own}
     return words.get(name) or words.get(mostly, "")

@@ -1,15 +1,15 @@
-"""`regulars segments`: every segmentation of a scored cutoff, its movement and its views, in one folder of tables.
+"""`regulars segments`: every segmentation of a scored cutoff, with transitions and products, in one folder of tables.
 
 OUTPUT/segments/cutoff=D/
-  customers.parquet      one row a customer: scores and groups, stage and since when, preferences
-  segments.parquet       one row a segment: its card (segments.json: the same for other programs)
-  transitions.parquet    movement between segments from cutoff to cutoff
+  customers.parquet      one row for each customer: scores and groups, stage and since when, preferences
+  segments.parquet       one row for each segment: its profile (segments.json: the same for other programs)
+  transitions.parquet    transitions between segments from cutoff to cutoff
   stage_changes.parquet  every customer's changes of stage, dated by the cutoff at which they were first seen
-  kinds.parquet          what is rising, mature or fading of each kind
+  kinds.parquet          the values of each kind that are rising, mature or fading
   pairs.parquet          what is bought together
-  next_kind.parquet      what each customer is likeliest to buy next of what they did not buy
+  next_kind.parquet      what each customer is likely to buy next, of what they have not bought
   channels.parquet       whom each action reached, at what cost, and how many purchases followed
-  manifest.json          the rules and their version, cutoffs, counts, and what the log could not say
+  manifest.json          the rules and their version, cutoffs, counts, and what was left out
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What was written.
+    """The written segmentation.
 
     Attributes:
-        folder: Where.
-        tables: By name of the file, without its ending.
+        folder: The folder of the files.
+        tables: The tables by file name, without the extension.
         manifest: Rules, cutoffs, counts and what was left out.
     """
 
@@ -77,10 +77,10 @@ class Segmentation:
 
 
 def segment_customers(business: Business, cutoff: date | str | None = None) -> Segmentation:
-    """Segments the customers of a scored cutoff, the newest where none is named, and writes it all.
+    """Segment the customers of a scored cutoff, by default the newest one, and write the tables.
 
     Raises:
-        UsageError: The cutoff was not scored, or the log has changed since.
+        UsageError: The cutoff is not scored, or the log has changed since.
         DataError: The log breaks its contract.
     """
     config = config_of(business)
@@ -88,30 +88,30 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
     scores = read_scores(config, day)
     scored, history = read_scored_columns(scores), gather_history(config, scores.cutoff)
     now = history.rows_at(len(history.cutoffs) - 1)
-    _refuse_others(scores, scored, history.rows["customer_id"].take(pa.array(now)))
-    learned = fit_micro_segments(config, history, now)
-    live = feature_groupings(config, history, learned)
-    found = [*live, *score_groupings(scored, get_language(config.language))]
+    _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
+    micro_segments = fit_micro_segments(config, history, now)
+    current = feature_groupings(config, history, micro_segments)
+    groupings = [*current, *score_groupings(scored, get_language(config.language))]
     tables = {
-        "customers": _customers(history, now, live, scored),
-        "segments": _cards(config, history, found, scored, now, scores.spread),
+        "customers": _customers(history, now, current, scored),
+        "segments": _segment_rows(config, history, groupings, scored, now, scores.spread),
         "transitions": transition_table(
-            [*group_histories(history, live), *scored_group_histories(config, scores, scored)]
+            [*group_histories(history, current), *scored_group_histories(config, scores, scored)]
         ),
-        "stage_changes": _stage_changes(history, live),
+        "stage_changes": _stage_changes(history, current),
         "kinds": history.views.kinds,
         "pairs": history.views.pairs,
         "next_kind": history.views.next_kind,
         "channels": _channels(history, len(now)),
     }
-    manifest = _manifest(config, scores, history, tables, learned)
+    manifest = _build_manifest(config, scores, history, tables, micro_segments)
     folder = config.output / "segments" / f"cutoff={scores.cutoff}"
-    _write(folder, tables, manifest)
+    _write_tables(folder, tables, manifest)
     return Segmentation(folder, tables, manifest)
 
 
-def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> None:
-    """The customers of now must be those that were scored."""
+def _check_customers(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> None:
+    """Check that the cohort has the same customers as the scores."""
     if scored["customer_id"].combine_chunks().equals(ids.combine_chunks()):
         return
     raise UsageError(
@@ -120,20 +120,20 @@ def _refuse_others(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> No
     )
 
 
-def _stage_changes(history: CohortHistory, live: Sequence[Grouping]) -> pa.Table:
-    return lifecycle_stages.stage_changes(history.customers[0], stage_history(history, live), history.cutoffs)
+def _stage_changes(history: CohortHistory, groupings: Sequence[Grouping]) -> pa.Table:
+    return lifecycle_stages.stage_changes(history.customers[0], stage_history(history, groupings), history.cutoffs)
 
 
-def _customers(history: CohortHistory, now: np.ndarray, live: Sequence[Grouping], scored: pa.Table) -> pa.Table:
-    """One row a customer of the cutoff: all groups, scores and preferences; what a log cannot say has no column."""
+def _customers(history: CohortHistory, now: np.ndarray, groupings: Sequence[Grouping], scored: pa.Table) -> pa.Table:
+    """Build one row for each customer: groups, scores and preferences; without data there is no column."""
     ids = scored["customer_id"].combine_chunks()
     columns: dict[str, Any] = {"customer_id": ids, "cutoff": pa.array([history.cutoffs[-1]] * len(ids), pa.date32())}
-    if any(each.name == "rfm_group" for each in live):
-        for name, made in zip("rfm", rfm_scores_by_cutoff(history), strict=True):
-            columns |= {name: pa.array(made[now], pa.int8())} if made is not None else {}
-    for each in live:
-        columns[each.name] = pa.array(np.array(each.groups, object)[each.codes[now]], pa.string())
-    since, before = lifecycle_stages.latest_stage_change(stage_history(history, live))
+    if any(grouping.name == "rfm_group" for grouping in groupings):
+        for name, scores in zip("rfm", rfm_scores_by_cutoff(history), strict=True):
+            columns |= {name: pa.array(scores[now], pa.int8())} if scores is not None else {}
+    for grouping in groupings:
+        columns[grouping.name] = pa.array(np.array(grouping.groups, object)[grouping.codes[now]], pa.string())
+    since, before = lifecycle_stages.latest_stage_change(stage_history(history, groupings))
     rows = history.customers[1][now]
     columns["stage_since"] = pa.array([history.cutoffs[place] for place in since[rows]], pa.date32())
     names = np.array([*LIFECYCLE_STAGES, None], object)  # ABSENT is the last
@@ -146,28 +146,30 @@ def _customers(history: CohortHistory, now: np.ndarray, live: Sequence[Grouping]
     return pa.table(columns)
 
 
-def _cards(
-    config: Config, history: CohortHistory, found: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
+def _segment_rows(
+    config: Config, history: CohortHistory, groupings: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
     spread: Spread | None,
 ) -> pa.Table:  # fmt: skip
     churn = np.asarray(scored["churn_probability"].to_numpy(), float)
     worth = profiles.ScoredWorth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
-    by_rfm = next((each for each in found if each.name == "rfm_group"), None)
+    by_rfm = next((grouping for grouping in groupings if grouping.name == "rfm_group"), None)
     rows, tr = [], get_language(config.language)
-    for each in found:
-        codes = each.codes[now] if len(each.codes) == history.rows.num_rows else each.codes
-        figures = profiles.group_figures(codes, len(each.groups), worth, _outcome(history, each))
-        told = profiles.distinguishing_features(codes[sampled], len(each.groups), history.sample, history.features, tr)
-        for place, (group, rule) in enumerate(zip(each.groups, each.rules, strict=True)):
-            mostly = _mostly(by_rfm, now, codes == place) if each.name == "micro_segment" else ""
+    for grouping in groupings:
+        codes = grouping.codes[now] if len(grouping.codes) == history.rows.num_rows else grouping.codes
+        figures = profiles.group_figures(codes, len(grouping.groups), worth, _outcome(history, grouping))
+        differences = profiles.distinguishing_features(
+            codes[sampled], len(grouping.groups), history.sample, history.features, tr
+        )
+        for place, (group, rule) in enumerate(zip(grouping.groups, grouping.rules, strict=True)):
+            mostly = _largest_rfm_group(by_rfm, now, codes == place) if grouping.name == "micro_segment" else ""
             words = {
                 "rule": rule,
-                "sets_apart": told[place],
+                "sets_apart": differences[place],
                 "treatment": tr(profiles.treatment_for(group, config.segments.treatments, mostly)),
             }
-            rows.append({"segmentation": each.name, "segment": group, **figures[place], **words})
+            rows.append({"segmentation": grouping.name, "segment": group, **figures[place], **words})
     return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)
 
 
@@ -175,27 +177,27 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
     return None if column.null_count == len(column) else np.asarray(column.to_numpy(), float)
 
 
-def _mostly(by_rfm: Grouping | None, now: np.ndarray, inside: np.ndarray) -> str:
-    """The RFM group that most of some customers of now belong to."""
+def _largest_rfm_group(by_rfm: Grouping | None, now: np.ndarray, inside: np.ndarray) -> str:
+    """Return the RFM group to which most of the selected customers belong."""
     if by_rfm is None or not inside.any():
         return ""
     return by_rfm.groups[int(np.bincount(by_rfm.codes[now][inside]).argmax())]
 
 
-def _outcome(history: CohortHistory, each: Grouping) -> profiles.PastOutcome | None:
-    """The newest earlier cutoff at which the group and what became of its customers are known."""
-    if len(each.codes) != history.rows.num_rows:
+def _outcome(history: CohortHistory, grouping: Grouping) -> profiles.PastOutcome | None:
+    """Return the newest earlier cutoff at which groups and churn of all customers are known."""
+    if len(grouping.codes) != history.rows.num_rows:
         return None
     churned = history.column("churned")
     for place in reversed(range(len(history.cutoffs) - 1)):
         rows = history.rows_at(place)
         if len(rows) and not np.isnan(churned[rows]).any():
-            return profiles.PastOutcome(str(history.cutoffs[place]), each.codes[rows], churned[rows])
+            return profiles.PastOutcome(str(history.cutoffs[place]), grouping.codes[rows], churned[rows])
     return None
 
 
 def _channels(history: CohortHistory, customers: int) -> pa.Table:
-    """The actions with their reach in the cohort, their cost and the share that a purchase followed."""
+    """Build one row for each action: its reach in the cohort, its cost, and the share followed by a purchase."""
     rows = []
     for row in history.views.channels:
         low, high = wilson_interval(np.array([row["followed"]]), np.array([row["judged"]]))
@@ -211,8 +213,12 @@ def _channels(history: CohortHistory, customers: int) -> pa.Table:
     return pa.Table.from_pylist(rows, CHANNELS_SCHEMA)
 
 
-def _manifest(
-    config: Config, scores: Scores, history: CohortHistory, tables: Mapping[str, pa.Table], learned: Clusters | None
+def _build_manifest(
+    config: Config,
+    scores: Scores,
+    history: CohortHistory,
+    tables: Mapping[str, pa.Table],
+    micro_segments: Clusters | None,
 ) -> dict[str, Any]:
     rules = config.segments.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
@@ -227,37 +233,37 @@ def _manifest(
         "stage_rules": lifecycle_stages.STAGE_RULES_VERSION,
         "segment_rules": value_tiers.RULES_VERSION,
         "window": str(history.names.window or "ever"),
-        "micro_segments": learned.to_dict() if learned else None,
+        "micro_segments": micro_segments.to_dict() if micro_segments else None,
         "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},
         "models": {name: model["label"] for name, model in scores.manifest["models"].items()},
         "data_fingerprint": history.fingerprint,
-        "left_out": _left_out(config, history, tables, learned),
+        "left_out": _left_out(config, history, tables, micro_segments),
     }
 
 
 def _left_out(
-    config: Config, history: CohortHistory, tables: Mapping[str, pa.Table], learned: Clusters | None
+    config: Config, history: CohortHistory, tables: Mapping[str, pa.Table], micro_segments: Clusters | None
 ) -> list[str]:
-    """What the log, or the config, does not allow to say."""
+    """Return what is left out because of the log or the config, as sentences."""
     views, moved = history.views, set(tables["transitions"]["segmentation"].to_pylist())
-    asked, used, followed = config.segments.window, history.names.window or "all the past", config.segments.history > 0
+    wanted, used, followed = config.segments.window, history.names.window or "all the past", config.segments.history > 0
     lacks = {
         "RFM: the log has no orders, only terms of contracts": history.names.frequency is None,
         "money in RFM: the log has no amounts": history.names.frequency is not None and history.names.money is None,
         "value: there is no money to foresee": not config.has_value,
         "growing and declining by pace: the log has no orders": history.names.change is None,
-        "micro-segments: too few customers, or nothing that differs between them": learned is None
+        "micro-segments: too few customers, or nothing that differs between them": micro_segments is None
         and config.segments.clusters != (0, 0),
         "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
         "channels: there is no [contacts] table": not config.contacts,
         "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
         "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
-        f"the window {asked}: the log is shorter than that, {used} stands for it": bool(asked) and asked != used,
+        f"the window {wanted}: the log is shorter than that, {used} stands for it": bool(wanted) and wanted != used,
     }
     return [text for text, lacking in lacks.items() if lacking]
 
 
-def _write(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any]) -> None:
+def _write_tables(folder: Path, tables: Mapping[str, pa.Table], manifest: Mapping[str, Any]) -> None:
     with atomic_folder(folder) as beside:
         for name, table in tables.items():
             pq.write_table(table, beside / f"{name}.parquet", compression="zstd")

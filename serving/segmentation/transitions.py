@@ -1,4 +1,4 @@
-"""Movement between groups from cutoff to cutoff: how many went where, as counts and shares."""
+"""Transitions between groups from cutoff to cutoff, as counts and shares."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ TRANSITIONS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class GroupHistory:
-    """Where every customer stood at each cutoff, by one segmentation.
+    """The group of every customer at each cutoff, by one segmentation.
 
     Attributes:
-        name: Of the segmentation.
-        groups: Their names.
-        codes: (n, t): the place of the group, ABSENT where a customer was not in the cohort.
-        here: (n, t): whether they had become a customer by then, in the cohort or not.
-        cutoffs: When (t,), ascending.
-        gone: What is said of those who left the cohort; it may be one of the groups.
+        name: The name of the segmentation.
+        groups: The names of its groups.
+        codes: The index of each customer's group (n, t), ABSENT if not in the cohort.
+        here: Whether they had become a customer by then (n, t), in the cohort or not.
+        cutoffs: The cutoffs (t,), ascending.
+        gone: The name for customers who left the cohort; it may be one of the groups.
     """
 
     name: str
@@ -52,7 +52,15 @@ class GroupHistory:
 
 
 def transition_counts(before: np.ndarray, after: np.ndarray, size: int) -> np.ndarray:
-    """Counts (size, size) of who stood where before and after.
+    """Count customers by their group before and after.
+
+    Args:
+        before: Group indices before (n,).
+        after: Group indices after (n,).
+        size: The number of groups.
+
+    Returns:
+        Counts (size, size), by group before and group after.
 
     >>> transition_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
@@ -60,31 +68,31 @@ def transition_counts(before: np.ndarray, after: np.ndarray, size: int) -> np.nd
     return np.bincount(before * size + after, minlength=size * size).reshape(size, size)
 
 
-def transition_table(standings: Sequence[GroupHistory]) -> pa.Table:
-    """All movements of all segmentations between neighbouring cutoffs.
+def transition_table(histories: Sequence[GroupHistory]) -> pa.Table:
+    """Return all transitions of all segmentations between neighbouring cutoffs.
 
     Returns:
-        segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, their share of those of from_segment,
-        and its interval. Who came in between comes from NOT_YET; who left the cohort goes to `gone`, and may come
-        back from there. Movements that nobody made are left out.
+        segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, their share of from_segment and
+        its confidence interval. New customers come from NOT_YET; those who left the cohort go to `gone`, and may come
+        back from there. Transitions without customers are left out.
     """
-    rows = [row for standing in standings for row in _rows(standing)]
+    rows = [row for history in histories for row in _rows(history)]
     return pa.Table.from_pylist(rows, TRANSITIONS_SCHEMA)
 
 
-def _rows(standing: GroupHistory) -> Iterator[dict[str, Any]]:
-    names = list(standing.groups)
-    names += [name for name in (standing.gone, NOT_YET) if name not in names]
-    gone, not_yet = names.index(standing.gone), names.index(NOT_YET)
-    places = np.where(standing.codes == ABSENT, np.where(standing.here, gone, not_yet), standing.codes)
-    for place, (first, then) in enumerate(zip(standing.cutoffs, standing.cutoffs[1:], strict=False)):
-        someone = (standing.codes[:, [place, place + 1]] != ABSENT).any(axis=1)
+def _rows(history: GroupHistory) -> Iterator[dict[str, Any]]:
+    names = list(history.groups)
+    names += [name for name in (history.gone, NOT_YET) if name not in names]
+    gone, not_yet = names.index(history.gone), names.index(NOT_YET)
+    places = np.where(history.codes == ABSENT, np.where(history.here, gone, not_yet), history.codes)
+    for place, (first, then) in enumerate(zip(history.cutoffs, history.cutoffs[1:], strict=False)):
+        someone = (history.codes[:, [place, place + 1]] != ABSENT).any(axis=1)
         counts = transition_counts(places[someone, place], places[someone, place + 1], len(names))
         total = counts.sum(axis=1)
         for a, b in np.argwhere(counts).tolist():
             low, high = wilson_interval(counts[[a], b], total[[a]])
             yield {
-                "segmentation": standing.name,
+                "segmentation": history.name,
                 "from_cutoff": first,
                 "to_cutoff": then,
                 "from_segment": names[a],

@@ -73,7 +73,7 @@ def test_the_past_is_counted_as_by_hand(world: World) -> None:
 def test_an_experiment_is_what_its_propensities_say(world: World) -> None:
     ours = loop.RegularsPolicy(world, 1)
     run_rounds(world, range(loop.FIRST, loop.FIRST + 1), ours.decide)
-    ((_, seen, arms),) = ours.tried
+    ((_, seen, arms),) = ours.experiments
     each = int(loop.round_budget(world) / 3.5)
     assert [(arms == arm).sum() for arm in (0, 1, -1)] == [each, each, 2 * each]
     assert len(set(seen.who.tolist())) == len(seen.who) == 4 * each

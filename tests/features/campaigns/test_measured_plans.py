@@ -31,7 +31,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> ExecutedPlanCase:
     return executed
 
 
-def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: ExecutedPlanCase) -> None:
+def test_intended_actions_become_randomised_contacts(ended: ExecutedPlanCase) -> None:
     contacts = plans_as_contacts(ended.config)
     expected = [
         {
@@ -52,7 +52,7 @@ def test_who_was_meant_to_get_what_is_a_contact_drawn_by_lot(ended: ExecutedPlan
     assert {row["action"] for row in rows} == {"none", "mail", "call"}
 
 
-def test_trials_take_them_where_contacts_tell_no_propensity(ended: ExecutedPlanCase) -> None:
+def test_the_dataset_uses_plans_if_contacts_have_no_propensity(ended: ExecutedPlanCase) -> None:
     dataset = uplift_dataset.build_uplift_dataset(ended.config)
     assert dataset.plans == ("2024-03-01/retention",) and dataset.rounds == (CUTOFF,)
     rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
@@ -62,13 +62,15 @@ def test_trials_take_them_where_contacts_tell_no_propensity(ended: ExecutedPlanC
         if in_horizon(order["time"]) and order["customer"] in rows:
             value[order["customer"]] += order["amount"]
     assert {who: row["value"] for who, row in rows.items()} == pytest.approx(value)
-    trial = experiment_from_trials(dataset, ended.config)
-    assert trial.actions == ("call", "mail") and trial.source == "measured"
+    experiment = experiment_from_trials(dataset, ended.config)
+    assert experiment.actions == ("call", "mail") and experiment.source == "measured"
     mail = np.array([row["round"].endswith("mail") for row in dataset.rows.to_pylist()])
-    assert trial.offers(2)[mail].all() and not trial.offers(1)[mail].any()
-    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (trial, trial.rows(mail)))
+    assert experiment.offered_in_round(2)[mail].all() and not experiment.offered_in_round(1)[mail].any()
+    uneven, alone = (standardised_differences(t, 2, np.ones(len(t))) for t in (experiment, experiment.rows(mail)))
     np.testing.assert_allclose(uneven, alone)  # those held out from a call are no control of a mail
-    assert trial.received[trial.arm == 0] == pytest.approx(0.3) and trial.received[trial.arm > 0] == pytest.approx(0.7)
+    assert experiment.received[experiment.arm == 0] == pytest.approx(0.3) and experiment.received[
+        experiment.arm > 0
+    ] == pytest.approx(0.7)
 
 
 def test_contacts_that_tell_their_propensity_go_first(ended: ExecutedPlanCase) -> None:

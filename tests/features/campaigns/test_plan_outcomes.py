@@ -106,6 +106,6 @@ def test_contracts_return_by_not_being_cancelled(
     assert by_customer["e"][0]  # under contract without an event
 
 
-def test_before_the_first_day_there_is_nothing_to_see(make: Callable[..., Config]) -> None:
-    with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*whole from 2024-05-20"):
+def test_a_log_that_ends_at_the_cutoff_is_refused(make: Callable[..., Config]) -> None:
+    with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*complete from 2024-05-20"):
         read_plan_outcomes(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)

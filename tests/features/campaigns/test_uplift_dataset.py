@@ -64,7 +64,7 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Make:
     return make_one
 
 
-def test_what_was_known_before_and_what_came_after(make: Make) -> None:
+def test_features_are_from_before_a_contact_and_outcomes_from_after_it(make: Make) -> None:
     dataset = uplift_dataset.build_uplift_dataset(make())
     rows = {row["customer_id"]: row for row in dataset.rows.to_pylist()}
     assert sorted(rows) == ["one", "three", "two"]
@@ -84,7 +84,7 @@ def test_what_was_known_before_and_what_came_after(make: Make) -> None:
     }
 
 
-def test_without_a_draw_those_not_contacted_are_the_control(make: Make) -> None:
+def test_without_propensities_customers_without_contact_are_the_control(make: Make) -> None:
     contacts: list[ContactRow] = [("one", "2024-03-01", "email", None), ("x", "2024-03-01", "email", None)]
     dataset = uplift_dataset.build_uplift_dataset(make(contacts, {"observational": True}, propensity="", control=""))
     assert dataset.left_out["of unknown customers"] == 1
@@ -132,7 +132,7 @@ def test_an_action_that_the_config_lacks_is_named(make: Make) -> None:
         uplift_dataset.build_uplift_dataset(make(uplift={"actions": ["email", "none"]}))
 
 
-def test_what_nothing_can_be_learned_from_is_refused(make: Make, make_config: Callable[..., Config]) -> None:
+def test_contacts_without_propensity_or_control_are_refused(make: Make, make_config: Callable[..., Config]) -> None:
     with pytest.raises(RefusedError, match=r"\[contacts\] propensity is not set.*assigned at random"):
         uplift_dataset.build_uplift_dataset(make(propensity=""))
     with pytest.raises(UsageError, match=r"\[contacts\] control is not set"):

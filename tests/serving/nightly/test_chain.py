@@ -1,4 +1,4 @@
-"""The nightly chain: night after night on a grown log, twice the same, killed and gone on with, and what stops what."""
+"""The nightly chain: nights on a growing log, repeated and killed nights, and which steps a failure stops."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ horizon = "2d"
 every = "2d"
 windows = ["2d"]
 """
-FIRST = DAYS - 4  # the first night: days of the log that came by then
+FIRST = DAYS - 4  # the first night: days in the log by then
 KILLED = """
 import os, signal
 from features.config.load import load_config
@@ -76,12 +76,12 @@ class Nights:
     """A shop with champions whose log comes night by night."""
 
     config: Config
-    whole: pa.Table
+    full_log: pa.Table
 
     def deliver(self, days: int) -> date:
-        """Leaves so many days of the log and one that may not be whole; returns the cutoff that the log tells."""
+        """Writes so many complete days of the log and one incomplete day; returns the cutoff that follows from it."""
         until = START + timedelta(days=days + 1)
-        pq.write_table(self.whole.filter(pc.less(self.whole["time"], until)), self.config.folder / "log.parquet")
+        pq.write_table(self.full_log.filter(pc.less(self.full_log["time"], until)), self.config.folder / "log.parquet")
         return (START + timedelta(days=days)).date()
 
     def left(self) -> dict[str, str]:
@@ -96,9 +96,11 @@ def nights(tmp_path_factory: pytest.TempPathFactory, shop: Config, trained: Trai
     shutil.copy(shop.folder / "mlflow.db", folder)
     text = (shop.folder / "regulars.toml").read_text(encoding="utf-8")
     (folder / "regulars.toml").write_text(text + SECTIONS, encoding="utf-8")
-    whole = pq.read_table(shop.folder / "log.parquet")
-    few = pc.less(whole["customer"], f"customer-{CUSTOMERS:04d}")  # nights are about their order, not about customers
-    return Nights(load_config(folder / "regulars.toml"), whole.filter(few))
+    full_log = pq.read_table(shop.folder / "log.parquet")
+    few = pc.less(
+        full_log["customer"], f"customer-{CUSTOMERS:04d}"
+    )  # nights are about their order, not about customers
+    return Nights(load_config(folder / "regulars.toml"), full_log.filter(few))
 
 
 def states(summary: chain.NightSummary) -> dict[str, str]:
@@ -108,10 +110,10 @@ def states(summary: chain.NightSummary) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def three(nights: Nights) -> list[Any]:
     """Three nights: the first twice, the second killed before its report and gone on with; what each left."""
-    found: list[Any] = []
+    nights_run: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
-        found.append((chain.run_night(nights.config), nights.left(), cutoff))
+        nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 1)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -122,10 +124,10 @@ def three(nights: Nights) -> list[Any]:
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert not json.loads((nights.config.output / "runs" / f"{cutoff}.json").read_text())["finished"]
-    found.append((chain.run_night(nights.config), nights.left(), cutoff))
+    nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
     cutoff = nights.deliver(FIRST + 2)
-    found.append((chain.run_night(nights.config), nights.left(), cutoff))
-    return found
+    nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
+    return nights_run
 
 
 def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
@@ -143,27 +145,27 @@ def test_a_night_leaves_everything_of_its_cutoff(three: list[Any]) -> None:
 def test_the_same_night_again_does_nothing_and_leaves_every_byte(three: list[Any]) -> None:
     (_, before, _), (again, after, _) = three[:2]
     assert set(states(again).values()) == {UNCHANGED, SKIPPED}
-    assert not again.new and "nothing is new" in chain.night_text(again)
+    assert not again.new and "nothing has changed" in chain.night_text(again)
     assert after == before
 
 
-def test_a_killed_night_is_gone_on_with(three: list[Any]) -> None:
+def test_a_killed_night_is_resumed(three: list[Any]) -> None:
     summary, left, cutoff = three[2]
-    found = states(summary)
-    assert [found[name] for name in ("check", "score", "segments", "report")] == [UNCHANGED, UNCHANGED, UNCHANGED, DONE]
+    state = states(summary)
+    assert [state[name] for name in ("check", "score", "segments", "report")] == [UNCHANGED, UNCHANGED, UNCHANGED, DONE]
     assert summary.content["finished"] and f"reports/cutoff={cutoff}.html" in left
     assert not [name for name in left if ".scoring" in name or name.endswith(".lock")]
 
 
 def test_plans_are_due_every_so_often_each_with_a_holdout_of_its_own(three: list[Any], nights: Nights) -> None:
-    (first, _, one), (_, _, _), (second, _, two), (third, _, three_) = three
+    (first, _, one), (_, _, _), (second, _, two), (third, _, third_cutoff) = three
     assert [states(night)["plan"] for night in (first, second, third)] == [DONE, SKIPPED, DONE]
-    held = []
-    for cutoff in (one, three_):
+    holdouts = []
+    for cutoff in (one, third_cutoff):
         folder = nights.config.output / "plans" / f"cutoff={cutoff}" / f"retention-{cutoff}"
         table = pq.read_table(folder / "plan.parquet")
-        held.append(set(table.filter(table["holdout"])["customer_id"].to_pylist()))
-    assert held[0] and held[1] and held[0] != held[1]
+        holdouts.append(set(table.filter(table["holdout"])["customer_id"].to_pylist()))
+    assert holdouts[0] and holdouts[1] and holdouts[0] != holdouts[1]
     assert f"not due before {one + timedelta(days=2)}" in json.dumps(second.content["steps"])
 
 
@@ -177,16 +179,16 @@ def test_no_summary_names_a_customer(three: list[Any], nights: Nights) -> None:
         assert "customer-" not in path.read_text(encoding="utf-8")
 
 
-def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: Nights) -> None:
+def test_a_truncated_log_changes_no_results(three: list[Any], nights: Nights) -> None:
     _, before, cutoff = three[-1]
     nights.deliver(FIRST - 30)
     summary = chain.run_night(nights.config)
     nights.deliver(FIRST + 2)
-    found, after = states(summary), nights.left()
+    state, after = states(summary), nights.left()
     assert summary.code == 3 and summary.content["cutoff"] == str(cutoff)
-    assert found["check"] == FAILED and found["score"] == found["report"] == SKIPPED
+    assert state["check"] == FAILED and state["score"] == state["report"] == SKIPPED
     assert "cut off" in summary.content["steps"][0]["note"]
-    assert found["monitor"] == DONE and any("did not arrive" in one["title"] for one in summary.content["alerts"])
+    assert state["monitor"] == DONE and any("did not arrive" in one["title"] for one in summary.content["alerts"])
     for place in ("scores", "segments", "plans", "reports", "contributions"):
         assert {n: d for n, d in after.items() if n.startswith(place)} == {
             n: d for n, d in before.items() if n.startswith(place)
@@ -196,7 +198,7 @@ def test_a_log_that_was_cut_off_leaves_all_as_it_was(three: list[Any], nights: N
 
 
 DAY = date(2024, 3, 10)
-STANDING = {"id": "a", "severity": "warning", "title": "4 features have moved", "todo": "train", "action": "retrain"}
+STANDING = {"id": "a", "severity": "warning", "title": "4 features have drifted", "todo": "train", "action": "retrain"}
 
 
 def night(config: Config, **given: Any) -> Night:
@@ -209,35 +211,35 @@ def night(config: Config, **given: Any) -> Night:
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Trainings that were asked for; the next one's verdict of the gates is `trainings.verdict`."""
 
-    class Asked(list[Any]):
+    class Trainings(list[Any]):
         verdict = True
         knew = date(2024, 1, 1)  # up to when the champion's training knew the log; None: there is no champion
 
-    asked = Asked()
+    requests = Trainings()
 
     def train(config: Config, which: str = "all", *, resume: bool = False) -> SimpleNamespace:
-        asked.append((which, resume))
-        reasons = () if asked.verdict else ("churn, Brier score: behind",)
-        decision = SimpleNamespace(promoted=asked.verdict, reasons=reasons, note="")
+        requests.append((which, resume))
+        reasons = () if requests.verdict else ("churn, Brier score: behind",)
+        decision = SimpleNamespace(promoted=requests.verdict, reasons=reasons, note="")
         return SimpleNamespace(versions=[SimpleNamespace(label="shop-churn/2")], decision=decision)
 
     def standing(config: Config, kind: str) -> Any:
-        if asked.knew is None:
+        if requests.knew is None:
             return None
-        cutoff = asked.knew - timedelta(days=30)
+        cutoff = requests.knew - timedelta(days=30)
         bundle = SimpleNamespace(facts={"cutoffs": ["2023-06-01", str(cutoff)]}, task={"horizon": "30d"})
         return SimpleNamespace(bundle=bundle)
 
     monkeypatch.setattr(steps.training, "train_models", train)
-    monkeypatch.setattr(steps.registry, "load_uplift_champion", standing)
-    return asked
+    monkeypatch.setattr(steps.models, "load_champion", standing)
+    return requests
 
 
 def test_an_alert_has_models_trained_once_and_the_night_scored_anew(make_config: Any, trainings: Any) -> None:
     this = night(make_config(), alerts=[STANDING])
     first = steps.retrain_on_alert(this)
     assert (first.state, first.code, first.again) == (DONE, 0, steps.REDONE_AFTER_PROMOTION)
-    assert trainings == [("all", True)] and "4 features have moved" in first.note
+    assert trainings == [("all", True)] and "4 features have drifted" in first.note
     second = steps.retrain_on_alert(this)
     assert (second.state, second.code, second.again, len(trainings)) == (UNCHANGED, 0, (), 1)
 
@@ -247,7 +249,7 @@ def test_a_refusal_by_the_gates_is_told_and_scores_stay(make_config: Any, traini
     this = night(make_config(), alerts=[STANDING])
     refused = steps.retrain_on_alert(this)
     assert (refused.state, refused.code, refused.again) == (DONE, 1, ())
-    assert "not champion: churn, Brier score: behind" in refused.note
+    assert "not promoted by the gates: churn, Brier score: behind" in refused.note
     assert steps.retrain_on_alert(this).code == 1
 
 
@@ -297,10 +299,10 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
     def run(outcomes: dict[str, Any] | None = None, **given: Any) -> chain.NightSummary:
         def acting(name: str) -> Callable[[Night], StepOutcome]:
             def act(this: Night) -> StepOutcome:
-                found = (outcomes or {}).get(name, StepOutcome(UNCHANGED))
-                if isinstance(found, Exception):
-                    raise found
-                return found(this) if callable(found) else found
+                outcome = (outcomes or {}).get(name, StepOutcome(UNCHANGED))
+                if isinstance(outcome, Exception):
+                    raise outcome
+                return outcome(this) if callable(outcome) else outcome
 
             return act
 
@@ -315,17 +317,17 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_failure_stops_what_needs_it_and_nothing_else(toy: Any) -> None:
     summary = toy({"score": UsageError("MLflow does not answer"), "measure": DataError("customer 'c1' is strange")})
-    found = states(summary)
-    assert {name for name, state in found.items() if state == FAILED} == {"score", "measure"}
-    assert {name for name, state in found.items() if state == SKIPPED} == {"segments", "plan", "report"}
-    assert {name for name, state in found.items() if state == UNCHANGED} == {"train", "uplift", "monitor", "retrain"}
+    state = states(summary)
+    assert {name for name, how in state.items() if how == FAILED} == {"score", "measure"}
+    assert {name for name, how in state.items() if how == SKIPPED} == {"segments", "plan", "report"}
+    assert {name for name, how in state.items() if how == UNCHANGED} == {"train", "uplift", "monitor", "retrain"}
     assert summary.code == 3
     assert "c1" not in summary.file.read_text(encoding="utf-8")
 
 
 def test_a_full_disk_is_a_message_and_a_fault_of_ours_is_none(toy: Any) -> None:
     full = toy({"report": OSError(28, "No space left on device")})
-    assert full.code == 2 and "make room" in full.content["steps"][-1]["note"]
+    assert full.code == 2 and "free disk space" in full.content["steps"][-1]["note"]
     with pytest.raises(ZeroDivisionError):
         toy({"report": lambda this: StepOutcome(str(1 / 0))})
 
@@ -370,8 +372,8 @@ def test_a_shorter_log_is_taken_once_it_is_said_to_be_right(toy: Any) -> None:
     assert toy().code == 0
     toy.deliver(12)
     assert toy().code == 3
-    taken = toy(accept=True)
-    assert taken.code == 0 and taken.content["cutoff"] == "2024-03-13"
+    accepted = toy(accept=True)
+    assert accepted.code == 0 and accepted.content["cutoff"] == "2024-03-13"
     assert toy().code == 0
 
 
@@ -403,7 +405,7 @@ def test_the_command_ends_with_the_worst_of_the_steps_and_is_quiet_where_all_is_
     toy({})
     well = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
     assert (well.exit_code, well.output) == (0, "")
-    assert "10 unchanged: nothing is new" in CliRunner().invoke(cli, ["-c", str(path), "run"]).output
+    assert "10 unchanged: nothing has changed" in CliRunner().invoke(cli, ["-c", str(path), "run"]).output
     toy({"uplift": UsageError("no such thing"), "monitor": StepOutcome(UNCHANGED, "2 alerts", code=1)})
     bad = CliRunner().invoke(cli, ["-c", str(path), "run", "--quiet"])
     assert bad.exit_code == 2
@@ -429,9 +431,9 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
 
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
     ended = make_executed_plan(tmp_path, customers=150)
-    whole = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
-    early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, whole, whole - timedelta(days=1), "f"))
+    complete = CUTOFF + timedelta(days=30)
+    this = night(ended.config, cutoff=complete, log=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
+    early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, complete, complete - timedelta(days=1), "f"))
     assert steps.measure_ended_plans(early).state == SKIPPED
     first = steps.measure_ended_plans(this)
     assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
@@ -441,9 +443,9 @@ def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> Non
 def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp_path: Path) -> None:
     ended = make_executed_plan(tmp_path, customers=150)
     write_parquet(tmp_path, "contacts", [EARLIER])
-    whole = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=whole, log=DeliveryRecord(1, 0, CUTOFF, whole, whole, "f"))
+    complete = CUTOFF + timedelta(days=30)
+    this = night(ended.config, cutoff=complete, log=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
     assert steps.measure_ended_plans(this).state == FAILED
     assert "not carried out" in this.unmeasured[f"{CUTOFF}/retention"]
-    late = whole + timedelta(days=7)
+    late = complete + timedelta(days=7)
     assert steps.measure_ended_plans(replace(this, log=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED

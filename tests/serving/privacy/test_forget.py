@@ -1,4 +1,4 @@
-"""A forgotten customer is in no byte of the output, all the rest still reads, and a death in between loses nothing."""
+"""A forgotten customer is in no byte of the output, all else can still be read, and a crash loses nothing."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def business(ended: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def traces(folder: Path, name: str) -> list[str]:
     """Every file that holds a name: in its bytes, its decoded rows, or its own name."""
-    found = []
+    files = []
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        told = str(pq.read_table(file).to_pydict()) if file.suffix == ".parquet" and "-a1b2" not in str(file) else ""
-        text = file.read_text(encoding="utf-8", errors="replace") + told + file.name
+        rows = str(pq.read_table(file).to_pydict()) if file.suffix == ".parquet" and "-a1b2" not in str(file) else ""
+        text = file.read_text(encoding="utf-8", errors="replace") + rows + file.name
         if name in text.replace(NEIGHBOUR, ""):
-            found.append(file.relative_to(folder).as_posix())
-    return found
+            files.append(file.relative_to(folder).as_posix())
+    return files
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -94,30 +94,30 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
-    made = plan.read_plan(business, CUTOFF).table().num_rows
-    others = (
+    planned = plan.read_plan(business, CUTOFF).table().num_rows
+    other_scores = (
         score_tables.read_scores(business)
         .table()
         .filter(pc.not_equal(score_tables.read_scores(business).table()["customer_id"], WHO))
     )
     assert len(traces(business.output, WHO)) > 10
-    forgot = forget_customer(business, WHO, really=True)
+    forgot = forget_customer(business, WHO, confirmed=True)
     assert traces(business.output, WHO) == []
     assert not (business.output / STAGING).exists()
-    assert score_tables.read_scores(business).table().equals(others)
-    assert score_tables.read_scores(business).manifest["customers"] == others.num_rows
+    assert score_tables.read_scores(business).table().equals(other_scores)
+    assert score_tables.read_scores(business).manifest["customers"] == other_scores.num_rows
     left = plan.read_plan(business, CUTOFF)
-    assert left.table().num_rows == made - 1 == left.manifest["customers"]["scored"]
+    assert left.table().num_rows == planned - 1 == left.manifest["customers"]["scored"]
     assert left.manifest["scores"]["parts"] == score_tables.read_scores(business).manifest["parts"]
     table = left.table()
     assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
     assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
-    for name, told in left.manifest["segments"].items():
+    for name, counts in left.manifest["segments"].items():
         theirs = table.filter(pc.equal(table["segment"], name))
-        assert (told["scored"], told["with_action"]) == (theirs.num_rows, theirs["action"].drop_null().length())
+        assert (counts["scored"], counts["with_action"]) == (theirs.num_rows, theirs["action"].drop_null().length())
     assert forgot.models == (
-        "shop-churn/1 (champion): learned from the customer: 1 of its 2 cutoffs had the customer, by the log of now, "
-        "which has changed",
+        "shop-churn/1 (champion): trained on the customer: 1 of its 2 cutoffs had the customer, according to the "
+        "current log, which has changed",
     )
     again = measure_plan(business, str(CUTOFF))  # the log of the plan is known again
     assert again.facts["customers"]["measured"] == 299
@@ -128,15 +128,15 @@ def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
     assert (business.output / "reports" / "cutoff=2024-02-01.html").exists()
 
 
-def test_what_would_be_done_is_said_and_not_done(business: Config) -> None:
+def test_a_preview_changes_nothing(business: Config) -> None:
     before = content(business.folder)
-    forgot = forget_customer(business, WHO, really=False)
+    forgot = forget_customer(business, WHO, confirmed=False)
     assert content(business.folder) == before and not (business.output / FORGOTTEN_FILE).exists()
-    said = forget_text(forgot)
-    assert "scores/cutoff=2024-03-01/part-00000.parquet: 1 of 300 rows removed" in said
-    assert "snapshots: 1 files removed: built again when needed" in said
-    assert "2024-03-01.html: removed: the page names the customer" in said
-    assert f"rows of the customer: {forgot.source['events']} in events" in said and "remove them there" in said
+    text = forget_text(forgot)
+    assert "scores/cutoff=2024-03-01/part-00000.parquet: 1 of 300 rows removed" in text
+    assert "snapshots: 1 files removed: built again when needed" in text
+    assert "2024-03-01.html: removed: the page names the customer" in text
+    assert f"rows of the customer: {forgot.source['events']} in events" in text and "remove them there" in text
 
 
 def dies(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[[], None]:
@@ -154,38 +154,38 @@ def dies(monkeypatch: pytest.MonkeyPatch, after: int) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("after", [0, 1, 4])
-def test_a_removal_that_died_is_gone_on_with(
+def test_an_interrupted_removal_is_finished(
     after: int, business: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tmp_path / "whole"
-    shutil.copytree(business.output, whole / "output")
+    uninterrupted = tmp_path / "uninterrupted"
+    shutil.copytree(business.output, uninterrupted / "output")
     for name in ("log", "contacts"):
-        shutil.copy(business.folder / f"{name}.parquet", whole)
-    forget_customer(business.model_copy(update={"folder": whole}), WHO, really=True)
+        shutil.copy(business.folder / f"{name}.parquet", uninterrupted)
+    forget_customer(business.model_copy(update={"folder": uninterrupted}), WHO, confirmed=True)
     back = dies(monkeypatch, after)
     with pytest.raises(KeyboardInterrupt):
-        forget_customer(business, WHO, really=True)
+        forget_customer(business, WHO, confirmed=True)
     back()
     with pytest.raises(DataError):  # of whom nobody knows: the removal that died is finished all the same
-        forget_customer(business, "nobody", really=True)
-    forget_customer(business, WHO, really=True)
-    assert content(business.output) == content(whole / "output")
+        forget_customer(business, "nobody", confirmed=True)
+    forget_customer(business, WHO, confirmed=True)
+    assert content(business.output) == content(uninterrupted / "output")
     assert traces(business.output, WHO) == []
 
 
-def test_one_that_died_before_it_was_ready_changed_nothing(business: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_interrupted_before_it_was_ready_changed_nothing(business: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content(business.output)
 
-    def ready(found: object) -> None:
+    def ready(erasure: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(forget, "mark_ready", ready)
     with pytest.raises(KeyboardInterrupt):
-        forget_customer(business, WHO, really=True)
+        forget_customer(business, WHO, confirmed=True)
     left = {name: text for name, text in content(business.output).items() if not name.startswith(STAGING)}
     assert left == before and not (business.output / FORGOTTEN_FILE).exists()
     with pytest.raises(DataError):  # the next removal of anybody clears up
-        forget_customer(business, "nobody", really=True)
+        forget_customer(business, "nobody", confirmed=True)
     assert content(business.output) == before
 
 
@@ -193,16 +193,16 @@ def test_an_unknown_customer_is_one_message(business: Config) -> None:
     (business.output / "reports" / "cutoff=2024-02-01.html").write_text("<p>nobody has left</p>")
     before = content(business.output)
     with pytest.raises(DataError, match="customer 'nobody' is in no file of .*output and in no table") as problem:
-        forget_customer(business, "nobody", really=True)
+        forget_customer(business, "nobody", confirmed=True)
     assert problem.value.exit_code == 3 and content(business.output) == before
 
 
 def test_once_forgotten_a_customer_stays_known_and_out(business: Config) -> None:
-    forget_customer(business, WHO, really=True)
-    again = forget_customer(business, WHO, really=True)
+    forget_customer(business, WHO, confirmed=True)
+    again = forget_customer(business, WHO, confirmed=True)
     assert (again.places, dict(again.source)) == ((), {})
     assert again.models == (
-        "shop-churn/1 (champion): may have learned from the customer (the customer was forgotten before)",
+        "shop-churn/1 (champion): may have been trained on the customer (the customer was already forgotten)",
     )
 
 
@@ -210,7 +210,7 @@ def test_a_scoring_run_at_work_is_not_disturbed(business: Config) -> None:
     before = content(business.output)
     with exclusive_lock(business.output / ".scoring" / "cutoff=2024-03-01.lock", "scoring"):
         with pytest.raises(RefusedError, match="scoring into .* is being done by another run"):
-            forget_customer(business, WHO, really=True)
+            forget_customer(business, WHO, confirmed=True)
     assert content(business.output) == before
 
 
@@ -221,7 +221,7 @@ def test_the_users_own_data_in_the_output_are_left_alone(business: Config) -> No
     )
     pq.write_table(table, log)
     events = business.events.model_copy(update={"source": "output/log.parquet", "customer": "customer_id"})
-    forget_customer(business.model_copy(update={"events": events}), WHO, really=True)
+    forget_customer(business.model_copy(update={"events": events}), WHO, confirmed=True)
     assert pq.read_table(log).equals(table)
     assert traces(business.output, WHO) == ["log.parquet"]
 
@@ -229,14 +229,14 @@ def test_the_users_own_data_in_the_output_are_left_alone(business: Config) -> No
 def test_a_number_is_an_id_only_where_it_stands_alone(business: Config) -> None:
     audit = business.output / "audit.json"
     audit.write_text(json.dumps({"rows": 12, "note": "12 rows", "set_aside": [{"customers": ["12"]}], "b": "as '12'"}))
-    forgot: ForgottenCustomer = forget_customer(business, "12", really=True)
+    forgot: ForgottenCustomer = forget_customer(business, "12", confirmed=True)
     assert [Path(place).name for place, _ in forgot.places if "list of" not in _] == [
         "cutoff=2024-03-01",
         ".cutoff=2024-03-01-a1b2c3d4",
         "audit.json",
     ]
-    found = json.loads(audit.read_text())
-    assert found == {"rows": 12, "note": "12 rows", "set_aside": [{"customers": []}], "b": "as '(forgotten)'"}
+    document = json.loads(audit.read_text())
+    assert document == {"rows": 12, "note": "12 rows", "set_aside": [{"customers": []}], "b": "as '(forgotten)'"}
 
 
 def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
@@ -249,8 +249,10 @@ def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
     pq.write_table(
         pa.table({"customer_id": [name, forget.stored_id(hashes, "c018")]}), business.output / "built.parquet"
     )
-    assert forget_customer(hashes, name, really=False).source["events"] > 0  # or as it is kept, which is all a page has
-    forgot = forget_customer(hashes, WHO, really=True)
+    assert (
+        forget_customer(hashes, name, confirmed=False).source["events"] > 0
+    )  # or as it is kept, which is all a page has
+    forgot = forget_customer(hashes, WHO, confirmed=True)
     assert forgot.source["events"] > 0
     assert pq.read_table(business.output / "built.parquet")["customer_id"].to_pylist() == [
         forget.stored_id(hashes, "c018")

@@ -18,16 +18,16 @@ Baskets = list[tuple[int, set[str]]]  # the customer, and what is in it
 def together(baskets: Baskets) -> CoPurchases:
     """The counts of some baskets, by hand."""
     own = Counter(customer for customer, _ in baskets)
-    each = Counter((customer, value) for customer, held in baskets for value in held)
-    found = []
-    for value in sorted({value for _, held in baskets for value in held}):
+    each = Counter((customer, value) for customer, basket_values in baskets for value in basket_values)
+    counts = []
+    for value in sorted({value for _, basket_values in baskets for value in basket_values}):
         of = [(n, own[customer]) for (customer, v), n in each.items() if v == value]
         sums = {"n": sum(n for n, _ in of), "squares": sum(n * n for n, _ in of), "products": sum(n * m for n, m in of)}
-        found.append({"value": value, **sums})
-    met = Counter(pair for _, held in baskets for pair in combinations(sorted(held), 2))
+        counts.append({"value": value, **sums})
+    met = Counter(pair for _, basket_values in baskets for pair in combinations(sorted(basket_values), 2))
     rows = [{"a": a, "b": b, "both": n} for (a, b), n in sorted(met.items())]
     squares = sum(n * n for n in own.values())
-    return CoPurchases("order", len(baskets), squares, pa.Table.from_pylist(found), pa.Table.from_pylist(rows))
+    return CoPurchases("order", len(baskets), squares, pa.Table.from_pylist(counts), pa.Table.from_pylist(rows))
 
 
 def test_figures_are_those_of_counting() -> None:
@@ -37,7 +37,7 @@ def test_figures_are_those_of_counting() -> None:
     assert [(row["first"], row["second"]) for row in rows] != []
     for row in rows:
         a, b = row["first"], row["second"]
-        with_a, with_b = ({n for n, (_, held) in enumerate(baskets) if v in held} for v in (a, b))
+        with_a, with_b = ({n for n, (_, basket_values) in enumerate(baskets) if v in basket_values} for v in (a, b))
         both = len(with_a & with_b)
         assert row["baskets"] == both
         assert row["support"] == pytest.approx(both / 300)
@@ -50,7 +50,9 @@ def test_figures_are_those_of_counting() -> None:
 
 def test_the_design_effect_is_the_ratio_of_variances() -> None:
     rng = np.random.default_rng(2)
-    alike = [(n, {"a"} if held else {"b"}) for n in range(200) for held in [rng.random() < 0.4] for _ in range(10)]
+    alike = [
+        (n, {"a"} if baskets else {"b"}) for n in range(200) for baskets in [rng.random() < 0.4] for _ in range(10)
+    ]
     met = together(alike)
     value = next(row for row in met.values.to_pylist() if row["value"] == "a")
     assert design_effect(value, met) == pytest.approx(10, rel=0.01)
@@ -61,7 +63,7 @@ def test_the_design_effect_is_the_ratio_of_variances() -> None:
 
 def test_the_interval_holds_where_customers_repeat_themselves() -> None:
     """200 customers with 8 baskets each who like a, and independently b, or not: chance alone, so lift is 1."""
-    rng, held, naive = np.random.default_rng(3), 0, 0
+    rng, covered, naive = np.random.default_rng(3), 0, 0
     for _ in range(300):
         likes = rng.random((200, 1, 2)) < 0.4
         inside = rng.random((200, 8, 2)) < np.where(likes, 0.8, 0.1)
@@ -71,10 +73,10 @@ def test_the_interval_holds_where_customers_repeat_themselves() -> None:
         met = CoPurchases("order", 1600, 200 * 64, pa.table({}), pa.table({}))
         design = max(design_effect(value, met) for value in sums)
         _, low, high = lift_interval(both, n[0], n[1], 1600, design)
-        held += low < 1 < high
+        covered += low < 1 < high
         _, low, high = lift_interval(both, n[0], n[1], 1600)
         naive += low < 1 < high
-    assert held / 300 > 0.93
+    assert covered / 300 > 0.93
     assert naive / 300 < 0.9
 
 
@@ -82,5 +84,5 @@ def test_rules_lead_from_what_is_bought_to_what_goes_with_it() -> None:
     columns = {"first": ["a", "a", "b"], "second": ["b", "c", "c"], "confidence": [0.5, 0.9, 0.4]}
     back = {"confidence_back": [0.8, 0.1, 0.4], "lift": [2.0, 3.0, 1.1], "lift_low": [1.5, 2.0, 0.9]}
     rows = association_rules(pa.table({**columns, **back})).to_pylist()
-    said = [(r["because"], r["next"], r["confidence"]) for r in rows]
-    assert said == [("a", "c", 0.9), ("a", "b", 0.5), ("b", "a", 0.8), ("c", "a", 0.1)]
+    rules = [(r["because"], r["next"], r["confidence"]) for r in rows]
+    assert rules == [("a", "c", 0.9), ("a", "b", 0.5), ("b", "a", 0.8), ("c", "a", 0.1)]

@@ -38,44 +38,44 @@ def planted(n: int = 450, seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndar
 
 
 @pytest.fixture(scope="module")
-def found() -> Clusters:
-    made = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
-    assert made is not None
-    return made
+def fitted() -> Clusters:
+    clusters = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
+    assert clusters is not None
+    return clusters
 
 
-def test_planted_groups_are_found_and_named_by_what_sets_them_apart(found: Clusters) -> None:
+def test_planted_groups_are_found_and_named_by_what_sets_them_apart(clusters: Clusters) -> None:
     columns, group = planted(seed=2)
-    codes = found.assign(columns)
+    codes = clusters.assign(columns)
     assert adjusted_rand_score(group, codes) > 0.97
-    names = {found.names[codes[group == g][0]] for g in range(3)}
+    names = {clusters.names[codes[group == g][0]] for g in range(3)}
     assert any("high: orders so far" in name and "low: days since the last order" in name for name in names)
     assert any("high: share of orders at weekends" in name for name in names)
     assert all("nobody differs" not in name for name in names)
-    assert not found.blurred
+    assert not clusters.blurred
 
 
-def test_the_same_bytes_on_any_number_of_threads(found: Clusters) -> None:
+def test_the_same_bytes_on_any_number_of_threads(clusters: Clusters) -> None:
     with threadpool_limits(2):
         again = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
     assert again is not None
-    assert json.dumps(again.to_dict()) == json.dumps(found.to_dict())
+    assert json.dumps(again.to_dict()) == json.dumps(clusters.to_dict())
 
 
 def test_one_cloud_is_said_to_blur() -> None:
     rng = np.random.default_rng(3)
     columns = {feature.name: rng.normal(0, 1, 300) for feature in FEATURES}
-    made = fit_clusters(columns, FEATURES, (5, 6), seed=7)
-    assert made is not None and made.blurred
+    clusters = fit_clusters(columns, FEATURES, (5, 6), seed=7)
+    assert clusters is not None and clusters.blurred
 
 
 def test_groups_that_only_differ_in_degree_are_told_apart() -> None:
     rng = np.random.default_rng(4)
     level = rng.integers(0, 4, 400)
     columns = {"orders": np.exp(level + rng.normal(0, 0.05, 400)), "share": rng.normal(0, 1e-12, 400)}
-    made = fit_clusters(columns, FEATURES[1:3], (4, 4), seed=7)
-    assert made is not None and len(set(made.names)) == 4
-    assert sum(name.endswith(")") for name in made.names) >= 2
+    clusters = fit_clusters(columns, FEATURES[1:3], (4, 4), seed=7)
+    assert clusters is not None and len(set(clusters.names)) == 4
+    assert sum(name.endswith(")") for name in clusters.names) >= 2
 
 
 def test_too_few_or_all_equal_customers_have_no_groups() -> None:

@@ -48,16 +48,16 @@ def test_a_true_change_is_seen_and_the_unknown_is_none() -> None:
 
 def oracle(codes: np.ndarray, since: list[int], ids: list[str], days: list[date]) -> list[tuple[str, date, str, str]]:
     """Every change by walking through each customer's own history."""
-    found = []
+    stages = []
     for row, who in enumerate(ids):
-        told = [
+        state = [
             LIFECYCLE_STAGES[code] if code >= 0 else "lost" if place >= since[row] else None
             for place, code in enumerate(codes[row])
         ]
         for place in range(1, len(days)):
-            if told[place - 1] is not None and told[place] != told[place - 1]:
-                found.append((who, days[place], told[place - 1], told[place]))
-    return sorted(found, key=lambda change: (change[1], change[0]))
+            if state[place - 1] is not None and state[place] != state[place - 1]:
+                stages.append((who, days[place], state[place - 1], state[place]))
+    return sorted(stages, key=lambda change: (change[1], change[0]))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -67,14 +67,14 @@ def test_changes_are_those_of_each_customers_history(seed: int) -> None:
     codes = rng.integers(-1, 5, (40, 5))
     since = [int(rng.integers(0, np.flatnonzero(row >= 0)[0] + 1)) if (row >= 0).any() else 5 for row in codes]
     ids = [f"c{n:02d}" for n in rng.permutation(40)]
-    whole = mark_lost(codes, np.array(since))
-    table = stage_changes(pa.array(ids), whole, days)
+    marked = mark_lost(codes, np.array(since))
+    table = stage_changes(pa.array(ids), marked, days)
     assert [tuple(row.values()) for row in table.to_pylist()] == oracle(codes, since, ids, days)
-    assert (whole[codes == ABSENT] == LOST).any()
+    assert (marked[codes == ABSENT] == LOST).any()
 
 
 def test_who_returns_was_lost_and_since_when() -> None:
-    whole = mark_lost(np.array([[2, -1, 2, 2], [1, 1, 1, 1]]), np.array([0, 0]))
-    assert whole.tolist() == [[2, 5, 2, 2], [1, 1, 1, 1]]
-    since, before = latest_stage_change(whole)
+    marked = mark_lost(np.array([[2, -1, 2, 2], [1, 1, 1, 1]]), np.array([0, 0]))
+    assert marked.tolist() == [[2, 5, 2, 2], [1, 1, 1, 1]]
+    since, before = latest_stage_change(marked)
     assert (since.tolist(), before.tolist()) == ([2, 0], [LOST, ABSENT])

@@ -58,12 +58,12 @@ def test_planted_trends_are_found_and_their_size() -> None:
 
 def test_the_interval_of_a_trend_holds_the_truth_as_often_as_it_says() -> None:
     rng = np.random.default_rng(6)
-    everyone, held = np.full(PERIODS, 400), 0
+    everyone, covered = np.full(PERIODS, 400), 0
     for _ in range(400):
         _, low, high, p = odds_trend(rng.binomial(everyone, 0.2).astype(float), everyone.astype(float))
-        held += low < 0 < high
+        covered += low < 0 < high
         assert (low < 0 < high) == (p > 0.05)
-    assert 0.92 < held / 400 <= 1
+    assert 0.92 < covered / 400 <= 1
 
 
 @pytest.mark.parametrize(("periods", "size"), [(3, 500), (PERIODS, 1)])

@@ -89,11 +89,11 @@ def test_a_groups_total_has_an_interval_that_holds_and_is_narrower_for_more_cust
     worth = ScoredWorth(churn, (1 - churn) * spend, churn * spend, spread)
     codes = (np.arange(4_000) >= 200).astype(int)
     small, large = group_figures(codes, 2, worth, None)
-    came = (rng.random((300, 4_000)) > churn) * spend * rng.exponential(size=(300, 4_000))
+    actual = (rng.random((300, 4_000)) > churn) * spend * rng.exponential(size=(300, 4_000))
     for row, inside in ((small, codes == 0), (large, codes == 1)):
-        totals = came[:, inside].sum(axis=1)
-        held = np.mean((totals >= row["value_low"]) & (totals <= row["value_high"]))
-        assert held == pytest.approx(0.8, abs=0.07)
+        totals = actual[:, inside].sum(axis=1)
+        covered = np.mean((totals >= row["value_low"]) & (totals <= row["value_high"]))
+        assert covered == pytest.approx(0.8, abs=0.07)
     assert (large["value_high"] - large["value_low"]) / large["value"] < 0.4 * (
         small["value_high"] - small["value_low"]
     ) / small["value"]

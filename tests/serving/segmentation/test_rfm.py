@@ -11,7 +11,7 @@ from serving.segmentation.rfm import rfm_groups, rfm_scores
 
 def oracle(values: list[float], least_is_best: bool) -> list[int]:
     """One more than the whole fifths of the customers who are strictly worse; no value is the worst."""
-    found = []
+    scores = []
     for own in values:
         if own != own:
             worse = 0
@@ -19,8 +19,8 @@ def oracle(values: list[float], least_is_best: bool) -> list[int]:
             worse = sum(other != other or other > own for other in values)
         else:
             worse = sum(other != other or other < own for other in values)
-        found.append(1 + worse * 5 // len(values))
-    return found
+        scores.append(1 + worse * 5 // len(values))
+    return scores
 
 
 @pytest.mark.parametrize("least_is_best", [True, False])

@@ -42,7 +42,7 @@ clusters = [2, 3]
 
 
 def put_scores(config: Config, *cutoffs: date) -> pa.Table:
-    """Writes score tables of cutoffs' cohorts with made-up numbers, in place of models; returns the last."""
+    """Write score tables of cutoffs' cohorts with invented predictions, without models; return the last."""
     built = build_snapshots(config, cutoffs, with_labels=False).rows
     days = built["cutoff"].cast(pa.date32())
     return [_put(config, cutoff, built.filter(pc.equal(days, cutoff))) for cutoff in cutoffs][-1]
@@ -90,19 +90,21 @@ def scored(config: Config) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def made(config: Config, scored: pa.Table) -> Segmentation:
+def segmentation(config: Config, scored: pa.Table) -> Segmentation:
     return segment_customers(config)
 
 
-def test_every_customer_has_a_group_of_each_sort_and_keeps_the_scores(made: Segmentation, scored: pa.Table) -> None:
-    customers = made.tables["customers"].to_pylist()
+def test_every_customer_has_a_group_of_each_sort_and_keeps_the_scores(
+    segmentation: Segmentation, scored: pa.Table
+) -> None:
+    customers = segmentation.tables["customers"].to_pylist()
     assert [row["customer_id"] for row in customers] == scored["customer_id"].to_pylist()
     assert [row["tier"] for row in customers] == scored["tier"].to_pylist()
     assert [row["segment"] for row in customers] == scored["segment"].to_pylist()
     for name in ("r", "f", "m", "rfm_group", "stage", "stage_since", "micro_segment"):
         assert None not in [row[name] for row in customers], name
     assert any(row["channel_preferred"] for row in customers)
-    cards = made.tables["segments"].to_pylist()
+    cards = segmentation.tables["segments"].to_pylist()
     for name in ("rfm_group", "stage", "micro_segment", "tier", "segment"):
         counts = Counter(row[name] for row in customers)
         own = {row["segment"]: row for row in cards if row["segmentation"] == name}
@@ -111,8 +113,8 @@ def test_every_customer_has_a_group_of_each_sort_and_keeps_the_scores(made: Segm
         assert total == pytest.approx(sum(scored["value_at_risk"].to_pylist()))
 
 
-def test_cards_say_what_became_of_those_of_an_earlier_cutoff(made: Segmentation, config: Config) -> None:
-    cards = [row for row in made.tables["segments"].to_pylist() if row["segmentation"] == "stage"]
+def test_cards_say_what_became_of_those_of_an_earlier_cutoff(segmentation: Segmentation, config: Config) -> None:
+    cards = [row for row in segmentation.tables["segments"].to_pylist() if row["segmentation"] == "stage"]
     (when,) = {row["left_cutoff"] for row in cards}
     labelled = build_snapshots(config, [date.fromisoformat(when)]).rows
     assert sum(row["left_of"] for row in cards) == labelled.num_rows
@@ -120,15 +122,15 @@ def test_cards_say_what_became_of_those_of_an_earlier_cutoff(made: Segmentation,
     assert left == pytest.approx(sum(labelled["churned"].to_pylist()))
 
 
-def test_transitions_add_up_to_the_cohorts(made: Segmentation, scored: pa.Table) -> None:
-    rows = made.tables["transitions"].to_pylist()
+def test_transitions_add_up_to_the_cohorts(segmentation: Segmentation, scored: pa.Table) -> None:
+    rows = segmentation.tables["transitions"].to_pylist()
     last = [row for row in rows if row["to_cutoff"] == CUTOFF]
     assert {row["segmentation"] for row in last} == {"rfm_group", "stage", "micro_segment", "tier", "segment"}
     for name in ("rfm_group", "stage", "tier"):
         gone = {"stage": "lost"}.get(name, "no longer a customer")
         here = sum(r["customers"] for r in last if r["segmentation"] == name and r["to_segment"] != gone)
         assert here == scored.num_rows
-    changes = made.tables["stage_changes"].to_pylist()
+    changes = segmentation.tables["stage_changes"].to_pylist()
     moved = sum(r["customers"] for r in last if r["segmentation"] == "stage" and _moved(r))
     assert moved == sum(row["cutoff"] == CUTOFF for row in changes)
 
@@ -137,25 +139,27 @@ def _moved(row: dict) -> bool:
     return row["from_segment"] not in (row["to_segment"], "not yet a customer")
 
 
-def test_dated_changes_agree_with_where_customers_stand_now(made: Segmentation) -> None:
-    newest = {row["customer_id"]: row for row in made.tables["stage_changes"].to_pylist()}  # by cutoff: the last stays
-    for row in made.tables["customers"].to_pylist():
+def test_dated_changes_agree_with_where_customers_stand_now(segmentation: Segmentation) -> None:
+    newest = {
+        row["customer_id"]: row for row in segmentation.tables["stage_changes"].to_pylist()
+    }  # by cutoff: the last stays
+    for row in segmentation.tables["customers"].to_pylist():
         change = newest.get(row["customer_id"])
         if change:
-            said = (change["to_stage"], change["from_stage"], change["cutoff"])
-            assert said == (row["stage"], row["stage_before"], row["stage_since"])
+            stages = (change["to_stage"], change["from_stage"], change["cutoff"])
+            assert stages == (row["stage"], row["stage_before"], row["stage_since"])
 
 
-def test_the_same_log_gives_the_same_bytes(made: Segmentation, config: Config) -> None:
-    before = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+def test_the_same_log_gives_the_same_bytes(segmentation: Segmentation, config: Config) -> None:
+    before = {path.name: path.read_bytes() for path in segmentation.folder.iterdir()}
     again = segment_customers(config, CUTOFF)
     assert {path.name: path.read_bytes() for path in again.folder.iterdir()} == before
-    assert set(before) == {*(f"{name}.parquet" for name in made.tables), "segments.json", "manifest.json"}
+    assert set(before) == {*(f"{name}.parquet" for name in segmentation.tables), "segments.json", "manifest.json"}
 
 
-def test_the_terminal_tells_it_all(made: Segmentation) -> None:
-    text = segments_text(made)
-    for words in ("RFM groups", "lifecycle", "micro-segments", "where customers went", "what customers prefer"):
+def test_the_terminal_tells_it_all(segmentation: Segmentation) -> None:
+    text = segments_text(segmentation)
+    for words in ("RFM groups", "lifecycle", "micro-segments", "transitions from", "what customers prefer"):
         assert words in text
     assert "mail" in text and "(held out)" in text
     assert "customer-0" not in text
@@ -164,27 +168,27 @@ def test_the_terminal_tells_it_all(made: Segmentation) -> None:
 
 
 def test_cards_are_written_in_another_language_and_codes_stay(
-    config: Config, made: Segmentation, tmp_path: Path
+    config: Config, segmentation: Segmentation, tmp_path: Path
 ) -> None:
     shutil.copytree(config.folder, tmp_path / "zh")
     path = tmp_path / "zh" / "regulars.toml"
     path.write_text('language = "zh"\n' + path.read_text())
     chinese = segment_customers(load_config(path))
     left = "micro_segment"
-    assert chinese.tables["customers"].drop_columns(left).equals(made.tables["customers"].drop_columns(left))
-    pairs = zip(made.tables["segments"].to_pylist(), chinese.tables["segments"].to_pylist(), strict=True)
+    assert chinese.tables["customers"].drop_columns(left).equals(segmentation.tables["customers"].drop_columns(left))
+    pairs = zip(segmentation.tables["segments"].to_pylist(), chinese.tables["segments"].to_pylist(), strict=True)
     words = {"rule", "sets_apart", "treatment"}
     for before, after in pairs:
         codes = words | {"segment"} if before["segmentation"] == left else words
         assert {k: v for k, v in after.items() if k not in codes} == {k: v for k, v in before.items() if k not in codes}
-        told = [
+        words_after = [
             after["treatment"],
             *after["sets_apart"],
             after["segment"] if "segment" in codes else after["treatment"],
         ]
-        assert not re.findall("[A-Za-z]{2,}", re.sub("channel|UTC", "", " ".join(told))), told
+        assert not re.findall("[A-Za-z]{2,}", re.sub("channel|UTC", "", " ".join(words_after))), words_after
         assert len(after["sets_apart"]) == len(before["sets_apart"])
-    assert chinese.manifest["left_out"] == made.manifest["left_out"]
+    assert chinese.manifest["left_out"] == segmentation.manifest["left_out"]
 
 
 def _small(folder: Path, money: bool = True, kinds: str = 'kinds = ["channel"]') -> Config:
@@ -214,10 +218,10 @@ def test_what_was_not_scored_or_has_changed_is_refused(tmp_path: Path) -> None:
 def test_without_money_or_kinds_what_is_left_is_told(tmp_path: Path) -> None:
     config = _small(tmp_path, money=False, kinds="")
     put_scores(config, CUTOFF)
-    made = segment_customers(config)
-    assert not {"m", "micro_segment", "channel_preferred"} & set(made.tables["customers"].column_names)
-    assert set(made.tables["segments"]["value"].to_pylist()) == {None}
-    text = segments_text(made)
+    segmentation = segment_customers(config)
+    assert not {"m", "micro_segment", "channel_preferred"} & set(segmentation.tables["customers"].column_names)
+    assert set(segmentation.tables["segments"]["value"].to_pylist()) == {None}
+    text = segments_text(segmentation)
     assert "movement: the log" not in text
     for words in ("money in RFM", "value: there is no money", "names no kinds", "no [contacts]", "tier and segment"):
         assert words in text
@@ -230,20 +234,20 @@ def test_a_window_longer_than_the_log_is_told(tmp_path: Path) -> None:
     path.write_text(text + '[segments]\nwindow = "400d"\nhistory = 0\nclusters = [0, 0]\n')
     config = load_config(path)
     put_scores(config, CUTOFF)
-    made = segment_customers(config)
-    assert "the window 400d: the log is shorter than that, 30d stands for it" in segments_text(made)
-    assert made.tables["transitions"].num_rows == made.tables["stage_changes"].num_rows == 0
+    segmentation = segment_customers(config)
+    assert "the window 400d: the log is shorter than that, 30d stands for it" in segments_text(segmentation)
+    assert segmentation.tables["transitions"].num_rows == segmentation.tables["stage_changes"].num_rows == 0
 
 
 def test_contracts_alone_have_stages_but_no_rfm(tmp_path: Path) -> None:
     config = make_contracts(tmp_path, customers=150)
     cutoff = date(2023, 9, 1)
     table = put_scores(config, cutoff)
-    made = segment_customers(config)
-    customers = made.tables["customers"]
+    segmentation = segment_customers(config)
+    customers = segmentation.tables["customers"]
     assert customers.num_rows == table.num_rows
     assert not {"r", "rfm_group"} & set(customers.column_names)
     assert set(customers["stage"].to_pylist()) <= {"new", "mature"}
-    lost = [row for row in made.tables["stage_changes"].to_pylist() if row["to_stage"] == "lost"]
+    lost = [row for row in segmentation.tables["stage_changes"].to_pylist() if row["to_stage"] == "lost"]
     assert lost and all(row["cutoff"] > cutoff - timedelta(300) for row in lost)
-    assert "RFM: the log has no orders" in segments_text(made)
+    assert "RFM: the log has no orders" in segments_text(segmentation)

@@ -22,14 +22,14 @@ def test_every_movement_is_counted_once(seed: int) -> None:
     here = np.maximum.accumulate((codes >= 0) | (rng.random(codes.shape) < 0.3), axis=1)
     counts: Counter[tuple[date, date, str, str]] = Counter()
     for own, known in zip(codes.tolist(), here.tolist(), strict=True):
-        said = [groups[c] if c >= 0 else GONE if k else NOT_YET for c, k in zip(own, known, strict=True)]
+        expected = [groups[c] if c >= 0 else GONE if k else NOT_YET for c, k in zip(own, known, strict=True)]
         for place in (0, 1):
             if max(own[place], own[place + 1]) >= 0:
-                counts[DAYS[place], DAYS[place + 1], said[place], said[place + 1]] += 1
+                counts[DAYS[place], DAYS[place + 1], expected[place], expected[place + 1]] += 1
     rows = transition_table([GroupHistory("g", groups, codes, here, DAYS)]).to_pylist()
-    found = {(r["from_cutoff"], r["to_cutoff"], r["from_segment"], r["to_segment"]): r for r in rows}
-    assert {key: row["customers"] for key, row in found.items()} == dict(counts)
-    for key, row in found.items():
+    table = {(r["from_cutoff"], r["to_cutoff"], r["from_segment"], r["to_segment"]): r for r in rows}
+    assert {key: row["customers"] for key, row in table.items()} == dict(counts)
+    for key, row in table.items():
         of = sum(n for other, n in counts.items() if other[:3] == key[:3])
         low, high = wilson_interval(np.array([row["customers"]]), np.array([of]))
         assert row["share"] == pytest.approx(counts[key] / of)
