@@ -40,7 +40,8 @@ def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
 def find_dependencies(entries: Iterable[str], root: Path = PROJECT_ROOT) -> set[Path]:
     """Return the files of the entry modules and of all modules of ours that they import, directly or indirectly.
 
-    Imports inside functions count, too. The `__init__` of each package is included.
+    Imports inside functions count, too; imports for type checking only do not. The `__init__` of each package is
+    included.
 
     Raises:
         ModuleNotFoundError: An entry is not a module of ours.
@@ -71,7 +72,7 @@ def _files(module: str, root: Path) -> list[Path]:
 def _imported(path: Path, root: Path) -> Iterator[str]:
     """Yield the names that a file imports, absolutely or relatively: modules, and names that may be modules."""
     package = path.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _executed_nodes(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,3 +80,14 @@ def _imported(path: Path, root: Path) -> Iterator[str]:
             module = ".".join([*above, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a syntax tree, without the body of `if TYPE_CHECKING`, which never runs."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        only_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        skipped = node.body if isinstance(node, ast.If) and only_types else []
+        pending.extend(child for child in ast.iter_child_nodes(node) if child not in skipped)

@@ -1,6 +1,6 @@
-"""From snapshots to judged models: tune on early cutoffs, judge on the last, ship from the whole.
+"""From snapshots to evaluated models: tune on early cutoffs, evaluate on the last, then fit on all of them.
 
-The shipped models repeat, a horizon later, what was judged: the same procedure, on every mature cutoff.
+The final models are fitted by the procedure that was evaluated, on every mature cutoff: so a horizon later.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ Pair = tuple[Labelled, Labelled]
 
 @dataclass(frozen=True)
 class FittedModels:
-    """What training leaves behind, before anything is logged.
+    """The models that training fitted, with their evaluation, before anything is logged.
 
     Attributes:
-        churn: The shipped churn model.
-        value: The shipped value model, or None without money.
-        evaluation: Of the judged models, on cutoffs that they had not seen.
-        judge: The models that were judged: they learned from cutoffs whose labels end by the last one.
-        truth: The last cutoff's customers, and
-        predictions: what the judge said of them, for plots.
-        tuned: By 'churn' and 'spend'; empty where the log was too short.
+        churn: The final churn model.
+        value: The final value model; None without money.
+        evaluation: Of the evaluated model, on cutoffs that it had not seen.
+        evaluated: The evaluated model: its training labels end by the last cutoff.
+        truth: The last cutoff's customers (n rows).
+        predictions: Its predictions (n,) for them by score column.
+        tuned: By 'churn' and 'spend'; empty if the log was too short.
         split: How the cutoffs were used.
-        notes: Who was left out, and what was asked for and could not be done, in words.
+        notes: Which rows were left out, and what could not be done, in words.
     """
 
     churn: ModelBundle
     value: ModelBundle | None
     evaluation: Evaluation
-    judge: ModelBundle
+    evaluated: ModelBundle
     truth: Sample
     predictions: dict[str, np.ndarray]
     tuned: dict[str, TuningResult]
@@ -73,77 +73,84 @@ class FittedModels:
 
 
 def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) -> FittedModels:
-    """Tunes, judges and fits the models of a business.
+    """Tunes, evaluates and fits the models of a business.
 
     Args:
         snapshots: Of every mature cutoff, with labels.
         config: Seeds, trials, interval.
-        resume: Whether to go on with a tuning of the same data that was interrupted.
+        resume: Whether to continue an interrupted tuning of the same data.
+
+    Returns:
+        The fitted models with their evaluation.
 
     Raises:
-        DataError: Too few cutoffs, customers, or customers of either fate.
+        DataError: There are too few cutoffs, churned customers or retained customers.
     """
-    plan = time_splits(snapshots.cutoffs, snapshots.task.horizon)
-    _refuse_unlearnable(snapshots, plan)
-    tuned = _tune(snapshots, plan, config, resume)
+    split = time_splits(snapshots.cutoffs, snapshots.task.horizon)
+    _check_outcomes(snapshots, split)
+    tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
-    with tqdm(total=4, desc="learning", leave=False, disable=None) as steps:
-        earlier = fit_ensemble(snapshots, config, plan.test.train, parameters)
-        truth = sample_at(snapshots, [plan.test.test])
-        judged = earlier.richest.predict(truth.features)
+    with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
+        evaluated = fit_ensemble(snapshots, config, split.test.train, parameters)
+        truth = sample_at(snapshots, [split.test.test])
+        predictions = evaluated.richest.predict(truth.features)
         steps.update()
         evaluation = _evaluate(
-            snapshots, config, plan, truth, judged, earlier.cross_calibrated(config.serving.interval)
+            snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
         )
         steps.update()
-        shipped = fit_ensemble(snapshots, config, plan.all_cutoffs, parameters)
+        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
         steps.update()
-        value, notes = with_longer_horizons(shipped.value, snapshots, config, plan.all_cutoffs, snapshots.end)
-        judge, _ = with_longer_horizons(earlier.value, snapshots, config, plan.test.train, plan.test.test)
-        further, unjudged = evaluate_longer_horizons(
+        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.end)
+        evaluated_bundle, _ = with_longer_horizons(
+            evaluated.value, snapshots, config, split.test.train, split.test.test
+        )
+        longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
     return FittedModels(
-        churn=shipped.churn,
+        churn=final.churn,
         value=value,
-        evaluation=concat_evaluations([evaluation, *further]),
-        judge=judge or earlier.churn,
+        evaluation=concat_evaluations([evaluation, *longer_evaluations]),
+        evaluated=evaluated_bundle or evaluated.churn,
         truth=truth,
-        predictions=judged,
+        predictions=predictions,
         tuned=tuned,
-        split=plan,
-        notes=(*contacted_note(snapshots), *notes, *unjudged),
+        split=split,
+        notes=(*contacted_note(snapshots), *notes, *not_evaluated),
     )
 
 
 def contacted_note(snapshots: Snapshots) -> tuple[str, ...]:
-    """Who was left out for having been contacted, in words; empty where nobody was."""
-    left = snapshots.touched
-    if not left:
+    """Says how many rows were left out because of contacts; empty if none was."""
+    left_out = snapshots.touched
+    if not left_out:
         return ()
-    total = left + snapshots.rows.num_rows
+    total = left_out + snapshots.rows.num_rows
     return (
-        f"learned from, and judged on, customers whom no contact touched within the label's interval ([training] "
-        f"learn_from = 'untouched'): {left:,} of {total:,} rows ({left / total:.1%}) are left out",
+        "training and evaluation use only customers without a contact within the label's interval ([training] "
+        f"learn_from = 'untouched'): {left_out:,} of {total:,} rows ({left_out / total:.1%}) are left out",
     )
 
 
-def _tune(snapshots: Snapshots, plan: TimeSplit, config: Config, resume: bool) -> dict[str, TuningResult]:
-    """What to boost with, by 'churn' and 'spend'; empty where the log is too short or no trials are wanted."""
-    if not plan.folds or not config.training.trials:
+def _tune(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) -> dict[str, TuningResult]:
+    """Tunes parameters by 'churn' and 'spend'; empty if the log is too short or no trials are wanted."""
+    if not split.folds or not config.training.trials:
         return {}
-    folds = [*plan.folds, *([plan.calibration] if plan.calibration else [])]
+    folds = [*split.folds, *([split.calibration] if split.calibration else [])]
     pairs = [_encoded_pair(sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])) for fold in folds]
     searches = {"churn": (ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs])}
     if has_money(snapshots):
-        searches["spend"] = (SpendRegressor, [(_returned(a), _returned(b)) for a, b in pairs])
+        searches["spend"] = (SpendRegressor, [(_returning_customers(a), _returning_customers(b)) for a, b in pairs])
     return {
-        kind: _tuned(kind, estimator, data[: len(plan.folds)], data[len(plan.folds) :], snapshots, config, resume)
+        kind: _tune_and_check(
+            kind, estimator, data[: len(split.folds)], data[len(split.folds) :], snapshots, config, resume
+        )
         for kind, (estimator, data) in searches.items()
     }
 
 
-def _tuned(
+def _tune_and_check(
     kind: str,
     estimator: type[LightGBMEstimator],
     folds: Sequence[Pair],
@@ -152,56 +159,60 @@ def _tuned(
     config: Config,
     resume: bool,
 ) -> TuningResult:
-    """The search, and whether what it found also holds on a later cutoff, whose labels no trial has seen."""
+    """Tunes parameters, then compares them with the defaults on a later cutoff whose labels no trial has seen."""
     settings = config.training
-    given: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
+    fixed: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
     study = StudyFile(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
     tuned = tune_models(
-        estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **given
+        estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
     if not later:
         return tuned
-    losses = (later_loss(estimator(**given), later[0]), later_loss(estimator(**tuned.parameters, **given), later[0]))
+    losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
     return replace(tuned, kept=losses[1] < losses[0], later=losses)
 
 
 def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:
-    """Both with the levels of the first."""
+    """Both samples with text as codes of the first one's levels."""
     levels = learn_levels(train)
     return encode_sample(train, levels), encode_sample(test, levels)
 
 
-def _returned(rows: Sample) -> tuple[Sample, np.ndarray]:
-    """Those who purchased within the horizon, and what they spent."""
-    back = rows.take(rows.churned == 0)
-    return back, positive_spend(back.spend)
+def _returning_customers(rows: Sample) -> tuple[Sample, np.ndarray]:
+    """The customers who purchased within the horizon, and their spend (n,)."""
+    returned = rows.take(rows.churned == 0)
+    return returned, positive_spend(returned.spend)
 
 
 def _evaluate(
     snapshots: Snapshots,
     config: Config,
-    plan: TimeSplit,
+    split: TimeSplit,
     truth: Sample,
-    judged: dict[str, np.ndarray],
-    earlier: Sequence[tuple[OutOfTimeFold, Prediction]],
+    predictions: dict[str, np.ndarray],
+    out_of_time: Sequence[tuple[OutOfTimeFold, Prediction]],
 ) -> Evaluation:
-    """The judge on the last cutoff, with intervals, segments and ladder; then what was heard of each earlier one."""
+    """Evaluates the last cutoff, with segments and baselines, then our out-of-time predictions at earlier cutoffs."""
     settings, horizon = config.training, snapshots.task.horizon
     common: dict[str, Any] = {"seed": settings.seed, "resamples": settings.bootstrap}
     segments = evaluation_segments(truth, horizon)
-    past = sample_at(snapshots, plan.test.train)
-    rules = {name: rule(past, truth, horizon) for name, rule in baselines_for(snapshots.task).items()}
-    ours = Prediction(judged["churn_probability"], judged.get("value"))
-    parts = [evaluate_predictions({OURS: ours, **rules}, truth, plan.test.test, segments=segments, **common)]
-    if "value" in judged:
-        parts.append(evaluate_coverage(truth, judged["value_low"], judged["value_high"], plan.test.test, **common))
-    parts += [evaluate_predictions({OURS: said}, heard.truth, heard.fold.test, **common) for heard, said in earlier]
+    train = sample_at(snapshots, split.test.train)
+    baselines = {name: baseline(train, truth, horizon) for name, baseline in baselines_for(snapshots.task).items()}
+    ours = Prediction(predictions["churn_probability"], predictions.get("value"))
+    parts = [evaluate_predictions({OURS: ours, **baselines}, truth, split.test.test, segments=segments, **common)]
+    if "value" in predictions:
+        parts.append(
+            evaluate_coverage(truth, predictions["value_low"], predictions["value_high"], split.test.test, **common)
+        )
+    parts += [
+        evaluate_predictions({OURS: predicted}, fold.truth, fold.fold.test, **common) for fold, predicted in out_of_time
+    ]
     return concat_evaluations(parts)
 
 
-def _refuse_unlearnable(snapshots: Snapshots, plan: TimeSplit) -> None:
-    """Every set of rows to learn from or to judge on needs a few customers of either fate."""
-    folds = [fold for fold in (plan.test, plan.calibration, *plan.folds) if fold]
+def _check_outcomes(snapshots: Snapshots, split: TimeSplit) -> None:
+    """Raises DataError unless every training and test sample has some churned and some retained customers."""
+    folds = [fold for fold in (split.test, split.calibration, *split.folds) if fold]
     for cutoffs in [(fold.test,) for fold in folds] + [fold.train for fold in folds]:
         churned = sample_at(snapshots, cutoffs).churned
         left, stayed = int(churned.sum()), int((churned == 0).sum())

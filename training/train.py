@@ -1,4 +1,4 @@
-"""The command: from a config's log to registered challengers, and to champions where the gates let them."""
+"""The command `train`: from a config's log to registered challengers, promoted to champions if they pass the gates."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if na
 
 @dataclass(frozen=True)
 class RegisteredTraining:
-    """What became of a training: its versions, whether they are champions, and the first cutoff that can be scored."""
+    """A training whose models are registered.
+
+    Attributes:
+        versions: The registered versions.
+        decision: Whether they are promoted, with reasons.
+        newest: The first cutoff that can be scored.
+    """
 
     versions: tuple[RegisteredVersion, ...]
     decision: PromotionDecision
@@ -45,7 +51,7 @@ class RegisteredTraining:
 
 @dataclass(frozen=True)
 class TrainingRun(RegisteredTraining):
-    """A training: what was learned, and what became of it."""
+    """A registered training with its fitted models."""
 
     fitted: FittedModels
 
@@ -55,17 +61,20 @@ class TrainingRun(RegisteredTraining):
 
 
 def train_models(business: Business, which: str = "all", *, resume: bool = False) -> TrainingRun:
-    """Builds snapshots of every mature cutoff, learns, judges, registers, and asks the gates.
+    """Builds snapshots of every mature cutoff, fits and evaluates models, registers them, and decides on promotion.
 
     Args:
         business: An opened log, a config, or the path of a config.
-        which: 'churn', 'value', or 'all' that the log supports.
-        resume: Whether to go on with a tuning of the same data that was interrupted.
+        which: Which models to register: 'churn', 'value', or 'all' that the log supports.
+        resume: Whether to continue an interrupted tuning of the same data.
+
+    Returns:
+        The registered training.
 
     Raises:
         DataError: The log breaks its contract or is too small to learn from.
-        UsageError: Value is asked for and the log has no money, or the tracking store does not answer. If it fell
-            silent after the learning, what was learned is kept in a folder that the message names.
+        UsageError: 'value' is wanted and the log has no money, or the tracking store does not answer. If it stopped
+            answering after the models were fitted, they are kept in a folder that the message names.
     """
     config = config_of(business)
     if which == "value" and not config.has_value:
@@ -76,41 +85,45 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
     mlflow_tracking.require_tracking_server(config)
     rows = build.build_snapshots(config)
     registry.connect_to_mlflow(config)
-    known = read_fairness_groups(config, rows.cutoffs[-1])
-    learned = fit_models(rows, config, resume=resume)
-    groups = evaluate_fairness(learned.out_of_time, known, config)
+    attributes = read_fairness_groups(config, rows.cutoffs[-1])
+    fitted = fit_models(rows, config, resume=resume)
+    groups = evaluate_fairness(fitted.out_of_time, attributes, config)
     kinds = ("churn", "value") if which == "all" else (which,)
-    kept = run_record.save_training_record(
-        learned, rows, config, kinds, model_card_text(learned, rows, config, groups), groups
+    record = run_record.save_training_record(
+        fitted, rows, config, kinds, model_card_text(fitted, rows, config, groups), groups
     )
-    settled = _settle(kept, learned.truth, config)
-    return TrainingRun(**vars(settled), fitted=learned)
+    settled = _log_and_promote(record, fitted.truth, config)
+    return TrainingRun(**vars(settled), fitted=fitted)
 
 
 def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
-    """Logs a training that was kept when the tracking store did not answer, and asks the gates.
+    """Logs a training that was kept because the tracking store did not answer, and decides on promotion.
 
     Raises:
         UsageError: The folder holds no training of this business, or the store does not answer.
         DataError: The log breaks its contract.
     """
-    kept = run_record.load_training_record(folder)
-    if kept.facts["name"] != config.name:
-        raise UsageError(f"{folder} is a training of {kept.facts['name']!r}, and the config's name is {config.name!r}")
+    record = run_record.load_training_record(folder)
+    if record.facts["name"] != config.name:
+        raise UsageError(
+            f"{folder} is a training of {record.facts['name']!r}, and the config's name is {config.name!r}"
+        )
     registry.connect_to_mlflow(config)
-    rows = build.build_snapshots(config, [kept.cutoff])
+    rows = build.build_snapshots(config, [record.cutoff])
     if rows.rows["churned"].null_count:
-        raise UsageError(f"the log no longer reaches a horizon past {kept.cutoff}, the cutoff that judged {folder}")
-    return _settle(kept, sample_at(rows, [kept.cutoff]), config)
+        raise UsageError(
+            f"the log no longer reaches a horizon past {record.cutoff}, the cutoff that {folder} was evaluated at"
+        )
+    return _log_and_promote(record, sample_at(rows, [record.cutoff]), config)
 
 
-def training_text(learned: FittedModels) -> str:
-    """The figures of the last cutoff beside the ladder, as text for a terminal."""
-    metrics = learned.evaluation.metrics
-    last = metrics[(metrics.cutoff == learned.split.test.test) & (metrics.segment == "all")]
+def training_text(fitted: FittedModels) -> str:
+    """The metrics at the last cutoff beside the baselines, as text for a terminal."""
+    metrics = fitted.evaluation.metrics
+    last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
     models = [name for name in last.model.unique() if name != OURS]
     customers = int(last.customers.iloc[0])
-    lines = [f"judged on {customers:,} customers at {learned.split.test.test}, a cutoff that no model had seen", ""]
+    lines = [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<24}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
@@ -118,126 +131,126 @@ def training_text(learned: FittedModels) -> str:
             continue
         mine = rows.loc[OURS]
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
-        others = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
+        baselines = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
         better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
-        lines.append(f"{title:<24}{cell:<30}{others}   {better}")
-    lines += ["", *(_tuning(kind, tuned) for kind, tuned in learned.tuned.items())] if learned.tuned else []
-    lines += _longer(learned.evaluation)
-    notes = [learned.split.shortfall] if learned.split.shortfall else []
-    lines += ["", *(f"note: {note}" for note in [*notes, *learned.notes])] if notes or learned.notes else []
+        lines.append(f"{title:<24}{cell:<30}{baselines}   {better}")
+    lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
+    lines += _longer_horizon_lines(fitted.evaluation)
+    notes = [fitted.split.shortfall] if fitted.split.shortfall else []
+    lines += ["", *(f"note: {note}" for note in [*notes, *fitted.notes])] if notes or fitted.notes else []
     return "\n".join(lines)
 
 
-def _longer(evaluation: Evaluation) -> list[str]:
-    """The figures of value over longer horizons, each beside the best of the simpler models."""
+def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
+    """The metrics of value over longer horizons, each beside the best baseline."""
     lines, before = [], ""
     for row in longer_horizons.longer_horizon_figures(evaluation):
         if row["horizon"] != before:
             before = row["horizon"]
-            lines += ["", f"value over {before}, judged on {row['customers']:,} customers at {row['cutoff']}:"]
+            lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<24}{cell:<30}{_best_rung(row)}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<24}{cell:<30}{_best_baseline(row)}".rstrip())
     return lines
 
 
-def _best_rung(row: Mapping[str, Any]) -> str:
-    if not row["rungs"]:
+def _best_baseline(row: Mapping[str, Any]) -> str:
+    if not row["baselines"]:
         return ""
     sign = -1 if row["metric"] in HIGHER_IS_BETTER else 1
-    name = min(row["rungs"], key=lambda rung: sign * abs(row["rungs"][rung]))
-    return f"best of the simpler models: {row['rungs'][name]:,.4g} ({name})"
+    name = min(row["baselines"], key=lambda baseline: sign * abs(row["baselines"][baseline]))
+    return f"best baseline: {row['baselines'][name]:,.4g} ({name})"
 
 
-def _tuning(kind: str, tuned: TuningResult) -> str:
-    """What the search found, whether it held on a later cutoff, and what mattered."""
-    mattered = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
+def _tuning_line(kind: str, tuned: TuningResult) -> str:
+    """The result of tuning, the check on a later cutoff, and the most important parameters."""
+    important = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
-    held = ""
+    later = ""
     if tuned.later:
-        verdict = "so it is used" if tuned.kept else "so the defaults are kept"
-        held = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
-    said = f"; what mattered: {mattered}" if mattered else ""
-    return f"tuning of {kind}: {len(tuned.trials)} trials, loss {loss}{held}{said}"
+        verdict = "so the tuned parameters are used" if tuned.kept else "so the defaults are kept"
+        later = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
+    importance = f"; most important: {important}" if important else ""
+    return f"tuning of {kind}: {len(tuned.trials)} trials, loss {loss}{later}{importance}"
 
 
-def training_outcome(settled: RegisteredTraining) -> str:
-    """Which versions there are now, and what they are, as text for a terminal."""
-    made = ", ".join(f"{v.label}{'' if v.new else ' (as before, bit by bit)'}" for v in settled.versions)
-    alias = "champion" if settled.decision.promoted else "challenger"
-    return f"{made}, {alias}; MLflow run {settled.versions[0].run_id}"
+def training_outcome(registered: RegisteredTraining) -> str:
+    """The registered versions and their alias, as text for a terminal."""
+    versions = ", ".join(f"{v.label}{'' if v.new else ' (unchanged, bit for bit)'}" for v in registered.versions)
+    alias = "champion" if registered.decision.promoted else "challenger"
+    return f"{versions}, {alias}; MLflow run {registered.versions[0].run_id}"
 
 
-def training_refusal(settled: RegisteredTraining) -> str:
-    """Why a challenger is not champion, how to look at it, and how to promote it by hand."""
-    made = " and ".join(v.label for v in settled.versions)
-    reasons = "\n".join(f"  - {reason}" for reason in settled.decision.reasons)
+def training_refusal(registered: RegisteredTraining) -> str:
+    """Why a challenger was not promoted, how to inspect it, and how to promote it by hand."""
+    versions = " and ".join(v.label for v in registered.versions)
+    reasons = "\n".join(f"  - {reason}" for reason in registered.decision.reasons)
     return (
-        f"{made} stay{'s' if len(settled.versions) == 1 else ''} challenger, by [training.promote]:\n{reasons}\n"
-        "(better: the whole interval is on the better side; ahead: the figure is; level: some of the interval is)\n"
-        f"look at it: MLflow run {settled.versions[0].run_id}, models:/{settled.versions[-1].name}@challenger; "
-        "make it champion all the same: `regulars promote`"
+        f"{versions} stay{'s' if len(registered.versions) == 1 else ''} challenger, by [training.promote]:\n{reasons}\n"
+        "(better: the whole interval is on the better side; ahead: the estimate is; level: part of the interval is)\n"
+        f"to inspect: MLflow run {registered.versions[0].run_id}, models:/{registered.versions[-1].name}@challenger; "
+        "to promote anyway: `regulars promote`"
     )
 
 
-def _settle(kept: TrainingRecord, truth: Sample, config: Config) -> RegisteredTraining:
-    """Logs a record, asks the gates, and moves the aliases; the record's folder goes once all of it is done."""
+def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> RegisteredTraining:
+    """Logs and registers a record, decides on promotion, and then deletes the record's folder."""
     try:
-        rivals = _rivals(kept, config)
-        versions = registry.log_and_register(kept, config)
-        decision = _decide(kept, versions, truth, rivals, config)
+        champions = _current_champions(record, config)
+        versions = registry.log_and_register(record, config)
+        decision = _decide(record, versions, truth, champions, config)
         if decision.promoted and not all(v.champion for v in versions):
             aliases.set_champions(config, {v.kind: v.version for v in versions})
             versions = tuple(replace(v, champion=True) for v in versions)
     except UsageError as problem:
         raise UsageError(
-            f"{problem}\nwhat was learned is kept in {kept.folder}; once the store answers, "
-            f"`regulars train --log {kept.folder}` logs it"
+            f"{problem}\nthe fitted models are kept in {record.folder}; once the store answers, "
+            f"`regulars train --log {record.folder}` logs it"
         ) from None
-    write_text_atomically(config.output / run_record.CARD_FILE, kept.card)
-    newest = date.fromisoformat(kept.facts["end"])
-    kept.remove()
+    write_text_atomically(config.output / run_record.CARD_FILE, record.card)
+    newest = date.fromisoformat(record.facts["end"])
+    record.remove()
     return RegisteredTraining(versions, decision, newest)
 
 
 def _decide(
-    kept: TrainingRecord,
+    record: TrainingRecord,
     versions: tuple[RegisteredVersion, ...],
     truth: Sample,
-    rivals: CurrentChampions,
+    champions: CurrentChampions,
     config: Config,
 ) -> PromotionDecision:
-    challengers = {v.kind: kept.bundle(v.kind) for v in versions if not v.champion}
-    own = str(kept.facts["own"])
+    challengers = {v.kind: record.bundle(v.kind) for v in versions if not v.champion}
+    own = str(record.facts["own"])
     return promotion_gates.decide_promotion(
-        kept.evaluation, challengers, kept.judge, truth, kept.cutoff, rivals, config, own
+        record.evaluation, challengers, record.judge, truth, record.cutoff, champions, config, own
     )
 
 
-def _rivals(kept: TrainingRecord, config: Config) -> CurrentChampions:
-    """The champions as they were before this training was logged, and what can be known of them."""
+def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampions:
+    """The champions before this training is logged, with access to their evaluation."""
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
         try:
-            found = registry.load_champion(config, kind)
+            champion = registry.load_champion(config, kind)
         except DataError as problem:
             return CurrentChampions(models, f"{problem}")
-        if found is not None:
-            models[kind] = found
-    return CurrentChampions(models, "", partial(_logged, models, kept, config))
+        if champion is not None:
+            models[kind] = champion
+    return CurrentChampions(models, "", partial(_logged_evaluation, models, record, config))
 
 
-def _logged(models: Mapping[str, Champion], kept: TrainingRecord, config: Config) -> Evaluation | None:
-    """The champions' figures where one run logged them all, of the same data; None where that run is gone."""
+def _logged_evaluation(models: Mapping[str, Champion], record: TrainingRecord, config: Config) -> Evaluation | None:
+    """The champions' evaluation, if one run logged all of them on the same data; None if it did not, or is gone."""
     runs = {model.version.run_id for model in models.values()}
     if len(runs) != 1:
         return None
-    found, ours = registry.load_run_params(config, *runs), kept.facts["params"]
+    theirs, ours = registry.load_run_params(config, *runs), record.facts["params"]
     same = ("data_fingerprint", "task.horizon", "task.churn", "task.active_within")
-    if not found or any(found.get(key) != ours.get(key) for key in same) or _rows_of(found) != _rows_of(ours):
+    if not theirs or any(theirs.get(key) != ours.get(key) for key in same) or _rows_of(theirs) != _rows_of(ours):
         return None
     return registry.load_evaluation(config, *runs)
 
 
 def _rows_of(params: Mapping[str, Any]) -> str:
-    """Whom a training learned from; those of before the choice: all."""
+    """The value of learn_from in a run's parameters; 'all' for runs that are older than the setting."""
     return str(params.get("learn_from", "all"))

@@ -1,7 +1,7 @@
-"""Optuna over folds forward in time: the defaults first, seeded trial by trial, pruned, kept on disk, and resumable.
+"""Tunes parameters with Optuna over folds forward in time: reproducible, pruned, stored on disk and resumable.
 
-Every trial draws from a seed of its own, so a search that was interrupted and resumed finds what an undisturbed one
-does.
+The defaults are tried first. Every trial has its own seed, so an interrupted and resumed search gives the same result
+as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from training.data.time_split import Sample
 from training.models.lightgbm_base import FIXED, LightGBMEstimator
 from training.models.linear_prior import churn_loss, spend_loss
 
-MOST_TREES = 600
+MAX_TREES = 600
 PATIENCE = 30
-MOST_ROWS = 60_000  # of a fold's rows, of some customers: enough to tell parameters apart
-FEWEST_TRIALS = 8  # below that nothing is said about what mattered
+MAX_ROWS = 60_000  # most training rows of a fold: enough to compare parameters
+MIN_TRIALS_FOR_IMPORTANCE = 8  # with fewer trials no importance is computed
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-NAME = "study"
+STUDY_NAME = "study"
 LOSSES = {"binary": churn_loss, "gamma": spend_loss}
 
 
 @dataclass(frozen=True)
 class TuningTrial:
-    """One set of parameters and its mean loss over the folds (None where it was pruned)."""
+    """One set of parameters and its mean loss over the folds (None if it was pruned)."""
 
     number: int
     parameters: dict[str, Any]
@@ -46,17 +46,18 @@ class TuningTrial:
 
 @dataclass(frozen=True)
 class TuningResult:
-    """The best parameters, with the trees that they want, and every trial.
+    """The best parameters, with their number of trees, and every trial.
 
     Attributes:
         parameters: Of the best trial.
         loss: Its mean loss over the folds.
-        default_loss: That of the defaults.
-        trials: All, in their order.
+        default_loss: Mean loss of the defaults.
+        trials: All trials in their order.
         importance: Share of the loss's variance over the trials that each parameter explains (fANOVA: Hutter, Hoos and
-            Leyton-Brown, ICML 2014), largest first; empty where trials are few.
-        kept: Whether they also beat the defaults on a later cutoff that no trial had seen; False: the defaults serve.
-        later: Loss of the defaults and of these parameters there; None: there was no such cutoff.
+            Leyton-Brown, ICML 2014), largest first; empty if there are few trials.
+        kept: Whether the parameters also beat the defaults on a later cutoff that no trial had seen; if False, the
+            defaults are used.
+        later: Loss of the defaults and of these parameters there; None if there was no such cutoff.
     """
 
     parameters: dict[str, Any]
@@ -69,7 +70,7 @@ class TuningResult:
 
     @property
     def used(self) -> dict[str, Any]:
-        """The parameters to boost with: these where they are kept, else none but the defaults."""
+        """The parameters to use: the best ones if they are kept, else none, which means the defaults."""
         return self.parameters if self.kept else {}
 
 
@@ -78,11 +79,11 @@ Labelled = tuple[Sample, np.ndarray]
 
 @dataclass(frozen=True)
 class StudyFile:
-    """Where a search is kept: a file of Optuna's journal, or nowhere.
+    """Where a search is stored: in a journal file of Optuna, or in memory.
 
     Attributes:
-        path: The journal; None: the search is kept in memory.
-        resume: Whether to go on with what is there; otherwise it is begun anew.
+        path: The journal; None: in memory.
+        resume: Whether to continue the stored search; otherwise it is deleted and started again.
     """
 
     path: Path | None = None
@@ -100,17 +101,17 @@ def tune_models(
     categorical: Sequence[str] = (),
     study: StudyFile = StudyFile(),
 ) -> TuningResult:
-    """Searches the parameters of an estimator for the least mean loss on later cutoffs.
+    """Searches the parameters of an estimator that give the lowest mean loss on later cutoffs.
 
     Args:
         estimator: Its `objective` names LightGBM's loss.
-        folds: Pairs of (sample, label) to learn from and to judge on, the judged one later by a horizon.
-        trials: How many sets of parameters, the defaults among them.
+        folds: Pairs of a training and a test (sample, label); the test sample is a horizon later.
+        trials: Number of sets of parameters, including the defaults.
         seed: Of the search and of the trees.
-        timeout: Seconds after which no trial starts; 0: none.
-        title: What the progress bar says.
+        timeout: Seconds after which no trial starts; 0: no limit.
+        title: Title of the progress bar.
         categorical: Columns that hold codes of levels.
-        study: Where the search is kept.
+        study: Where the search is stored.
 
     Returns:
         The best parameters; the number of trees is the mean that early stopping chose over the folds.
@@ -119,9 +120,9 @@ def tune_models(
         UsageError: The study's file cannot be written or read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    data = [_datasets((_some(train, seed), test), categorical) for train, test in folds]
-    loss = _objective(estimator, data, {"seed": seed, "categorical": categorical})
-    search = _opened(study, _defaults(estimator))
+    datasets = [_datasets((_sample_customers(train, seed), test), categorical) for train, test in folds]
+    loss = _objective(estimator, datasets, {"seed": seed, "categorical": categorical})
+    search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
     with tqdm(total=trials, desc=title, leave=False, disable=None) as bar:
         while (done := len(_finished(search))) < trials and monotonic() < ends:
@@ -129,28 +130,28 @@ def tune_models(
             search.sampler = _sampler(seed, done)
             search.optimize(loss, n_trials=1)
     best = search.best_trial
-    told = tuple(_trial(number, t) for number, t in enumerate(_finished(search)))
+    finished = tuple(_to_tuning_trial(number, t) for number, t in enumerate(_finished(search)))
     return TuningResult(
         parameters={**best.params, "n_estimators": best.user_attrs["trees"]},
         loss=float(best.value or 0.0),
-        default_loss=float(told[0].loss if told[0].loss is not None else np.nan),
-        trials=told,
+        default_loss=float(finished[0].loss if finished[0].loss is not None else np.nan),
+        trials=finished,
         importance=_importance(search, seed),
     )
 
 
 def later_loss(estimator: LightGBMEstimator, fold: tuple[Labelled, Labelled]) -> float:
-    """Mean loss on the later part of a fold of an estimator that learns from the earlier one."""
-    (train, label), (test, came) = fold
+    """Fits an estimator on a fold's training sample; returns its mean loss on the test sample."""
+    (train, label), (test, outcome) = fold
     margin = estimator.fit_margin(train.features, label).margin(test.features)
-    return float(LOSSES[estimator.objective](came, margin)[0].mean())
+    return float(LOSSES[estimator.objective](outcome, margin)[0].mean())
 
 
-def _opened(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:
-    """The search, begun with the defaults or found as it was left; what was interrupted in mid-trial is dropped."""
+def _open_study(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:
+    """Opens the search: a new one tries the defaults first; a resumed one drops interrupted trials."""
     try:
         search = optuna.create_study(
-            study_name=NAME,
+            study_name=STUDY_NAME,
             storage=_storage(study),
             direction="minimize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
@@ -183,42 +184,42 @@ def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=own, multivariate=True, n_startup_trials=8)
 
 
-def _some(rows: Labelled, seed: int) -> Labelled:
-    """All rows of some customers, about MOST_ROWS; all rows where there are no more."""
+def _sample_customers(rows: Labelled, seed: int) -> Labelled:
+    """About MAX_ROWS rows: all rows of a random sample of customers; everything if there are no more rows."""
     sample, label = rows
-    if len(sample) <= MOST_ROWS:
+    if len(sample) <= MAX_ROWS:
         return rows
     customers, of = np.unique(sample.customers.to_numpy(zero_copy_only=False), return_inverse=True)
-    chosen = np.random.default_rng(seed).random(len(customers)) < MOST_ROWS / len(sample)
+    chosen = np.random.default_rng(seed).random(len(customers)) < MAX_ROWS / len(sample)
     return sample.take(chosen[of]), label[chosen[of]]
 
 
 def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
     complete = {t.value for t in search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
-    if len(complete) < FEWEST_TRIALS:
+    if len(complete) < MIN_TRIALS_FOR_IMPORTANCE:
         return {}
-    found = get_param_importances(search, evaluator=FanovaImportanceEvaluator(seed=seed))
-    return {name: float(share) for name, share in found.items()}
+    shares = get_param_importances(search, evaluator=FanovaImportanceEvaluator(seed=seed))
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _objective(
-    estimator: type[LightGBMEstimator], data: Sequence[tuple[lgb.Dataset, lgb.Dataset]], given: dict[str, Any]
+    estimator: type[LightGBMEstimator], datasets: Sequence[tuple[lgb.Dataset, lgb.Dataset]], fixed: dict[str, Any]
 ) -> Callable[[optuna.Trial], float]:
     def loss(trial: optuna.Trial) -> float:
-        model = estimator(**_suggest(trial), **given)
+        model = estimator(**_suggest(trial), **fixed)
         losses, trees = [], []
-        for step, (train, test) in enumerate(data):
+        for step, (train, test) in enumerate(datasets):
             booster = lgb.train(
                 model.lightgbm_parameters(),
                 train,
-                num_boost_round=MOST_TREES,
+                num_boost_round=MAX_TREES,
                 valid_sets=[test],
                 callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
             )
             losses.append(next(iter(booster.best_score["valid_0"].values())))
             trees.append(booster.best_iteration)
             trial.report(float(np.mean(losses)), step)
-            if step + 1 < len(data) and trial.should_prune():
+            if step + 1 < len(datasets) and trial.should_prune():
                 raise optuna.TrialPruned
         trial.set_user_attr("trees", max(5, round(float(np.mean(trees)))))
         return float(np.mean(losses))
@@ -249,6 +250,6 @@ def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tu
     return learn, lgb.Dataset(test.features, label=later, reference=learn, params=FIXED, free_raw_data=False)
 
 
-def _trial(number: int, trial: optuna.trial.FrozenTrial) -> TuningTrial:
+def _to_tuning_trial(number: int, trial: optuna.trial.FrozenTrial) -> TuningTrial:
     complete = trial.state == TrialState.COMPLETE
     return TuningTrial(number, dict(trial.params), float(trial.value) if complete and trial.value is not None else None)

@@ -218,7 +218,7 @@ def _facts(config: Config, scores: Scores, observations: _Observations, alerts: 
         "models": {kind: model["label"] for kind, model in scores.manifest["models"].items()},
         "data": [check.to_dict() for check in observations.data],
         "drift": [drift.to_dict() for drift in observations.drift],
-        "performance": [judged.to_dict() for judged in observations.performance],
+        "performance": [figure.to_dict() for figure in observations.performance],
         "calibration": calibration_rows(observations.performance),
         "segments": observations.segments,
         "alerts": [alert.to_dict() for alert in alerts],

@@ -85,12 +85,12 @@ def evaluate_cutoffs(config: Config, log: OpenLog, scores: Scores, earlier: Sequ
     Returns:
         All figures, by cutoff.
     """
-    looked_at = [*(read_scores(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
+    evaluated = [*(read_scores(config, c) for c in weekly_cutoffs(earlier, scores.cutoff)), scores]
     task, end = config.task.to_task(), log.inputs.end
     figures = []
-    for one in (one for one in looked_at if _horizon(one) == task.horizon):
-        labels = log.outcomes(one) if task.is_mature(one.cutoff, end) else None
-        figures += list(_figures(one, labels, config.training.seed))
+    for scored in (scored for scored in evaluated if _horizon(scored) == task.horizon):
+        labels = log.outcomes(scored) if task.is_mature(scored.cutoff, end) else None
+        figures += list(_figures(scored, labels, config.training.seed))
     return figures
 
 
@@ -104,7 +104,7 @@ def weekly_cutoffs(earlier: Sequence[date], cutoff: date) -> list[date]:
     return list(weekly.values())[-MAX_CUTOFFS:]
 
 
-def calibration_rows(judged: Sequence[PerformanceFigure]) -> list[dict[str, Any]]:
+def calibration_rows(figures: Sequence[PerformanceFigure]) -> list[dict[str, Any]]:
     """Predicted and actual share of leavers at each cutoff whose horizon has passed, as in monitor.json."""
     return [
         {
@@ -115,16 +115,16 @@ def calibration_rows(judged: Sequence[PerformanceFigure]) -> list[dict[str, Any]
             "high": row.realised.high,
             "customers": row.customers,
         }
-        for row in judged
+        for row in figures
         if row.metric == "churn" and row.segment == ALL_CUSTOMERS and row.realised is not None
     ]
 
 
-def performance_findings(judged: Sequence[PerformanceFigure], rules: MonitorConfig, tr: Language) -> Iterator[Finding]:
+def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorConfig, tr: Language) -> Iterator[Finding]:
     """Finds performance problems of the newest mature cutoff, and a lower expected AUC of the newest scores.
 
     Args:
-        judged: All figures, by cutoff.
+        figures: All figures, by cutoff.
         rules: The [monitor] section with its thresholds.
         tr: The language of the texts.
 
@@ -133,14 +133,14 @@ def performance_findings(judged: Sequence[PerformanceFigure], rules: MonitorConf
     """
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
     for metric, size in sizes.items():
-        rows = [row for row in judged if row.metric == metric and row.segment == ALL_CUSTOMERS]
+        rows = [row for row in figures if row.metric == metric and row.segment == ALL_CUSTOMERS]
         mature = [row for row in rows if row.realised is not None]
         if mature and _is_off(mature[-1], size):
             since = _off_since(mature, size)
             if metric == "auc":
                 yield _auc_finding(mature[-1], since, tr)
             else:
-                yield _calibration_finding(mature[-1], since, _worst_segment(judged, mature[-1], size), tr)
+                yield _calibration_finding(mature[-1], since, _worst_segment(figures, mature[-1], size), tr)
         if metric == "auc" and mature and rows[-1].expected.high < mature[-1].expected.value - size:
             yield _lower_estimate_finding(rows[-1], mature[-1], tr)
 
@@ -196,10 +196,10 @@ def _off_since(mature: Sequence[PerformanceFigure], size: float) -> date:
 
 
 def _worst_segment(
-    judged: Sequence[PerformanceFigure], row: PerformanceFigure, size: float
+    figures: Sequence[PerformanceFigure], row: PerformanceFigure, size: float
 ) -> PerformanceFigure | None:
     """The segment with the largest part of the gap at the same cutoff, in customers or in money."""
-    parts = [r for r in judged if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
+    parts = [r for r in figures if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
     off = [r for r in parts if _is_off(r, size)]
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 

@@ -100,9 +100,10 @@ class Night:
         Returns:
             True if running the step again would give the same files.
         """
-        records = [one for one in self.earlier.get("steps", ()) if one["name"] == step]
+        earlier_steps = [record for record in self.earlier.get("steps", ()) if record["name"] == step]
         return (
-            any(one["inputs"] == inputs and one["files"] == content_digest(place) for one in records) and place.exists()
+            any(record["inputs"] == inputs and record["files"] == content_digest(place) for record in earlier_steps)
+            and place.exists()
         )
 
 
@@ -159,7 +160,7 @@ def without_quotes(message: str) -> str:
 def inputs_digest(config: Config, *other_inputs: object) -> str:
     """A digest of the config, of our code, and of the other inputs of a step."""
     sections = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
-    return _digest([sections, _code_digest(), [str(one) for one in other_inputs]])
+    return _digest([sections, _code_digest(), [str(value) for value in other_inputs]])
 
 
 def content_digest(place: Path) -> str:

@@ -67,14 +67,14 @@ def train_if_due(night: Night) -> StepOutcome:
 def score_cutoff(night: Night) -> StepOutcome:
     """Scores the cutoff's cohort, resuming an interrupted run; removes the contributions of older nights."""
     config, nights_kept = night.config, night.config.run.contributions
-    nights = [str(night.cutoff), *(one["cutoff"] for one in night.other_nights)]
+    nights = [str(night.cutoff), *(summary["cutoff"] for summary in night.other_nights)]
     newest = sorted(nights)[-nights_kept:] if nights_kept else []
     scores = run.score_customers(config, night.cutoff, str(night.cutoff) in newest, resume=True)
     outdated = [
         place
-        for one in nights
-        if one not in newest
-        for place in sorted((config.output / "contributions").glob(f"*/cutoff={one}"))
+        for cutoff in nights
+        if cutoff not in newest
+        for place in sorted((config.output / "contributions").glob(f"*/cutoff={cutoff}"))
     ]
     for place in outdated:
         remove_folder(place)
@@ -121,7 +121,7 @@ def monitor_newest(night: Night) -> StepOutcome:
     place = night.config.output / "monitor"
     before = content_digest(place)
     result = monitoring.monitor_scores(night.config, max(known), _delivery_findings(night))
-    night.alerts = [one.to_dict() for one in result.alerts]
+    night.alerts = [alert.to_dict() for alert in result.alerts]
     notes = [f"{len(result.alerts)} alerts open, {len(result.new)} of them new" if result.alerts else "no alert"]
     notes += [f"with the scores of {max(known)}"] if max(known) < night.cutoff else []
     state = UNCHANGED if content_digest(place) == before else DONE
@@ -133,7 +133,7 @@ def retrain_on_alert(night: Night) -> StepOutcome:
     rules = night.config.run
     if night.trained:
         return _already_trained(night.trained)
-    reasons = [one["title"] for one in night.alerts if one["action"] in rules.retrain_on]
+    reasons = [alert["title"] for alert in night.alerts if alert["action"] in rules.retrain_on]
     if not reasons:
         return StepOutcome(SKIPPED, "no alert asks for it")
     last = _trained_until(night)
@@ -163,7 +163,7 @@ def plan_if_due(night: Night) -> StepOutcome:
         return StepOutcome(
             UNCHANGED, f"the plan of campaign {existing.campaign} is kept; `regulars plan` would make it again"
         )
-    first = min([night.cutoff, *(date.fromisoformat(one["cutoff"]) for one in night.other_nights)])
+    first = min([night.cutoff, *(date.fromisoformat(summary["cutoff"]) for summary in night.other_nights)])
     due = config.run.next_plan_day(planned[-1] if planned else None, first)
     if night.cutoff < due or not night.newest:
         return StepOutcome(
@@ -245,7 +245,9 @@ def _trained_until(night: Night) -> date | None:
         return None
     facts, horizon = champion.bundle.facts, Window.parse(champion.bundle.task["horizon"])
     known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta
-    trained = [date.fromisoformat(one["trained"]["cutoff"]) for one in night.other_nights if one.get("trained")]
+    trained = [
+        date.fromisoformat(summary["trained"]["cutoff"]) for summary in night.other_nights if summary.get("trained")
+    ]
     return max([known, *(day for day in trained if day <= night.cutoff)])
 
 

@@ -182,4 +182,4 @@ def _read_ids(config: Config, rule: Exclusion) -> list[str]:
         ) from None
     if pa.types.is_floating(column.type):
         column = column.cast(pa.int64())
-    return [one for one in column.cast(pa.string()).to_pylist() if one]
+    return [customer_id for customer_id in column.cast(pa.string()).to_pylist() if customer_id]

@@ -164,7 +164,7 @@ def _user_files(config: Config) -> frozenset[Path]:
         config.events, *config.activities.values(), config.customers, config.contacts, config.subscriptions,
     ]  # fmt: skip
     files: set[Path] = set()
-    for section in (one for one in sections if one is not None and "://" not in one.source):
+    for section in (known for known in sections if known is not None and "://" not in known.source):
         try:
             files |= {file.resolve() for file in find_files(section.source, config.folder)}
         except DataError:  # the source does not exist (any more): nothing to protect

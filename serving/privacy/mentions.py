@@ -54,7 +54,7 @@ def without_customer(value: Any, names: frozenset[str], digests: Digests, key: s
         return {**new, "rows": rows} if rows is not None and "rows" in new else new
     if isinstance(value, list):
         return [
-            without_customer(one, names, digests, key) for one in value if not _is_customers_element(one, names, key)
+            without_customer(item, names, digests, key) for item in value if not _is_customers_element(item, names, key)
         ]
     if isinstance(value, str):
         return (

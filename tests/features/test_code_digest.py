@@ -75,6 +75,16 @@ def test_imports_inside_functions_and_packages_are_followed(tmp_path: Path) -> N
     }  # fmt: skip
 
 
+def test_imports_for_type_checking_only_do_not_count(tmp_path: Path) -> None:
+    package = tmp_path / "features"
+    package.mkdir()
+    lines = ("from typing import TYPE_CHECKING", "if TYPE_CHECKING:", "    from features import unused")
+    text = "\n".join((*lines, "from features import used"))
+    for name, content in (("__init__", ""), ("entry", text), ("unused", ""), ("used", "")):
+        (package / f"{name}.py").write_text(content, encoding="utf-8")
+    assert {path.stem for path in find_dependencies(["features.entry"], tmp_path)} == {"__init__", "entry", "used"}
+
+
 def test_an_entry_that_is_no_module_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="features.nowhere"):
         digest_code("features.nowhere", root=tmp_path)

@@ -1,13 +1,18 @@
-"""The helpers of the command line: days, and the closing lines of a command."""
+"""The help of the command line, its days, and the closing lines of a command."""
 
 from __future__ import annotations
 
+import re
+import shlex
+import subprocess
 import sys
 from datetime import date
 
 import click
 import pytest
+from click.testing import CliRunner
 
+import regulars
 from serving import command_line
 from serving.command_line import DayType, closing_lines
 
@@ -34,3 +39,30 @@ def test_the_program_is_named_by_its_path_where_it_is_not_installed(monkeypatch:
     assert command_line.program_name() == "'/a folder/regulars.py'"
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert command_line.program_name() == "regulars"
+
+
+def test_help_lists_every_command_once_under_a_heading_and_in_full() -> None:
+    text = CliRunner().invoke(regulars.cli, ["--help"]).output
+    for heading in ("Data", "Models", "Customers", "Campaigns", "Monitoring", "Reports"):
+        assert f"\n{heading}:\n" in text
+    listed = [line.split()[0] for line in text.split("Data:")[1].splitlines() if re.match("  [a-z]", line)]
+    assert sorted(listed) == sorted(regulars.cli.commands)
+    assert "..." not in text.split("Data:")[1]
+    for command in regulars.cli.commands.values():
+        sentence = (command.help or "").split("\n\n")[0]
+        assert " ".join(sentence.split()) in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", sorted(regulars.cli.commands))
+def test_the_help_of_every_command_ends_with_an_example_that_can_be_run(name: str) -> None:
+    text = " ".join(CliRunner().invoke(regulars.cli, [name, "--help"]).output.split())
+    example = text.rpartition("Example: ")[2]
+    program, command, *arguments = shlex.split(example)
+    assert (program, command) == ("regulars", name)
+    regulars.cli.commands[name].make_context(name, arguments)  # refuses unknown options and wrong values
+
+
+def test_importing_the_command_line_loads_no_heavy_library() -> None:
+    script = "import regulars, sys; print([m for m in ('mlflow', 'lightgbm', 'pandas', 'duckdb') if m in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert loaded.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Training on a small shop: judged on what it had not seen, shipped on everything, refused where it cannot learn."""
+"""Training on a small shop: evaluated on unseen cutoffs, fitted on all of them, refused if it cannot learn."""
 
 from __future__ import annotations
 
@@ -54,30 +54,30 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: FittedM
 
 
 def test_segments_and_their_groups_are_judged_at_the_last_cutoff(learned: FittedModels) -> None:
-    found = learned.evaluation
-    last = found.metrics[found.metrics.cutoff == learned.split.test.test]
+    figures = learned.evaluation
+    last = figures.metrics[figures.metrics.cutoff == learned.split.test.test]
     assert {"all", "lifecycle: active", "lifecycle: dormant"} <= set(last.segment)
-    assert {"all", "lifecycle: active"} <= set(found.groups.segment)
-    assert found.row("calibration_slope")["low"] < found.row("calibration_slope")["high"]
+    assert {"all", "lifecycle: active"} <= set(figures.groups.segment)
+    assert figures.row("calibration_slope")["low"] < figures.row("calibration_slope")["high"]
 
 
 def test_earlier_cutoffs_are_judged_too(learned: FittedModels, shop: Config) -> None:
-    heard = out_of_time_folds(learned.split.test.train, shop.task.horizon)
-    assert len(heard) == 3
-    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in heard)}
+    out_of_time = out_of_time_folds(learned.split.test.train, shop.task.horizon)
+    assert len(out_of_time) == 3
+    assert set(learned.evaluation.metrics.cutoff) == {learned.split.test.test, *(fold.test for fold in out_of_time)}
 
 
 def test_the_judge_learned_only_what_had_come_by_the_last_cutoff(learned: FittedModels, shop: Config) -> None:
     last = learned.split.test.test
-    assert learned.judge.kind == "value"
-    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.judge.facts["cutoffs"])
+    assert learned.evaluated.kind == "value"
+    assert all(date.fromisoformat(c) + shop.task.horizon.delta <= last for c in learned.evaluated.facts["cutoffs"])
 
 
-def test_churn_and_value_share_one_gate(learned: FittedModels, rows: Snapshots) -> None:
+def test_churn_and_value_share_one_classifier(learned: FittedModels, rows: Snapshots) -> None:
     assert learned.value is not None
     assert learned.churn.classifier_digest == learned.value.classifier_digest
-    said = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
-    np.testing.assert_array_equal(*said)
+    predicted = [bundle.predict(rows.rows)["churn_probability"] for bundle in (learned.churn, learned.value)]
+    np.testing.assert_array_equal(*predicted)
 
 
 def test_the_same_seed_learns_the_same_bits(learned: FittedModels, rows: Snapshots, shop: Config) -> None:
@@ -118,9 +118,9 @@ def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Sn
     assert "default parameters" in learned.split.shortfall
     two = rows.rows.filter(np.isin(np.array(rows.rows["cutoff"].to_pylist()), moments[-2:]))
     shortest = fit_models(replace(rows, rows=two), shop)
-    assert shortest.judge.slope == 1.0
-    assert shortest.judge.log_level == 0.0
-    assert shortest.judge.spread is not None
+    assert shortest.evaluated.slope == 1.0
+    assert shortest.evaluated.log_level == 0.0
+    assert shortest.evaluated.spread is not None
     assert "uncalibrated" in shortest.split.shortfall
 
 

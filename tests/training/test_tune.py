@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MOST_TREES, Labelled, StudyFile, later_loss, tune_models
+from training.tune import MAX_TREES, Labelled, StudyFile, later_loss, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -33,7 +33,7 @@ def test_the_defaults_come_first_and_the_best_is_no_worse() -> None:
     assert tuned.trials[0].loss == tuned.default_loss
     assert tuned.loss <= tuned.default_loss
     assert len(tuned.trials) == 6
-    assert 5 <= tuned.parameters["n_estimators"] <= MOST_TREES
+    assert 5 <= tuned.parameters["n_estimators"] <= MAX_TREES
 
 
 def test_the_same_seed_finds_the_same() -> None:
@@ -70,7 +70,7 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds = [_fold(0), _fold(1)]
-    whole = tune_models(ChurnClassifier, folds, trials=10, seed=3)
+    uninterrupted = tune_models(ChurnClassifier, folds, trials=10, seed=3)
     study, train, calls = StudyFile(tmp_path / "kept" / "churn.journal", resume=True), lgb.train, iter(range(99))
 
     def killed(*args: object, **options: object) -> object:
@@ -82,8 +82,8 @@ def test_a_search_that_was_interrupted_finds_what_an_undisturbed_one_does(
     with pytest.raises(KeyboardInterrupt):
         tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study)
     monkeypatch.undo()
-    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
-    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == whole
+    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == uninterrupted
+    assert tune_models(ChurnClassifier, folds, trials=10, seed=3, study=study) == uninterrupted
 
 
 def test_interrupted_before_the_first_trial_ends_the_defaults_still_come_first(
@@ -126,7 +126,7 @@ def test_what_mattered_is_said_once_trials_are_many() -> None:
 def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.MonkeyPatch) -> None:
     learned = []
     train = lgb.train
-    monkeypatch.setattr("training.tune.MOST_ROWS", 100)
+    monkeypatch.setattr("training.tune.MAX_ROWS", 100)
     monkeypatch.setattr(lgb, "train", lambda p, data, **o: (train(p, data, **o), learned.append(data.num_data()))[0])
     (rows, churned), test = _fold(0)
     many = replace(rows, customers=pa.chunked_array([[f"c{i % 250}" for i in range(500)]]))
@@ -136,7 +136,7 @@ def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.Mo
 
 
 def test_the_loss_on_a_later_cutoff_is_that_of_the_margin() -> None:
-    (rows, churned), (later, came) = _fold(0)
+    (rows, churned), (later, outcome) = _fold(0)
     p = ChurnClassifier(seed=1).fit(rows.features, churned).predict_proba(later.features)[:, 1]
-    expected = -np.mean(came * np.log(p) + (1 - came) * np.log(1 - p))
-    assert later_loss(ChurnClassifier(seed=1), ((rows, churned), (later, came))) == pytest.approx(expected)
+    expected = -np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p))
+    assert later_loss(ChurnClassifier(seed=1), ((rows, churned), (later, outcome))) == pytest.approx(expected)

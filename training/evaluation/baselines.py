@@ -1,6 +1,4 @@
-"""The ladder a model must climb: recency alone, the past rate carried on, a logistic regression on RFM, BG/NBD, and
-LightGBM as it comes.
-"""
+"""The baselines: recency alone, the past mean rate, a logistic regression on RFM, BG/NBD, and plain LightGBM."""
 
 from __future__ import annotations
 
@@ -25,60 +23,113 @@ PLAIN_LIGHTGBM = "plain LightGBM"
 
 
 def recency_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """A logistic curve of the days since the last order; value is its probability times the mean spend of returners."""
-    churn = _logistic(train, test, ["recency_days"])
-    return Prediction(churn, (1 - churn) * train.spend[train.churned == 0].mean() if _money(train) else None)
+    """Logistic regression on days since the last order; value is P(return) x the returning customers' mean spend.
+
+    Args:
+        train: Training rows.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    churn = _fit_logistic(train, test, ["recency_days"])
+    return Prediction(churn, (1 - churn) * train.spend[train.churned == 0].mean() if _has_money(train) else None)
 
 
 def past_rate_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """Everyone goes on as before: orders and net spend a day since the first order, times the horizon."""
+    """Everyone continues at their past rate: orders and net spend per day since the first order, times the horizon.
+
+    Args:
+        train: Not used but to see whether there is money.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
     share = horizon.days / np.maximum(test.column("tenure_days"), horizon.days)
     churn = np.exp(-test.column("orders_count_ever") * share)
-    return Prediction(churn, np.maximum(test.column("amount_sum_ever"), 0) * share if _money(train) else None)
+    return Prediction(churn, np.maximum(test.column("amount_sum_ever"), 0) * share if _has_money(train) else None)
 
 
 def rfm_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """Logistic regression on recency, frequency and money (logs); value scales each customer's average order."""
-    money = ["amount_sum_ever"] if _money(train) else []
-    churn = _logistic(train, test, ["recency_days", "orders_count_ever", "tenure_days", *money])
+    """Logistic regression on the logs of recency, frequency and money; value scales each customer's average order.
+
+    Args:
+        train: Training rows.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    money = ["amount_sum_ever"] if _has_money(train) else []
+    churn = _fit_logistic(train, test, ["recency_days", "orders_count_ever", "tenure_days", *money])
     if not money:
         return Prediction(churn, None)
-    back = train.churned == 0
-    scale = train.spend[back].sum() / train.column("order_amount_mean_ever")[back].sum()
+    returned = train.churned == 0
+    scale = train.spend[returned].sum() / train.column("order_amount_mean_ever")[returned].sum()
     return Prediction(churn, (1 - churn) * scale * test.column("order_amount_mean_ever"))
 
 
 def btyd_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """BG/NBD with Gamma-Gamma, fitted on the judged customers' own past: they need no labels.
+    """BG/NBD with Gamma-Gamma, fitted on the test customers' own history, which needs no labels.
 
-    Orders count as purchases; value is the orders to expect times the amount to expect.
+    Every order counts as a purchase; value is expected orders times the expected amount of an order.
+
+    Args:
+        train: Not used.
+        test: The rows to fit on and to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
     """
     return btyd_fitted_on(test, test, horizon)
 
 
-def btyd_fitted_on(known: Sample, test: Sample, horizon: Window) -> Prediction:
-    """The same, fitted on the past of some customers and said of others."""
-    past = _rhythm(test)
-    rhythm = fit_bgnbd(*_rhythm(known))
-    churn = 1 - rhythm.return_probability(*past, horizon.days)
-    if not _money(test):
+def btyd_fitted_on(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """BG/NBD with Gamma-Gamma, fitted on the history of some customers and applied to others.
+
+    Args:
+        train: The rows to fit on.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    history = _btyd_inputs(test)
+    model = fit_bgnbd(*_btyd_inputs(train))
+    churn = 1 - model.return_probability(*history, horizon.days)
+    if not _has_money(test):
         return Prediction(churn, None)
     orders, size = test.column("orders_count_ever"), test.column("order_amount_mean_ever")
-    amounts = fit_gamma_gamma(known.column("orders_count_ever"), known.column("order_amount_mean_ever"))
+    amounts = fit_gamma_gamma(train.column("orders_count_ever"), train.column("order_amount_mean_ever"))
     spend = amounts.expected_spend(orders, size)
-    return Prediction(churn, rhythm.expected_orders(*past, horizon=horizon.days) * spend)
+    return Prediction(churn, model.expected_orders(*history, horizon=horizon.days) * spend)
 
 
 def lightgbm_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """A LightGBM hurdle on all features, neither tuned nor calibrated: a gate, and the spend of those who return."""
+    """A LightGBM hurdle model on all features, not tuned or calibrated: P(return) x the spend of those who return.
+
+    Args:
+        train: Training rows.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
     levels = learn_levels(train)
     rows, X = encode_sample(train, levels), encode_sample(test, levels).features
-    given: dict[str, Any] = {"seed": SEED, "categorical": tuple(levels)}
-    churn = ChurnClassifier(**given).fit(rows.features, rows.churned).predict_proba(X)[:, 1]
+    fixed: dict[str, Any] = {"seed": SEED, "categorical": tuple(levels)}
+    churn = ChurnClassifier(**fixed).fit(rows.features, rows.churned).predict_proba(X)[:, 1]
     if not np.any(train.value):
         return Prediction(churn, None)
-    back = rows.take(rows.churned == 0)
-    return Prediction(churn, (1 - churn) * SpendRegressor(**given).fit(back.features, back.spend).predict(X))
+    returned = rows.take(rows.churned == 0)
+    return Prediction(churn, (1 - churn) * SpendRegressor(**fixed).fit(returned.features, returned.spend).predict(X))
 
 
 Baseline = Callable[[Sample, Sample, Window], Prediction]
@@ -91,13 +142,13 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def _rhythm(rows: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Repeat orders, days from the first order to the last, and days since the first."""
+def _btyd_inputs(rows: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Repeat orders, days from the first order to the last, and days since the first order, (n,) each."""
     age = rows.column("tenure_days")
     return rows.column("orders_count_ever") - 1, age - rows.column("recency_days"), age
 
 
-def _logistic(train: Sample, test: Sample, names: list[str]) -> np.ndarray:
+def _fit_logistic(train: Sample, test: Sample, names: list[str]) -> np.ndarray:
     def logs(rows: Sample) -> np.ndarray:
         return np.column_stack([np.log1p(np.maximum(rows.column(name), 0)) for name in names])
 
@@ -105,5 +156,5 @@ def _logistic(train: Sample, test: Sample, names: list[str]) -> np.ndarray:
     return model.fit(logs(train), train.churned).predict_proba(logs(test))[:, 1]
 
 
-def _money(rows: Sample) -> bool:
+def _has_money(rows: Sample) -> bool:
     return "amount_sum_ever" in rows.features.column_names

@@ -1,4 +1,4 @@
-"""The rule of a contractual business: how often contracts of each age were cancelled within the horizon."""
+"""The baseline for contracts: how often contracts of each age were cancelled within the horizon."""
 
 from __future__ import annotations
 
@@ -17,22 +17,30 @@ MOST_STEPS = 30
 
 
 def tenure_hazard_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
-    """A life table: of the contracts in the same horizon-long step of age, the share that was cancelled.
+    """A life table: the share of contracts in the same step of age that was cancelled.
 
-    Steps are as long as the horizon; ages beyond the last of MOST_STEPS share one. Each is shrunk towards the share of
-    all, so that a step that nobody had reached says that. Value is what those who stayed brought on average in the
-    step, times the probability of staying; None where the log has no money.
+    Steps are as long as the horizon; all ages beyond the last of MOST_STEPS share one. Each share is shrunk towards the
+    overall share, which also serves a step that no contract has reached. Value is the mean spend of those who stayed in
+    the step, times the probability of staying; None if the log has no money.
+
+    Args:
+        train: Training rows.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
     """
-    learned, asked = (_steps(rows.column(AGE), horizon) for rows in (train, test))
-    churn = _means(learned, train.churned)[asked]
+    train_steps, test_steps = (_age_steps(rows.column(AGE), horizon) for rows in (train, test))
+    churn = _shrunken_means(train_steps, train.churned)[test_steps]
     if not np.any(train.value):
         return Prediction(churn, None)
     stayed = train.churned == 0
-    return Prediction(churn, (1 - churn) * _means(learned[stayed], train.spend[stayed])[asked])
+    return Prediction(churn, (1 - churn) * _shrunken_means(train_steps[stayed], train.spend[stayed])[test_steps])
 
 
 def baselines_for(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
-    """The rules that a model of a task must climb; those that read silence say nothing of contracts."""
+    """The baselines for a task, by name; those based on silence since the last order do not suit contracts."""
     return (
         {"tenure hazard": tenure_hazard_baseline, PLAIN_LIGHTGBM: BASELINES[PLAIN_LIGHTGBM]}
         if task.contractual
@@ -40,15 +48,15 @@ def baselines_for(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window],
     )
 
 
-def _steps(age: np.ndarray, horizon: Window) -> np.ndarray:
+def _age_steps(age: np.ndarray, horizon: Window) -> np.ndarray:
     """The step of each age (n,), from 0."""
     return np.minimum(np.nan_to_num(age) // horizon.days, MOST_STEPS - 1).astype(int)
 
 
-def _means(step: np.ndarray, outcome: np.ndarray) -> np.ndarray:
-    """The mean outcome of each step (MOST_STEPS,), shrunk towards that of all.
+def _shrunken_means(step: np.ndarray, outcome: np.ndarray) -> np.ndarray:
+    """The mean outcome of each step (MOST_STEPS,), shrunk towards the overall mean.
 
-    >>> _means(np.array([0, 0, 1]), np.array([1.0, 0.0, 0.5]))[:3].round(3).tolist()
+    >>> _shrunken_means(np.array([0, 0, 1]), np.array([1.0, 0.0, 0.5]))[:3].round(3).tolist()
     [0.5, 0.5, 0.5]
     """
     sums, sizes = (np.bincount(step, weights=w, minlength=MOST_STEPS) for w in (outcome, np.ones(len(step))))

@@ -85,6 +85,18 @@ def predict_out_of_time(
 
 
 def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
+    """Predicts rows that the base models were not fitted on.
+
+    Args:
+        base_models: The fitted base models.
+        fold: The cutoffs that the rows are from.
+        age: See `fold_ages`.
+        same_season: See `in_same_season`.
+        truth: The rows to predict (n).
+
+    Returns:
+        Margins of every base model, with the outcomes.
+    """
     X = encode_sample(truth, base_models.levels).features
     churn = np.column_stack([margin.predict(X) for margin in base_models.churn])
     spend = (

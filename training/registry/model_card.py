@@ -162,13 +162,13 @@ def _longer(evaluation: Evaluation) -> str:
     figures = longer_horizons.longer_horizon_figures(evaluation)
     if not figures:
         return ""
-    baselines = list(dict.fromkeys(name for row in figures for name in row["rungs"]))
+    baselines = list(dict.fromkeys(name for row in figures for name in row["baselines"]))
     rows = [
         [
             f"{row['horizon']} at {row['cutoff']}, {row['customers']:,} customers: {metrics.TITLES[row['metric']]} "
             f"{_arrow(row['metric'])}",
             _with_interval(row),
-            *(f"{row['rungs'][name]:,.4g}" if name in row["rungs"] else "" for name in baselines),
+            *(f"{row['baselines'][name]:,.4g}" if name in row["baselines"] else "" for name in baselines),
         ]
         for row in figures
     ]

@@ -126,7 +126,7 @@ def save_training_record(
     folder = config.output / "unlogged" / f"{fitted.split.test.test}-{fullest.digest}"
     facts = _facts(fitted, snapshots, config, bundles)
     with atomic_folder(folder) as beside:
-        for name, bundle in {**bundles, "judge": fitted.judge}.items():
+        for name, bundle in {**bundles, "judge": fitted.evaluated}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
         _write_run(beside / RUN_FOLDER, fitted, config, card, fairness)
         (beside / FACTS_FILE).write_text(_json(facts), encoding="utf-8")
@@ -212,7 +212,7 @@ def _params(fitted: FittedModels, snapshots: Snapshots, config: Config) -> dict[
     params = {
         **{f"task.{key}": value for key, value in fitted.churn.task.items()},
         **{f"{name}.{key}": v for name, tuned in fitted.tuned.items() for key, v in tuned.used.items()},
-        **{f"{name}.members": weights for name, weights in fitted.judge.facts["members"].items()},
+        **{f"{name}.members": weights for name, weights in fitted.evaluated.facts["members"].items()},
         "seed": config.training.seed,
         "trials": config.training.trials,
         "learn_from": config.training.learn_from,

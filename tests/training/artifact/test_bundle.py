@@ -65,11 +65,11 @@ def test_everything_in_it_is_text(bundle: ModelBundle, tmp_path: Path) -> None:
 
 
 def test_its_numbers_do_not_contradict_each_other(bundle: ModelBundle, features: pa.Table) -> None:
-    said = bundle.predict(features)
-    spend = said["value"] + said["value_at_risk"]
-    np.testing.assert_allclose(said["value"], (1 - said["churn_probability"]) * spend, rtol=1e-12)
-    assert (said["value_low"] <= said["value"]).all()
-    assert (said["value"] <= said["value_high"]).all()
+    predicted = bundle.predict(features)
+    spend = predicted["value"] + predicted["value_at_risk"]
+    np.testing.assert_allclose(predicted["value"], (1 - predicted["churn_probability"]) * spend, rtol=1e-12)
+    assert (predicted["value_low"] <= predicted["value"]).all()
+    assert (predicted["value"] <= predicted["value_high"]).all()
 
 
 def test_pandas_and_arrow_in_any_order_of_columns_say_the_same(bundle: ModelBundle, features: pa.Table) -> None:

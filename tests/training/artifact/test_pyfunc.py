@@ -42,9 +42,9 @@ def model(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def customers(trained: TrainingRun) -> pd.DataFrame:
     """Features of the customers who judged it, nulls among them."""
-    found = trained.fitted.truth.features.to_pandas().head(30)
-    assert found.isna().any(axis=None)
-    return found
+    sample = trained.fitted.truth.features.to_pandas().head(30)
+    assert sample.isna().any(axis=None)
+    return sample
 
 
 @pytest.fixture
@@ -191,8 +191,8 @@ def test_spark_udf_gives_the_same_numbers(
     customers.assign(place=range(len(customers))).to_parquet(tmp_path / "rows.parquet")
     rows = session.read.parquet(str(tmp_path / "rows.parquet")).repartition(2)
     score = mlflow.pyfunc.spark_udf(session, str(model), env_manager="local")
-    said = rows.withColumn("said", score()).select("place", "said.*").toPandas()
+    predicted = rows.withColumn("said", score()).select("place", "said.*").toPandas()
     bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
-        np.testing.assert_allclose(said.sort_values("place")[name], numbers, rtol=1e-9)
+        np.testing.assert_allclose(predicted.sort_values("place")[name], numbers, rtol=1e-9)

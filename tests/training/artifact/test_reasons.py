@@ -24,16 +24,16 @@ def test_contributions_are_those_of_the_score_table(trained: TrainingRun, snapsh
     for bundle in (trained.fitted.churn, trained.fitted.value):
         assert bundle is not None
         rows = snapshots.rows.slice(0, 40)
-        mine, whole = feature_contributions(bundle, rows), explain.compute_contributions(bundle, rows)
-        assert mine.keys() == whole.keys()
+        mine, for_scores = feature_contributions(bundle, rows), explain.compute_contributions(bundle, rows)
+        assert mine.keys() == for_scores.keys()
         for name, amounts in mine.items():
-            np.testing.assert_allclose(amounts, whole[name].values, rtol=1e-9, atol=1e-9)
+            np.testing.assert_allclose(amounts, for_scores[name].values, rtol=1e-9, atol=1e-9)
 
 
 def test_reasons_are_worded_as_in_the_score_table(trained: TrainingRun, snapshots: Snapshots) -> None:
     rows, catalog = snapshots.rows.slice(0, 40), snapshots.features
     wordings = [Wording(f.name, **{field: getattr(f, field) for field in WORDING_FIELDS}) for f in catalog]
     part = explain.compute_contributions(trained.fitted.churn, rows)["churn"]
-    said = largest_reasons(part.values, rows, wordings, 4, phrases.format_reading)
-    assert said == explain.top_reasons(part, rows, catalog, 4)
-    assert {len(mine) for mine in said} == {4}
+    chosen = largest_reasons(part.values, rows, wordings, 4, phrases.format_reading)
+    assert chosen == explain.top_reasons(part, rows, catalog, 4)
+    assert {len(mine) for mine in chosen} == {4}

@@ -16,37 +16,37 @@ from training.uplift.effects import estimate_effects
 
 @pytest.fixture(scope="module")
 def bundle() -> UpliftBundle:
-    found = estimate_effects(
+    estimated = estimate_effects(
         simulate_experiment(1_000).data(), seed=3, folds=2, resamples=50, name="shop", proportional=("value",)
     )
-    assert found.bundle.outcomes["return"].effects["email"].differs
-    return found.bundle
+    assert estimated.bundle.outcomes["return"].effects["email"].differs
+    return estimated.bundle
 
 
 def test_what_was_written_is_read_back(bundle: UpliftBundle, tmp_path: Path) -> None:
-    found = UpliftBundle.load(bundle.save(tmp_path / "model"))
-    assert (found, found.digest) == (bundle, bundle.digest)
+    estimated = UpliftBundle.load(bundle.save(tmp_path / "model"))
+    assert (estimated, estimated.digest) == (bundle, bundle.digest)
     features = simulate_experiment(100, seed=9).features
     for name, numbers in bundle.predict(features).items():
-        np.testing.assert_array_equal(found.predict(features.to_pandas())[name], numbers)
+        np.testing.assert_array_equal(estimated.predict(features.to_pandas())[name], numbers)
 
 
 def test_a_customer_has_the_same_effect_whatever_others_there_are(bundle: UpliftBundle) -> None:
     features = simulate_experiment(100, seed=9).features
-    whole, alone = bundle.predict(features), bundle.predict(features.slice(40, 1))
-    assert set(whole) == {"email_return", "email_return_error", "email_value", "email_value_error"}
-    for name, numbers in whole.items():
+    together, alone = bundle.predict(features), bundle.predict(features.slice(40, 1))
+    assert set(together) == {"email_return", "email_return_error", "email_value", "email_value_error"}
+    for name, numbers in together.items():
         np.testing.assert_allclose(alone[name][0], numbers[40], rtol=1e-12)
-    assert (whole["email_return_error"] > 0).all()
+    assert (together["email_return_error"] > 0).all()
 
 
 def test_levels_that_were_not_there_are_none_of_them(bundle: UpliftBundle) -> None:
     features = simulate_experiment(3, seed=9).features
-    said = [
+    predicted = [
         bundle.predict(features.set_column(4, "plan", pa.array([text] * 3, pa.string())))["email_return"]
         for text in ("new", None)
     ]
-    np.testing.assert_array_equal(*said)
+    np.testing.assert_array_equal(*predicted)
 
 
 @pytest.mark.parametrize("damage", ["tree", "index", "format"])

@@ -1,4 +1,4 @@
-"""The backtest on a small shop: learned anew at each cutoff from what was known, judged, written whole, logged."""
+"""The backtest on a small shop: fitted again at each cutoff on what was known, evaluated, written and logged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(shop: Config) -> Snapshots:
 
 
 @pytest.fixture(scope="module")
-def made(shop: Config) -> Backtest:
+def finished(shop: Config) -> Backtest:
     """A backtest of the shop's last cutoffs."""
     return backtest_models(shop, CUTOFFS)
 
@@ -72,9 +72,9 @@ def test_nothing_that_came_after_a_cutoff_is_used(shop: Config, rows: Snapshots)
     labels = _changed(rows, end - np.timedelta64(rows.task.horizon.days, "D"), features_too=False)
     future = _changed(labels, end, features_too=True)
     again = next(j for j in predict_rolling(future, shop, 2)[0] if j.cutoff == judged.cutoff)
-    for model, said in judged.predictions.items():
-        np.testing.assert_array_equal(again.predictions[model].churn, said.churn)
-        np.testing.assert_array_equal(again.predictions[model].value, said.value)
+    for model, predicted in judged.predictions.items():
+        np.testing.assert_array_equal(again.predictions[model].churn, predicted.churn)
+        np.testing.assert_array_equal(again.predictions[model].value, predicted.value)
     assert not np.array_equal(again.truth.churned, judged.truth.churned)
     learned = _changed(rows, end - np.timedelta64(rows.task.horizon.days + 40, "D"), features_too=False)
     other = next(j for j in predict_rolling(learned, shop, 2)[0] if j.cutoff == judged.cutoff)
@@ -87,57 +87,57 @@ def _only(rows: Snapshots, drop: int) -> Snapshots:
     return replace(rows, rows=rows.rows.filter(rows.rows["cutoff"].to_numpy() <= np.datetime64(last)))
 
 
-def test_ours_and_every_rung_are_judged_at_every_cutoff_and_pooled(made: Backtest) -> None:
-    metrics = pd.read_csv(made.folder / "metrics.csv")
-    assert len(made.cutoffs) == CUTOFFS
-    whole = metrics[(metrics.segment == "all") & (metrics.metric == "brier")]
-    assert set(whole.model) == {OURS, *BASELINES}
-    assert set(whole.cutoff) == {*map(str, made.cutoffs), POOLED}
-    assert (whole.low <= whole.value).all() and (whole.value <= whole.high).all()
+def test_ours_and_every_baseline_are_evaluated_at_every_cutoff_and_pooled(finished: Backtest) -> None:
+    metrics = pd.read_csv(finished.folder / "metrics.csv")
+    assert len(finished.cutoffs) == CUTOFFS
+    overall = metrics[(metrics.segment == "all") & (metrics.metric == "brier")]
+    assert set(overall.model) == {OURS, *BASELINES}
+    assert set(overall.cutoff) == {*map(str, finished.cutoffs), POOLED}
+    assert (overall.low <= overall.value).all() and (overall.value <= overall.high).all()
     assert {"coverage", "calibration_slope", "total_error_distance"} <= set(metrics.metric)
-    differences = pd.read_csv(made.folder / "differences.csv")
+    differences = pd.read_csv(finished.folder / "differences.csv")
     assert set(differences.against) == set(BASELINES)
-    grades = pd.read_csv(made.folder / "grades.csv")
+    grades = pd.read_csv(finished.folder / "grades.csv")
     assert (grades.cutoffs <= CUTOFFS).all() and (grades.better + grades.level <= grades.cutoffs).all()
-    assert set(pd.read_csv(made.folder / "groups.csv").number) == {"churn", "value", "covered"}
+    assert set(pd.read_csv(finished.folder / "groups.csv").number) == {"churn", "value", "covered"}
 
 
-def test_the_terminal_shows_ours_the_best_rung_and_the_grades(made: Backtest) -> None:
-    text = backtest_text(made)
-    assert (made.folder / "summary.txt").read_text() == text + "\n"
+def test_the_terminal_shows_ours_the_best_baseline_and_the_counts(finished: Backtest) -> None:
+    text = backtest_text(finished)
+    assert (finished.folder / "summary.txt").read_text() == text + "\n"
     brier = next(line for line in text.splitlines() if line.startswith("Brier score"))
-    m = made.figures.metrics
-    rungs = m[(m.metric == "brier") & (m.cutoff == POOLED) & (m.segment == "all") & (m.model != OURS)]
-    assert rungs.sort_values("value").model.iloc[0] in brier
+    m = finished.figures.metrics
+    baselines = m[(m.metric == "brier") & (m.cutoff == POOLED) & (m.segment == "all") & (m.model != OURS)]
+    assert baselines.sort_values("value").model.iloc[0] in brier
     assert f"of {CUTOFFS}" in brier
-    g = made.figures.grades
+    g = finished.figures.grades
     count = g[(g.metric == "auc") & (g.against == "recency alone")].better.iloc[0]
     graded = next(line for line in text.splitlines() if line.startswith("better than recency alone in"))
     assert graded.split(" in ")[1].split()[:4] == [str(count), "of", str(CUTOFFS), "cutoffs"]
 
 
-def test_it_is_logged_with_its_tables(made: Backtest) -> None:
-    run = mlflow.get_run(made.run_id)
-    pooled = made.figures.row("auc")
+def test_it_is_logged_with_its_tables(finished: Backtest) -> None:
+    run = mlflow.get_run(finished.run_id)
+    pooled = finished.figures.row("auc")
     assert pooled is not None
     assert run.data.metrics["auc"] == pytest.approx(pooled["value"])
     assert run.data.params["cutoffs"] == str(CUTOFFS)
-    names = {f.path for f in mlflow.MlflowClient().list_artifacts(made.run_id, "backtest")}
+    names = {f.path for f in mlflow.MlflowClient().list_artifacts(finished.run_id, "backtest")}
     assert {"backtest/metrics.csv", "backtest/grades.csv", "backtest/auc.png", "backtest/summary.txt"} <= names
 
 
-def test_a_second_run_leaves_the_same_bytes_and_nothing_beside(made: Backtest, shop: Config) -> None:
-    before = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+def test_a_second_run_leaves_the_same_bytes_and_nothing_beside(finished: Backtest, shop: Config) -> None:
+    before = {path.name: path.read_bytes() for path in finished.folder.iterdir()}
     backtest_models(shop, CUTOFFS)
-    assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == before
-    assert not [path.name for path in made.folder.parent.iterdir() if path.name.startswith(".")]
+    assert {path.name: path.read_bytes() for path in finished.folder.iterdir()} == before
+    assert not [path.name for path in finished.folder.parent.iterdir() if path.name.startswith(".")]
 
 
-def test_overlapping_cutoffs_are_told(made: Backtest, shop: Config, rows: Snapshots) -> None:
-    assert made.overlap == ""
+def test_overlapping_cutoffs_are_told(finished: Backtest, shop: Config, rows: Snapshots) -> None:
+    assert finished.overlap == ""
     closer = replace(rows, task=replace(rows.task, every=Window(15)))
-    figures = replace(made.figures, grades=made.figures.grades.assign(cutoffs_apart=1))
-    assert "only 1 of 2 are at least a horizon apart" in room._overlap(figures, closer)
+    figures = replace(finished.figures, grades=finished.figures.grades.assign(cutoffs_apart=1))
+    assert "only 1 of 2 are at least a horizon apart" in room._overlap_note(figures, closer)
 
 
 def test_a_cutoff_that_cannot_be_judged_is_left_out_and_told(shop: Config, rows: Snapshots) -> None:
@@ -149,7 +149,7 @@ def test_a_cutoff_that_cannot_be_judged_is_left_out_and_told(shop: Config, rows:
     assert [str(j.cutoff) for j in judged] == [str(backtest_folds(rows)[-2].test)]
     (why,) = left_out
     assert why.startswith(str(last.date())) and "0 stayed" in why and "at least 10 of each" in why
-    with pytest.raises(DataError, match="no cutoff can be judged.*0 stayed"):
+    with pytest.raises(DataError, match="no cutoff can be evaluated.*0 stayed"):
         predict_rolling(replace(rows, rows=table), shop, 1)
 
 
@@ -168,23 +168,23 @@ def test_nobody_who_spent_is_said(rows: Snapshots) -> None:
 
 
 def test_a_store_that_dies_keeps_the_tables(
-    made: Backtest, shop: Config, rows: Snapshots, monkeypatch: pytest.MonkeyPatch
+    finished: Backtest, shop: Config, rows: Snapshots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dead(*_: object, **__: object) -> None:
         raise MlflowException("connection to http://me:secret@host refused\nsecond line")
 
     monkeypatch.setattr(room.mlflow, "log_artifacts", dead)
-    with pytest.raises(UsageError) as told:
-        room._log(made, rows, shop)
-    assert str(told.value).endswith(f"the figures are in {made.folder}: connection to http://host refused")
+    with pytest.raises(UsageError) as message:
+        room._log_backtest(finished, rows, shop)
+    assert str(message.value).endswith(f"the figures are in {finished.folder}: connection to http://host refused")
 
 
-def test_without_money_churn_alone_is_judged(tmp_path: Path) -> None:
+def test_without_money_only_churn_is_evaluated(tmp_path: Path) -> None:
     config = make_shop(tmp_path, money=False)
     judged, left_out = predict_rolling(build_snapshots(config), config, 1)
     figures = evaluate_rolling(judged, config.task.horizon, seed=1, resamples=50)
     assert {"auc", "brier"} <= set(figures.metrics.metric)
     assert not {"gini", "coverage", "total_error"} & set(figures.metrics.metric)
-    told = backtest_text(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))
-    assert "judged at 1 cutoff (" in told
-    assert "left out: 2023-01-01: why" in told and "they overlap" in told and left_out == []
+    message = backtest_text(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))
+    assert "evaluated at 1 cutoff (" in message
+    assert "left out: 2023-01-01: why" in message and "they overlap" in message and left_out == []

@@ -21,18 +21,18 @@ START = date(2024, 1, 1)
 def _judged(
     at: int, seed: int, first: int = 0, rows: int = 150, noise: float = 0.3, segment: bool = False
 ) -> CutoffPredictions:
-    """A cutoff of customers `first` and on, with ours and a rung that knows less."""
+    """A cutoff of customers `first` and on, with ours and a baseline that knows less."""
     rng = np.random.default_rng(seed)
     risk, worth = rng.uniform(0.05, 0.95, rows), rng.gamma(2, 50, rows)
     churned = (rng.random(rows) < risk).astype(float)
     value = np.where(churned == 0, worth, 0.0)
     ids = pa.chunked_array([pa.array([f"c{first + n}" for n in range(rows)])])
     blurred = np.clip(risk + rng.normal(0, noise, rows), 0.02, 0.98)
-    rung = Prediction(blurred, (1 - blurred) * worth.mean() * 1.5)
+    baseline = Prediction(blurred, (1 - blurred) * worth.mean() * 1.5)
     masks = {"odd": np.arange(rows) % 2 == 1} if segment else {}
-    said = {OURS: Prediction(risk, (1 - risk) * worth), "rung": rung}
+    by_model = {OURS: Prediction(risk, (1 - risk) * worth), "baseline": baseline}
     truth = Sample(ids, np.zeros(len(ids), int), pa.table({"x": risk}), churned, value)
-    return CutoffPredictions(START + timedelta(days=30 * at), truth, said, masks, (START,))
+    return CutoffPredictions(START + timedelta(days=30 * at), truth, by_model, masks, (START,))
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +62,24 @@ def _drawn_out(
 def test_intervals_are_those_of_customers_drawn_out_with_all_their_cutoffs(
     three: list[CutoffPredictions], metric: str
 ) -> None:
-    found = evaluate_rolling(three, Window(30), seed=4, resamples=60)
-    ours, rung = (np.array(_drawn_out(three, model, metric, 4, 60)) for model in (OURS, "rung"))
-    pooled = found.row(metric)
+    rolled = evaluate_rolling(three, Window(30), seed=4, resamples=60)
+    ours, baseline = (np.array(_drawn_out(three, model, metric, 4, 60)) for model in (OURS, "baseline"))
+    pooled = rolled.row(metric)
     assert pooled is not None
     assert [pooled["low"], pooled["high"]] == pytest.approx(np.percentile(ours.mean(axis=1), [2.5, 97.5]))
-    first = found.row(metric, cutoff=str(three[0].cutoff))
+    first = rolled.row(metric, cutoff=str(three[0].cutoff))
     assert first is not None
     assert [first["low"], first["high"]] == pytest.approx(np.percentile(ours[:, 0], [2.5, 97.5]))
-    d = found.differences[(found.differences.metric == metric) & (found.differences.cutoff == POOLED)].iloc[0]
-    assert [d.low, d.high] == pytest.approx(np.percentile((ours - rung).mean(axis=1), [2.5, 97.5]))
+    d = rolled.differences[(rolled.differences.metric == metric) & (rolled.differences.cutoff == POOLED)].iloc[0]
+    assert [d.low, d.high] == pytest.approx(np.percentile((ours - baseline).mean(axis=1), [2.5, 97.5]))
 
 
 def test_a_pooled_figure_is_the_mean_over_the_cutoffs(three: list[CutoffPredictions]) -> None:
     m = evaluate_rolling(three, Window(30), seed=4, resamples=50).metrics
-    rows = m[(m.metric == "total_error") & (m.model == "rung")]
+    rows = m[(m.metric == "total_error") & (m.model == "baseline")]
     assert rows.iloc[-1].cutoff == POOLED and rows.iloc[-1].customers == 240
     assert rows.iloc[-1].value == pytest.approx(rows.value[:-1].mean())
-    off = m[(m.metric == "total_error_distance") & (m.model == "rung")]
+    off = m[(m.metric == "total_error_distance") & (m.model == "baseline")]
     assert off.value.tolist() == pytest.approx([rows.value[:-1].abs().mean()])
 
 
@@ -96,8 +96,8 @@ def test_the_same_rows_again_and_again_add_no_certainty() -> None:
 
 
 def test_other_customers_at_each_cutoff_do_add_certainty() -> None:
-    apart = [_judged(n, n, first=1000 * n) for n in range(8)]
-    few, many = (evaluate_rolling(j, Window(30), seed=4, resamples=60).row("brier") for j in (apart[:1], apart))
+    different = [_judged(n, n, first=1000 * n) for n in range(8)]
+    few, many = (evaluate_rolling(j, Window(30), seed=4, resamples=60).row("brier") for j in (different[:1], different))
     assert few is not None and many is not None
     assert many["high"] - many["low"] < 0.6 * (few["high"] - few["low"])
 
@@ -105,48 +105,51 @@ def test_other_customers_at_each_cutoff_do_add_certainty() -> None:
 def test_grades_count_cutoffs_and_ties() -> None:
     worse, level = _judged(1, 6), _judged(2, 7)
     worse = CutoffPredictions(
-        worse.cutoff, worse.truth, {OURS: worse.predictions["rung"], "rung": worse.predictions[OURS]}, {}, ()
+        worse.cutoff, worse.truth, {OURS: worse.predictions["baseline"], "baseline": worse.predictions[OURS]}, {}, ()
     )
     level = CutoffPredictions(
-        level.cutoff, level.truth, {OURS: level.predictions[OURS], "rung": level.predictions[OURS]}, {}, ()
+        level.cutoff, level.truth, {OURS: level.predictions[OURS], "baseline": level.predictions[OURS]}, {}, ()
     )
     judged = [_judged(0, 5), worse, level, _judged(3, 8)]
-    found = evaluate_rolling(judged, Window(45), seed=1, resamples=50).grades.set_index("metric")
-    counted = found.loc[["auc", "brier"], ["better", "level", "cutoffs", "better_apart", "cutoffs_apart"]]
+    rolled = evaluate_rolling(judged, Window(45), seed=1, resamples=50).grades.set_index("metric")
+    counted = rolled.loc[["auc", "brier"], ["better", "level", "cutoffs", "better_apart", "cutoffs_apart"]]
     assert counted.to_numpy().tolist() == [[2, 1, 4, 1, 2]] * 2
-    assert found.loc["auc", "grade"] == "better than rung in 2 of 4 cutoffs, level in 1"
+    assert rolled.loc["auc", "grade"] == "better than baseline in 2 of 4 cutoffs, level in 1"
 
 
 def test_a_total_that_is_off_either_way_is_graded_by_its_size() -> None:
     j = _judged(0, 5)
     spent = j.truth.spend
-    predictions = {OURS: Prediction(j.predictions[OURS].churn, spent * 0.9), "rung": Prediction(spent * 0, spent * 1.3)}
-    found = evaluate_rolling(
+    predictions = {
+        OURS: Prediction(j.predictions[OURS].churn, spent * 0.9),
+        "baseline": Prediction(spent * 0, spent * 1.3),
+    }
+    rolled = evaluate_rolling(
         [CutoffPredictions(j.cutoff, j.truth, predictions, {}, ())], Window(30), seed=1, resamples=50
     )
-    gap = found.differences[found.differences.metric == "total_error"].iloc[0]
+    gap = rolled.differences[rolled.differences.metric == "total_error"].iloc[0]
     assert gap.difference == pytest.approx(0.1 - 0.3)
-    assert found.grades.set_index("metric").loc["total_error", "better"] == 1
+    assert rolled.grades.set_index("metric").loc["total_error", "better"] == 1
 
 
 def test_segments_are_measured_where_they_are(three: list[CutoffPredictions]) -> None:
-    found = evaluate_rolling(three, Window(30), seed=4, resamples=50)
-    odd = found.metrics[found.metrics.segment == "odd"]
+    rolled = evaluate_rolling(three, Window(30), seed=4, resamples=50)
+    odd = rolled.metrics[rolled.metrics.segment == "odd"]
     assert set(odd.cutoff) == {str(three[1].cutoff), POOLED}
     assert set(odd.customers) == {75}
     assert set(odd.model) == {OURS}
-    assert set(found.groups.segment) == {"all", "odd"}
-    assert set(found.differences.against) == {"rung"}
+    assert set(rolled.groups.segment) == {"all", "odd"}
+    assert set(rolled.differences.against) == {"baseline"}
 
 
 def test_one_fate_at_a_cutoff_is_left_out_of_what_needs_both(three: list[CutoffPredictions]) -> None:
     j = three[0]
     gone = Sample(j.truth.customers, j.truth.dates, j.truth.features, np.ones(len(j.truth)), np.zeros(len(j.truth)))
-    found = evaluate_rolling(
+    rolled = evaluate_rolling(
         [CutoffPredictions(j.cutoff, gone, j.predictions, {}, ()), *three[1:]], Window(30), seed=4, resamples=50
     )
-    assert found.row("auc", cutoff=str(j.cutoff)) is None
-    assert found.grades.set_index("metric").loc[["auc", "brier"], "cutoffs"].tolist() == [2, 3]
+    assert rolled.row("auc", cutoff=str(j.cutoff)) is None
+    assert rolled.grades.set_index("metric").loc[["auc", "brier"], "cutoffs"].tolist() == [2, 3]
 
 
 def test_the_same_seed_gives_the_same_tables(three: list[CutoffPredictions]) -> None:

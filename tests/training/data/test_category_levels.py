@@ -81,8 +81,8 @@ def test_levels_come_by_customers_then_name_and_a_customer_counts_once() -> None
 
 def test_no_more_than_32_levels_are_told_apart() -> None:
     levels = [f"level {i:02d}" for i in range(40) for _ in range(FEWEST_CUSTOMERS)]
-    found = learn_levels(_sample(levels, [str(i) for i in range(len(levels))]))["plan"]
-    assert found == tuple(f"level {i:02d}" for i in range(MOST_LEVELS))
+    learned_levels = learn_levels(_sample(levels, [str(i) for i in range(len(levels))]))["plan"]
+    assert learned_levels == tuple(f"level {i:02d}" for i in range(MOST_LEVELS))
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
@@ -124,10 +124,12 @@ def test_the_digests_see_the_levels(bundle: ModelBundle) -> None:
 def test_the_level_is_what_the_trees_split_on(bundle: ModelBundle, rows: Snapshots) -> None:
     one = rows.rows.slice(0, 1)
     place = one.column_names.index("plan")
-    said = {p: _said(bundle, one.set_column(place, "plan", pa.array([p], pa.string()))) for p in [*SHARES, RARE, "new"]}
-    assert said["basic"] != said["silver"]
-    assert said[RARE] == said["new"]
-    assert said["basic"] > said["silver"]
+    predicted = {
+        p: _said(bundle, one.set_column(place, "plan", pa.array([p], pa.string()))) for p in [*SHARES, RARE, "new"]
+    }
+    assert predicted["basic"] != predicted["silver"]
+    assert predicted[RARE] == predicted["new"]
+    assert predicted["basic"] > predicted["silver"]
 
 
 def _said(bundle: ModelBundle, table: pa.Table) -> float:
@@ -136,10 +138,10 @@ def _said(bundle: ModelBundle, table: pa.Table) -> float:
 
 def test_a_text_says_the_same_whatever_other_rows_there_are(bundle: ModelBundle, rows: Snapshots) -> None:
     some = rows.rows.slice(0, 300)
-    whole = bundle.predict(some)
+    all_rows = bundle.predict(some)
     alone = [bundle.predict(some.slice(i, 1)) for i in (0, 7, 299)]
     backwards = bundle.predict(some.take(pa.array(range(299, -1, -1))))
-    for name, numbers in whole.items():
+    for name, numbers in all_rows.items():
         np.testing.assert_array_equal([part[name][0] for part in alone], numbers[[0, 7, 299]])
         np.testing.assert_array_equal(backwards[name][::-1], numbers)
 
@@ -171,14 +173,16 @@ def test_levels_are_learned_from_the_cutoffs_that_a_model_learns_from(shop: Conf
     quick = shop.model_copy(update={"training": shop.training.model_copy(update={"trials": 0})})
     plans, last = rows.rows["plan"].to_pylist(), max(rows.rows["cutoff"].to_pylist())
     late = [moment == last for moment in rows.rows["cutoff"].to_pylist()]
-    found, other = (
+    learned_levels, other = (
         fit_models(_replaced(rows, [name if now else p for p, now in zip(plans, late, strict=True)]), quick)
         for name in ("platinum", "titanium")
     )
-    assert set(found.churn.levels["plan"]) == {"basic", "gold", "silver", "platinum"}
-    np.testing.assert_array_equal(found.predictions["churn_probability"], other.predictions["churn_probability"])
+    assert set(learned_levels.churn.levels["plan"]) == {"basic", "gold", "silver", "platinum"}
+    np.testing.assert_array_equal(
+        learned_levels.predictions["churn_probability"], other.predictions["churn_probability"]
+    )
     with_known = fit_models(_replaced(rows, ["basic" if now else p for p, now in zip(plans, late, strict=True)]), quick)
-    assert (with_known.predictions["churn_probability"] != found.predictions["churn_probability"]).any()
+    assert (with_known.predictions["churn_probability"] != learned_levels.predictions["churn_probability"]).any()
 
 
 def test_only_the_shipped_models_learn_the_levels_of_the_last_cutoff(
@@ -216,12 +220,12 @@ def test_the_same_bytes_whatever_the_threads_and_the_order_of_text(
     levels = learn_levels(sample)
     features = encode_sample(sample, levels).features
     assert encode_levels(pa.chunked_array([turned]), levels["plan"]).to_pylist() == features["plan"].to_pylist()
-    made = set()
+    models_text = set()
     for threads in (1, 2, 2):
         monkeypatch.setitem(lightgbm_base.FIXED, "num_threads", threads)
         gate = ChurnClassifier(n_estimators=30, categorical=("plan",)).fit(features, sample.churned)
-        made.add(gate.booster_.model_to_string().split("parameters:")[0])  # after it LightGBM names the threads
-    assert len(made) == 1
+        models_text.add(gate.booster_.model_to_string().split("parameters:")[0])  # after it LightGBM names the threads
+    assert len(models_text) == 1
 
 
 def test_contributions_add_up_and_are_one_a_column(bundle: ModelBundle, rows: Snapshots) -> None:
@@ -240,8 +244,10 @@ def test_a_reason_reads_the_level_or_says_that_there_is_none(bundle: ModelBundle
     only = replace(
         part, values=np.where(np.arange(part.values.shape[1]) == bundle.features.index("plan"), part.values, 0)
     )
-    said = [found[0]["reading"] for found in top_reasons(only, some, rows.features, 3) if found]
-    assert {"plan basic", "plan gold", "plan not known"} <= set(said)
+    predicted = [
+        learned_levels[0]["reading"] for learned_levels in top_reasons(only, some, rows.features, 3) if learned_levels
+    ]
+    assert {"plan basic", "plan gold", "plan not known"} <= set(predicted)
 
 
 def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: ModelBundle, rows: Snapshots) -> None:
@@ -253,18 +259,21 @@ def test_a_driver_of_levels_names_the_extreme_ones_but_no_rare_one(bundle: Model
     keep = np.union1d(few, np.flatnonzero(plans != RARE))
     values = np.zeros_like(part.values)
     values[:, bundle.features.index("plan")] = share
-    (found,) = rank_drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
+    (learned_levels,) = rank_drivers(replace(part, values=values[keep]), rows.rows.take(pa.array(keep)), rows.features)
     means = {p: share[plans == p].mean() for p in ("basic", "silver", "gold")}
-    assert (found["highest"], found["lowest"]) == (max(means, key=means.__getitem__), min(means, key=means.__getitem__))
-    assert found["direction"] == 0.0
-    assert "basic" == found["highest"]
+    assert (learned_levels["highest"], learned_levels["lowest"]) == (
+        max(means, key=means.__getitem__),
+        min(means, key=means.__getitem__),
+    )
+    assert learned_levels["direction"] == 0.0
+    assert "basic" == learned_levels["highest"]
 
 
 def test_shap_s_own_type_holds_the_text(bundle: ModelBundle, rows: Snapshots) -> None:
     pytest.importorskip("shap")
     some = rows.rows.slice(0, 5)
-    found = shap_explanation(compute_contributions(bundle, some)["value"], some, bundle.features)
-    assert found.data[:, bundle.features.index("plan")].tolist() == some["plan"].to_pylist()
+    learned_levels = shap_explanation(compute_contributions(bundle, some)["value"], some, bundle.features)
+    assert learned_levels.data[:, bundle.features.index("plan")].tolist() == some["plan"].to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -286,9 +295,9 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     models.connect_to_mlflow(registered)
     model = mlflow.pyfunc.load_model("models:/plans-value@champion")
     frame = rows.rows.select(rows.names).to_pandas()
-    said = model.predict(frame)
+    predicted = model.predict(frame)
     for name, numbers in bundle.predict(rows.rows).items():
-        np.testing.assert_array_equal(said[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
     kinds = {measure_value.name: measure_value.type.name for measure_value in model.metadata.signature.inputs}
     assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
     assert kinds["plan"] == "string"
@@ -303,6 +312,6 @@ def test_what_is_registered_holds_no_rare_text(registered: Config, tmp_path: Pat
     text = "".join(file.read_text(encoding="utf-8") for file in path.rglob("*") if file.is_file())
     assert "silver" in text
     assert "Canary" not in text
-    found = models.load_champion(registered, "value")
-    assert found is not None
-    assert found.bundle.levels["plan"]
+    learned_levels = models.load_champion(registered, "value")
+    assert learned_levels is not None
+    assert learned_levels.bundle.levels["plan"]

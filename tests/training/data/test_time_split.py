@@ -86,5 +86,5 @@ def test_whole_years_before_the_next_cutoff_have_its_season() -> None:
     following, horizon = date(2024, 6, 1), Window(90)
     days = [365, 730, 365 - 20, 365 + 20, 365 + 21, 365 - 21, 90, 0, 15]
     folds = [Fold((), following - timedelta(d)) for d in days]
-    found = in_same_season(folds, [following - horizon.delta], horizon)
-    assert dict(zip(days, found, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))
+    tests = in_same_season(folds, [following - horizon.delta], horizon)
+    assert dict(zip(days, tests, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))

@@ -35,17 +35,17 @@ def _truth(rows: int = 400, seed: int = 0) -> tuple[Sample, np.ndarray, np.ndarr
     return Sample(ids, np.zeros(len(ids), int), pa.table({"x": risk}), churned, value), risk, (1 - risk) * worth
 
 
-def test_intervals_hold_the_point_and_ours_is_compared_with_each_rung() -> None:
+def test_intervals_hold_the_point_and_ours_is_compared_with_each_baseline() -> None:
     truth, risk, worth = _truth()
     noise = np.random.default_rng(9).random(len(truth))
-    found = evaluate_predictions(
+    measured = evaluate_predictions(
         {OURS: Prediction(risk, worth), "noise": Prediction(noise, noise)}, truth, CUTOFF, seed=1, resamples=100
     )
-    auc = found.row("auc")
+    auc = measured.row("auc")
     assert auc["low"] < auc["value"] < auc["high"]
-    gap = found.differences.set_index("metric").loc["auc"]
+    gap = measured.differences.set_index("metric").loc["auc"]
     assert gap["low"] > 0
-    assert gap["difference"] == pytest.approx(auc["value"] - found.row("auc", "noise")["value"])
+    assert gap["difference"] == pytest.approx(auc["value"] - measured.row("auc", "noise")["value"])
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
@@ -59,32 +59,34 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 def test_segments_are_measured_alone_and_tiny_ones_left_out() -> None:
     truth, risk, worth = _truth()
     masks = {"half": np.arange(len(truth)) % 2 == 0, "few": np.arange(len(truth)) < 5}
-    found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50, segments=masks)
-    assert set(found.metrics.segment) == {"all", "half"}
-    assert found.row("auc", segment="half")["customers"] == 200
+    measured = evaluate_predictions(
+        {OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=50, segments=masks
+    )
+    assert set(measured.metrics.segment) == {"all", "half"}
+    assert measured.row("auc", segment="half")["customers"] == 200
     with pytest.raises(KeyError, match="few"):
-        found.row("auc", segment="few")
+        measured.row("auc", segment="few")
 
 
 def test_without_money_only_churn_is_measured() -> None:
     truth, risk, _ = _truth()
-    found = evaluate_predictions({OURS: Prediction(risk, None)}, truth, CUTOFF, seed=1, resamples=50)
-    assert {"auc", "brier", "calibration_slope", "reliability"} <= set(found.metrics.metric)
-    assert not {"spearman", "gini", "total_error", "coverage"} & set(found.metrics.metric)
-    assert set(found.groups.number) == {"churn"}
+    measured = evaluate_predictions({OURS: Prediction(risk, None)}, truth, CUTOFF, seed=1, resamples=50)
+    assert {"auc", "brier", "calibration_slope", "reliability"} <= set(measured.metrics.metric)
+    assert not {"spearman", "gini", "total_error", "coverage"} & set(measured.metrics.metric)
+    assert set(measured.groups.number) == {"churn"}
 
 
 def test_very_many_customers_are_resampled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.evaluation.evaluate.MOST_DRAWS", 400 * 60)
-    monkeypatch.setattr("training.evaluation.evaluate.BLOCK", 400 * 7)
+    monkeypatch.setattr("training.evaluation.evaluate.MAX_WEIGHTS", 400 * 60)
+    monkeypatch.setattr("training.evaluation.evaluate.WEIGHTS_PER_BLOCK", 400 * 7)
     assert sum(len(block) for block in bootstrap_weights(400, 0, 300)) == 60
     assert sum(len(block) for block in bootstrap_weights(400, 0, 20)) == 20
 
 
 def test_coverage_counts_who_came_inside() -> None:
     truth, _, _ = _truth()
-    found = evaluate_coverage(truth, np.zeros(len(truth)), np.full(len(truth), 1e9), CUTOFF, seed=1, resamples=50)
-    assert found.row("coverage")["value"] == 1.0
+    measured = evaluate_coverage(truth, np.zeros(len(truth)), np.full(len(truth), 1e9), CUTOFF, seed=1, resamples=50)
+    assert measured.row("coverage")["value"] == 1.0
 
 
 def test_evaluations_of_several_cutoffs_stand_together() -> None:
@@ -102,29 +104,31 @@ def test_figures_of_recalibration_are_compared_by_their_distance_from_the_best()
     truth, risk, worth = _truth()
     log_odds = np.log(risk / (1 - risk))
     flat = 1 / (1 + np.exp(-log_odds / 3))  # slope 3: too near each other
-    found = evaluate_predictions(
+    measured = evaluate_predictions(
         {OURS: Prediction(risk, worth), "flat": Prediction(flat, worth)}, truth, CUTOFF, seed=1, resamples=50
     )
-    gap = found.differences.set_index("metric").loc["calibration_slope"]
-    ours, theirs = found.row("calibration_slope")["value"], found.row("calibration_slope", "flat")["value"]
+    gap = measured.differences.set_index("metric").loc["calibration_slope"]
+    ours, theirs = measured.row("calibration_slope")["value"], measured.row("calibration_slope", "flat")["value"]
     assert theirs > 2 > ours
     assert gap["difference"] == pytest.approx(abs(ours - 1) - abs(theirs - 1))
     assert gap["high"] < 0
-    assert not {"uncertainty", "within_groups", "coverage"} & set(found.differences.metric)
+    assert not {"uncertainty", "within_groups", "coverage"} & set(measured.differences.metric)
 
 
 def test_intervals_of_gaps_hold_the_figure_that_noise_makes() -> None:
     truth, risk, worth = _truth()
-    found = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=200)
+    measured = evaluate_predictions({OURS: Prediction(risk, worth)}, truth, CUTOFF, seed=1, resamples=200)
     for metric in ("reliability", "calibration_error", "decile_error"):
-        row = found.row(metric)
+        row = measured.row(metric)
         assert 0 <= row["low"] < row["value"] < row["high"]
     drawn = np.concatenate(
         [weighted_metrics(Prediction(risk, worth), truth, w)["reliability"] for w in bootstrap_weights(400, 1, 200)]
     )
-    assert np.mean(drawn < found.row("reliability")["value"]) < 0.2  # resampled noise comes on top of that of customers
-    moved = drawn - drawn.mean() + found.row("reliability")["value"]
-    assert found.row("reliability")["high"] == pytest.approx(np.percentile(moved, 97.5))
+    assert (
+        np.mean(drawn < measured.row("reliability")["value"]) < 0.2
+    )  # resampled noise comes on top of that of customers
+    moved = drawn - drawn.mean() + measured.row("reliability")["value"]
+    assert measured.row("reliability")["high"] == pytest.approx(np.percentile(moved, 97.5))
 
 
 def test_groups_are_said_against_came_by_segment_with_intervals() -> None:
@@ -132,14 +136,16 @@ def test_groups_are_said_against_came_by_segment_with_intervals() -> None:
     half = np.arange(len(truth)) % 2 == 0
     few = np.arange(len(truth)) < 35
     given = {OURS: Prediction(risk, worth)}
-    found = evaluate_predictions(given, truth, CUTOFF, seed=1, resamples=50, segments={"half": half, "few": few}).groups
-    sizes = found[found.number == "churn"].groupby("segment").customers.agg(["size", "sum"])
+    measured = evaluate_predictions(
+        given, truth, CUTOFF, seed=1, resamples=50, segments={"half": half, "few": few}
+    ).groups
+    sizes = measured[measured.number == "churn"].groupby("segment").customers.agg(["size", "sum"])
     assert sizes.to_dict("index") == {
         "all": {"size": 10, "sum": 400},
         "half": {"size": 10, "sum": 200},
         "few": {"size": 3, "sum": 35},
     }
-    top = found[(found.number == "value") & (found.segment == "half")].iloc[-1]
+    top = measured[(measured.number == "value") & (measured.segment == "half")].iloc[-1]
     best = np.flatnonzero(half)[np.argsort(worth[half], kind="stable")[-20:]]
     assert top.predicted == pytest.approx(worth[best].mean())
     assert top.actual == pytest.approx(truth.spend[best].mean())
@@ -151,8 +157,8 @@ def test_what_intervals_held_is_told_by_predicted_value() -> None:
     dear = worth > np.median(worth)
     bounds = PredictionInterval(np.zeros(len(truth)), np.where(dear, 1e9, -1.0), 0.8)
     ours = Prediction(risk, worth, bounds)
-    found = calibration_groups(ours, truth, CUTOFF, seed=1, resamples=50)
-    covered = found[found.number == "covered"]
+    measured = calibration_groups(ours, truth, CUTOFF, seed=1, resamples=50)
+    covered = measured[measured.number == "covered"]
     assert covered.actual.tolist() == [0.0] * 5 + [1.0] * 5
     assert set(covered.predicted) == {0.8}
     assert weighted_metrics(ours, truth, np.ones((1, 400)))["coverage"].tolist() == [0.5]
@@ -177,8 +183,8 @@ def test_segments_are_lifecycle_and_the_levels_of_text_with_few() -> None:
         lifecycle=["new"] * 40 + ["active"] * 100 + ["dormant"] * 60,
         country=["here"] * 200,
     )
-    found = evaluation_segments(rows, Window(30))
-    assert {name: int(mask.sum()) for name, mask in found.items()} == {
+    measured = evaluation_segments(rows, Window(30))
+    assert {name: int(mask.sum()) for name, mask in measured.items()} == {
         "new within a horizon": 40,  # lifecycle: new says the same
         "established": 160,
         "lifecycle: active": 100,

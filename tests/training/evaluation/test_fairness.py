@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.evaluation.fairness import REST, RISKIEST, UNKNOWN, _groups, evaluate_fairness
+from training.evaluation.fairness import REST, RISKIEST_SHARE, UNKNOWN, _group_names, evaluate_fairness
 from training.train import TrainingRun
 
 
@@ -25,24 +25,24 @@ def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: 
     gold = np.arange(len(customers)) % 2 == 0
     known = pa.table({"customer_id": customers[::-1], "plan": ["gold" if g else "basic" for g in gold[::-1]]})
     churn = np.clip(learned.predictions["churn_probability"] + np.where(gold, 0.4, 0.0), 0, 1)
-    found = evaluate_fairness(
+    fairness_table = evaluate_fairness(
         replace(learned, predictions={**learned.predictions, "churn_probability": churn}).out_of_time, known, asking
     )
-    rows = found.set_index(["group", "measure"])
+    rows = fairness_table.set_index(["group", "measure"])
     high, plain = rows.loc[("gold", "gap")], rows.loc[("basic", "gap")]
     assert high.low > 0.05
     assert high.value == pytest.approx((churn - learned.truth.churned)[gold].mean())
     assert plain.value < high.value
-    assert set(found.measure) == {"churned", "predicted churn", "gap", "picked", "auc", "brier", "total_error"}
+    assert set(fairness_table.measure) == {"churned", "predicted churn", "gap", "picked", "auc", "brier", "total_error"}
     shares = rows.xs("picked", level="measure")
-    assert np.average(shares.value, weights=shares.customers) == pytest.approx(RISKIEST, abs=0.01)
-    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+    assert np.average(shares.value, weights=shares.customers) == pytest.approx(RISKIEST_SHARE, abs=0.01)
+    assert (fairness_table.low <= fairness_table.value).all() and (fairness_table.value <= fairness_table.high).all()
 
 
 def test_small_groups_are_put_together() -> None:
     names = ["gold"] * 40 + ["basic"] * 30 + [f"name {i}" for i in range(29)] + [None] * 31
-    found = _groups(pa.array(names))
-    assert dict(zip(*np.unique(found.astype(str), return_counts=True), strict=True)) == {
+    fairness_table = _group_names(pa.array(names))
+    assert dict(zip(*np.unique(fairness_table.astype(str), return_counts=True), strict=True)) == {
         "gold": 40,
         "basic": 30,
         REST: 29,
@@ -51,10 +51,10 @@ def test_small_groups_are_put_together() -> None:
 
 
 def test_numbers_are_quarters() -> None:
-    found = _groups(pa.array([*np.arange(200.0), *[np.nan] * 40]))
-    assert len(np.unique(found.astype(str))) == 5
-    assert (found == "0 to 49.75").sum() == 50
-    same = _groups(pa.array([3.0] * 50))
+    fairness_table = _group_names(pa.array([*np.arange(200.0), *[np.nan] * 40]))
+    assert len(np.unique(fairness_table.astype(str))) == 5
+    assert (fairness_table == "0 to 49.75").sum() == 50
+    same = _group_names(pa.array([3.0] * 50))
     assert set(same) == {"3 to 3"}
 
 

@@ -21,14 +21,14 @@ def truth() -> Sample:
 
 
 def test_calibration_is_said_against_came_in_ten_groups(truth: Sample) -> None:
-    said, came = calibration_plot(truth, truth.churned * 0.8 + 0.1).axes[0].lines[1].get_data()
-    assert np.asarray(said).tolist() == pytest.approx([0.1] * 5 + [0.9] * 5)
-    assert np.asarray(came).tolist() == [0.0] * 5 + [1.0] * 5
+    predicted, actual = calibration_plot(truth, truth.churned * 0.8 + 0.1).axes[0].lines[1].get_data()
+    assert np.asarray(predicted).tolist() == pytest.approx([0.1] * 5 + [0.9] * 5)
+    assert np.asarray(actual).tolist() == [0.0] * 5 + [1.0] * 5
 
 
 def test_a_perfect_order_finds_all_churners_in_the_first_half(truth: Sample) -> None:
-    shares, found = lift_plot(truth, truth.churned).axes[0].lines[1].get_data()
-    assert np.interp(0.5, np.asarray(shares, dtype=float), np.asarray(found, dtype=float)) == pytest.approx(1.0)
+    shares, share_found = lift_plot(truth, truth.churned).axes[0].lines[1].get_data()
+    assert np.interp(0.5, np.asarray(shares, dtype=float), np.asarray(share_found, dtype=float)) == pytest.approx(1.0)
 
 
 def test_deciles_show_predicted_beside_actual(truth: Sample) -> None:
@@ -44,7 +44,7 @@ def _lines(models: dict[str, list[float]], **beside: list[object]) -> pd.DataFra
 
 
 def test_a_metric_over_cutoffs_has_a_line_a_model_and_our_interval() -> None:
-    table = _lines({"ours": [0.8, 0.9], "rung": [0.7, 0.6]}, cutoff=["2024-01-01", "2024-02-01"])
+    table = _lines({"ours": [0.8, 0.9], "baseline": [0.7, 0.6]}, cutoff=["2024-01-01", "2024-02-01"])
     axes = cutoffs_plot(table, "AUC", "ours").axes[0]
     assert [list(np.asarray(line.get_ydata())) for line in axes.lines] == [[0.8, 0.9], [0.7, 0.6]]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2024-01-01", "2024-02-01"]
@@ -52,7 +52,7 @@ def test_a_metric_over_cutoffs_has_a_line_a_model_and_our_interval() -> None:
 
 
 def test_a_learning_curve_has_intervals_around_every_point() -> None:
-    table = _lines({"ours": [0.8, 0.9], "rung": [0.7, 0.6]}, learned_from=[300, 1000])
+    table = _lines({"ours": [0.8, 0.9], "baseline": [0.7, 0.6]}, learned_from=[300, 1000])
     axes = curve_plot(table, "AUC").axes[0]
     assert axes.get_xscale() == "log"
     bar = axes.containers[0].lines[2][0].get_segments()[0]  # type: ignore[attr-defined]

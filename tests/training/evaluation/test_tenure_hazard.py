@@ -30,19 +30,19 @@ def sample(ages: list[float], churned: list[float], value: list[float]) -> Sampl
 def test_an_age_has_the_share_of_its_step_drawn_towards_that_of_all() -> None:
     train = sample([99.0] * 100 + [100.0] * 100, [1.0] * 40 + [0.0] * 160, [0.0] * 200)
     asked = sample([1.0, 199.0, 5000.0], [0.0] * 3, [0.0] * 3)
-    said = tenure_hazard_baseline(train, asked, HORIZON)
+    predicted = tenure_hazard_baseline(train, asked, HORIZON)
     young, old = (40 + SHRINK * 0.2) / (100 + SHRINK), SHRINK * 0.2 / (100 + SHRINK)
-    assert said.churn == pytest.approx([young, old, 0.2]) and said.value is None
+    assert predicted.churn == pytest.approx([young, old, 0.2]) and predicted.value is None
 
 
 def test_value_is_what_those_who_stayed_brought_times_the_chance_of_staying() -> None:
     train = sample([10.0] * 4, [1.0, 0.0, 0.0, 0.0], [500.0, 10.0, 20.0, 30.0])
-    said = tenure_hazard_baseline(train, train, HORIZON)
-    assert said.churn == pytest.approx([0.25] * 4)
-    assert said.value == pytest.approx([0.75 * 20] * 4)
+    predicted = tenure_hazard_baseline(train, train, HORIZON)
+    assert predicted.churn == pytest.approx([0.25] * 4)
+    assert predicted.value == pytest.approx([0.75 * 20] * 4)
 
 
-def test_only_contracts_have_this_ladder() -> None:
+def test_only_contracts_have_this_baseline() -> None:
     silent = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,))
     assert baselines_for(silent) is BASELINES
     contract = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,), "cancelled")

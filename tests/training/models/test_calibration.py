@@ -49,8 +49,8 @@ def test_level_is_the_factor_of_the_total_when_cutoffs_agree_and_none_when_they_
     rng = np.random.default_rng(1)
 
     def cutoffs(*factors: float) -> tuple[list, list]:
-        said = [rng.gamma(2, 50, 20_000) for _ in factors]
-        return said, [s * f * rng.gamma(2, 0.5, len(s)) for s, f in zip(said, factors, strict=True)]
+        predicted = [rng.gamma(2, 50, 20_000) for _ in factors]
+        return predicted, [s * f * rng.gamma(2, 0.5, len(s)) for s, f in zip(predicted, factors, strict=True)]
 
     agreed = fit_level(*cutoffs(*[1.2] * 8), [0.0] * 8)
     assert agreed.shift == pytest.approx(np.log(1.2), abs=0.03)
@@ -60,10 +60,10 @@ def test_level_is_the_factor_of_the_total_when_cutoffs_agree_and_none_when_they_
     assert fit_level([np.ones(5)], [np.zeros(5)], [0.0]).shift == 0.0
 
 
-@given(found=st.lists(st.floats(-2, 2), min_size=1, max_size=6), error=st.floats(0.001, 1))
-def test_the_lasting_shift_lies_between_none_and_what_was_seen(found: list[float], error: float) -> None:
-    shift = predict_shift(found, [error] * len(found), range(len(found)))
-    assert min(0.0, *found) - 1e-9 <= shift.shift <= max(0.0, *found) + 1e-9
+@given(expected=st.lists(st.floats(-2, 2), min_size=1, max_size=6), error=st.floats(0.001, 1))
+def test_the_lasting_shift_lies_between_none_and_what_was_seen(expected: list[float], error: float) -> None:
+    shift = predict_shift(expected, [error] * len(expected), range(len(expected)))
+    assert min(0.0, *expected) - 1e-9 <= shift.shift <= max(0.0, *expected) + 1e-9
     assert shift.error > 0
 
 
@@ -89,17 +89,17 @@ def test_where_cutoffs_disagree_the_one_of_the_same_season_is_believed() -> None
     rng, missed = np.random.default_rng(4), {False: 0.0, True: 0.0}
     for _ in range(300):
         season = rng.normal(0, 0.25, 4)
-        found = [season[place] + rng.normal(0, 0.05) for place in (3, 2, 1, 0)]
+        expected = [season[place] + rng.normal(0, 0.05) for place in (3, 2, 1, 0)]
         for known in missed:
-            shift = predict_shift(found, [0.02] * 4, [0.0, 1.0, 2.0, 0.0], [False, False, False, known]).shift
+            shift = predict_shift(expected, [0.02] * 4, [0.0, 1.0, 2.0, 0.0], [False, False, False, known]).shift
             missed[known] += (shift - season[0]) ** 2 / 300
     assert missed[True] < 0.3 * missed[False]
 
 
 def test_where_cutoffs_agree_the_season_changes_little() -> None:
-    found = [0.1, 0.11, 0.1, 0.09]
+    expected = [0.1, 0.11, 0.1, 0.09]
     with_season, without = (
-        predict_shift(found, [0.02] * 4, [0.0] * 4, [False] * 3 + [known]) for known in (True, False)
+        predict_shift(expected, [0.02] * 4, [0.0] * 4, [False] * 3 + [known]) for known in (True, False)
     )
     assert with_season.shift == pytest.approx(without.shift, abs=0.02)
     assert with_season.error < without.error

@@ -12,9 +12,9 @@ def test_probabilities_add_up_and_follow_the_signal() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(2000, 3))
     y = (rng.random(2000) < 1 / (1 + np.exp(-2 * X[:, 0]))).astype(int)
-    said = ChurnClassifier().fit(X[:1000], y[:1000]).predict_proba(X[1000:])
-    np.testing.assert_allclose(said.sum(axis=1), 1.0)
-    assert np.corrcoef(said[:, 1], X[1000:, 0])[0, 1] > 0.8
+    probability = ChurnClassifier().fit(X[:1000], y[:1000]).predict_proba(X[1000:])
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    assert np.corrcoef(probability[:, 1], X[1000:, 0])[0, 1] > 0.8
 
 
 def test_one_class_is_refused() -> None:

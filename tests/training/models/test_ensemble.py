@@ -70,9 +70,9 @@ def test_the_bundle_is_the_weighted_sum_of_its_base_models(
         w * m.predict(X) for w, m in zip(weights["gate"], base_models.churn, strict=True)
     )
     churn = 1 / (1 + np.exp(-(log_odds + shipped.richest.intercept)))
-    said = shipped.richest.predict(truth.features)
-    np.testing.assert_allclose(said["churn_probability"], churn)
-    np.testing.assert_allclose(said["value"], (1 - churn) * np.exp(spend + shipped.richest.log_level))
+    predicted = shipped.richest.predict(truth.features)
+    np.testing.assert_allclose(predicted["churn_probability"], churn)
+    np.testing.assert_allclose(predicted["value"], (1 - churn) * np.exp(spend + shipped.richest.log_level))
 
 
 def test_a_later_cutoff_of_one_fate_says_nothing_and_is_left_out(
@@ -93,9 +93,11 @@ def test_without_out_of_time_predictions_weights_are_equal_and_nothing_is_shifte
     assert alone.facts["heard"] == []
     assert alone.facts["members"] == {"gate": [1 / 3] * 3, "spend": [1 / 3] * 3}
     assert (alone.slope, alone.intercept, alone.log_level) == (1.0, 0.0, 0.0)
-    said = alone.predict(sample_at(rows, cutoffs[-1:]).features)
-    assert (said["value_low"] <= said["value"]).all() and (said["value_high"] >= said["value"]).all()
-    assert said["value_high"].max() > said["value"].max()
+    predicted = alone.predict(sample_at(rows, cutoffs[-1:]).features)
+    assert (predicted["value_low"] <= predicted["value"]).all() and (
+        predicted["value_high"] >= predicted["value"]
+    ).all()
+    assert predicted["value_high"].max() > predicted["value"].max()
 
 
 def test_cross_calibration_leaves_out_the_predicted_cutoff(shipped: FittedEnsemble) -> None:
@@ -121,6 +123,6 @@ def test_new_levels_at_scoring_time_are_other(rows: Snapshots, shipped: FittedEn
 def test_a_handful_of_customers_still_have_intervals(rows: Snapshots, shop: Config, cutoffs: list[date]) -> None:
     known = sorted(set(rows.rows["customer_id"].to_pylist()))[:24]
     few = replace(rows, rows=rows.rows.filter(pa.compute.is_in(rows.rows["customer_id"], pa.array(known))))
-    said = fit_ensemble(few, shop, cutoffs, {}).richest.predict(sample_at(few, cutoffs).features)
-    assert np.isfinite(said["value_high"]).all()
-    assert (said["value_high"] >= said["value"]).all()
+    predicted = fit_ensemble(few, shop, cutoffs, {}).richest.predict(sample_at(few, cutoffs).features)
+    assert np.isfinite(predicted["value_high"]).all()
+    assert (predicted["value_high"] >= predicted["value"]).all()

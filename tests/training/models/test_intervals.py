@@ -40,11 +40,11 @@ def _held(spread: Spread, back: np.ndarray, spend: np.ndarray, actual: np.ndarra
 
 def test_they_hold_what_they_promise_overall_and_in_every_decile(spread: Spread) -> None:
     back, spend, actual = _customers(20_000, 1)
-    held = _held(spread, back, spend, actual)
+    coverage = _held(spread, back, spend, actual)
     missed = 1 - back < 0.75
-    assert held[missed].mean() == pytest.approx(0.8, abs=0.02)
+    assert coverage[missed].mean() == pytest.approx(0.8, abs=0.02)
     deciles = np.array_split(np.argsort(back * spend), 10)
-    assert min(held[d].mean() for d in deciles) > 0.7
+    assert min(coverage[d].mean() for d in deciles) > 0.7
 
 
 def test_where_nearly_all_bring_nothing_no_interval_can_hold_fewer() -> None:
@@ -61,8 +61,8 @@ def test_a_wrong_distribution_is_widened_until_it_holds() -> None:
     off = np.where(np.random.default_rng(5).random(len(actual)) < 0.3, actual * 5, actual)
     off *= (back * spend).sum() / off.sum()
     fitted = _fitted(back, spend, off, inside=0.8, level_error=0.0)
-    held = _held(fitted, back, spend, off)[1 - back < fitted.nominal]
-    assert held.mean() == pytest.approx(0.8, abs=0.01)
+    coverage = _held(fitted, back, spend, off)[1 - back < fitted.nominal]
+    assert coverage.mean() == pytest.approx(0.8, abs=0.01)
 
 
 def test_low_is_never_above_the_value_nor_high_below_it(spread: Spread) -> None:
@@ -85,12 +85,12 @@ def test_few_customers_have_finite_intervals(customers: int, seed: int) -> None:
 
 
 def test_totals_hold_what_they_promise(spread: Spread) -> None:
-    held = []
+    coverage = []
     for seed in range(200):
         back, spend, actual = _customers(2_000, 1000 + seed)
         low, high = spread.total_interval(back, spend)
-        held.append(low <= actual.sum() <= high)
-    assert np.mean(held) == pytest.approx(0.8, abs=0.09)
+        coverage.append(low <= actual.sum() <= high)
+    assert np.mean(coverage) == pytest.approx(0.8, abs=0.09)
 
 
 def test_a_total_does_not_depend_on_the_order_of_customers() -> None:
@@ -114,8 +114,8 @@ def test_a_level_that_wanders_makes_totals_unsure(spread: Spread) -> None:
 
 def test_a_level_that_wanders_widens_the_intervals_of_customers_by_as_much() -> None:
     """Each cutoff has a level of its own: over many of them the promise holds, and without its error it does not."""
-    rng, held = np.random.default_rng(8), {0.0: [], 0.6: []}
-    for error, found in held.items():
+    rng, coverage = np.random.default_rng(8), {0.0: [], 0.6: []}
+    for error, level_ratio in coverage.items():
         learned = [_customers(4_000, 100 + n) for n in range(4)]
         levels = np.exp(rng.normal(0, 0.6, 4))
         spread = fit_spread(
@@ -127,9 +127,9 @@ def test_a_level_that_wanders_widens_the_intervals_of_customers_by_as_much() -> 
         )
         for n, level in enumerate(np.exp(norm.ppf((np.arange(40) + 0.5) / 40) * 0.6)):
             back, spend, actual = _customers(1_000, 200 + n)
-            found.append(_held(spread, back, spend, actual * level)[1 - back < 0.7].mean())
-    assert np.mean(held[0.6]) == pytest.approx(0.8, abs=0.02)
-    assert np.mean(held[0.0]) < 0.78
+            level_ratio.append(_held(spread, back, spend, actual * level)[1 - back < 0.7].mean())
+    assert np.mean(coverage[0.6]) == pytest.approx(0.8, abs=0.02)
+    assert np.mean(coverage[0.0]) < 0.78
 
 
 def test_the_level_of_one_cutoff_does_not_move_the_intervals() -> None:

@@ -43,9 +43,9 @@ def rows(asked: Config) -> Snapshots:
 @pytest.fixture(scope="module")
 def base(asked: Config, rows: Snapshots) -> ModelBundle:
     """A value model of its own horizon alone."""
-    found = fit_ensemble(rows, asked, rows.cutoffs, FAST).value
-    assert found is not None
-    return found
+    evaluations = fit_ensemble(rows, asked, rows.cutoffs, FAST).value
+    assert evaluations is not None
+    return evaluations
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,14 @@ def test_a_horizon_that_no_cutoff_has_behind_it_is_left_out_and_said(
 def test_value_never_falls_with_the_horizon_and_lies_in_its_interval(
     rows: Snapshots, grown: tuple[ModelBundle, tuple[str, ...]]
 ) -> None:
-    said = grown[0].predict(rows.rows)
-    assert (said["value_60d"] >= said["value"]).all() and (said["value_90d"] >= said["value_60d"]).all()
+    predicted = grown[0].predict(rows.rows)
+    assert (predicted["value_60d"] >= predicted["value"]).all() and (
+        predicted["value_90d"] >= predicted["value_60d"]
+    ).all()
     for name in ("value_60d", "value_90d"):
-        assert (said[f"{name}_low"] <= said[name]).all() and (said[name] <= said[f"{name}_high"]).all()
+        assert (predicted[f"{name}_low"] <= predicted[name]).all() and (
+            predicted[name] <= predicted[f"{name}_high"]
+        ).all()
 
 
 def test_the_task_s_own_numbers_stay_as_they_were(
@@ -85,9 +89,9 @@ def test_the_total_over_a_longer_horizon_is_near_what_came(
     rows: Snapshots, grown: tuple[ModelBundle, tuple[str, ...]]
 ) -> None:
     known = sample_at(rows, [c for c in rows.cutoffs if c + Window(90).delta <= rows.end])
-    said, came = grown[0].predict(known.features), known.longer["value_90d"]
-    assert abs(said["value_90d"].sum() / came.sum() - 1) < 0.15
-    assert abs(said["value"].sum() / came.sum() - 1) > 0.4  # the value over a third of the time is far from it
+    predicted, actual = grown[0].predict(known.features), known.longer["value_90d"]
+    assert abs(predicted["value_90d"].sum() / actual.sum() - 1) < 0.15
+    assert abs(predicted["value"].sum() / actual.sum() - 1) > 0.4  # the value over a third of the time is far from it
 
 
 def test_labels_that_were_not_known_yet_are_not_looked_at(asked: Config, rows: Snapshots, base: ModelBundle) -> None:
@@ -113,13 +117,15 @@ def test_a_saved_model_says_the_same(
 
 
 def test_longer_horizons_are_judged_at_the_last_cutoff_that_they_have(asked: Config, rows: Snapshots) -> None:
-    (found,), notes = evaluate_longer_horizons(rows, asked, ["value_60d", "value_90d"][:1])
+    (evaluations,), notes = evaluate_longer_horizons(rows, asked, ["value_60d", "value_90d"][:1])
     assert not notes
-    figures = found.metrics[(found.metrics.model == OURS) & (found.metrics.segment == "all")].set_index("metric")
+    figures = evaluations.metrics[
+        (evaluations.metrics.model == OURS) & (evaluations.metrics.segment == "all")
+    ].set_index("metric")
     assert set(figures.index) >= {"gini_60d", "deviance_60d", "total_error_60d", "coverage_60d"}
     assert set(figures.cutoff) == {max(c for c in rows.cutoffs if c + Window(60).delta <= rows.end)}
     assert (figures.low <= figures.value).all() and (figures.value <= figures.high).all()
-    assert set(found.metrics.model) == {OURS, "past mean rate", "BG/NBD and Gamma-Gamma", "plain LightGBM"}
+    assert set(evaluations.metrics.model) == {OURS, "past mean rate", "BG/NBD and Gamma-Gamma", "plain LightGBM"}
 
 
 def test_a_log_too_short_to_judge_a_horizon_says_so(asked: Config, rows: Snapshots) -> None:
@@ -127,12 +133,12 @@ def test_a_log_too_short_to_judge_a_horizon_says_so(asked: Config, rows: Snapsho
     few = replace(rows, rows=rows.rows.filter(late))
     assert evaluate_longer_horizons(few, asked, ["value_90d"]) == (
         [],
-        ("value_90d was not judged: no cutoff lies 90d before the one that would judge it",),
+        ("value_90d was not evaluated: no cutoff lies 90d before the one to evaluate it on",),
     )
 
 
 @given(arrays(float, 12, elements=st.floats(0, 1e4)), arrays(float, 12, elements=st.floats(0, 1e4)))
 def test_gains_are_never_negative_and_keep_their_sum(before: np.ndarray, after: np.ndarray) -> None:
-    found = nonnegative_gains(before, after)
-    assert (found >= 0).all()
-    assert found.sum() == pytest.approx(max((after - before).sum(), 0.0), abs=1e-6)
+    evaluations = nonnegative_gains(before, after)
+    assert (evaluations >= 0).all()
+    assert evaluations.sum() == pytest.approx(max((after - before).sum(), 0.0), abs=1e-6)

@@ -12,9 +12,9 @@ def test_totals_are_right_and_predictions_positive() -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(4000, 3))
     spend = np.exp(3 + X[:, 0]) * rng.gamma(2.0, 0.5, size=4000)
-    said = SpendRegressor(n_estimators=300).fit(X[:2000], spend[:2000]).predict(X[2000:])
-    assert (said > 0).all()
-    assert said.sum() == pytest.approx(spend[2000:].sum(), rel=0.1)
+    predicted = SpendRegressor(n_estimators=300).fit(X[:2000], spend[:2000]).predict(X[2000:])
+    assert (predicted > 0).all()
+    assert predicted.sum() == pytest.approx(spend[2000:].sum(), rel=0.1)
 
 
 def test_who_got_back_more_than_they_paid_counts_as_almost_nothing() -> None:

@@ -78,7 +78,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServ
     champion = models.load_champion(remote, "value")
     assert champion is not None
     assert champion.bundle == trained.fitted.value
-    assert champion.judge == trained.fitted.judge
+    assert champion.judge == trained.fitted.evaluated
     scores = score_customers(remote, trained.newest)
     assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")

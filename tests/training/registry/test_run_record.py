@@ -35,7 +35,7 @@ def test_what_is_read_is_what_was_kept(kept: TrainingRecord, trained: TrainingRu
     back, learned = run_record.load_training_record(kept.folder), trained.fitted
     assert back.kinds == ("churn", "value")
     assert back.cutoff == learned.split.test.test
-    assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.judge)
+    assert (back.bundle("churn"), back.bundle("value"), back.judge) == (learned.churn, learned.value, learned.evaluated)
     pd.testing.assert_frame_equal(back.evaluation.metrics, learned.evaluation.metrics, check_dtype=False)
     assert back.card == "# card"
     assert [len(list(t.trials)) for t in learned.tuned.values()] == [
