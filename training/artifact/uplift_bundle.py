@@ -57,7 +57,8 @@ class LinearForm:
     def predict(self, design: np.ndarray) -> np.ndarray:
         """The form (n,) of a design (n, p).
 
-        >>> LinearForm(1.0, (1.0,), (0.0,), (2.0,)).predict(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
+        >>> form = LinearForm(1.0, (1.0,), (0.0,), (2.0,))
+        >>> form.predict(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
         [1.0, 1.0, 3.0]
         """
         shaped = np.nan_to_num(np.arcsinh(design / np.array(self.scales)) - np.array(self.centres))
