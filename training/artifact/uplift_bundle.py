@@ -306,6 +306,7 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
 
 
 def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
+<<<<<<< HEAD
     """Adds indicator columns of the arm to a design.
 
     Args:
@@ -315,6 +316,17 @@ def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np
 
     Returns:
         The design (n, p + arms).
+=======
+    """Append one indicator column for each treated arm to a design.
+
+    Args:
+        design: Numbers (n, p).
+        arms: The number of treated arms; with 0 the design is returned unchanged.
+        arm: The arm of all rows, or of each row (n,): 0 for the control, 1 to `arms` for the others.
+
+    Returns:
+        The design with the indicators (n, p + arms).
+>>>>>>> main
 
     >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
