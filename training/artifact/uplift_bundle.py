@@ -306,17 +306,6 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
 
 
 def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
-<<<<<<< HEAD
-    """Adds indicator columns of the arm to a design.
-
-    Args:
-        design: The design (n, p).
-        arms: Number of arms without the control.
-        arm: One arm for all rows, or one for each (n,); 0 is the control.
-
-    Returns:
-        The design (n, p + arms).
-=======
     """Append one indicator column for each treated arm to a design.
 
     Args:
@@ -326,7 +315,6 @@ def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np
 
     Returns:
         The design with the indicators (n, p + arms).
->>>>>>> main
 
     >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
