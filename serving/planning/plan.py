@@ -84,7 +84,7 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Args:
-        config: The business, with its [plan].
+        business: An opened log, a config, or the path of a config; it needs a [plan].
         cutoff: A scored cutoff.
         budget: Upper limit of the total cost; by default the config's.
         campaign: Name of the campaign; by default the config's.
