@@ -137,7 +137,7 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     config.write_text(_with(_with(config.read_text(), 'champion = "better"', 'champion = "level"'), '"90d"]', '"60d"]'))
     other = run("train", "--compare")
     assert other.exit_code in (0, 1), _output(other)
-    assert "its logged figures at this cutoff, not paired, since the value model" in other.output
+    assert "its logged figures at this cutoff, unpaired, because the value model" in other.output
     _refused(run("train", "--log", str(tmp_path / "output")), 2, "is not a training saved for later")
 
 

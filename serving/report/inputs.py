@@ -18,6 +18,7 @@ from features.audit.audit import Audit
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import RegularsError, UsageError
+from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.scoring.score_tables import Scores
@@ -88,6 +89,7 @@ class ReportInputs:
 
     scores: Scores
     tr: Language
+    drivers: dict[str, list[Driver]]
     treatments: dict[str, str]
     evaluation: Evaluation | None
     audit: OptionalInput
@@ -111,6 +113,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
     return ReportInputs(
         scores,
         tr,
+        translate_drivers(scores.manifest["drivers"], config, tr),
         dict(config.segments.treatments),
         _evaluation(config, scores),
         _audit(config, tr),

@@ -56,7 +56,7 @@ def render_report(inputs: ReportInputs) -> str:
         steps=steps[1:],
         spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
         quality=quality,
-        drivers=drivers.driver_charts(wording, scores.manifest),
+        drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
         rules=value_tiers.RULES_VERSION,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight),

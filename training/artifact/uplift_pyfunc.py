@@ -20,7 +20,7 @@ CODE = ("model_files", "uplift_bundle")  # each after those that it imports
 
 
 class UpliftModel(PythonModel):
-    """Feature table in; effect and standard error of every action on every outcome out."""
+    """Predicts effect and standard error of every action on every outcome from a feature table."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Reads the bundle beside this model.
@@ -40,7 +40,7 @@ class UpliftModel(PythonModel):
         Args:
             context: MLflow's.
             model_input: Feature table (n rows) with the columns of the model's signature.
-            params: None are known.
+            params: Not used.
 
         Returns:
             The effect and its standard error of every action on every outcome (n rows).

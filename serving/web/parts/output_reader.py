@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -137,9 +137,18 @@ class Site:
             raise MissingOutput(message, "regulars score --cutoff D", 503) from None
 
     def translate(self, text: str) -> str:
-        """Translate the name of a group or the phrase of a feature; other text stays as it is."""
-        named = self.tr(text)
-        return named if named != text else self.tr.phrase(text)
+        """Translate a name from a table, such as that of a group; other text stays as it is."""
+        return self.tr(text)
+
+    def drivers(self, at: ScoredCutoff) -> dict[str, list[Mapping[str, Any]]]:
+        """Return the drivers of a cutoff's scores by outcome, with phrases in the language of the site."""
+
+        def translate() -> dict[str, list[Mapping[str, Any]]]:
+            from serving.language.feature_phrases import translate_drivers  # imported late: Ibis takes a second
+
+            return translate_drivers(at.manifest.get("drivers", {}), self.config, self.tr)
+
+        return self.cache.get(("drivers", at.fingerprint), translate)
 
     def query_row(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
         """Run a query that gives a single row."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.errors import RegularsError
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
 from serving.language.formats import NumberFormat, format_share
 from serving.web.parts.output_reader import (
@@ -180,12 +179,12 @@ def _reasons(
     reason_of = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
     every = _contributions(site, at, str(row["customer_id"]), kind) if complete else None
     if every is None:
-        return [(r["reading"], site.tr.phrase(r["phrase"]), r["contribution"]) for r in reason_of.values()], False
+        return [(r["reading"], r["phrase"], r["contribution"]) for r in reason_of.values()], False
     phrases = _phrases(site, at, kind)
     strongest = sorted(every.items(), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
     shown_reasons = []
     for name, amount in strongest:
-        phrase = site.tr.phrase(phrases.get(name, name.replace("_", " ")))
+        phrase = phrases.get(name, name.replace("_", " "))
         shown_reasons.append(
             (reason_of[name]["reading"], phrase, amount) if name in reason_of else (phrase, "", amount)
         )
@@ -226,20 +225,14 @@ def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
 
 
 def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
-    """Collect the phrase of every feature: from the catalog, and from the manifest."""
+    """Collect the phrase of every feature: from the catalog, and from the drivers."""
 
     def read() -> dict[str, str]:
-        # Ibis takes a second to import, and no other page needs it.
-        from features.catalog.families import catalog_features
-        from features.config.data_contract import build_contract
+        from serving.language.feature_phrases import config_features  # imported late: Ibis takes a second
 
-        try:
-            features = catalog_features(site.config.task.to_task(), build_contract(site.config, has_clock=True))
-        except RegularsError:
-            return {}  # the config changed since; the manifest still has the strongest
-        return {f.name: f.phrase for f in features}
+        return {f.name: site.tr.phrase(f.phrase) for f in config_features(site.config)}
 
-    named = {row["feature"]: row["phrase"] for row in at.manifest.get("drivers", {}).get(kind, [])}
+    named = {row["feature"]: row["phrase"] for row in site.drivers(at).get(kind, [])}
     return {**site.cache.get("phrases", read), **named}
 
 
