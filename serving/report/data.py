@@ -31,7 +31,7 @@ Facts = Mapping[str, Any]
 def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
     """Prepare the results of the data check and of monitoring, or what is missing."""
     audit, monitored = inputs.audit.content, inputs.monitor.content
-    other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest["data_fingerprint"]
+    other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest.data_fingerprint
     return {
         "gap": inputs.audit.gap,
         "other_data": other_data,

@@ -33,7 +33,7 @@ def write_report(business: Business, cutoff: date | str | None = None) -> Path:
     config = config_of(business)
     day = None if cutoff is None else as_date(cutoff)
     scores = read_scores(config, day)
-    target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
+    target = config.outputs.report(scores.cutoff)
     write_text_atomically(target, render_report(read_report_inputs(config, scores, get_language(config.language))))
     return target
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from features.atomic_files import report_write_errors
 from features.config.load import Config
 from features.feature import Feature
+from features.outputs.layout import cutoff_name
 from features.snapshots.build import PreparedFeatures
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
 from serving.language.feature_phrases import translate_features
@@ -68,7 +69,7 @@ class ScoringJob:
     @property
     def folder(self) -> Path:
         """The run's working folder: beside the scores, where no reader of scores looks."""
-        return scoring_folder(self.config) / f"cutoff={self.cutoff}"
+        return self.config.outputs.scoring() / cutoff_name(self.cutoff)
 
     @property
     def levels(self) -> Levels:

@@ -69,7 +69,7 @@ def _interval(site: Site, at: ScoredCutoff) -> tuple[float, float] | tuple[None,
     """Compute the interval of the total value, with the probability of the prediction intervals."""
     table = site.query(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
     churn, value, at_risk = (np.nan_to_num(column.to_numpy()) for column in table.columns)
-    return total_value_interval(churn, value, at_risk, read_spread(at.manifest.get("spread")))
+    return total_value_interval(churn, value, at_risk, read_spread(at.manifest.spread))
 
 
 def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:

@@ -12,7 +12,7 @@ from features.errors import DataError
 from features.outputs.manifests import PlanManifest, ScoreManifest, manifest_text, read_manifest
 
 SCORES: dict[str, Any] = {
-    "format": 1, "name": "shop", "cutoff": "2024-06-01", "customers": 2, "code": "abc",
+    "format": 1, "name": "shop", "cutoff": "2024-06-01", "customers": 2, "code": "abc", "interval": 0.8,
     "parts": [{"file": "part-00000.parquet", "rows": 2, "sha256": "0" * 64}],
 }  # fmt: skip
 
@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 def test_it_is_read_as_a_frozen_model(path: Path) -> None:
     path.write_text(manifest_text(SCORES))
     manifest = read_manifest(path, ScoreManifest)
-    assert (str(manifest.cutoff), manifest.customers, manifest.parts[0].rows) == ("2024-06-01", 2, 2)
+    assert (str(manifest.cutoff), manifest.customers, manifest.parts[0]["rows"]) == ("2024-06-01", 2, 2)
     with pytest.raises(ValidationError, match="frozen"):
         manifest.customers = 3  # type: ignore[misc]
 
