@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -25,6 +25,7 @@ from features.config.load import Config
 from features.errors import DataError
 from features.json_files import file_digest
 from features.outputs.manifests import ScoreManifest, read_manifest
+from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language
 from serving.scoring.score_tables import MANIFEST
@@ -143,15 +144,10 @@ class Site:
         """Translate a name from a table, such as that of a group; other text stays as it is."""
         return self.tr(text)
 
-    def drivers(self, at: ScoredCutoff) -> dict[str, list[Mapping[str, Any]]]:
+    def drivers(self, at: ScoredCutoff) -> dict[str, list[Driver]]:
         """Return the drivers of a cutoff's scores by outcome, with phrases in the language of the site."""
-
-        def translate() -> dict[str, list[Mapping[str, Any]]]:
-            from serving.language.feature_phrases import translate_drivers  # imported late: Ibis takes a second
-
-            return translate_drivers(at.manifest.drivers, self.config, self.tr)
-
-        return self.cache.get(("drivers", at.fingerprint), translate)
+        drivers = at.manifest.drivers
+        return self.cache.get(("drivers", at.fingerprint), lambda: translate_drivers(drivers, self.config, self.tr))
 
     def query_row(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
         """Run a query that gives a single row."""

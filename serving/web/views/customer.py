@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
+from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
 from serving.web.parts.output_reader import (
     ROWS,
@@ -228,8 +229,6 @@ def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
     """Collect the phrase of every feature: from the catalog, and from the drivers."""
 
     def read() -> dict[str, str]:
-        from serving.language.feature_phrases import config_features  # imported late: Ibis takes a second
-
         return {f.name: site.tr.phrase(f.phrase) for f in config_features(site.config)}
 
     named = {row["feature"]: row["phrase"] for row in site.drivers(at).get(kind, [])}
