@@ -1,1 +1,1 @@
-"""What several pages share: the reader of the output folder, and model cards."""
+"""What several pages share: the reader of the output folder."""
