@@ -24,11 +24,13 @@ from click.testing import CliRunner
 from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import Log
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
 from serving.scoring.resumable_run import exclusive_lock, file_checksum
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
+from tests.counted import count_engines
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
@@ -113,7 +115,10 @@ def three(nights: Nights) -> list[Any]:
     nights_run: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
-        nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
+        with pytest.MonkeyPatch.context() as patched:
+            engines = count_engines(patched)
+            nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
+        assert engines == ["duckdb"]  # one for all steps; a training with [training] fairness would open a second one
     cutoff = nights.deliver(FIRST + 1)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -203,8 +208,9 @@ STANDING = {"id": "a", "severity": "warning", "title": "4 features have drifted"
 
 def night(config: Config, **given: Any) -> Night:
     """A night of which only what the step asks about is there."""
-    log = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
-    return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "other_nights": [], **given})
+    delivered = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
+    defaults = {"log": Log(config), "cutoff": DAY, "delivery": delivered, "earlier": {}, "other_nights": []}
+    return Night(**{**defaults, **given})
 
 
 @pytest.fixture
