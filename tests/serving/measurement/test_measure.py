@@ -190,7 +190,7 @@ def test_measured_twice_gives_the_same_bytes_and_says_so(executed: ExecutedPlanC
 
 
 def test_a_measured_plan_is_not_planned_anew(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
-    with pytest.raises(RefusedError, match="was measured already.*--campaign"):
+    with pytest.raises(RefusedError, match="was already measured.*--campaign"):
         plans.make_plan(executed.config, CUTOFF, budget=50.0)
 
 
