@@ -103,7 +103,7 @@ def _counterfactual(log: Log, site: Site, at: ScoredCutoff, customer: str, below
     counterfactual = find_what_if(
         log, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
     )
-    scored_model = at.manifest.get("models", {}).get("churn", {})
+    scored_model = at.manifest.models.get("churn", {})
     return {
         "answer_set": counterfactual,
         "mean": below is None,

@@ -362,7 +362,7 @@ def test_without_money_there_is_return_alone(tmp_path: Path) -> None:
     assert {row["outcome"] for row in measured_plan.facts["effects"]} == {"return"}
     cost = measured_plan.facts["cost"]
     reached = sum(e["got"] for e in measured_plan.facts["exposure"].values())
-    prices = {name: action["cost"] for name, action in executed.plan.manifest["rules"]["actions"].items()}
+    prices = {name: action["cost"] for name, action in executed.plan.manifest.rules["actions"].items()}
     expected = sum(e["got"] * prices[name] for name, e in measured_plan.facts["exposure"].items())
     assert reached and cost["treated"] == pytest.approx(expected) and cost["source"] == "plan"
     text = measurement_text(measured_plan)
