@@ -88,25 +88,6 @@ def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
     return UpliftScores(folder / FILE, manifest)
 
 
-def read_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
-    """Opens the uplift scores of a cutoff.
-
-    Raises:
-        UsageError: They were not written, or the file has changed since.
-    """
-    folder = config.outputs.uplift(cutoff)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        intact = manifest["sha256"] == _checksum(folder / FILE)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"no effects at cutoff {cutoff} under {folder}; run `regulars uplift --cutoff {cutoff}`"
-        ) from None
-    if not intact:
-        raise UsageError(f"{folder / FILE} changed since it was written; run `regulars uplift --cutoff {cutoff}`")
-    return UpliftScores(folder / FILE, manifest)
-
-
 def uplift_scores_text(scores: UpliftScores) -> str:
     """Customers, actions, source and model in one line."""
     manifest = scores.manifest

@@ -138,11 +138,7 @@ def predict_rolling(rows: Snapshots, config: Config, most: int) -> tuple[list[Cu
                 bar.update()
             predictions.append(
                 CutoffPredictions(
-                    fold.test,
-                    _outcomes_only(truth),
-                    predicted,
-                    evaluation_segments(truth, rows.task.horizon),
-                    fold.train,
+                    fold.test, _outcomes_only(truth), predicted, evaluation_segments(truth, rows.task.horizon)
                 )
             )
     if not predictions:

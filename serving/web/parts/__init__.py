@@ -1,1 +1,23 @@
 """What several pages share: the reader of the output folder, and model cards."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "model_card": ["render_card", "render_inline"],
+        "output_reader": [
+            "MissingOutput",
+            "ROWS",
+            "ScoredCutoff",
+            "Site",
+            "has_value",
+            "number_format",
+            "open_site",
+            "read_json_object",
+            "read_scored_cutoff",
+            "scored_cutoffs",
+            "unfinished_cutoffs",
+        ],
+    },
+)
