@@ -167,4 +167,4 @@ def test_importing_the_packages_is_quick() -> None:
         "import sys, features, training, serving; print([m for m in ('ibis', 'mlflow', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.strip() == "[]"

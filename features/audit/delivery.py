@@ -9,8 +9,7 @@ from typing import Any
 
 from features.audit.audit import Audit
 from features.config.load import Config
-from features.engines.open import open_engine
-from features.intake.read_log import read_tables
+from features.intake.log import Log
 from features.task import Window
 
 SILENCE_WINDOW = Window(90)  # the last days of a log, which show how long it is usually silent
@@ -127,14 +126,14 @@ def _late(now: DeliveryRecord, cutoff: date, silence: Callable[[], int]) -> str:
     )
 
 
-def longest_silence(config: Config) -> int:
-    """The longest run of days without events in the last days of a log (`SILENCE_WINDOW`); reads the log.
+def longest_silence(log: Log) -> int:
+    """The longest run of days without events in the last days of a log (`SILENCE_WINDOW`).
 
     Raises:
         DataError: The log breaks its contract.
     """
-    with open_engine(config.engine, config.folder) as engine:
-        events = read_tables(config, engine).events
+    with log.stages() as (engine, tables):
+        events = tables.events
         days = engine.to_arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
     lately = [day for day in days if day >= days[-1] - SILENCE_WINDOW.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)
