@@ -17,6 +17,6 @@ __getattr__, __all__ = lazy_exports(
             "read_scored_cutoff",
             "scored_cutoffs",
             "unfinished_cutoffs",
-        ],
+        ]
     },
 )
