@@ -20,6 +20,7 @@ from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
 from features.intake.log import Business, Log, as_date, opened
+from features.json_files import read_object
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
@@ -195,13 +196,11 @@ def _previous_record(config: Config, cutoff: date) -> dict[str, Any] | None:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
+    advice = "remove its folder and run `regulars monitor` again"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise DataError(
-            f"{path}: expected JSON that regulars wrote, found something else; remove its folder and run "
-            "`regulars monitor` again"
-        ) from None
+        return read_object(path, advice)
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; {advice}") from None
 
 
 def _facts(config: Config, scores: Scores, observations: _Observations, alerts: Sequence[Alert]) -> dict[str, Any]:

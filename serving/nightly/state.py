@@ -6,7 +6,6 @@ log, and what was trained. It also has digests of each step's inputs and files: 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
 from features.intake.log import Log
-from serving.scoring.resumable_run import file_checksum
+from features.json_files import file_digest, json_digest
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"
@@ -166,21 +165,17 @@ def without_quotes(message: str) -> str:
 def inputs_digest(config: Config, *other_inputs: object) -> str:
     """A digest of the config, of our code, and of the other inputs of a step."""
     sections = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
-    return _digest([sections, _code_digest(), [str(value) for value in other_inputs]])
+    return json_digest([sections, _code_digest(), [str(value) for value in other_inputs]])
 
 
 def content_digest(place: Path) -> str:
     """A digest of a file, or of all files in a folder with their names; a missing path has its own digest."""
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-    return _digest([[str(path.relative_to(place)), file_checksum(path)] for path in files if path.is_file()])
+    return json_digest([[str(path.relative_to(place)), file_digest(path)] for path in files if path.is_file()])
 
 
 @cache
 def _code_digest() -> str:
     house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
-    return _digest([[path.relative_to(house).as_posix(), file_checksum(path)] for path in files])
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest([[path.relative_to(house).as_posix(), file_digest(path)] for path in files])

@@ -7,7 +7,6 @@ that they would get, at no cost, so that they can later be compared with the cus
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -25,6 +24,7 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, Log, as_date, opened
+from features.json_files import file_digest
 from features.outputs.manifests import PlanManifest, read_manifest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
@@ -152,7 +152,7 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
         )
     manifest = read_manifest(path, PlanManifest)
     for file, digest in manifest.files.items():
-        if not (path.parent / file).is_file() or _digest(path.parent / file) != digest:
+        if not (path.parent / file).is_file() or file_digest(path.parent / file) != digest:
             raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
     return Plan(path.parent, cutoff, name, manifest)
 
@@ -236,9 +236,5 @@ def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manif
     rows = [asdict(point) for point in points]
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    manifest["files"] = {name: _digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
+    manifest["files"] = {name: file_digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,7 +7,6 @@ in randomised trials or are 'observational'.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +20,7 @@ from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
+from features.json_files import file_digest
 from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
@@ -159,9 +159,5 @@ def _manifest(
         "rows": table.num_rows,
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
-        "sha256": _checksum(file),
+        "sha256": file_digest(file),
     }
-
-
-def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -7,7 +7,6 @@ write the same scores again is skipped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
+from features.json_files import file_digest, has_digest, json_digest
 from features.outputs.layout import cutoff_name
 from features.outputs.manifests import ScoreManifest
 from features.snapshots import cache as reuse
@@ -33,14 +33,7 @@ from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
-from serving.scoring.resumable_run import (
-    ResumableRun,
-    exclusive_lock,
-    file_checksum,
-    is_intact,
-    open_run,
-    remove_folder,
-)
+from serving.scoring.resumable_run import ResumableRun, exclusive_lock, open_run, remove_folder
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
 
@@ -147,12 +140,8 @@ def _run_identity(config: Config, cutoff: date, models: Champions, log: Prepared
 @cache
 def _code_version() -> str:
     """Return a digest of the code and the phrases that scores and reasons depend on."""
-    wording = {path.parent.name: file_checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
-    return _digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    wording = {path.parent.name: file_digest(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
+    return json_digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
 
 
 def _scores_folder(job: ScoringJob) -> Path:
@@ -177,7 +166,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
     A run may have been killed after it published its scores; then its contributions are published here.
     """
     manifest, folder = _manifest_in_place(job), _scores_folder(job)
-    if manifest.get("run") != _digest(job.identity) or not _all_intact(folder, manifest["parts"]):
+    if manifest.get("run") != json_digest(job.identity) or not _all_intact(folder, manifest["parts"]):
         return None
     for kind, parts in manifest["contributions"].items():
         unpublished, folder_in_place = job.folder / "contributions" / kind, _contributions_folder(job, kind)
@@ -192,7 +181,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
 
 
 def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
-    return all(is_intact(folder, part) for part in parts)
+    return all(has_digest(folder, part) for part in parts)
 
 
 def _open_run(job: ScoringJob, resume: bool) -> tuple[ResumableRun, tuple[str, ...]]:
@@ -225,7 +214,7 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
         for kind, champion in job.models.by_target.items()
     }
     inputs = {key: value for key, value in job.identity.items() if key != "serving"}
-    settings = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
+    settings = {"format": 1, "run": json_digest(job.identity), **job.identity["serving"]}
     spread = job.models.richest.bundle.spread
     spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
     return {**inputs, **settings, "models": models, "spread": spread_values, **facts}

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.json_files import file_digest, has_digest
 from features.outputs.manifests import ScoreManifest, read_manifest
-from serving.scoring.resumable_run import file_checksum, is_intact
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
@@ -67,7 +67,7 @@ class Scores:
         Raises:
             DataError: The file has changed since it was written.
         """
-        if not is_intact(self.folder, part):
+        if not has_digest(self.folder, part):
             raise DataError(
                 f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
                 f"score --cutoff {self.cutoff}` to write it again"
@@ -116,7 +116,7 @@ def write_score_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[st
         path = folder / f"part-{number:05d}.parquet"
         piece = table.slice(start, chunk)
         pq.write_table(piece, path, compression=COMPRESSION)
-        parts.append({"file": path.name, "rows": piece.num_rows, "sha256": file_checksum(path)})
+        parts.append({"file": path.name, "rows": piece.num_rows, "sha256": file_digest(path)})
     return parts
 
 

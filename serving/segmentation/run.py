@@ -14,7 +14,6 @@ OUTPUT/segments/cutoff=D/
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from features.intake.log import Business, as_date, opened
+from features.json_files import json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
@@ -222,7 +222,7 @@ def _build_manifest(
     micro_segments: Clusters | None,
 ) -> dict[str, Any]:
     rules = config.segments.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+    digest = json_digest(rules)
     return {
         "format": FORMAT,
         "name": config.name,

@@ -19,6 +19,7 @@ from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
+from features.json_files import file_digest
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
@@ -246,7 +247,7 @@ def _forge_plan(plan: Plan, **columns: Any) -> None:
         table = table.set_column(table.column_names.index(name), name, values)
     pq.write_table(table, plan.folder / TABLE)
     facts = json.loads((plan.folder / MANIFEST).read_text())
-    facts["files"][TABLE] = plans._digest(plan.folder / TABLE)
+    facts["files"][TABLE] = file_digest(plan.folder / TABLE)
     (plan.folder / MANIFEST).write_text(json.dumps(facts))
 
 

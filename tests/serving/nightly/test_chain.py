@@ -25,10 +25,11 @@ from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Log
+from features.json_files import file_digest
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.scoring.resumable_run import exclusive_lock, file_checksum
+from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.counted import count_engines
 from tests.scored import CUTOFF
@@ -89,7 +90,7 @@ class Nights:
     def left(self) -> dict[str, str]:
         """The checksums of all that is left, but for built features, whose names hold theirs."""
         files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
-        return {path.relative_to(self.config.output).as_posix(): file_checksum(path) for path in files}
+        return {path.relative_to(self.config.output).as_posix(): file_digest(path) for path in files}
 
 
 @pytest.fixture(scope="module")
