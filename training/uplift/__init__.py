@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING
 from features.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from training.uplift.effects import estimate_effects
+    from training.uplift.experiment import experiment_from_columns
+    from training.uplift.meta_learners import doubly_robust_scores
+    from training.uplift.metrics import arm_outcomes, effect_calibration, qini_area, qini_curve
+    from training.uplift.overlap import measure_overlap
     from training.uplift.train import train_uplift
 
-__getattr__, __all__ = lazy_exports(__name__, {"train": ["train_uplift"]})
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "effects": ["estimate_effects"],
+        "experiment": ["experiment_from_columns"],
+        "meta_learners": ["doubly_robust_scores"],
+        "metrics": ["arm_outcomes", "effect_calibration", "qini_area", "qini_curve"],
+        "overlap": ["measure_overlap"],
+        "train": ["train_uplift"],
+    },
+)
