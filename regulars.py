@@ -203,7 +203,7 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
 
     scores = run(load_config(path), cutoff, contributions, resume)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
-    written = f"{scores.folder}: {scores.manifest['customers']:,} customers"
+    written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     _close(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
 
@@ -217,7 +217,7 @@ def segments(path: str, cutoff: date | None) -> None:
 
     result = segment_customers(load_config(path), cutoff)
     click.echo(segments_text(result))
-    _close(str(result.folder), f"regulars report --cutoff {result.manifest['cutoff']}", path)
+    _close(str(result.folder), f"regulars report --cutoff {result.manifest.cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars uplift --cutoff 2024-06-01")

@@ -54,8 +54,8 @@ TITLES = {
     "decile_error": ("error over value deciles", "{:.1%}"),
 }
 LEGEND = (
-    f"✓ better, ✗ worse than the best baseline of that row: the {CONFIDENCE:.0%} interval of the paired difference (of "
-    "the absolute errors, for the total) leaves out 0; ↑ higher is better, ↓ nearer 0 is better."
+    f"✓ better, ✗ worse than the best baseline of that row: the {CONFIDENCE:.0%} confidence interval of the paired "
+    "difference (of the absolute errors, for the total) leaves out 0; ↑ higher is better, ↓ nearer 0 is better."
 )
 
 
@@ -136,10 +136,12 @@ def table(result: LogAccuracy) -> str:
         f"### {result.config.name}, {task.horizon} ahead\n",
         f"Learned from {result.rows:,} events before {result.cutoff}: {len(result.examples):,} rows of {len(cutoffs)} "
         f"cutoffs ({cutoffs[0]} to {cutoffs[-1]}, {task.every} apart), {trials or 'no tuning'}. "
-        f"Judged on {len(truth):,} customers at {result.cutoff}: {truth.churned.mean():.1%} made no purchase in the "
+        f"Evaluated on {len(truth):,} customers at {result.cutoff}: {truth.churned.mean():.1%} made no purchase in the "
         f"{task.horizon} after it, and their mean value was {truth.spend.mean():,.2f}. "
-        f"The {result.config.serving.interval:.0%} value intervals held {result.covered:.1%} of them.{note}\n",
-        f"| metric | {OURS} ({CONFIDENCE:.0%} interval) | {' | '.join(BASELINES)} | {OURS} less the best of them |",
+        f"The {result.config.serving.interval:.0%} prediction intervals of value held {result.covered:.1%} of "
+        f"them.{note}\n",
+        f"| metric | {OURS} ({CONFIDENCE:.0%} confidence interval) | {' | '.join(BASELINES)} | {OURS} minus the best "
+        "of them |",
         f"|:---|---:|{'---:|' * len(BASELINES)}---:|",
     ]
     for metric, (title, form) in TITLES.items():

@@ -134,7 +134,7 @@ def measure(config: Config) -> str:
     cutoffs = sorted({f"{moment:%Y-%m-%d}" for moment in snapshots.rows["cutoff"].unique().to_pylist()})
     head = (
         f"### {config.name}, {task.horizon} ahead\n\nLearned from {len(examples):,} rows of {len(cutoffs)} cutoffs "
-        f"({cutoffs[0]} to {cutoffs[-1]}). Judged on {len(truth):,} policies in force at {CUTOFF}: "
+        f"({cutoffs[0]} to {cutoffs[-1]}). Evaluated on {len(truth):,} policies in force at {CUTOFF}: "
         f"{truth.churned.mean():.2%} were surrendered within {task.horizon}.\n"
     )
     return "\n".join([head, *table(evaluation, models, truth)])
@@ -144,7 +144,7 @@ def table(evaluation: Evaluation, models: dict[str, Prediction], truth: Sample) 
     """A row for each model: metrics with confidence intervals, paired differences to ours, and the mean prediction."""
     metrics = evaluation.metrics.set_index(["metric", "model"])
     gaps = evaluation.differences.set_index(["metric", "against"])
-    titles = [f"{title} {'↑' if m in HIGHER_IS_BETTER else '↓'} | {OURS} less it" for m, (title, _) in TITLES.items()]
+    titles = [f"{title} {'↑' if m in HIGHER_IS_BETTER else '↓'} | {OURS} minus it" for m, (title, _) in TITLES.items()]
     lines = [f"| model | {' | '.join(titles)} | mean predicted (actual {truth.churned.mean():.2%}) |"]
     lines.append("|:---|" + "---:|" * (2 * len(TITLES) + 1))
     for name, prediction in models.items():

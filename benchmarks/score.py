@@ -124,7 +124,7 @@ def measure_scoring(path: Path) -> dict[str, Any]:
     seconds["engine"] = total - seconds["numbers"] - seconds["reasons"]
     bundle = room.load_champions(config).richest.bundle
     trees = sum(b.num_trees() for m in (bundle.gate, bundle.spend) if m for b in m.boosters())
-    counts = {"customers": scores.manifest["customers"], "features": len(bundle.features), "trees": trees}
+    counts = {"customers": scores.manifest.customers, "features": len(bundle.features), "trees": trees}
     return {**counts, "seconds": total, "each": seconds, "peaks": peaks}
 
 

@@ -132,8 +132,8 @@ class Task:
             Cutoffs c with c + horizon <= end and at least min(every, horizon) of log before them.
 
         >>> task = Task(Window(28), Cohort(Window(365)), Window(28), (Window(28),))
-        >>> [str(c) for c in task.mature_cutoffs(date(2024, 1, 1), date(2024, 4, 1))]
-        ['2024-02-05', '2024-03-04']
+        >>> print(*task.mature_cutoffs(date(2024, 1, 1), date(2024, 4, 1)))
+        2024-02-05 2024-03-04
         """
         earliest = first + min(self.every, self.horizon).delta
         cutoff, cutoffs = end - self.horizon.delta, []

@@ -116,7 +116,7 @@ def _serve(config: Config, newest: date, earlier_count: int, report_line: Callab
     for cutoff in earlier:
         score_customers(config, cutoff)
     scores = score_customers(config, newest, with_contributions=True)
-    report_line(f"    {scores.manifest['customers']:,} customers: {scores.folder}")
+    report_line(f"    {scores.manifest.customers:,} customers: {scores.folder}")
     report_line(
         f"    {', '.join(map(str, earlier))} too, to show who moves; the models were trained on later outcomes, so "
         "these scores prove nothing"

@@ -30,6 +30,147 @@ PACKAGES = sorted(
     path.parent.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
 )
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
+    "features/catalog/categories.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/cohort_ranks.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/custom_checks.py": (
+        "features/catalog/test_custom.py",
+        "refuses users' features when they are read or computed",
+    ),
+    "features/catalog/lifetime.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/prices.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/recency.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/seasonality.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/trends.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/catalog/windows.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/config/sections.py": ("features/config/test_load.py", "their rules are checked when a config is loaded"),
+    "features/config/segments.py": ("features/config/test_load.py", "their rules are checked when a config is loaded"),
+    "features/config/table_sections.py": (
+        "features/config/test_load.py",
+        "their rules are checked when a config is loaded",
+    ),
+    "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
+    "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
+    "features/engines/window_totals.py": (
+        "features/engines/test_window_aggregate.py",
+        "the inner loop of window_aggregate",
+    ),
+    "features/intake/tables.py": ("features/intake/test_read_log.py", "dataclasses without methods, and constants"),
+    "features/money.py": ("features/intake/test_read_log.py", "dataclasses without methods, and constants"),
+    "features/point_in_time/history.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/snapshots/cohort_features.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/snapshots/membership.py": (
+        "serving/privacy/test_forget.py",
+        "needs a log, its outputs and registered models with one customer to erase",
+    ),
+    "features/snapshots/outcomes.py": (
+        "features/snapshots/test_build.py",
+        "every feature and label is compared with the oracle, which computes it from single rows",
+    ),
+    "features/sources/postgres.py": ("features/sources/test_databases.py", "needs a PostgreSQL server"),
+    "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),
+    "serving/explanation/leaf_groups.py": (
+        "serving/explanation/test_treeshap.py",
+        "compiled loops, whose sums are compared with LightGBM's",
+    ),
+    "serving/explanation/treeshap_kernels.py": (
+        "serving/explanation/test_treeshap.py",
+        "compiled loops, whose sums are compared with LightGBM's",
+    ),
+    "serving/measurement/effect_estimates.py": (
+        "serving/measurement/test_measure.py",
+        "needs a plan that was carried out",
+    ),
+    "serving/measurement/executed_plan.py": (
+        "serving/measurement/test_measure.py",
+        "needs a plan that was carried out",
+    ),
+    "serving/measurement/text.py": ("serving/measurement/test_measure.py", "needs a plan that was carried out"),
+    "serving/monitoring/inputs.py": ("serving/monitoring/test_monitor.py", "needs a scored cutoff and its log"),
+    "serving/monitoring/text.py": ("serving/monitoring/test_monitor.py", "needs a scored cutoff and its log"),
+    "serving/nightly/steps.py": ("serving/nightly/test_chain.py", "the steps of the chain"),
+    "serving/planning/action_effects.py": ("serving/planning/test_uplift_scores.py", "needs an uplift model"),
+    "serving/planning/eligibility.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
+    "serving/planning/inputs.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
+    "serving/planning/manifest.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
+    "serving/planning/text.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
+    "serving/privacy/erase.py": (
+        "serving/privacy/test_forget.py",
+        "needs a log, its outputs and registered models with one customer to erase",
+    ),
+    "serving/report/customer_list.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/data.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/drivers.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/inputs.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/model_quality.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/plans.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/segments.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/summary.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/report/text.py": ("serving/report/test_page.py", "a section of the report"),
+    "serving/scoring/chunks.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
+    "serving/scoring/passes.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
+    "serving/scoring/predictions.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
+    "serving/scoring/score_tables.py": (
+        "serving/scoring/test_run.py",
+        "a step of scoring, and needs registered models",
+    ),
+    "serving/segmentation/assignments.py": (
+        "serving/segmentation/test_run.py",
+        "a step of segmentation, and needs scores",
+    ),
+    "serving/segmentation/history.py": ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores"),
+    "serving/segmentation/text.py": ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores"),
+    "serving/web/parts/model_card.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "serving/web/views/experiments.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "serving/web/views/monitoring.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "serving/web/views/overview.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "serving/web/views/segments.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "training/artifact/uplift_pyfunc.py": ("training/uplift/test_train.py", "logs and loads what training gives"),
+    "training/evaluation/longer_horizons.py": (
+        "training/models/test_longer_horizons.py",
+        "shares the fitted models, which take long",
+    ),
+    "training/models/base_models.py": ("training/models/test_ensemble.py", "fits the parts of an ensemble"),
+    "training/registry/champion_challenger.py": (
+        "training/registry/test_promotion_gates.py",
+        "the comparison that the gates decide on",
+    ),
+    "training/registry/lineage.py": (
+        "serving/privacy/test_forget.py",
+        "needs a log, its outputs and registered models with one customer to erase",
+    ),
+    "training/uplift/registry.py": ("training/uplift/test_train.py", "logs and loads what training gives"),
+}
 
 
 def imports(tree: ast.Module, room: str) -> Iterator[tuple[int, str]]:
@@ -149,6 +290,29 @@ def test_checker_lets_the_rest_pass(source: str, path: str) -> None:
 def test_tests_mirror_the_packages(room: str) -> None:
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / room).glob("test_*.py")}
     assert tested - {path.stem for path in (ROOT / room).glob("*.py")} <= EXTRA_TESTS.get(room, set())
+
+
+def mirrored_test(module: str) -> Path:
+    """The test file of a module's own name.
+
+    >>> mirrored_test("features/task.py").relative_to(ROOT).as_posix()
+    'tests/features/test_task.py'
+    """
+    return ROOT / "tests" / Path(module).with_name(f"test_{Path(module).name}")
+
+
+@pytest.mark.parametrize("module", [path for path in MODULES if not path.endswith("__init__.py")])
+def test_each_module_has_its_tests(module: str) -> None:
+    if module not in TESTED_THROUGH:
+        assert mirrored_test(module).is_file(), f"write {mirrored_test(module)}, or say in TESTED_THROUGH what tests it"
+        return
+    file, _ = TESTED_THROUGH[module]
+    assert (ROOT / "tests" / file).is_file()
+    assert not mirrored_test(module).exists(), "take it off TESTED_THROUGH: it has its own tests"
+
+
+def test_no_module_that_is_gone_is_listed() -> None:
+    assert set(TESTED_THROUGH) <= set(MODULES)
 
 
 def test_ci_runs_the_readme_command() -> None:

@@ -106,7 +106,7 @@ def test_reasons_read_the_plan(scored: Scores) -> None:
     assert {"plan name gold", "plan name basic"} <= plans
     assert plans <= {f"plan name {level}" for level in ("gold", "basic", "silver", RARE, "not known")}
     assert {r["phrase"] for r in said if r["feature"] == "plan_name"} == {"plan name"}
-    (driver,) = [d for d in scored.manifest["drivers"]["value"] if d["feature"] == "plan_name"]
+    (driver,) = [d for d in scored.manifest.drivers["value"] if d["feature"] == "plan_name"]
     assert {driver["highest"], driver["lowest"]} <= {"gold", "basic", "silver"}
 
 

@@ -208,12 +208,12 @@ def test_an_excluded_id_is_hashed_too_and_only_counted(finished_loop: FinishedLo
         row for row in opened_plan.table().to_pylist() if row["customer_id"] == stored_id(finished_loop.config, STAFF)
     )
     assert row["assignment"] == "left out: staff"
-    assert opened_plan.manifest["rules"]["exclude"][0]["customers"] == 1
+    assert opened_plan.manifest.rules["exclude"][0]["customers"] == 1
 
 
 def test_features_and_manifests_know_no_personal_column(finished_loop: FinishedLoop) -> None:
     scores = score_tables.read_scores(finished_loop.config)
-    assert set(scores.manifest["ids"]) == {"method", "key_check"}
+    assert set(scores.manifest.ids) == {"method", "key_check"}
     built = sorted((finished_loop.config.output / "snapshots").glob("*.parquet"))
     columns = set(pq.read_schema(built[-1]).names)
     assert "plan" in columns
@@ -226,7 +226,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(finished_loop: Fi
     words = ["-c", str(config.folder / "regulars.toml"), "forget", who]
     looked = CliRunner().invoke(cli, words)
     assert looked.exit_code == 1 and "run it again with --yes" in looked.output
-    customers = score_tables.read_scores(config).manifest["customers"]
+    customers = score_tables.read_scores(config).manifest.customers
     done = CliRunner().invoke(cli, [*words, "--yes"])
     assert done.exit_code == 0, done.output
     assert "shop-churn/1 (champion): trained on the customer: " in done.output
@@ -234,7 +234,7 @@ def test_a_customer_is_forgotten_by_the_id_that_the_user_knows(finished_loop: Fi
     name = stored_id(config, who)
     assert [file for file in config.folder.rglob("*") if file.is_file() and holds(file, name)] == []
     assert (
-        score_tables.read_scores(config).manifest["customers"]
+        score_tables.read_scores(config).manifest.customers
         == score_tables.read_scores(config).table().num_rows
         == customers - 1
     )

@@ -124,7 +124,7 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     refused = run("train", "--compare")
     _refused(refused, 1, "shop-churn/2 and shop-value/2 stay challenger", "asked for 'better'", "`regulars promote`")
     assert "FAILED  churn, Brier score: 0." in refused.output
-    assert "difference (95% interval)" in refused.output
+    assert "difference (95% confidence interval)" in refused.output
     cutoff = refused.output.split("evaluated on ")[1].split("at ")[1].split(",")[0]
     assert json.loads((_scored(run, tmp_path, cutoff)).read_text())["models"]["churn"]["label"] == "shop-churn/1"
     by_hand = run("promote")
@@ -137,7 +137,7 @@ def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run:
     config.write_text(_with(_with(config.read_text(), 'champion = "better"', 'champion = "level"'), '"90d"]', '"60d"]'))
     other = run("train", "--compare")
     assert other.exit_code in (0, 1), _output(other)
-    assert "its logged figures at this cutoff, not paired, since the value model" in other.output
+    assert "its logged figures at this cutoff, unpaired, because the value model" in other.output
     _refused(run("train", "--log", str(tmp_path / "output")), 2, "is not a training saved for later")
 
 

@@ -83,7 +83,7 @@ def plans_as_contacts(config: Config) -> pa.Table:
 
 
 def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
-    for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MEASURED}")):
+    for path in [folder / MEASURED for folder in config.outputs.plans(file=MEASURED)]:
         measurement, manifest = _read_json(path), _read_json(path.parent / MANIFEST)
         unchanged = _sha256(path.parent / MANIFEST) == measurement["plan_sha256"]
         if not unchanged or _sha256(path.parent / TABLE) != manifest["files"][TABLE]:

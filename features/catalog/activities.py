@@ -7,17 +7,19 @@ before spend does. Measures are named 'NAME:...'; no feature has a colon in its 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import ibis
 
+from features.catalog.windows import window_ending
 from features.config.data_contract import ActivityColumns
 from features.engines.window_spec import WindowMeasure, WindowSpec
 from features.engines.window_totals import EPOCH
 from features.feature import Compute, Feature, count_or_zero, daily_rate, measure_value, money
-from features.phrases import plural
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import window_spans
 from features.task import Window
+from features.templates import phrase
 
 
 def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
@@ -79,10 +81,10 @@ def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> I
         f"{activity.name}_recency_days",
         measure_value(f"{activity.name}:age_ever"),
         words,
-        f"days since the last of the {words}",
-        f"{words}: the last {{value:days}} ago",
+        phrase("days since the last of the <activity>", activity=words),
+        phrase("<activity>: the last {value:days} ago", activity=words),
         "days",
-        unread=f"no {words} so far",
+        unread=phrase("no <activity> so far", activity=words),
         actionable=True,
     )
     for w in (*windows, None):
@@ -95,15 +97,15 @@ def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> I
 
 def last_activity_features(activity: ActivityColumns) -> Iterator[Feature]:
     """The last value of an activity's measure."""
-    what = f"{_spaced(activity.measure)} of the {_spaced(activity.name)}"
+    text = partial(phrase, measure=_spaced(activity.measure), activity=_spaced(activity.name))
     yield Feature(
         f"{activity.name}_last",
         lambda m: money(m[f"{activity.name}:last"]),
-        f"{what} (level)",
-        f"last {what}",
-        f"last {what}: {{value:number}}",
+        f"{_measure_of(activity)} (level)",
+        text("last <measure> of the <activity>"),
+        text("last <measure> of the <activity>: {value:number}"),
         "count",
-        unread=f"no {what} known",
+        unread=text("no <measure> of the <activity> known"),
         actionable=True,
     )
 
@@ -120,57 +122,60 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
         The number of different values in each window and so far, then the share of the most frequent one.
     """
     words, noun, stem = _spaced(activity.name), _spaced(kind).removesuffix(" id"), f"{activity.name}_{kind}"
+    text = partial(phrase, activity=words, kind=noun)
     for w in (*windows, None):
-        label = _window_phrase(w)
+        label, days = window_ending(w), w and w.days
         yield Feature(
             f"{stem}_distinct_{w or 'ever'}",
             count_or_zero(f"{activity.name}:{kind}:{w or 'ever'}"),
             f"{noun} of {words}",
-            f"different {plural(noun)} of the {words} {label}",
-            f"{words}: {{value:#different {noun}}} {label}",
+            text(f"different <kinds> of the <activity> {label}", days=days),
+            text(f"<activity>: {{value:#different <kind>}} {label}", days=days),
             "count",
             w,
-            at_zero=f"no {words} with any {noun} {label}",
+            at_zero=text(f"no <activity> with any <kind> {label}", days=days),
         )
     yield Feature(
         f"{stem}_top_share_ever",
         measure_value(f"{activity.name}:{kind}:top"),
         f"{noun} of {words}",
-        f"share of the most frequent {noun} of the {words}",
-        f"{{value:share}} of the {words} of the most frequent {noun}",
+        text("share of the most frequent <kind> of the <activity>"),
+        text("{value:share} of the <activity> of the most frequent <kind>"),
         "share",
-        unread=f"no {noun} of {words} known",
+        unread=text("no <kind> of <activity> known"),
     )
 
 
 def _count_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
-    words, label, tail = _spaced(activity.name), _window_phrase(w), w or "ever"
-    for stem, measure, unit, phrase, reading in (
-        ("count", "count", "count", f"{words} {label}", f"{words}: {{value:count}} {label}"),
-        ("active_days", "days", "days", f"days with {words} {label}", f"{words} on {{value:days}} {label}"),
+    words, label, tail = _spaced(activity.name), window_ending(w), w or "ever"
+    text = partial(phrase, activity=words, days=w and w.days)
+    for stem, measure, unit, what, how in (
+        ("count", "count", "count", "<activity>", "<activity>: {value:count}"),
+        ("active_days", "days", "days", "days with <activity>", "<activity> on {value:days}"),
     ):
         yield Feature(
             f"{activity.name}_{stem}_{tail}",
             count_or_zero(f"{activity.name}:{measure}_{tail}"),
             words,
-            phrase,
-            reading,
+            text(f"{what} {label}"),
+            text(f"{how} {label}"),
             unit,
             w,
-            at_zero=f"no {words} {label}",
+            at_zero=text(f"no <activity> {label}"),
             actionable=True,
         )
 
 
 def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     """Sum and mean of the measure in a window, or so far."""
-    what, label = f"{_spaced(activity.measure)} of the {_spaced(activity.name)}", _window_phrase(w)
+    what, label = _measure_of(activity), window_ending(w)
+    text = partial(phrase, measure=_spaced(activity.measure), activity=_spaced(activity.name), days=w and w.days)
     yield Feature(
         f"{activity.name}_sum_{w or 'ever'}",
         lambda m: money(m[f"{activity.name}:total_{w or 'ever'}"].fill_null(0)),
         f"{what} (sum)",
-        f"sum of the {what} {label}",
-        f"{what}: {{value:number}} in all {label}",
+        text(f"sum of the <measure> of the <activity> {label}"),
+        text(f"<measure> of the <activity>: {{value:number}} in all {label}"),
         "count",
         w,
         actionable=True,
@@ -179,42 +184,48 @@ def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
         f"{activity.name}_mean_{w or 'ever'}",
         _mean_measure(activity, str(w or "ever")),
         f"{what} (level)",
-        f"average {what} {label}",
-        f"{what}: {{value:number}} on average {label}",
+        text(f"average <measure> of the <activity> {label}"),
+        text(f"<measure> of the <activity>: {{value:number}} on average {label}"),
         "count",
         w,
-        unread=f"no {what} {label}",
+        unread=text(f"no <measure> of the <activity> {label}"),
         actionable=True,
     )
 
 
 def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
     """The pace and the mean of the measure in a short window, compared with the next longer one."""
-    name, words, last_days = activity.name, _spaced(activity.name), f"in the last {long.days} days"
+    name, words = activity.name, _spaced(activity.name)
+    text = partial(phrase, activity=words, measure=_spaced(activity.measure))
     yield Feature(
         f"{name}_trend_{short}_{long}",
         lambda m: daily_rate(m, f"{name}:count", short) / daily_rate(m, f"{name}:count", long).nullif(0),
         f"{words} trend",
-        f"pace of the {words} in the last {short.days} days against the last {long.days}",
-        f"{words} at {{value:number}} times the pace of the last {long.days} days",
+        text("pace of the <activity> in the last <days> days against the last <long>", days=short.days, long=long.days),
+        text("<activity> at {value:number} times the pace of the last <long> days", long=long.days),
         "ratio",
         long,
-        unread=f"no {words} {last_days}",
-        at_zero=f"no {words} in the last {short.days} days",
+        unread=text("no <activity> in the last <days> days", days=long.days),
+        at_zero=text("no <activity> in the last <days> days", days=short.days),
         actionable=True,
     )
     if activity.measure:
-        what = f"{_spaced(activity.measure)} of the {words}"
         yield Feature(
             f"{name}_mean_change_{short}_{long}",
             lambda m: _mean_measure(activity, str(short))(m) - _mean_measure(activity, str(long))(m),
             f"{words} trend",
-            f"average {what} in the last {short.days} days less that of the last {long.days}",
-            f"{what}: {{value:number}} from its average {last_days}",
+            text(
+                "average <measure> of the <activity> in the last <days> days less that of the last <long>",
+                days=short.days,
+                long=long.days,
+            ),
+            text(
+                "<measure> of the <activity>: {value:number} from its average in the last <long> days", long=long.days
+            ),
             "count",
             long,
-            unread=f"no {what} in the last {short.days} days",
-            at_zero=f"{what} as usual {last_days}",
+            unread=text("no <measure> of the <activity> in the last <days> days", days=short.days),
+            at_zero=text("<measure> of the <activity> as usual in the last <long> days", long=long.days),
             actionable=True,
         )
 
@@ -238,5 +249,5 @@ def _spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _window_phrase(w: Window | None) -> str:
-    return f"in the last {w.days} days" if w else "so far"
+def _measure_of(activity: ActivityColumns) -> str:
+    return f"{_spaced(activity.measure)} of the {_spaced(activity.name)}"

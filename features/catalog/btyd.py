@@ -23,6 +23,7 @@ from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
+from features.templates import phrase
 
 MAX_FITTED_CUSTOMERS = 200_000  # at a cutoff with more customers, the models are fitted on a sample of about this size
 FAMILY = "buying rhythm"
@@ -45,13 +46,13 @@ class CutoffModels:
 
 def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     """Expected orders and spend, and the chances of ordering again, if customers go on as similar ones did."""
-    ahead = f"in the next {horizon.days} days"
-    for name, measure, phrase, reading, unit in (
+    ahead, days = "in the next <days> days", horizon.days
+    for name, measure, what, reading, unit in (
         (
             "orders_expected",
             ORDER_COLUMNS[0],
-            f"orders expected {ahead}",
-            f"{{value:number}} orders expected {ahead}",
+            phrase(f"orders expected {ahead}", days=days),
+            phrase(f"{{value:number}} orders expected {ahead}", days=days),
             "orders",
         ),
         (
@@ -64,19 +65,28 @@ def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
         (
             "return_probability",
             ORDER_COLUMNS[2],
-            f"chance of an order {ahead}",
-            f"{{value:share}} likely to order {ahead}",
+            phrase(f"chance of an order {ahead}", days=days),
+            phrase(f"{{value:share}} likely to order {ahead}", days=days),
             "share",
         ),
     ):
-        yield Feature(name, measure_value(measure), FAMILY, phrase, reading, unit)
+        yield Feature(name, measure_value(measure), FAMILY, what, reading, unit)
     if has_amount:
-        size, total = "spend expected on a day with an order", f"spend expected {ahead}"
         yield Feature(
-            "order_amount_expected", measure_value(AMOUNT_COLUMNS[0]), FAMILY, size, f"{{value:money}} {size}", "money"
+            "order_amount_expected",
+            measure_value(AMOUNT_COLUMNS[0]),
+            FAMILY,
+            "spend expected on a day with an order",
+            "{value:money} spend expected on a day with an order",
+            "money",
         )
         yield Feature(
-            "amount_expected", measure_value(AMOUNT_COLUMNS[1]), FAMILY, total, f"{{value:money}} {total}", "money"
+            "amount_expected",
+            measure_value(AMOUNT_COLUMNS[1]),
+            FAMILY,
+            phrase(f"spend expected {ahead}", days=days),
+            phrase(f"{{value:money}} spend expected {ahead}", days=days),
+            "money",
         )
 
 

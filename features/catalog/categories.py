@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import ibis
 
+from features.catalog.windows import window_ending
 from features.feature import Feature, count_or_zero
 from features.phrases import plural
 from features.point_in_time.history import KEYS, Past
 from features.task import Window
+from features.templates import phrase
 
 ROUNDING_ERROR = 1e-12  # a drift below this is a rounding error, and taken as 0
 
@@ -49,93 +52,94 @@ def _lines_by_value(past: Past, kind: str) -> ibis.Table:
 def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]:
     """Variety, novelty, concentration and drift of a kind, in every window and so far."""
     noun = slug.replace("_", " ").removesuffix(" id")
-    spans = [(str(w), f"in the last {w.days} days", w) for w in windows]
-    for tail, label, w in (*spans, ("ever", "so far", None)):
-        yield _distinct_feature(slug, noun, tail, label, w)
-        yield _top_share_feature(slug, noun, tail, label, w)
-    for tail, label, w in spans:
-        yield _new_share_feature(slug, noun, tail, label, w)
-        yield _drift_feature(slug, noun, tail, label, w)
+    for w in (*windows, None):
+        yield _distinct_feature(slug, noun, w)
+        yield _top_share_feature(slug, noun, w)
+    for w in windows:
+        yield _new_share_feature(slug, noun, w)
+        yield _drift_feature(slug, noun, w)
     yield Feature(
         f"{slug}_concentration_ever",
         lambda m: m[f"{slug}_squares_ever"] / _square(m[f"{slug}_lines_ever"]),
         f"variety of {plural(noun)}",
-        f"concentration on few {plural(noun)} so far",
-        f"{plural(noun)} so far as concentrated as {{value:share}} (one only would be 100%)",
+        phrase("concentration on few <kinds> so far", kind=noun),
+        phrase("<kinds> so far as concentrated as {value:share} (one only would be 100%)", kind=noun),
         "share",
-        unread=f"no {noun} known",
+        unread=phrase("no <kind> known", kind=noun),
     )
     yield Feature(
         f"{slug}_favourite_ever",
         lambda m: m[f"{slug}_favourite"],
         f"favourite {noun}",
-        f"favourite {noun} so far",
-        f"mostly {{value:level}} as {noun}",
+        phrase("favourite <kind> so far", kind=noun),
+        phrase("mostly {value:level} as <kind>", kind=noun),
         "level",
-        unread=f"no {noun} known",
+        unread=phrase("no <kind> known", kind=noun),
     )
 
 
-def _distinct_feature(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+def _distinct_feature(slug: str, noun: str, w: Window | None) -> Feature:
+    tail, label, text = w or "ever", window_ending(w), partial(phrase, kind=noun, days=w and w.days)
     return Feature(
         f"{slug}_distinct_{tail}",
         count_or_zero(f"{slug}_distinct_{tail}"),
         f"variety of {plural(noun)}",
-        f"different {plural(noun)} {label}",
-        f"{{value:#different {noun}}} {label}",
+        text(f"different <kinds> {label}"),
+        text(f"{{value:#different <kind>}} {label}"),
         "count",
         w,
-        at_zero=f"no order with a {noun} {label}",
+        at_zero=text(f"no order with a <kind> {label}"),
     )
 
 
-def _top_share_feature(slug: str, noun: str, tail: str, label: str, w: Window | None) -> Feature:
+def _top_share_feature(slug: str, noun: str, w: Window | None) -> Feature:
+    tail, label, text = w or "ever", window_ending(w), partial(phrase, kind=noun, days=w and w.days)
     return Feature(
         f"{slug}_top_share_{tail}",
         lambda m: m[f"{slug}_top_{tail}"] / m[f"{slug}_lines_{tail}"].nullif(0),
         f"variety of {plural(noun)}",
-        f"share of the most frequent {noun} {label}",
-        f"{{value:share}} of lines {label} from one {noun}",
+        text(f"share of the most frequent <kind> {label}"),
+        text(f"{{value:share}} of lines {label} from one <kind>"),
         "share",
         w,
-        unread=f"no order with a {noun} {label}",
+        unread=text(f"no order with a <kind> {label}"),
     )
 
 
-def _new_share_feature(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
-    many = plural(noun)
+def _new_share_feature(slug: str, noun: str, w: Window) -> Feature:
+    label, text = window_ending(w), partial(phrase, kind=noun, days=w.days)
     return Feature(
-        f"{slug}_new_share_{tail}",
-        lambda m: m[f"{slug}_new_{tail}"] / m[f"{slug}_distinct_{tail}"].nullif(0),
-        f"novelty of {many}",
-        f"share of {many} tried for the first time {label}",
-        f"{{value:share}} of {many} {label} were new to the customer",
+        f"{slug}_new_share_{w}",
+        lambda m: m[f"{slug}_new_{w}"] / m[f"{slug}_distinct_{w}"].nullif(0),
+        f"novelty of {plural(noun)}",
+        text(f"share of <kinds> tried for the first time {label}"),
+        text(f"{{value:share}} of <kinds> {label} were new to the customer"),
         "share",
         w,
-        unread=f"no order with a {noun} {label}",
-        at_zero=f"no new {noun} {label}",
+        unread=text(f"no order with a <kind> {label}"),
+        at_zero=text(f"no new <kind> {label}"),
     )
 
 
-def _drift_feature(slug: str, noun: str, tail: str, label: str, w: Window) -> Feature:
+def _drift_feature(slug: str, noun: str, w: Window) -> Feature:
     """1 - cosine similarity of the line counts by value, in the window and before it: 0 same mix, 1 nothing shared."""
-    many = plural(noun)
+    label, text = window_ending(w), partial(phrase, kind=noun, days=w.days)
 
     def compute(m: ibis.Table) -> ibis.Value:
-        sizes = m[f"{slug}_squares_{tail}"].cast("float64") * m[f"{slug}_squares_before_{tail}"]
-        drift = 1 - m[f"{slug}_product_{tail}"] / sizes.nullif(0).sqrt()
+        sizes = m[f"{slug}_squares_{w}"].cast("float64") * m[f"{slug}_squares_before_{w}"]
+        drift = 1 - m[f"{slug}_product_{w}"] / sizes.nullif(0).sqrt()
         return (drift < ROUNDING_ERROR).ifelse(0.0, drift)
 
     return Feature(
-        f"{slug}_drift_{tail}",
+        f"{slug}_drift_{w}",
         compute,
-        f"drift of {many}",
-        f"change of the mix of {many} {label} against before",
-        f"mix of {many} {label} changed by {{value:share}} against before",
+        f"drift of {plural(noun)}",
+        text(f"change of the mix of <kinds> {label} against before"),
+        text(f"mix of <kinds> {label} changed by {{value:share}} against before"),
         "share",
         w,
-        unread=f"no order with a {noun} {label}, or none before",
-        at_zero=f"the same mix of {many} {label} as before",
+        unread=text(f"no order with a <kind> {label}, or none before"),
+        at_zero=text(f"the same mix of <kinds> {label} as before"),
     )
 
 

@@ -9,6 +9,7 @@ import ibis
 from features.feature import Feature, measure_value
 from features.point_in_time.history import KEYS
 from features.task import Window
+from features.templates import phrase
 
 
 def rank_measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
@@ -56,7 +57,7 @@ def _ranks_among_others(compared: ibis.Table, others: ibis.Table, names: Sequenc
 
 def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
     """Ranks by orders, silence and tenure and, if the log has amounts, by spend and order size."""
-    last = f"in the last {window.days} days"
+    last = "in the last <days> days"
     forms = [
         ("orders_rank", "frequency", f"orders {last}", f"more orders {last} than", window),
         ("recency_rank", "silence", "days since the last order", "silent for longer than", None),
@@ -72,8 +73,8 @@ def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
             f"{name}_{w}" if w else name,
             measure_value(name),
             family,
-            f"rank among all customers by {what}",
-            f"{more} {{value:share}} of customers",
+            phrase(f"rank among all customers by {what}", days=window.days),
+            phrase(f"{more} {{value:share}} of customers", days=window.days),
             "share",
             w,
             actionable=family in ("frequency", "money", "silence"),

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import ibis
 
+from features.catalog.windows import window_ending
 from features.feature import Feature, count_or_zero, daily_rate, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
 from features.task import Window
+from features.templates import phrase
 
 RESPONSE_WINDOW = Window(14)
 
@@ -90,12 +92,11 @@ def contact_features(windows: Sequence[Window], has_cost: bool, has_control: boo
         actionable=True,
     )
     for w in (*windows, None):
-        label = f"in the last {w.days} days" if w else "so far"
-        yield _count_feature(f"contacts_count_{w or 'ever'}", f"received_{w or 'ever'}", "contacts", label, w)
+        yield _count_feature(f"contacts_count_{w or 'ever'}", f"received_{w or 'ever'}", "contacts", w)
     for short, long in zip(windows[:-1], windows[1:], strict=True):
         yield _pace_feature(short, long)
     if has_control:
-        yield _count_feature("contacts_held_out_ever", "held_out_ever", "contacts held out", "so far")
+        yield _count_feature("contacts_held_out_ever", "held_out_ever", "contacts held out")
     if has_cost:
         yield Feature(
             "contacts_cost_ever",
@@ -121,43 +122,44 @@ def action_features() -> Iterator[Feature]:
         unread="never contacted",
         actionable=True,
     )
-    yield _count_feature("contacts_actions_distinct_ever", "actions", "different actions received", "so far")
+    yield _count_feature("contacts_actions_distinct_ever", "actions", "different actions received")
 
 
 def response_features() -> Iterator[Feature]:
     """The number and the share of contacts that a purchase followed."""
-    within = f"within {RESPONSE_WINDOW.days} days"
+    within, days = "within <days> days", RESPONSE_WINDOW.days
     yield Feature(
         "contacts_answered_ever",
         count_or_zero("contacts:answered"),
         "answers",
-        f"contacts so far with a purchase {within}",
-        f"{{value:#contact}} so far with a purchase {within}",
+        phrase(f"contacts so far with a purchase {within}", days=days),
+        phrase(f"{{value:#contact}} so far with a purchase {within}", days=days),
         "count",
-        at_zero=f"no contact so far with a purchase {within}",
+        at_zero=phrase(f"no contact so far with a purchase {within}", days=days),
     )
     yield Feature(
         "contacts_answered_share_ever",
         lambda m: m["contacts:answered"].fill_null(0) / m["contacts:received_ever"].nullif(0),
         "answers",
-        f"share of contacts so far with a purchase {within}",
-        f"{{value:share}} of contacts with a purchase {within}",
+        phrase(f"share of contacts so far with a purchase {within}", days=days),
+        phrase(f"{{value:share}} of contacts with a purchase {within}", days=days),
         "share",
         unread="never contacted",
     )
 
 
-def _count_feature(name: str, measure: str, what: str, label: str, w: Window | None = None) -> Feature:
-    """A feature that counts contacts."""
+def _count_feature(name: str, measure: str, what: str, w: Window | None = None) -> Feature:
+    """A feature that counts contacts in a window, or so far."""
+    label, days = window_ending(w), w and w.days
     return Feature(
         name,
         count_or_zero(f"contacts:{measure}"),
         "contacts",
-        f"{what} {label}",
-        f"{what} {label}: {{value:count}}",
+        phrase(f"{what} {label}", days=days),
+        phrase(f"{what} {label}: {{value:count}}", days=days),
         "count",
         w,
-        at_zero=f"no {what} {label}",
+        at_zero=phrase(f"no {what} {label}", days=days),
         actionable=True,
     )
 
@@ -167,12 +169,12 @@ def _pace_feature(short: Window, long: Window) -> Feature:
         f"contacts_trend_{short}_{long}",
         lambda m: daily_rate(m, "contacts:received", short) / daily_rate(m, "contacts:received", long).nullif(0),
         "contacts trend",
-        f"pace of contacts in the last {short.days} days against the last {long.days}",
-        f"contacts at {{value:number}} times the pace of the last {long.days} days",
+        phrase("pace of contacts in the last <days> days against the last <long>", days=short.days, long=long.days),
+        phrase("contacts at {value:number} times the pace of the last <long> days", long=long.days),
         "ratio",
         long,
-        unread=f"no contact in the last {long.days} days",
-        at_zero=f"no contact in the last {short.days} days",
+        unread=phrase("no contact in the last <days> days", days=long.days),
+        at_zero=phrase("no contact in the last <days> days", days=short.days),
         actionable=True,
     )
 

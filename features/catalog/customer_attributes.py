@@ -10,6 +10,7 @@ from features.config.data_contract import CustomerAttribute, DataContract
 from features.feature import Feature, measure_value
 from features.intake.customer_table import CUSTOMER_TABLE, SINCE, attribute_column
 from features.point_in_time.history import KEYS, Past, days_since
+from features.templates import phrase
 
 SIGNED_UP = "signup:age"
 
@@ -36,28 +37,27 @@ def _value_at_cutoff(rows: ibis.Table, attribute: CustomerAttribute) -> ibis.Val
 
 
 def _number_feature(slug: str) -> Feature:
-    return _attribute_feature(slug, slug, "{noun} {value}", "plain", "count")
+    return _attribute_feature(slug, "<attribute>", "<attribute> {value:plain}", "count")
 
 
 def _level_feature(slug: str) -> Feature:
-    return _attribute_feature(slug, slug, "{noun} {value}", "", "level")
+    return _attribute_feature(slug, "<attribute>", "<attribute> {value}", "level")
 
 
 def _date_feature(slug: str) -> Feature:
-    return _attribute_feature(slug, f"days since {slug}", "{noun} {value} ago", "days", "days")
+    return _attribute_feature(slug, "days since <attribute>", "<attribute> {value:days} ago", "days")
 
 
-def _attribute_feature(slug: str, phrase: str, reading: str, form: str, unit: str) -> Feature:
+def _attribute_feature(slug: str, what: str, reading: str, unit: str) -> Feature:
     noun = slug.replace("_", " ")
-    value = f"{{value:{form}}}" if form else "{value}"
     return Feature(
         slug,
         measure_value(attribute_column(slug)),
         f"customer's {noun}",
-        phrase.replace("_", " "),
-        reading.format(noun=noun, value=value),
+        phrase(what, attribute=noun),
+        phrase(reading, attribute=noun),
         unit,
-        unread=f"{noun} not known",
+        unread=phrase("<attribute> not known", attribute=noun),
     )
 
 

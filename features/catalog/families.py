@@ -43,6 +43,7 @@ from features.point_in_time.measures import (
     window_spans,
 )
 from features.task import Task
+from features.templates import phrase
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,11 @@ def feature_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
 def _null_beyond_log(family: Family, contract: DataContract) -> Family:
     """The family, with null for features whose window is longer than the log."""
     features = tuple(
-        replace(f, compute=partial(_null_column, dtype=f.dtype), unread=f"the log is shorter than {f.window.days} days")
+        replace(
+            f,
+            compute=partial(_null_column, dtype=f.dtype),
+            unread=phrase("the log is shorter than <days> days", days=f.window.days),
+        )
         if f.window and f.window.days in contract.windows_beyond_log
         else f
         for f in family.features

@@ -11,6 +11,7 @@ from features.catalog.trends import fading_sums
 from features.catalog.windows import refund_share
 from features.feature import Feature, money, spread
 from features.point_in_time.history import KEYS, Past
+from features.templates import phrase
 
 LARGE_ORDER_FACTOR = 2  # times the mean order of all customers
 
@@ -111,8 +112,13 @@ def _order_size_features() -> Iterator[Feature]:
         "large_orders_share_ever",
         lambda m: m.large_orders / m.orders_ever,
         "order size",
-        f"share of orders of at least {LARGE_ORDER_FACTOR} times the average order of all customers",
-        f"{{value:share}} of orders were at least {LARGE_ORDER_FACTOR} times the average order of all customers",
+        phrase(
+            "share of orders of at least <times> times the average order of all customers", times=LARGE_ORDER_FACTOR
+        ),
+        phrase(
+            "{value:share} of orders were at least <times> times the average order of all customers",
+            times=LARGE_ORDER_FACTOR,
+        ),
         "share",
         at_zero="no large order so far",
     )

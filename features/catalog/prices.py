@@ -41,7 +41,7 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
             lambda m, now=now: now(m) / _price_per_unit("ever")(m),  # type: ignore[misc]
             "price",
             "price of a unit against the usual one",
-            f"{{unit_price_ever:money}} a unit so far, {{unit_price_{w}:money}}",
+            "{unit_price_ever:money} a unit so far, {unit_price_<days>d:money}",
             "ratio",
             none,
         )

@@ -9,6 +9,7 @@ import ibis
 from features.feature import Feature, clipped_sqrt, measure_value
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import MONTH
+from features.templates import phrase
 
 RECENT_GAPS = 3
 PARTS_PER_NAT = 10**10  # entropy is summed in integer parts of a nat, so that sums do not depend on the order of rows
@@ -97,18 +98,18 @@ def recency_features() -> Iterator[Feature]:
 
 def gap_features() -> Iterator[Feature]:
     """Mean, median, last and longest gap between days with an order."""
-    for name, measure, phrase, reading in (
+    for name, measure, what, reading in (
         ("gap_mean_days", "gap_mean", "usual days between orders", "orders every {value:days} on average"),
         ("gap_median_days", "gap_median", "typical days between orders", "typically {value:days} between orders"),
         ("gap_last_days", "gap_last", "days between the last two orders", "{value:days} between the last two orders"),
         ("gap_longest_days", "gap_max", "longest pause between orders", "longest pause so far {value:days}"),
     ):
-        yield Feature(name, measure_value(measure), "gaps", phrase, reading, "days", unread=FEWER_THAN_TWO)
+        yield Feature(name, measure_value(measure), "gaps", what, reading, "days", unread=FEWER_THAN_TWO)
 
 
 def regularity_features() -> Iterator[Feature]:
     """How regular the rhythm is, and whether it changed."""
-    for name, compute, phrase, reading, unit, unread in (
+    for name, compute, what, reading, unit, unread in (
         (
             "gap_spread",
             lambda m: m.gap_std / m.gap_mean,
@@ -142,7 +143,7 @@ def regularity_features() -> Iterator[Feature]:
             FEWER_THAN_FIVE,
         ),
     ):
-        yield Feature(name, compute, "regularity", phrase, reading, unit, unread=unread)
+        yield Feature(name, compute, "regularity", what, reading, unit, unread=unread)
     yield _active_months_feature()
 
 
@@ -151,7 +152,7 @@ def _active_months_feature() -> Feature:
         "active_months_share_ever",
         lambda m: m.months / (_month_index(m.tenure) + 1),
         "regularity",
-        "share of months (30 days) since the first order that had one",
+        phrase("share of months (<days> days) since the first order that had one", days=MONTH),
         "an order in {value:share} of the months since the first",
         "share",
     )
@@ -159,7 +160,7 @@ def _active_months_feature() -> Feature:
 
 def silence_features() -> Iterator[Feature]:
     """How unusual the current silence is for the customer."""
-    for name, compute, phrase, reading, unit in (
+    for name, compute, what, reading, unit in (
         (
             "overdue_ratio",
             lambda m: m.recency / m.gap_mean,
@@ -189,7 +190,7 @@ def silence_features() -> Iterator[Feature]:
             "days",
         ),
     ):
-        yield Feature(name, compute, "silence", phrase, reading, unit, unread=FEWER_THAN_TWO, actionable=True)
+        yield Feature(name, compute, "silence", what, reading, unit, unread=FEWER_THAN_TWO, actionable=True)
 
 
 def _silence_probability(m: ibis.Table) -> ibis.Value:

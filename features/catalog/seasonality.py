@@ -11,6 +11,7 @@ from features.feature import Feature, measure_value, money
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import WEEK, YEAR
 from features.task import Window
+from features.templates import phrase
 
 SATURDAY = 5
 DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # the hour (UTC) at which each begins
@@ -41,7 +42,7 @@ def calendar_sums(orders: ibis.Table, horizon: Window, contract: DataContract) -
 
 def weekday_features() -> Iterator[Feature]:
     """Shares of orders by weekday: at weekends, on the favourite weekday, and on that of the last order."""
-    for name, compute, phrase, reading in (
+    for name, compute, what, reading in (
         ("weekend_share_ever", _weekend_orders, "share of orders at weekends", "{value:share} of orders at weekends"),
         (
             "favourite_weekday_share_ever",
@@ -60,7 +61,7 @@ def weekday_features() -> Iterator[Feature]:
             name,
             lambda m, compute=compute: compute(m) / m.orders_ever,  # type: ignore[misc]
             "habit",
-            phrase,
+            what,
             reading,
             "share",
         )
@@ -92,29 +93,29 @@ def hour_features() -> Iterator[Feature]:
         "count",
     )
     for band, start in DAY_PARTS.items():
-        when = f"{band} ({start} to {start + DAY_PART_HOURS} o'clock UTC)"
+        when, hours = f"{band} (<from> to <to> o'clock UTC)", {"from": start, "to": start + DAY_PART_HOURS}
         yield Feature(
             f"{band}_share_ever",
             lambda m, band=band: m[f"orders_{band}"] / m.orders_ever,  # type: ignore[misc]
             "hour",
-            f"share of orders in the {when}",
-            f"{{value:share}} of orders in the {when}",
+            phrase(f"share of orders in the {when}", **hours),
+            phrase(f"{{value:share}} of orders in the {when}", **hours),
             "share",
         )
 
 
 def season_share_features(horizon: Window) -> Iterator[Feature]:
     """The share of orders that fell into the coming season in earlier years."""
-    place = f"in the {horizon.days} days after this date in earlier years"
+    place, days = "in the <days> days after this date in earlier years", horizon.days
     yield Feature(
         "season_share_ever",
         lambda m: (m.tenure >= YEAR).ifelse(m.orders_in_season / m.orders_ever, ibis.null("float64")),
         "season",
-        f"share of orders {place}",
-        f"{{value:share}} of orders {place}",
+        phrase(f"share of orders {place}", days=days),
+        phrase(f"{{value:share}} of orders {place}", days=days),
         "share",
         unread="customer for less than a year",
-        at_zero=f"no order {place}",
+        at_zero=phrase(f"no order {place}", days=days),
     )
 
 
@@ -138,14 +139,14 @@ def year_ago_measures(past: Past) -> ibis.Table:
 
 def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     """Orders and net amount in the same season a year ago."""
-    place = f"in the {horizon.days} days after this date a year ago"
+    place, days = "in the <days> days after this date a year ago", horizon.days
     unread = "the log does not reach back a year"
     yield Feature(
         "orders_count_year_ago",
         measure_value("season_orders"),
         "season",
-        f"orders {place}",
-        "{value:#order} " + place,
+        phrase(f"orders {place}", days=days),
+        phrase(f"{{value:#order}} {place}", days=days),
         "orders",
         Window(YEAR),
         unread,
@@ -155,8 +156,8 @@ def year_ago_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
             "amount_sum_year_ago",
             lambda m: money(m.season_amount),
             "season",
-            f"net spend {place}",
-            "spent {value:money} " + place,
+            phrase(f"net spend {place}", days=days),
+            phrase(f"spent {{value:money}} {place}", days=days),
             "money",
             Window(YEAR),
             unread,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import ibis
 
 from features.feature import Feature, daily_rate, money
 from features.point_in_time.measures import MONTH, YEAR
 from features.task import Window
+from features.templates import phrase
 
 MILLIONTHS = 1_000_000  # weights of orders are summed as integers, so that sums do not depend on the order of rows
 
@@ -37,22 +39,22 @@ def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Fea
             f"{stem}_trend_{short}_{long}",
             lambda m, measure=measure: daily_rate(m, measure, short) / daily_rate(m, measure, long).nullif(0),  # type: ignore[misc]
             f"{noun} trend",
-            f"pace of {noun} in the last {short.days} days against the last {long.days}",
-            f"{noun} at {{value:number}} times the pace of the last {long.days} days",
+            phrase(f"pace of {noun} in the last <days> days against the last <long>", days=short.days, long=long.days),
+            phrase(f"{noun} at {{value:number}} times the pace of the last <long> days", long=long.days),
             "ratio",
             long,
-            unread=f"no order in the last {long.days} days",
-            at_zero=f"no order in the last {short.days} days",
+            unread=phrase("no order in the last <days> days", days=long.days),
+            at_zero=phrase("no order in the last <days> days", days=short.days),
             actionable=True,
         )
 
 
 def change_features(w: Window, has_amount: bool) -> Iterator[Feature]:
     """A window minus the window before it and, for windows under a year, minus the same window a year ago."""
-    before = f"the {w.days} days before"
+    before = "the <days> days before"
     yield from _difference_features(w, "change", f"before_{w}", before, "trend", 2 * w.days, has_amount)
     if w.days < YEAR:
-        span, then = f"year_ago_{w}", f"the same {w.days} days a year ago"
+        span, then = f"year_ago_{w}", "the same <days> days a year ago"
         yield from _difference_features(w, "change_on_year", span, then, "on the year", YEAR + w.days, has_amount)
 
 
@@ -60,7 +62,8 @@ def _difference_features(
     w: Window, stem: str, span: str, than: str, family: str, reach: int, has_amount: bool
 ) -> Iterator[Feature]:
     """Differences to an earlier span; null if the log does not reach back to the first day of the span."""
-    unread = f"the log does not reach back to all of {than}"
+    text = partial(phrase, days=w.days)
+    unread = text(f"the log does not reach back to all of {than}")
     forms = {"orders": ("{value:more|fewer|#order}", "as many orders"), "spend": ("{value:more|less|money} spent", "")}
     for name, measure, noun in _measures_compared(has_amount):
         how, equal = forms[noun]
@@ -68,12 +71,12 @@ def _difference_features(
             f"{name}_{stem}_{w}",
             lambda m, measure=measure: _difference(m, measure, w, span, reach),  # type: ignore[misc]
             f"{noun} {family}",
-            f"{noun} in the last {w.days} days against {than}",
-            f"{how} in the last {w.days} days than in {than}",
+            text(f"{noun} in the last <days> days against {than}"),
+            text(f"{how} in the last <days> days than in {than}"),
             "money" if noun == "spend" else "orders",
             w,
             unread,
-            f"{equal or 'the same spend'} in the last {w.days} days as in {than}",
+            text(f"{equal or 'the same spend'} in the last <days> days as in {than}"),
             actionable=True,
         )
 
@@ -96,20 +99,19 @@ def acceleration_features(short: Window, mid: Window, long: Window, has_amount: 
     Yields:
         One feature for orders and, with amounts, one for spend.
     """
+    text = partial(phrase, days=short.days, mid=mid.days, long=long.days)
+    pointed = "where the pace of the last <long> and <mid> days pointed"
     for stem, measure, noun in _measures_compared(has_amount):
         form = _number_format(noun)
         yield Feature(
             f"{stem}_acceleration_{short}_{mid}_{long}",
             lambda m, measure=measure: _second_difference(m, measure, short, mid, long),  # type: ignore[misc]
             f"{noun} trend",
-            f"{noun} a month in the last {short.days} days against where the pace of the last {long.days} and "
-            f"{mid.days} days pointed",
-            f"{noun} a month in the last {short.days} days {{value:above|below|{form}}} where the pace of the "
-            f"last {long.days} and {mid.days} days pointed",
+            text(f"{noun} a month in the last <days> days against {pointed}"),
+            text(f"{noun} a month in the last <days> days {{value:above|below|{form}}} {pointed}"),
             "money" if noun == "spend" else "orders",
             long,
-            at_zero=f"{noun} in the last {short.days} days where the pace of the last {long.days} and {mid.days} "
-            "days pointed",
+            at_zero=text(f"{noun} in the last <days> days {pointed}"),
             actionable=True,
         )
 
@@ -153,13 +155,13 @@ def _round_half_up(number: ibis.Value) -> ibis.Value:
 
 def fading_features(w: Window, has_amount: bool) -> Iterator[Feature]:
     """Orders and spend with weights that fade with age."""
-    fades = f"each counting half for every {w.days} days since"
+    fades, days = "each counting half for every <days> days since", w.days
     yield Feature(
         f"orders_fading_{w}",
         lambda m: m[f"orders_fading_{w}"] / MILLIONTHS,
         "frequency",
-        f"orders so far, {fades}",
-        f"{{value:number}} orders so far, {fades}",
+        phrase(f"orders so far, {fades}", days=days),
+        phrase(f"{{value:number}} orders so far, {fades}", days=days),
         "orders",
         w,
         actionable=True,
@@ -169,8 +171,8 @@ def fading_features(w: Window, has_amount: bool) -> Iterator[Feature]:
             f"amount_fading_{w}",
             lambda m: money(m[f"spend_fading_{w}"]),
             "money",
-            f"spend so far, {fades}",
-            f"spent {{value:money}} so far, {fades}",
+            phrase(f"spend so far, {fades}", days=days),
+            phrase(f"spent {{value:money}} so far, {fades}", days=days),
             "money",
             w,
             actionable=True,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from features.feature import Compute, Feature, measure_ratio, measure_value, money, spread
 from features.task import Window
+from features.templates import phrase
 
 
 def order_window_features(w: Window, has_quantity: bool) -> Iterator[Feature]:
@@ -63,7 +64,7 @@ def money_window_features(w: Window) -> Iterator[Feature]:
         lambda m: refund_share(str(w))(m) - refund_share("ever")(m),
         "refunds",
         "share of spend refunded against the usual one",
-        f"{{refund_share_ever:share}} of spend refunded so far, {{refund_share_{w}:share}}",
+        "{refund_share_ever:share} of spend refunded so far, {refund_share_<days>d:share}",
         "share",
         "nothing bought",
     )
@@ -100,7 +101,7 @@ def _order_size_features(w: Window) -> Iterator[Feature]:
             "order_amount_trend",
             lambda m: (m[f"spend_{w}"] / m[f"orders_{w}"].nullif(0)) / (m.spend_ever / m.orders_ever),
             "average order amount against the usual one",
-            f"an average order of {{order_amount_mean_ever:money}} so far, {{order_amount_mean_{w}:money}}",
+            "an average order of {order_amount_mean_ever:money} so far, {order_amount_mean_<days>d:money}",
             "ratio",
             "no order",
         ),
@@ -111,6 +112,11 @@ def _order_size_features(w: Window) -> Iterator[Feature]:
 def refund_share(span: str) -> Compute:
     """Refunds divided by the amount paid before refunds; null if nothing was bought."""
     return lambda m: m[f"refund_{span}"] / (m[f"amount_{span}"] + m[f"refund_{span}"]).nullif(0)
+
+
+def window_ending(w: Window | None) -> str:
+    """Return the end of a template: 'in the last <days> days', or 'so far' for the whole past."""
+    return "in the last <days> days" if w else "so far"
 
 
 def window_feature(
@@ -125,15 +131,15 @@ def window_feature(
         stem: The column name without the window, such as 'orders_count'.
         compute: From the table of measures to the feature's value.
         family: The family of the feature.
-        what: The phrase without the window, such as 'net spend'.
-        how: The reading without the window, such as 'spent {value:money}'.
+        what: The template of the phrase without the window, such as 'net spend'; it may have the slot `<days>`.
+        how: The template of the reading without the window, such as 'spent {value:money}'; likewise.
         unit: The unit, as in `Feature`.
         unread: The text for null without the window; empty if the value is never null.
 
     Returns:
         The feature.
     """
-    last = f"in the last {w.days} days"
+    last, days = window_ending(w), w.days
     zero_by_family = {
         "frequency": "no order",
         "refunds": "no refund",
@@ -145,11 +151,11 @@ def window_feature(
         f"{stem}_{w}",
         compute,
         family,
-        f"{what} {last}",
-        f"{how} {last}",
+        phrase(f"{what} {last}", days=days),
+        phrase(f"{how} {last}", days=days),
         unit,
         w,
-        f"{unread} {last}" if unread else "",
-        f"{nothing} {last}" if nothing and "change" not in stem else "",
+        phrase(f"{unread} {last}", days=days) if unread else "",
+        phrase(f"{nothing} {last}", days=days) if nothing and "change" not in stem else "",
         actionable=family in ("frequency", "money", "discount"),
     )

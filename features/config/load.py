@@ -28,6 +28,7 @@ from features.config.sections import (
 from features.config.segments import SegmentsConfig
 from features.config.table_sections import Activity, Contacts, Customers, Events, Subscriptions
 from features.errors import UsageError
+from features.outputs.layout import OutputFolder
 
 
 class Config(Section):
@@ -134,6 +135,11 @@ class Config(Section):
     def output(self) -> Path:
         """The folder for scores, contributions and reports."""
         return self.path(self.serving.output)
+
+    @property
+    def outputs(self) -> OutputFolder:
+        """The places in the output folder."""
+        return OutputFolder(self.output)
 
     @model_validator(mode="before")
     @classmethod

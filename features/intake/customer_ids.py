@@ -151,7 +151,7 @@ def _id_privacy(config: Config) -> _IdPrivacy:
         return _IdPrivacy(key, read_forgotten(config))
     key_check = hash_text(KEY_CHECK_TEXT, key)
     if stored is None:
-        if any(config.output.glob("scores/cutoff=*")):
+        if any(config.outputs.scored_folders()):
             raise UsageError(
                 f"{config.output} was made with plain ids, and [privacy] hash_ids is on: set another [serving] output, "
                 "and remove the old one"

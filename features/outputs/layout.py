@@ -10,6 +10,7 @@ from pathlib import Path
 PREFIX = "cutoff="
 SCORE_MANIFEST, UPLIFT_MANIFEST = "_manifest.json", "_manifest.json"  # with an underscore, so that Spark skips it
 SEGMENT_MANIFEST, PLAN_MANIFEST = "manifest.json", "manifest.json"
+SEGMENTS = "segments.parquet"
 MEASUREMENT, MONITORING = "measured.json", "monitor.json"
 
 
@@ -32,6 +33,15 @@ def cutoff_of(path: Path) -> date | None:
         return date.fromisoformat(path.name.removeprefix(PREFIX)[:10]) if path.name.startswith(PREFIX) else None
     except ValueError:
         return None
+
+
+def plan_name(folder: Path) -> str:
+    """A plan by cutoff and campaign, from its folder.
+
+    >>> plan_name(Path("plans/cutoff=2024-06-01/spring"))
+    '2024-06-01/spring'
+    """
+    return f"{folder.parent.name.removeprefix(PREFIX)}/{folder.name}"
 
 
 @dataclass(frozen=True)
@@ -98,11 +108,21 @@ class OutputFolder:
 
     def segmented_cutoffs(self) -> list[date]:
         """The cutoffs whose customers were segmented, ascending."""
-        return _cutoffs((self.root / "segments").glob(f"{PREFIX}*/{SEGMENT_MANIFEST}"))
+        return _cutoffs((self.root / "segments").glob(f"{PREFIX}*/{SEGMENTS}"))
 
     def monitored_cutoffs(self) -> list[date]:
         """The cutoffs that were monitored, ascending."""
         return _cutoffs((self.root / "monitor").glob(f"{PREFIX}*/{MONITORING}"))
+
+    def scored_folders(self) -> list[Path]:
+        """The folders of cutoffs that were scored, or are being scored, by cutoff; a manifest may be missing."""
+        return sorted(folder for folder in (self.root / "scores").glob(f"{PREFIX}*") if cutoff_of(folder))
+
+    def unfinished_cutoffs(self) -> list[date]:
+        """The cutoffs whose scoring was not finished, ascending."""
+        folders = [*self.scored_folders(), *self.scoring().glob(f"{PREFIX}*")]
+        open_folders = (f for f in folders if f.is_dir() and not (f / SCORE_MANIFEST).exists())
+        return sorted({cutoff for folder in open_folders if (cutoff := cutoff_of(folder))})
 
     def plans(self, cutoff: date | None = None, file: str = PLAN_MANIFEST) -> list[Path]:
         """The folders of plans that hold a file, by cutoff and campaign.
@@ -113,7 +133,8 @@ class OutputFolder:
         """
         name = f"{PREFIX}*" if cutoff is None else cutoff_name(cutoff)
         folders = (path.parent for path in (self.root / "plans").glob(f"{name}/*/{file}"))
-        return sorted(folder for folder in folders if cutoff_of(folder.parent))
+        named = (folder for folder in folders if not folder.name.startswith("."))  # others are being written
+        return sorted(folder for folder in named if cutoff_of(folder.parent))
 
 
 def _cutoffs(files: Iterable[Path]) -> list[date]:

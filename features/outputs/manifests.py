@@ -30,19 +30,16 @@ class Manifest(BaseModel):
     FORMAT: ClassVar[int] = 1
     AGAIN: ClassVar[str] = "regulars"  # the command that writes it
 
-    format: int
-    name: str
+    format: int = 1
+    name: str = ""
     cutoff: date
 
+    def to_dict(self) -> dict[str, Any]:
+        """The manifest as JSON has it."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
-class WrittenPart(BaseModel):
-    """One file of a table: its name, rows and SHA-256."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    file: str
-    rows: int
-    sha256: str
+Part = dict[str, Any]  # one file of a table: file, rows and sha256
 
 
 class ScoreManifest(Manifest):
@@ -63,15 +60,22 @@ class ScoreManifest(Manifest):
     AGAIN: ClassVar[str] = "regulars score --cutoff {cutoff}"
 
     customers: int
-    parts: tuple[WrittenPart, ...]
-    contributions: dict[str, tuple[WrittenPart, ...]] = {}
+    parts: list[Part]
+    contributions: dict[str, list[Part]] = {}
     models: dict[str, dict[str, Any]] = {}
     bases: dict[str, float] = {}
     drivers: dict[str, list[dict[str, Any]]] = {}
     spread: dict[str, Any] | None = None
-    interval: float | None = None
+    interval: float = 0.8  # the default of the config, which early versions did not record
+    reasons: int = 0
+    chunk: int = 0
     run: str = ""
     language: str = "en"
+    engine: str = ""
+    ids: dict[str, Any] | None = None
+    code: str = ""
+    versions: dict[str, str] = {}
+    segment_rules: int = 0
     data_fingerprint: str = ""
     snapshot_fingerprint: str = ""
 
@@ -82,7 +86,17 @@ class SegmentManifest(Manifest):
     AGAIN: ClassVar[str] = "regulars segments --cutoff {cutoff}"
 
     customers: int
-    cutoffs: tuple[date, ...] = ()
+    cutoffs: list[str] = []
+    models: dict[str, str] = {}
+    data_fingerprint: str = ""
+    rules: dict[str, Any] = {}
+    window: str = ""
+    left_out: list[Any] = []
+    kind_periods: dict[str, Any] = {}
+    micro_segments: dict[str, Any] | None = None
+    language: str = "en"
+    segment_rules: int = 0
+    stage_rules: int = 0
 
 
 class UpliftManifest(Manifest):
@@ -114,12 +128,33 @@ class PlanManifest(Manifest):
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
 
     campaign: str
-    files: dict[str, str]
-    rules: dict[str, Any]
-    budget: float
-    spent: float
+    files: dict[str, str] = {}
+    rules: dict[str, Any] = {}
+    budget: float = 0.0
+    spent: float = 0.0
     gain: float
-    bound: float
+    bound: float = 0.0
+    gap: float = 0.0
+    gain_low: float | None = None
+    gain_high: float | None = None
+    interval: float | None = None
+    objective: str
+    margin: float | None = None
+    horizon_days: int
+    customers: dict[str, int]
+    actions: dict[str, dict[str, Any]] = {}
+    closed: dict[str, Any] = {}
+    segments: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, int] = {}
+    binding: list[str] = []
+    prices: dict[str, Any] = {}
+    break_even: float | None = None
+    assumed: bool = False
+    effects_sha256: str | None = None
+    design: dict[str, Any] = {}
+    holdout: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
+    language: str = "en"
     past: dict[str, Any] | None = None
 
 

@@ -20,8 +20,10 @@ def goes_left(node: int, place: int, bins: int, cut: Array, side: Array, nan_lef
         node: The node.
         place: The bin.
         bins: The number of bins of the column; the last one is that of NaN.
-        cut, side, nan_left: Of each node, as in `serving.explanation.forest.Forest`.
-        sides: Of the forest.
+        cut: The last bin that goes left, or -1 (nodes,), as in `serving.explanation.forest.Forest`.
+        side: Where the bins of each node begin in `sides`, or -1 (nodes,).
+        nan_left: Whether NaN goes left (nodes,).
+        sides: Whether a bin goes left, for the nodes whose `cut` is -1.
 
     Returns:
         Whether the bin goes left.
@@ -40,7 +42,9 @@ def find_regions(feature: Array, left: Array, right: Array, columns: int, top: A
     From the bottom up, a node joins the regions of its children if that makes table lookups cheaper.
 
     Args:
-        feature, left, right: The column and the children of each node (nodes,).
+        feature: The column of each node (nodes,).
+        left: The left child of each node (nodes,).
+        right: The right child of each node (nodes,).
         columns: The number of columns that the tree uses.
         top: Receives the topmost nodes (nodes,).
     """
@@ -121,9 +125,15 @@ def group_tree_leaves(
     Args:
         used: The columns that the tree uses.
         local: The place of each node's column in `used`.
-        left, right, cover, cut, side, nan_left: Of each node, as in `serving.explanation.forest.Forest`.
-        sides: Of the forest.
-        value, leaf_cover: Of each leaf.
+        left: The left child of each node (nodes,), as in `serving.explanation.forest.Forest`.
+        right: The right child of each node (nodes,).
+        cover: The number of training rows that reached each node (nodes,).
+        cut: The last bin that goes left, or -1 (nodes,).
+        side: Where the bins of each node begin in `sides`, or -1 (nodes,).
+        nan_left: Whether NaN goes left (nodes,).
+        sides: Whether a bin goes left, for the nodes whose `cut` is -1.
+        value: The value of each leaf (leaves,).
+        leaf_cover: The number of training rows that reached each leaf (leaves,).
         bins: The number of bins of each column of the forest, including that of NaN.
 
     Returns:

@@ -120,9 +120,11 @@ def leaf_shares(
         k: The number of features.
         keeps: 1 where the row keeps to the path, else 0 (k, n).
         n: The number of cases.
-        nodes, weights: Quadratures over [0, 1]; ceil(k / 2) nodes are exact.
+        nodes: The nodes of quadratures over [0, 1], one row for each size; ceil(k / 2) nodes are exact.
+        weights: The weights of these quadratures.
         out: Receives the contributions (k, n).
-        before, after: Working memory, (k + 1, n) and (n,).
+        before: Working memory (k + 1, n).
+        after: Working memory (n,).
     """
     half = (k + 1) // 2
     for i in range(k):
@@ -155,10 +157,12 @@ def fill_tables(
 
     Args:
         groups: All groups.
-        begin, end: The groups [begin, end) are written.
+        begin: The first group to write.
+        end: The groups [begin, end) are written.
         starts: Where the table of each group begins (groups + 1,).
         widest: The largest number of features of a group.
-        nodes, weights: Quadratures with 1, 2, ... nodes.
+        nodes: The nodes of quadratures with 1, 2, ... nodes.
+        weights: The weights of these quadratures.
         table: Receives the tables.
     """
     most = 0
@@ -212,7 +216,8 @@ def add_states(groups: LeafGroups, f: int, stride: int, places: Array, begin: in
         f: The feature of a group.
         stride: What its states are multiplied by.
         places: The bins (p, rows) of all rows.
-        begin, n: The rows [begin, begin + n).
+        begin: The first row.
+        n: The number of rows: [begin, begin + n).
         state: The states (n,) of these rows.
     """
     column = places[groups.feature[f], begin : begin + n]
@@ -242,11 +247,14 @@ def explain_rows(
 
     Args:
         groups: The leaves in groups.
-        starts, table: The tables, and where that of each group begins; groups without one are computed row by row.
+        starts: Where the table of each group begins (groups + 1,); groups without one are computed row by row.
+        table: The tables.
         places: The bins (p, n) of all rows.
-        begin, end: The rows [begin, end) are explained.
+        begin: The first row to explain.
+        end: The rows [begin, end) are explained.
         widest: The largest number of features of a group.
-        nodes, weights: Quadratures with 1, 2, ... nodes.
+        nodes: The nodes of quadratures with 1, 2, ... nodes.
+        weights: The weights of these quadratures.
         out: Receives the SHAP values (n, p).
     """
     n = end - begin

@@ -24,7 +24,7 @@ from features.snapshots import counterfactual
 from features.snapshots.counterfactual import CutoffLog
 from serving.explanation.contributions import compute_contributions
 from serving.explanation.what_if_changes import CONTACTS, HypotheticalChange, UsualValues, hypothetical_changes
-from serving.language.feature_phrases import phrased
+from serving.language.feature_phrases import translate_features
 from serving.language.messages import N_, get_language
 from training.artifact.bundle import ModelBundle
 
@@ -117,7 +117,7 @@ def find_what_if(
     risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(config.language)
     if risk < below:
         return WhatIf(risk, below)
-    catalog = phrased(catalog, tr.phrase)
+    catalog = translate_features(catalog, tr)
     customer = row["customer_id"][0].as_py()
     with counterfactual.open_at_cutoff(config, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)

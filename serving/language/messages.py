@@ -6,14 +6,16 @@ extracts every message of the package `serving` and requires a translation with 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from serving.language.feature_phrases import Phrasebook
+from features.templates import Phrase, fill_slots
 
 LOCALE = Path(__file__).parent / "locale"
-PHRASES = "phrases.po"  # phrases of features; their slots differ
+PHRASES = "phrases.po"  # templates of features' texts; their slots differ
+TIGHT = re.compile(r"(?<=[\u3000-\u9fff]) (?=[\u3000-\u9fff])")  # a space between two Chinese characters
 
 
 def N_(text: str) -> str:  # noqa: N802 (gettext's name for it)
@@ -31,7 +33,7 @@ class Language:
     def __init__(self, code: str) -> None:
         self.code = code
         self._messages = _messages(code)
-        self._phrases = Phrasebook(_read(LOCALE / code / PHRASES) if code != "en" else {}, self)
+        self._phrases = _read(LOCALE / code / PHRASES) if code != "en" else {}
 
     def __call__(self, message: str, **slots: object) -> str:
         """Translate a message and fill its slots; a message without a translation stays in English.
@@ -60,17 +62,22 @@ class Language:
         return self(one if n == 1 and self.code == "en" else other, n=f"{n:,}", **slots)
 
     def phrase(self, text: str) -> str:
-        """Translate the phrase of a feature or the template of its reading; a user's own phrases stay as they are.
+        """Translate a text of a feature by its template, and fill in the same slots.
 
-        A phrase that is translated already stays as it is, so translating twice does no harm.
+        A text without a translation stays as it is, such as one of the user's own features.
 
+        >>> from features.templates import phrase
         >>> tr = Language("zh")
-        >>> tr.phrase("orders in the last 90 days"), tr.phrase("different product categories so far")
-        ('近 90 天订单数', '累计购买的不同 product category 数')
+        >>> tr.phrase(phrase("orders in the last <days> days", days=90)), tr.phrase("orders so far")
+        ('近 90 天订单数', '累计订单数')
         >>> tr.phrase("share of baskets with tea in the last 90 days")
         'share of baskets with tea in the last 90 days'
         """
-        return self._phrases.say(text)
+        if not isinstance(text, Phrase):
+            return self._phrases.get(text, text)
+        if text.template not in self._phrases:
+            return text
+        return TIGHT.sub("", fill_slots(self._phrases[text.template], text.slots))
 
 
 @lru_cache

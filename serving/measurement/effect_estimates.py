@@ -57,7 +57,7 @@ def plan_returns(executed: ExecutedPlan, rows: list[dict[str, Any]]) -> dict[str
     Figures come from the adjusted effects, each as [estimate, low, high]. The ends are those of the effect, or of its
     sequential confidence interval while outcomes are immature; costs count as known exactly.
     """
-    margin = executed.plan.manifest["margin"]
+    margin = executed.plan.manifest.margin
     low, high = interval_columns(executed.mature)
     adjusted = [row for row in rows if row["estimator"] == ADJUSTED and row["family"] in (ALL, EACH_ACTION)]
     measured = {row["action"] for row in adjusted if row["effect"] is not None}

@@ -98,8 +98,8 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
     """
     facts, table = plan.manifest, plan.table()
     _refuse_no_comparison(plan, table)
-    horizon = Window(int(facts["horizon_days"]))
-    past = facts.get("past") or {"before": str(plan.cutoff)}
+    horizon = Window(int(facts.horizon_days))
+    past = facts.past or {"before": str(plan.cutoff)}
     log = read_plan_outcomes(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
     known = log.customers["known"].to_numpy(zero_copy_only=False)
     if not other_log:
@@ -109,7 +109,7 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
             f"the log knows none of the {len(known):,} customers of {plan.folder}, so it is another log; expected the "
             "log that the plan was made from"
         )
-    actions = tuple(facts["actions"])
+    actions = tuple(facts.actions)
     _refuse_not_executed(plan, actions, log)
     return _join(plan, actions, table, known, log, horizon)
 
@@ -161,7 +161,7 @@ def _contacts(
     planned, inside = what < a, who >= 0
     counts = np.zeros((n, a + 1))
     np.add.at(counts, (who[inside], what[inside]), number[inside])
-    prices = np.array([plan.manifest["rules"]["actions"][name]["cost"] for name in actions] + [0.0])
+    prices = np.array([plan.manifest.rules["actions"][name]["cost"] for name in actions] + [0.0])
     money = rows["cost"].to_numpy() + (number - costed) * prices[what]
     cost = np.zeros(n)
     np.add.at(cost, who[inside & planned], money[inside & planned])
@@ -191,7 +191,7 @@ def _refuse_other_log(plan: Plan, log: PlanOutcomes, table: pa.Table, known: np.
             f"another log: it lacks {len(lost):,} of {len(known):,} customers of {plan.folder} (such as "
             f"{sample(lost, 3)}); {way_out}"
         )
-    past = plan.manifest.get("past")
+    past = plan.manifest.past
     if past and any(past[name] != count for name, count in log.marks.items()):
         raise RefusedError(
             f"another log: before {past['before']} it has {log.marks['events']:,} events of {log.marks['customers']:,} "
@@ -205,8 +205,8 @@ def _refuse_not_executed(plan: Plan, actions: tuple[str, ...], log: PlanOutcomes
     """Refuse contacts without an action of the plan, or with an action that is spelled differently."""
     contacted = sorted(set(log.contacts["action"].to_pylist()))
     unplanned = [name for name in contacted if name not in actions]
-    span = f"[{plan.cutoff}, {min(log.end, plan.cutoff + Window(plan.manifest['horizon_days']).delta)})"
-    for name in (name for name in actions if name not in contacted and plan.manifest["actions"][name]["customers"]):
+    span = f"[{plan.cutoff}, {min(log.end, plan.cutoff + Window(plan.manifest.horizon_days).delta)})"
+    for name in (name for name in actions if name not in contacted and plan.manifest.actions[name]["customers"]):
         by_casefold = {other.casefold(): other for other in unplanned}
         similar = get_close_matches(name.casefold(), list(by_casefold), n=1, cutoff=0.75)
         if similar:

@@ -18,7 +18,7 @@ def sample_ratio_checks(executed: ExecutedPlan) -> dict[str, Any]:
     Returns:
         share, threshold (of each p-value), alarm, and groups: of, treated, held, p.
     """
-    share = float(executed.plan.manifest["holdout"]["share"])
+    share = float(executed.plan.manifest.holdout["share"])
     groups = {"eligible": executed.eligible}
     groups |= {name: executed.assigned == place for place, name in enumerate(executed.actions)}
     checks: list[dict[str, Any]] = []
@@ -76,7 +76,7 @@ def contact_costs(executed: ExecutedPlan) -> dict[str, Any]:
     sides = {"treated": executed.treated, "held_out": held_out, "planned_nothing": executed.assigned < 0}
     costs: dict[str, Any] = {name: float(executed.cost[of].sum()) for name, of in sides.items()}
     costs["by_action"] = {name: action_cost(executed, place) for place, name in enumerate(executed.actions)}
-    costs["expected"] = float(executed.plan.manifest["spent"])
+    costs["expected"] = float(executed.plan.manifest.spent)
     costs["source"] = executed.cost_source
     return costs
 

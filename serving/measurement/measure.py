@@ -139,14 +139,14 @@ def _facts(executed: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) 
     plan, log = executed.plan, executed.log
     return {
         "format": FORMAT,
-        "name": plan.manifest["name"],
+        "name": plan.manifest.name,
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
         "horizon_days": executed.horizon.days,
         "days": log.days,
         "mature": executed.mature,
         "matures": str(executed.matures),
-        "objective": plan.manifest["objective"],
+        "objective": plan.manifest.objective,
         "plan_sha256": hashlib.sha256((plan.folder / MANIFEST).read_bytes()).hexdigest(),
         "log": {"fingerprint": log.fingerprint, "end": str(log.end), "past": log.marks, "other": other_log},
         "customers": {

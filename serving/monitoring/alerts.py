@@ -184,9 +184,9 @@ def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
 
 
 def single_line(text: str) -> str:
-    """A text in one line without control characters, as category values and names come from the data.
+    r"""A text in one line without control characters, as category values and names come from the data.
 
-    >>> single_line("two\\r\\nlines \\x1b[31mred")
+    >>> single_line("two\r\nlines \x1b[31mred")
     'two lines [31mred'
     """
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

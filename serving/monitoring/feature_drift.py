@@ -119,11 +119,11 @@ def _reference_text(words: str, cutoffs: Sequence[date], tr: Language) -> str:
 
 def _model_digest(scores: Scores) -> str:
     """The digest of the richest model: the value model, else the churn model."""
-    models: dict[str, Any] = scores.manifest["models"]
+    models: dict[str, Any] = scores.manifest.models
     return str((models.get("value") or models.get("churn") or {}).get("digest"))
 
 
 def _score_columns(scores: Scores) -> dict[str, np.ndarray]:
     """The scores of all customers by column; NaN where there is no value."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORES)) for part in scores.manifest["parts"]]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORES)) for part in scores.manifest.parts]
     return {name: np.concatenate([part[name].to_numpy().astype(float) for part in parts]) for name in SCORES}

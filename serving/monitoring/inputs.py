@@ -86,7 +86,7 @@ class OpenLog:
     def outcomes(self, scores: Scores) -> pa.Table:
         """The labels of a scored cutoff's customers, in the order of the scores: churned, and value."""
         ids = pa.chunked_array(
-            [chunk for part in scores.manifest["parts"] for chunk in scores.read_part(part)["customer_id"].chunks],
+            [chunk for part in scores.manifest.parts for chunk in scores.read_part(part)["customer_id"].chunks],
             pa.string(),
         )
         places = pa.array(np.arange(len(ids)))

@@ -38,7 +38,7 @@ from serving.monitoring.log_health import LogCheck, check_log_health, health_rec
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.resumable_run import exclusive_lock
-from serving.scoring.score_tables import MANIFEST, Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift
 
@@ -122,7 +122,7 @@ def monitor_scores(
         newest = str(scores.cutoff) >= state.cutoff
         new = tuple(alert for alert in alerts if newest and alert.id not in state.ids)
         facts = _facts(config, scores, observations, alerts)
-        target = folder / f"cutoff={scores.cutoff}"
+        target = config.outputs.monitoring(scores.cutoff)
         with atomic_folder(target) as staging, report_write_errors(target):
             text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
             (staging / FILE).write_text(text, encoding="utf-8")
@@ -154,7 +154,7 @@ def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
         observations.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
         observations.notes += drift_notes(log.inputs, observations.drift, tr)
         observations.performance = evaluate_cutoffs(config, log, scores, earlier)
-    drivers = {row["feature"]: row["strength"] for row in scores.manifest.get("drivers", {}).get("churn", [])}
+    drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
     observations.findings += [
         *drift_findings(observations.drift, drivers, tr),
         *of_performance(observations.performance, config.monitor, tr),
@@ -164,12 +164,7 @@ def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
 
 def scored_cutoffs_before(config: Config, before: date) -> list[date]:
     """The scored cutoffs before a date, ascending."""
-    places = (config.output / "scores").glob(f"cutoff=*/{MANIFEST}")
-    return sorted(day for place in places if (day := _day(place.parent)) < before)
-
-
-def _day(folder: Path) -> date:
-    return date.fromisoformat(folder.name.removeprefix("cutoff="))
+    return [cutoff for cutoff in config.outputs.scored_cutoffs() if cutoff < before]
 
 
 def _observe_log(
@@ -188,12 +183,8 @@ def _observe_log(
 
 def _previous_record(config: Config, cutoff: date) -> dict[str, Any] | None:
     """The log's record at the newest earlier monitored cutoff; None if there is none."""
-    records = []
-    for path in (config.output / "monitor").glob(f"cutoff=*/{FILE}"):
-        if (day := _day(path.parent)) < cutoff:
-            records.append((day, path))
-    for day, path in sorted(records, reverse=True):
-        if log := _read_facts(path).get("log"):
+    for day in reversed(config.outputs.monitored_cutoffs()):
+        if day < cutoff and (log := _read_facts(config.outputs.monitoring(day) / FILE).get("log")):
             return {**log, "days": (cutoff - day).days}
     return None
 
@@ -215,7 +206,7 @@ def _facts(config: Config, scores: Scores, observations: _Observations, alerts: 
         "name": config.name,
         "cutoff": str(scores.cutoff),
         "language": config.language,
-        "models": {kind: model["label"] for kind, model in scores.manifest["models"].items()},
+        "models": {kind: model["label"] for kind, model in scores.manifest.models.items()},
         "data": [check.to_dict() for check in observations.data],
         "drift": [drift.to_dict() for drift in observations.drift],
         "performance": [figure.to_dict() for figure in observations.performance],

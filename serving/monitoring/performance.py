@@ -146,12 +146,12 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
 
 
 def _horizon(scores: Scores) -> Window | None:
-    task = (scores.manifest["models"].get("churn") or {}).get("task")
+    task = (scores.manifest.models.get("churn") or {}).get("task")
     return Window.parse(task["horizon"]) if task else None
 
 
 def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[PerformanceFigure]:
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(COLUMNS) for part in scores.manifest["parts"]]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(COLUMNS) for part in scores.manifest.parts]
     table = pa.concat_tables(parts)
     churn = table["churn_probability"].to_numpy()
     money = scores.spread is not None and table["value"].null_count == 0

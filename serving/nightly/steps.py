@@ -78,8 +78,8 @@ def score_cutoff(night: Night) -> StepOutcome:
     ]
     for place in outdated:
         remove_folder(place)
-    labels = ", ".join(model["label"] for model in scores.manifest["models"].values())
-    notes = [f"{scores.manifest['customers']:,} customers by {labels}", *(scores.notes if scores.new else ())]
+    labels = ", ".join(model["label"] for model in scores.manifest.models.values())
+    notes = [f"{scores.manifest.customers:,} customers by {labels}", *(scores.notes if scores.new else ())]
     return StepOutcome(DONE if scores.new or outdated else UNCHANGED, "; ".join(notes))
 
 
@@ -170,7 +170,7 @@ def plan_if_due(night: Night) -> StepOutcome:
             SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"
         )
     plan = planning.make_plan(config, night.cutoff, None, campaign)
-    chosen = plan.manifest["customers"]["with_action"]
+    chosen = plan.manifest.customers["with_action"]
     return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {plan.spent:,.2f} is spent")
 
 

@@ -66,7 +66,7 @@ def load_action_effects(config: Config, rules: PlanConfig, cutoff: date, scores:
         UsageError: A measured action is not in the config, or an action has neither a measured effect nor a save rate.
         DataError: The table of effects is not as expected.
     """
-    path = config.output / "uplift" / f"cutoff={cutoff}" / "effects.parquet"
+    path = config.outputs.uplift(cutoff) / "effects.parquet"
     measured = _read_effects(path) if path.exists() else None
     measured_actions = set(measured["action"].unique().to_pylist()) if measured else set()
     _refuse_unknown_actions(measured_actions, rules, path)

@@ -19,6 +19,7 @@ from features.config.plan import Exclusion, PlanConfig
 from features.errors import UsageError
 from features.intake.customer_ids import stored_ids
 from features.task import Window
+from features.templates import Phrase, phrase
 
 NO_ACTION = "no action is open to them"
 SCORE_COLUMNS = ("segment", "tier", "lifecycle")
@@ -99,15 +100,25 @@ def _contact_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.T
     age, recent = (_values_at(column, place) for column in (contacts.days_since, contacts.recent))
     if rules.contacted_within is not None:
         days = rules.contacted_within.days
-        yield f"contacted in the last {_days(days)}", age <= days, ()
+        yield recent_contact_reason(days), age <= days, ()
     if rules.contacts_at_most is not None and rules.contacts_window is not None:
-        allowed = "1 contact" if rules.contacts_at_most == 1 else f"{rules.contacts_at_most} contacts"
-        reason = f"more than {allowed} in the last {_days(rules.contacts_window.days)}"
-        yield reason, recent > rules.contacts_at_most, ()
+        most = rules.contacts_at_most
+        yield frequent_contacts_reason(most, rules.contacts_window.days), recent > most, ()
+
+
+def recent_contact_reason(days: int) -> Phrase:
+    """Say that a customer was contacted in the last days."""
+    return phrase(f"contacted in the last {_days(days)}", days=days)
+
+
+def frequent_contacts_reason(most: int, days: int) -> Phrase:
+    """Say that a customer had more contacts than allowed in the last days."""
+    contacts = "1 contact" if most == 1 else "<times> contacts"
+    return phrase(f"more than {contacts} in the last {_days(days)}", times=most, days=days)
 
 
 def _days(days: int) -> str:
-    return "day" if days == 1 else f"{days} days"
+    return "day" if days == 1 else "<days> days"
 
 
 def _values_at(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:

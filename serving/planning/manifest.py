@@ -66,7 +66,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
             "draw": "blake2b of the id, keyed by campaign and seed",
         },
         "effects_sha256": inputs.action_effects.digest or None,
-        "scores": {key: inputs.scores.manifest.get(key) for key in ("models", "data_fingerprint", "parts")},
+        "scores": {key: getattr(inputs.scores.manifest, key) for key in ("models", "data_fingerprint", "parts")},
         "rules": {**rules_json, "exclude": [without_customer_ids(rule) for rule in rules_json["exclude"]]},
     }
 

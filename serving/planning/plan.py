@@ -25,6 +25,7 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, as_date, config_of
+from features.outputs.manifests import PlanManifest, read_manifest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
@@ -50,22 +51,22 @@ class Plan:
     folder: Path
     cutoff: date
     campaign: str
-    manifest: dict[str, Any]
+    manifest: PlanManifest
 
     @property
     def gain(self) -> float:
         """Expected total gain: money after costs, or customers kept."""
-        return float(self.manifest["gain"])
+        return float(self.manifest.gain)
 
     @property
     def bound(self) -> float:
         """No plan within the limits gains more."""
-        return float(self.manifest["bound"])
+        return float(self.manifest.bound)
 
     @property
     def spent(self) -> float:
         """Total cost of the actions."""
-        return float(self.manifest["spent"])
+        return float(self.manifest.spent)
 
     def table(self) -> pa.Table:
         """One row for each scored customer, by customer_id (columns: `serving.planning.table.COLUMNS`)."""
@@ -84,7 +85,7 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Args:
-        config: The business, with its [plan].
+        business: An opened log, a config, or the path of a config; it needs a [plan].
         cutoff: A scored cutoff.
         budget: Upper limit of the total cost; by default the config's.
         campaign: Name of the campaign; by default the config's.
@@ -100,12 +101,12 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
     config = config_of(business)
     day = as_date(cutoff)
     rules = _plan_rules(config, budget, campaign)
-    _refuse_measured(config.output / "plans" / f"cutoff={day}" / rules.campaign)
+    _refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(config, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve_points(problem, rules, allocation)
-    folder = config.output / "plans" / f"cutoff={day}" / rules.campaign
+    folder = config.outputs.plan(day, rules.campaign)
     table = plan_table(
         inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
         inputs.action_effects, inputs.eligibility, get_language(config.language),
@@ -117,7 +118,7 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
-    return Plan(folder, day, rules.campaign, manifest)
+    return Plan(folder, day, rules.campaign, PlanManifest.model_validate(manifest))
 
 
 def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan:
@@ -136,7 +137,7 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
         DataError: One of its files has changed since.
     """
     name = campaign or (config.plan.campaign if config.plan else "")
-    cutoff_folder = config.output / "plans" / f"cutoff={cutoff}"
+    cutoff_folder = config.outputs.campaigns(cutoff)
     path = cutoff_folder / name / MANIFEST
     if not name or not path.is_file():
         campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{MANIFEST}"))) or "none"
@@ -144,8 +145,8 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
             f"there is no plan {name!r} at cutoff {cutoff} under {config.output} (plans there: {campaigns}); "
             f"run `regulars plan --cutoff {cutoff} --budget B`"
         )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    for file, digest in manifest["files"].items():
+    manifest = read_manifest(path, PlanManifest)
+    for file, digest in manifest.files.items():
         if not (path.parent / file).is_file() or _digest(path.parent / file) != digest:
             raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
     return Plan(path.parent, cutoff, name, manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from features.outputs.manifests import PlanManifest
 from serving.language.formats import NumberFormat
 from serving.planning.action_effects import ASSUMED
 from serving.planning.eligibility import NO_ACTION
@@ -28,27 +29,27 @@ def plan_text(plan: Plan) -> str:
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _customer_lines(facts: Mapping[str, Any]) -> list[str]:
-    count = facts["customers"]
+def _customer_lines(facts: PlanManifest) -> list[str]:
+    count = facts.customers
     lines = [
-        f"plan {facts['campaign']!r} at {facts['cutoff']}: {count['scored']:,} customers scored, {count['eligible']:,} "
+        f"plan {facts.campaign!r} at {facts.cutoff}: {count['scored']:,} customers scored, {count['eligible']:,} "
         f"eligible, {count['held_out']:,} of them held out, {count['with_action']:,} with an action"
     ]
-    left_out = {reason: number for reason, number in facts["left_out"].items() if number or reason != NO_ACTION}
+    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason != NO_ACTION}
     lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
-    for action, closed in facts["closed"].items():
+    for action, closed in facts.closed.items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
-    if not facts["holdout"]["share"]:
+    if not facts.holdout["share"]:
         lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines
 
 
-def _action_table(facts: Mapping[str, Any]) -> list[str]:
-    money, form = facts["objective"] == MONEY, _money_format(facts)
+def _action_table(facts: PlanManifest) -> list[str]:
+    money, form = facts.objective == MONEY, _money_format(facts)
     head = ("action", "customers", "held out", "cost", "expected gain" if money else "expected to stay", "effect")
     rows = [
         (name, f"{a['customers']:,}", f"{a['held_out']:,}", form(a["cost"]), form(a["gain"]), a["source"])
-        for name, a in facts["actions"].items()
+        for name, a in facts.actions.items()
     ]
     wide = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
     return [
@@ -60,37 +61,37 @@ def _action_table(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _gain_lines(facts: Mapping[str, Any]) -> list[str]:
-    form, money = _money_format(facts), facts["objective"] == MONEY
+def _gain_lines(facts: PlanManifest) -> list[str]:
+    form, money = _money_format(facts), facts.objective == MONEY
     what = "expected gain (margin on the value saved, minus cost)" if money else "customers expected to be kept"
     lines = [
-        f"spent {form(facts['spent'])} of {form(facts['budget'])}",
-        f"{what}: {form(facts['gain'])}; no plan within these limits reaches more than {form(facts['bound'])} "
-        f"(gap {facts['gap']:.4%})",
+        f"spent {form(facts.spent)} of {form(facts.budget)}",
+        f"{what}: {form(facts.gain)}; no plan within these limits reaches more than {form(facts.bound)} "
+        f"(gap {facts.gap:.4%})",
     ]
-    if facts["gain_low"] is not None:
+    if facts.gain_low is not None:
         lines.append(
-            f"  {facts['interval']:.0%} confidence interval, from the errors of the effects: "
-            f"{form(facts['gain_low'])} to {form(facts['gain_high'])}"
+            f"  {facts.interval:.0%} confidence interval, from the errors of the effects: "
+            f"{form(facts.gain_low)} to {form(facts.gain_high)}"
         )
-    if facts["break_even"] is not None:
-        lines.append(f"  breaks even at {facts['break_even']:.0%} of the expected effects")
-    prices = facts["prices"]
-    limits = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts["binding"] else []
+    if facts.break_even is not None:
+        lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
+    prices = facts.prices
+    limits = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
         for name, price in prices[kind].items():
             label = f"{kind} of {name}" if kind == "capacity" else f"minimum share of {name!r}"
-            limits += [words.format(name, _adds(price))] if label in facts["binding"] else []
+            limits += [words.format(name, _adds(price))] if label in facts.binding else []
     return [*lines, "binding limits: " + ("; ".join(limits) if limits else "none: every action that pays is taken")]
 
 
-def _source_notes(facts: Mapping[str, Any]) -> list[str]:
-    sources = {a["source"] for a in facts["actions"].values()} - {"measured", ASSUMED}
+def _source_notes(facts: PlanManifest) -> list[str]:
+    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED}
     lines = [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
     ]
-    rates = {name: a["save_rate"] for name, a in facts["actions"].items() if a["save_rate"] is not None}
+    rates = {name: a["save_rate"] for name, a in facts.actions.items() if a["save_rate"] is not None}
     if not rates:
         return lines
     keeps = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
@@ -101,14 +102,14 @@ def _source_notes(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _power_lines(facts: Mapping[str, Any]) -> list[str]:
+def _power_lines(facts: PlanManifest) -> list[str]:
     """The effects that the holdout can detect."""
-    design = facts["design"]["all"]
-    if not facts["holdout"]["share"] or design["return"] is None:
+    design = facts.design["all"]
+    if not facts.holdout["share"] or design["return"] is None:
         return []
     lines = [
         f"effects that the holdout can detect ({design['held_out']:,} held out against {design['with_action']:,} with "
-        f"an action, power {facts['design']['power']:.0%} at significance level {facts['design']['alpha']:.0%}):"
+        f"an action, power {facts.design['power']:.0%} at significance level {facts.design['alpha']:.0%}):"
     ]
     if not design["held_out"]:
         return [f"{lines[0]} none: no customer who would get an action is held out"]
@@ -135,10 +136,10 @@ def _power_note(outcome: Mapping[str, Any]) -> str:
 
 
 def _curve_table(plan: Plan) -> list[str]:
-    rows, form, own = plan.curve().to_pylist(), _money_format(plan.manifest), plan.manifest["budget"]
+    rows, form, own = plan.curve().to_pylist(), _money_format(plan.manifest), plan.manifest.budget
     step = max(-(-len(rows) // CURVE_LINES), 1)
     shown = [row for place, row in enumerate(rows) if (len(rows) - 1 - place) % step == 0 or row["budget"] == own]
-    lines = ["gain against budget" + (" (assumed)" if plan.manifest["assumed"] else "")]
+    lines = ["gain against budget" + (" (assumed)" if plan.manifest.assumed else "")]
     lines.append(f"{'budget':>12}  {'gain':>12}  {'customers':>9}  next unit adds")
     return lines + [
         f"{form(row['budget']):>12}  {form(row['gain']):>12}  {row['customers']:>9,}  {row['price']:.3g}"
@@ -151,7 +152,7 @@ def _adds(price: float) -> str:
     return f"adds {price:,.3g}"
 
 
-def _money_format(facts: Mapping[str, Any]) -> Any:
+def _money_format(facts: PlanManifest) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
-    count = max(facts["customers"]["with_action"], 1)
-    return NumberFormat(abs(facts["bound"]) / count).money
+    count = max(facts.customers["with_action"], 1)
+    return NumberFormat(abs(facts.bound) / count).money

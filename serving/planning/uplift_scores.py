@@ -75,7 +75,7 @@ def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
             "that file, or run `regulars train uplift` again"
         )
     table = uplift_table(bundle, snapshots, config.serving.chunk)
-    folder = config.output / "uplift" / f"cutoff={cutoff}"
+    folder = config.outputs.uplift(cutoff)
     with atomic_folder(folder) as staging:
         pq.write_table(table, staging / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
@@ -89,7 +89,7 @@ def read_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
     Raises:
         UsageError: They were not written, or the file has changed since.
     """
-    folder = config.output / "uplift" / f"cutoff={cutoff}"
+    folder = config.outputs.uplift(cutoff)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         intact = manifest["sha256"] == _checksum(folder / FILE)

@@ -204,7 +204,7 @@ def _find_member(config: Config, name: str, versions: list[ModelLineage]) -> tup
 def _plan_dates(config: Config) -> set[date]:
     """The days up to which plans recorded counts of the log."""
     dates = set()
-    for path in config.output.glob(f"{PLANS}/cutoff=*/*/{MANIFEST}"):
+    for path in (folder / MANIFEST for folder in config.outputs.plans()):
         past = json.loads(path.read_text(encoding="utf-8")).get("past")
         dates |= {date.fromisoformat(past["before"])} if past else set()
     return dates

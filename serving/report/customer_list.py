@@ -22,7 +22,7 @@ NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "
 
 def read_score_columns(scores: Scores) -> pd.DataFrame:
     """Read the score columns that the totals need, for all customers; ids and reasons are not read."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(NUMBERS) for part in scores.manifest["parts"]]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(NUMBERS) for part in scores.manifest.parts]
     return pa.concat_tables(parts).to_pandas().astype({"value": float, "value_at_risk": float})
 
 
@@ -52,7 +52,7 @@ def _at(scores: Scores, places: np.ndarray) -> list[dict[str, Any]]:
     """Read the rows at some places of the score table, in that order."""
     rows_by_place: dict[int, dict[str, Any]] = {}
     start = 0
-    for part in scores.manifest["parts"]:
+    for part in scores.manifest.parts:
         places_inside = places[(places >= start) & (places < start + part["rows"])]
         if len(places_inside):
             rows = pq.ParquetFile(scores.folder / part["file"]).read().take(pa.array(places_inside - start)).to_pylist()

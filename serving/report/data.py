@@ -31,7 +31,7 @@ Facts = Mapping[str, Any]
 def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
     """Prepare the results of the data check and of monitoring, or what is missing."""
     audit, monitored = inputs.audit.content, inputs.monitor.content
-    other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest["data_fingerprint"]
+    other_data = bool(audit) and audit["fingerprint"] != inputs.scores.manifest.data_fingerprint
     return {
         "gap": inputs.audit.gap,
         "other_data": other_data,
@@ -164,7 +164,7 @@ def _moved(wording: ReportWording, drift: Sequence[Facts]) -> Iterator[str]:
     """Name the features with data drift beyond random variation, the strongest drift first."""
     moved = [row for row in drift if row.get("moved")]
     for row in sorted(moved, key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))[:MOVED]:
-        name = wording.tr.phrase(str(row.get("phrase") or row.get("name")))
+        name = str(row.get("phrase") or row.get("name"))
         yield wording.tr(
             "{name}: data drift (population stability index {psi}; random variation alone reaches {noise})",
             name=name, psi=_number(row.get("psi")), noise=_number(row.get("noise")),

@@ -9,24 +9,23 @@ from markupsafe import Markup
 
 from serving.charts import figures
 from serving.charts.cjk_glyphs import truncate_text
+from serving.language.feature_phrases import Driver
 from serving.report.text import ReportWording
 
 DRIVERS, DEPENDS = 10, 0.2
 LEVEL = 14  # greatest width of a level's name, in columns
-Row = Mapping[str, Any]
 
 
-def driver_charts(wording: ReportWording, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Draw a chart of drivers for each prediction in the manifest, churn first."""
-    drivers_by_number = manifest["drivers"]
-    kinds = [kind for kind in ("churn", "value") if drivers_by_number.get(kind) and (wording.money or kind == "churn")]
-    return [_chart(wording, kind, drivers_by_number[kind]) for kind in kinds]
+def driver_charts(wording: ReportWording, drivers: Mapping[str, Sequence[Driver]]) -> list[dict[str, Any]]:
+    """Draw a chart of drivers for each prediction, churn first."""
+    kinds = [kind for kind in ("churn", "value") if drivers.get(kind) and (wording.money or kind == "churn")]
+    return [_chart(wording, kind, drivers[kind]) for kind in kinds]
 
 
-def _chart(wording: ReportWording, kind: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _chart(wording: ReportWording, kind: str, rows: Sequence[Driver]) -> dict[str, Any]:
     """Draw the strongest driver of each family."""
     tr = wording.tr
-    strongest: dict[str, Row] = {}
+    strongest: dict[str, Driver] = {}
     for row in rows:
         strongest.setdefault(row["family"], row)
     bars = [driver_bar(wording, row, kind) for row in list(strongest.values())[:DRIVERS]]
@@ -47,7 +46,7 @@ def _chart(wording: ReportWording, kind: str, rows: Sequence[Row]) -> dict[str, 
     return {"kind": kind, "title": title, "legend": legend, "svg": svg}
 
 
-def driver_bar(wording: ReportWording, row: Row, kind: str) -> figures.Bar:
+def driver_bar(wording: ReportWording, row: Driver, kind: str) -> figures.Bar:
     """Make the bar of a driver.
 
     Args:
@@ -58,7 +57,7 @@ def driver_bar(wording: ReportWording, row: Row, kind: str) -> figures.Bar:
     Returns:
         The bar with its phrase, its mean absolute contribution, and its direction as text and fill.
     """
-    tr, label = wording.tr, wording.tr.phrase(row["phrase"])
+    tr, label = wording.tr, row["phrase"]
     if kind == "churn":
         size = tr("{n} points", n=f"{100 * row['strength']:.1f}")
     else:

@@ -18,6 +18,8 @@ from features.audit.audit import Audit
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import RegularsError, UsageError
+from features.outputs.manifests import PlanManifest, read_manifest
+from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.scoring.score_tables import Scores
@@ -77,7 +79,7 @@ class PastPlan:
 
     cutoff: date
     campaign: str
-    manifest: dict[str, Any]
+    manifest: PlanManifest
     measured: dict[str, Any] | None
     matures: date
 
@@ -88,6 +90,7 @@ class ReportInputs:
 
     scores: Scores
     tr: Language
+    drivers: dict[str, list[Driver]]
     treatments: dict[str, str]
     evaluation: Evaluation | None
     audit: OptionalInput
@@ -111,6 +114,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
     return ReportInputs(
         scores,
         tr,
+        translate_drivers(scores.manifest.drivers, config, tr),
         dict(config.segments.treatments),
         _evaluation(config, scores),
         _audit(config, tr),
@@ -123,7 +127,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
 
 def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
     """Read the evaluation of the models; None if the training run is gone."""
-    models = scores.manifest["models"]
+    models = scores.manifest.models
     try:
         return load_evaluation(config, models.get("value", models["churn"])["run_id"])
     except UsageError as problem:
@@ -142,7 +146,7 @@ def _audit(config: Config, tr: Language) -> OptionalInput:
 
 
 def _segments(config: Config, scores: Scores, tr: Language) -> OptionalInput:
-    folder, command = config.output / "segments" / f"cutoff={scores.cutoff}", f"segments --cutoff {scores.cutoff}"
+    folder, command = config.outputs.segments(scores.cutoff), f"segments --cutoff {scores.cutoff}"
     return _part(
         folder,
         lambda: _segmented(folder, scores),
@@ -163,13 +167,13 @@ def _segmented(folder: Path, scores: Scores) -> StoredSegments:
     manifest = _json(folder / "manifest.json", ["models", "data_fingerprint", "left_out"])
     cards = _rows(folder / "segments.parquet", CARD)
     moves = [r for r in _rows(folder / "transitions.parquet", MOVE) if str(r["to_cutoff"]) == str(scores.cutoff)]
-    models = {name: model["label"] for name, model in scores.manifest["models"].items()}
-    same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest["data_fingerprint"]
+    models = {name: model["label"] for name, model in scores.manifest.models.items()}
+    same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest.data_fingerprint
     return StoredSegments(cards, moves, manifest["left_out"], not same)
 
 
 def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
-    place = config.output / "plans" / f"cutoff={scores.cutoff}"
+    place = config.outputs.campaigns(scores.cutoff)
     command = f"plan --cutoff {scores.cutoff} --budget B"
     return _part(
         next(place.glob(f"*/{MANIFEST}"), place / MANIFEST),
@@ -183,14 +187,14 @@ def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
     own = config.plan.campaign if config.plan else ""
     name = own if own in names else names[0]
     plan = read_plan(config, scores.cutoff, name)
-    stale = plan.manifest["scores"]["parts"] != scores.manifest["parts"]
+    stale = plan.manifest.scores["parts"] != scores.manifest.parts
     return CutoffPlan(plan, plan.curve().to_pylist(), [other for other in names if other != name], stale)
 
 
 def _past(config: Config, tr: Language) -> OptionalInput:
     """Read every plan on disk, newest first; one that cannot be read is logged and left out."""
     plans = []
-    for path in sorted((config.output / "plans").glob(f"cutoff=*/*/{MANIFEST}"), reverse=True):
+    for path in [folder / MANIFEST for folder in reversed(config.outputs.plans())]:
         try:
             plans.append(_past_plan(path))
         except BROKEN as problem:
@@ -203,19 +207,19 @@ def _past(config: Config, tr: Language) -> OptionalInput:
 
 
 def _past_plan(path: Path) -> PastPlan:
-    manifest = _json(path, ["cutoff", "campaign", "horizon_days", "gain", "assumed", "objective", "customers"])
+    manifest = read_manifest(path, PlanManifest)
     measured_file = path.parent / MEASURED
     measured = (
         _json(measured_file, ["returns", "effects", "mature", "customers", "sample_ratio"])
         if measured_file.exists()
         else None
     )
-    cutoff = date.fromisoformat(manifest["cutoff"])
-    return PastPlan(cutoff, manifest["campaign"], manifest, measured, cutoff + timedelta(manifest["horizon_days"]))
+    matures = manifest.cutoff + timedelta(manifest.horizon_days)
+    return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures)
 
 
 def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:
-    path, command = config.output / "monitor" / f"cutoff={cutoff}" / "monitor.json", f"monitor --cutoff {cutoff}"
+    path, command = config.outputs.monitoring(cutoff) / "monitor.json", f"monitor --cutoff {cutoff}"
     return _part(
         path,
         lambda: _json(path, ["data", "drift", "alerts"]),

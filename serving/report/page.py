@@ -33,7 +33,7 @@ def write_report(business: Business, cutoff: date | str | None = None) -> Path:
     config = config_of(business)
     day = None if cutoff is None else as_date(cutoff)
     scores = read_scores(config, day)
-    target = config.output / "reports" / f"cutoff={scores.cutoff}.html"
+    target = config.outputs.report(scores.cutoff)
     write_text_atomically(target, render_report(read_report_inputs(config, scores, get_language(config.language))))
     return target
 
@@ -56,7 +56,7 @@ def render_report(inputs: ReportInputs) -> str:
         steps=steps[1:],
         spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
         quality=quality,
-        drivers=drivers.driver_charts(wording, scores.manifest),
+        drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
         rules=value_tiers.RULES_VERSION,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight),

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from features.outputs.manifests import PlanManifest
 from serving.charts import figures
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
@@ -26,70 +27,68 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
     if cutoff_plan is None:
         return {"gap": inputs.plan.gap}
     facts = cutoff_plan.plan.manifest
-    form = NumberFormat(abs(facts["bound"]) / max(facts["customers"]["with_action"], 1), wording.tr)
+    form = NumberFormat(abs(facts.bound) / max(facts.customers["with_action"], 1), wording.tr)
     return {
         "gap": "",
-        "name": facts["campaign"],
+        "name": facts.campaign,
         "stale": cutoff_plan.stale,
         "other_plans": cutoff_plan.others,
         "sentences": list(_sentences(wording, facts, form)),
-        "money": facts["objective"] == MONEY,
-        "actions": [_action(wording, name, each, form) for name, each in facts["actions"].items()],
+        "money": facts.objective == MONEY,
+        "actions": [_action(wording, name, each, form) for name, each in facts.actions.items()],
         "curve": _curve(wording, cutoff_plan, form),
         "points": _points(cutoff_plan, form),
-        "assumed": facts["assumed"],
+        "assumed": facts.assumed,
     }
 
 
-def _sentences(wording: ReportWording, facts: Facts, form: NumberFormat) -> Iterator[str]:
+def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
     """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
-    tr, count = wording.tr, facts["customers"]
+    tr, count = wording.tr, facts.customers
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
         scored=f"{count['scored']:,}", eligible=f"{count['eligible']:,}", action=f"{count['with_action']:,}",
-        spent=form.money(facts["spent"]), budget=form.money(facts["budget"]),
+        spent=form.money(facts.spent), budget=form.money(facts.budget),
     )  # fmt: skip
     yield _gain(wording, facts, form)
-    if facts["break_even"] is not None:
-        yield tr(
-            "It breaks even if {share} of the expected effects are realised.", share=form.share(facts["break_even"])
-        )
-    if not facts["holdout"]["share"]:
+    if facts.break_even is not None:
+        yield tr("It breaks even if {share} of the expected effects are realised.", share=form.share(facts.break_even))
+    if not facts.holdout["share"]:
         yield tr("There is no holdout, so its effect cannot be measured.")
         return
     yield tr(
         "{held_out} customers ({share} of the eligible ones, chosen at random) are held out and get nothing: the "
         "effect can be measured only against this randomised holdout.",
-        held_out=f"{count['held_out']:,}", share=form.share(facts["holdout"]["share"]),
+        held_out=f"{count['held_out']:,}", share=form.share(facts.holdout["share"]),
     )  # fmt: skip
     yield from _power(wording, facts)
 
 
-def _gain(wording: ReportWording, facts: Facts, form: NumberFormat) -> str:
+def _gain(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> str:
     tr = wording.tr
-    if facts["objective"] != MONEY:
-        return tr("It is expected to keep {n} customers.", n=form.money(facts["gain"]))
-    if facts["gain_low"] is None:
+    if facts.objective != MONEY:
+        return tr("It is expected to keep {n} customers.", n=form.money(facts.gain))
+    if facts.gain_low is None or facts.gain_high is None or facts.interval is None:
         return tr(
             "The expected gain is {gain}: the margin on the value saved, less the costs. The effects are "
             "assumed, so no interval can be given.",
-            gain=form.money(facts["gain"]),
+            gain=form.money(facts.gain),
         )
     return tr(
         "The expected gain is {gain} ({low} to {high} with a probability of {interval}, from the standard errors "
         "of the effects): the margin on the value saved, less the costs.",
-        gain=form.money(facts["gain"]), low=form.money(facts["gain_low"]), high=form.money(facts["gain_high"]),
-        interval=form.share(facts["interval"]),
+        gain=form.money(facts.gain), low=form.money(facts.gain_low), high=form.money(facts.gain_high),
+        interval=form.share(facts.interval),
     )  # fmt: skip
 
 
-def _power(wording: ReportWording, facts: Facts) -> Iterator[str]:
-    power = facts["design"]["all"]["return"]
+def _power(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
+    power = facts.design["all"]["return"]
     if not power:
         return
     tr, slots = wording.tr, {"detects": f"{100 * power['detects']:.1f}", "expected": f"{100 * power['expected']:+.1f}"}
-    if power["power"] >= facts["design"]["power"]:
+    if power["power"] >= facts.design["power"]:
         yield tr(
             "This holdout is large enough to detect the expected change of the return rate, {expected} "
             "percentage points.",
@@ -120,7 +119,7 @@ def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) 
 
 def _points(cutoff_plan: CutoffPlan, form: NumberFormat) -> list[dict[str, Any]]:
     """Select at most SHOWN points of the curve evenly, and the plan's own."""
-    own, step = cutoff_plan.plan.manifest["budget"], max(-(-len(cutoff_plan.points) // SHOWN), 1)
+    own, step = cutoff_plan.plan.manifest.budget, max(-(-len(cutoff_plan.points) // SHOWN), 1)
     return [
         {
             "budget": form.money(point["budget"]),
@@ -139,9 +138,9 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
     tr, facts, points = wording.tr, cutoff_plan.plan.manifest, cutoff_plan.points
     if len(points) < 2:
         return ""
-    own = next((place for place, point in enumerate(points) if point["budget"] == facts["budget"]), len(points) - 1)
-    gain = tr("Expected gain") if facts["objective"] == MONEY else tr("Customers expected to be kept")
-    gain = tr("{what} (assumed)", what=gain) if facts["assumed"] else gain
+    own = next((place for place, point in enumerate(points) if point["budget"] == facts.budget), len(points) - 1)
+    gain = tr("Expected gain") if facts.objective == MONEY else tr("Customers expected to be kept")
+    gain = tr("{what} (assumed)", what=gain) if facts.assumed else gain
     adds = tr("Gain from one more unit of budget")
     details = "; ".join(
         tr("budget {budget}: {gain}, one more unit adds {adds}", budget=p["budget"], gain=p["gain"], adds=p["adds"])
@@ -202,7 +201,7 @@ def _measured(wording: ReportWording, each: PastPlan) -> Iterator[dict[str, Any]
 
 
 def _form_of(wording: ReportWording, each: PastPlan) -> NumberFormat:
-    return NumberFormat(abs(each.manifest["gain"]) / max(each.manifest["customers"]["with_action"], 1), wording.tr)
+    return NumberFormat(abs(each.manifest.gain) / max(each.manifest.customers["with_action"], 1), wording.tr)
 
 
 def _groups(row_of_outcome: Mapping[str, Facts]) -> str:
@@ -212,11 +211,13 @@ def _groups(row_of_outcome: Mapping[str, Facts]) -> str:
 
 def _planned_gain(wording: ReportWording, each: PastPlan, name: str, form: NumberFormat) -> str:
     """Format the planned gain, marked if it was based on assumed effects."""
-    facts = each.manifest if name == ALL else each.manifest.get("actions", {}).get(name)
-    if facts is None:
+    if name == ALL:
+        planned, assumed = each.manifest.gain, each.manifest.assumed
+    elif (action := each.manifest.actions.get(name)) is not None:
+        planned, assumed = action["gain"], action["source"] == ASSUMED
+    else:
         return "–"
-    assumed = facts["assumed"] if name == ALL else facts["source"] == ASSUMED
-    gain = form.money(facts["gain"], "+").replace("-", "−")
+    gain = form.money(planned, "+").replace("-", "−")
     return wording.tr("{gain} (assumed)", gain=gain) if assumed else gain
 
 

@@ -224,12 +224,12 @@ def _plan(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
     if not inputs.plan.content or inputs.plan.content.stale:
         return
     tr, facts, past = wording.tr, inputs.plan.content.plan.manifest, _of_today(inputs)
-    count = facts["customers"]
+    count = facts.customers
     if past and past.measured:
         return
     yield NextStep(
         f"{count['with_action']:,}",
-        tr("customers get an action in the plan '{name}'", name=facts["campaign"]),
+        tr("customers get an action in the plan '{name}'", name=facts.campaign),
         tr(
             "load its plan.csv into the campaign tool, do not contact the {held_out} customers in the holdout, "
             "and measure the effect from {day} on.",

@@ -65,7 +65,7 @@ def report_wording(scores: Scores, money: bool, mean: float, tr: Language) -> Re
     Returns:
         The wording.
     """
-    task = scores.manifest["models"]["churn"]["task"]
+    task = scores.manifest.models["churn"]["task"]
     days, active = Window.parse(task["horizon"]).days, Window.parse(task["active_within"]).days
     churn = task.get("churn", "inactive")
     return ReportWording(
@@ -77,5 +77,5 @@ def report_wording(scores: Scores, money: bool, mean: float, tr: Language) -> Re
         cutoff=scores.cutoff,
         last=scores.cutoff + timedelta(days - 1),
         days=days,
-        interval=float(scores.manifest["interval"]),
+        interval=scores.manifest.interval,
     )

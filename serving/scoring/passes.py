@@ -23,9 +23,10 @@ from tqdm import tqdm
 from features.atomic_files import report_write_errors
 from features.config.load import Config
 from features.feature import Feature
+from features.outputs.layout import cutoff_name
 from features.snapshots.build import PreparedFeatures
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
-from serving.language.feature_phrases import phrased
+from serving.language.feature_phrases import translate_features
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.chunks import (
@@ -68,7 +69,7 @@ class ScoringJob:
     @property
     def folder(self) -> Path:
         """The run's working folder: beside the scores, where no reader of scores looks."""
-        return scoring_folder(self.config) / f"cutoff={self.cutoff}"
+        return self.config.outputs.scoring() / cutoff_name(self.cutoff)
 
     @property
     def levels(self) -> Levels:
@@ -79,7 +80,7 @@ class ScoringJob:
     def scorer(self) -> Scorer:
         """What explains a chunk; reasons are in the config's language, drivers in English."""
         most_reasons = self.config.serving.reasons
-        features = phrased(self.features, get_language(self.config.language).phrase)
+        features = translate_features(self.features, get_language(self.config.language))
         return Scorer(self.models.richest.bundle, features, self.models.labels, most_reasons, self.targets)
 
 

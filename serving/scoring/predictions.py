@@ -13,7 +13,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.snapshots.build import Snapshots, build_snapshots
-from serving.language.feature_phrases import phrased
+from serving.language.feature_phrases import translate_features
 from serving.language.formats import task_terms
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
@@ -84,7 +84,7 @@ def build_cohort(config: Config, cutoff: date) -> Snapshots:
     snapshots = build_snapshots(config, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise empty_cohort_error(config, cutoff)
-    return replace(snapshots, features=phrased(snapshots.features, get_language(config.language).phrase))
+    return replace(snapshots, features=translate_features(snapshots.features, get_language(config.language)))
 
 
 def empty_cohort_error(config: Config, cutoff: date) -> DataError:

@@ -25,11 +25,13 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
 from features.intake.log import Business, as_date, config_of
+from features.outputs.layout import cutoff_name
+from features.outputs.manifests import ScoreManifest
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
-from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, scoring_folder, write_features
+from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
 from serving.scoring.resumable_run import (
     ResumableRun,
@@ -84,7 +86,7 @@ def score_customers(
     config = config_of(business)
     day = as_date(cutoff)
     models = load_champions(config)
-    lock = scoring_folder(config) / f"cutoff={day}.lock"
+    lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
     with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"), ExitStack() as open_log:
         log = open_log.enter_context(prepare_features(config, day))
         check_features(models, log.features, log.own)
@@ -145,11 +147,11 @@ def _digest(content: Any) -> str:
 
 
 def _scores_folder(job: ScoringJob) -> Path:
-    return job.config.output / "scores" / f"cutoff={job.cutoff}"
+    return job.config.outputs.scores(job.cutoff)
 
 
 def _contributions_folder(job: ScoringJob, kind: str) -> Path:
-    return job.config.output / "contributions" / kind / f"cutoff={job.cutoff}"
+    return job.config.outputs.contributions(kind, job.cutoff)
 
 
 def _manifest_in_place(job: ScoringJob) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
         if not _all_intact(_contributions_folder(job, kind), parts):
             return None
     note = f"skipped: log, champions, config and code have not changed since cutoff {job.cutoff} was scored"
-    return Scores(folder, job.cutoff, manifest, (note,), new=False)
+    return Scores(folder, job.cutoff, ScoreManifest.model_validate(manifest), (note,), new=False)
 
 
 def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
@@ -229,7 +231,7 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
     previous = _manifest_in_place(job)
     same = previous.get("parts") == manifest["parts"]
     with report_write_errors(job.config.output):
-        for folder in sorted((job.config.output / "contributions").glob(f"*/cutoff={job.cutoff}")):
+        for folder in job.config.outputs.all_contributions(job.cutoff):
             if folder.parent.name in job.targets or not same:
                 aside = run.folder / f"old {folder.parent.name}"
                 remove_folder(aside)
@@ -242,4 +244,4 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
     for kind in job.targets:
         replace_folder(run.folder / "contributions" / kind, _contributions_folder(job, kind))
     repaired = [f"{file} was damaged and was written again" for file in run.damaged]
-    return Scores(_scores_folder(job), job.cutoff, manifest, (*notes, *repaired))
+    return Scores(_scores_folder(job), job.cutoff, ScoreManifest.model_validate(manifest), (*notes, *repaired))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError, sample
+from features.outputs.manifests import ScoreManifest, read_manifest
 from serving.scoring.resumable_run import file_checksum, is_intact
 from training.artifact.spread import Spread, read_spread
 
@@ -37,7 +37,7 @@ class Scores:
 
     folder: Path
     cutoff: date
-    manifest: dict[str, Any]
+    manifest: ScoreManifest
     notes: tuple[str, ...] = ()
     new: bool = True
 
@@ -47,7 +47,7 @@ class Scores:
         Raises:
             DataError: A part file has changed since it was written.
         """
-        return pa.concat_tables(self.read_part(part) for part in self.manifest["parts"])
+        return pa.concat_tables(self.read_part(part) for part in self.manifest.parts)
 
     def most_at_risk(self) -> str:
         """Return the customer with the most value at risk (without money: the highest risk)."""
@@ -60,7 +60,7 @@ class Scores:
     @property
     def spread(self) -> Spread | None:
         """The distribution of actual values around the predicted ones; None without money."""
-        return read_spread(self.manifest.get("spread"))
+        return read_spread(self.manifest.spread)
 
     def read_part(self, part: Mapping[str, Any]) -> pa.Table:
         """Read one of the manifest's parts.
@@ -123,7 +123,7 @@ class Scores:
         """
         import pandas as pd
 
-        by_target = self.manifest.get("drivers", {})
+        by_target = self.manifest.drivers
         if target not in by_target:
             raise UsageError(
                 f"no drivers of {target!r} at {self.cutoff}: expected one of {', '.join(by_target) or 'none'}; "
@@ -179,12 +179,11 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
     Raises:
         UsageError: The cutoff has not been scored.
     """
-    manifests = sorted((config.output / "scores").glob(f"cutoff=*/{MANIFEST}"))
-    wanted = [path for path in manifests if cutoff is None or path.parent.name == f"cutoff={cutoff}"]
+    scored = config.outputs.scored_cutoffs()
+    wanted = [day for day in scored if cutoff in (None, day)]
     if not wanted:
-        scored = ", ".join(path.parent.name.removeprefix("cutoff=") for path in manifests) or "none"
-        under = f"under {config.output} (scored: {scored})"
+        under = f"under {config.output} (scored: {', '.join(map(str, scored)) or 'none'})"
         missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
         raise UsageError(f"{missing}; run `regulars score --cutoff D`")
-    manifest = json.loads(wanted[-1].read_text(encoding="utf-8"))
-    return Scores(wanted[-1].parent, date.fromisoformat(manifest["cutoff"]), manifest)
+    folder = config.outputs.scores(wanted[-1])
+    return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest))

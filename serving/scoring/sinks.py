@@ -42,7 +42,7 @@ def deliver_scores(config: Config, scores: Scores) -> list[str]:
     """
     notes = []
     if config.serving.csv:
-        folder = config.output / "csv" / f"cutoff={scores.cutoff}"
+        folder = config.outputs.csv(scores.cutoff)
         if write_scores_csv(scores, folder):
             notes.append(f"written: {folder / CSV}")
     if config.serving.database:
@@ -56,15 +56,15 @@ def write_scores_csv(scores: Scores, folder: Path) -> bool:
 
     Reasons are written as text, and text that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    run = scores.manifest.get("run", "")
+    run = scores.manifest.run
     if _holds_csv_of(folder, run):
         return False
     with atomic_folder(folder) as beside:
         file = beside / CSV
         with report_write_errors(folder):
-            for number, part in enumerate(scores.manifest["parts"]):
+            for number, part in enumerate(scores.manifest.parts):
                 _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
-            facts = {"run": run, "file": CSV, "rows": scores.manifest["customers"], "sha256": file_checksum(file)}
+            facts = {"run": run, "file": CSV, "rows": scores.manifest.customers, "sha256": file_checksum(file)}
             (beside / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
 
@@ -99,14 +99,14 @@ def write_scores_table(config: Config, scores: Scores) -> bool:
     """
     target = config.serving.scores_target()
     name = ".".join(quote_name(part) for part in target.table.split(".", 1))
-    schema = pq.read_schema(scores.folder / scores.manifest["parts"][0]["file"])
-    run = scores.manifest.get("run", "")
+    schema = pq.read_schema(scores.folder / scores.manifest.parts[0]["file"])
+    run = scores.manifest.run
     with _explain_database_errors(target), postgres.write_transaction(target.source, target.password()) as cursor:
         _create_table(cursor, name, schema)
         _refuse_missing(cursor, target, name, schema)
         cutoff = f"TIMESTAMP '{scores.cutoff}'"
         cursor.execute(f"SELECT count(*), min(run), max(run) FROM {name} WHERE cutoff = {cutoff}")  # noqa: S608
-        if cursor.fetchone() == (scores.manifest["customers"], run, run):
+        if cursor.fetchone() == (scores.manifest.customers, run, run):
             return False
         cursor.adbc_ingest(INCOMING, _score_batches(scores, schema), mode="create", temporary=True)
         columns = ", ".join(f'"{column}"' for column in schema.names)
@@ -180,7 +180,7 @@ def _score_batches(scores: Scores, schema: pa.Schema) -> pa.RecordBatchReader:
     types = pa.schema([pa.field(f.name, pa.string()) if _is_list(f) else f for f in schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for part in scores.manifest["parts"]:
+        for part in scores.manifest.parts:
             table = scores.read_part(part)
             columns = [_as_json(table[f.name]) if _is_list(f) else table[f.name] for f in schema]
             yield from pa.table(columns, schema=types).to_batches()

@@ -153,9 +153,9 @@ class SparkPasses:
 
 
 def worker_error(problem: Exception) -> str:
-    """Return in one line what went wrong: the error that a worker raised, or else the first line of Spark's message.
+    r"""Return in one line what went wrong: the error that a worker raised, or else the first line of Spark's message.
 
-    >>> worker_error(ValueError("An exception was thrown\\nTraceback:\\n  ...\\nOSError: disk full\\n"))
+    >>> worker_error(ValueError("An exception was thrown\nTraceback:\n  ...\nOSError: disk full\n"))
     'OSError: disk full'
     """
     lines = str(problem).strip().splitlines()

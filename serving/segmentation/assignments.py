@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,7 @@ from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import MANIFEST, Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation import clusters, lifecycle_stages, rfm
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import CohortHistory
@@ -129,9 +128,7 @@ def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.n
 
 def read_scored_columns(scores: Scores) -> pa.Table:
     """Read the columns of the score table that segmentations need, sorted by customer."""
-    parts = [
-        pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest["parts"]
-    ]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest.parts]
     return pa.concat_tables(parts).sort_by("customer_id")
 
 
@@ -174,10 +171,8 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
     Returns:
         One history for each of both; none if no earlier cutoff is scored.
     """
-    days = sorted(date.fromisoformat(p.parent.name[7:]) for p in scores.folder.parent.glob(f"cutoff=*/{MANIFEST}"))
-    earlier = (
-        [day for day in days if day < scores.cutoff][-config.segments.history :] if config.segments.history else []
-    )
+    days = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
+    earlier = days[-config.segments.history :] if config.segments.history else []
     tables = [*(read_scored_columns(read_scores(config, day)) for day in earlier), scored]
     if len(tables) < 2:
         return []

@@ -45,7 +45,7 @@ def _grouped(now: dict[str, dict[str, Any]]) -> dict[str, tuple[str, dict[str, A
 
 def _means(scores: Scores) -> dict[str, dict[str, Any]]:
     columns = ["churn_probability", "value", *GROUPINGS]
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest["parts"]]
+    parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest.parts]
     table = pa.concat_tables(parts).to_pandas().astype({"value": float})
     means = {ALL_CUSTOMERS: _mean(table)}
     for column in GROUPINGS:

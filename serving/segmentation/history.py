@@ -22,7 +22,7 @@ from features.point_in_time import baskets
 from features.snapshots.build import KEYS, open_log, snapshot_query
 from features.snapshots.cache import open_cache
 from features.task import Task, Window
-from serving.language.feature_phrases import phrased
+from serving.language.feature_phrases import translate_features
 from serving.language.messages import get_language
 from serving.segmentation import affinity, product_lifecycle
 from serving.segmentation.lifecycle_stages import ABSENT
@@ -173,7 +173,7 @@ def gather_history(config: Config, cutoff: date) -> CohortHistory:
         last = planned.rows.filter(planned.rows.cutoff.date() == cutoff).semi_join(sampled, "customer_id")
         sample = engine.to_arrow(last.select("customer_id", *(f.name for f in plain_features)).order_by("customer_id"))
         views = _views(config, tables, cutoff, names, pa.table({"customer_id": ids}), engine)
-        features = phrased(plain_features, get_language(config.language).phrase)
+        features = translate_features(plain_features, get_language(config.language))
         return CohortHistory(tuple(cutoffs), rows, names, sample, features, views, tables.fingerprint)
 
 

@@ -32,6 +32,7 @@ from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from features.intake.log import Business, as_date, config_of
+from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores
@@ -69,7 +70,7 @@ class Segmentation:
 
     folder: Path
     tables: Mapping[str, pa.Table]
-    manifest: Mapping[str, Any]
+    manifest: SegmentManifest
 
     def to_pandas(self, table: str = "customers") -> Any:
         """One of the tables as a DataFrame: by default the groups of each customer."""
@@ -105,9 +106,9 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         "channels": _channels(history, len(now)),
     }
     manifest = _build_manifest(config, scores, history, tables, micro_segments)
-    folder = config.output / "segments" / f"cutoff={scores.cutoff}"
+    folder = config.outputs.segments(scores.cutoff)
     _write_tables(folder, tables, manifest)
-    return Segmentation(folder, tables, manifest)
+    return Segmentation(folder, tables, SegmentManifest.model_validate(manifest))
 
 
 def _check_customers(scores: Scores, scored: pa.Table, ids: pa.ChunkedArray) -> None:
@@ -235,7 +236,7 @@ def _build_manifest(
         "window": str(history.names.window or "ever"),
         "micro_segments": micro_segments.to_dict() if micro_segments else None,
         "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},
-        "models": {name: model["label"] for name, model in scores.manifest["models"].items()},
+        "models": {name: model["label"] for name, model in scores.manifest.models.items()},
         "data_fingerprint": history.fingerprint,
         "left_out": _left_out(config, history, tables, micro_segments),
     }

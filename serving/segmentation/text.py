@@ -30,11 +30,9 @@ Row = Mapping[str, Any]
 def segments_text(segmentation: Segmentation) -> str:
     """Return the segmentation as text for a terminal."""
     cards, manifest = segmentation.tables["segments"].to_pylist(), segmentation.manifest
-    mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest["customers"], 1)
+    mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest.customers, 1)
     form = NumberFormat(mean)
-    lines = [
-        f"{manifest['customers']:,} customers at {manifest['cutoff']}, rules of version {manifest['rules']['version']}"
-    ]
+    lines = [f"{manifest.customers:,} customers at {manifest.cutoff}, rules of version {manifest.rules['version']}"]
     for name, title in TITLES.items():
         rows = [row for row in cards if row["segmentation"] == name and row["customers"]]
         lines += ["", *_cards(title, rows, form)] if rows else []
@@ -45,10 +43,10 @@ def segments_text(segmentation: Segmentation) -> str:
         *_pairs(segmentation),
         *_channels(segmentation, form),
     ]
-    micro = manifest["micro_segments"]
+    micro = manifest.micro_segments
     if micro and micro["blurred"]:
         lines += ["", "note: the micro-segments are blurred: two halves of the customers give different clusters"]
-    lines += ["", *(f"left out: {text}" for text in manifest["left_out"])]
+    lines += ["", *(f"left out: {text}" for text in manifest.left_out)]
     return "\n".join(lines).rstrip()
 
 
@@ -89,7 +87,7 @@ def _left_text(row: Row) -> str:
 def _movement(segmentation: Segmentation) -> Iterator[str]:
     """Yield the transitions of stages from the cutoff before as a matrix, and the largest ones of other groups."""
     rows = segmentation.tables["transitions"].to_pylist()
-    last = [row for row in rows if str(row["to_cutoff"]) == segmentation.manifest["cutoff"]]
+    last = [row for row in rows if str(row["to_cutoff"]) == segmentation.manifest.cutoff]
     stage = [row for row in last if row["segmentation"] == "stage"]
     if stage:
         yield from ("", f"transitions from {stage[0]['from_cutoff']} to {stage[0]['to_cutoff']}, by stage")
@@ -124,7 +122,7 @@ def _preferences(segmentation: Segmentation) -> Iterator[str]:
 
 def _kinds(segmentation: Segmentation) -> Iterator[str]:
     """Yield rising and fading values by kind, and how many values there are of each state."""
-    rows, periods = segmentation.tables["kinds"].to_pylist(), segmentation.manifest["kind_periods"]
+    rows, periods = segmentation.tables["kinds"].to_pylist(), segmentation.manifest.kind_periods
     if rows:
         yield from (
             "",
@@ -171,7 +169,7 @@ def _channels(segmentation: Segmentation, form: NumberFormat) -> Iterator[str]:
     rows = segmentation.tables["channels"].to_pylist()
     if not rows:
         return
-    yield from ("", f"contacts over the last {segmentation.manifest['window']}; a purchase followed within 14 days")
+    yield from ("", f"contacts over the last {segmentation.manifest.window}; a purchase followed within 14 days")
     wide = min(max(len("action"), *(len(row["action"]) for row in rows)), 30)
     yield f"{'action':<{wide}}{'contacts':>10}{'reach':>10}{'cost each':>11}   followed"
     cost_text: Callable[[Any], str] = lambda x: "" if x is None else form.money(x, fine=True)  # noqa: E731

@@ -101,7 +101,7 @@ def _counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | 
     counterfactual = find_what_if(
         site.config, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
     )
-    scored_model = at.manifest.get("models", {}).get("churn", {})
+    scored_model = at.manifest.models.get("churn", {})
     return {
         "answer_set": counterfactual,
         "mean": below is None,

@@ -176,19 +176,12 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
 
 def _context(site: Site, request: Request) -> PageContext:
     at = read_scored_cutoff(site, request.query_params.get("cutoff", ""))
-    task: Mapping[str, Any] = at.manifest.get("models", {}).get("churn", {}).get("task", {})
+    task: Mapping[str, Any] = at.manifest.models.get("churn", {}).get("task", {})
     given = site.config.task
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days
     terms = churn_terms(str(task.get("churn", given.churn)), days, active, site.tr)
-    return PageContext(
-        at,
-        number_format(site, at),
-        has_value(site, at),
-        days,
-        terms,
-        float(at.manifest.get("interval", site.config.serving.interval)),
-    )
+    return PageContext(at, number_format(site, at), has_value(site, at), days, terms, at.manifest.interval)
 
 
 def _overview(site: Site, request: Request) -> Response:

@@ -203,7 +203,7 @@ def test_a_damaged_part_of_an_unfinished_run_is_made_again(
         scores = score_customers(died, trained.newest, resume=True)
     assert done[:2] == [0, 2]
     assert "scores/part-00000.parquet was damaged and was written again" in scores.notes
-    assert scores.table().num_rows == scores.manifest["customers"]
+    assert scores.table().num_rows == scores.manifest.customers
 
 
 def test_a_damaged_score_is_refused_by_readers_and_made_again(config: Config, trained: TrainingRun) -> None:

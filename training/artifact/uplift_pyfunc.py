@@ -20,7 +20,7 @@ CODE = ("model_files", "uplift_bundle")  # each after those that it imports
 
 
 class UpliftModel(PythonModel):
-    """Feature table in; effect and standard error of every action on every outcome out."""
+    """Predicts effect and standard error of every action on every outcome from a feature table."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Reads the bundle beside this model.
@@ -35,7 +35,16 @@ class UpliftModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Effects (n rows) of a feature table (n rows)."""
+        """Effects of a feature table.
+
+        Args:
+            context: MLflow's.
+            model_input: Feature table (n rows) with the columns of the model's signature.
+            params: Not used.
+
+        Returns:
+            The effect and its standard error of every action on every outcome (n rows).
+        """
         return pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
 
 

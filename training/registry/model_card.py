@@ -56,10 +56,10 @@ def model_card_text(fitted: FittedModels, snapshots: Snapshots, config: Config, 
 
 
 def escape_markdown(text: str) -> str:
-    """Return a text with Markdown escaped, so that data cannot add markup, links, HTML or table cells.
+    r"""Return a text with Markdown escaped, so that data cannot add markup, links, HTML or table cells.
 
     >>> escape_markdown("gold|<b>*x*</b>")
-    'gold\\\\|&lt;b&gt;\\\\*x\\\\*&lt;/b&gt;'
+    'gold\\|&lt;b&gt;\\*x\\*&lt;/b&gt;'
     """
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|~$-])", r"\\\1", flat)

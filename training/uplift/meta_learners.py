@@ -54,7 +54,7 @@ class FittedLearners:
 
     def part_values(self, design: np.ndarray) -> dict[str, np.ndarray]:
         """Return every part's values (n,) on a design (n, p), by name."""
-        return {name: part.of(design) for name, part in self.parts.items()}
+        return {name: part.predict(design) for name, part in self.parts.items()}
 
     def scores(self, parts: Mapping[str, np.ndarray], action: str) -> np.ndarray:
         """Return the scores (n, learners) of an action from the parts' values."""
@@ -204,7 +204,7 @@ class _LearnerFits:
         for a in self.arms[1:]:
             for side, arm, other in (("treated", a, 0), ("control", 0, a)):
                 here = experiment.arm == arm
-                gap = self.outcome[here] - self.means[f"trees-{other}"].of(experiment.design[here])
+                gap = self.outcome[here] - self.means[f"trees-{other}"].predict(experiment.design[here])
                 effect = gap if side == "treated" else -gap
                 text = fit_trees(experiment.design[here], effect, GAP_ROUNDS, self.seed)
                 parts[f"crossed-{a}-{side}"] = ScorePart(text)

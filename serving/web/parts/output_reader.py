@@ -22,6 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config
+from features.errors import DataError
+from features.json_files import file_digest
+from features.outputs.manifests import ScoreManifest, read_manifest
+from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language
 from serving.scoring.score_tables import MANIFEST
@@ -89,19 +93,19 @@ class ScoredCutoff:
 
     cutoff: date
     folder: Path
-    manifest: dict[str, Any]
+    manifest: ScoreManifest
     fingerprint: str
     columns: tuple[str, ...]
 
     @property
     def files(self) -> list[str]:
         """The parts, in the order of the customers' ids."""
-        return [str(self.folder / part["file"]) for part in self.manifest["parts"]]
+        return [str(self.folder / part["file"]) for part in self.manifest.parts]
 
     @property
     def customers(self) -> int:
         """The number of scored customers."""
-        return int(self.manifest["customers"])
+        return int(self.manifest.customers)
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,13 @@ class Site:
             raise MissingOutput(message, "regulars score --cutoff D", 503) from None
 
     def translate(self, text: str) -> str:
-        """Translate the name of a group or the phrase of a feature; other text stays as it is."""
-        named = self.tr(text)
-        return named if named != text else self.tr.phrase(text)
+        """Translate a name from a table, such as that of a group; other text stays as it is."""
+        return self.tr(text)
+
+    def drivers(self, at: ScoredCutoff) -> dict[str, list[Driver]]:
+        """Return the drivers of a cutoff's scores by outcome, with phrases in the language of the site."""
+        drivers = at.manifest.drivers
+        return self.cache.get(("drivers", at.fingerprint), lambda: translate_drivers(drivers, self.config, self.tr))
 
     def query_row(self, sql: str, params: Sequence[Any]) -> dict[str, Any]:
         """Run a query that gives a single row."""
@@ -157,26 +165,12 @@ def open_site(config: Config) -> Site:
 
 def scored_cutoffs(site: Site) -> list[date]:
     """List the scored cutoffs, ascending; a folder without a manifest belongs to an unfinished run."""
-    return cutoffs_with_file(site.config.output / "scores", MANIFEST)
-
-
-def cutoffs_with_file(folder: Path, file: str) -> list[date]:
-    """List the cutoffs under a folder whose own folder has a file, ascending."""
-    dates = []
-    for path in folder.glob(f"cutoff=*/{file}"):
-        day = _day(path.parent.name.removeprefix("cutoff="))
-        if day:
-            dates.append(day)
-    return sorted(dates)
+    return site.config.outputs.scored_cutoffs()
 
 
 def unfinished_cutoffs(site: Site) -> list[str]:
     """List the cutoffs whose scoring is not finished, as text."""
-    places = [*site.config.output.glob("scores/cutoff=*"), *site.config.output.glob(".scoring/cutoff=*")]
-    names = {
-        place.name.removeprefix("cutoff=") for place in places if place.is_dir() and not (place / MANIFEST).exists()
-    }
-    return sorted(name for name in names if _day(name))
+    return [str(cutoff) for cutoff in site.config.outputs.unfinished_cutoffs()]
 
 
 def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
@@ -197,16 +191,17 @@ def read_scored_cutoff(site: Site, requested: str = "") -> ScoredCutoff:
 
 
 def _scored(site: Site, day: date) -> ScoredCutoff:
-    folder = site.config.output / "scores" / f"cutoff={day}"
+    folder = site.config.outputs.scores(day)
     command = f"regulars score --cutoff {day}"
-    stored = read_json_object(site, folder / MANIFEST)
-    if stored is None or not isinstance(stored[0].get("parts"), list) or "customers" not in stored[0]:
-        raise MissingOutput(site.tr("The manifest of the scores of {day} cannot be read.", day=day), command, 503)
-    content, fingerprint = stored
-    missing_files = [part["file"] for part in content["parts"] if not (folder / part["file"]).is_file()]
-    if missing_files or not content["parts"]:
+    try:
+        manifest, fingerprint = _read_score_manifest(site, folder / MANIFEST)
+    except (OSError, DataError):
+        text = site.tr("The manifest of the scores of {day} cannot be read.", day=day)
+        raise MissingOutput(text, command, 503) from None
+    missing_files = [part["file"] for part in manifest.parts if not (folder / part["file"]).is_file()]
+    if missing_files or not manifest.parts:
         raise MissingOutput(site.tr("The scores of {day} are incomplete: parts are missing.", day=day), command, 503)
-    columns = site.cache.get(("columns", fingerprint), lambda: _columns(folder / content["parts"][0]["file"]))
+    columns = site.cache.get(("columns", fingerprint), lambda: _columns(folder / manifest.parts[0]["file"]))
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         text = site.tr(
@@ -214,7 +209,14 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
             day=day, columns=", ".join(missing),
         )  # fmt: skip
         raise MissingOutput(text, command, 503)
-    return ScoredCutoff(day, folder, content, fingerprint, columns)
+    return ScoredCutoff(day, folder, manifest, fingerprint, columns)
+
+
+def _read_score_manifest(site: Site, path: Path) -> tuple[ScoreManifest, str]:
+    """Read a score manifest and the fingerprint of its bytes; cached while the file stays the same."""
+    state = path.stat()
+    key = ("manifest", str(path), state.st_mtime_ns, state.st_size)
+    return site.cache.get(key, lambda: (read_manifest(path, ScoreManifest), file_digest(path, 16)))
 
 
 def _columns(file: Path) -> tuple[str, ...]:
@@ -257,7 +259,7 @@ def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:
 
 def has_value(site: Site, at: ScoredCutoff) -> bool:
     """Check whether the scores have a value."""
-    return "value" in at.manifest.get("models", {}) or number_format(site, at).mean > 0
+    return "value" in at.manifest.models or number_format(site, at).mean > 0
 
 
 def _day(text: str) -> date | None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.errors import RegularsError
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
+from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
 from serving.web.parts.output_reader import (
     ROWS,
@@ -63,7 +63,7 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
         "waterfalls": list(_waterfalls(site, at, row, False)),
-        "has_contributions": bool(at.manifest.get("contributions")),
+        "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),
         "groups": _beside(site, at, "segments", "customers.parquet", customer),
         "next": _beside(site, at, "segments", "next_kind.parquet", customer),
@@ -166,7 +166,7 @@ def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: boo
     if has_value(site, at):
         kinds.append(("value", "value", lambda v: form.money(v, "+"), form.money))
     for kind, column, change, number in kinds:
-        base, total = at.manifest.get("bases", {}).get(kind), row[column]
+        base, total = at.manifest.bases.get(kind), row[column]
         if base is None or total is None:
             continue
         contributions, complete = _reasons(site, at, row, kind, every)
@@ -180,12 +180,12 @@ def _reasons(
     reason_of = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
     every = _contributions(site, at, str(row["customer_id"]), kind) if complete else None
     if every is None:
-        return [(r["reading"], site.tr.phrase(r["phrase"]), r["contribution"]) for r in reason_of.values()], False
+        return [(r["reading"], r["phrase"], r["contribution"]) for r in reason_of.values()], False
     phrases = _phrases(site, at, kind)
     strongest = sorted(every.items(), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
     shown_reasons = []
     for name, amount in strongest:
-        phrase = site.tr.phrase(phrases.get(name, name.replace("_", " ")))
+        phrase = phrases.get(name, name.replace("_", " "))
         shown_reasons.append(
             (reason_of[name]["reading"], phrase, amount) if name in reason_of else (phrase, "", amount)
         )
@@ -194,10 +194,10 @@ def _reasons(
 
 def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> dict[str, float] | None:
     """Read every feature's contribution, if they were written for these scores."""
-    parts = at.manifest.get("contributions", {}).get(kind)
-    folder = site.config.output / "contributions" / kind / f"cutoff={at.cutoff}"
+    parts = at.manifest.contributions.get(kind)
+    folder = site.config.outputs.contributions(kind, at.cutoff)
     place = _part_of(site, at, customer)
-    if not parts or len(parts) != len(at.manifest["parts"]) or place is None:
+    if not parts or len(parts) != len(at.manifest.parts) or place is None:
         return None
     file = folder / parts[place]["file"]
     if not file.is_file():
@@ -226,20 +226,12 @@ def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
 
 
 def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
-    """Collect the phrase of every feature: from the catalog, and from the manifest."""
+    """Collect the phrase of every feature: from the catalog, and from the drivers."""
 
     def read() -> dict[str, str]:
-        # Ibis takes a second to import, and no other page needs it.
-        from features.catalog.families import catalog_features
-        from features.config.data_contract import build_contract
+        return {f.name: site.tr.phrase(f.phrase) for f in config_features(site.config)}
 
-        try:
-            features = catalog_features(site.config.task.to_task(), build_contract(site.config, has_clock=True))
-        except RegularsError:
-            return {}  # the config changed since; the manifest still has the strongest
-        return {f.name: f.phrase for f in features}
-
-    named = {row["feature"]: row["phrase"] for row in at.manifest.get("drivers", {}).get(kind, [])}
+    named = {row["feature"]: row["phrase"] for row in site.drivers(at).get(kind, [])}
     return {**site.cache.get("phrases", read), **named}
 
 
@@ -289,6 +281,6 @@ def _of(site: Site, path: Path, customer: str) -> list[dict[str, Any]]:
 def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
     """Read what each plan of the cutoff does with the customer."""
     plan_rows = []
-    for path in sorted((site.config.output / "plans" / f"cutoff={at.cutoff}").glob("*/plan.parquet")):
+    for path in [folder / "plan.parquet" for folder in site.config.outputs.plans(at.cutoff, "plan.parquet")]:
         plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]
     return plan_rows

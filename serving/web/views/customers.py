@@ -140,7 +140,7 @@ def filter_sql(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> tuple[s
     tests = list(_tests(site, at, filters))
     texts, params = [text for text, _ in tests], [value for _, value in tests]
     if filters.by and filters.group:
-        file = site.config.output / "segments" / f"cutoff={at.cutoff}" / "customers.parquet"
+        file = site.config.outputs.segments(at.cutoff) / "customers.parquet"
         if not file.is_file():
             message = site.tr("There are no segments for {day} yet.", day=at.cutoff)
             raise MissingOutput(message, f"regulars segments --cutoff {at.cutoff}")

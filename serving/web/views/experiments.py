@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from features.campaigns.measured_plans import MEASURED
@@ -36,7 +37,7 @@ def experiment_results(site: Site) -> list[dict[str, Any]]:
     results = []
     for name in plan_names(site):
         day, campaign = name.split("/")
-        measured = read_json_object(site, site.config.output / "plans" / f"cutoff={day}" / campaign / MEASURED)
+        measured = read_json_object(site, site.config.outputs.plan(date.fromisoformat(day), campaign) / MEASURED)
         if measured is not None and {"effects", "sample_ratio", "customers", "mature"} <= set(measured[0]):
             results.append(_experiment(name, measured[0], site.tr))
     if not results:

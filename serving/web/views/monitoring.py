@@ -14,7 +14,6 @@ from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
     Site,
-    cutoffs_with_file,
     read_json_object,
     read_scored_cutoff,
     scored_cutoffs,
@@ -32,7 +31,7 @@ LISTS = ("data", "drift", "performance", "calibration", "segments", "alerts")
 
 def newest_alerts(site: Site) -> list[dict[str, Any]]:
     """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
-    monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
+    monitored_days = site.config.outputs.monitored_cutoffs()
     findings = _monitored(site, monitored_days[-1]) if monitored_days else None
     return _by_gravity(findings["alerts"]) if findings else []
 
@@ -43,7 +42,7 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
     Raises:
         MissingOutput: Nothing is monitored, or not the requested cutoff.
     """
-    monitored_days = cutoffs_with_file(site.config.output / "monitor", FILE)
+    monitored_days = site.config.outputs.monitored_cutoffs()
     command = (
         f"regulars monitor --cutoff {requested}"
         if requested in {str(day) for day in scored_cutoffs(site)}
@@ -91,7 +90,7 @@ def format_metric(metric: object, number: float) -> str:
 
 def _monitored(site: Site, day: date) -> dict[str, Any] | None:
     """Read the monitoring results of a cutoff, with every list present; None if the file is incomplete."""
-    stored = read_json_object(site, site.config.output / "monitor" / f"cutoff={day}" / FILE)
+    stored = read_json_object(site, site.config.outputs.monitoring(day) / FILE)
     if stored is None:
         return None
     lists = {name: [row for row in stored[0].get(name) or [] if isinstance(row, dict)] for name in LISTS}
@@ -139,7 +138,7 @@ def _format_or_dash(value: object, format_number: Callable[[float], str]) -> str
 
 def nightly_runs(site: Site) -> list[dict[str, Any]]:
     """Read the newest nightly runs, newest first."""
-    paths = sorted((site.config.output / "runs").glob("*.json"), reverse=True)[:RUNS]
+    paths = sorted(site.config.outputs.runs().glob("*.json"), reverse=True)[:RUNS]
     manifests = [(path.stem, read_json_object(site, path)) for path in paths]
     return [{"night": name, "steps": [], **stored[0]} for name, stored in manifests if stored is not None]
 
@@ -163,5 +162,5 @@ def _used(site: Site) -> list[dict[str, Any]]:
             at = read_scored_cutoff(site, str(day))
         except MissingOutput:
             continue  # an incomplete cutoff is reported on its own page
-        used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.get("models", {})})
+        used.append({"cutoff": day, "customers": at.customers, "models": at.manifest.models})
     return used

@@ -54,7 +54,7 @@ def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
     return {
         "top": top,
         "spread": _spread(site, cells),
-        "drivers": _drivers(at, form, site.tr),
+        "drivers": _drivers(site, at, form),
         "groups": [_group(site, cells, name) for name in FILTER_COLUMNS],
     }
 
@@ -69,7 +69,7 @@ def _interval(site: Site, at: ScoredCutoff) -> tuple[float, float] | tuple[None,
     """Compute the interval of the total value, with the probability of the prediction intervals."""
     table = site.query(f"SELECT churn_probability, value, value_at_risk FROM {ROWS}", [at.files])
     churn, value, at_risk = (np.nan_to_num(column.to_numpy()) for column in table.columns)
-    return total_value_interval(churn, value, at_risk, read_spread(at.manifest.get("spread")))
+    return total_value_interval(churn, value, at_risk, read_spread(at.manifest.spread))
 
 
 def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
@@ -82,13 +82,14 @@ def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
     return inline_figure(lambda: figures.histogram("spread", alt, labels, counts, solid, axis))
 
 
-def _drivers(at: ScoredCutoff, form: NumberFormat, tr: Language) -> list[dict[str, Any]]:
+def _drivers(site: Site, at: ScoredCutoff, form: NumberFormat) -> list[dict[str, Any]]:
     """Draw the strongest driver of each family, for risk and for value."""
+    tr, drivers = site.tr, site.drivers(at)
     titles = {"churn": tr("What drives risk"), "value": tr("What drives value")}
     charts = []
     for kind, title in titles.items():
         strongest: dict[str, Mapping[str, Any]] = {}
-        for row in at.manifest.get("drivers", {}).get(kind, []):
+        for row in drivers.get(kind, []):
             strongest.setdefault(row.get("family", row["feature"]), row)
         bars = [_bar(row, kind, form, tr) for row in list(strongest.values())[:DRIVERS]]
         if bars:
@@ -104,7 +105,7 @@ def _drawn(kind: str, title: str, bars: Sequence[figures.Bar]) -> Markup:
 def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) -> figures.Bar:
     size = float(row["strength"])
     size_text = tr("{n} points", n=f"{100 * size:.1f}") if kind == "churn" else form.money(size, fine=True)
-    phrase, direction = tr.phrase(row["phrase"]), row.get("direction") or 0.0
+    phrase, direction = row["phrase"], row.get("direction") or 0.0
     if "highest" in row or not abs(direction) >= DEPENDS:
         return figures.Bar(phrase, size, tr("{size}, it depends", size=size_text), "open")
     if kind == "churn":

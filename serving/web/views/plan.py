@@ -14,12 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from features.campaigns.measured_plans import MANIFEST, TABLE
+from features.outputs.layout import plan_name
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_json_object
@@ -103,11 +105,7 @@ class PlanAtBudget:
 
 def plan_names(site: Site) -> list[str]:
     """List the plans by name, the newest cutoff first."""
-    manifests = site.config.output.glob(f"plans/cutoff=*/*/{MANIFEST}")
-    names = [f"{path.parent.parent.name.removeprefix('cutoff=')}/{path.parent.name}" for path in manifests]
-    return sorted(
-        (n for n in names if not n.split("/")[1].startswith(".")), key=lambda n: (n.split("/")[0], n), reverse=True
-    )
+    return [plan_name(folder) for folder in reversed(site.config.outputs.plans())]
 
 
 def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
@@ -125,7 +123,7 @@ def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
             site.tr("There is no plan {name}; available: {names}.", name=name[:80], names=", ".join(names[:20]))
         )
     day, campaign = name.split("/")
-    folder = site.config.output / "plans" / f"cutoff={day}" / campaign
+    folder = site.config.outputs.plan(date.fromisoformat(day), campaign)
     stored = read_json_object(site, folder / MANIFEST)
     if stored is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(stored[0]):
         message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)

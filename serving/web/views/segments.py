@@ -11,7 +11,7 @@ from serving.charts.live_svg import Flow, flow_chart
 from serving.language.formats import format_share
 from serving.language.messages import N_
 from serving.segmentation.transitions import NOT_YET
-from serving.web.parts.output_reader import ROWS, MissingOutput, Site, cutoffs_with_file
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site
 
 TITLES = {
     "rfm_group": N_("RFM groups"),
@@ -37,13 +37,12 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
     Raises:
         MissingOutput: There are no segments at or before the cutoff.
     """
-    segmented_days = cutoffs_with_file(site.config.output / "segments", "segments.parquet")
-    usable = [day for day in segmented_days if day <= cutoff]
+    usable = [day for day in site.config.outputs.segmented_cutoffs() if day <= cutoff]
     if not usable:
         raise MissingOutput(
             site.tr("There are no segments for {day} yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
         )
-    folder = site.config.output / "segments" / f"cutoff={usable[-1]}"
+    folder = site.config.outputs.segments(usable[-1])
     cards = _rows(site, folder / "segments.parquet")
     names = list(dict.fromkeys(row["segmentation"] for row in cards))
     by = params.get("by", "") or ("segment" if "segment" in names else names[0])

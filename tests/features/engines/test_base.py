@@ -23,14 +23,6 @@ from features.sources.source import Source
 moment = datetime.fromisoformat
 
 
-def test_the_scratch_folder_is_gone_afterwards_even_on_an_error(tmp_path: Path) -> None:
-    config = EngineConfig(scratch=".")
-    with pytest.raises(RuntimeError), open_engine(config, tmp_path):
-        assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("config", "says"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
 from features.config.load import EngineConfig
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
-from regulars import cli
-from tests.shop import make_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]  # so that Spark starts once
 moment = datetime.fromisoformat
@@ -188,29 +184,3 @@ def test_a_session_that_runs_already_is_shared_and_left_running(spark: Engine, t
         assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
     assert list(tmp_path.iterdir()) == []
     assert spark.to_arrow(table)["n"].to_pylist() == [1]
-
-
-def test_settings_reach_spark(tmp_path: Path) -> None:
-    pytest.importorskip("pyspark", reason="PySpark is not installed")
-    from features.engines.spark_session import session_settings as settings_of
-
-    settings = settings_of(EngineConfig(kind="spark", threads=3, memory="2GB"), tmp_path)
-    assert settings["spark.master"] == "local[3]"
-    assert (settings["spark.driver.memory"], settings["spark.sql.shuffle.partitions"]) == ("2048m", "3")
-    assert settings["spark.local.dir"] == str(tmp_path)
-    cluster = settings_of(EngineConfig(kind="spark", master="spark://head:7077"), tmp_path)
-    assert "spark.driver.host" not in cluster and cluster["spark.master"] == "spark://head:7077"
-    with pytest.raises(UsageError, match="memory = 'plenty' is not understood; expected a size such as '8GB'"):
-        settings_of(EngineConfig(kind="spark", memory="plenty"), tmp_path)
-
-
-def test_without_pyspark_one_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_shop(tmp_path, customers=5)
-    config = tmp_path / "regulars.toml"
-    config.write_text(config.read_text() + '[engine]\nkind = "spark"\n')
-    monkeypatch.delitem(sys.modules, "features.engines.spark", raising=False)
-    monkeypatch.setitem(sys.modules, "pyspark", None)
-    done = CliRunner().invoke(cli, ["-c", str(config), "check"])
-    assert done.exit_code == 2
-    assert "needs PySpark, which is not installed: pip install 'regulars[spark]'" in done.output
-    assert "Traceback" not in done.output and len(done.output.strip().splitlines()) == 1

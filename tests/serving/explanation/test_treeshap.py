@@ -181,7 +181,7 @@ def test_columns_must_be_as_many_as_the_model_knows() -> None:
         _fresh(_model(0)).values([np.zeros(3)] * 5)
 
 
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2)])
+@pytest.mark.parametrize(("setting", "threads"), [("3", 3), ("2,1", 2)])
 def test_threads_are_those_of_omp(setting: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", setting)
     assert treeshap.thread_count() == threads

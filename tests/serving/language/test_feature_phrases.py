@@ -1,9 +1,9 @@
-"""The catalog in Chinese: every text by exactly one pattern, no slot and no number lost, no English left."""
+"""The catalog in Chinese: a translation of every template, no slot and no number lost, no English left."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from string import Formatter
 
@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from features.catalog.families import catalog_features
 from features.catalog.reference import FULL_CONTRACT
 from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
+from features.config.load import parse_config
 from features.config.sections import TaskConfig
-from features.config.segments import SEGMENTS
 from features.feature import Feature
-from features.phrases import format_reading, plural
 from features.task import Task, Window
-from serving.language.feature_phrases import SLOT, Phrasebook, phrased
+from features.templates import SLOT, Phrase, phrase
+from serving.language.feature_phrases import translate_drivers, translate_features
 from serving.language.messages import LOCALE, get_language
+from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, recent_contact_reason
 
 TR = get_language("zh")
-BOOK = TR._phrases
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
     FULL_CONTRACT,
     kinds=("stock_code", "商品", "status", "favourite_store", "order"),
@@ -42,29 +42,11 @@ NAMES += " last login membership level number of children UTC RFM BG NBD contact
 WORDS = frozenset(NAMES.split())
 FORMS = {"", "count", "share", "money", "number", "plain", "level"}
 CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Window(14), Window(60)), "cancelled")
-# Phrases beside the catalog: by plans, by the list of what segments lack, by an evaluation.
-OTHERS = [
-    "no action is open to them",
-    "contacted in the last day",
-    "contacted in the last 14 days",
-    "more than 1 contact in the last day",
-    "more than 1 contact in the last 30 days",
-    "more than 2 contacts in the last day",
-    "more than 2 contacts in the last 30 days",
-    "RFM: the log has no orders, only terms of contracts",
-    "money in RFM: the log has no amounts",
-    "value: there is no money to foresee",
-    "growing and declining by pace: the log has no orders",
-    "micro-segments: too few customers, or nothing that differs between them",
-    "preferences, lives of kinds and pairs: [events] names no kinds",
-    "channels: there is no [contacts] table",
-    "movement: the log is too short for an earlier cutoff",
-    "movement of tier and segment: no earlier cutoff is scored",
-    "the window 365d: the log is shorter than that, 180d stands for it",
-    "the window 365d: the log is shorter than that, all the past stands for it",
-    "lifecycle: slipping",
-    "capacity of mail",
-    *(f"minimum share of {name!r}" for name in SEGMENTS),
+# Texts beside the catalog: why a plan leaves customers out.
+REASONS = [
+    NO_ACTION,
+    *(recent_contact_reason(days) for days in (1, 14)),
+    *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
 ]
 
 
@@ -86,10 +68,9 @@ def catalogs() -> Iterator[Feature]:
 
 
 FEATURES = list(catalogs())
-TEXTS = sorted({text for f in FEATURES for text in (f.phrase, f.reading, f.unread, f.at_zero) if text})
-OWN_PHRASES = {
-    f.phrase for f in FEATURES if f.phrase in ("age", "plan", "membership level", "number of children", "城市")
-}
+ALL_TEXTS = [text for f in FEATURES for text in (f.phrase, f.reading, f.unread, f.at_zero) if text] + REASONS
+TEXTS = sorted(set(ALL_TEXTS))
+NAMES_ALONE = "<attribute>"  # the template of a text that is only a name of the user's
 
 
 def fields(template: str) -> list[tuple[str, str]]:
@@ -110,22 +91,35 @@ def entries() -> dict[str, str]:
         return {message.id: str(message.string) for message in read_po(file) if message.id}
 
 
-def test_each_text_of_a_catalog_is_matched_by_exactly_one_pattern() -> None:
-    counts = {text: len(BOOK.matching(text)) for text in (*TEXTS, *OTHERS) if text not in OWN_PHRASES}
-    assert {text: count for text, count in counts.items() if count != 1} == {}
+def template_of(text: str) -> str:
+    return text.template if isinstance(text, Phrase) else text
 
 
-def test_every_pattern_matches_something() -> None:
-    matched = {match for text in (*TEXTS, *OTHERS) for match in BOOK.matching(text)}
-    assert {text for text, translation in entries().items() if translation not in matched} == set()
+def test_the_templates_of_all_texts_are_those_with_a_translation() -> None:
+    assert {template_of(text) for text in ALL_TEXTS} == entries().keys()
+
+
+def test_no_number_or_name_is_in_a_text_without_a_slot() -> None:
+    own = {*OWN.kinds, "store visits", "time on site", "工单", "评分", "城市", "last login", "number of children"}
+    for text in TEXTS:
+        template = template_of(text)
+        assert not any(name in template for name in own - {"order", "status"}), text
+        assert not re.search(r"(last|next|the) \d+", template), text
+
+
+def test_texts_are_translated_with_their_slots() -> None:
+    for text in TEXTS:
+        if isinstance(text, Phrase):
+            tight_chinese = TR.phrase(text).replace(" ", "")
+            assert all(word.replace(" ", "") in tight_chinese for word in text.slots.values()), text
 
 
 def test_nothing_is_left_in_english_but_the_names_of_the_user() -> None:
-    for text in (*TEXTS, *OTHERS):
+    for text in TEXTS:
         translation = TR.phrase(text)
-        left = set(re.findall(r"[A-Za-z]{2,}", bare(translation))) - WORDS - {"mail"}
+        left = set(re.findall(r"[A-Za-z]{2,}", bare(translation))) - WORDS
         assert not left, (text, translation)
-        assert text in OWN_PHRASES or re.search(r"[：\u4e00-\u9fff]", translation), text
+        assert template_of(text) == NAMES_ALONE or re.search(r"[：\u4e00-\u9fff]", translation), text
 
 
 def test_numbers_are_written_in_forms_that_chinese_can_read() -> None:
@@ -136,7 +130,7 @@ def test_numbers_are_written_in_forms_that_chinese_can_read() -> None:
             assert all("*" in sign and not re.search("[A-Za-z]", sign) for sign in signs), (text, spec)
 
 
-def test_patterns_keep_their_slots_their_fields_and_their_numbers() -> None:
+def test_translations_keep_slots_fields_and_numbers() -> None:
     for text, translation in entries().items():
         wanted = {name.replace("kinds", "kind") for name in SLOT.findall(text)}
         assert {*SLOT.findall(translation)} == wanted, text
@@ -151,11 +145,11 @@ def test_what_is_translated_already_stays_as_it_is() -> None:
 
 def test_english_is_the_catalog_to_the_letter() -> None:
     features = catalog_features(TaskConfig().to_task(), FULL_CONTRACT)
-    assert phrased(features, get_language("en").phrase) == tuple(features)
+    assert translate_features(features, get_language("en")) == tuple(features)
 
 
 @pytest.mark.parametrize(
-    "phrase",
+    "text",
     [
         "baskets of tea bought with a friend",
         "average tea basket in the last 90 days",
@@ -165,15 +159,15 @@ def test_english_is_the_catalog_to_the_letter() -> None:
         "",
     ],
 )
-def test_a_phrase_of_your_own_stays_as_you_wrote_it(phrase: str) -> None:
-    assert TR.phrase(phrase) == phrase
+def test_a_phrase_of_your_own_stays_as_you_wrote_it(text: str) -> None:
+    assert TR.phrase(text) == text
 
 
 def test_a_marketer_reads_how_marketers_write() -> None:
     row = {"recency_days": 32.0, "gap_mean_days": 12.3, "overdue_ratio": 2.6, "lifecycle": "slipping"}
     row |= {"orders_change_90d": -2.0, "amount_change_90d": 1234.5, "next_order_due_days": -20.0}
     readings = {
-        f.name: f.format_reading(row) for f in phrased(FEATURES, TR.phrase) if f.name in row and f.unit != "days"
+        f.name: f.format_reading(row) for f in translate_features(FEATURES, TR) if f.name in row and f.unit != "days"
     }
     assert readings == {
         "overdue_ratio": "距上次下单 32 天（平时约 12 天一次）",
@@ -207,33 +201,48 @@ class _Row(dict[str, object]):
         return self.other
 
 
-PAIRS = list(zip(FEATURES[::3], phrased(FEATURES[::3], TR.phrase), strict=True))
-WORD = st.text(st.characters(categories=["L"]), min_size=1, max_size=9).map(str.lower)
-NAME = st.lists(WORD, min_size=1, max_size=3).map(" ".join)
+PAIRS = list(zip(FEATURES[::3], translate_features(FEATURES[::3], TR), strict=True))
+NAME = st.text(min_size=1, max_size=9) | st.sampled_from(
+    ["<days>", "<kind>", "{value}", "{", "100%", "%s", r"\1", "商品"]
+)
 
 
 @settings(deadline=None)
-@given(kind=NAME, activity=NAME, measure=NAME, days=st.integers(2, 3000))
-def test_no_slot_is_lost(kind: str, activity: str, measure: str, days: int) -> None:
-    assert tight(TR.phrase(f"favourite {kind} so far")) == tight(f"累计最常购买的{kind}")
-    many = TR.phrase(f"different {plural(kind)} in the last {days} days")
-    chinese_kind = re.fullmatch(rf"近 {days} 天购买的不同(.+)数", tight(many, f"近 {days} 天"))
-    assert chinese_kind and plural(chinese_kind[1]) == tight(plural(kind)), many
-    total = TR.phrase(f"sum of the {measure} of the {activity} in the last {days} days")
-    assert all(tight(word) in tight(total) for word in (measure, activity, str(days))), total
+@given(kind=NAME, activity=NAME, measure=NAME, days=st.integers(1, 3000))
+def test_names_of_the_user_are_filled_in_as_they_are(kind: str, activity: str, measure: str, days: int) -> None:
+    slots = {"kind": kind, "activity": activity, "measure": measure, "days": days}
+    favourite = TR.phrase(phrase("favourite <kind> so far", **slots))
+    assert tight(favourite) == tight(f"累计最常购买的 {kind}")
+    different = TR.phrase(phrase("different <kinds> in the last <days> days", **slots))
+    assert tight(different) == tight(f"近 {days} 天购买的不同 {kind} 数")
+    total = TR.phrase(phrase("sum of the <measure> of the <activity> in the last <days> days", **slots))
+    assert tight(total) == tight(f"近 {days} 天 {activity} 的 {measure} 合计")
 
 
-def tight(text: str, start: str = "") -> str:
-    """A text without spaces after its start."""
-    return start + text.removeprefix(start).replace(" ", "")
+def tight(text: str) -> str:
+    """A text without spaces."""
+    return text.replace(" ", "")
 
 
-def test_of_two_patterns_the_one_with_more_letters_of_its_own_is_meant() -> None:
-    messages: Mapping[str, str] = {"<activity> so far": "A <activity>", "orders of <kind> so far": "B <kind>"}
-    book = Phrasebook(messages)
-    assert [book.say(text) for text in ("visits so far", "orders of tea so far", "share of tea so far")] == [
-        "A visits",
-        "B tea",
-        "share of tea so far",
-    ]
-    assert format_reading(2.0, {}, "{value:up *|down *|count} since") == "up 2 since"
+def test_there_is_no_space_between_two_chinese_characters() -> None:
+    assert TR.phrase(phrase("favourite <kind> so far", kind="商品")) == "累计最常购买的商品"
+    assert TR.phrase(phrase("favourite <kind> so far", kind="category")) == "累计最常购买的 category"
+
+
+def test_drivers_are_translated_by_name_and_english_phrase() -> None:
+    section = {"source": "x.parquet", "customer": "id", "time": "t", "amount": "price", "kinds": ["StockCode"]}
+    customers = {"source": "c.parquet", "customer": "id", "attributes": ["city", "LastLogin"]}
+    config = parse_config({"config_version": 1, "name": "shop", "events": section, "customers": customers})
+    phrases = {
+        "orders_count_90d": ("orders in the last 90 days", "近 90 天订单数"),
+        "orders_count_30d": ("baskets with tea", "baskets with tea"),  # of another catalog
+        "tea_count": ("orders in the last 90 days", "orders in the last 90 days"),  # of the user's own
+        "stock_code_distinct_ever": ("different stock codes so far", "累计购买的不同 stock code 数"),
+        "last_login": ("days since last login", "距 last login 天数"),
+        "city": ("city", "city"),
+        "recency_days": ("days since the last order", "距上次下单天数"),
+    }
+    drivers = {"churn": [{"feature": name, "phrase": english} for name, (english, _) in phrases.items()]}
+    chinese = [{"feature": name, "phrase": translation} for name, (_, translation) in phrases.items()]
+    assert translate_drivers(drivers, config, TR) == {"churn": chinese}
+    assert translate_drivers(drivers, config, get_language("en")) == drivers

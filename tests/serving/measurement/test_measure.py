@@ -188,7 +188,7 @@ def test_measured_twice_gives_the_same_bytes_and_says_so(executed: ExecutedPlanC
 
 
 def test_a_measured_plan_is_not_planned_anew(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
-    with pytest.raises(RefusedError, match="was measured already.*--campaign"):
+    with pytest.raises(RefusedError, match="was already measured.*--campaign"):
         plans.make_plan(executed.config, CUTOFF, budget=50.0)
 
 
@@ -360,7 +360,7 @@ def test_without_money_there_is_return_alone(tmp_path: Path) -> None:
     assert {row["outcome"] for row in measured_plan.facts["effects"]} == {"return"}
     cost = measured_plan.facts["cost"]
     reached = sum(e["got"] for e in measured_plan.facts["exposure"].values())
-    prices = {name: action["cost"] for name, action in executed.plan.manifest["rules"]["actions"].items()}
+    prices = {name: action["cost"] for name, action in executed.plan.manifest.rules["actions"].items()}
     expected = sum(e["got"] * prices[name] for name, e in measured_plan.facts["exposure"].items())
     assert reached and cost["treated"] == pytest.approx(expected) and cost["source"] == "plan"
     text = measurement_text(measured_plan)

@@ -95,7 +95,7 @@ def test_a_new_plan_keeps_the_holdout_and_another_campaign_does_not(config: Conf
 
 def test_the_manifest_adds_up(plan: Plan) -> None:
     facts = json.loads((plan.folder / "manifest.json").read_text())
-    assert facts == plan.manifest
+    assert facts == plan.manifest.to_dict()
     for groups in (facts["actions"], facts["segments"]):
         assert sum(g["gain"] for g in groups.values()) == pytest.approx(facts["gain"])
         assert sum(g["cost"] for g in groups.values()) == pytest.approx(facts["spent"])
@@ -163,10 +163,10 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
     assert not table.iloc[200:].would_have.eq("mail").any()
     row = table.loc["c001"]
     assert (row.would_have, row.effect_value) == ("mail", 21.0)
-    facts = plan.manifest
+    facts = plan.manifest.to_dict()
     assert facts["assumed"] and facts["gain_low"] is None
     only = make_scored(tmp_path, {"plan": {**RULES, "actions": {"mail": {"cost": 0.5}}}})
-    facts = make_plan(only, CUTOFF, budget=20.0).manifest
+    facts = make_plan(only, CUTOFF, budget=20.0).manifest.to_dict()
     assert not facts["assumed"]
     done = facts["actions"]["mail"]["customers"]
     assert facts["gain_high"] - facts["gain"] == pytest.approx(1.2815515655446 * 0.5 * 2.0 * done)
@@ -192,7 +192,7 @@ def test_without_money_customers_kept_count(tmp_path: Path) -> None:
     plan = make_plan(_config(tmp_path, money=False, margin=None), CUTOFF, budget=20.0)
     table = _frame(plan)
     done = table[table.action.notna()]
-    assert plan.manifest["objective"] == "customers kept"
+    assert plan.manifest.objective == "customers kept"
     np.testing.assert_allclose(done.expected_gain, done.effect_return)
     assert plan.gain == pytest.approx(done.effect_return.sum())
     assert table.effect_value.isna().all()
@@ -238,7 +238,7 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert table.loc["c020"].assignment == "left out: no action is open to them"  # let go, without consent
     assert not table[table.index.str.endswith("0")].would_have.eq("mail").any()
     assert not table[table.segment.eq("let go")].would_have.eq("call").any()
-    assert plan.manifest["left_out"]["staff"] == 2
+    assert plan.manifest.left_out["staff"] == 2
     assert not table[~table.eligible].holdout.any()
     text = plan_text(plan)
     assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
@@ -247,11 +247,11 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
     english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
-    before, facts = english.table(), english.manifest
+    before, facts = english.table(), english.manifest.to_dict()
     plan = make_plan(_config(tmp_path, sections={"language": "zh"}, exclude=rules), CUTOFF, budget=40.0)
     words = ["assignment", "reasons"]
     assert plan.table().drop_columns(words).equals(before.drop_columns(words))
-    assert {k: v for k, v in plan.manifest.items() if k not in ("language", "files")} == {
+    assert {k: v for k, v in plan.manifest.to_dict().items() if k not in ("language", "files")} == {
         k: v for k, v in facts.items() if k not in ("language", "files")
     }
     text = dict(zip(before["assignment"].to_pylist(), plan.table()["assignment"].to_pylist(), strict=True))

@@ -105,14 +105,14 @@ def test_no_trace_is_left_and_everything_reads(business: Config) -> None:
     assert traces(business.output, WHO) == []
     assert not (business.output / STAGING).exists()
     assert score_tables.read_scores(business).table().equals(other_scores)
-    assert score_tables.read_scores(business).manifest["customers"] == other_scores.num_rows
+    assert score_tables.read_scores(business).manifest.customers == other_scores.num_rows
     left = plan.read_plan(business, CUTOFF)
-    assert left.table().num_rows == planned - 1 == left.manifest["customers"]["scored"]
-    assert left.manifest["scores"]["parts"] == score_tables.read_scores(business).manifest["parts"]
+    assert left.table().num_rows == planned - 1 == left.manifest.customers["scored"]
+    assert left.manifest.scores["parts"] == score_tables.read_scores(business).manifest.parts
     table = left.table()
-    assert left.manifest["customers"]["held_out"] == sum(table["holdout"].to_pylist())
-    assert left.manifest["customers"]["with_action"] == table["action"].drop_null().length()
-    for name, counts in left.manifest["segments"].items():
+    assert left.manifest.customers["held_out"] == sum(table["holdout"].to_pylist())
+    assert left.manifest.customers["with_action"] == table["action"].drop_null().length()
+    for name, counts in left.manifest.segments.items():
         theirs = table.filter(pc.equal(table["segment"], name))
         assert (counts["scored"], counts["with_action"]) == (theirs.num_rows, theirs["action"].drop_null().length())
     assert forgot.models == (

@@ -53,7 +53,7 @@ def test_columns_are_those_of_the_contract(scores: Scores) -> None:
 
 def test_pandas_reads_the_folder(scores: Scores) -> None:
     table = pd.read_parquet(scores.folder)
-    assert len(table) == scores.manifest["customers"]
+    assert len(table) == scores.manifest.customers
     assert table.customer_id.is_monotonic_increasing
     assert table.cutoff.eq(pd.Timestamp(scores.cutoff)).all()
 
@@ -107,7 +107,7 @@ def test_scoring_again_gives_the_same_bytes(scores: Scores, shop: Config, tmp_pa
 
 def test_numbers_do_not_depend_on_the_chunk(scores: Scores, shop: Config, tmp_path: Path) -> None:
     small = score_customers(_changed(shop, serving={"output": str(tmp_path), "chunk": 37}), scores.cutoff)
-    assert len(small.manifest["parts"]) > 1
+    assert len(small.manifest.parts) > 1
     assert small.table().equals(scores.table())
 
 
@@ -116,8 +116,8 @@ def test_another_language_is_another_run_of_the_same_numbers(scores: Scores, sho
     shutil.copytree(scores.folder, tmp_path / "scores" / scores.folder.name)
     assert not score_customers(config, scores.cutoff).new
     chinese = score_customers(config.model_copy(update={"language": "zh"}), scores.cutoff)
-    assert chinese.new and (scores.manifest["language"], chinese.manifest["language"]) == ("en", "zh")
-    assert chinese.manifest["drivers"] == scores.manifest["drivers"]
+    assert chinese.new and (scores.manifest.language, chinese.manifest.language) == ("en", "zh")
+    assert chinese.manifest.drivers == scores.manifest.drivers
     words = ["churn_reasons", "value_reasons"]
     assert chinese.table().drop_columns(words).equals(scores.table().drop_columns(words))
     for column in words:

@@ -192,9 +192,9 @@ def test_a_run_that_died_goes_on_where_it_was_and_comes_to_the_same_bytes(
     assert not (tmp_path / "scores").exists() and waves == [[0, 1], [2, 3]]
     resumed = score_customers(again, day, with_contributions=True, resume=True)
     assert resumed.notes == ("resumed a run that had ended early: 2 of its parts were written",)
-    assert waves[2] == [2, 3] and sum(waves[2:], []) == list(range(2, len(resumed.manifest["parts"])))
+    assert waves[2] == [2, 3] and sum(waves[2:], []) == list(range(2, len(resumed.manifest.parts)))
     assert written_bytes(again, day) == written_bytes(config, day)
-    assert resumed.manifest["run"] == both["spark"].manifest["run"]
+    assert resumed.manifest.run == both["spark"].manifest.run
     assert not (tmp_path / ".scoring").exists()
 
 

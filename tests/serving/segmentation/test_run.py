@@ -188,7 +188,7 @@ def test_cards_are_written_in_another_language_and_codes_stay(
         ]
         assert not re.findall("[A-Za-z]{2,}", re.sub("channel|UTC", "", " ".join(words_after))), words_after
         assert len(after["sets_apart"]) == len(before["sets_apart"])
-    assert chinese.manifest["left_out"] == segmentation.manifest["left_out"]
+    assert chinese.manifest.left_out == segmentation.manifest.left_out
 
 
 def _small(folder: Path, money: bool = True, kinds: str = 'kinds = ["channel"]') -> Config:

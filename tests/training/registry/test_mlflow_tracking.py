@@ -80,7 +80,7 @@ def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServ
     assert champion.bundle == trained.fitted.value
     assert champion.judge == trained.fitted.evaluated
     scores = score_customers(remote, trained.newest)
-    assert scores.manifest["models"]["value"]["label"] == "shop-value/1"
+    assert scores.manifest.models["value"]["label"] == "shop-value/1"
     model = mlflow.pyfunc.load_model("models:/shop-value@champion")
     assert len(model.predict(trained.fitted.truth.features.to_pandas())) == len(trained.fitted.truth)
     assert not (remote.output / "unlogged").exists()

@@ -57,7 +57,7 @@ def test_doubly_robust_scores_find_the_average_by_wrong_means(means: np.ndarray)
 def test_the_ridge_is_that_of_scikit_learn(simulated: SimulatedExperiment) -> None:
     design = simulated.data().design
     shaped = asinh_columns(design)[2]
-    predicted = fit_ridge(design, simulated.visit).of(design)
+    predicted = fit_ridge(design, simulated.visit).predict(design)
     wide = shaped / np.where(shaped.std(axis=0) > 0, shaped.std(axis=0), 1)
     theirs = [Ridge(alpha=penalty).fit(wide, simulated.visit).predict(wide) for penalty in RIDGE_PENALTIES]
     assert min(float(np.abs(predicted - other).max()) for other in theirs) < 1e-8

@@ -33,7 +33,7 @@ def test_with_one_action_a_smaller_budget_is_planned_exactly(tmp_path: Path) -> 
         if budget >= 0.5:
             best = plan.make_plan(config, CUTOFF, budget=budget)
             assert smaller.gain == pytest.approx(best.gain, abs=1e-9)
-            assert smaller.customers == best.manifest["customers"]["with_action"]
+            assert smaller.customers == best.manifest.customers["with_action"]
         assert smaller.spent <= budget and smaller.bound is not None and smaller.bound >= smaller.gain - 1e-9
 
 

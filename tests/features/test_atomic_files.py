@@ -1,0 +1,57 @@
+"""Files and folders appear complete or not at all, and nothing temporary stays behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features import atomic_files
+from features.atomic_files import atomic_file, atomic_folder, replace_folder, write_text_atomically
+from features.errors import UsageError
+
+
+def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path: Path) -> None:
+    target = tmp_path / "new folder" / "scores.txt"
+    write_text_atomically(target, "old")
+    with atomic_file(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old" and temporary.parent == target.parent
+    assert target.read_text() == "new" and list(target.parent.iterdir()) == [target]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "scores.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_the_name_may_follow_from_the_content(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "x", name=lambda file: f"{file.stat().st_size}.bin") as temporary:
+        temporary.write_bytes(b"abc")
+    assert [path.name for path in tmp_path.iterdir()] == ["3.bin"]
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(atomic_files, "_exchange", lambda one, other: False)
+    target = tmp_path / "model"
+    for name in ("first", "second"):
+        with atomic_folder(target) as temporary:
+            (temporary / name).write_text(name)
+    assert [path.name for path in target.iterdir()] == ["second"]
+    assert not (target / "first").exists()
+    new = tmp_path / "new"
+    new.mkdir()
+    replace_folder(new, target)
+    assert list(target.iterdir()) == [] and not new.exists()
+
+
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written: .*; give another path or free some space"):
+        write_text_atomically(tmp_path / "file" / "below.txt", "x")

@@ -1,0 +1,41 @@
+"""Mean churn and value of everybody and of each group, beside the cutoff before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from serving.segmentation.group_rates import segment_rates
+
+
+def scores(folder: Path, churn: list[float], value: list[float | None]) -> Any:
+    """Scores of two customers in two files."""
+    folder.mkdir()
+    groups = {"segment": ["save first", "keep"], "tier": ["high", "high"], "lifecycle": ["new", "active"]}
+    table = pa.table({"churn_probability": churn, "value": pa.array(value, pa.float64()), **groups})
+    for row in range(2):
+        pq.write_table(table.slice(row, 1), folder / f"{row}.parquet")
+    return SimpleNamespace(folder=folder, manifest={"parts": [{"file": "0.parquet"}, {"file": "1.parquet"}]})
+
+
+def test_means_by_group(tmp_path: Path) -> None:
+    now, before = (
+        scores(tmp_path / "now", [0.2, 0.4], [10.0, 30.0]),
+        scores(tmp_path / "before", [0.1, 0.1], [None, None]),
+    )
+    rows = {row["segment"]: row for row in segment_rates(now, before)}
+    assert list(rows) == ["all", "save first", "keep", "high", "new", "active"]
+    everybody = rows["all"]
+    assert (everybody["customers"], everybody["churn"], everybody["value"]) == (2, pytest.approx(0.3), 20.0)
+    assert (everybody["churn_before"], everybody["value_before"]) == (pytest.approx(0.1), None)
+    assert (rows["high"]["by"], rows["high"]["customers"], rows["keep"]["churn"]) == ("tier", 2, 0.4)
+
+
+def test_without_an_earlier_cutoff_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    (everybody, *_) = segment_rates(scores(tmp_path / "now", [0.2, 0.4], [10.0, 30.0]), None)
+    assert everybody["customers_before"] is None and everybody["churn_before"] is None
