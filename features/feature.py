@@ -48,11 +48,6 @@ class Feature:
         """The data type of its column."""
         return "string" if self.unit == "level" else "float64"
 
-    @property
-    def null_rule(self) -> str:
-        """When its value is null, as text."""
-        return f"null: {self.unread}" if self.unread else "never null"
-
     def format_reading(self, row: Row) -> str:
         """Format a customer's value, such as 'last order 74 days ago, usually every 12 days'."""
         return format_reading(row[self.name], row, self.reading, self.unread, self.at_zero)

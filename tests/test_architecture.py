@@ -30,49 +30,31 @@ PACKAGES = sorted(
     path.parent.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
 )
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+ORACLE = ("features/snapshots/test_build.py", "an oracle computes every feature and label again from single rows")
+CONFIG = ("features/config/test_load.py", "their rules are checked when a config is loaded")
+ERASURE = ("serving/privacy/test_forget.py", "needs a log, its outputs and models that know a customer")
+MEASUREMENT = ("serving/measurement/test_measure.py", "needs a plan that was carried out")
+PLAN = ("serving/planning/test_plan.py", "a part of a plan, and needs scores")
+REPORT = ("serving/report/test_page.py", "a section of the report")
+SCORING = ("serving/scoring/test_run.py", "a step of scoring, and needs registered models")
+SEGMENTATION = ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores")
+WEB = ("serving/web/test_routes.py", "a view, requested through its route")
 TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
-    "features/catalog/categories.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/cohort_ranks.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
+    "features/catalog/categories.py": ORACLE,
+    "features/catalog/cohort_ranks.py": ORACLE,
     "features/catalog/custom_checks.py": (
         "features/catalog/test_custom.py",
         "refuses users' features when they are read or computed",
     ),
-    "features/catalog/lifetime.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/prices.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/recency.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/seasonality.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/trends.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/catalog/windows.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/config/sections.py": ("features/config/test_load.py", "their rules are checked when a config is loaded"),
-    "features/config/segments.py": ("features/config/test_load.py", "their rules are checked when a config is loaded"),
-    "features/config/table_sections.py": (
-        "features/config/test_load.py",
-        "their rules are checked when a config is loaded",
-    ),
+    "features/catalog/lifetime.py": ORACLE,
+    "features/catalog/prices.py": ORACLE,
+    "features/catalog/recency.py": ORACLE,
+    "features/catalog/seasonality.py": ORACLE,
+    "features/catalog/trends.py": ORACLE,
+    "features/catalog/windows.py": ORACLE,
+    "features/config/sections.py": CONFIG,
+    "features/config/segments.py": CONFIG,
+    "features/config/table_sections.py": CONFIG,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
     "features/engines/window_totals.py": (
@@ -81,22 +63,10 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     ),
     "features/intake/tables.py": ("features/intake/test_read_log.py", "dataclasses without methods, and constants"),
     "features/money.py": ("features/intake/test_read_log.py", "dataclasses without methods, and constants"),
-    "features/point_in_time/history.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/snapshots/cohort_features.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
-    "features/snapshots/membership.py": (
-        "serving/privacy/test_forget.py",
-        "needs a log, its outputs and registered models with one customer to erase",
-    ),
-    "features/snapshots/outcomes.py": (
-        "features/snapshots/test_build.py",
-        "every feature and label is compared with the oracle, which computes it from single rows",
-    ),
+    "features/point_in_time/history.py": ORACLE,
+    "features/snapshots/cohort_features.py": ORACLE,
+    "features/snapshots/membership.py": ERASURE,
+    "features/snapshots/outcomes.py": ORACLE,
     "features/sources/postgres.py": ("features/sources/test_databases.py", "needs a PostgreSQL server"),
     "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),
     "serving/explanation/leaf_groups.py": (
@@ -107,54 +77,38 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
         "serving/explanation/test_treeshap.py",
         "compiled loops, whose sums are compared with LightGBM's",
     ),
-    "serving/measurement/effect_estimates.py": (
-        "serving/measurement/test_measure.py",
-        "needs a plan that was carried out",
-    ),
-    "serving/measurement/executed_plan.py": (
-        "serving/measurement/test_measure.py",
-        "needs a plan that was carried out",
-    ),
-    "serving/measurement/text.py": ("serving/measurement/test_measure.py", "needs a plan that was carried out"),
+    "serving/measurement/effect_estimates.py": MEASUREMENT,
+    "serving/measurement/executed_plan.py": MEASUREMENT,
+    "serving/measurement/text.py": MEASUREMENT,
     "serving/monitoring/inputs.py": ("serving/monitoring/test_monitor.py", "needs a scored cutoff and its log"),
     "serving/monitoring/text.py": ("serving/monitoring/test_monitor.py", "needs a scored cutoff and its log"),
     "serving/nightly/steps.py": ("serving/nightly/test_chain.py", "the steps of the chain"),
     "serving/planning/action_effects.py": ("serving/planning/test_uplift_scores.py", "needs an uplift model"),
-    "serving/planning/eligibility.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
-    "serving/planning/inputs.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
-    "serving/planning/manifest.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
-    "serving/planning/text.py": ("serving/planning/test_plan.py", "a part of a plan, and needs scores"),
-    "serving/privacy/erase.py": (
-        "serving/privacy/test_forget.py",
-        "needs a log, its outputs and registered models with one customer to erase",
-    ),
-    "serving/report/customer_list.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/data.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/drivers.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/inputs.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/model_quality.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/plans.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/segments.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/summary.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/report/text.py": ("serving/report/test_page.py", "a section of the report"),
-    "serving/scoring/chunks.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
-    "serving/scoring/passes.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
-    "serving/scoring/predictions.py": ("serving/scoring/test_run.py", "a step of scoring, and needs registered models"),
-    "serving/scoring/score_tables.py": (
-        "serving/scoring/test_run.py",
-        "a step of scoring, and needs registered models",
-    ),
-    "serving/segmentation/assignments.py": (
-        "serving/segmentation/test_run.py",
-        "a step of segmentation, and needs scores",
-    ),
-    "serving/segmentation/history.py": ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores"),
-    "serving/segmentation/text.py": ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores"),
-    "serving/web/parts/model_card.py": ("serving/web/test_routes.py", "a view, requested through its route"),
-    "serving/web/views/experiments.py": ("serving/web/test_routes.py", "a view, requested through its route"),
-    "serving/web/views/monitoring.py": ("serving/web/test_routes.py", "a view, requested through its route"),
-    "serving/web/views/overview.py": ("serving/web/test_routes.py", "a view, requested through its route"),
-    "serving/web/views/segments.py": ("serving/web/test_routes.py", "a view, requested through its route"),
+    "serving/planning/eligibility.py": PLAN,
+    "serving/planning/inputs.py": PLAN,
+    "serving/planning/manifest.py": PLAN,
+    "serving/planning/text.py": PLAN,
+    "serving/privacy/erase.py": ERASURE,
+    "serving/report/customer_list.py": REPORT,
+    "serving/report/data.py": REPORT,
+    "serving/report/drivers.py": REPORT,
+    "serving/report/inputs.py": REPORT,
+    "serving/report/model_quality.py": REPORT,
+    "serving/report/plans.py": REPORT,
+    "serving/report/segments.py": REPORT,
+    "serving/report/summary.py": REPORT,
+    "serving/report/text.py": REPORT,
+    "serving/scoring/chunks.py": SCORING,
+    "serving/scoring/passes.py": SCORING,
+    "serving/scoring/predictions.py": SCORING,
+    "serving/scoring/score_tables.py": SCORING,
+    "serving/segmentation/assignments.py": SEGMENTATION,
+    "serving/segmentation/history.py": SEGMENTATION,
+    "serving/segmentation/text.py": SEGMENTATION,
+    "serving/web/views/experiments.py": WEB,
+    "serving/web/views/monitoring.py": WEB,
+    "serving/web/views/overview.py": WEB,
+    "serving/web/views/segments.py": WEB,
     "training/artifact/uplift_pyfunc.py": ("training/uplift/test_train.py", "logs and loads what training gives"),
     "training/evaluation/longer_horizons.py": (
         "training/models/test_longer_horizons.py",
@@ -165,10 +119,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
         "training/registry/test_promotion_gates.py",
         "the comparison that the gates decide on",
     ),
-    "training/registry/lineage.py": (
-        "serving/privacy/test_forget.py",
-        "needs a log, its outputs and registered models with one customer to erase",
-    ),
+    "training/registry/lineage.py": ERASURE,
     "training/uplift/registry.py": ("training/uplift/test_train.py", "logs and loads what training gives"),
 }
 

@@ -51,21 +51,26 @@ def test_all_are_tested() -> None:
     assert sorted(NOTEBOOKS) == sorted(path.name for path in FOLDER.glob("*.ipynb"))
 
 
-def imports_of_ours(notebook: nbformat.NotebookNode) -> Iterator[str]:
-    """The module that each import of ours names, one for each import line."""
+def imports_of_ours(notebook: nbformat.NotebookNode) -> Iterator[tuple[str, list[str]]]:
+    """The module and the names of each import of ours; no names for `import MODULE`."""
     source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     lines = [line for line in source.splitlines() if not line.startswith("%")]  # no magic commands of IPython
     for node in ast.walk(ast.parse("\n".join(lines))):
-        named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name for name in named if name.split(".")[0] in ROOMS)
+        imported = [(alias.name, []) for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            imported = [(node.module or "", [alias.name for alias in node.names])]
+        yield from ((module, names) for module, names in imported if module.split(".")[0] in ROOMS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_imports_the_public_packages_only(name: str) -> None:
-    modules = list(imports_of_ours(read(name)))
-    assert 0 < len(modules) <= MOST_IMPORTS
-    assert set(modules) <= PUBLIC
+def test_imports_documented_names_only(name: str) -> None:
+    """At most six import lines of ours, from public packages, and docs/api.md has every name."""
+    imported = list(imports_of_ours(read(name)))
+    assert 0 < len(imported) <= MOST_IMPORTS
+    assert {module for module, _ in imported} <= PUBLIC
+    page = (FOLDER.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    assert all(names for _, names in imported)
+    assert [one for _, names in imported for one in names if f".{one}\n" not in page] == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

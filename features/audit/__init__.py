@@ -1,1 +1,18 @@
 """The data audit: what `regulars check` reports."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "audit": ["Audit", "audit_text", "check_log", "mature_cutoffs", "require_no_breach", "with_too_long_windows"],
+        "delivery": [
+            "DeliveryRecord",
+            "delivery_faults",
+            "delivery_record",
+            "longest_silence",
+            "parse_delivery_record",
+        ],
+        "log_profile": ["LogProfile", "WEEK", "WeeklyCounts", "profile_log"],
+    },
+)

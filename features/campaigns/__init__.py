@@ -1,1 +1,14 @@
 """Contacts, measured plans, and the data set from which the effects of actions are learned."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "action_reach": ["reach_by_action"],
+        "contact_history": ["read_attributes", "read_earlier_contacts", "summarise_log"],
+        "measured_plans": ["MANIFEST", "MEASURED", "TABLE"],
+        "plan_outcomes": ["PlanOutcomes", "read_plan_outcomes"],
+        "uplift_dataset": ["UpliftDataset", "build_uplift_dataset", "require_uplift_contacts"],
+    },
+)

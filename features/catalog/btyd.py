@@ -72,22 +72,27 @@ def btyd_features(horizon: Window, has_amount: bool) -> Iterator[Feature]:
     ):
         yield Feature(name, measure_value(measure), FAMILY, what, reading, unit)
     if has_amount:
-        yield Feature(
-            "order_amount_expected",
-            measure_value(AMOUNT_COLUMNS[0]),
-            FAMILY,
-            "spend expected on a day with an order",
-            "{value:money} spend expected on a day with an order",
-            "money",
-        )
-        yield Feature(
-            "amount_expected",
-            measure_value(AMOUNT_COLUMNS[1]),
-            FAMILY,
-            phrase(f"spend expected {ahead}", days=days),
-            phrase(f"{{value:money}} spend expected {ahead}", days=days),
-            "money",
-        )
+        yield from _spend_features(ahead, days)
+
+
+def _spend_features(ahead: str, days: int) -> Iterator[Feature]:
+    """Expected spend on a day with an order, and within the horizon."""
+    yield Feature(
+        "order_amount_expected",
+        measure_value(AMOUNT_COLUMNS[0]),
+        FAMILY,
+        "spend expected on a day with an order",
+        "{value:money} spend expected on a day with an order",
+        "money",
+    )
+    yield Feature(
+        "amount_expected",
+        measure_value(AMOUNT_COLUMNS[1]),
+        FAMILY,
+        phrase(f"spend expected {ahead}", days=days),
+        phrase(f"{{value:money}} spend expected {ahead}", days=days),
+        "money",
+    )
 
 
 def btyd_measures(past: Past) -> ibis.Table:

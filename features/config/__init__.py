@@ -1,1 +1,25 @@
 """One TOML file as frozen, checked models, and the page that documents every key."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract", "feature_slug"],
+        "load": ["Config", "EngineConfig", "load_config", "parse_config"],
+        "monitor": ["ALL_CUSTOMERS", "LIFECYCLES", "MailConfig", "MonitorConfig", "check_webhook_url"],
+        "plan": ["Exclusion", "PlanConfig", "without_customer_ids"],
+        "rfm_rules": ["BEST_SCORE", "groups_by_scores"],
+        "sections": ["TaskConfig"],
+        "segments": ["LIFECYCLE_STAGES", "SEGMENTS", "TIERS"],
+        "table_sections": [
+            "Activity",
+            "COLUMN_LIST_KEYS",
+            "Contacts",
+            "Customers",
+            "Events",
+            "Subscriptions",
+            "TableSection",
+        ],
+    },
+)

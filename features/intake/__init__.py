@@ -1,1 +1,36 @@
 """Raw rows into the tables of the contract: types, ids, side tables, contract terms; and the guess of a config."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "column_types": ["as_identifier"],
+        "customer_ids": [
+            "FORGOTTEN_FILE",
+            "IDS_FILE",
+            "forgotten_list_text",
+            "id_hashing_record",
+            "read_forgotten",
+            "stored_id",
+            "stored_ids",
+            "with_stored_ids",
+        ],
+        "customer_table": [
+            "CUSTOMER_TABLE",
+            "SINCE",
+            "attribute_column",
+            "customer_breaches",
+            "customer_facts",
+            "customer_lines",
+            "customer_notes",
+            "read_customer_rows",
+        ],
+        "guess_config": ["guess_config_text"],
+        "log": ["Business", "as_date", "config_of"],
+        "read_log": ["read_customer_events", "read_tables"],
+        "side_tables": ["CONTACTS_SCHEMA", "read_customer_side_rows", "read_side_table"],
+        "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
+        "tables": ["SideTable", "Tables"],
+    },
+)

@@ -1,1 +1,34 @@
 """Features and labels at many cutoffs, with their cache and the proof that none of them leaks."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "build": [
+            "KEYS",
+            "MAX_CUTOFF_DELAY",
+            "PreparedFeatures",
+            "Snapshots",
+            "build_snapshots",
+            "open_log",
+            "prepare_features",
+            "snapshot_query",
+            "snapshots_from_tables",
+            "write_snapshots",
+        ],
+        "cache": ["builder_digest", "open_cache"],
+        "counterfactual": [
+            "CutoffLog",
+            "EVENTS",
+            "counterfactual_features",
+            "known_customer_rows",
+            "known_rows",
+            "open_at_cutoff",
+        ],
+        "leakage": ["check_leaks", "leaks_text"],
+        "membership": ["Membership", "find_membership"],
+        "one_customer": ["read_customer_history"],
+        "outcomes": ["add_outcomes"],
+    },
+)

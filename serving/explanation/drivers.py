@@ -118,28 +118,6 @@ def drivers_from_tally(
     return rows
 
 
-def rank_drivers(part: Contributions, features: pa.Table, catalog: Sequence[Feature]) -> list[dict[str, Any]]:
-    """Rank the drivers of a prediction over these customers.
-
-    Args:
-        part: The contributions of n customers.
-        features: Their features (n rows).
-        catalog: The features in the order of the contributions' columns.
-
-    Returns:
-        The drivers, strongest first, as `drivers_from_tally` returns them.
-    """
-    text = [feature.name for feature in catalog if feature.dtype == "string"]
-    levels = {name: features[name].drop_null().unique().to_pylist() for name in text}
-    sample = (
-        sample_for_directions(features["customer_id"])
-        if "customer_id" in features.column_names
-        else np.arange(len(part.total))
-    )
-    tally = tally_contributions(part, features, catalog, levels, sample)
-    return drivers_from_tally(tally, part.unit, features.take(pa.array(sample)), catalog, levels)
-
-
 def _halves(units: np.ndarray) -> np.ndarray:
     """Split integers (...) into two halves (2, ...), of which the first counts 2**26 times."""
     return np.stack([units >> HALF_BITS, units & ((1 << HALF_BITS) - 1)])

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CATEGORICAL, DEFAULT_LEFT = 1, 2
-ZERO_MISSING, NAN_MISSING = 1, 2  # of the two bits above those; 0: nothing is missing, and NaN is 0
+ZERO_MISSING = 1  # of the two bits above those; 2: NaN is missing; 0: nothing is missing, and NaN is 0
 MOST_BINS = 65_535
-MOST_LEAVES = 10_000_000
 
 
 class ForestError(ValueError):

@@ -86,11 +86,6 @@ def get_language(code: str) -> Language:
     return Language(code)
 
 
-def language_codes() -> list[str]:
-    """List the codes of all languages, English first."""
-    return ["en", *sorted(place.name for place in LOCALE.iterdir() if place.is_dir())]
-
-
 @lru_cache
 def _messages(code: str) -> dict[str, str]:
     messages: dict[str, str] = {}

@@ -20,7 +20,7 @@ from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from features.intake.log import Business, config_of
+from features.intake.log import Business, opened
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -89,9 +89,10 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         RefusedError: The log is not the one that the plan was made from.
         DataError: There is nothing to compare, or a table cannot be read.
     """
-    config = config_of(business)
-    plan = find_plan(config, name)
-    executed = load_executed_plan(config, plan, other_log)
+    with opened(business) as log:
+        config = log.config
+        plan = find_plan(config, name)
+        executed = load_executed_plan(log, plan, other_log)
     rows = effect_rows(executed)
     facts = {**_facts(executed, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)

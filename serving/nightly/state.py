@@ -20,6 +20,7 @@ from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
+from features.intake.log import Log
 from serving.scoring.resumable_run import file_checksum
 
 FORMAT = 1
@@ -63,9 +64,9 @@ class Night:
     """The current night: its inputs are fixed, its results are filled in by the steps.
 
     Attributes:
-        config: The business.
+        log: The log of the business, opened once for all steps.
         cutoff: The cutoff of all steps.
-        log: The delivery of the log; None if it could not be read or trusted.
+        delivery: How the log was delivered; None if it could not be read or trusted.
         earlier: The summary of an earlier run of this cutoff; empty if there was none.
         other_nights: The summaries of other cutoffs, ascending.
         trained: What was trained this night, if anything.
@@ -74,9 +75,9 @@ class Night:
         log_faults: Problems that the check found, without customer ids; empty if there are none.
     """
 
-    config: Config
+    log: Log
     cutoff: date
-    log: DeliveryRecord | None
+    delivery: DeliveryRecord | None
     earlier: Mapping[str, Any]
     other_nights: Sequence[Mapping[str, Any]]
     trained: dict[str, Any] | None = None
@@ -85,9 +86,14 @@ class Night:
     log_faults: str = ""
 
     @property
+    def config(self) -> Config:
+        """The business."""
+        return self.log.config
+
+    @property
     def newest(self) -> bool:
         """Whether the log has no later complete day."""
-        return self.log is not None and self.cutoff >= self.log.complete_until
+        return self.delivery is not None and self.cutoff >= self.delivery.complete_until
 
     def is_up_to_date(self, step: str, inputs: str, place: Path) -> bool:
         """Whether a step can be skipped: its files exist, and neither they nor their inputs have changed.

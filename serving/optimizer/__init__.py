@@ -1,1 +1,11 @@
 """The best assignment under budget, capacities and minimum shares, with a bound."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "allocate": ["Allocation", "BudgetPoint", "allocate_actions", "allocation_problem", "budget_curve"],
+        "dual_prices": ["AllocationProblem"],
+    },
+)

@@ -1,1 +1,14 @@
 """Who gets which action within a budget, and who is held out."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "action_effects": ["ASSUMED"],
+        "inputs": ["MONEY"],
+        "plan": ["Plan", "make_plan", "read_plan"],
+        "text": ["plan_text"],
+        "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
+    },
+)

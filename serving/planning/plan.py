@@ -24,7 +24,7 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, Log, as_date, opened
 from features.outputs.manifests import PlanManifest, read_manifest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
@@ -98,11 +98,16 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         RefusedError: The limits contradict each other, or the campaign's plan was already measured.
         DataError: Nobody is eligible, or a table cannot be read.
     """
-    config = config_of(business)
-    day = as_date(cutoff)
+    with opened(business) as log:
+        return _plan_campaign(log, as_date(cutoff), budget, campaign)
+
+
+def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | None) -> Plan:
+    """As `make_plan`, for an opened log."""
+    config = log.config
     rules = _plan_rules(config, budget, campaign)
     _refuse_measured(config.outputs.plan(day, rules.campaign))
-    inputs = collect_plan_inputs(config, rules, day)
+    inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve_points(problem, rules, allocation)
@@ -112,9 +117,9 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
-    log = summarise_log(config, day, config.task.horizon)
-    manifest["past"] = {"before": str(log.day), **log.marks}
-    spread = _spend_spread(config, log.spread) if inputs.objective == MONEY else None
+    summary = summarise_log(log, day, config.task.horizon)
+    manifest["past"] = {"before": str(summary.day), **summary.marks}
+    spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)

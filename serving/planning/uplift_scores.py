@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.intake.log import Business, opened
 from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
@@ -56,15 +57,19 @@ class UpliftScores:
         return pq.ParquetFile(self.file).read()
 
 
-def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
+def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
     """Writes the effects of every action for a cutoff's cohort; nothing is written if it fails.
+
+    The business is an opened log, a config, or the path of a config.
 
     Raises:
         UsageError: There is no uplift champion, it needs other features, or the cutoff is outside the log.
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
-    bundle, version = _champion(config)
-    snapshots = build_snapshots(config, [cutoff], with_labels=False)
+    with opened(business) as log:
+        config = log.config
+        bundle, version = _champion(config)
+        snapshots = build_snapshots(log, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise DataError(
             f"cutoff {cutoff}: nobody is in the cohort ([task] active_within), so there are no effects to estimate"
@@ -80,25 +85,6 @@ def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
         pq.write_table(table, staging / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
         (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return UpliftScores(folder / FILE, manifest)
-
-
-def read_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
-    """Opens the uplift scores of a cutoff.
-
-    Raises:
-        UsageError: They were not written, or the file has changed since.
-    """
-    folder = config.outputs.uplift(cutoff)
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        intact = manifest["sha256"] == _checksum(folder / FILE)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UsageError(
-            f"no effects at cutoff {cutoff} under {folder}; run `regulars uplift --cutoff {cutoff}`"
-        ) from None
-    if not intact:
-        raise UsageError(f"{folder / FILE} changed since it was written; run `regulars uplift --cutoff {cutoff}`")
     return UpliftScores(folder / FILE, manifest)
 
 

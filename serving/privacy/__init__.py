@@ -1,1 +1,5 @@
 """Forgetting a customer: finding every mention and removing it."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(__name__, {"forget": ["forget_customer", "forget_text"]})

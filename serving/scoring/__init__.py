@@ -1,1 +1,17 @@
 """A cutoff's customers as score tables, in bounded memory, with resume and sinks."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "passes": ["scoring_folder"],
+        "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
+        "resumable_run": ["exclusive_lock", "file_checksum", "remove_folder"],
+        "run": ["score_customers"],
+        "score_tables": ["MANIFEST", "Scores", "read_scores", "total_value_interval"],
+        "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],
+        "spreadsheet_text": ["escape_formulas"],
+        "value_tiers": ["AT_RISK", "HIGH_SHARE", "MIDDLE_SHARE", "RULES", "RULES_VERSION"],
+    },
+)

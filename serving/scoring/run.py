@@ -24,7 +24,7 @@ from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, Log, as_date, opened
 from features.outputs.layout import cutoff_name
 from features.outputs.manifests import ScoreManifest
 from features.snapshots import cache as reuse
@@ -83,25 +83,34 @@ def score_customers(
         UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
         DataError: The log breaks its contract, or the cohort is empty.
     """
-    config = config_of(business)
-    day = as_date(cutoff)
-    models = load_champions(config)
-    lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
-    with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"), ExitStack() as open_log:
-        log = open_log.enter_context(prepare_features(config, day))
-        check_features(models, log.features, log.own)
-        targets = models.targets if with_contributions else ()
-        job = ScoringJob(config, day, models, log.features, _run_identity(config, day, models, log), targets)
-        scores = _scores_in_place(job)
-        if scores is None:
-            run, notes = _open_run(job, resume)
-            write_features(job, run, log)
-            if config.engine.kind != "spark":
-                open_log.close()  # the engine frees its memory before explanations start
-            facts = score_cohort(job, run, _choose_passes(log.engine, config))
-            scores = _publish(job, run, _build_manifest(job, facts), notes)
-        remove_folder(job.folder)
-        return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
+    with ExitStack() as reading:
+        log = reading.enter_context(opened(business))
+        config, day = log.config, as_date(cutoff)
+        models = load_champions(config)
+        lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
+        with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"):
+            return _score_cutoff(log, day, models, with_contributions, resume, reading)
+
+
+def _score_cutoff(
+    log: Log, day: date, models: Champions, with_contributions: bool, resume: bool, reading: ExitStack
+) -> Scores:
+    """As `score_customers`; `reading` ends the work on the log, and closes a log that was opened for this run."""
+    config = log.config
+    prepared = reading.enter_context(prepare_features(log, day))
+    check_features(models, prepared.features, prepared.own)
+    targets = models.targets if with_contributions else ()
+    job = ScoringJob(config, day, models, prepared.features, _run_identity(config, day, models, prepared), targets)
+    scores = _scores_in_place(job)
+    if scores is None:
+        run, notes = _open_run(job, resume)
+        write_features(job, run, prepared)
+        if config.engine.kind != "spark":
+            reading.close()  # memory is freed before explanations start
+        facts = score_cohort(job, run, _choose_passes(prepared.engine, config))
+        scores = _publish(job, run, _build_manifest(job, facts), notes)
+    remove_folder(job.folder)
+    return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
 
 
 def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:

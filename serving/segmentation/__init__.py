@@ -1,1 +1,14 @@
 """Groups of customers: RFM, lifecycle, clusters, transitions, products bought together."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "group_rates": ["segment_rates"],
+        "profiles": ["treatment_for"],
+        "run": ["segment_customers"],
+        "text": ["segments_text"],
+        "transitions": ["GONE", "NOT_YET"],
+    },
+)

@@ -37,7 +37,7 @@ READ_BY_PEOPLE = {  # keys and columns that hold sentences
 OF_THE_RUN = {  # keys that name code, runs, folders and moments
     "code", "versions", "run", "run_id", "digest", "sha256", "fingerprint", "snapshot_fingerprint", "models_digest",
     "version", "made_at", "at", "time", "started", "ended", "seconds", "folder", "file", "path", "files", "source_code",
-    "config_digest", "plan_digest", "identity",
+    "config_digest", "plan_digest", "plan_sha256", "identity", "packages",
 }  # fmt: skip
 
 

@@ -1,1 +1,26 @@
 """The files that travel inside a registered model; they import nothing of ours."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "bundle": ["Levels", "LongerHorizon", "ModelBundle", "encode_levels"],
+        "margin": ["Margin", "SMALLEST", "SURE", "Term"],
+        "model_files": ["BundleError"],
+        "reasons": ["Wording"],
+        "spread": ["Spread", "read_spread"],
+        "uplift_bundle": [
+            "DesignColumn",
+            "EffectModel",
+            "Formula",
+            "LearnerVote",
+            "LinearForm",
+            "OutcomeModel",
+            "ScorePart",
+            "UpliftBundle",
+            "design_matrix",
+            "with_arm_columns",
+        ],
+    },
+)

@@ -47,14 +47,12 @@ class CutoffPredictions:
         truth: The customers with their labels.
         predictions: By model; ours is called 'regulars'.
         segments: Masks (n,) by name.
-        trained_on: The training cutoffs.
     """
 
     cutoff: date
     truth: Sample
     predictions: dict[str, Prediction]
     segments: dict[str, np.ndarray]
-    trained_on: tuple[date, ...]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,28 @@
 """What models are fitted on: splits in time, category levels, predictions."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "category_levels": ["FEWEST_CUSTOMERS", "encode_sample", "learn_levels", "text_columns"],
+        "prediction": ["OutOfTimePredictions", "Prediction", "PredictionInterval"],
+        "time_split": [
+            "Fold",
+            "MIN_PER_OUTCOME",
+            "NEAR",
+            "Sample",
+            "TimeSplit",
+            "YEAR",
+            "customer_halves",
+            "fold_ages",
+            "fold_at",
+            "in_same_season",
+            "out_of_time_folds",
+            "recency_weights",
+            "sample_at",
+            "time_splits",
+            "why_too_few",
+        ],
+    },
+)

@@ -1,1 +1,31 @@
 """How good predictions are: metrics with intervals, baselines, fairness, plots."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "baselines": ["btyd_fitted_on"],
+        "evaluate": [
+            "CONFIDENCE",
+            "Evaluation",
+            "HIGHER_IS_BETTER",
+            "NOT_COMPARED",
+            "OURS",
+            "RECENTRED",
+            "bootstrap_weights",
+            "calibration_groups",
+            "concat_evaluations",
+            "evaluate_coverage",
+            "evaluate_predictions",
+            "evaluation_segments",
+            "percentile_interval",
+            "weighted_metrics",
+        ],
+        "fairness": ["evaluate_fairness", "read_fairness_groups"],
+        "longer_horizons": ["evaluate_longer_horizons", "longer_horizon_figures"],
+        "metrics": ["BEST", "Figures", "TITLES", "distance_from_best"],
+        "plots": ["calibration_plot", "curve_plot", "cutoffs_plot", "decile_plot", "lift_plot"],
+        "tenure_hazard": ["baselines_for"],
+    },
+)

@@ -1,1 +1,41 @@
 """MLflow: runs, registered models, aliases, promotion gates, model cards."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "aliases": [
+            "CHALLENGER",
+            "CHAMPION",
+            "ChampionChange",
+            "promote_challengers",
+            "roll_back_champions",
+            "set_champions",
+            "version_with_alias",
+        ],
+        "champion_challenger": ["CurrentChampions", "TITLES"],
+        "lineage": ["ModelLineage", "read_model_lineage"],
+        "mlflow_tracking": ["as_usage_errors", "connect_to_mlflow", "quiet_mlflow", "require_tracking_server"],
+        "model_card": ["model_card_text"],
+        "models": [
+            "Champion",
+            "DIGEST_TAG",
+            "REQUIRED_PACKAGES",
+            "RegisteredVersion",
+            "load_champion",
+            "load_evaluation",
+            "load_run_params",
+            "log_and_register",
+        ],
+        "promotion_gates": ["PromotionDecision", "decide_promotion", "gates_text"],
+        "provenance": ["code_version", "package_version", "runtime_environment"],
+        "run_record": [
+            "CARD_FILE",
+            "TrainingRecord",
+            "config_without_credentials",
+            "load_training_record",
+            "save_training_record",
+        ],
+    },
+)

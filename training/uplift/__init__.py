@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from training.uplift.meta_learners import doubly_robust_scores
     from training.uplift.metrics import arm_outcomes, effect_calibration, qini_area, qini_curve
     from training.uplift.overlap import measure_overlap
-    from training.uplift.train import train_uplift
+    from training.uplift.registry import load_uplift_champion
+    from training.uplift.train import train_uplift, uplift_outcome, uplift_refusal, uplift_text
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -22,6 +23,7 @@ __getattr__, __all__ = lazy_exports(
         "meta_learners": ["doubly_robust_scores"],
         "metrics": ["arm_outcomes", "effect_calibration", "qini_area", "qini_curve"],
         "overlap": ["measure_overlap"],
-        "train": ["train_uplift"],
+        "registry": ["load_uplift_champion"],
+        "train": ["train_uplift", "uplift_outcome", "uplift_refusal", "uplift_text"],
     },
 )

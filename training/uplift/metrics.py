@@ -1,15 +1,15 @@
-"""How well a score ranks customers by the effect of an action: Qini and uplift curves, areas, calibration by decile.
+"""How well a score ranks customers by the effect of an action: Qini and uplift areas, calibration by decile.
 
-Both curves take customers from the highest score down, equal scores together:
+Both kinds of curve take customers from the highest score down, equal scores together:
 
 - Qini (Radcliffe, Using control groups to target on predicted lift, 2007): total outcome of the treated so far, minus
   that of the controls scaled to as many customers, `Y_t - Y_c n_t / n_c`;
-- uplift: share targeted, times the difference of the two arms' means among those targeted. This is the gain of
+- uplift: share targeted, times the mean effect among those targeted, from doubly robust scores. This is the gain of
   targeting a share, per customer of the full list.
 
 An area is the mean height of a curve over all shares targeted, minus that of the straight line of random targeting.
 `qini_area` is per customer of both arms: times 1,000 it is the incremental visits over random targeting per 1,000
-customers of the experiment. `uplift_area` is per customer targeted, about twice as much if half were treated.
+customers of the experiment. `doubly_robust_area` is per customer targeted, about twice as much if half were treated.
 """
 
 from __future__ import annotations
@@ -102,28 +102,6 @@ def qini_curve(outcomes: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np
     return np.append(0.0, ends + 1.0), np.append(0.0, yt - scaled)
 
 
-def uplift_curve(outcomes: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share targeted (k,) and its gain (k,) per customer of the full list, from 0.
-
-    If an arm has nobody among those targeted, its mean counts as 0.
-    """
-    order, ends = _steps(score)
-    sums = [np.cumsum(column[order])[ends] for column in outcomes.columns()]
-    share = (ends + 1) / len(outcomes)
-    return np.append(0.0, share), np.append(0.0, share * _difference(*sums))
-
-
-def uplift_area(outcomes: ArmOutcomes, score: np.ndarray) -> float:
-    """Return the mean height of the uplift curve above random targeting, in the outcome's unit per customer.
-
-    >>> outcome, treated = np.array([1, 0, 0, 0, 0, 0]), np.array([True, False, True, False, True, False])
-    >>> round(uplift_area(arm_outcomes(outcome, treated), np.array([6.0, 5.0, 4.0, 3.0, 2.0, 1.0])), 4)
-    0.088
-    """
-    share, height = uplift_curve(outcomes, score)
-    return float(_mean_height(share, height) - height[-1] / 2)
-
-
 def qini_area(outcomes: ArmOutcomes, score: np.ndarray) -> float:
     """Return the area between the Qini curve and the line of random targeting, in the outcome's unit per customer.
 
@@ -140,7 +118,15 @@ def qini_area(outcomes: ArmOutcomes, score: np.ndarray) -> float:
 
 
 def doubly_robust_area(psi: np.ndarray, score: np.ndarray) -> float:
-    """Return the area of `uplift_area` from doubly robust scores (n,) of the effect instead of the arms' means."""
+    """Return the area between the uplift curve and the line of random targeting, in the outcome's unit per customer.
+
+    Args:
+        psi: Doubly robust scores (n,) of the effect.
+        score: What customers are ranked by (n,).
+
+    Returns:
+        The area.
+    """
     order, ends = _steps(score)
     gain = np.append(0.0, np.cumsum(psi[order])[ends] / len(psi))
     return _mean_height(np.append(0.0, (ends + 1) / len(psi)), gain) - float(gain[-1]) / 2

@@ -1,1 +1,22 @@
-"""What several pages share: the reader of the output folder, and model cards."""
+"""What several pages share: the reader of the output folder."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "output_reader": [
+            "MissingOutput",
+            "ROWS",
+            "ScoredCutoff",
+            "Site",
+            "has_value",
+            "number_format",
+            "open_site",
+            "read_json_object",
+            "read_scored_cutoff",
+            "scored_cutoffs",
+            "unfinished_cutoffs",
+        ]
+    },
+)

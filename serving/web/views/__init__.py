@@ -1,1 +1,26 @@
 """One module for each page."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "customer": ["customer_page", "full_waterfalls"],
+        "customers": [
+            "CustomerFilter",
+            "LIST_COLUMNS",
+            "PAGE",
+            "filter_choices",
+            "filter_sql",
+            "list_page",
+            "list_totals",
+            "order_sql",
+            "parse_filter",
+        ],
+        "experiments": ["experiment_results"],
+        "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],
+        "overview": ["overview_page"],
+        "plan": ["PAGE", "at_budget", "gain_chart", "parse_budget", "plan_customers", "plan_names", "read_stored_plan"],
+        "segments": ["segments_page"],
+    },
+)

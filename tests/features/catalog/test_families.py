@@ -118,12 +118,11 @@ def test_a_null_is_said_in_words(nothing: float | None, features: tuple[Feature,
     row = dict.fromkeys((feature.name for feature in features), nothing)
     for feature in (feature for feature in features if feature.unread):
         assert feature.format_reading(row) == feature.unread
-        assert feature.null_rule == f"null: {feature.unread}"
         assert not re.search(r"[{}]", feature.unread)
 
 
 def test_a_feature_that_is_never_null_reads_without_those_that_may_be(features: tuple[Feature, ...]) -> None:
-    never = {feature.name for feature in features if feature.null_rule == "never null"}
+    never = {feature.name for feature in features if not feature.unread}
     assert {"recency_days", "orders_count_30d"} <= never
     for feature in (feature for feature in features if feature.name in never):
         assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} - {"value"} <= never

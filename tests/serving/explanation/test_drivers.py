@@ -13,10 +13,10 @@ from serving.explanation.drivers import (
     Tally,
     drivers_from_tally,
     merge_tallies,
-    rank_drivers,
     sample_for_directions,
     tally_contributions,
 )
+from tests.drivers import rank_drivers
 
 N = 500
 CATALOG = [

@@ -12,11 +12,11 @@ from babel.messages.pofile import read_po
 
 from features.config.rfm_rules import RULES
 from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
-from serving.language.messages import LOCALE, get_language, language_codes
+from serving.language.messages import LOCALE, get_language
 
 ROOM = LOCALE.parents[1]
 KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
-OTHERS = sorted(set(language_codes()) - {"en"})
+OTHERS = sorted(place.name for place in LOCALE.iterdir() if place.is_dir())
 LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.catalog.lifecycle`
 OF_A_COLUMN = ("measured", "observational", "new within a horizon", "established", "unknown")
 NAMES = {

@@ -24,7 +24,7 @@ def executed(**fields: Any) -> Any:
     contacts = np.zeros((8, 2), int)
     contacts[0, 0], contacts[1, 1], contacts[3, 0], contacts[6, 1] = 1, 1, 2, 1
     plain = {
-        "plan": SimpleNamespace(manifest={"holdout": {"share": 0.25}, "spent": 5.0}),
+        "plan": SimpleNamespace(manifest=SimpleNamespace(holdout={"share": 0.25}, spent=5.0)),
         "actions": ("mail", "call"),
         "eligible": np.ones(8, bool),
         "assigned": assigned,

@@ -20,7 +20,9 @@ def scores(folder: Path, churn: list[float], value: list[float | None]) -> Any:
     table = pa.table({"churn_probability": churn, "value": pa.array(value, pa.float64()), **groups})
     for row in range(2):
         pq.write_table(table.slice(row, 1), folder / f"{row}.parquet")
-    return SimpleNamespace(folder=folder, manifest={"parts": [{"file": "0.parquet"}, {"file": "1.parquet"}]})
+    return SimpleNamespace(
+        folder=folder, manifest=SimpleNamespace(parts=[{"file": "0.parquet"}, {"file": "1.parquet"}])
+    )
 
 
 def test_means_by_group(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def _judged(
     masks = {"odd": np.arange(rows) % 2 == 1} if segment else {}
     by_model = {OURS: Prediction(risk, (1 - risk) * worth), "baseline": baseline}
     truth = Sample(ids, np.zeros(len(ids), int), pa.table({"x": risk}), churned, value)
-    return CutoffPredictions(START + timedelta(days=30 * at), truth, by_model, masks, (START,))
+    return CutoffPredictions(START + timedelta(days=30 * at), truth, by_model, masks)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,7 @@ def test_a_pooled_figure_is_the_mean_over_the_cutoffs(three: list[CutoffPredicti
 
 def test_the_same_rows_again_and_again_add_no_certainty() -> None:
     one = _judged(0, 1)
-    many = [
-        CutoffPredictions(START + timedelta(days=n), one.truth, one.predictions, {}, one.trained_on) for n in range(8)
-    ]
+    many = [CutoffPredictions(START + timedelta(days=n), one.truth, one.predictions, {}) for n in range(8)]
     alone, repeated = (evaluate_rolling(j, Window(30), seed=4, resamples=60) for j in ([one], many))
     for metric in ("auc", "gini"):
         a, b = alone.row(metric), repeated.row(metric)
@@ -105,10 +103,10 @@ def test_other_customers_at_each_cutoff_do_add_certainty() -> None:
 def test_grades_count_cutoffs_and_ties() -> None:
     worse, level = _judged(1, 6), _judged(2, 7)
     worse = CutoffPredictions(
-        worse.cutoff, worse.truth, {OURS: worse.predictions["baseline"], "baseline": worse.predictions[OURS]}, {}, ()
+        worse.cutoff, worse.truth, {OURS: worse.predictions["baseline"], "baseline": worse.predictions[OURS]}, {}
     )
     level = CutoffPredictions(
-        level.cutoff, level.truth, {OURS: level.predictions[OURS], "baseline": level.predictions[OURS]}, {}, ()
+        level.cutoff, level.truth, {OURS: level.predictions[OURS], "baseline": level.predictions[OURS]}, {}
     )
     judged = [_judged(0, 5), worse, level, _judged(3, 8)]
     rolled = evaluate_rolling(judged, Window(45), seed=1, resamples=50).grades.set_index("metric")
@@ -124,9 +122,7 @@ def test_a_total_that_is_off_either_way_is_graded_by_its_size() -> None:
         OURS: Prediction(j.predictions[OURS].churn, spent * 0.9),
         "baseline": Prediction(spent * 0, spent * 1.3),
     }
-    rolled = evaluate_rolling(
-        [CutoffPredictions(j.cutoff, j.truth, predictions, {}, ())], Window(30), seed=1, resamples=50
-    )
+    rolled = evaluate_rolling([CutoffPredictions(j.cutoff, j.truth, predictions, {})], Window(30), seed=1, resamples=50)
     gap = rolled.differences[rolled.differences.metric == "total_error"].iloc[0]
     assert gap.difference == pytest.approx(0.1 - 0.3)
     assert rolled.grades.set_index("metric").loc["total_error", "better"] == 1
@@ -146,7 +142,7 @@ def test_one_fate_at_a_cutoff_is_left_out_of_what_needs_both(three: list[CutoffP
     j = three[0]
     gone = Sample(j.truth.customers, j.truth.dates, j.truth.features, np.ones(len(j.truth)), np.zeros(len(j.truth)))
     rolled = evaluate_rolling(
-        [CutoffPredictions(j.cutoff, gone, j.predictions, {}, ()), *three[1:]], Window(30), seed=4, resamples=50
+        [CutoffPredictions(j.cutoff, gone, j.predictions, {}), *three[1:]], Window(30), seed=4, resamples=50
     )
     assert rolled.row("auc", cutoff=str(j.cutoff)) is None
     assert rolled.grades.set_index("metric").loc[["auc", "brier"], "cutoffs"].tolist() == [2, 3]

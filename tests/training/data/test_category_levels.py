@@ -16,7 +16,7 @@ from features.config.load import Config
 from features.feature import Feature, measure_value
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.contributions import compute_contributions, shap_explanation, top_reasons
-from serving.explanation.drivers import rank_drivers
+from tests.drivers import rank_drivers
 from training.artifact.bundle import ModelBundle, encode_levels
 from training.artifact.model_files import BundleError
 from training.data.category_levels import FEWEST_CUSTOMERS, MOST_LEVELS, encode_sample, learn_levels
@@ -281,7 +281,7 @@ def registered(learned: FittedModels, rows: Snapshots, shop: Config) -> Config:
     """The value model, registered under a name of its own."""
     config = shop.model_copy(update={"name": "plans"})
     assert learned.value is not None
-    named = {kind: replace(getattr(learned, kind), name="plans") for kind in ("churn", "value", "judge")}
+    named = {kind: replace(getattr(learned, kind), name="plans") for kind in ("churn", "value", "evaluated")}
     kept = run_record.save_training_record(
         replace(learned, **named), rows, config, ("value",), "the card", pd.DataFrame()
     )

@@ -16,8 +16,6 @@ from training.uplift.metrics import (
     effect_calibration,
     qini_area,
     qini_curve,
-    uplift_area,
-    uplift_curve,
 )
 
 N = 2_000
@@ -32,40 +30,37 @@ def simulated() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return visit.astype(float), treated, score
 
 
-def test_curves_are_those_of_scikit_uplift(simulated: tuple[np.ndarray, ...]) -> None:
+def test_the_qini_curve_is_that_of_scikit_uplift(simulated: tuple[np.ndarray, ...]) -> None:
     from sklift import metrics as peer
 
     visit, treated, score = simulated
     outcomes, given = arm_outcomes(visit, treated), (visit.astype(int), score, treated.astype(int))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn, about what the peer calls
-        for curve, theirs, scale in ((qini_curve, peer.qini_curve, (1, 1)), (uplift_curve, peer.uplift_curve, (N, N))):
-            x, y = curve(outcomes, score)
-            their_x, their_y = theirs(*given)
-            np.testing.assert_allclose(x * scale[0], their_x)
-            np.testing.assert_allclose(y * scale[1], their_y, atol=1e-9)
+        np.testing.assert_allclose(qini_curve(outcomes, score), peer.qini_curve(*given), atol=1e-9)
         perfect = peer.perfect_qini_curve(visit.astype(int), treated.astype(int))
         best = np.trapezoid(perfect[1], perfect[0]) - N * perfect[1][-1] / 2
         assert qini_area(outcomes, score) * N * N / best == pytest.approx(peer.qini_auc_score(*given))
-        best_uplift = peer.perfect_uplift_curve(visit.astype(int), treated.astype(int))
-        best = np.trapezoid(best_uplift[1], best_uplift[0]) - N * best_uplift[1][-1] / 2
-        assert uplift_area(outcomes, score) * N * N / best == pytest.approx(peer.uplift_auc_score(*given))
 
 
 def test_areas_of_money_by_hand() -> None:
-    spend, treated = np.array([30.0, 10.0, 6.0, 2.0]), np.array([True, False, True, False])
-    outcomes = arm_outcomes(spend, treated)
-    # targeted 1, 2, 3, 4: treated means 30, 30, 18, 18; control means 0 (nobody), 10, 10, 6
-    np.testing.assert_allclose(uplift_curve(outcomes, np.array([4.0, 3, 2, 1]))[1], [0, 7.5, 10, 6, 12])
-    assert uplift_area(outcomes, np.array([4.0, 3, 2, 1])) == pytest.approx(
-        (7.5 / 2 + 17.5 / 2 + 16 / 2 + 18 / 2) / 4 - 6
+    spend, treated, score = (
+        np.array([30.0, 10.0, 6.0, 2.0]),
+        np.array([True, False, True, False]),
+        np.array([4.0, 3, 2, 1]),
     )
+    outcomes = arm_outcomes(spend, treated)
+    # targeted 1, 2, 3, 4: treated 30, 30, 36, 36; controls, as many as treated: 0 (nobody), 10, 20, 12
+    np.testing.assert_allclose(qini_curve(outcomes, score)[1], [0, 30, 20, 16, 24])
+    assert qini_area(outcomes, score) == pytest.approx(((30 / 2 + 50 / 2 + 36 / 2 + 40 / 2) / 4 - 12) / 4)
+    # gains 2, 3, 3, 2 over 4 customers after 1, 2, 3, 4
+    area = (2 / 2 + 5 / 2 + 6 / 2 + 5 / 2) / 4 / 4 - 0.5 / 2
+    assert doubly_robust_area(np.array([2.0, 1.0, 0.0, -1.0]), score) == pytest.approx(area)
 
 
 def test_one_score_for_all_is_random_targeting(simulated: tuple[np.ndarray, ...]) -> None:
     visit, treated, _ = simulated
     outcomes = arm_outcomes(visit, treated)
-    assert uplift_area(outcomes, np.ones(N)) == pytest.approx(0)
     assert qini_area(outcomes, np.ones(N)) == pytest.approx(0)
     assert doubly_robust_area(visit, np.ones(N)) == pytest.approx(0)
 
@@ -90,9 +85,8 @@ def test_the_areas_agree_where_arms_are_even() -> None:
     psi = np.where(treated, visit / 0.5, -visit / 0.5)
     outcomes = arm_outcomes(visit, treated)
     truth = 0.1 * 0.5 / 4  # gains 0.1 a share up to a half: 3/8 of 0.05... less half of 0.05
-    assert uplift_area(outcomes, score) == pytest.approx(truth, abs=0.002)
-    assert doubly_robust_area(psi, score) == pytest.approx(uplift_area(outcomes, score), abs=0.002)
-    assert qini_area(outcomes, score) == pytest.approx(uplift_area(outcomes, score) / 2, abs=0.001)
+    assert doubly_robust_area(psi, score) == pytest.approx(truth, abs=0.002)
+    assert qini_area(outcomes, score) == pytest.approx(truth / 2, abs=0.001)
 
 
 def test_intervals_resample_customers_with_all_their_rows() -> None:
