@@ -88,7 +88,7 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = fit_models(rows, config, resume=resume)
-    groups = evaluate_fairness(fitted.out_of_time, attributes, config)
+    groups = evaluate_fairness(fitted.out_of_time, attributes, config.training)
     kinds = ("churn", "value") if which == "all" else (which,)
     record = run_record.save_training_record(
         fitted, rows, config, kinds, model_card_text(fitted, rows, config, groups), groups

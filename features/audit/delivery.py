@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from features.audit.audit import Audit
-from features.config.load import Config
+from features.config.table_sections import Events
 from features.intake.log import Log
 from features.task import Window
 
@@ -42,13 +42,13 @@ class DeliveryRecord:
         return {name: str(value) if isinstance(value, date) else value for name, value in asdict(self).items()}
 
 
-def delivery_record(config: Config, audit: Audit) -> DeliveryRecord:
+def delivery_record(events: Events, audit: Audit) -> DeliveryRecord:
     """The record of the log that an audit looked at.
 
     With [events] id no row counts as repeated: rows that repeat an event id are set aside.
     """
     rows = audit.rows_read - audit.duplicates_dropped
-    repeated = 0 if config.events.id else audit.duplicate_rows
+    repeated = 0 if events.id else audit.duplicate_rows
     return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
 
 
