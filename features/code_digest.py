@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from features.json_files import file_digest
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TOP_PACKAGES = ("features", "training", "serving")
 
@@ -32,7 +34,7 @@ def digest_code(*entries: str, root: Path = PROJECT_ROOT) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted(find_dependencies(entries, root)):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = file_digest(path)
         digest.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
     return digest.hexdigest()[:32]
 

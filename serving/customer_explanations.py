@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from features.errors import UsageError, sample
 from features.intake.customer_ids import stored_id
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, as_date, opened
 from serving.explanation.contributions import compute_contributions, shap_explanation
 from serving.explanation.what_if import WhatIf, find_what_if
 from serving.scoring.predictions import build_cohort, check_features, load_champions
@@ -38,8 +38,9 @@ def explain_customers(
             the log.
         DataError: The log breaks its contract.
     """
-    config = config_of(business)
-    models, snapshots = load_champions(config), build_cohort(config, as_date(cutoff))
+    with opened(business) as log:
+        config = log.config
+        models, snapshots = load_champions(config), build_cohort(log, as_date(cutoff))
     if target not in models.targets:
         raise UsageError(f"no target {target!r}: expected one of {', '.join(models.targets)}")
     rows = snapshots.rows if customers is None else _rows_of(snapshots.rows, [stored_id(config, c) for c in customers])
@@ -67,13 +68,13 @@ def explain_changes(business: Business, customer: str, cutoff: date | str, below
     """
     if below is not None and not 0 < below < 1:
         raise UsageError(f"below is a probability: expected a number between 0 and 1, found {below:g}")
-    config, day = config_of(business), as_date(cutoff)
-    models, snapshots = load_champions(config), build_cohort(config, day)
-    bundle = models.richest.bundle
-    check_features(models, snapshots.features, snapshots.own)
-    row = _rows_of(snapshots.rows, [stored_id(config, customer)])
-    level = float(np.mean(bundle.predict(snapshots.rows)["churn_probability"])) if below is None else below
-    return find_what_if(config, bundle, snapshots.features, row, day, level)
+    with opened(business) as log:
+        day, models = as_date(cutoff), load_champions(log.config)
+        snapshots, bundle = build_cohort(log, day), models.richest.bundle
+        check_features(models, snapshots.features, snapshots.own)
+        row = _rows_of(snapshots.rows, [stored_id(log.config, customer)])
+        level = float(np.mean(bundle.predict(snapshots.rows)["churn_probability"])) if below is None else below
+        return find_what_if(log, bundle, snapshots.features, row, day, level)
 
 
 def _rows_of(rows: pa.Table, customers: Sequence[str]) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.errors import UsageError
 from features.intake.customer_ids import stored_id
+from features.intake.log import Business, Log, opened
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
@@ -23,12 +24,12 @@ TITLES = {"churn": "why this risk", "value": "why this value"}
 
 
 def explain_customer(
-    config: Config, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
+    business: Business, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
 ) -> str:
     """Explain the predictions for one customer: the numbers, their reasons, and what-if changes, as text.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         customer: The customer's id.
         cutoff: The cutoff.
         below: The risk that what-if changes must come below, in (0, 1); by default the mean of the cutoff's cohort.
@@ -42,8 +43,15 @@ def explain_customer(
     """
     if below is not None and not 0 < below < 1:
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
+    with opened(business) as log:
+        return _explanation_text(log, customer, cutoff, below, with_what_if)
+
+
+def _explanation_text(log: Log, customer: str, cutoff: date, below: float | None, with_what_if: bool) -> str:
+    """As `explain_customer`, for an opened log."""
+    config = log.config
     models = load_champions(config)
-    snapshots = build_cohort(config, cutoff)
+    snapshots = build_cohort(log, cutoff)
     place = _row_of(snapshots.rows["customer_id"], customer, cutoff, config)
     cohort = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in cohort.items()}
@@ -60,7 +68,7 @@ def explain_customer(
     if not with_what_if:
         return "\n".join(lines)
     level = float(cohort["churn_probability"].mean()) if below is None else below
-    what_if = find_what_if(config, models.richest.bundle, snapshots.features, row, cutoff, level)
+    what_if = find_what_if(log, models.richest.bundle, snapshots.features, row, cutoff, level)
     return "\n".join([*lines, "", *what_if_lines(what_if, snapshots.rows.num_rows if below is None else 0)])
 
 

@@ -131,6 +131,21 @@ def test_scores_and_exact_explanations(log: Log) -> None:
         explain_customers(log, CUTOFF, some, "luck")
 
 
+def test_totals_and_drivers_of_scores(log: Log) -> None:
+    scores = score_customers(log, CUTOFF)
+    frame = scores.to_pandas()
+    expected, low, high = scores.total_value()
+    assert low < expected < high and expected == pytest.approx(frame["value"].sum())
+    few, low, high = scores.total_value(frame.customer_id[:3].tolist())
+    assert low <= few < high and few == pytest.approx(frame["value"][:3].sum())
+    drivers, explanation = scores.drivers("value"), explain_customers(log, CUTOFF, target="value")
+    assert drivers.strength[0] == pytest.approx(np.abs(explanation.values).mean(axis=0).max(), rel=1e-6)
+    with pytest.raises(UsageError, match="'nobody'"):
+        scores.total_value(["nobody"])
+    with pytest.raises(UsageError, match="expected one of churn, value"):
+        scores.drivers("luck")
+
+
 def test_changes_lower_the_risk(log: Log) -> None:
     frame = score_customers(log, CUTOFF).to_pandas()
     risky = frame.sort_values("churn_probability").customer_id.iloc[-1]
@@ -167,4 +182,4 @@ def test_importing_the_packages_is_quick() -> None:
         "import sys, features, training, serving; print([m for m in ('ibis', 'mlflow', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.strip() == "[]"

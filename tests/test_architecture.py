@@ -105,7 +105,6 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/segmentation/assignments.py": SEGMENTATION,
     "serving/segmentation/history.py": SEGMENTATION,
     "serving/segmentation/text.py": SEGMENTATION,
-    "serving/web/parts/model_card.py": WEB,
     "serving/web/views/experiments.py": WEB,
     "serving/web/views/monitoring.py": WEB,
     "serving/web/views/overview.py": WEB,

@@ -14,7 +14,7 @@ import pandas as pd
 from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.intake.log import Business, config_of
+from features.intake.log import Business, opened
 from features.snapshots import build
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
@@ -76,18 +76,19 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
         UsageError: 'value' is wanted and the log has no money, or the tracking store does not answer. If it stopped
             answering after the models were fitted, they are kept in a folder that the message names.
     """
-    config = config_of(business)
-    if which == "value" and not config.has_value:
-        raise UsageError(
-            "[events] amount is not set: without money there is churn but no value"
-            + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
-        )
-    mlflow_tracking.require_tracking_server(config)
-    rows = build.build_snapshots(config)
+    with opened(business) as log:
+        config = log.config
+        if which == "value" and not config.has_value:
+            raise UsageError(
+                "[events] amount is not set: without money there is churn but no value"
+                + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
+            )
+        mlflow_tracking.require_tracking_server(config)
+        rows = build.build_snapshots(log)
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = fit_models(rows, config, resume=resume)
-    groups = evaluate_fairness(fitted.out_of_time, attributes, config)
+    groups = evaluate_fairness(fitted.out_of_time, attributes, config.training)
     kinds = ("churn", "value") if which == "all" else (which,)
     record = run_record.save_training_record(
         fitted, rows, config, kinds, model_card_text(fitted, rows, config, groups), groups

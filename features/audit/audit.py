@@ -22,11 +22,10 @@ from features.audit.subscriptions import (
 )
 from features.catalog.families import catalog_features
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.errors import DataError
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
-from features.intake.log import Business, config_of
+from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.task import Task, Window
@@ -174,15 +173,21 @@ def _rows_by_day(tables: Tables, engine: Engine) -> pa.Table:
 
 def check_log(business: Business) -> tuple[Audit, Path]:
     """Audits a config's log and writes the audit as JSON; returns the audit and the path of the file."""
-    config = config_of(business)
-    task = config.task.to_task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = read_log.read_tables(config, engine, all_columns=True)
-        catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report = audit_tables(tables, task, engine)
-    target = config.output / "audit.json"
+    with opened(business) as log:
+        report, target = _audit_log(log), log.config.output / "audit.json"
     write_text_atomically(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report, target
+
+
+def _audit_log(log: Log) -> Audit:
+    """Audits a log; one that comes from a database is read once more, with every column."""
+    config, task, engine = log.config, log.config.task.to_task(), log.engine
+    from_database = config.events.to_source("events").database
+    tables = None if from_database else log.tables
+    with engine.temporary_stages():
+        tables = tables or read_log.read_tables(config, engine, all_columns=True)
+        catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
+        return audit_tables(tables, task, engine)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:

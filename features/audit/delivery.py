@@ -8,9 +8,8 @@ from datetime import date
 from typing import Any
 
 from features.audit.audit import Audit
-from features.config.load import Config
-from features.engines.open import open_engine
-from features.intake.read_log import read_tables
+from features.config.table_sections import Events
+from features.intake.log import Log
 from features.task import Window
 
 SILENCE_WINDOW = Window(90)  # the last days of a log, which show how long it is usually silent
@@ -43,13 +42,13 @@ class DeliveryRecord:
         return {name: str(value) if isinstance(value, date) else value for name, value in asdict(self).items()}
 
 
-def delivery_record(config: Config, audit: Audit) -> DeliveryRecord:
+def delivery_record(events: Events, audit: Audit) -> DeliveryRecord:
     """The record of the log that an audit looked at.
 
     With [events] id no row counts as repeated: rows that repeat an event id are set aside.
     """
     rows = audit.rows_read - audit.duplicates_dropped
-    repeated = 0 if config.events.id else audit.duplicate_rows
+    repeated = 0 if events.id else audit.duplicate_rows
     return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
 
 
@@ -127,14 +126,14 @@ def _late(now: DeliveryRecord, cutoff: date, silence: Callable[[], int]) -> str:
     )
 
 
-def longest_silence(config: Config) -> int:
-    """The longest run of days without events in the last days of a log (`SILENCE_WINDOW`); reads the log.
+def longest_silence(log: Log) -> int:
+    """The longest run of days without events in the last days of a log (`SILENCE_WINDOW`).
 
     Raises:
         DataError: The log breaks its contract.
     """
-    with open_engine(config.engine, config.folder) as engine:
-        events = read_tables(config, engine).events
+    with log.stages() as (engine, tables):
+        events = tables.events
         days = engine.to_arrow(events.select("day").distinct().order_by("day"))["day"].to_pylist()
     lately = [day for day in days if day >= days[-1] - SILENCE_WINDOW.delta]
     return max(((after - day).days - 1 for day, after in zip(lately, lately[1:], strict=False)), default=0)

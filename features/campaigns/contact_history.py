@@ -9,15 +9,12 @@ from datetime import date
 import ibis
 import pyarrow as pa
 
-from features.config.load import Config
-from features.config.table_sections import Contacts, Customers
+from features.config.table_sections import Customers
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.intake.column_types import as_identifier
 from features.intake.customer_ids import with_stored_ids
 from features.intake.customer_table import read_customer_rows
-from features.intake.read_log import read_tables
-from features.intake.side_tables import CONTACTS_SCHEMA, read_side_table
+from features.intake.log import Log
 from features.money import TICKS
 from features.point_in_time.history import history_marks, known_before, newest_rows, order_days
 from features.task import Window
@@ -38,12 +35,11 @@ class EarlierContacts:
     recent: pa.ChunkedArray
 
 
-def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, window: Window) -> EarlierContacts:
+def read_earlier_contacts(log: Log, cutoff: date, window: Window) -> EarlierContacts:
     """Reads the contacts before a cutoff; the control does not count as a contact.
 
     Args:
-        config: The config.
-        section: Its section [contacts].
+        log: The log, with contacts.
         cutoff: Only what was known before it is used.
         window: The window before the cutoff in which recent contacts are counted.
 
@@ -51,11 +47,11 @@ def read_earlier_contacts(config: Config, section: Contacts, cutoff: date, windo
         The customers with contacts, by id.
 
     Raises:
-        DataError: The table cannot be read.
+        DataError: The log cannot be read.
         UsageError: A column is not there.
     """
-    with open_engine(config.engine, config.folder) as engine:
-        rows = read_side_table("contacts", "contacts", section, CONTACTS_SCHEMA, config, engine).rows
+    with log.stages() as (engine, tables):
+        rows = tables.sides["contacts"].rows
         contacts = known_before(rows.filter(~rows.held_out), cutoff, engine)
         by_customer = contacts.group_by("customer_id").aggregate(
             days_since=contacts.age.min(), recent=(contacts.age <= window.days).sum().cast("int64")
@@ -80,11 +76,11 @@ class LogSummary:
     marks: dict[str, int]
 
 
-def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
+def summarise_log(log: Log, cutoff: date, window: Window) -> LogSummary:
     """Computes the spread of spend in [cutoff - window, cutoff), and the marks by which the log can be recognised.
 
     Args:
-        config: The config.
+        log: The log.
         cutoff: The cutoff of the plan.
         window: The window before the cutoff in which a customer must have bought.
 
@@ -94,8 +90,7 @@ def summarise_log(config: Config, cutoff: date, window: Window) -> LogSummary:
     Raises:
         DataError: The log cannot be read.
     """
-    with open_engine(config.engine, config.folder) as engine:
-        tables = read_tables(config, engine)
+    with log.stages() as (engine, tables):
         spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
         day = min(cutoff, tables.end)
         return LogSummary(spread, day, history_marks(tables, day, engine))
@@ -116,12 +111,12 @@ def _spend_spread(rows: ibis.Table, cutoff: date, window: Window, engine: Engine
     return float(spend.var(ddof=1)) / mean**2 if len(spend) > 1 and mean > 0 else None
 
 
-def read_attributes(config: Config, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
+def read_attributes(log: Log, section: Customers, cutoff: date, names: Sequence[str]) -> pa.Table:
     """Reads columns of the customer table as text, as known before a cutoff.
 
     Args:
-        config: The config.
-        section: Its section [customers].
+        log: The log.
+        section: The section [customers] of its config.
         cutoff: Only what was known before it is used.
         names: The columns.
 
@@ -133,7 +128,8 @@ def read_attributes(config: Config, section: Customers, cutoff: date, names: Seq
         DataError: The table cannot be read.
         UsageError: A column is not there.
     """
-    with open_engine(config.engine, config.folder) as engine:
+    config, engine = log.config, log.engine
+    with log.stages():
         source, known = read_customer_rows(section, config, engine)
         customer = as_identifier(source[section.customer])
         texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}

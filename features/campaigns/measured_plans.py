@@ -8,8 +8,6 @@ group.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +20,7 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError
+from features.json_files import file_digest, read_object
 
 MANIFEST, TABLE, MEASURED = "manifest.json", "plan.parquet", "measured.json"
 DEFAULT_CONTROL = "none"  # the control's name if [contacts] gives none
@@ -85,8 +84,8 @@ def plans_as_contacts(config: Config) -> pa.Table:
 def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
     for path in [folder / MEASURED for folder in config.outputs.plans(file=MEASURED)]:
         measurement, manifest = _read_json(path), _read_json(path.parent / MANIFEST)
-        unchanged = _sha256(path.parent / MANIFEST) == measurement["plan_sha256"]
-        if not unchanged or _sha256(path.parent / TABLE) != manifest["files"][TABLE]:
+        unchanged = file_digest(path.parent / MANIFEST) == measurement["plan_sha256"]
+        if not unchanged or file_digest(path.parent / TABLE) != manifest["files"][TABLE]:
             raise DataError(
                 f"{path.parent}: was changed since it was measured; run `regulars measure` on the plan again"
             )
@@ -112,14 +111,8 @@ def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    advice = "run `regulars measure` on the plan again, or remove its folder"
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content
-    except (OSError, ValueError):
-        raise DataError(
-            f"{path}: cannot be read; run `regulars measure` on the plan again, or remove its folder"
-        ) from None
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return read_object(path, advice)
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; {advice}") from None

@@ -9,12 +9,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from features.config.load import Config
 from features.config.table_sections import Contacts
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.errors import DataError, UsageError, sample
-from features.intake.read_log import read_tables
+from features.intake.log import Log
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.point_in_time.history import (
@@ -26,7 +24,7 @@ from features.point_in_time.history import (
     with_age,
 )
 from features.snapshots.outcomes import add_outcomes
-from features.task import Window
+from features.task import Task, Window
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,11 @@ class PlanOutcomes:
     has_cost: bool
 
 
-def read_plan_outcomes(
-    config: Config, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date
-) -> PlanOutcomes:
+def read_plan_outcomes(log: Log, customers: pa.ChunkedArray, cutoff: date, horizon: Window, day: date) -> PlanOutcomes:
     """Reads the outcomes of the customers of a plan.
 
     Args:
-        config: The config.
+        log: The log.
         customers: The customers' ids, each once.
         cutoff: The cutoff of the plan.
         horizon: The time after the cutoff over which outcomes count.
@@ -75,13 +71,12 @@ def read_plan_outcomes(
         DataError: A table cannot be read, the log ends at or before the cutoff, or too many contacts are of customers
             whom the log does not know.
     """
-    section = config.contacts
+    section = log.config.contacts
     if section is None:
         raise UsageError(
             "the config has no [contacts]: a plan is measured by the contacts actually sent; name the table of contacts"
         )
-    with open_engine(config.engine, config.folder) as engine:
-        tables = read_tables(config, engine)
+    with log.stages() as (engine, tables):
         days = min((tables.end - cutoff).days, horizon.days)
         if days < 1:
             raise DataError(
@@ -92,7 +87,9 @@ def read_plan_outcomes(
         moments = engine.store_arrow("aftermath_cutoff", cutoff_table([cutoff]))
         contacts = engine.store("aftermath_contacts", _received_contacts(tables, moments, horizon))
         _refuse_unknown_customers(contacts, tables, section, engine)
-        rows = _customer_rows(config, tables, customers, cutoff, moments, horizon, Window(days), engine)
+        rows = _customer_rows(
+            log.config.task.to_task(), tables, customers, cutoff, moments, horizon, Window(days), engine
+        )
         return PlanOutcomes(
             customers=engine.to_arrow(rows),
             contacts=engine.to_arrow(_contacts_by_action(contacts)),
@@ -105,7 +102,7 @@ def read_plan_outcomes(
 
 
 def _customer_rows(
-    config: Config,
+    task: Task,
     tables: Tables,
     customers: pa.ChunkedArray,
     cutoff: date,
@@ -120,7 +117,7 @@ def _customer_rows(
     ids = {"customer_id": customers, "place": np.arange(n), "cutoff": pa.repeat(pa.scalar(cutoff, pa.date32()), n)}
     requested = engine.store_arrow("aftermath_customers", pa.table(ids))
     rows = requested.mutate(cutoff=requested.cutoff.cast("timestamp"))
-    labelled = add_outcomes(rows, orders, tables, config.task.to_task(), moments, observed)
+    labelled = add_outcomes(rows, orders, tables, task, moments, observed)
     before = _spend_before(orders, moments, horizon, tables.contract.has_amount)
     first = _first_days(tables)
     joined = labelled.left_join(before, "customer_id").drop("customer_id_right")

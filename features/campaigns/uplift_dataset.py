@@ -16,15 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.audit.audit import require_no_breach, with_too_long_windows
 from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
-from features.catalog.custom import read_custom_features
 from features.config.load import Config
 from features.config.table_sections import Contacts
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.errors import DataError, RefusedError, UsageError, sample
-from features.intake import read_log
+from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import order_days, rows_after_contact
 from features.point_in_time.labels import churned_label, purchase_labels, value_label
@@ -70,28 +67,29 @@ class UpliftDataset:
     plans: tuple[str, ...] = ()
 
 
-def build_uplift_dataset(config: Config) -> UpliftDataset:
-    """Builds the data set from a config's log and its contacts.
+def build_uplift_dataset(business: Business) -> UpliftDataset:
+    """Builds the data set from a log and its contacts; the business is an opened log, a config, or its path.
 
     Raises:
         UsageError: There are no contacts or no control, or the log has only subscriptions.
         RefusedError: Propensities are not given, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of an experiment.
     """
-    section = require_uplift_contacts(config)
-    task = config.task.to_task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = with_too_long_windows(read_log.read_tables(config, engine), task)
-        require_no_breach(tables, task, engine)
+    with opened(business) as log:
+        return _build_dataset(log, require_uplift_contacts(log.config))
+
+
+def _build_dataset(log: Log, section: Contacts) -> UpliftDataset:
+    config, task = log.config, log.config.task.to_task()
+    with build.checked_log(log) as (engine, tables, own):
         refuse_impossible_propensity(tables, config)
         plans = randomising_plans(config)
         contacts, left_out = _plan_contacts(config) if plans else _first_contacts(tables, section, config, engine)
         contacts = _mature_contacts(contacts, _arm_names(contacts, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in contacts.cutoff})
         snapshots = build.snapshots_from_tables(
-            tables, task, rounds, engine, own=read_custom_features(config, task, tables.contract), with_labels=False,
-            cache=open_cache(config),
-        )  # fmt: skip
+            tables, task, rounds, engine, own=own, with_labels=False, cache=open_cache(config)
+        )
         units = _units_with_features(contacts, snapshots, section.control or DEFAULT_CONTROL, config, left_out)
         outcomes = _outcomes(units, tables, task, engine)
     rows = _dataset_rows(units, outcomes, snapshots)

@@ -152,21 +152,25 @@ def refuse_unusable_features(own: CustomFeatures, cohort: ibis.Table, engine: En
             message has the engine's error, or the number of customers and a few of their ids.
     """
     for feature in own.features:
-        column = feature.compute(cohort).cast(feature.dtype)
-        try:
-            values = engine.store("own_feature", cohort.select("customer_id", value=column))
-        except DataError as problem:
-            raise UsageError(f"{own.file}: feature {feature.name}: {problem}") from None
-        if feature.dtype == "float64":
-            known = values.filter(values.value.notnull())
-            wrong = known.filter(known.value.isnan() | (known.value.abs() > GREATEST_FLOAT))
-            remedy = "use null for a missing value: divide by `x.nullif(0)`"
-            _refuse_if_any(wrong, f"{own.file}: feature {feature.name}: infinite or not a number", remedy, engine)
-        if not feature.unread:
-            remedy = "say in `unread` what that means, or replace it by a value: `.fill_null(0)`"
-            _refuse_if_any(
-                values.filter(values.value.isnull()), f"{own.file}: feature {feature.name}: null", remedy, engine
-            )
+        with engine.temporary_stages():
+            _refuse_unusable_feature(own.file, feature, cohort, engine)
+
+
+def _refuse_unusable_feature(file: str, feature: Feature, cohort: ibis.Table, engine: Engine) -> None:
+    """As `refuse_unusable_features`, for one feature."""
+    column = feature.compute(cohort).cast(feature.dtype)
+    try:
+        values = engine.store("own_feature", cohort.select("customer_id", value=column))
+    except DataError as problem:
+        raise UsageError(f"{file}: feature {feature.name}: {problem}") from None
+    if feature.dtype == "float64":
+        known = values.filter(values.value.notnull())
+        wrong = known.filter(known.value.isnan() | (known.value.abs() > GREATEST_FLOAT))
+        remedy = "use null for a missing value: divide by `x.nullif(0)`"
+        _refuse_if_any(wrong, f"{file}: feature {feature.name}: infinite or not a number", remedy, engine)
+    if not feature.unread:
+        remedy = "say in `unread` what that means, or replace it by a value: `.fill_null(0)`"
+        _refuse_if_any(values.filter(values.value.isnull()), f"{file}: feature {feature.name}: null", remedy, engine)
 
 
 def _refuse_if_any(rows: ibis.Table, problem: str, remedy: str, engine: Engine) -> None:

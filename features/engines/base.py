@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +26,9 @@ QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
 
 class Engine(Protocol):
     """Reads tables, runs expressions, stores intermediate tables by name, and returns or writes rows.
+
+    A stored table is never replaced: if its name was used before, the new table gets a number behind the name. So an
+    expression always reads the rows that it was built on.
 
     Attributes:
         writes_folders: Whether `write_parquet` writes a folder of part files instead of one file.
@@ -82,6 +87,9 @@ class Engine(Protocol):
         Raises:
             UsageError: The SQL is not valid.
         """
+
+    def temporary_stages(self) -> AbstractContextManager[None]:
+        """At the end of the block, drop the tables that were stored in it; expressions on them end with the block."""
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
         """Run an expression once, store its rows under a name, and return the stored table."""
@@ -150,6 +158,19 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release all resources of the engine."""
+
+
+def claim_name(name: str, used: set[str]) -> str:
+    """Return a name that was not used before, and add it to the used ones; upper and lower case are the same.
+
+    >>> used = set()
+    >>> [claim_name(name, used) for name in ("orders", "Orders", "orders", "visits")]
+    ['orders', 'Orders 2', 'orders 3', 'visits']
+    """
+    numbered = (f"{name} {number}" for number in itertools.count(2))
+    unused = next(text for text in itertools.chain([name], numbered) if text.casefold() not in used)
+    used.add(unused.casefold())
+    return unused
 
 
 def drop_columns(table: ibis.Table, names: Sequence[str]) -> ibis.Table:

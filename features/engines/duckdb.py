@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import EngineConfig
-from features.engines.base import builtin_text_function, error_summary, quote_name, read_source_files, scratch_folder
+from features.engines.base import (
+    builtin_text_function,
+    claim_name,
+    error_summary,
+    quote_name,
+    read_source_files,
+    scratch_folder,
+)
 from features.engines.window_aggregate import aggregate_by_window
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
@@ -52,6 +59,7 @@ class DuckDBEngine:
     def __init__(self, config: EngineConfig, folder: Path):
         self._scratch = tempfile.TemporaryDirectory(prefix="regulars-", dir=scratch_folder(config, folder))
         self.connection, self._numbers = ibis.duckdb.connect(), itertools.count(1)
+        self._used_names, self._stages = set[str](), list[str]()
         settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory}
         for key, value in settings.items():
             if value:
@@ -79,8 +87,7 @@ class DuckDBEngine:
         """
         if not source.database:
             return read_source_files(self, source, folder, ids)
-        name = f"read {source.section}"
-        self.connection.drop_table(name, force=True)
+        name = self._new_stage(f"read {source.section}")
         with closing(databases.read_database(source, folder, columns, ids, self.connection.con)) as batches:
             for batch in batches:
                 self._append(name, batch)
@@ -164,12 +171,29 @@ class DuckDBEngine:
         Raises:
             UsageError: The SQL does not parse, or names a table or column that does not exist.
         """
-        name, source_view = f"queried {section}", f"source of {section}"
-        self.connection.create_view(source_view, table, overwrite=True)
+        name, source_view = (claim_name(f"{role} {section}", self._used_names) for role in ("queried", "source of"))
+        self.connection.create_view(source_view, table)
         inner = sql.rstrip().rstrip(";")
         select = f"WITH source AS (SELECT * FROM {quote_name(source_view)}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
-        self._run(f"CREATE OR REPLACE TEMP VIEW {quote_name(name)} AS {select}", f"[{section}] query")
+        self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{section}] query")
         return self.connection.table(name)
+
+    @contextmanager
+    def temporary_stages(self) -> Iterator[None]:
+        """At the end of the block, drop the tables that were stored in it."""
+        kept = len(self._stages)
+        try:
+            yield
+        finally:
+            for name in self._stages[kept:]:
+                self.connection.drop_table(name, force=True)
+            del self._stages[kept:]
+
+    def _new_stage(self, name: str) -> str:
+        """Return the name under which the next table is stored: never one that was used before."""
+        stage = claim_name(name, self._used_names)
+        self._stages.append(stage)
+        return stage
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
         """Run an expression once, store its rows under a name, and return the stored table.
@@ -177,18 +201,16 @@ class DuckDBEngine:
         Raises:
             DataError: The computation fails, or the scratch space is full.
         """
+        stage = self._new_stage(name)
         try:
-            self.connection.raw_sql(
-                f"CREATE OR REPLACE TEMP TABLE {quote_name(name)} AS {self.connection.compile(expr)}"
-            )
+            self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {self.connection.compile(expr)}")
         except duckdb.Error as problem:
             raise _failed(f"while building {name}", problem) from None
-        return self.connection.table(name)
+        return self.connection.table(stage)
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
         """Store a small Arrow table under a name and return the stored table."""
-        self.connection.drop_table(name, force=True)
-        return self.connection.create_table(name, rows, temp=True)
+        return self.connection.create_table(self._new_stage(name), rows, temp=True)
 
     def map_batches(
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
@@ -235,6 +257,7 @@ class DuckDBEngine:
 
     def _keep(self, tables: Iterable[pa.Table], schema: pa.Schema, name: str) -> ibis.Table:
         """Store tables as they are computed; through a file, because the connection is busy until the last one."""
+        stage = self._new_stage(name)
         with tempfile.TemporaryDirectory(prefix="mapped-", dir=self._scratch.name) as folder:
             file = Path(folder) / "rows.parquet"
             try:
@@ -242,10 +265,10 @@ class DuckDBEngine:
                     for table in tables:
                         writer.write_table(table)
                 rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
-                self.connection.raw_sql(f"CREATE OR REPLACE TEMP TABLE {quote_name(name)} AS {rows}")
+                self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
             except (duckdb.Error, OSError) as problem:
                 raise _failed(f"while building {name}", problem) from None
-        return self.connection.table(name)
+        return self.connection.table(stage)
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""

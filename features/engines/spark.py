@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -25,7 +27,14 @@ import pyarrow as pa
 
 from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
-from features.engines.base import builtin_text_function, error_summary, quote_name, read_source_files, scratch_folder
+from features.engines.base import (
+    builtin_text_function,
+    claim_name,
+    error_summary,
+    quote_name,
+    read_source_files,
+    scratch_folder,
+)
 from features.engines.java_time_format import java_pattern
 from features.engines.spark_files import is_remote_path, spark_paths, zip_package
 from features.engines.spark_session import SPARK_ERRORS, SQL_SETTINGS, active_session, start_session
@@ -74,6 +83,7 @@ class SparkEngine:
             prefix="regulars-", dir=scratch_folder(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
         )
         self._numbers, self._sent = itertools.count(1), set[str]()
+        self._used_names, self._stored = {"source"}, list[tuple[str, str]]()  # views, and their folders
         self._started: SparkSession | None = None
         try:
             session = active_session()
@@ -171,6 +181,18 @@ class SparkEngine:
             return self._view(f"queried {section}", self.session.sql(sql.rstrip().rstrip(";")))
         except SPARK_ERRORS as problem:
             raise UsageError(f"[{section}] query is not understood by Spark: {error_summary(problem)}") from None
+
+    @contextmanager
+    def temporary_stages(self) -> Iterator[None]:
+        """At the end of the block, drop the tables that were stored in it, with their files."""
+        kept = len(self._stored)
+        try:
+            yield
+        finally:
+            for view, place in self._stored[kept:]:
+                self.session.catalog.dropTempView(view)
+                self._delete(place)
+            del self._stored[kept:]
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
         """Run an expression once, store its rows under a name, and return the stored table.
@@ -318,12 +340,19 @@ class SparkEngine:
     def close(self) -> None:
         """Remove the stored tables, and stop Spark if this engine started it."""
         if hasattr(self, "_stages") and is_remote_path(self._stages):
-            java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
-            place = java.org.apache.hadoop.fs.Path(self._stages)
-            place.getFileSystem(self.session._jsc.hadoopConfiguration()).delete(place, True)
+            self._delete(self._stages)
         if self._started:
             self._started.stop()
         self._local.cleanup()
+
+    def _delete(self, place: str) -> None:
+        """Delete a folder of stored tables, on this machine or where Hadoop reaches it."""
+        if not is_remote_path(place):
+            shutil.rmtree(place.removeprefix("file://"), ignore_errors=True)
+            return
+        java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
+        path = java.org.apache.hadoop.fs.Path(place)
+        path.getFileSystem(self.session._jsc.hadoopConfiguration()).delete(path, True)
 
     def send_packages(self, *packages: str) -> None:
         """Send these packages of ours to Spark's workers, where they need not be installed.
@@ -350,13 +379,16 @@ class SparkEngine:
     def _keep(self, name: str, frame: DataFrame) -> ibis.Table:
         place = f"{self._stages}/stage-{next(self._numbers)}"
         frame.write.parquet(place)
-        return self._view(name, self.session.read.schema(frame.schema).parquet(place))
+        stored = self._view(name, self.session.read.schema(frame.schema).parquet(place))
+        self._stored.append((stored.get_name(), place))
+        return stored
 
     def _view(self, name: str, frame: DataFrame) -> ibis.Table:
         """Register a DataFrame as a view that Ibis reads with the right types (timestamps with and without a zone)."""
-        frame.createOrReplaceTempView(quote_name(name, "`"))
+        view = claim_name(name, self._used_names)
+        frame.createTempView(quote_name(view, "`"))
         kinds = {field.name: _kind(field.dataType) for field in frame.schema}
-        table = ops.DatabaseTable(name, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())
+        table = ops.DatabaseTable(view, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())
         return table.to_expr()
 
 

@@ -6,8 +6,6 @@ that never change ([customers] constant) are read. Personal columns are dropped 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime
@@ -30,6 +28,7 @@ from features.intake.column_types import (
 )
 from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
 from features.intake.tables import SetAsideRows, SideTable, Tables
+from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.task import is_label
 
@@ -73,12 +72,11 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
-    identity = json.dumps([tables.fingerprint, engine.fingerprint(rows), rows.columns])
     return replace(
         tables,
         contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
         sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
-        fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        fingerprint=json_digest([tables.fingerprint, engine.fingerprint(rows), rows.columns]),
     )
 
 

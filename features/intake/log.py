@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +49,13 @@ class Log:
     def tables(self) -> Tables:
         """The log in the contract's tables; raises DataError or UsageError as `read_tables` does."""
         return read_tables(self.config, self.engine)
+
+    @contextmanager
+    def stages(self) -> Iterator[tuple[Engine, Tables]]:
+        """The engine and the tables, for a block of work; what the block stores in the engine is dropped at its end."""
+        engine, tables = self.engine, self.tables
+        with engine.temporary_stages():
+            yield engine, tables
 
     def to_pandas(self) -> Any:
         """The usable events as a DataFrame, one row an event, in the columns of the contract."""
@@ -111,6 +118,27 @@ def open_log(source: Any, *, folder: str | Path | None = None, name: str = "log"
 
 
 Business = Config | Log | str | Path  # how a function of the public API is told which business it is about
+
+
+@contextmanager
+def opened(business: Business) -> Iterator[Log]:
+    """The log of a business for a block of work; at its end, the log is closed if the block opened it.
+
+    Args:
+        business: An opened log, which stays open, a config, or the path of a config.
+
+    Yields:
+        The log; nothing is read yet.
+
+    Raises:
+        UsageError: The config cannot be read.
+    """
+    log = open_log(business)
+    try:
+        yield log
+    finally:
+        if log is not business:
+            log.close()
 
 
 def as_date(day: date | str) -> date:

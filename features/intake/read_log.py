@@ -6,8 +6,6 @@ log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -35,6 +33,7 @@ from features.intake.customer_table import with_customer_table
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
+from features.json_files import json_digest
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
@@ -80,8 +79,7 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
     sides = read_side_tables(config, engine)
     if sides:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
-        identity = json.dumps([tables.fingerprint, contents], sort_keys=True)
-        tables = replace(tables, sides=sides, fingerprint=hashlib.sha256(identity.encode()).hexdigest()[:16])
+        tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
     return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
 
 
@@ -178,7 +176,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
         end=end,
         set_aside=aside,
         duplicates_dropped=rows_read - kept,
-        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
+        fingerprint=json_digest(identity),
     )
 
 

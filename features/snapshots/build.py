@@ -20,13 +20,10 @@ from features.atomic_files import atomic_file, atomic_folder
 from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
 from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
 from features.catalog.families import catalog_features
-from features.config.load import Config
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
-from features.intake.log import Business, as_date, config_of
-from features.intake.read_log import read_tables
+from features.intake.log import Business, Log, as_date, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon
 from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
@@ -44,6 +41,7 @@ __all__ = [
     "build_snapshots",
     "snapshot_query",
     "prepare_features",
+    "checked_log",
 ]
 
 MAX_CUTOFF_DELAY = Window(7)  # a cutoff lies at most so long after the last day of the log
@@ -212,7 +210,7 @@ def snapshot_query(
 def build_snapshots(
     business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True
 ) -> Snapshots:
-    """Reads a config's log and builds its snapshots, in one call; unchanged cutoffs come from the config's cache.
+    """Builds the snapshots of a log; unchanged cutoffs come from the config's cache.
 
     With labels and [training] learn_from = 'untouched', rows with a contact within their labels' interval are left out.
 
@@ -228,11 +226,10 @@ def build_snapshots(
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the custom features cannot be used.
     """
-    config = config_of(business)
     days = None if cutoffs is None else [as_date(cutoff) for cutoff in cutoffs]
-    with open_log(config, days) as (engine, tables, dates, own):
-        cache = open_cache(config)
-        task = config.task.to_task()
+    with opened(business) as log, checked_log(log) as (engine, tables, own):
+        config, task = log.config, log.config.task.to_task()
+        dates, cache = mature_cutoffs(tables, task) if days is None else days, open_cache(config)
         snapshots = snapshots_from_tables(tables, task, dates, engine, own=own, with_labels=with_labels, cache=cache)
         if with_labels and config.training.learn_from == "untouched":
             return drop_contacted(snapshots, contacted_in_horizon(tables, task, snapshots.cutoffs, engine))
@@ -281,13 +278,13 @@ def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
     )
 
 
-def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
-    """Writes snapshots of a config's log as Parquet without collecting them; `out` is complete or not there.
+def write_snapshots(business: Business, cutoffs: Sequence[date], out: Path) -> tuple[int, int, int]:
+    """Writes snapshots of a log as Parquet without collecting them; `out` is complete or not there.
 
     DuckDB writes one file, Spark a folder of parts.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         cutoffs: The cutoffs.
         out: The file or folder to write.
 
@@ -298,8 +295,9 @@ def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or `out` cannot be written.
     """
-    with open_log(config, cutoffs) as (engine, tables, dates, own):
-        query = snapshot_query(tables, config.task.to_task(), dates, engine, own=own, cache=open_cache(config))
+    with opened(business) as log, checked_log(log) as (engine, tables, own):
+        task, cache = log.config.task.to_task(), open_cache(log.config)
+        query = snapshot_query(tables, task, cutoffs, engine, own=own, cache=cache)
         with (atomic_folder if engine.writes_folders else atomic_file)(out) as target:
             engine.write_parquet(query.rows, target)
     written = ds.dataset(out, format="parquet")
@@ -307,20 +305,21 @@ def write_snapshots(config: Config, cutoffs: Sequence[date], out: Path) -> tuple
 
 
 @contextmanager
-def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
-    """Reads a config's log, so that a caller can check whether anything changed before features are built.
+def prepare_features(log: Log, cutoff: date) -> Iterator[PreparedFeatures]:
+    """Reads a log, so that a caller can check whether anything changed before features are built.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log, or the custom features cannot be used.
     """
-    with open_log(config, [cutoff]) as (engine, tables, dates, own):
-        task = config.task.to_task()
+    with checked_log(log) as (engine, tables, own):
+        task, dates = log.config.task.to_task(), [cutoff]
         _refuse_outside(tables, dates)
         features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=open_cache(config))
+            cache = open_cache(log.config)
+            query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=cache)
             if engine.writes_folders:
                 target.mkdir()
             engine.write_parquet(query.rows, target)
@@ -330,16 +329,20 @@ def prepare_features(config: Config, cutoff: date) -> Iterator[PreparedFeatures]
 
 
 @contextmanager
-def open_log(
-    config: Config, cutoffs: Sequence[date] | None
-) -> Iterator[tuple[Engine, Tables, Sequence[date], CustomFeatures]]:
-    """An engine, a config's log in it, the cutoffs (by default every mature one) and the custom features."""
-    task = config.task.to_task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = with_too_long_windows(read_tables(config, engine), task)
+def checked_log(log: Log) -> Iterator[tuple[Engine, Tables, CustomFeatures]]:
+    """The engine, the tables of a log that keeps the contract, and the custom features, for a block of work.
+
+    What the block stores in the engine is dropped at its end.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: The custom features cannot be used.
+    """
+    config, task = log.config, log.config.task.to_task()
+    with log.stages() as (engine, log_tables):
+        tables = with_too_long_windows(log_tables, task)
         require_no_breach(tables, task, engine)
-        dates = mature_cutoffs(tables, task) if cutoffs is None else cutoffs
-        yield engine, tables, dates, read_custom_features(config, task, tables.contract)
+        yield engine, tables, read_custom_features(config, task, tables.contract)
 
 
 def _rows_with_cache(

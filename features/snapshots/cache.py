@@ -10,12 +10,10 @@ atomically, and a part that disappears while it is read is built again: concurre
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -30,10 +28,12 @@ from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
+from features.json_files import file_digest, json_digest
 from features.task import Task
 
 OFF = "off"
 MAX_PARTS = 100  # beyond it the least recently used ones are removed
+DIGEST_LENGTH = 32  # hexadecimal digits of the key and of the checksum in a part's name
 PART_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_([0-9a-f]{32})_([0-9a-f]{32})\.parquet")
 BUILDER_MODULE = "features.snapshots.build"
 BUILDER_PACKAGES = ("duckdb", "ibis-framework", "numpy", "pyarrow", "scipy", "sqlglot")
@@ -50,7 +50,7 @@ class SnapshotCache:
         for part in self._parts(cutoff):
             _, its_key, checksum = _parse_part_name(part)
             try:
-                if its_key == key and _file_digest(part) == checksum:
+                if its_key == key and file_digest(part, DIGEST_LENGTH) == checksum:
                     os.utime(part)
                     return part
             except OSError:  # another build removed it, or it cannot be read: it is built again
@@ -71,7 +71,8 @@ class SnapshotCache:
         stem = f"{cutoff}_{key}"
         try:
             with atomic_file(
-                self._create_folder() / f"{stem}.parquet", lambda part: f"{stem}_{_file_digest(part)}.parquet"
+                self._create_folder() / f"{stem}.parquet",
+                lambda part: f"{stem}_{file_digest(part, DIGEST_LENGTH)}.parquet",
             ) as part:
                 write(part)
                 part.chmod(0o600)
@@ -148,30 +149,22 @@ def cache_keys(
             ]
             for name, rows_by_day in contents.items()
         }
-        digests[cutoff] = _json_digest(ingredients | {"cutoff": str(cutoff), "rows": seen, "schemas": schemas})
+        digests[cutoff] = json_digest(
+            ingredients | {"cutoff": str(cutoff), "rows": seen, "schemas": schemas}, DIGEST_LENGTH
+        )
     return digests
 
 
 @cache
 def builder_digest() -> str:
     """A digest of the modules that build features and of the versions of the packages they use."""
-    return _json_digest({"modules": digest_code(BUILDER_MODULE)} | {name: version(name) for name in BUILDER_PACKAGES})
+    versions = {name: version(name) for name in BUILDER_PACKAGES}
+    return json_digest({"modules": digest_code(BUILDER_MODULE)} | versions, DIGEST_LENGTH)
 
 
 def _applies_to_all_cutoffs(name: str, contract: DataContract) -> bool:
     """Whether a table's rows count at every cutoff, whenever they became known: constant attributes."""
     return name == "customers" and any(attribute.constant for attribute in contract.attributes)
-
-
-def _json_digest(content: Mapping[str, object]) -> str:
-    """A digest of values, the same for equal values."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _file_digest(file: Path) -> str:
-    """A digest of the bytes of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
 
 
 def _parse_part_name(part: Path) -> tuple[str, str, str]:

@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from features.catalog.custom import CustomFeatures
 from features.catalog.families import feature_families
-from features.config.load import Config
 from features.engines.base import Engine
 from features.intake.customer_table import CUSTOMER_TABLE
+from features.intake.log import Business, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import build_history, cutoff_table, visible_at_cutoffs
-from features.snapshots.build import open_log
+from features.snapshots.build import checked_log
 from features.snapshots.cohort_features import in_cohort, join_on_keys
 from features.task import Task
 
@@ -51,14 +51,14 @@ class CutoffLog:
 
 
 @contextmanager
-def open_at_cutoff(config: Config, cutoff: date) -> Iterator[CutoffLog]:
-    """Reads a config's log for one cutoff.
+def open_at_cutoff(business: Business, cutoff: date) -> Iterator[CutoffLog]:
+    """Reads a log for one cutoff; the business is an opened log, a config, or the path of a config.
 
     Raises:
         DataError: The log breaks its contract.
     """
-    with open_log(config, [cutoff]) as (engine, tables, _, own):
-        yield CutoffLog(tables, config.task.to_task(), cutoff, engine, own)
+    with opened(business) as log, checked_log(log) as (engine, tables, own):
+        yield CutoffLog(tables, log.config.task.to_task(), cutoff, engine, own)
 
 
 def known_customer_rows(log: CutoffLog, customer: str) -> dict[str, pa.Table]:
@@ -95,6 +95,12 @@ def counterfactual_features(log: CutoffLog, customer: str, versions: Sequence[Ro
     Returns:
         One row a version, in their order, and one column a feature.
     """
+    with log.engine.temporary_stages():
+        return _features_of_versions(log, customer, versions)
+
+
+def _features_of_versions(log: CutoffLog, customer: str, versions: Sequence[Rows]) -> pa.Table:
+    """As `counterfactual_features`; what it stores stays in the engine."""
     all_families = (*feature_families(log.task, log.tables.contract), *log.own.families)
     everyone = build_history(log.tables, log.task, [log.cutoff], log.engine, log.engine.store)
     first_measured = next(family for family in all_families if family.measures)

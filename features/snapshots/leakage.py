@@ -25,13 +25,11 @@ from tqdm import tqdm
 
 from features.atomic_files import write_text_atomically
 from features.audit import audit
-from features.catalog import custom
 from features.catalog.custom import CustomFeatures
 from features.config.load import Config
 from features.engines.base import Engine
-from features.engines.open import open_engine
 from features.errors import DataError
-from features.intake import read_log
+from features.intake.log import opened
 from features.intake.tables import Tables
 from features.snapshots import build
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
@@ -69,10 +67,7 @@ def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
         UsageError: The file of custom features cannot be used.
     """
     task = config.task.to_task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = audit.with_too_long_windows(read_log.read_tables(config, engine), task)
-        audit.require_no_breach(tables, task, engine)
-        own = custom.read_custom_features(config, task, tables.contract)
+    with opened(config) as log, build.checked_log(log) as (engine, tables, own):
         cutoffs = spread_cutoffs(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; provide a longer log")
@@ -107,8 +102,11 @@ def prove_at_cutoffs(
             rows = count_later_rows(tables, cutoff, engine)
             size = {"customers": expected.num_rows, "features": expected.num_columns - len(build.KEYS)}
             for change_name, change in changes.items():
-                changed = change_tables(tables, change, cutoff, engine)
-                rebuilt = build.snapshots_from_tables(changed, task, [cutoff], engine, own=own, with_labels=False).rows
+                with engine.temporary_stages():
+                    changed = change_tables(tables, change, cutoff, engine)
+                    rebuilt = build.snapshots_from_tables(
+                        changed, task, [cutoff], engine, own=own, with_labels=False
+                    ).rows
                 leaks = differing_columns(expected, rebuilt)
                 trials.append(LeakageTrial(cutoff, change_name, rows, leaks=tuple(leaks.items()), **size))
                 bar.update()

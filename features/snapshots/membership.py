@@ -9,10 +9,8 @@ from datetime import date
 import ibis
 
 from features.catalog.subscriptions import subscription_measures
-from features.config.load import Config
 from features.engines.base import Engine
-from features.engines.open import open_engine
-from features.intake.read_log import read_tables
+from features.intake.log import Business, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import Past, build_history, history_marks
 from features.task import Task
@@ -37,11 +35,11 @@ class Membership:
     marks: dict[date, dict[str, int]]
 
 
-def find_membership(config: Config, customer: str, cutoffs: Sequence[date], days: Iterable[date]) -> Membership:
+def find_membership(business: Business, customer: str, cutoffs: Sequence[date], days: Iterable[date]) -> Membership:
     """Reads the log for one customer.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         customer: Their stored id (`customer_ids.stored_id`).
         cutoffs: The training cutoffs to look at.
         days: The days before which a plan counted the log.
@@ -52,9 +50,8 @@ def find_membership(config: Config, customer: str, cutoffs: Sequence[date], days
     Raises:
         DataError: The log cannot be read.
     """
-    task = config.task.to_task()
-    with open_engine(config.engine, config.folder) as engine:
-        tables = read_tables(config, engine)
+    with opened(business) as log, log.stages() as (engine, tables):
+        task = log.config.task.to_task()
         customer_tables = _of_customer(tables, customer, engine)
         tables_by_name = {
             "events": customer_tables.events,

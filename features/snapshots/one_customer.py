@@ -7,9 +7,8 @@ from datetime import date
 
 import pyarrow as pa
 
-from features.config.load import Config
-from features.engines.open import open_engine
 from features.intake import read_log, side_tables
+from features.intake.log import Business, opened
 from features.money import TICKS
 from features.point_in_time.history import cutoff_table, visible_at_cutoffs
 
@@ -29,11 +28,11 @@ class CustomerHistory:
     contacts: list[dict[str, object]]
 
 
-def read_customer_history(config: Config, customer: str, cutoff: date) -> CustomerHistory:
+def read_customer_history(business: Business, customer: str, cutoff: date) -> CustomerHistory:
     """Reads a customer's orders and contacts.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         customer: The id as the log has it.
         cutoff: Only what was known before it is returned.
 
@@ -44,7 +43,8 @@ def read_customer_history(config: Config, customer: str, cutoff: date) -> Custom
         DataError: There is nothing to read.
         UsageError: A column does not exist, or a query is not understood.
     """
-    with open_engine(config.engine, config.folder) as engine:
+    with opened(business) as log, log.engine.temporary_stages():
+        config, engine = log.config, log.engine
         moments = engine.store_arrow("known_at", cutoff_table([cutoff]))
         rows = engine.store(
             "events_of_one", visible_at_cutoffs(read_log.read_customer_events(config, engine, customer), moments)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.config.load import Config
 from features.feature import Feature
+from features.intake.log import Log
 from features.snapshots import counterfactual
 from features.snapshots.counterfactual import CutoffLog
 from serving.explanation.contributions import compute_contributions
@@ -96,12 +96,12 @@ class WhatIf:
 
 
 def find_what_if(
-    config: Config, bundle: ModelBundle, catalog: Sequence[Feature], row: pa.Table, cutoff: date, below: float
+    log: Log, bundle: ModelBundle, catalog: Sequence[Feature], row: pa.Table, cutoff: date, below: float
 ) -> WhatIf:
     """Find the smallest changes after which the model predicts a customer's risk below a level.
 
     Args:
-        config: The business.
+        log: The log of the business.
         bundle: The model that predicts the risk.
         catalog: The features.
         row: The customer's row of the cohort.
@@ -114,12 +114,12 @@ def find_what_if(
     Raises:
         DataError: The log breaks its contract.
     """
-    risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(config.language)
+    risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(log.config.language)
     if risk < below:
         return WhatIf(risk, below)
     catalog = translate_features(catalog, tr)
     customer = row["customer_id"][0].as_py()
-    with counterfactual.open_at_cutoff(config, cutoff) as at:
+    with counterfactual.open_at_cutoff(log, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)
         changes = hypothetical_changes(past, at.tables.contract, at.task, cutoff, read_usual_values(at), tr)
         versions = counterfactual.counterfactual_features(at, customer, [past, *(change.rows for change in changes)])

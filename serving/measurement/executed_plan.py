@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
-from features.config.load import Config
 from features.errors import DataError, RefusedError, sample
+from features.intake.log import Log
 from features.task import Window
 from serving.planning.plan import Plan
 
@@ -79,12 +79,12 @@ class ExecutedPlan:
         return self.plan.cutoff + self.horizon.delta
 
 
-def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> ExecutedPlan:
+def load_executed_plan(log: Log, plan: Plan, other_log: bool = False) -> ExecutedPlan:
     """Join a plan with the contacts that were made and the events since.
 
     Args:
-        config: The business.
-        plan: One of its plans.
+        log: The log.
+        plan: A plan of its business.
         other_log: Whether to accept a log other than the one that the plan was made from.
 
     Returns:
@@ -100,18 +100,19 @@ def load_executed_plan(config: Config, plan: Plan, other_log: bool = False) -> E
     _refuse_no_comparison(plan, table)
     horizon = Window(int(facts.horizon_days))
     past = facts.past or {"before": str(plan.cutoff)}
-    log = read_plan_outcomes(config, table["customer_id"], plan.cutoff, horizon, date.fromisoformat(past["before"]))
-    known = log.customers["known"].to_numpy(zero_copy_only=False)
+    day = date.fromisoformat(past["before"])
+    outcomes = read_plan_outcomes(log, table["customer_id"], plan.cutoff, horizon, day)
+    known = outcomes.customers["known"].to_numpy(zero_copy_only=False)
     if not other_log:
-        _refuse_other_log(plan, log, table, known)
+        _refuse_other_log(plan, outcomes, table, known)
     if not known.any():
         raise DataError(
             f"the log knows none of the {len(known):,} customers of {plan.folder}, so it is another log; expected the "
             "log that the plan was made from"
         )
     actions = tuple(facts.actions)
-    _refuse_not_executed(plan, actions, log)
-    return _join(plan, actions, table, known, log, horizon)
+    _refuse_not_executed(plan, actions, outcomes)
+    return _join(plan, actions, table, known, outcomes, horizon)
 
 
 def _join(

@@ -6,7 +6,6 @@ be contacted, or were contacted although held out, stay in their group, so they 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +19,8 @@ from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from features.intake.log import Business, config_of
+from features.intake.log import Business, opened
+from features.json_files import file_digest, read_object
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -89,9 +89,10 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         RefusedError: The log is not the one that the plan was made from.
         DataError: There is nothing to compare, or a table cannot be read.
     """
-    config = config_of(business)
-    plan = find_plan(config, name)
-    executed = load_executed_plan(config, plan, other_log)
+    with opened(business) as log:
+        config = log.config
+        plan = find_plan(config, name)
+        executed = load_executed_plan(log, plan, other_log)
     rows = effect_rows(executed)
     facts = {**_facts(executed, rows, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
@@ -147,7 +148,7 @@ def _facts(executed: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) 
         "mature": executed.mature,
         "matures": str(executed.matures),
         "objective": plan.manifest.objective,
-        "plan_sha256": hashlib.sha256((plan.folder / MANIFEST).read_bytes()).hexdigest(),
+        "plan_sha256": file_digest(plan.folder / MANIFEST),
         "log": {"fingerprint": log.fingerprint, "end": str(log.end), "past": log.marks, "other": other_log},
         "customers": {
             "measured": len(executed.held_out),
@@ -173,8 +174,8 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    facts = read_object(path, "remove it and measure again")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
         return {"fingerprint": facts["log"]["fingerprint"], "end": facts["log"]["end"], "mature": facts["mature"]}
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise DataError(f"{path} is not a measurement of regulars; remove it and measure again") from None

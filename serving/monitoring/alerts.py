@@ -17,6 +17,7 @@ from typing import Any
 
 from features.atomic_files import write_text_atomically
 from features.errors import DataError
+from features.json_files import read_object
 from serving.language.messages import N_, Language
 
 SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # most severe last
@@ -149,17 +150,15 @@ def read_alert_state(folder: Path) -> AlertState:
     path = folder / "state.json"
     if not path.exists():
         return AlertState()
+    advice = "remove it (open alerts are then raised again)"
+    content = read_object(path, advice)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         date.fromisoformat(content["cutoff"])
         return AlertState(
             content["cutoff"], {k: {s: str(v[s]) for s in ("severity", "since")} for k, v in content["open"].items()}
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"{path}: expected a state that regulars wrote, found something else; remove it (open alerts are then "
-            "raised again)"
-        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path}: expected a state that regulars wrote, found something else; {advice}") from None
 
 
 def write_alert_state(folder: Path, state: AlertState) -> None:

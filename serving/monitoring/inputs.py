@@ -19,9 +19,10 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.feature import Feature
+from features.intake.log import Log
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
-from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, open_log, snapshot_query
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, checked_log, snapshot_query
 from features.snapshots.cache import open_cache
 from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
@@ -75,8 +76,8 @@ class MonitorInputs:
 
 
 @dataclass(frozen=True)
-class OpenLog:
-    """An open log, with what was read from it."""
+class MonitoredLog:
+    """An open log, with what was read from it for a monitored cutoff."""
 
     config: Config
     engine: Engine
@@ -90,12 +91,13 @@ class OpenLog:
             pa.string(),
         )
         places = pa.array(np.arange(len(ids)))
-        keyed = self.engine.store_arrow("scored_customers", pa.table({"customer_id": ids, "place": places}))
-        moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
-        who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
-        task = self.config.task.to_task()
-        labels = add_outcomes(who, self._orders, self.tables, task, moments, task.horizon)
-        return self.engine.to_arrow(labels.select("place", "churned", "value").order_by("place"))
+        orders, task = self._orders, self.config.task.to_task()
+        with self.engine.temporary_stages():
+            keyed = self.engine.store_arrow("scored_customers", pa.table({"customer_id": ids, "place": places}))
+            moments = self.engine.store_arrow("scored_cutoff", cutoff_table([scores.cutoff]))
+            who = keyed.cross_join(moments.mutate(cutoff=moments.cutoff.cast("timestamp")))
+            labels = add_outcomes(who, orders, self.tables, task, moments, task.horizon)
+            return self.engine.to_arrow(labels.select("place", "churned", "value").order_by("place"))
 
     @cached_property
     def _orders(self) -> ibis.Table:
@@ -103,23 +105,23 @@ class OpenLog:
 
 
 @contextmanager
-def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -> Iterator[OpenLog]:
-    """Opens the log and reads what the monitor needs at a scored cutoff.
+def read_monitored_log(log: Log, scores: Scores, scored: Sequence[date]) -> Iterator[MonitoredLog]:
+    """Reads from the log what the monitor needs at a scored cutoff.
 
     Args:
-        config: The business.
+        log: The log.
         scores: Scores of the monitored cutoff.
         scored: Earlier scored cutoffs, ascending.
 
     Yields:
-        The open log; it is closed at the end of the `with` block.
+        The log with what was read; what is stored in its engine is dropped at the end of the `with` block.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The user's own features cannot be used.
     """
-    cutoff = scores.cutoff
-    with open_log(config, [cutoff]) as (engine, tables, _, own):
+    config, cutoff = log.config, scores.cutoff
+    with checked_log(log) as (engine, tables, own):
         vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
         end = min(tables.end, cutoff)
         references = find_references(config, cutoff, tables, scored)
@@ -132,7 +134,7 @@ def open_monitored_log(config: Config, scores: Scores, scored: Sequence[date]) -
             names = [feature.name for feature in planned.features]
             rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
             inputs = replace(inputs, features=planned.features, columns=_columns(rows, names))
-        yield OpenLog(config, engine, tables, inputs)
+        yield MonitoredLog(config, engine, tables, inputs)
 
 
 def find_references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> ReferenceCutoffs:

@@ -19,7 +19,8 @@ from typing import Any
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, Log, as_date, opened
+from features.json_files import read_object
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
@@ -33,7 +34,7 @@ from serving.monitoring.alerts import (
 from serving.monitoring.delivery import queue_alerts, send_queued
 from serving.monitoring.feature_drift import compare_with_references, drift_notes
 from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
-from serving.monitoring.inputs import MonitorInputs, open_monitored_log
+from serving.monitoring.inputs import MonitorInputs, read_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
@@ -110,13 +111,17 @@ def monitor_scores(
         DataError: A file in the output was changed by something else.
         RefusedError: Another run is monitoring into the same output.
     """
-    config = config_of(business)
-    day = None if cutoff is None else as_date(cutoff)
-    scores = read_scores(config, day)
-    folder = config.output / "monitor"
+    with opened(business) as log:
+        scores = read_scores(log.config, None if cutoff is None else as_date(cutoff))
+        return _monitor_log(log, scores, known)
+
+
+def _monitor_log(log: Log, scores: Scores, known: Sequence[Finding]) -> MonitoringResult:
+    """As `monitor_scores`, for an opened log and the scores of the cutoff."""
+    config, folder = log.config, log.config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
         tr, state = get_language(config.language), read_alert_state(folder)
-        observations = _observe(config, scores, tr)
+        observations = _observe(log, scores, tr)
         observations.findings += known
         alerts = raise_alerts(observations.findings, state, scores.cutoff, tr)
         newest = str(scores.cutoff) >= state.cutoff
@@ -134,8 +139,9 @@ def monitor_scores(
     return MonitoringResult(scores.cutoff, tuple(alerts), new, facts, target, tuple(undelivered))
 
 
-def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
+def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
     """Runs all checks; if the log cannot be used, that is the finding."""
+    config = log.config
     earlier = scored_cutoffs_before(config, scores.cutoff)
     before = read_scores(config, earlier[-1]) if earlier else None
     observations = _Observations(segments=segment_rates(scores, before))
@@ -145,15 +151,15 @@ def _observe(config: Config, scores: Scores, tr: Language) -> _Observations:
     record_before = _previous_record(config, scores.cutoff)
     with ExitStack() as stack:
         try:
-            log = stack.enter_context(open_monitored_log(config, scores, earlier))
+            monitored = stack.enter_context(read_monitored_log(log, scores, earlier))
         except DataError as problem:
             logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
             observations.findings.append(unusable_log_finding(isinstance(problem, EmptyError), tr))
             return observations
-        _observe_log(observations, config, log.inputs, record_before, tr)
-        observations.drift = compare_with_references(config, log.inputs, scores, earlier, tr)
-        observations.notes += drift_notes(log.inputs, observations.drift, tr)
-        observations.performance = evaluate_cutoffs(config, log, scores, earlier)
+        _observe_log(observations, config, monitored.inputs, record_before, tr)
+        observations.drift = compare_with_references(config, monitored.inputs, scores, earlier, tr)
+        observations.notes += drift_notes(monitored.inputs, observations.drift, tr)
+        observations.performance = evaluate_cutoffs(config, monitored, scores, earlier)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
     observations.findings += [
         *drift_findings(observations.drift, drivers, tr),
@@ -190,13 +196,11 @@ def _previous_record(config: Config, cutoff: date) -> dict[str, Any] | None:
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
+    advice = "remove its folder and run `regulars monitor` again"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise DataError(
-            f"{path}: expected JSON that regulars wrote, found something else; remove its folder and run "
-            "`regulars monitor` again"
-        ) from None
+        return read_object(path, advice)
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; {advice}") from None
 
 
 def _facts(config: Config, scores: Scores, observations: _Observations, alerts: Sequence[Alert]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from features.task import Window
 from serving.language.formats import format_share
 from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
-from serving.monitoring.inputs import OpenLog
+from serving.monitoring.inputs import MonitoredLog
 from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.expected_performance import expected_metrics, realised_metrics
 from serving.statistics.proportions import Estimate
@@ -73,7 +73,9 @@ class PerformanceFigure:
         }
 
 
-def evaluate_cutoffs(config: Config, log: OpenLog, scores: Scores, earlier: Sequence[date]) -> list[PerformanceFigure]:
+def evaluate_cutoffs(
+    config: Config, log: MonitoredLog, scores: Scores, earlier: Sequence[date]
+) -> list[PerformanceFigure]:
     """Evaluates the scored cutoffs up to the monitored one, the last of each week.
 
     Args:

@@ -17,8 +17,8 @@ from typing import Any
 from features.audit import delivery
 from features.audit.audit import check_log
 from features.audit.delivery import DeliveryRecord
-from features.config.load import Config
 from features.errors import DataError, RefusedError, RegularsError, UsageError
+from features.intake.log import Business, Log, opened
 from serving.nightly import steps
 from serving.nightly.state import (
     DONE,
@@ -93,7 +93,7 @@ class NightSummary:
 
 
 def run_night(
-    config: Config,
+    business: Business,
     cutoff: date | None = None,
     accept: bool = False,
     report_line: Callable[[str], None] = lambda line: None,
@@ -101,7 +101,7 @@ def run_night(
     """Runs the chain of a night, and writes its summary to `OUTPUT/runs/CUTOFF.json`.
 
     Args:
-        config: The business.
+        business: An opened log, a config, or the path of a config.
         cutoff: The cutoff of all steps; by default the day after the last complete day in the log. The machine's clock
             is never used.
         accept: Accepts a log that looks delivered twice, cut off or too early.
@@ -115,13 +115,15 @@ def run_night(
         UsageError: The summary cannot be written.
         DataError: The log cannot be read, and there is no earlier night to take the cutoff from.
     """
-    with exclusive_lock(config.output / "runs" / ".lock", f"the nightly run of {config.output}"):
-        return _run_chain(config, cutoff, accept, report_line)
+    with opened(business) as log:
+        output = log.config.output
+        with exclusive_lock(output / "runs" / ".lock", f"the nightly run of {output}"):
+            return _run_chain(log, cutoff, accept, report_line)
 
 
-def _run_chain(config: Config, cutoff: date | None, accept: bool, report_line: Callable[[str], None]) -> NightSummary:
-    start, clock = datetime.now(UTC), time.monotonic()
-    night, check_outcome = _open_night(config, cutoff, accept)
+def _run_chain(log: Log, cutoff: date | None, accept: bool, report_line: Callable[[str], None]) -> NightSummary:
+    config, start, clock = log.config, datetime.now(UTC), time.monotonic()
+    night, check_outcome = _open_night(log, cutoff, accept)
     report_line(f"night of cutoff {night.cutoff} of {config.name}, into {config.output}\n")
     records: dict[str, dict[str, Any]] = {}
 
@@ -165,41 +167,42 @@ def next_command(summary: NightSummary) -> str:
     return f"regulars run --cutoff {summary.content['cutoff']}" if failed else "regulars report"
 
 
-def _open_night(config: Config, cutoff: date | None, accept: bool) -> tuple[Night, StepOutcome]:
+def _open_night(log: Log, cutoff: date | None, accept: bool) -> tuple[Night, StepOutcome]:
     """Audits the log; returns the night and the outcome of the check.
 
     The cutoff comes from the log; if the log cannot be read or trusted, it is that of the last run.
     """
+    config = log.config
     nights, damaged = read_summaries(config)
     known_cutoffs = [date.fromisoformat(summary["cutoff"]) for summary in nights]
     before, audit_file = last_trusted_log(nights), config.output / "audit.json"
     audit_before = content_digest(audit_file)
     try:
-        audit, _ = check_log(config)
+        audit, _ = check_log(log)
     except RegularsError as problem:
-        night_cutoff, log = cutoff or max(known_cutoffs, default=None), None
+        night_cutoff, record = cutoff or max(known_cutoffs, default=None), None
         if night_cutoff is None:
             raise
         outcome = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        log = delivery.delivery_record(config, audit)
-        night_cutoff = cutoff or log.complete_until
+        record = delivery.delivery_record(config.events, audit)
+        night_cutoff = cutoff or record.complete_until
         faults = (
             []
             if accept
-            else delivery.delivery_faults(log, before, night_cutoff, partial(delivery.longest_silence, config))
+            else delivery.delivery_faults(record, before, night_cutoff, partial(delivery.longest_silence, log))
         )
         if faults and cutoff is None:
             night_cutoff = max([night_cutoff, *known_cutoffs])
-        outcome = _check_outcome(log, before, audit.breaches, faults, content_digest(audit_file) == audit_before)
-    night = _new_night(config, night_cutoff, None if outcome.stops else log, nights)
+        outcome = _check_outcome(record, before, audit.breaches, faults, content_digest(audit_file) == audit_before)
+    night = _new_night(log, night_cutoff, None if outcome.stops else record, nights)
     night.log_faults = without_quotes(outcome.note) if outcome.stops else ""
     unread = [f"{path} cannot be read: the results of that night are checked again" for path in damaged]
     return night, replace(outcome, note="; ".join([outcome.note, *unread]))
 
 
 def _check_outcome(
-    log: DeliveryRecord,
+    record: DeliveryRecord,
     before: DeliveryRecord | None,
     breaches: Sequence[str],
     faults: Sequence[str],
@@ -212,18 +215,18 @@ def _check_outcome(
     if faults:
         note = "; ".join(faults)
         return StepOutcome(FAILED, f"{note}; if the log is correct, use --accept", DataError.exit_code, stops=True)
-    note = f"{log.rows:,} rows, {log.first} to {log.last}, complete until {log.complete_until}"
-    if before is not None and log.fingerprint == before.fingerprint:
+    note = f"{record.rows:,} rows, {record.first} to {record.last}, complete until {record.complete_until}"
+    if before is not None and record.fingerprint == before.fingerprint:
         return StepOutcome(UNCHANGED if audit_unchanged else DONE, f"{note}; the same log as at the last run")
     return StepOutcome(DONE, note)
 
 
-def _new_night(config: Config, cutoff: date, log: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
+def _new_night(log: Log, cutoff: date, record: DeliveryRecord | None, nights: Sequence[dict[str, Any]]) -> Night:
     """A night, with the results of earlier nights."""
     earlier = next((summary for summary in nights if summary["cutoff"] == str(cutoff)), {})
     other_nights = [summary for summary in nights if summary["cutoff"] != str(cutoff)]
     unmeasured = {name: why for summary in nights for name, why in summary["tried"].items()}
-    return Night(config, cutoff, log, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
+    return Night(log, cutoff, record, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
 
 
 def _execute(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
@@ -284,7 +287,7 @@ def _summary_content(
         "alerts": night.alerts,
         "trained": night.trained,
         "tried": dict(sorted(night.unmeasured.items())),
-        "log": night.log.to_dict() if night.log else night.earlier.get("log"),
+        "log": night.delivery.to_dict() if night.delivery else night.earlier.get("log"),
     }
 
 

@@ -6,7 +6,6 @@ log, and what was trained. It also has digests of each step's inputs and files: 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,8 @@ from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
-from serving.scoring.resumable_run import file_checksum
+from features.intake.log import Log
+from features.json_files import file_digest, json_digest
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"
@@ -63,9 +63,9 @@ class Night:
     """The current night: its inputs are fixed, its results are filled in by the steps.
 
     Attributes:
-        config: The business.
+        log: The log of the business, opened once for all steps.
         cutoff: The cutoff of all steps.
-        log: The delivery of the log; None if it could not be read or trusted.
+        delivery: How the log was delivered; None if it could not be read or trusted.
         earlier: The summary of an earlier run of this cutoff; empty if there was none.
         other_nights: The summaries of other cutoffs, ascending.
         trained: What was trained this night, if anything.
@@ -74,9 +74,9 @@ class Night:
         log_faults: Problems that the check found, without customer ids; empty if there are none.
     """
 
-    config: Config
+    log: Log
     cutoff: date
-    log: DeliveryRecord | None
+    delivery: DeliveryRecord | None
     earlier: Mapping[str, Any]
     other_nights: Sequence[Mapping[str, Any]]
     trained: dict[str, Any] | None = None
@@ -85,9 +85,14 @@ class Night:
     log_faults: str = ""
 
     @property
+    def config(self) -> Config:
+        """The business."""
+        return self.log.config
+
+    @property
     def newest(self) -> bool:
         """Whether the log has no later complete day."""
-        return self.log is not None and self.cutoff >= self.log.complete_until
+        return self.delivery is not None and self.cutoff >= self.delivery.complete_until
 
     def is_up_to_date(self, step: str, inputs: str, place: Path) -> bool:
         """Whether a step can be skipped: its files exist, and neither they nor their inputs have changed.
@@ -160,21 +165,17 @@ def without_quotes(message: str) -> str:
 def inputs_digest(config: Config, *other_inputs: object) -> str:
     """A digest of the config, of our code, and of the other inputs of a step."""
     sections = config.model_dump(mode="json", exclude=set(IRRELEVANT_SECTIONS))
-    return _digest([sections, _code_digest(), [str(value) for value in other_inputs]])
+    return json_digest([sections, _code_digest(), [str(value) for value in other_inputs]])
 
 
 def content_digest(place: Path) -> str:
     """A digest of a file, or of all files in a folder with their names; a missing path has its own digest."""
     files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-    return _digest([[str(path.relative_to(place)), file_checksum(path)] for path in files if path.is_file()])
+    return json_digest([[str(path.relative_to(place)), file_digest(path)] for path in files if path.is_file()])
 
 
 @cache
 def _code_digest() -> str:
     house = PROJECT_ROOT
     files = sorted(path for room in ROOMS for path in (house / room).rglob("*") if path.suffix in SUFFIXES)
-    return _digest([[path.relative_to(house).as_posix(), file_checksum(path)] for path in files])
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return json_digest([[path.relative_to(house).as_posix(), file_digest(path)] for path in files])

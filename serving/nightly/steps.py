@@ -69,7 +69,7 @@ def score_cutoff(night: Night) -> StepOutcome:
     config, nights_kept = night.config, night.config.run.contributions
     nights = [str(night.cutoff), *(summary["cutoff"] for summary in night.other_nights)]
     newest = sorted(nights)[-nights_kept:] if nights_kept else []
-    scores = run.score_customers(config, night.cutoff, str(night.cutoff) in newest, resume=True)
+    scores = run.score_customers(night.log, night.cutoff, str(night.cutoff) in newest, resume=True)
     outdated = [
         place
         for cutoff in nights
@@ -92,7 +92,7 @@ def segment_scores(night: Night) -> StepOutcome:
     place = night.config.output / "segments" / f"cutoff={night.cutoff}"
     if night.is_up_to_date("segments", inputs, place):
         return StepOutcome(UNCHANGED, "the same scores and rules", inputs=inputs, files=content_digest(place))
-    result = segmentation.segment_customers(night.config, night.cutoff)
+    result = segmentation.segment_customers(night.log, night.cutoff)
     count = result.tables["segments"].num_rows
     return StepOutcome(DONE, f"{count} segments", inputs=inputs, files=content_digest(place))
 
@@ -103,12 +103,12 @@ def score_uplift(night: Night) -> StepOutcome:
     if champion is None:
         return StepOutcome(SKIPPED, "there is no uplift champion (`regulars train uplift`)")
     bundle, version = champion
-    log = night.log.fingerprint if night.log else ""
+    log = night.delivery.fingerprint if night.delivery else ""
     inputs = inputs_digest(night.config, log, bundle.digest, version.label)
     place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
     if night.is_up_to_date("uplift", inputs, place):
         return StepOutcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=content_digest(place))
-    scores = uplift_scores.write_uplift_scores(night.config, night.cutoff)
+    scores = uplift_scores.write_uplift_scores(night.log, night.cutoff)
     return StepOutcome(DONE, uplift_scores.uplift_scores_text(scores), inputs=inputs, files=content_digest(place))
 
 
@@ -120,7 +120,7 @@ def monitor_newest(night: Night) -> StepOutcome:
         return StepOutcome(SKIPPED, "no cutoff is scored yet")
     place = night.config.output / "monitor"
     before = content_digest(place)
-    result = monitoring.monitor_scores(night.config, max(known), _delivery_findings(night))
+    result = monitoring.monitor_scores(night.log, max(known), _delivery_findings(night))
     night.alerts = [alert.to_dict() for alert in result.alerts]
     notes = [f"{len(result.alerts)} alerts open, {len(result.new)} of them new" if result.alerts else "no alert"]
     notes += [f"with the scores of {max(known)}"] if max(known) < night.cutoff else []
@@ -169,7 +169,7 @@ def plan_if_due(night: Night) -> StepOutcome:
         return StepOutcome(
             SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"
         )
-    plan = planning.make_plan(config, night.cutoff, None, campaign)
+    plan = planning.make_plan(night.log, night.cutoff, None, campaign)
     chosen = plan.manifest.customers["with_action"]
     return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {plan.spent:,.2f} is spent")
 
@@ -183,7 +183,7 @@ def measure_ended_plans(night: Night) -> StepOutcome:
     for place in (path.parent for path in _plan_manifests(night) if _due_for_measuring(night, path.parent)):
         name = f"{place.parent.name.removeprefix('cutoff=')}/{place.name}"
         try:
-            measured = measuring.measure_plan(night.config, name)
+            measured = measuring.measure_plan(night.log, name)
             measuring.refuse_sample_ratio_mismatch(measured)
             notes.append(f"{name} is measured")
         except RegularsError as problem:
@@ -220,7 +220,7 @@ def _delivery_findings(night: Night) -> list[Finding]:
 
 def _train(night: Night, why: str, reason: str = "") -> StepOutcome:
     """Trains and evaluates churn and value, as `regulars train` does; the gates alone decide the promotion."""
-    trained = training.train_models(night.config, resume=True)
+    trained = training.train_models(night.log, resume=True)
     labels, promoted = [version.label for version in trained.versions], trained.decision.promoted
     night.trained = {"cutoff": str(night.cutoff), "why": why, "versions": labels, "promoted": promoted}
     result = f"now champion{'s' if len(labels) > 1 else ''}"
@@ -265,12 +265,12 @@ def _due_for_measuring(night: Night, folder: Path) -> bool:
     """Whether a plan's outcomes are complete, not yet measured completely, and still worth a try."""
     manifest = _read_json(folder / PLANNED)
     matures = _day(folder.parent) + timedelta(int(manifest.get("horizon_days", 0)))
-    if night.log is None or night.log.complete_until < matures:
+    if night.delivery is None or night.delivery.complete_until < matures:
         return False
     if _read_json(folder / MEASURED).get("mature"):
         return False
     name = f"{folder.parent.name.removeprefix('cutoff=')}/{folder.name}"
-    return name not in night.unmeasured or night.log.complete_until < matures + RETRY_WINDOW.delta
+    return name not in night.unmeasured or night.delivery.complete_until < matures + RETRY_WINDOW.delta
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ who would leave: its effect on return is save_rate x churn_probability, and on v
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError, sample
+from features.json_files import file_digest
 from serving.language.messages import N_
 
 ASSUMED = N_("assumed")
@@ -85,7 +85,7 @@ def load_action_effects(config: Config, rules: PlanConfig, cutoff: date, scores:
         columns.append(effect)
         sources.append(source)
     stacked = np.stack(columns, axis=-1).reshape((3, n, len(columns)))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if measured is not None else ""
+    digest = file_digest(path) if measured is not None else ""
     return ActionEffects(stacked[0], stacked[1], stacked[2], tuple(sources), digest)
 
 

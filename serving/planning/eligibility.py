@@ -18,6 +18,7 @@ from features.config.load import Config
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import UsageError
 from features.intake.customer_ids import stored_ids
+from features.intake.log import Log
 from features.task import Window
 from features.templates import Phrase, phrase
 
@@ -50,12 +51,12 @@ class Eligibility:
 
 
 def apply_eligibility_rules(
-    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, has_effect: np.ndarray
+    log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table, has_effect: np.ndarray
 ) -> Eligibility:
     """Applies the limits on earlier contacts, then the exclusions in the config's order.
 
     Args:
-        config: The business.
+        log: The log of the business.
         rules: Its [plan].
         cutoff: Contacts and attributes are taken as known before it.
         scores: The score table, n rows.
@@ -73,8 +74,8 @@ def apply_eligibility_rules(
     reasons: list[str] = []
     blocked: dict[str, dict[str, int]] = {name: {} for name in names}
     for reason, matched, actions in (
-        *_contact_rules(config, rules, cutoff, scores),
-        *_exclusion_rules(config, rules, cutoff, scores),
+        *_contact_rules(log, rules, cutoff, scores),
+        *_exclusion_rules(log, rules, cutoff, scores),
     ):
         if not actions:
             reasons.append(reason)
@@ -92,10 +93,10 @@ def apply_eligibility_rules(
 MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
 
 
-def _contact_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
-    if config.contacts is None or not rules.limits_contacts:
+def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    if log.config.contacts is None or not rules.limits_contacts:
         return
-    contacts = read_earlier_contacts(config, config.contacts, cutoff, rules.contacts_window or ONE_DAY)
+    contacts = read_earlier_contacts(log, cutoff, rules.contacts_window or ONE_DAY)
     place = pc.index_in(scores["customer_id"], value_set=contacts.customers.combine_chunks())
     age, recent = (_values_at(column, place) for column in (contacts.days_since, contacts.recent))
     if rules.contacted_within is not None:
@@ -126,9 +127,10 @@ def _values_at(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(column.cast(pa.float64()).take(place).fill_null(np.nan).to_numpy())
 
 
-def _exclusion_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+def _exclusion_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    config = log.config
     wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in SCORE_COLUMNS))
-    columns = _attribute_columns(config, cutoff, scores, wanted)
+    columns = _attribute_columns(log, cutoff, scores, wanted)
     for rule in rules.exclude:
         if rule.column:
             column = scores[rule.column] if rule.column in SCORE_COLUMNS else columns[rule.column]
@@ -142,11 +144,12 @@ def _exclusion_rules(config: Config, rules: PlanConfig, cutoff: date, scores: pa
         yield rule.why, matched.to_numpy(), rule.actions
 
 
-def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
+def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
     """Attributes of the scored customers as text, by attribute name."""
     if not names:
         return {}
-    section, known = config.customers, (*SCORE_COLUMNS, *(config.customers.attributes if config.customers else ()))
+    section = log.config.customers
+    known = (*SCORE_COLUMNS, *(section.attributes if section else ()))
     for name in names:
         if section is None or name not in known:
             near = get_close_matches(name, known, n=1)
@@ -157,7 +160,7 @@ def _attribute_columns(config: Config, cutoff: date, scores: pa.Table, names: li
             )
     if section is None:
         return {}
-    table = read_attributes(config, section, cutoff, names)
+    table = read_attributes(log, section, cutoff, names)
     place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
     return {name: table[name].take(place) for name in names}
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
+from features.intake.log import Log
 from serving.planning.action_effects import ActionEffects, load_action_effects
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.planning.holdout import assign_holdout
@@ -52,11 +52,11 @@ class PlanInputs:
     minimums: np.ndarray
 
 
-def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> PlanInputs:
+def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs:
     """Reads and computes the inputs of a plan.
 
     Args:
-        config: The business.
+        log: The log of the business.
         rules: Its [plan], with the options of the command.
         cutoff: A scored cutoff.
 
@@ -67,6 +67,7 @@ def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> Plan
         UsageError: The cutoff is not scored, or a rule names something that does not exist.
         DataError: Nobody is eligible, or a table cannot be read.
     """
+    config = log.config
     scores = read_scores(config, cutoff)
     table = scores.table().sort_by("customer_id")
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
@@ -75,7 +76,7 @@ def collect_plan_inputs(config: Config, rules: PlanConfig, cutoff: date) -> Plan
     action_effects = load_action_effects(config, rules, cutoff, table)
     costs = np.array([action.cost for action in rules.actions.values()])
     gains = (rules.margin or 0.0) * action_effects.on_value - costs if money else action_effects.on_return.copy()
-    eligibility = apply_eligibility_rules(config, rules, cutoff, table, np.isfinite(gains))
+    eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains))
     if not eligibility.allowed.any():
         reasons = ", ".join(f"{reason}: {number:,}" for reason, number in eligibility.left_out.items() if number)
         raise DataError(

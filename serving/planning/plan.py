@@ -7,7 +7,6 @@ that they would get, at no cost, so that they can later be compared with the cus
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -24,7 +23,8 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, Log, as_date, opened
+from features.json_files import file_digest
 from features.outputs.manifests import PlanManifest, read_manifest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
@@ -98,11 +98,16 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         RefusedError: The limits contradict each other, or the campaign's plan was already measured.
         DataError: Nobody is eligible, or a table cannot be read.
     """
-    config = config_of(business)
-    day = as_date(cutoff)
+    with opened(business) as log:
+        return _plan_campaign(log, as_date(cutoff), budget, campaign)
+
+
+def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | None) -> Plan:
+    """As `make_plan`, for an opened log."""
+    config = log.config
     rules = _plan_rules(config, budget, campaign)
     _refuse_measured(config.outputs.plan(day, rules.campaign))
-    inputs = collect_plan_inputs(config, rules, day)
+    inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
     points = _curve_points(problem, rules, allocation)
@@ -112,9 +117,9 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
-    log = summarise_log(config, day, config.task.horizon)
-    manifest["past"] = {"before": str(log.day), **log.marks}
-    spread = _spend_spread(config, log.spread) if inputs.objective == MONEY else None
+    summary = summarise_log(log, day, config.task.horizon)
+    manifest["past"] = {"before": str(summary.day), **summary.marks}
+    spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
@@ -147,7 +152,7 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
         )
     manifest = read_manifest(path, PlanManifest)
     for file, digest in manifest.files.items():
-        if not (path.parent / file).is_file() or _digest(path.parent / file) != digest:
+        if not (path.parent / file).is_file() or file_digest(path.parent / file) != digest:
             raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
     return Plan(path.parent, cutoff, name, manifest)
 
@@ -231,9 +236,5 @@ def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manif
     rows = [asdict(point) for point in points]
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    manifest["files"] = {name: _digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
+    manifest["files"] = {name: file_digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -7,7 +7,6 @@ in randomised trials or are 'observational'.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -20,6 +19,8 @@ import pyarrow.parquet as pq
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.intake.log import Business, opened
+from features.json_files import file_digest
 from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
@@ -56,15 +57,19 @@ class UpliftScores:
         return pq.ParquetFile(self.file).read()
 
 
-def write_uplift_scores(config: Config, cutoff: date) -> UpliftScores:
+def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
     """Writes the effects of every action for a cutoff's cohort; nothing is written if it fails.
+
+    The business is an opened log, a config, or the path of a config.
 
     Raises:
         UsageError: There is no uplift champion, it needs other features, or the cutoff is outside the log.
         DataError: The log breaks its contract, or nobody is in the cohort.
     """
-    bundle, version = _champion(config)
-    snapshots = build_snapshots(config, [cutoff], with_labels=False)
+    with opened(business) as log:
+        config = log.config
+        bundle, version = _champion(config)
+        snapshots = build_snapshots(log, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise DataError(
             f"cutoff {cutoff}: nobody is in the cohort ([task] active_within), so there are no effects to estimate"
@@ -154,9 +159,5 @@ def _manifest(
         "rows": table.num_rows,
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
-        "sha256": _checksum(file),
+        "sha256": file_digest(file),
     }
-
-
-def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from features.atomic_files import report_write_errors
 from features.errors import DataError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
+from features.json_files import file_digest
 from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer
-from serving.scoring.resumable_run import file_checksum
 
 STAGING, READY = ".forgetting", "ready.json"
 MANIFESTS = ("_manifest.json", "manifest.json")
@@ -111,7 +111,7 @@ class Erasure:
         """
         staged = self.staged_path(place)
         shutil.copymode(place, staged)
-        self.digests[file_checksum(place)] = (file_checksum(staged), rows)
+        self.digests[file_digest(place)] = (file_digest(staged), rows)
         self.changes[place] = FileChange(place, what, staged)
 
 

@@ -6,7 +6,6 @@ The user's own source data are not changed. A salted hash of the customer's id i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,7 @@ from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
+from features.json_files import read_object
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
 from features.sources.files import find_files
@@ -205,7 +205,7 @@ def _plan_dates(config: Config) -> set[date]:
     """The days up to which plans recorded counts of the log."""
     dates = set()
     for path in (folder / MANIFEST for folder in config.outputs.plans()):
-        past = json.loads(path.read_text(encoding="utf-8")).get("past")
+        past = read_object(path, "restore it from a backup, or remove the plan's folder").get("past")
         dates |= {date.fromisoformat(past["before"])} if past else set()
     return dates
 

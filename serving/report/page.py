@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from datetime import date
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from features.atomic_files import write_text_atomically
 from features.intake.log import Business, as_date, config_of
 from serving.language.messages import get_language
+from serving.markdown import mark_code
 from serving.report import customer_list, data, drivers, plans, segments, summary
 from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
@@ -85,15 +85,6 @@ def _template(wording: ReportWording) -> Template:
         money=form.money, count="{:,.0f}".format, share=form.share, as_value=form.of, code=mark_code
     )
     return environment.get_template("report.html.j2")
-
-
-def mark_code(text: str) -> Markup:
-    """Set text between backticks as code, and escape everything else.
-
-    >>> mark_code("run `regulars plan` & see <b>")
-    Markup('run <code>regulars plan</code> &amp; see &lt;b&gt;')
-    """
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped)
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "passes": ["scoring_folder"],
         "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
-        "resumable_run": ["exclusive_lock", "file_checksum", "remove_folder"],
+        "resumable_run": ["exclusive_lock", "remove_folder"],
         "run": ["score_customers"],
         "score_tables": ["MANIFEST", "Scores", "read_scores", "total_value_interval"],
         "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],

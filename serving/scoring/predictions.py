@@ -12,6 +12,7 @@ import pyarrow as pa
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.feature import Feature
+from features.intake.log import Log
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.language.feature_phrases import translate_features
 from serving.language.formats import task_terms
@@ -74,14 +75,14 @@ def load_champions(config: Config) -> Champions:
     return Champions(churn, value)
 
 
-def build_cohort(config: Config, cutoff: date) -> Snapshots:
+def build_cohort(log: Log, cutoff: date) -> Snapshots:
     """Build the features of a cutoff's cohort, with phrases in the config's language.
 
     Raises:
         DataError: The log breaks its contract, or the cohort is empty.
         UsageError: The cutoff lies outside the log.
     """
-    snapshots = build_snapshots(config, [cutoff], with_labels=False)
+    config, snapshots = log.config, build_snapshots(log, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
         raise empty_cohort_error(config, cutoff)
     return replace(snapshots, features=translate_features(snapshots.features, get_language(config.language)))

@@ -8,7 +8,6 @@ the run publishes them.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 
 from features.atomic_files import report_write_errors
 from features.errors import RefusedError
+from features.json_files import file_digest, has_digest
 
 JOURNAL = "journal.jsonl"
 
@@ -43,7 +43,7 @@ class ResumableRun:
         line = self.steps.get(step)
         if line is None:
             return None
-        damaged = [part["file"] for part in line["files"] if not is_intact(self.folder, part)]
+        damaged = [part["file"] for part in line["files"] if not has_digest(self.folder, part)]
         if not damaged:
             return line
         self.damaged.extend(damaged)
@@ -95,18 +95,6 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder with all that it holds, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def is_intact(folder: Path, part: Mapping[str, Any]) -> bool:
-    """Tell whether a file exists and has the recorded checksum."""
-    file = folder / part["file"]
-    return file.is_file() and file_checksum(file) == part["sha256"]
-
-
-def file_checksum(file: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
@@ -167,7 +155,7 @@ def _file_entry(folder: Path, name: str) -> dict[str, Any]:
     """Return a file's name and checksum, once its bytes are on the disk."""
     with (folder / name).open("rb") as stream:
         os.fsync(stream.fileno())
-    return {"file": name, "sha256": file_checksum(folder / name)}
+    return {"file": name, "sha256": file_digest(folder / name)}
 
 
 def _append_line(journal: Path, line: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ write the same scores again is skipped.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,8 @@ from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.intake import customer_ids
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, Log, as_date, opened
+from features.json_files import file_digest, has_digest, json_digest
 from features.outputs.layout import cutoff_name
 from features.outputs.manifests import ScoreManifest
 from features.snapshots import cache as reuse
@@ -33,14 +33,7 @@ from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
-from serving.scoring.resumable_run import (
-    ResumableRun,
-    exclusive_lock,
-    file_checksum,
-    is_intact,
-    open_run,
-    remove_folder,
-)
+from serving.scoring.resumable_run import ResumableRun, exclusive_lock, open_run, remove_folder
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
 
@@ -83,25 +76,34 @@ def score_customers(
         UsageError: There is no champion, the cutoff lies outside the log, or the output cannot be written to.
         DataError: The log breaks its contract, or the cohort is empty.
     """
-    config = config_of(business)
-    day = as_date(cutoff)
-    models = load_champions(config)
-    lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
-    with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"), ExitStack() as open_log:
-        log = open_log.enter_context(prepare_features(config, day))
-        check_features(models, log.features, log.own)
-        targets = models.targets if with_contributions else ()
-        job = ScoringJob(config, day, models, log.features, _run_identity(config, day, models, log), targets)
-        scores = _scores_in_place(job)
-        if scores is None:
-            run, notes = _open_run(job, resume)
-            write_features(job, run, log)
-            if config.engine.kind != "spark":
-                open_log.close()  # the engine frees its memory before explanations start
-            facts = score_cohort(job, run, _choose_passes(log.engine, config))
-            scores = _publish(job, run, _build_manifest(job, facts), notes)
-        remove_folder(job.folder)
-        return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
+    with ExitStack() as reading:
+        log = reading.enter_context(opened(business))
+        config, day = log.config, as_date(cutoff)
+        models = load_champions(config)
+        lock = config.outputs.scoring() / f"{cutoff_name(day)}.lock"
+        with exclusive_lock(lock, f"scoring cutoff {day} into {config.output}"):
+            return _score_cutoff(log, day, models, with_contributions, resume, reading)
+
+
+def _score_cutoff(
+    log: Log, day: date, models: Champions, with_contributions: bool, resume: bool, reading: ExitStack
+) -> Scores:
+    """As `score_customers`; `reading` ends the work on the log, and closes a log that was opened for this run."""
+    config = log.config
+    prepared = reading.enter_context(prepare_features(log, day))
+    check_features(models, prepared.features, prepared.own)
+    targets = models.targets if with_contributions else ()
+    job = ScoringJob(config, day, models, prepared.features, _run_identity(config, day, models, prepared), targets)
+    scores = _scores_in_place(job)
+    if scores is None:
+        run, notes = _open_run(job, resume)
+        write_features(job, run, prepared)
+        if config.engine.kind != "spark":
+            reading.close()  # memory is freed before explanations start
+        facts = score_cohort(job, run, _choose_passes(prepared.engine, config))
+        scores = _publish(job, run, _build_manifest(job, facts), notes)
+    remove_folder(job.folder)
+    return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
 
 
 def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:
@@ -138,12 +140,8 @@ def _run_identity(config: Config, cutoff: date, models: Champions, log: Prepared
 @cache
 def _code_version() -> str:
     """Return a digest of the code and the phrases that scores and reasons depend on."""
-    wording = {path.parent.name: file_checksum(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
-    return _digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    wording = {path.parent.name: file_digest(path) for path in sorted(LOCALE.glob(f"*/{PHRASES}"))}
+    return json_digest({"modules": digest_code(__name__), "wording": wording, "features": reuse.builder_digest()})
 
 
 def _scores_folder(job: ScoringJob) -> Path:
@@ -168,7 +166,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
     A run may have been killed after it published its scores; then its contributions are published here.
     """
     manifest, folder = _manifest_in_place(job), _scores_folder(job)
-    if manifest.get("run") != _digest(job.identity) or not _all_intact(folder, manifest["parts"]):
+    if manifest.get("run") != json_digest(job.identity) or not _all_intact(folder, manifest["parts"]):
         return None
     for kind, parts in manifest["contributions"].items():
         unpublished, folder_in_place = job.folder / "contributions" / kind, _contributions_folder(job, kind)
@@ -183,7 +181,7 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
 
 
 def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
-    return all(is_intact(folder, part) for part in parts)
+    return all(has_digest(folder, part) for part in parts)
 
 
 def _open_run(job: ScoringJob, resume: bool) -> tuple[ResumableRun, tuple[str, ...]]:
@@ -216,7 +214,7 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
         for kind, champion in job.models.by_target.items()
     }
     inputs = {key: value for key, value in job.identity.items() if key != "serving"}
-    settings = {"format": 1, "run": _digest(job.identity), **job.identity["serving"]}
+    settings = {"format": 1, "run": json_digest(job.identity), **job.identity["serving"]}
     spread = job.models.richest.bundle.spread
     spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
     return {**inputs, **settings, "models": models, "spread": spread_values, **facts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.errors import DataError, UsageError
+from features.errors import DataError, UsageError, sample
+from features.json_files import file_digest, has_digest
 from features.outputs.manifests import ScoreManifest, read_manifest
-from serving.scoring.resumable_run import file_checksum, is_intact
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
@@ -67,7 +68,7 @@ class Scores:
         Raises:
             DataError: The file has changed since it was written.
         """
-        if not is_intact(self.folder, part):
+        if not has_digest(self.folder, part):
             raise DataError(
                 f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
                 f"score --cutoff {self.cutoff}` to write it again"
@@ -77,6 +78,58 @@ class Scores:
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
         return self.table().to_pandas()
+
+    def total_value(self, customers: Sequence[str] | None = None) -> tuple[float, float, float]:
+        """The expected value of some customers together, with its prediction interval.
+
+        The errors of single customers partly cancel out in a total; the error of the overall level does not.
+
+        Args:
+            customers: Their ids; by default all scored customers.
+
+        Returns:
+            The expected total, then the lower and the upper end, which hold the actual total with the probability
+            `interval` of [serving].
+
+        Raises:
+            UsageError: The business has no money, or a customer was not scored.
+            DataError: A part file has changed since it was written.
+        """
+        rows = self.table()
+        if customers is not None:
+            ids = pa.array(list(customers), pa.string())
+            if unknown := sorted(set(ids.to_pylist()) - set(rows["customer_id"].to_pylist())):
+                raise UsageError(f"not scored at {self.cutoff}: {sample(unknown)}; check the ids and the cutoff")
+            rows = rows.filter(pc.is_in(rows["customer_id"], ids))
+        if self.spread is None or not rows.num_rows:
+            raise UsageError("a total value needs one scored customer or more, and a log with amounts")
+        churn, value, at_risk = (rows[name].to_numpy() for name in ("churn_probability", "value", "value_at_risk"))
+        low, high = self.spread.total_interval(1 - churn, value + at_risk)
+        return float(value.sum()), low, high
+
+    def drivers(self, target: str = "churn") -> Any:
+        """The features that contribute most strongly over all scored customers.
+
+        Args:
+            target: 'churn' or 'value'.
+
+        Returns:
+            A DataFrame, the strongest first: feature, phrase, family, strength (mean absolute contribution, in
+            probability or money) and direction (rank correlation of the feature with its contribution, in [-1, 1];
+            positive: more of it raises the prediction).
+
+        Raises:
+            UsageError: There is no such target, or the scores were written without drivers.
+        """
+        import pandas as pd
+
+        by_target = self.manifest.drivers
+        if target not in by_target:
+            raise UsageError(
+                f"no drivers of {target!r} at {self.cutoff}: expected one of {', '.join(by_target) or 'none'}; "
+                f"`regulars score --cutoff {self.cutoff}` writes them"
+            )
+        return pd.DataFrame(by_target[target])
 
 
 def total_value_interval(
@@ -116,7 +169,7 @@ def write_score_parts(table: pa.Table, folder: Path, chunk: int) -> list[dict[st
         path = folder / f"part-{number:05d}.parquet"
         piece = table.slice(start, chunk)
         pq.write_table(piece, path, compression=COMPRESSION)
-        parts.append({"file": path.name, "rows": piece.num_rows, "sha256": file_checksum(path)})
+        parts.append({"file": path.name, "rows": piece.num_rows, "sha256": file_digest(path)})
     return parts
 
 

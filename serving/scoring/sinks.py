@@ -21,9 +21,9 @@ from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.engines.base import quote_name
 from features.errors import DataError, UsageError
+from features.json_files import file_digest, has_digest
 from features.sources import postgres
 from features.sources.source import Source
-from serving.scoring.resumable_run import file_checksum, is_intact
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.spreadsheet_text import escape_formulas
 
@@ -64,7 +64,7 @@ def write_scores_csv(scores: Scores, folder: Path) -> bool:
         with report_write_errors(folder):
             for number, part in enumerate(scores.manifest.parts):
                 _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
-            facts = {"run": run, "file": CSV, "rows": scores.manifest.customers, "sha256": file_checksum(file)}
+            facts = {"run": run, "file": CSV, "rows": scores.manifest.customers, "sha256": file_digest(file)}
             (beside / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return True
 
@@ -152,7 +152,7 @@ def _holds_csv_of(folder: Path, run: str) -> bool:
         facts = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return facts.get("run") == run and is_intact(folder, facts)
+    return facts.get("run") == run and has_digest(folder, facts)
 
 
 def _append_csv(table: pa.Table, file: Path, header: bool) -> None:

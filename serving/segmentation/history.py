@@ -17,9 +17,10 @@ from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.base import Engine
 from features.feature import Feature
+from features.intake.log import Log
 from features.intake.tables import Tables
 from features.point_in_time import baskets
-from features.snapshots.build import KEYS, open_log, snapshot_query
+from features.snapshots.build import KEYS, checked_log, snapshot_query
 from features.snapshots.cache import open_cache
 from features.task import Task, Window
 from serving.language.feature_phrases import translate_features
@@ -152,15 +153,15 @@ class CohortHistory:
         return np.searchsorted(days, first, side="right")
 
 
-def gather_history(config: Config, cutoff: date) -> CohortHistory:
+def gather_history(log: Log, cutoff: date) -> CohortHistory:
     """Read from the log everything that the segmentations need.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log.
     """
-    task = config.task.to_task()
-    with open_log(config, [cutoff]) as (engine, tables, _, own):
+    config, task = log.config, log.config.task.to_task()
+    with checked_log(log) as (engine, tables, own):
         cutoffs = _cutoffs(config, tables, task, cutoff)
         planned = snapshot_query(tables, task, cutoffs, engine, own=own, cache=open_cache(config))
         names = _names(config, tables, planned.features)

@@ -14,7 +14,6 @@ OUTPUT/segments/cutoff=D/
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,8 @@ from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
-from features.intake.log import Business, as_date, config_of
+from features.intake.log import Business, as_date, opened
+from features.json_files import json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
@@ -84,10 +84,10 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         UsageError: The cutoff is not scored, or the log has changed since.
         DataError: The log breaks its contract.
     """
-    config = config_of(business)
-    day = None if cutoff is None else as_date(cutoff)
-    scores = read_scores(config, day)
-    scored, history = read_scored_columns(scores), gather_history(config, scores.cutoff)
+    with opened(business) as log:
+        config = log.config
+        scores = read_scores(config, None if cutoff is None else as_date(cutoff))
+        scored, history = read_scored_columns(scores), gather_history(log, scores.cutoff)
     now = history.rows_at(len(history.cutoffs) - 1)
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     micro_segments = fit_micro_segments(config, history, now)
@@ -222,7 +222,7 @@ def _build_manifest(
     micro_segments: Clusters | None,
 ) -> dict[str, Any]:
     rules = config.segments.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+    digest = json_digest(rules)
     return {
         "format": FORMAT,
         "name": config.name,

@@ -71,6 +71,9 @@ def difference_in_means(outcome: np.ndarray, treated: np.ndarray) -> TreatmentEf
         outcome: Outcome (n,) of each customer.
         treated: Whether each customer (n,) was assigned to the action; the others were held out.
 
+    Returns:
+        The effect; NaN if a group is too small for a variance.
+
     >>> effect = difference_in_means(np.array([3.0, 5.0, 4.0, 1.0, 2.0, 3.0]), np.array([True] * 3 + [False] * 3))
     >>> effect.effect, round(effect.error, 4)
     (2.0, 0.8165)
@@ -127,6 +130,13 @@ def simultaneous_effects(parts: Sequence[TreatmentEffect], level: float = LEVEL)
 
     P-values are Holm's (Scandinavian Journal of Statistics 6, 1979). Intervals are Bonferroni's, since Holm's method
     has none. Effects that are not known count for nothing and stay as they are.
+
+    Args:
+        parts: The effects.
+        level: Confidence level of all intervals together, between 0 and 1.
+
+    Returns:
+        The effects in the same order.
     """
     known = [place for place, part in enumerate(parts) if not np.isnan(part.p)]
     effects, highest_p = list(parts), 0.0
@@ -144,6 +154,13 @@ def sample_ratio_p_value(counts: Sequence[int], shares: Sequence[float]) -> floa
     Far below 0.01 there is a sample-ratio mismatch: something other than the randomisation decided who is in which
     group, and no later figure can be trusted (Fabijan et al., Diagnosing sample ratio mismatch in online controlled
     experiments, KDD 2019).
+
+    Args:
+        counts: Customers in each group (k).
+        shares: Their intended shares (k), in any unit.
+
+    Returns:
+        The p-value, in [0, 1].
 
     >>> round(sample_ratio_p_value([9_000, 1_000], [0.9, 0.1]), 3)
     1.0

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from features.errors import RegularsError
+from features.intake.log import Log, opened
 from features.snapshots.one_customer import read_customer_history
 from serving.charts.live_svg import format_tick, order_timeline
 from serving.explanation.what_if import find_what_if
@@ -81,15 +82,16 @@ def find_counterfactual(site: Site, at: ScoredCutoff, customer: str, below: floa
     """
     with _ONE_AT_A_TIME:
         try:
-            return _counterfactual(site, at, customer, below)
+            with opened(site.config) as log:
+                return _counterfactual(log, site, at, customer, below)
         except RegularsError as problem:
             message = site.tr("This cannot be computed right now: {why}", why=str(problem))
             raise MissingOutput(message, f"regulars explain CUSTOMER --cutoff {at.cutoff}", 503) from None
 
 
-def _counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
+def _counterfactual(log: Log, site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:
     models = load_champions(site.config)
-    snapshots = build_cohort(site.config, at.cutoff)
+    snapshots = build_cohort(log, at.cutoff)
     place = pc.index(snapshots.rows["customer_id"], customer).as_py()
     if place < 0:
         member = task_terms(site.config.task).member
@@ -99,7 +101,7 @@ def _counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | 
     row, bundle = snapshots.rows.slice(place, 1), models.richest.bundle
     mean_risk = float(site.query_row(f"SELECT avg(churn_probability) AS mean FROM {ROWS}", [at.files])["mean"])
     counterfactual = find_what_if(
-        site.config, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
+        log, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
     )
     scored_model = at.manifest.models.get("churn", {})
     return {

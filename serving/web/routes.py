@@ -22,8 +22,8 @@ from starlette.staticfiles import StaticFiles
 from features.task import Window
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
+from serving.markdown import mark_code
 from serving.web import downloads
-from serving.web.parts.model_card import render_inline
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
@@ -132,7 +132,7 @@ def template_environment(site: Site) -> Environment:
     )  # fmt: skip
     jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
     jinja.filters.update(
-        count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=render_inline
+        count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=mark_code
     )
     return jinja
 

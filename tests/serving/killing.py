@@ -26,8 +26,8 @@ from typing import Any
 import ibis.backends.duckdb  # noqa: F401 (a fork would import it each time)
 
 from features.config.load import Config, load_config, parse_config
+from features.json_files import file_digest, has_digest
 from serving.scoring import run
-from serving.scoring.resumable_run import file_checksum, is_intact
 
 CHANGES = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate", "ctypes.dlsym"}
 PLACES = ("scores", "contributions")
@@ -158,17 +158,17 @@ def _assert_intact(out: Path, day: date) -> None:
     """Assert that readers see the scores of one run, and only contributions of the same run."""
     folder = out / "scores" / f"cutoff={day}"
     manifest = json.loads((folder / run.MANIFEST).read_text())
-    assert all(is_intact(folder, part) for part in manifest["parts"]), "scores in place are not whole"
+    assert all(has_digest(folder, part) for part in manifest["parts"]), "scores in place are not whole"
     assert {f.name for f in folder.iterdir()} == {run.MANIFEST, *(p["file"] for p in manifest["parts"])}
     for kind, parts in manifest["contributions"].items():
         explained = out / "contributions" / kind / f"cutoff={day}"
         if explained.exists():
-            assert all(is_intact(explained, part) for part in parts), "contributions of other numbers"
+            assert all(has_digest(explained, part) for part in parts), "contributions of other numbers"
 
 
 def _checksums(out: Path) -> dict[str, str]:
     files = [file for place in PLACES for file in sorted((out / place).rglob("*")) if file.is_file()]
-    return {file.relative_to(out).as_posix(): file_checksum(file) for file in files}
+    return {file.relative_to(out).as_posix(): file_digest(file) for file in files}
 
 
 def _restore(out: Path, old: Path) -> None:

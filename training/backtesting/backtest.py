@@ -25,7 +25,7 @@ from tqdm import tqdm
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.intake.log import Business, config_of
+from features.intake.log import Business, opened
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
@@ -88,8 +88,8 @@ def backtest_models(business: Business, most: int = MAX_CUTOFFS) -> Backtest:
         DataError: The log breaks its contract, or no cutoff can be evaluated.
         UsageError: The tracking store does not answer, or the output cannot be written.
     """
-    config = config_of(business)
-    rows = build.build_snapshots(config)
+    with opened(business) as log:
+        config, rows = log.config, build.build_snapshots(log)
     models.connect_to_mlflow(config)
     evaluated, left_out = predict_rolling(rows, config, most)
     settings, horizon = config.training, rows.task.horizon

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from features.config.data_contract import feature_slug
 from features.config.load import Config
+from features.config.sections import TrainingConfig
 from features.config.table_sections import Customers
 from features.errors import UsageError
 from features.snapshots import build
@@ -31,20 +32,20 @@ SURE = 1.959964  # 95% of a normal distribution lie within this many standard er
 REST, UNKNOWN = "all smaller groups", "not known"
 
 
-def evaluate_fairness(test: OutOfTimePredictions, attributes: pa.Table, config: Config) -> pd.DataFrame:
+def evaluate_fairness(test: OutOfTimePredictions, attributes: pa.Table, settings: TrainingConfig) -> pd.DataFrame:
     """Metrics of the evaluated models by group of each column in `[training] fairness`, at the last cutoff.
 
     Args:
         test: The predictions for the last cutoff and the true outcomes.
         attributes: The table of `read_fairness_groups` at that cutoff.
-        config: Names the columns.
+        settings: The section [training], which names the columns.
 
     Returns:
         attribute, group, customers, measure, value, low, high, cutoff. Measures are churned (share), predicted churn
         (mean), gap (predicted minus churned), picked (share among the 20% at highest risk), auc, brier and total_error.
         Groups of fewer than 30 customers are merged, and left out if they are still too small.
     """
-    names = config.training.fairness
+    names = settings.fairness
     if not names:
         return pd.DataFrame(columns=COLUMNS)
     row_of = {customer: i for i, customer in enumerate(attributes["customer_id"].to_pylist())}
@@ -52,7 +53,7 @@ def evaluate_fairness(test: OutOfTimePredictions, attributes: pa.Table, config: 
     rows = []
     for name in names:
         column = attributes[feature_slug(name)].combine_chunks().take(order)
-        rows += list(_by_group(name, _group_names(column), test, config))
+        rows += list(_by_group(name, _group_names(column), test, settings))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -116,13 +117,15 @@ def _quarters(values: np.ndarray) -> np.ndarray:
     return names
 
 
-def _by_group(name: str, groups: np.ndarray, test: OutOfTimePredictions, config: Config) -> Iterator[dict[str, Any]]:
+def _by_group(
+    name: str, groups: np.ndarray, test: OutOfTimePredictions, settings: TrainingConfig
+) -> Iterator[dict[str, Any]]:
     truth, churn = test.truth, test.predicted["churn_probability"]
     picked = np.zeros(len(truth))
     picked[np.argsort(-churn, kind="stable")[: round(RISKIEST_SHARE * len(truth))]] = 1.0
     masks = {str(group): groups == group for group in np.unique(groups.astype(str))}
     masks = {group: mask for group, mask in masks.items() if mask.sum() >= MIN_GROUP_SIZE}
-    metrics = _metrics(test, masks, config)
+    metrics = _metrics(test, masks, settings)
     for group, mask in masks.items():
         base = {"attribute": name, "group": group, "customers": int(mask.sum()), "cutoff": test.cutoff}
         parts = {
@@ -137,9 +140,8 @@ def _by_group(name: str, groups: np.ndarray, test: OutOfTimePredictions, config:
             yield {**base, "measure": row["metric"], **{key: row[key] for key in ("value", "low", "high")}}
 
 
-def _metrics(test: OutOfTimePredictions, masks: dict[str, np.ndarray], config: Config) -> pd.DataFrame:
+def _metrics(test: OutOfTimePredictions, masks: dict[str, np.ndarray], settings: TrainingConfig) -> pd.DataFrame:
     prediction = Prediction(test.predicted["churn_probability"], test.predicted.get("value"))
-    settings = config.training
     metrics = evaluate_predictions(
         {OURS: prediction}, test.truth, test.cutoff, seed=settings.seed, resamples=settings.bootstrap, segments=masks
     ).metrics

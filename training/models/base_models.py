@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from features.config.load import Config
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
@@ -62,13 +61,13 @@ class OutOfTimeFold:
 
 
 def predict_out_of_time(
-    snapshots: Snapshots, config: Config, fold: Fold, age: float, same_season: bool, parameters: Parameters
+    snapshots: Snapshots, seed: int, fold: Fold, age: float, same_season: bool, parameters: Parameters
 ) -> OutOfTimeFold | None:
     """Fits base models on a fold's training cutoffs and predicts its test cutoff.
 
     Args:
         snapshots: With labels at the fold's cutoffs.
-        config: Seed.
+        seed: Seed of the trees.
         fold: The fold.
         age: See `fold_ages`.
         same_season: See `in_same_season`.
@@ -81,7 +80,7 @@ def predict_out_of_time(
     train, truth = sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])
     if why_too_few(train, truth, has_money(snapshots)):
         return None
-    return predict_margins(fit_base_models(train, snapshots, config, parameters), fold, age, same_season, truth)
+    return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, age, same_season, truth)
 
 
 def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
@@ -107,13 +106,13 @@ def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season
     return OutOfTimeFold(fold, age, same_season, truth, churn, spend)
 
 
-def fit_base_models(sample: Sample, snapshots: Snapshots, config: Config, parameters: Parameters) -> BaseModels:
+def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters: Parameters) -> BaseModels:
     """Fits every base model; later cutoffs weigh more.
 
     Args:
         sample: The training rows, text as text.
         snapshots: Where the rows are from; gives the horizon.
-        config: Seed.
+        seed: Seed of the trees.
         parameters: See `fit_ensemble`.
 
     Returns:
@@ -124,7 +123,7 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, config: Config, parame
     prior_weight, tree_weight = (
         recency_weights(rows.dates, snapshots.task.horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
     )
-    fixed = {"seed": config.training.seed, "categorical": tuple(levels)}
+    fixed = {"seed": seed, "categorical": tuple(levels)}
     prior = fit_churn_prior(rows.features, rows.churned, prior_weight)
     churn = fit_margins(
         prior, ChurnClassifier, rows, rows.churned, tree_weight, {**parameters.get("churn", {}), **fixed}

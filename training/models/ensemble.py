@@ -135,9 +135,9 @@ def _fit_ensemble(
     out_of_time = tuple(
         predicted
         for fold, age, same in dated_folds
-        if (predicted := predict_out_of_time(snapshots, config, fold, age, same, parameters))
+        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, age, same, parameters))
     )
-    base_models = fit_base_models(sample_at(snapshots, cutoffs), snapshots, config, parameters)
+    base_models = fit_base_models(sample_at(snapshots, cutoffs), snapshots, config.training.seed, parameters)
     calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval)
     if not out_of_time and base_models.spend:
         calibration = replace(calibration, spread=_spread_across_customers(snapshots, config, cutoffs, parameters))
@@ -202,7 +202,7 @@ def _spread_across_customers(
     parts = customer_halves(rows)
     if any(why_too_few(a, b, money=True) for a, b in parts):
         parts = ((rows, rows),)
-    fitted = [(fit_base_models(a, snapshots, config, parameters), b) for a, b in parts]
+    fitted = [(fit_base_models(a, snapshots, config.training.seed, parameters), b) for a, b in parts]
     folds = [predict_margins(models, Fold((), max(cutoffs)), 0.0, False, truth) for models, truth in fitted]
     return _fit_spread(
         calibrate_ensemble((), fitted[0][0], config.serving.interval), folds, config.serving.interval, NO_FOLD.error
@@ -227,7 +227,7 @@ def predict_value_uncalibrated(
     Raises:
         ValueError: The log has no money.
     """
-    base_models = fit_base_models(train, snapshots, config, {})
+    base_models = fit_base_models(train, snapshots, config.training.seed, {})
     uncalibrated = calibrate_ensemble((), base_models, config.serving.interval)
     value = uncalibrated.predict(predict_margins(base_models, fold, 0.0, False, truth)).value
     if value is None:

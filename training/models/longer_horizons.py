@@ -151,7 +151,7 @@ def _fit_step(
     """Fits the gain from the last but one of the columns to the last one."""
     folds = _out_of_time_gains(snapshots, config, usable, columns, horizon)
     rows = encode_sample(sample_at(snapshots, usable), levels)
-    base_models = _fit_base_models(rows, columns[-2], columns[-1], horizon, levels, config)
+    base_models = _fit_base_models(rows, columns[-2], columns[-1], horizon, levels, config.training.seed)
     weights, level = np.full(len(base_models), 1 / len(base_models)), fit_level((), (), ())
     if folds:
         weights = money_stacking_weights([h.gain for h in folds], [np.maximum(h.more, 0) for h in folds])
@@ -167,7 +167,7 @@ def _fit_step(
 
 
 def _fit_base_models(
-    rows: Sample, before: str, column: str, horizon: Window, levels: Levels, config: Config
+    rows: Sample, before: str, column: str, horizon: Window, levels: Levels, seed: int
 ) -> tuple[Margin, ...]:
     """The base models of a gain: the prior, trees alone, and the prior with trees that correct it."""
     gained = nonnegative_gains(value_over(rows, before), value_over(rows, column))
@@ -175,7 +175,7 @@ def _fit_base_models(
         recency_weights(rows.dates, horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
     )
     prior = fit_gain_prior(rows.features, gained, prior_weight)
-    fixed = {"seed": config.training.seed, "categorical": tuple(levels)}
+    fixed = {"seed": seed, "categorical": tuple(levels)}
     return fit_margins(prior, GainRegressor, rows, gained, tree_weight, fixed)
 
 
@@ -226,6 +226,8 @@ def _predict_gains(
     gain = np.empty((len(truth), 0))
     for before, column in zip(columns, columns[1:], strict=False):
         value = value + (np.exp(gain.mean(axis=1)) if gain.size else 0.0)
-        gain = np.column_stack([m.predict(X) for m in _fit_base_models(rows, before, column, horizon, levels, config)])
+        gain = np.column_stack(
+            [m.predict(X) for m in _fit_base_models(rows, before, column, horizon, levels, config.training.seed)]
+        )
     actual = value_over(truth, columns[-1])
     return GainPredictions(0.0, False, value, gain, actual, actual - value_over(truth, columns[-2]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -24,6 +23,7 @@ from features import phrases
 from features.config.load import Config
 from features.errors import DataError
 from features.intake.log import Business, config_of
+from features.json_files import file_digest
 from training.artifact import bundle as bundle_code
 from training.artifact import margin, model_files, reasons, spread
 from training.artifact.bundle import ModelBundle
@@ -233,7 +233,7 @@ def _add_code_and_checksums(folder: Path, wording: dict[str, Any]) -> None:
     for module in CARRIED_MODULES:
         shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
     (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    sums = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 

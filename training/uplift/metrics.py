@@ -83,7 +83,14 @@ def arm_outcomes(outcome: np.ndarray, treated: np.ndarray, propensity: np.ndarra
 
 
 def qini_curve(outcomes: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return customers targeted (k,) and the Qini (k,), from 0, at every score that differs from the one before.
+    """Return the Qini curve: what ranking by a score brings, at every score that differs from the one before.
+
+    Args:
+        outcomes: The outcomes of the two arms (n customers).
+        score: Score (n,); the highest comes first.
+
+    Returns:
+        Customers targeted (k,), and the additional outcome in total (k,); both start at 0.
 
     >>> outcomes = arm_outcomes(np.array([1, 0, 1, 0]), np.array([True, False, True, False]))
     >>> [steps.tolist() for steps in qini_curve(outcomes, np.array([4.0, 3.0, 2.0, 1.0]))]
@@ -96,7 +103,15 @@ def qini_curve(outcomes: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np
 
 
 def qini_area(outcomes: ArmOutcomes, score: np.ndarray) -> float:
-    """Return the area between the Qini curve and the line of random targeting, in the outcome's unit per customer."""
+    """Return the area between the Qini curve and the line of random targeting, in the outcome's unit per customer.
+
+    Args:
+        outcomes: The outcomes of the two arms (n customers).
+        score: Score (n,); the highest comes first.
+
+    Returns:
+        The area; 0 for a score that knows nothing about the effect, on average.
+    """
     count, height = qini_curve(outcomes, score)
     n = len(outcomes)
     return float((_mean_height(count / n, height) - height[-1] / 2) / n)

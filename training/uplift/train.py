@@ -15,7 +15,7 @@ from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
-from features.intake.log import Business, config_of
+from features.intake.log import Business, opened
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
 from training.registry.provenance import runtime_environment
@@ -79,10 +79,11 @@ def train_uplift(business: Business) -> TrainedUplift:
         RefusedError: Contacts have no propensity, and the config does not accept an observational estimate.
         DataError: The log breaks its contract, or its contacts cannot be those of an experiment.
     """
-    config = config_of(business)
-    uplift_dataset.require_uplift_contacts(config)
-    mlflow_tracking.require_tracking_server(config)
-    dataset = uplift_dataset.build_uplift_dataset(config)
+    with opened(business) as log:
+        config = log.config
+        uplift_dataset.require_uplift_contacts(config)
+        mlflow_tracking.require_tracking_server(config)
+        dataset = uplift_dataset.build_uplift_dataset(log)
     experiment = experiment_from_trials(dataset, config)
     seed, folds = config.training.seed, config.uplift.folds
     experiment, balance = _with_balance(experiment, seed, folds)

@@ -1,11 +1,10 @@
-"""What several pages share: the reader of the output folder, and model cards."""
+"""What several pages share: the reader of the output folder."""
 
 from features.lazy_exports import lazy_exports
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "model_card": ["render_card", "render_inline"],
         "output_reader": [
             "MissingOutput",
             "ROWS",
@@ -18,6 +17,6 @@ __getattr__, __all__ = lazy_exports(
             "read_scored_cutoff",
             "scored_cutoffs",
             "unfinished_cutoffs",
-        ],
+        ]
     },
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.charts.live_svg import TimeSeries, line_chart
 from serving.language.messages import N_
-from serving.web.parts.model_card import render_card
+from serving.markdown import render_card
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,

@@ -18,6 +18,7 @@ from features.audit.delivery import (
     longest_silence,
     parse_delivery_record,
 )
+from features.intake.log import opened
 
 CUTOFF = date(2024, 3, 10)
 BEFORE = DeliveryRecord(1000, 10, date(2024, 1, 1), date(2024, 3, 8), date(2024, 3, 9), "a")
@@ -74,7 +75,8 @@ def test_the_record_of_an_audited_log_survives_storage(make_config: Any) -> None
     days = [datetime(2024, 1, 1), *(datetime(2024, 4, day) for day in (1, 2, 6, 7))]
     rows = [{"customer": "a", "time": day} for day in [*days, days[-1]]]
     pq.write_table(pa.Table.from_pylist(rows), config.folder / "log.parquet")
-    now = delivery_record(config, check_log(config)[0])
+    now = delivery_record(config.events, check_log(config)[0])
     assert (now.rows, now.repeated, now.last, now.complete_until) == (6, 1, date(2024, 4, 7), date(2024, 4, 8))
     assert parse_delivery_record(now.to_dict()) == now
-    assert longest_silence(config) == 3  # the silence before April is too long ago
+    with opened(config) as log:
+        assert longest_silence(log) == 3  # the silence before April is too long ago

@@ -13,6 +13,7 @@ import pytest
 from features.campaigns.contact_history import read_attributes, read_earlier_contacts, summarise_log
 from features.config.load import Config
 from features.errors import UsageError
+from features.intake.log import opened
 from features.task import Window
 
 CUTOFF = date(2024, 3, 1)
@@ -21,6 +22,13 @@ CONTACTS = {
     "known_at": "known",
 }  # fmt: skip
 PEOPLE = {"source": "people.parquet", "customer": "id", "attributes": ["consent", "grade", "city"]}
+
+
+@pytest.fixture(autouse=True)
+def _events(tmp_path: Path) -> None:
+    """A log of one event, since a log is read whole."""
+    row = {"customer": "a", "time": datetime(2023, 5, 1), "order": "1", "amount": 1.0}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "log.parquet")
 
 
 def test_contacts_before_the_cutoff_count_the_control_and_later_ones_do_not(
@@ -38,8 +46,8 @@ def test_contacts_before_the_cutoff_count_the_control_and_later_ones_do_not(
     table = pa.Table.from_pylist([dict(zip(("id", "at", "action", "known"), row, strict=True)) for row in rows])
     pq.write_table(table, tmp_path / "contacts.parquet")
     config = make_config({"contacts": CONTACTS})
-    assert config.contacts is not None
-    contacts = read_earlier_contacts(config, config.contacts, CUTOFF, Window(29))
+    with opened(config) as log:
+        contacts = read_earlier_contacts(log, CUTOFF, Window(29))
     assert contacts.customers.to_pylist() == ["a", "d"]
     assert contacts.days_since.to_pylist() == [1, 274]
     assert contacts.recent.to_pylist() == [2, 0]
@@ -58,7 +66,8 @@ def test_attributes_are_text_as_known_before_the_cutoff(tmp_path: Path, make_con
     _people(tmp_path)
     config = make_config({"customers": {**PEOPLE, "known_at": "known"}})
     assert config.customers is not None
-    attributes = read_attributes(config, config.customers, CUTOFF, ["consent", "grade", "city"])
+    with opened(config) as log:
+        attributes = read_attributes(log, config.customers, CUTOFF, ["consent", "grade", "city"])
     assert attributes.to_pylist() == [{"customer_id": "1", "consent": "no", "grade": "3.5", "city": None}]
 
 
@@ -67,7 +76,8 @@ def test_without_known_at_attributes_are_those_of_today(tmp_path: Path, make_con
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "people.parquet")
     config = make_config({"customers": PEOPLE})
     assert config.customers is not None
-    attributes = read_attributes(config, config.customers, CUTOFF, ["grade", "consent"])
+    with opened(config) as log:
+        attributes = read_attributes(log, config.customers, CUTOFF, ["grade", "consent"])
     assert attributes.to_pylist() == [{"customer_id": "a", "grade": "2", "consent": "no"}]
 
 
@@ -75,8 +85,8 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path, make_config: Callab
     _people(tmp_path)
     config = make_config({"customers": {**PEOPLE, "attributes": ["consnt"]}})
     assert config.customers is not None
-    with pytest.raises(UsageError, match="consent"):
-        read_attributes(config, config.customers, CUTOFF, ["consnt"])
+    with opened(config) as log, pytest.raises(UsageError, match="consent"):
+        read_attributes(log, config.customers, CUTOFF, ["consnt"])
 
 
 def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
@@ -94,7 +104,9 @@ def test_the_spread_is_of_buyers_in_the_window_before_the_cutoff(
     table = pa.Table.from_pylist([dict(zip(("customer", "order", "time", "amount"), r, strict=True)) for r in rows])
     pq.write_table(table, tmp_path / "log.parquet")
     config = make_config(amount="amount", order="order")
-    summary = summarise_log(config, CUTOFF, Window(30))
+    with opened(config) as log:
+        summary = summarise_log(log, CUTOFF, Window(30))
+        two_days = summarise_log(log, date(2024, 2, 15), Window(2))
     assert summary.spread == pytest.approx(450.0 / 30.0**2)  # 15 and 45
     assert summary.marks == {"events": 6, "customers": 4, "ticks": 9_570_000, "age_days": 20 + 10 + 5 + 1 + 19 + 31}
-    assert summarise_log(config, date(2024, 2, 15), Window(2)).spread is None
+    assert two_days.spread is None

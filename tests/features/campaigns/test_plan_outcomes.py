@@ -14,6 +14,7 @@ import pytest
 from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.config.load import Config
 from features.errors import DataError
+from features.intake.log import opened
 from features.task import Window
 
 CUTOFF = date(2024, 3, 1)
@@ -47,6 +48,12 @@ def make(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., Co
     return make_one
 
 
+def outcomes_of(config: Config, *request: Any) -> PlanOutcomes:
+    """The outcomes that the log of a config has."""
+    with opened(config) as log:
+        return read_plan_outcomes(log, *request)
+
+
 def _by_customer(outcomes: PlanOutcomes) -> dict[str, tuple[Any, ...]]:
     return {row["customer_id"]: tuple(list(row.values())[1:]) for row in outcomes.customers.to_pylist()}
 
@@ -64,7 +71,7 @@ EVENTS = [
 
 
 def test_purchases_value_and_contacts_lie_in_the_horizon(make: Callable[..., Config]) -> None:
-    outcomes = read_plan_outcomes(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
+    outcomes = outcomes_of(make(EVENTS), ASKED, CUTOFF, Window(30), CUTOFF)
     assert outcomes.customers["customer_id"].to_pylist() == ["d", "a", "b", "nobody"]
     assert _by_customer(outcomes) == {
         "d": (True, 3.0, 1.0, 0.0),
@@ -78,7 +85,7 @@ def test_purchases_value_and_contacts_lie_in_the_horizon(make: Callable[..., Con
     ]
     assert (outcomes.days, outcomes.end, outcomes.has_cost) == (30, date(2024, 4, 20), True)
     assert outcomes.marks == {"events": 4, "customers": 3, "ticks": 1_170_000, "age_days": 31 + 30 + 1 + 29}
-    early = read_plan_outcomes(make(EVENTS), ASKED, date(2024, 3, 31), Window(30), CUTOFF)
+    early = outcomes_of(make(EVENTS), ASKED, date(2024, 3, 31), Window(30), CUTOFF)
     assert early.days == 20 and _by_customer(early)["a"] == (True, -2.0, 0.0, 50.0)
 
 
@@ -98,7 +105,7 @@ def test_contracts_return_by_not_being_cancelled(
     section = {"source": "terms.parquet", "customer": "who", "start": "start", "end": "end", "reason": "why",
                "cancelled": ["left"]}  # fmt: skip
     config = make(EVENTS, subscriptions=section, task={"churn": "cancelled"}, engine={"kind": kind})
-    outcomes = read_plan_outcomes(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
+    outcomes = outcomes_of(config, pa.chunked_array([["a", "b", "d", "e"]]), CUTOFF, Window(30), CUTOFF)
     assert (outcomes.contacts.num_rows, outcomes.marks["age_days"]) == (2, 91)
     by_customer = _by_customer(outcomes)
     assert {who: row[2] for who, row in by_customer.items()} == {"a": 1.0, "b": 0.0, "d": 0.0, "e": 0.0}
@@ -108,4 +115,4 @@ def test_contracts_return_by_not_being_cancelled(
 
 def test_a_log_that_ends_at_the_cutoff_is_refused(make: Callable[..., Config]) -> None:
     with pytest.raises(DataError, match="ends at 2024-04-20, and the plan is of 2024-04-20.*complete from 2024-05-20"):
-        read_plan_outcomes(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)
+        outcomes_of(make(EVENTS), ASKED, date(2024, 4, 20), Window(30), CUTOFF)

@@ -44,14 +44,33 @@ def test_settings_reach_the_engine(tmp_path: Path) -> None:
     assert memory.startswith("488")  # 512 MB in MiB
 
 
-def test_a_stage_is_stored_once_and_replaced(engine: DuckDBEngine) -> None:
+def test_a_stage_is_stored_once_and_never_replaced(engine: DuckDBEngine) -> None:
     source = engine.store_arrow("numbers", pa.table({"n": [1, 2, 3]}))
     stored = engine.store("stage", source.mutate(n=source.n * 10))
-    engine.store_arrow("numbers", pa.table({"n": [7]}))
+    lazy = source.mutate(n=source.n + 1)
+    again = engine.store("Stage", engine.store_arrow("numbers", pa.table({"n": [7]})))
     assert sorted(engine.to_arrow(stored)["n"].to_pylist()) == [10, 20, 30]
-    again = engine.store("stage", engine.connection.table("numbers"))
+    assert sorted(engine.to_arrow(lazy)["n"].to_pylist()) == [2, 3, 4]
     assert engine.to_arrow(again)["n"].to_pylist() == [7]
-    assert sorted(engine.connection.list_tables()) == ["numbers", "stage"]
+    assert sorted(engine.connection.list_tables()) == ["Stage 2", "numbers", "numbers 2", "stage"]
+
+
+def test_temporary_stages_are_dropped_and_their_names_stay_used(engine: DuckDBEngine) -> None:
+    kept = engine.store_arrow("numbers", pa.table({"n": [1]}))
+    with pytest.raises(RuntimeError), engine.temporary_stages():
+        engine.store("stage", kept.union(engine.store_arrow("numbers", pa.table({"n": [2]}))))
+        with engine.temporary_stages():
+            engine.store("inner", kept)
+        assert "inner" not in engine.connection.list_tables()
+        raise RuntimeError
+    assert engine.connection.list_tables() == ["numbers"]
+    assert engine.store("stage", kept).get_name() == "stage 2"
+
+
+def test_the_same_query_over_other_rows_leaves_the_first_alone(engine: DuckDBEngine) -> None:
+    tables = [engine.store_arrow("rows", pa.table({"n": [n]})) for n in (1, 2)]
+    queried = [engine.apply_query(table, "SELECT n * 10 AS n FROM source") for table in tables]
+    assert [engine.to_arrow(rows)["n"].to_pylist() for rows in queried] == [[10], [20]]
 
 
 def test_names_of_stages_are_quoted(engine: DuckDBEngine) -> None:

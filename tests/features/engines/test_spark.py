@@ -25,12 +25,31 @@ def doubled(rows: pa.Table, by: int) -> pa.Table:
     return pa.table({"twice": pc.multiply(rows["n"], by), "day": rows["day"]})
 
 
-def test_a_stage_is_stored_once_and_replaced(each_engine: Engine) -> None:
+def test_a_stage_is_stored_once_and_never_replaced(each_engine: Engine) -> None:
     source = each_engine.store_arrow("numbers", pa.table({"n": [1, 2, 3]}))
     stored = each_engine.store("stage", source.mutate(n=source.n * 10))
     again = each_engine.store("stage", stored.filter(stored.n > 10))
     assert sorted(each_engine.to_arrow(again)["n"].to_pylist()) == [20, 30]
-    assert each_engine.count_rows(again) == 2
+    assert each_engine.count_rows(again) == 2 and each_engine.count_rows(stored) == 3
+    lazy = source.mutate(n=source.n + 1)
+    each_engine.store_arrow("Numbers", pa.table({"n": [7]}))
+    assert sorted(each_engine.to_arrow(lazy)["n"].to_pylist()) == [2, 3, 4]
+
+
+def test_temporary_stages_are_dropped(each_engine: Engine) -> None:
+    kept = each_engine.store_arrow("numbers", pa.table({"n": [1]}))
+    with each_engine.temporary_stages():
+        dropped = each_engine.store('a "b" `c`', kept)
+        assert each_engine.count_rows(dropped) == 1
+    with pytest.raises(Exception, match="(?i)not exist|not found|cannot be found"):
+        each_engine.count_rows(dropped)
+    assert each_engine.count_rows(each_engine.store('a "b" `c`', kept)) == 1
+
+
+def test_the_same_query_over_other_rows_leaves_the_first_alone(each_engine: Engine) -> None:
+    tables = [each_engine.store_arrow("rows", pa.table({"n": [n]})) for n in (1, 2)]
+    queried = [each_engine.apply_query(table, "SELECT n * 10 AS n FROM source") for table in tables]
+    assert [each_engine.to_arrow(rows)["n"].to_pylist() for rows in queried] == [[10], [20]]
 
 
 def test_names_of_stages_and_columns_are_quoted(each_engine: Engine) -> None:

@@ -20,7 +20,7 @@ from features.catalog.custom import NO_CUSTOM_FEATURES
 from features.config.load import Config, parse_config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
-from features.intake import read_log
+from features.intake import log, read_log
 from features.intake.tables import SideTable, Tables
 from features.point_in_time import history
 from features.snapshots import cohort_features, leakage
@@ -104,7 +104,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         visits = tables.events.select("customer_id", "day", "seen", minutes=tables.events.amount)
         return replace(tables, sides={"activities.visits": SideTable(engine.store("visits", visits), 9, ())})
 
-    monkeypatch.setattr(read_log, "read_tables", with_visits)
+    monkeypatch.setattr(log, "read_tables", with_visits)
     families = cohort_features.feature_families  # the first alone says who is in the cohort; the others take time
     monkeypatch.setattr(cohort_features, "feature_families", lambda task, contract: families(task, contract)[:1])
     return parse_config(values, tmp_path / "regulars.toml")

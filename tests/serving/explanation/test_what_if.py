@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.config.load import Config
+from features.intake.log import opened
 from features.snapshots import counterfactual
 from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation.what_if import WhatIf, find_what_if, keep_cohort_values, what_if_lines
@@ -29,7 +30,8 @@ def row(cohort: Snapshots, trained: TrainingRun) -> pa.Table:
 
 def what_if(shop: Config, trained: TrainingRun, cohort: Snapshots, row: pa.Table, below: float) -> WhatIf:
     """The question."""
-    return find_what_if(shop, trained.fitted.churn, cohort.features, row, trained.newest, below)
+    with opened(shop) as log:
+        return find_what_if(log, trained.fitted.churn, cohort.features, row, trained.newest, below)
 
 
 def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says_of_them(

@@ -18,6 +18,8 @@ import regulars
 from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import opened
+from features.json_files import file_digest
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
@@ -32,6 +34,7 @@ from tests.campaigns import (
     make_executed_plan,
     write_parquet,
 )
+from tests.counted import count_engines
 from tests.scored import CUTOFF
 
 NAME = f"{CUTOFF}/retention"
@@ -244,7 +247,7 @@ def _forge_plan(plan: Plan, **columns: Any) -> None:
         table = table.set_column(table.column_names.index(name), name, values)
     pq.write_table(table, plan.folder / TABLE)
     facts = json.loads((plan.folder / MANIFEST).read_text())
-    facts["files"][TABLE] = plans._digest(plan.folder / TABLE)
+    facts["files"][TABLE] = file_digest(plan.folder / TABLE)
     (plan.folder / MANIFEST).write_text(json.dumps(facts))
 
 
@@ -388,3 +391,13 @@ def test_the_text_says_when_customers_are_too_few(measured: PlanMeasurement) -> 
     }
     text = measurement_text(replace(measured, facts=facts))
     assert text.count("too few customers on one side to estimate an effect") == 2
+
+
+def test_a_measurement_opens_the_log_once(
+    executed: ExecutedPlanCase, measured: PlanMeasurement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = count_engines(monkeypatch)
+    assert measure_plan(executed.config, NAME).facts == measured.facts and engines == ["duckdb"]
+    with opened(executed.config) as log:
+        assert [measure_plan(log, NAME).facts for _ in range(2)] == [measured.facts] * 2
+    assert engines == ["duckdb"] * 2

@@ -24,11 +24,14 @@ from click.testing import CliRunner
 from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import Log
+from features.json_files import file_digest
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.scoring.resumable_run import exclusive_lock, file_checksum
+from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
+from tests.counted import count_engines
 from tests.scored import CUTOFF
 from tests.shop import DAYS, START
 from training.registry.models import load_champion
@@ -87,7 +90,7 @@ class Nights:
     def left(self) -> dict[str, str]:
         """The checksums of all that is left, but for built features, whose names hold theirs."""
         files = sorted(path for path in self.config.output.rglob("*") if path.is_file())
-        return {path.relative_to(self.config.output).as_posix(): file_checksum(path) for path in files}
+        return {path.relative_to(self.config.output).as_posix(): file_digest(path) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +116,10 @@ def three(nights: Nights) -> list[Any]:
     nights_run: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
-        nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
+        with pytest.MonkeyPatch.context() as patched:
+            engines = count_engines(patched)
+            nights_run.append((chain.run_night(nights.config), nights.left(), cutoff))
+        assert engines == ["duckdb"]  # one for all steps; a training with [training] fairness would open a second one
     cutoff = nights.deliver(FIRST + 1)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
@@ -203,8 +209,9 @@ STANDING = {"id": "a", "severity": "warning", "title": "4 features have drifted"
 
 def night(config: Config, **given: Any) -> Night:
     """A night of which only what the step asks about is there."""
-    log = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
-    return Night(**{"config": config, "cutoff": DAY, "log": log, "earlier": {}, "other_nights": [], **given})
+    delivered = DeliveryRecord(1_000, 0, date(2023, 1, 1), DAY - timedelta(days=1), DAY, "f")
+    defaults = {"log": Log(config), "cutoff": DAY, "delivery": delivered, "earlier": {}, "other_nights": []}
+    return Night(**{**defaults, **given})
 
 
 @pytest.fixture
@@ -421,7 +428,7 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
     cutoff = nights.deliver(DAYS) + timedelta(days=7)
     before = {kind: load_champion(config, kind).version.label for kind in ("churn", "value")}  # type: ignore[union-attr]
     log = DeliveryRecord(1, 0, START.date(), cutoff, cutoff, "f")
-    this = night(config, cutoff=cutoff, log=log, alerts=[STANDING], other_nights=[])
+    this = night(config, cutoff=cutoff, delivery=log, alerts=[STANDING], other_nights=[])
     outcome = steps.retrain_on_alert(this)
     assert (outcome.state, outcome.code, outcome.again) == (DONE, 1, ())
     assert "asked for 'better'" in outcome.note
@@ -432,8 +439,8 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:
     ended = make_executed_plan(tmp_path, customers=150)
     complete = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=complete, log=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
-    early = replace(this, log=DeliveryRecord(1, 0, CUTOFF, complete, complete - timedelta(days=1), "f"))
+    this = night(ended.config, cutoff=complete, delivery=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
+    early = replace(this, delivery=DeliveryRecord(1, 0, CUTOFF, complete, complete - timedelta(days=1), "f"))
     assert steps.measure_ended_plans(early).state == SKIPPED
     first = steps.measure_ended_plans(this)
     assert first.state == DONE and f"{CUTOFF}/retention is measured" in first.note
@@ -444,8 +451,11 @@ def test_a_plan_that_was_never_carried_out_is_told_and_given_up_after_a_week(tmp
     ended = make_executed_plan(tmp_path, customers=150)
     write_parquet(tmp_path, "contacts", [EARLIER])
     complete = CUTOFF + timedelta(days=30)
-    this = night(ended.config, cutoff=complete, log=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
+    this = night(ended.config, cutoff=complete, delivery=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
     assert steps.measure_ended_plans(this).state == FAILED
     assert "not carried out" in this.unmeasured[f"{CUTOFF}/retention"]
     late = complete + timedelta(days=7)
-    assert steps.measure_ended_plans(replace(this, log=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state == SKIPPED
+    assert (
+        steps.measure_ended_plans(replace(this, delivery=DeliveryRecord(1, 0, CUTOFF, late, late, "f"))).state
+        == SKIPPED
+    )

@@ -17,10 +17,13 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
+from features.intake.log import opened
 from serving.planning import plan as plan_module
 from serving.planning.plan import Plan, make_plan, read_plan
 from serving.planning.table import PLAN_SCHEMA
 from serving.planning.text import plan_text
+from tests.campaigns import CONTACTS, EARLIER, write_parquet
+from tests.counted import count_engines
 from tests.scored import CUTOFF, make_scored
 
 ACTIONS = {"mail": {"cost": 0.5, "save_rate": 0.1}, "call": {"cost": 4.0, "save_rate": 0.5, "capacity": 20}}
@@ -318,3 +321,20 @@ def test_observational_effects_are_marked(tmp_path: Path) -> None:
     plan = make_plan(config, CUTOFF, budget=20.0)
     assert set(_frame(plan).source.dropna()) <= {"observational", "assumed"}
     assert "OBSERVATIONAL, not measured in a randomised trial" in plan_text(plan)
+
+
+def test_a_plan_and_its_measurement_open_the_log_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if its rules ask for earlier contacts and for attributes."""
+    write_parquet(tmp_path, "people", [{"id": f"c{n:03d}", "consent": n % 5 > 0} for n in range(300)])
+    people = {"source": "people.parquet", "customer": "id", "attributes": ["consent"]}
+    rules = {"contacted_within": "14d", "exclude": [{"column": "consent", "values": [False], "why": "no consent"}]}
+    write_parquet(tmp_path, "contacts", [EARLIER])
+    config = make_scored(tmp_path, {"plan": {**RULES, **rules}, "contacts": CONTACTS, "customers": people})
+    engines = count_engines(monkeypatch)
+    alone = make_plan(config, CUTOFF, budget=100.0)
+    assert engines == ["duckdb"]
+    with opened(config) as log:
+        twice = [make_plan(log, CUTOFF, budget=100.0, campaign=name) for name in (None, "again")]
+    assert engines == ["duckdb"] * 2
+    assert twice[0].manifest == alone.manifest and twice[1].manifest.past == alone.manifest.past
+    assert "no consent" in str(alone.manifest)

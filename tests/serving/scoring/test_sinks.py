@@ -15,6 +15,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError, UsageError
+from features.outputs.manifests import ScoreManifest
 from serving.scoring import sinks
 from serving.scoring.columns import SCORE_SCHEMA
 from serving.scoring.score_tables import Scores, write_score_parts
@@ -42,9 +43,17 @@ def scores(folder: Path, run: str = "one", cutoff: date = CUTOFF, ids: list[str]
     }
     table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
     folder.mkdir(parents=True, exist_ok=True)
-    return Scores(
-        folder, cutoff, {"run": run, "customers": n, "parts": write_score_parts(table, folder, max(n - 4, 1))}
-    )
+    parts = write_score_parts(table, folder, max(n - 4, 1))
+    facts = {
+        "format": 1,
+        "name": "shop",
+        "cutoff": str(cutoff),
+        "code": "abc",
+        "run": run,
+        "customers": n,
+        "parts": parts,
+    }
+    return Scores(folder, cutoff, ScoreManifest.model_validate(facts))
 
 
 def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(tmp_path: Path) -> None:
@@ -63,7 +72,9 @@ def test_csv_is_written_once_a_run_and_again_where_it_was_changed(tmp_path: Path
     assert [sinks.write_scores_csv(first_run, folder) for _ in range(2)] == [True, False]
     (folder / "scores.csv").write_text("mine")
     assert sinks.write_scores_csv(first_run, folder)
-    assert sinks.write_scores_csv(replace(first_run, manifest={**first_run.manifest, "run": "two"}), folder)
+    assert sinks.write_scores_csv(
+        replace(first_run, manifest=first_run.manifest.model_copy(update={"run": "two"})), folder
+    )
     assert json.loads((folder / "_manifest.json").read_text())["run"] == "two"
 
 
@@ -108,7 +119,7 @@ def test_what_the_database_refuses_is_one_message_without_a_password_or_a_row(
     config, database = target
     first_run = scores(tmp_path / "a", ids=["secret-customer"])
     sinks.write_scores_table(config, first_run)
-    changed = replace(first_run, manifest={**first_run.manifest, "run": "two"})
+    changed = replace(first_run, manifest=first_run.manifest.model_copy(update={"run": "two"}))
     postgres.execute("ALTER TABLE sales.scores DROP COLUMN tier", database=database)
     with pytest.raises(
         UsageError, match=r'no column tier; run ALTER TABLE "sales"."scores" ADD COLUMN "tier" text; or'

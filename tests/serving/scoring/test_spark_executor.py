@@ -17,6 +17,7 @@ import pytest
 from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.errors import DataError
+from features.intake.log import Log
 from features.snapshots.build import PreparedFeatures
 from serving.scoring import run as scoring_run
 from serving.scoring.passes import FEATURES_FILE, ScoringJob
@@ -41,7 +42,7 @@ class BuiltFeatures:
     log: list[PreparedFeatures] = field(default_factory=list)
 
     @contextmanager
-    def reading(self, config: Config, cutoff: date) -> Iterator[PreparedFeatures]:
+    def reading(self, log: Log, cutoff: date) -> Iterator[PreparedFeatures]:
         """Stands for `build.prepare_features`."""
         yield replace(self.log[0], write=lambda target: shutil.copytree(self.features, target))
 

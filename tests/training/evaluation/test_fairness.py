@@ -26,7 +26,9 @@ def test_a_group_that_is_judged_too_high_shows_its_gap(asking: Config, trained: 
     known = pa.table({"customer_id": customers[::-1], "plan": ["gold" if g else "basic" for g in gold[::-1]]})
     churn = np.clip(learned.predictions["churn_probability"] + np.where(gold, 0.4, 0.0), 0, 1)
     fairness_table = evaluate_fairness(
-        replace(learned, predictions={**learned.predictions, "churn_probability": churn}).out_of_time, known, asking
+        replace(learned, predictions={**learned.predictions, "churn_probability": churn}).out_of_time,
+        known,
+        asking.training,
     )
     rows = fairness_table.set_index(["group", "measure"])
     high, plain = rows.loc[("gold", "gap")], rows.loc[("basic", "gap")]
@@ -59,4 +61,4 @@ def test_numbers_are_quarters() -> None:
 
 
 def test_what_names_no_column_measures_nothing(shop: Config, trained: TrainingRun) -> None:
-    assert evaluate_fairness(trained.fitted.out_of_time, pa.table({"customer_id": []}), shop).empty
+    assert evaluate_fairness(trained.fitted.out_of_time, pa.table({"customer_id": []}), shop.training).empty

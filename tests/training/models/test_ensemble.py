@@ -61,7 +61,7 @@ def test_nothing_after_its_cutoffs_is_used(
 def test_the_bundle_is_the_weighted_sum_of_its_base_models(
     rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble
 ) -> None:
-    base_models = fit_base_models(sample_at(rows, cutoffs), rows, shop, {})
+    base_models = fit_base_models(sample_at(rows, cutoffs), rows, shop.training.seed, {})
     truth = sample_at(rows, [max(cutoffs)])
     X = encode_sample(truth, base_models.levels).features
     weights = shipped.richest.facts["members"]
