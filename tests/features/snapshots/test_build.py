@@ -443,5 +443,5 @@ def test_without_anybody_untouched_there_is_nothing_to_learn_from(
     all_snapshots = build_snapshots(_contacted(tmp_path, make_config))
     with pytest.raises(DataError, match="every customer was contacted within the label's interval"):
         drop_contacted(all_snapshots, all_snapshots.rows.select(["customer_id", "cutoff"]))
-    with pytest.raises(UsageError, match="learn_from = 'untouched' leaves out who was contacted, but no"):
+    with pytest.raises(UsageError, match="learn_from = 'untouched' leaves out contacted customers, but there is no"):
         make_config({"training": {"learn_from": "untouched"}})
