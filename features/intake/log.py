@@ -117,7 +117,7 @@ def open_log(source: Any, *, folder: str | Path | None = None, name: str = "log"
     return Log(parse_config(_content(name, sections), place / CONFIG_NAME))
 
 
-Business = Config | Log | str | Path  # how a function of the public API is told which business it is about
+Business = Config | Log | str | Path  # the business, as functions of the public API take it
 
 
 @contextmanager

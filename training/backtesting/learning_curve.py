@@ -158,8 +158,8 @@ def _rows_up_to(table: pa.Table, last: str, seed: int) -> pa.Table:
 def _predict_from_few(few: Snapshots, config: Config, fold: Fold, truth: Sample) -> dict[str, Prediction]:
     """Predictions for all customers by our model and two baselines, fitted on few customers."""
     horizon, train = few.task.horizon, sample_at(few, fold.train)
-    baselines = {name: rung for name, rung in baselines_for(few.task).items() if name in FITTED_BASELINES}
-    predictions = {name: rung(train, truth, horizon) for name, rung in baselines.items()}
+    baselines = {name: baseline for name, baseline in baselines_for(few.task).items() if name in FITTED_BASELINES}
+    predictions = {name: baseline(train, truth, horizon) for name, baseline in baselines.items()}
     if BTYD in predictions:  # needs no labels: fitted on the history of the same few
         predictions[BTYD] = btyd_fitted_on(sample_at(few, [fold.test]), truth, horizon)
     return {OURS: predict_with_ours(few, config, fold.train, truth), **predictions}

@@ -1,4 +1,4 @@
-"""A user's file of features: what it adds, what it is told when it is wrong, and the examples of its guide, run."""
+"""A user's file of features: what it adds, the message when it is wrong, and the examples of its guide, run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What would have to be otherwise: the smallest changes that are enough, or that none is."""
+"""What would have to change: the smallest changes that are enough, or none."""
 
 from __future__ import annotations
 

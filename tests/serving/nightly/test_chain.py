@@ -112,7 +112,7 @@ def states(summary: chain.NightSummary) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def three(nights: Nights) -> list[Any]:
-    """Three nights: the first twice, the second killed before its report and gone on with; what each left."""
+    """Three nights: the first twice, the second killed before its report and continued; what each left."""
     nights_run: list[Any] = []
     for days in (FIRST, FIRST):
         cutoff = nights.deliver(days)
