@@ -56,6 +56,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
+    "features/engines/spark_frames.py": ("features/engines/test_spark.py", "needs a running Spark"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
     "features/engines/window_totals.py": (
         "features/engines/test_window_aggregate.py",

@@ -10,7 +10,7 @@ __getattr__, __all__ = lazy_exports(
         "monitor": ["ALL_CUSTOMERS", "LIFECYCLES", "MailConfig", "MonitorConfig", "check_webhook_url"],
         "plan": ["Exclusion", "PlanConfig", "without_customer_ids"],
         "rfm_rules": ["BEST_SCORE", "groups_by_scores"],
-        "sections": ["TaskConfig"],
+        "sections": ["TaskConfig", "TrainingConfig"],
         "segments": ["LIFECYCLE_STAGES", "SEGMENTS", "TIERS"],
         "table_sections": [
             "Activity",

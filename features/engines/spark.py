@@ -37,6 +37,7 @@ from features.engines.base import (
 )
 from features.engines.java_time_format import java_pattern
 from features.engines.spark_files import is_remote_path, spark_paths, zip_package
+from features.engines.spark_frames import ibis_type, spark_column, without_zone
 from features.engines.spark_session import SPARK_ERRORS, SQL_SETTINGS, active_session, start_session
 from features.engines.spark_workers import aggregate_windows, map_batches
 from features.engines.window_aggregate import select_inputs
@@ -49,8 +50,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
     import pyspark.sql.functions as F
     import pyspark.sql.types as pt
-    from ibis.backends.pyspark.datatypes import PySparkType
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.pandas.types import from_arrow_type
 
 SURROUNDING_SPACE = r"^[\x09-\x0d ]+|[\x09-\x0d ]+$"
@@ -208,7 +208,7 @@ class SparkEngine:
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
         """Store a small Arrow table under a name and return the stored table."""
         naive = [f.name for f in rows.schema if pa.types.is_timestamp(f.type) and f.type.tz is None]
-        return self._keep(name, _naive(self.session.createDataFrame(rows), naive))
+        return self._keep(name, without_zone(self.session.createDataFrame(rows), naive))
 
     def map_batches(
         self, expr: ibis.Table, function: Callable[[pa.Table], pa.Table], schema: pa.Schema, name: str
@@ -258,7 +258,7 @@ class SparkEngine:
         )  # already computed in `inputs`
         columns = pa.schema([field.with_nullable(True) for field in inputs.schema().to_pyarrow()])
         work = partial(aggregate_windows, spec=picklable_spec, columns=columns, column_names=column_names)
-        keys = [_column(column_names[key]) for key in ("customer_id", "day")]
+        keys = [spark_column(column_names[key]) for key in ("customer_id", "day")]
         try:
             ordered = self._frame(inputs).repartition(keys[0]).sortWithinPartitions(*keys)
             return self._keep(name, ordered.mapInArrow(work, kinds))
@@ -284,12 +284,12 @@ class SparkEngine:
 
     def fingerprints_by_day(self, table: ibis.Table, column: str) -> list[tuple[date | None, str]]:
         """Return a text as `fingerprint` does for the rows of each day in a date column."""
-        rows = self._hashed(table).groupBy(_column(column)).agg(*map(F.expr, ROWS_DIGEST)).collect()
+        rows = self._hashed(table).groupBy(spark_column(column)).agg(*map(F.expr, ROWS_DIGEST)).collect()
         return [(day, str(tuple(digest))) for day, *digest in rows]
 
     def _hashed(self, table: ibis.Table) -> DataFrame:
         """Add a hash of each row; Spark's hash skips nulls, so `isNull` of each column is hashed as well."""
-        columns = [part for c in map(_column, table.columns) for part in (c, c.isNull())]
+        columns = [part for c in map(spark_column, table.columns) for part in (c, c.isNull())]
         return self.session.table(quote_name(table.get_name(), "`")).withColumn("h", F.xxhash64(*columns))
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
@@ -374,7 +374,9 @@ class SparkEngine:
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """Return an expression as a DataFrame; a naive timestamp of Ibis stays without a zone in Spark."""
         frame = self.session.sql(self.connection.compile(expr))
-        return _naive(frame, [c for c, kind in expr.schema().items() if kind.is_timestamp() and not kind.timezone])
+        return without_zone(
+            frame, [c for c, kind in expr.schema().items() if kind.is_timestamp() and not kind.timezone]
+        )
 
     def _keep(self, name: str, frame: DataFrame) -> ibis.Table:
         place = f"{self._stages}/stage-{next(self._numbers)}"
@@ -387,18 +389,6 @@ class SparkEngine:
         """Register a DataFrame as a view that Ibis reads with the right types (timestamps with and without a zone)."""
         view = claim_name(name, self._used_names)
         frame.createTempView(quote_name(view, "`"))
-        kinds = {field.name: _kind(field.dataType) for field in frame.schema}
+        kinds = {field.name: ibis_type(field.dataType) for field in frame.schema}
         table = ops.DatabaseTable(view, schema=ibis.schema(kinds), source=self.connection, namespace=ops.Namespace())
         return table.to_expr()
-
-
-def _kind(kind: pt.DataType) -> dt.DataType:
-    return dt.Timestamp("UTC") if isinstance(kind, pt.TimestampType) else PySparkType.to_ibis(kind)
-
-
-def _naive(frame: DataFrame, columns: Sequence[str]) -> DataFrame:
-    return frame.withColumns({c: _column(c).cast("timestamp_ntz") for c in columns}) if columns else frame
-
-
-def _column(name: str) -> Column:
-    return F.col(quote_name(name, "`"))

@@ -11,7 +11,7 @@ __getattr__, __all__ = lazy_exports(
             "PreparedFeatures",
             "Snapshots",
             "build_snapshots",
-            "open_log",
+            "checked_log",
             "prepare_features",
             "snapshot_query",
             "snapshots_from_tables",
