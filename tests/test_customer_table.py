@@ -125,7 +125,7 @@ def test_one_customer_in_the_terminal_and_the_page_of_all(shop: Config, scored: 
     assert f"customer {gold} at {CUTOFF}" in explain_customer(shop, gold, CUTOFF)
     page = report.write_report(shop, CUTOFF).read_text()
     assert "plan name" in page
-    assert "most with gold" in page or "least gold" in page
+    assert "highest for gold" in page or "lowest for gold" in page
 
 
 def test_the_card_measures_by_groups_and_personal_columns_are_only_measured_by(

@@ -87,7 +87,7 @@ def _left_text(row: Row) -> str:
 def _movement(segmentation: Segmentation) -> Iterator[str]:
     """Yield the transitions of stages from the cutoff before as a matrix, and the largest ones of other groups."""
     rows = segmentation.tables["transitions"].to_pylist()
-    last = [row for row in rows if str(row["to_cutoff"]) == segmentation.manifest.cutoff]
+    last = [row for row in rows if str(row["to_cutoff"]) == str(segmentation.manifest.cutoff)]
     stage = [row for row in last if row["segmentation"] == "stage"]
     if stage:
         yield from ("", f"transitions from {stage[0]['from_cutoff']} to {stage[0]['to_cutoff']}, by stage")

@@ -93,8 +93,8 @@ def qini_curve(outcomes: ArmOutcomes, score: np.ndarray) -> tuple[np.ndarray, np
         Customers targeted (k,), and the additional outcome in total (k,); both start at 0.
 
     >>> outcomes = arm_outcomes(np.array([1, 0, 1, 0]), np.array([True, False, True, False]))
-    >>> [steps.tolist() for steps in qini_curve(outcomes, np.array([4.0, 3.0, 2.0, 1.0]))]
-    [[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 1.0, 2.0, 2.0]]
+    >>> qini_curve(outcomes, np.array([4.0, 3.0, 2.0, 1.0]))[1].tolist()
+    [0.0, 1.0, 1.0, 2.0, 2.0]
     """
     order, ends = _steps(score)
     t, yt, c, yc = (np.cumsum(column[order])[ends] for column in outcomes.columns())

@@ -21,6 +21,7 @@ from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, forgotten_list_text, id_hashing_record, stored_id
+from features.intake.log import open_log
 from features.intake.read_log import read_tables
 from features.keyed_hash import hash_text
 
@@ -93,7 +94,8 @@ def test_without_hashing_ids_are_as_they_were(tmp_path: Path, engine: DuckDBEngi
 
 def test_a_plans_attributes_are_of_the_hashed_customers(config: Config) -> None:
     assert config.customers is not None
-    plans = read_attributes(config, config.customers, AT.date(), ["plan"])
+    with open_log(config) as log:
+        plans = read_attributes(log, config.customers, AT.date(), ["plan"])
     assert dict(zip(*(plans[name].to_pylist() for name in ("customer_id", "plan")), strict=True)) == {
         stored_id(config, "17850"): "a",
         stored_id(config, "2"): "b",

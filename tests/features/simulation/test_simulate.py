@@ -348,8 +348,8 @@ def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:
 @pytest.mark.slow
 def test_memory_grows_with_the_chunk_and_not_with_the_customers(tmp_path: Path) -> None:
     code = (
-        "import resource, sys; from pathlib import Path; from features.simulation.simulate import simulate; "
-        "simulate(Path(sys.argv[1]), int(sys.argv[2]), seed=1, chunk=5_000); "
+        "import resource, sys; from pathlib import Path; from features.simulation.simulate import simulate_business; "
+        "simulate_business(Path(sys.argv[1]), int(sys.argv[2]), seed=1, chunk=5_000); "
         "sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))"
     )
     root = Path(module.__file__).parents[2]

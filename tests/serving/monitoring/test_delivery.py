@@ -126,7 +126,7 @@ def test_a_url_that_is_a_secret_comes_from_the_environment(
     assert "ALERTS_URL (webhook_env) is not set" in problem
     monkeypatch.setenv("ALERTS_URL", "hunter2")
     (problem,) = deliver({"webhook_env": "ALERTS_URL"})
-    assert "ALERTS_URL: webhook is not a URL" in problem and "hunter2" not in problem
+    assert "ALERTS_URL: webhook is not an HTTP URL" in problem and "hunter2" not in problem
     with web() as server:
         monkeypatch.setenv("ALERTS_URL", f"http://127.0.0.1:{server.port}/T0/B0")
         assert deliver({"webhook_env": "ALERTS_URL"}) == []

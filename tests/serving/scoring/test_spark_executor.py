@@ -154,11 +154,11 @@ def test_scores_reasons_and_contributions_are_those_of_duckdb(
 
 def test_the_manifest_says_the_same(both: dict[str, Scores]) -> None:
     duckdb, spark = (scores.manifest for scores in both.values())
-    assert duckdb["customers"] == spark["customers"] > 3 * CHUNK
-    assert [part["rows"] for part in duckdb["parts"]] == [part["rows"] for part in spark["parts"]]
+    assert duckdb.customers == spark.customers > 3 * CHUNK
+    assert [part["rows"] for part in duckdb.parts] == [part["rows"] for part in spark.parts]
     for kind in ("churn", "value"):
-        assert spark["bases"][kind] == pytest.approx(duckdb["bases"][kind], rel=1e-9)
-        one, other = ({d["feature"]: d for d in manifest["drivers"][kind]} for manifest in (duckdb, spark))
+        assert spark.bases[kind] == pytest.approx(duckdb.bases[kind], rel=1e-9)
+        one, other = ({d["feature"]: d for d in manifest.drivers[kind]} for manifest in (duckdb, spark))
         assert list(one) == list(other) and len(one) > 5
         for feature, driver in one.items():
             assert other[feature] == {**driver, **{k: pytest.approx(driver[k], rel=1e-9) for k in FIGURES}}

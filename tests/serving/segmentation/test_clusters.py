@@ -38,10 +38,10 @@ def planted(n: int = 450, seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndar
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Clusters:
-    clusters = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
-    assert clusters is not None
-    return clusters
+def clusters() -> Clusters:
+    fitted = fit_clusters(planted()[0], FEATURES, (2, 5), seed=7)
+    assert fitted is not None
+    return fitted
 
 
 def test_planted_groups_are_found_and_named_by_what_sets_them_apart(clusters: Clusters) -> None:
