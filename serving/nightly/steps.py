@@ -14,6 +14,7 @@ from typing import Any
 from features.campaigns.measured_plans import MANIFEST as PLANNED
 from features.campaigns.measured_plans import MEASURED
 from features.errors import RegularsError
+from features.outputs.layout import plan_name
 from features.task import Window
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
@@ -71,10 +72,7 @@ def score_cutoff(night: Night) -> StepOutcome:
     newest = sorted(nights)[-nights_kept:] if nights_kept else []
     scores = run.score_customers(night.log, night.cutoff, str(night.cutoff) in newest, resume=True)
     outdated = [
-        place
-        for cutoff in nights
-        if cutoff not in newest
-        for place in sorted((config.output / "contributions").glob(f"*/cutoff={cutoff}"))
+        place for cutoff in nights if cutoff not in newest for place in config.outputs.all_contributions(cutoff)
     ]
     for place in outdated:
         remove_folder(place)
@@ -89,7 +87,7 @@ def segment_scores(night: Night) -> StepOutcome:
     inputs = inputs_digest(
         night.config, *(content_digest(path) for path in scored if _day(path.parent) <= night.cutoff)
     )
-    place = night.config.output / "segments" / f"cutoff={night.cutoff}"
+    place = night.config.outputs.segments(night.cutoff)
     if night.is_up_to_date("segments", inputs, place):
         return StepOutcome(UNCHANGED, "the same scores and rules", inputs=inputs, files=content_digest(place))
     result = segmentation.segment_customers(night.log, night.cutoff)
@@ -105,7 +103,7 @@ def score_uplift(night: Night) -> StepOutcome:
     bundle, version = champion
     log = night.delivery.fingerprint if night.delivery else ""
     inputs = inputs_digest(night.config, log, bundle.digest, version.label)
-    place = night.config.output / "uplift" / f"cutoff={night.cutoff}"
+    place = night.config.outputs.uplift(night.cutoff)
     if night.is_up_to_date("uplift", inputs, place):
         return StepOutcome(UNCHANGED, f"the same log and {version.label}", inputs=inputs, files=content_digest(place))
     scores = uplift_scores.write_uplift_scores(night.log, night.cutoff)
@@ -114,8 +112,7 @@ def score_uplift(night: Night) -> StepOutcome:
 
 def monitor_newest(night: Night) -> StepOutcome:
     """Monitors the newest scored cutoff up to this night and delivers alerts."""
-    scored = [_day(path.parent) for path in (night.config.output / "scores").glob(f"cutoff=*/{run.MANIFEST}")]
-    known = [day for day in scored if day <= night.cutoff]
+    known = [cutoff for cutoff in night.config.outputs.scored_cutoffs() if cutoff <= night.cutoff]
     if not known:
         return StepOutcome(SKIPPED, "no cutoff is scored yet")
     place = night.config.output / "monitor"
@@ -158,7 +155,7 @@ def plan_if_due(night: Night) -> StepOutcome:
         _day(p.parent.parent) for p in _plan_manifests(night) if p.parent.name.startswith(f"{rules.campaign}-")
     )
     campaign = f"{rules.campaign}-{night.cutoff}"
-    if (config.output / "plans" / f"cutoff={night.cutoff}" / campaign / PLANNED).exists():
+    if (config.outputs.plan(night.cutoff, campaign) / PLANNED).exists():
         existing = planning.read_plan(config, night.cutoff, campaign)
         return StepOutcome(
             UNCHANGED, f"the plan of campaign {existing.campaign} is kept; `regulars plan` would make it again"
@@ -181,7 +178,7 @@ def measure_ended_plans(night: Night) -> StepOutcome:
     notes: list[str] = []
     failed: list[RegularsError] = []
     for place in (path.parent for path in _plan_manifests(night) if _due_for_measuring(night, path.parent)):
-        name = f"{place.parent.name.removeprefix('cutoff=')}/{place.name}"
+        name = plan_name(place)
         try:
             measured = measuring.measure_plan(night.log, name)
             measuring.refuse_sample_ratio_mismatch(measured)
@@ -202,7 +199,7 @@ def report_if_changed(night: Night) -> StepOutcome:
     output = night.config.output
     sources = [p for p in sorted(output.rglob("*.json")) if p.relative_to(output).parts[0] not in ("runs", "reports")]
     inputs = inputs_digest(night.config, night.cutoff, *(f"{path} {content_digest(path)}" for path in sources))
-    place = output / "reports" / f"cutoff={night.cutoff}.html"
+    place = night.config.outputs.report(night.cutoff)
     if night.is_up_to_date("report", inputs, place):
         return StepOutcome(UNCHANGED, "no input of the report has changed", inputs=inputs, files=content_digest(place))
     page.write_report(night.config, night.cutoff)
@@ -253,7 +250,7 @@ def _trained_until(night: Night) -> date | None:
 
 def _plan_manifests(night: Night) -> list[Path]:
     """The manifest paths of all plans, by cutoff and campaign."""
-    return sorted((night.config.output / "plans").glob(f"cutoff=*/*/{PLANNED}"))
+    return [folder / PLANNED for folder in night.config.outputs.plans()]
 
 
 def _day(folder: Path) -> date:
@@ -269,7 +266,7 @@ def _due_for_measuring(night: Night, folder: Path) -> bool:
         return False
     if _read_json(folder / MEASURED).get("mature"):
         return False
-    name = f"{folder.parent.name.removeprefix('cutoff=')}/{folder.name}"
+    name = plan_name(folder)
     return name not in night.unmeasured or night.delivery.complete_until < matures + RETRY_WINDOW.delta
 
 

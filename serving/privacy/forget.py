@@ -32,7 +32,6 @@ from serving.privacy.erase import (
     mark_ready,
     stage_changes,
 )
-from serving.scoring.passes import scoring_folder
 from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
@@ -148,7 +147,7 @@ def _exclusive(config: Config) -> Iterator[None]:
     with ExitStack() as locks:
         what = f"forgetting a customer in {config.output}"
         locks.enter_context(exclusive_lock(config.output / f"{STAGING}.lock", what))
-        for lock in sorted(scoring_folder(config).glob("*.lock")):
+        for lock in sorted(config.outputs.scoring().glob("*.lock")):
             locks.enter_context(exclusive_lock(lock, f"scoring into {config.output}"))
         yield
 

@@ -5,7 +5,6 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "passes": ["scoring_folder"],
         "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
         "resumable_run": ["exclusive_lock", "remove_folder"],
         "run": ["score_customers"],

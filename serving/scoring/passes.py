@@ -146,11 +146,6 @@ class LocalPasses:
             yield number, _explain_chunk(job, run, rows, predictions, number, chunks[number])
 
 
-def scoring_folder(config: Config) -> Path:
-    """Return the folder in which runs keep their files until these are published."""
-    return config.output / ".scoring"
-
-
 def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) -> None:
     """Let the engine write the cohort's features, sorted by customer_id, unless the run has already done so.
 

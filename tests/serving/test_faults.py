@@ -141,7 +141,7 @@ def test_without_resume_it_begins_anew_and_says_so(died: Config, trained: Traini
 
 
 def test_two_runs_at_once_are_refused_and_a_dead_ones_lock_is_taken_over(config: Config, trained: TrainingRun) -> None:
-    lock = passes.scoring_folder(config) / f"cutoff={trained.newest}.lock"
+    lock = config.outputs.scoring() / f"cutoff={trained.newest}.lock"
     ready, writes = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -197,7 +197,7 @@ def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained
 def test_a_damaged_part_of_an_unfinished_run_is_made_again(
     died: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = passes.scoring_folder(died) / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
+    part = died.outputs.scoring() / f"cutoff={trained.newest}" / "scores" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-9])
     with _counting(monkeypatch) as done:
         scores = score_customers(died, trained.newest, resume=True)
@@ -277,7 +277,7 @@ def test_a_column_or_a_feature_gone_missing_is_refused_and_nothing_is_lost(
     with pytest.raises(UsageError, match="are missing: .*; the config changed since training, run `regulars train`"):
         score_customers(_changed(config, events={"kinds": []}), trained.newest)
     assert score_tables.read_scores(config, trained.newest).table().equals(complete.table())
-    assert not passes.scoring_folder(config).exists()
+    assert not config.outputs.scoring().exists()
 
 
 def test_an_unwritable_output_is_refused_before_anything_is_read(
