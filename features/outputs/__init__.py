@@ -6,6 +6,6 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "layout": ["OutputFolder", "cutoff_name", "plan_name"],
-        "manifests": ["PlanManifest", "ScoreManifest", "SegmentManifest", "read_manifest"],
+        "manifests": ["PlanManifest", "ScoreManifest", "SegmentManifest", "manifest_text", "read_manifest"],
     },
 )

@@ -7,6 +7,7 @@ of the three it is and what to run.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -208,7 +209,7 @@ def read_manifest(path: Path, model: type[M]) -> M:
         raise DataError(f"{path}: is not what Regulars writes there (missing or wrong: {fields}); {advice}") from None
 
 
-def manifest_text(content: dict[str, Any]) -> str:
+def manifest_text(content: Mapping[str, Any]) -> str:
     """A manifest as it is written: the same content gives the same bytes."""
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 

@@ -6,7 +6,6 @@ be contacted, or were contacted although held out, stay in their group, so they 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +20,7 @@ from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, opened
 from features.json_files import file_digest, read_object
+from features.outputs.manifests import manifest_text
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -98,7 +98,7 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
-    write_text_atomically(target, json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    write_text_atomically(target, manifest_text(facts))
     return PlanMeasurement(plan, facts, earlier)
 
 

@@ -25,7 +25,7 @@ from features.config.plan import PlanConfig
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest
-from features.outputs.manifests import PlanManifest, read_manifest
+from features.outputs.manifests import PlanManifest, manifest_text, read_manifest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
@@ -237,4 +237,4 @@ def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manif
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     manifest["files"] = {name: file_digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")

@@ -7,7 +7,6 @@ in randomised trials or are 'observational'.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +20,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.json_files import file_digest
+from features.outputs.manifests import manifest_text
 from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
@@ -84,7 +84,7 @@ def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
     with atomic_folder(folder) as staging:
         pq.write_table(table, staging / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
-        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (staging / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
     return UpliftScores(folder / FILE, manifest)
 
 

@@ -26,7 +26,7 @@ from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest, has_digest, json_digest
 from features.outputs.layout import cutoff_name
-from features.outputs.manifests import ScoreManifest
+from features.outputs.manifests import ScoreManifest, manifest_text
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
@@ -236,7 +236,7 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
                 folder.rename(aside)
         if same and not job.targets:
             manifest["contributions"] = previous.get("contributions", {})
-        text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+        text = manifest_text(manifest)
         (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
     replace_folder(run.folder / "scores", _scores_folder(job))
     for kind in job.targets:

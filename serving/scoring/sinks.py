@@ -22,6 +22,7 @@ from features.config.load import Config
 from features.engines.base import quote_name
 from features.errors import DataError, UsageError
 from features.json_files import file_digest, has_digest
+from features.outputs.manifests import manifest_text
 from features.sources import postgres
 from features.sources.source import Source
 from serving.scoring.score_tables import MANIFEST, Scores
@@ -65,7 +66,7 @@ def write_scores_csv(scores: Scores, folder: Path) -> bool:
             for number, part in enumerate(scores.manifest.parts):
                 _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
             facts = {"run": run, "file": CSV, "rows": scores.manifest.customers, "sha256": file_digest(file)}
-            (beside / MANIFEST).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            (beside / MANIFEST).write_text(manifest_text(facts), encoding="utf-8")
     return True
 
 
