@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from features.config.table_sections import Customers
 from features.engines.base import Engine
-from features.intake.column_types import as_identifier
 from features.intake.customer_ids import with_stored_ids
 from features.intake.customer_table import read_customer_rows
+from features.intake.identifiers import as_identifier
 from features.intake.log import Log
 from features.money import TICKS
 from features.point_in_time.history import history_marks, known_before, newest_rows, order_days

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "column_types": ["as_identifier"],
+        "identifiers": ["as_identifier"],
         "customer_ids": [
             "FORGOTTEN_FILE",
             "IDS_FILE",

@@ -18,16 +18,12 @@ from features.config.load import Config
 from features.config.table_sections import Customers
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
-from features.intake.column_types import (
-    as_identifier,
-    as_utc_timestamp,
-    blank_to_null,
-    count_set_aside,
-    refuse_mixed_zones,
-    require_section_columns,
-)
+from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
+from features.intake.identifiers import as_identifier
+from features.intake.set_aside import count_set_aside
 from features.intake.tables import SetAsideRows, SideTable, Tables
+from features.intake.times import as_utc_timestamp, refuse_mixed_zones
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.task import is_label

@@ -17,22 +17,16 @@ from features.config.load import Config
 from features.config.table_sections import Events
 from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
-from features.intake.column_types import (
-    as_identifier,
-    as_number,
-    as_ticks,
-    as_utc_timestamp,
-    count_set_aside,
-    malformed_lines,
-    refuse_mixed_zones,
-    refuse_unreadable,
-    require_section_columns,
-)
+from features.intake.columns import require_section_columns
 from features.intake.customer_ids import with_stored_ids
 from features.intake.customer_table import with_customer_table
+from features.intake.identifiers import as_identifier
+from features.intake.numbers import as_number, as_ticks
+from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
+from features.intake.times import as_utc_timestamp, refuse_mixed_zones
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 

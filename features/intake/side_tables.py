@@ -17,20 +17,13 @@ from features.config.load import Config
 from features.config.table_sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
-from features.intake.column_types import (
-    as_identifier,
-    as_number,
-    as_ticks,
-    as_utc_timestamp,
-    blank_to_null,
-    count_set_aside,
-    malformed_lines,
-    refuse_mixed_zones,
-    refuse_unreadable,
-    require_section_columns,
-)
+from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import with_stored_ids
+from features.intake.identifiers import as_identifier
+from features.intake.numbers import as_number, as_ticks
+from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.tables import SetAsideRows, SideTable
+from features.intake.times import as_utc_timestamp, refuse_mixed_zones
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 

@@ -15,8 +15,8 @@ from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
-from features.intake.column_types import mask_text
 from features.intake.read_log import read_tables
+from features.intake.set_aside import mask_text
 from features.intake.tables import Tables
 from features.money import TICKS
 
