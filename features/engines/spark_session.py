@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import warnings
 from pathlib import Path
+from uuid import uuid4
 
 from features.config.load import EngineConfig
 from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
+from features.engines.spark_files import is_remote_path
 from features.errors import UsageError
 
 with warnings.catch_warnings():
@@ -107,6 +110,40 @@ def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
             "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={logging.as_uri()}",
         }
     return options
+
+
+def shared_folder(config: EngineConfig, session: SparkSession, local: str) -> str:
+    """Return the folder for stored tables, which every Spark process can reach.
+
+    Args:
+        config: The engine's section.
+        session: The session.
+        local: A folder on this machine.
+
+    Returns:
+        A folder of its own in the scratch folder, or `local`.
+
+    Raises:
+        UsageError: Spark runs on several machines, and the scratch folder is on this one.
+    """
+    if is_remote_path(config.scratch):
+        return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
+    if not config.scratch and not str(session.sparkContext.master).startswith("local"):
+        raise UsageError(
+            f"[engine] scratch: Spark runs on {session.sparkContext.master}, so set scratch to a folder that "
+            "every machine of the cluster can reach, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
+        )
+    return f"file://{local}"
+
+
+def delete_folder(place: str, session: SparkSession) -> None:
+    """Delete a folder of stored tables, on this machine or where Hadoop reaches it."""
+    if not is_remote_path(place):
+        shutil.rmtree(place.removeprefix("file://"), ignore_errors=True)
+        return
+    java = session.sparkContext._gateway.jvm  # type: ignore[union-attr]
+    path = java.org.apache.hadoop.fs.Path(place)
+    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)
 
 
 def _cores(master: str) -> int:

@@ -21,7 +21,7 @@ from features.errors import DataError, UsageError, sample
 from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier
-from features.intake.set_aside import count_set_aside
+from features.intake.set_aside import EMPTY, MALFORMED, count_set_aside, lines_set_aside
 from features.intake.tables import SetAsideRows, SideTable, Tables
 from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
@@ -66,13 +66,13 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     times = TimeReader(section, engine, config.task.timezone, CUSTOMER_TABLE)
     rows = with_stored_ids(_normalise(source, section, attributes, times), config, engine)
     stored = engine.store("customers_read", rows)
-    aside = (*count_set_aside(stored, engine), *_malformed(engine))
-    _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
+    aside = (*count_set_aside(stored, engine), *lines_set_aside(section, engine, CUSTOMER_TABLE))
+    _refuse_unreadable(aside, section, rows_read)
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
     return replace(
         tables,
         contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
-        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
+        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside, tuple(engine.files_read))},
         fingerprint=json_digest([tables.fingerprint, engine.fingerprint(rows), rows.columns]),
     )
 
@@ -194,6 +194,7 @@ def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
         section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, CUSTOMER_TABLE)
+    lines_set_aside(section, engine, CUSTOMER_TABLE)  # raises DataError if most of them are malformed
     if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     return source
@@ -293,16 +294,11 @@ def _value(column: ibis.Value, value_type: str, times: TimeReader) -> ibis.Value
     return blank_to_null(column).cast("string")
 
 
-def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
-    """Lines of CSV whose number of columns differs from the header's."""
-    rejected = engine.count_rejected_lines()
-    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
-
-
 def _refuse_unreadable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
     """Raises DataError if too many rows are set aside: the rest would not represent all of them."""
     for rejected in aside:
-        if rejected.reason != FORGOTTEN_REASON and rejected.rows > section.max_unreadable * rows_read:
+        is_row = rejected.reason not in (FORGOTTEN_REASON, MALFORMED, EMPTY)
+        if is_row and rejected.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""
             raise DataError(
                 f"{section.source}: {rejected.rows:,} of {rows_read:,} rows of [customers] cannot be used: "

@@ -22,7 +22,7 @@ from features.intake.customer_ids import with_stored_ids
 from features.intake.customer_table import with_customer_table
 from features.intake.identifiers import as_identifier
 from features.intake.numbers import as_number, as_ticks
-from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
+from features.intake.set_aside import count_set_aside, lines_set_aside, refuse_unreadable
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
@@ -48,9 +48,8 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.columns_by_role()
-    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
-    require_section_columns(source, events, "events")
+    source = _read_events(config, engine, all_columns)
+    lines, files = lines_set_aside(events, engine), tuple(engine.files_read)
     steps.update()
     rows_read = engine.count_rows(source)
     if not rows_read:
@@ -62,9 +61,20 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
-    tables = _summarise(stored, source, config, engine, rows_read)
+    aside = (*count_set_aside(stored, engine), *lines)
+    tables = replace(_summarise(stored, source, config, engine, rows_read, aside), files=files)
     steps.close()
     return _with_side_tables(tables, config, engine)
+
+
+def _read_events(config: Config, engine: Engine, all_columns: bool = False) -> ibis.Table:
+    """The rows of [events]; of a database only the named columns, unless all are asked for or rows are compared."""
+    events = config.events
+    every = all_columns or (events.duplicates == "drop" and not events.id)
+    roles = events.columns_by_role()
+    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns(), every)
+    require_section_columns(source, events, "events")
+    return source
 
 
 def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
@@ -137,7 +147,6 @@ def _mark_repeated_ids(stored: ibis.Table) -> ibis.Table:
 def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
     """The usable events, with the facts about the whole log; raises DataError if too few rows can be used."""
     events = config.events
-    aside = (*count_set_aside(stored, engine), *malformed_lines(events, engine, rows_read))
     usable = stored.filter(stored.reason.isnull()).drop("reason")
     refuse_unreadable(aside, source, events, engine, rows_read)
     facts = engine.to_arrow(
@@ -193,14 +202,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     """
     events = config.events
     compares_rows = events.duplicates == "drop" and not events.id
-    source = engine.read_source(
-        events.to_source("events"),
-        config.folder,
-        {} if compares_rows else events.columns_by_role(),
-        events.id_columns(),
-    )
-    require_section_columns(source, events, "events")
-    times = TimeReader(events, engine, config.task.timezone)
+    source = _read_events(config, engine)
     rows = _normalise(source.distinct() if compares_rows else source, events, times)
     customer_rows = rows.filter(rows.customer_id == customer)
     if events.id:

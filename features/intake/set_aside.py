@@ -15,6 +15,9 @@ from features.intake.tables import SetAsideRows
 from features.intake.times import read_as_written
 
 
+MALFORMED, EMPTY = "malformed line", "empty row"  # reasons of lines that are no rows of the source
+
+
 def mask_text(text: str) -> str:
     """Masks the digits and letters of a text, so that a message shows its form and not its content.
 
@@ -38,31 +41,34 @@ def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, .
     return tuple(set_asides)
 
 
-def malformed_lines(
-    section: TableSection, engine: Engine, rows_read: int, place: str = "events"
-) -> tuple[SetAsideRows, ...]:
-    """The lines of CSV whose number of columns differs from the header's.
+def lines_set_aside(section: TableSection, engine: Engine, place: str = "events") -> tuple[SetAsideRows, ...]:
+    """The lines of the section's files that are no rows: malformed ones, and empty ones of a spreadsheet.
 
     Args:
         section: The section that was read.
         engine: Where its source was read.
-        rows_read: How many rows could be split into columns.
         place: The section's name in the config, for messages.
 
     Returns:
-        One entry, or none if there is no such line.
+        One entry for each of the two, if there are such lines.
 
     Raises:
-        DataError: There are more of them than [section] max_unreadable allows.
+        DataError: More lines of a table are malformed than [section] max_unreadable allows.
     """
-    rejected = engine.count_rejected_lines()
-    if rejected > section.max_unreadable * (rows_read + rejected):
-        raise DataError(
-            f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
-            f"(a stray separator or quote?); repair them, or allow them with [{place}] max_unreadable "
-            f"(now {section.max_unreadable:g})"
-        )
-    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
+    for files in engine.files_read:
+        lines = files.rows + files.malformed
+        if files.malformed > section.max_unreadable * lines:
+            where = f": {files.malformed_text}" if len(files.files) > 1 or files.files[0].line else ""
+            raise DataError(
+                f"{files.source}: {files.malformed:,} of {lines:,} lines do not have the columns of the header (a stray "
+                f"separator or quote?){where}; repair them, or allow them with [{place}] max_unreadable "
+                f"(now {section.max_unreadable:g})"
+            )
+    counts = {
+        MALFORMED: sum(files.malformed for files in engine.files_read),
+        EMPTY: sum(files.empty_rows for files in engine.files_read),
+    }
+    return tuple(SetAsideRows(reason, rows, ()) for reason, rows in counts.items() if rows)
 
 
 def refuse_unreadable(

@@ -21,7 +21,7 @@ from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import with_stored_ids
 from features.intake.identifiers import as_identifier
 from features.intake.numbers import as_number, as_ticks
-from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
+from features.intake.set_aside import count_set_aside, lines_set_aside, refuse_unreadable
 from features.intake.tables import SetAsideRows, SideTable
 from features.intake.times import TimeReader
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
@@ -147,10 +147,10 @@ def read_side_table(
     section_rows = SectionRows(place, section, source, TimeReader(section, engine, config.task.timezone, place))
     rows_read, stage = engine.count_rows(section_rows.source), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", with_stored_ids(schema.normalise(section_rows), config, engine))
-    aside = _checked_set_aside(stored, section_rows, schema, rows_read, engine)
+    aside = (*_checked_set_aside(stored, section_rows, schema, rows_read, engine), *lines)
     usable = stored.filter(stored.reason.isnull()).drop("reason")
     kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
-    return SideTable(kept, rows_read, aside)
+    return SideTable(kept, rows_read, aside, files)
 
 
 def _checked_set_aside(
@@ -159,13 +159,12 @@ def _checked_set_aside(
     """The rows that were set aside; raises DataError if these are too many, or all."""
     section, place = section_rows.section, section_rows.place
     aside = count_set_aside(stored, engine)
-    malformed = malformed_lines(section, engine, rows_read, place)
     times, numbers = section_rows.configured(*schema.times), section_rows.configured(*schema.numbers)
     refuse_unreadable(aside, section_rows.source, section, engine, rows_read, place, times, numbers)
     if rows_read and rows_read == sum(rejected.rows for rejected in aside):
         reasons = "; ".join(f"{rejected.reason}: {rejected.rows:,}" for rejected in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, *malformed)
+    return aside
 
 
 def contract_rows(

@@ -1,0 +1,94 @@
+"""CSV files of one layout, which DuckDB reads in one go: thousands of files need a few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from features.sources.csv_layout import CsvLayout, read_layout
+from features.sources.files import escape_glob
+from features.sources.text_files import TextFile
+
+REMEMBERED_LAYOUTS = 20
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file and its layout."""
+
+    text: TextFile
+    layout: CsvLayout
+
+
+@dataclass(frozen=True)
+class CsvGroup:
+    """Files of one layout and compression.
+
+    Attributes:
+        files: At least one file.
+        has_partitions: Whether the names of folders give columns, such as `day` in `day=2024-01-05/`.
+    """
+
+    files: tuple[CsvFile, ...]
+    has_partitions: bool
+
+    @property
+    def layout(self) -> CsvLayout:
+        """The layout of all files."""
+        return self.files[0].layout
+
+    def scan(self, options: str) -> str:
+        """Return SQL that reads all columns of the files as text; DuckDB guesses nothing.
+
+        Lines that do not fit are left out and recorded. (With `ignore_errors` DuckDB leaves out good lines, too.)
+        """
+        dialect = self.layout.dialect
+        paths = ", ".join(quote_text(escape_glob(file.text.path)) for file in self.files)
+        columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in self.layout.columns)
+        return (
+            f"read_csv([{paths}], auto_detect=false, header=false, skip={self.layout.skipped_rows}, "
+            f"delim={quote_text(dialect.separator)}, quote={quote_text(dialect.quote)}, "
+            f"escape={quote_text(dialect.escape)}, columns={{{columns}}}, "
+            f"compression='{self.files[0].text.compression}', "
+            f"hive_partitioning={str(self.has_partitions).lower()}, store_rejects=true, {options})"
+        )
+
+    def is_empty_row(self) -> str:
+        """Return SQL that is true for a row without any value; most rows are known by their first column."""
+        columns = [quote_column(column) for column in self.layout.columns]
+        values = ", ".join(f"nullif(trim({column}), '')" for column in columns)
+        first = columns[0]
+        return f"CASE WHEN {first} IS NULL OR {first} < '!' THEN coalesce({values}) IS NULL ELSE false END"
+
+
+def group_files(texts: Sequence[TextFile], has_partitions: bool, expected: Collection[str]) -> list[CsvGroup]:
+    """Group files of one layout and compression, in the order of the first file of each group.
+
+    Args:
+        texts: The files.
+        has_partitions: Whether the names of their folders give columns.
+        expected: Names of columns that the files should have.
+
+    Returns:
+        The groups.
+    """
+    groups: dict[object, list[CsvFile]] = {}
+    known: list[CsvLayout] = []
+    for text in texts:
+        layout = next((one for one in known if one.fits(text.head)), None)
+        if layout is None:
+            layout = read_layout(text.head, text.complete, expected)
+            known = [layout, *known[: REMEMBERED_LAYOUTS - 1]]
+        alike = (layout.dialect, layout.columns, layout.unnamed, layout.skipped_rows, text.compression)
+        groups.setdefault(alike, []).append(CsvFile(text, layout))
+    return [CsvGroup(tuple(files), has_partitions) for files in groups.values()]
+
+
+def quote_text(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quote_column(name: str) -> str:
+    """Quote the name of a column for SQL."""
+    return '"' + name.replace('"', '""') + '"'
