@@ -5,14 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "currencies": ["CURRENCY_CODES", "CURRENCY_SIGNS", "currency_code", "is_currency_code"],
-        "number_styles": [
-            "NUMBER",
-            "NumberStyle",
-            "decide_number_style",
-            "is_given",
-            "rough_number",
-            "survey_numbers",
-        ],
+        "exchange_rates": ["ExchangeRates", "decide_exchange_rates"],
+        "number_styles": ["NUMBER", "NumberStyle", "decide_number_style", "is_given", "rough_number", "survey_numbers"],
     },
 )

@@ -18,8 +18,8 @@ from typing import Any
 
 import ibis
 
+from features.currencies import currency_code
 from features.engines.base import Engine
-from features.parsing.currencies import currency_code
 
 SPACES = "\t\n\v\f\r \u00a0\u2007\u2009\u202f"  # with the spaces that people put between thousands
 SPACE = f"[{SPACES}]*"
@@ -28,7 +28,7 @@ DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
 ASCII_BLANK = r"[\x09-\x0d ]*"
 NUMBER = rf"^{ASCII_BLANK}({DIGITS}|{INFINITE}){ASCII_BLANK}$"
-NOT_GIVEN = rf"^{SPACE}(?:[nN][uU][lL][lL]|[nN][oO][nN][eE]|#?[nN]/?[aA]|-+|[–—])?{SPACE}$"
+NOT_GIVEN = rf"^{SPACE}(?:[nN][uU][lL][lL]|[nN][oO][nN][eE]|[nN][aA][nN]|#?[nN]/?[aA]|-+|[–—])?{SPACE}$"
 BODY = "[0-9](?:[0-9.,'’ \u00a0\u2007\u2009\u202f]*[0-9])?"
 SPACED = "['’ \u00a0\u2007\u2009\u202f]"  # between thousands, whatever separates decimals
 COMMA_GROUPS = "[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}"  # in India the groups have two digits, except the last
@@ -39,8 +39,8 @@ SHAPES = {
     "plain": "^[0-9]+$",
     "comma or thousands": "^[1-9][0-9]{0,2},[0-9]{3}$",
     "point or thousands": "^[1-9][0-9]{0,2}[.][0-9]{3}$",
-    "point": f"^(?:[0-9]+[.][0-9]+|(?:{COMMA_GROUPS}|{SPACED_GROUPS})[.][0-9]+|[0-9]{{1,3}}(?:,[0-9]{{2,3}})+,[0-9]{{3}})$",
-    "comma": f"^(?:[0-9]+,[0-9]+|(?:{DOT_GROUPS}|{SPACED_GROUPS}),[0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{3}}){{2,}})$",
+    "point": f"^(?:(?:[0-9]+|{COMMA_GROUPS}|{SPACED_GROUPS})[.][0-9]+|[0-9]{{1,3}}(?:,[0-9]{{2,3}})+,[0-9]{{3}})$",
+    "comma": f"^(?:(?:[0-9]+|{DOT_GROUPS}|{SPACED_GROUPS}),[0-9]+|[0-9]{{1,3}}(?:[.][0-9]{{3}}){{2,}})$",
     "thousands": f"^{SPACED_GROUPS}$",
 }
 EITHER = ("comma or thousands", "point or thousands")
@@ -61,7 +61,7 @@ class NumberForm:
         text: The form, such as '($9)'.
         negative: Whether it means a negative number.
         percent: Whether it is a percentage.
-        currency: The code of the currency that it names; empty: none.
+        currency: The code or the sign of the currency that it names; empty: none.
         technical: Whether it is written as programs do and people do not: 1.5e3, .5, 5. or inf.
     """
 
@@ -109,6 +109,7 @@ class NumberStyle:
         undecided: Numbers such as 1,234 in a column in which nothing shows what the sign separates.
         mixed: Whether some values have a decimal point and others a decimal comma; what could be either is not read.
         plain: Whether all readable texts are written as programs write numbers.
+        whole: Whether all readable texts are digits alone, as codes are.
         odd_forms: The most frequent forms that are no numbers.
     """
 
@@ -120,11 +121,12 @@ class NumberStyle:
     undecided: int = 0
     mixed: bool = False
     plain: bool = True
+    whole: bool = False
     odd_forms: tuple[str, ...] = ()
 
     @property
     def currencies(self) -> tuple[str, ...]:
-        """The codes of the currencies that texts name."""
+        """The currencies that texts name: codes, and signs that several countries use."""
         return tuple(sorted({form.currency for form in self.forms if form.currency}))
 
     def read(self, column: ibis.Value) -> ibis.Value:
@@ -221,6 +223,7 @@ def decide_number_style(survey: NumberSurvey, decimal: str = "", percentages: bo
         undecided=either if not (decimal or points or commas) else 0,
         mixed=mixed,
         plain=as_programs,
+        whole=all(count.shape == "plain" and form.text == "9" for form, count in read),
         odd_forms=tuple(dict.fromkeys(c.form for c in survey.counts if c.form not in {f.text for f, _ in numbers}))[:5],
     )
 
@@ -229,7 +232,7 @@ def parse_number_form(text: str) -> NumberForm | None:
     """What a form means; None if it is no number.
 
     >>> parse_number_form("($9)")
-    NumberForm(text='($9)', negative=True, percent=False, currency='USD', technical=False)
+    NumberForm(text='($9)', negative=True, percent=False, currency='$', technical=False)
     >>> parse_number_form("9pcs"), parse_number_form("9-9-9")
     (None, None)
     """
@@ -282,4 +285,3 @@ def _body(column: ibis.Value) -> ibis.Value:
 def _form(column: ibis.Value) -> ibis.Value:
     """Each text with '9' for its numbers, and without spaces."""
     return column.re_replace(BODY, "9").re_replace(f"[{SPACES}]+", "")
-
