@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -44,15 +44,11 @@ def config_in(folder: Path, events: dict[str, str]) -> Config:
 
 def texts(count: int, seed: int) -> list[str]:
     """Made-up texts: of any characters, and numbers as tables write them."""
-    draw = random.Random(seed)
-    endings, blanks = ("", ".0", ".00", ".", ".5", ".10"), (" ", "\t", "\u00a0", "\u3000", "\r\n")
-    anything = ["".join(draw.choice(LETTERS) for _ in range(draw.randint(0, 9))) for _ in range(count)]
-    numbers = [
-        f"{draw.choice(blanks) * draw.randint(0, 2)}{draw.randint(0, 10 ** draw.randint(1, 25)):0{draw.randint(1, 6)}}"
-        f"{draw.choice(endings)}{draw.choice(blanks) * draw.randint(0, 2)}"
-        for _ in range(count // 4)
-    ]
-    return anything + numbers
+    draw = np.random.default_rng(seed)
+    endings, blanks = ("", ".0", ".00", ".", ".5", ".10"), ("", " ", "\t\t", "\u00a0", "\u3000", "\r\n")
+    anything = ["".join(draw.choice(list(LETTERS), draw.integers(10))) for _ in range(count)]
+    numbers = [f"{draw.integers(10**18) // 10 ** draw.integers(18):0{draw.integers(1, 6)}}" for _ in range(count // 4)]
+    return anything + [f"{draw.choice(blanks)}{text}{draw.choice(endings)}{draw.choice(blanks)}" for text in numbers]
 
 
 @pytest.mark.parametrize(
