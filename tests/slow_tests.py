@@ -1,8 +1,8 @@
 """The slow tests, by a recorded list, so that `tests/everything.py --fast` leaves them out.
 
 `tests/slow_tests.txt` names each test function that needs much processor time. `python tests/everything.py --record`
-runs all tests and adds to the list; names of tests that no longer exist leave it. A test that shares an expensive fixture is listed when it is the first to need it:
-so record again with `--fast --record` until nothing is added.
+runs all tests and adds to the list; names of tests that no longer exist leave it. A test that shares an expensive
+fixture is listed when it is the first to need it: so record again with `--fast --record` until nothing is added.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ from tests.slow_tests import SlowTestRecorder, mark_slow
 
 def test_a_listed_test_is_marked_and_no_other(pytester: pytest.Pytester, tmp_path: Path) -> None:
     pytester.makeini("[pytest]\nmarkers = slow")
-    items = pytester.getitems("import pytest\n\n@pytest.mark.parametrize('x', [1])\ndef test_a(x): ...\n\ndef test_b(): ...")
+    items = pytester.getitems(
+        "import pytest\n\n@pytest.mark.parametrize('x', [1])\ndef test_a(x): ...\n\ndef test_b(): ..."
+    )
     (tmp_path / "list.txt").write_text(items[0].nodeid.partition("[")[0] + "\n")
     mark_slow(items, tmp_path / "list.txt")
     assert [item.get_closest_marker("slow") is not None for item in items] == [True, False]
