@@ -112,7 +112,7 @@ def refuse_unreadable(
         if count <= section.max_unreadable * rows_read and money <= section.max_unreadable:
             continue
         ids = sorted({c for a in unusable for c in a.customers})
-        share = f", with about {money:.0%} of the money," if money > section.max_unreadable else ""
+        share = f", with about {money:.0%} of the money," if count <= section.max_unreadable * rows_read else ""
         raise DataError(
             f"{section.source}: {count:,} of {rows_read:,} rows{share} have no usable {role} in column "
             f"{getattr(section, role)!r}{_example_of_unreadable(rows, role)}"
