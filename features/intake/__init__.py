@@ -27,6 +27,7 @@ __getattr__, __all__ = lazy_exports(
             "read_customer_rows",
         ],
         "guess_config": ["guess_config_text"],
+        "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],
         "side_tables": ["read_customer_side_rows"],
