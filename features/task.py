@@ -1,7 +1,7 @@
 """The prediction task: who counts as a customer, what is predicted and when; and the arithmetic of cutoffs.
 
-Every interval is half-open and in UTC. A cutoff is a date and means the start of that day, so each day is either
-before the cutoff or not.
+Every interval is half-open. A cutoff is a date and means the start of that day in the business's time zone, so each day
+is either before the cutoff or not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 Interval = tuple[date, date]
+UTC_ZONE = "UTC"
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +79,7 @@ class Task:
         windows: The windows of features, ascending.
         churn: 'inactive': no purchase within the horizon; 'cancelled': the contract ends by cancellation within it.
         value_horizons: Longer horizons for which value is predicted as well, ascending.
+        timezone: The zone in which days begin.
     """
 
     horizon: Window
@@ -86,6 +88,7 @@ class Task:
     windows: tuple[Window, ...]
     churn: Literal["inactive", "cancelled"] = "inactive"
     value_horizons: tuple[Window, ...] = ()
+    timezone: str = UTC_ZONE
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):

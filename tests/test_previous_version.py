@@ -75,7 +75,9 @@ def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path)
 
 
 def test_its_registered_models_predict_and_explain_alone(business: Path) -> None:
-    mlflow.set_tracking_uri(f"sqlite:///{business / 'mlflow.db'}")
+    store = f"sqlite:///{business / 'mlflow.db'}"
+    mlflow.set_tracking_uri(store)
+    mlflow.set_registry_uri(store)  # another test may have set its own
     model = mlflow.pyfunc.load_model("models:/simulated-value@champion")
     columns = model.metadata.get_input_schema().inputs
     rows = pd.DataFrame({c.name: ["other"] * 3 if c.type == DataType.string else np.zeros(3) for c in columns})

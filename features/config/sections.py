@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 
 from features.sources.source import VARIABLE_NAME, Source
-from features.task import Cohort, Task, Window
+from features.task import UTC_ZONE, Cohort, Task, Window
 
 DURATION_FORMAT = "days or weeks"  # in the JSON schema
 Duration = Annotated[
@@ -16,6 +27,16 @@ Duration = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "format": DURATION_FORMAT}),
 ]
+
+
+def require_zone(name: str) -> str:
+    """Return the name of a time zone of the IANA database; raises ValueError for any other text."""
+    zones = available_timezones() - {"localtime"}
+    if name not in zones:
+        near = difflib.get_close_matches(name, zones, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else "expected one such as 'Europe/London' or 'UTC'"
+        raise ValueError(f"there is no time zone {name!r}; {hint}")
+    return name
 
 
 class Section(BaseModel):
@@ -44,10 +65,18 @@ class TaskConfig(Section):
         (Window(30), Window(90), Window(180), Window(365)), description="windows of the features, ascending"
     )
 
+    timezone: Annotated[str, AfterValidator(require_zone)] = Field(
+        UTC_ZONE,
+        description="time zone of the business, such as 'Europe/London': days, weeks, months, hours and cutoffs begin "
+        "in it; a date without a clock is a day in every zone",
+    )
+
     def to_task(self) -> Task:
         """Return the task with these settings; raises ValueError if they contradict each other."""
         longer = tuple(horizon for horizon in self.value_horizons if horizon != self.horizon)
-        return Task(self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn, longer)
+        return Task(
+            self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn, longer, self.timezone
+        )
 
     @model_validator(mode="after")
     def _check(self) -> TaskConfig:

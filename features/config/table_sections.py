@@ -49,8 +49,8 @@ class TableSection(Section):
     )
     timezone: str = Field(
         "",
-        description="time zone of times without one, such as 'Europe/London'; empty: UTC. All times are "
-        "converted to UTC",
+        description="time zone of times without an offset, such as 'Europe/London'; empty: UTC. An offset in the data "
+        "comes first, and a date without a clock is a day in every zone; [task] timezone says where days begin",
     )
     known_at: str = Field("", description="column of the time when a row became known; empty: immediately")
     personal: tuple[str, ...] = Field((), description="columns that are never read, such as names and addresses")

@@ -153,8 +153,14 @@ class Engine(Protocol):
     def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC."""
 
+    def from_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
+        """Convert a naive timestamp in UTC to a naive timestamp in local time of `zone`."""
+
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
-        """Parse text in a strftime layout to a naive timestamp; null if it does not match."""
+        """Parse text in a strftime layout to a naive timestamp, in UTC if the layout has an offset.
+
+        Text that does not match is null.
+        """
 
     def close(self) -> None:
         """Release all resources of the engine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -47,9 +48,19 @@ def _localise(zone, moment):  # type: ignore[no-untyped-def]
     """Convert local time of a zone to UTC (DuckDB's built-in function)."""
 
 
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.Timestamp("UTC")), dt.timestamp))
+def _local_clock(zone, moment):  # type: ignore[no-untyped-def]
+    """Convert UTC to local time of a zone (DuckDB's built-in function)."""
+
+
 @ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.timestamp))
 def _parse_time(text, layout):  # type: ignore[no-untyped-def]
     """Parse text to a timestamp, or null (DuckDB's built-in function)."""
+
+
+@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.Timestamp("UTC")))
+def _parse_zoned_time(text, layout):  # type: ignore[no-untyped-def]
+    """Parse text with an offset or a zone, or null (DuckDB's built-in function)."""
 
 
 class DuckDBEngine:
@@ -320,8 +331,17 @@ class DuckDBEngine:
         """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC."""
         return _localise(ibis.literal(zone), moment).cast("timestamp")
 
+    def from_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
+        """Convert a naive timestamp in UTC to a naive timestamp in local time of `zone`."""
+        return _local_clock(ibis.literal(zone), moment.cast(dt.Timestamp("UTC")))
+
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
-        """Parse text in a strftime layout to a naive timestamp; null if it does not match."""
+        """Parse text in a strftime layout to a naive timestamp, in UTC if the layout has an offset.
+
+        Text that does not match is null.
+        """
+        if re.search("%[zZ]", layout.replace("%%", "")):
+            return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
         return _parse_time(text, ibis.literal(layout))
 
     def close(self) -> None:

@@ -311,6 +311,10 @@ class SparkEngine:
         first, second = _to_utc(moment, zone_name), _to_utc(moment + day, zone_name) - day
         return (_from_utc(second, zone_name) == moment).ifelse(second, first)
 
+    def from_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
+        """Convert a naive timestamp in UTC to a naive timestamp in local time of `zone`."""
+        return _from_utc(moment, ibis.literal(zone))
+
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
         """Parse text in a strftime layout to a naive timestamp; null if it does not match.
 

@@ -39,4 +39,6 @@ def require_section_columns(source: ibis.Table, section: TableSection, place: st
 def blank_to_null(column: ibis.Value) -> ibis.Value:
     """A column in which blank text is null."""
     kind = column.type()
-    return column.re_search(NOT_BLANK).ifelse(column, ibis.null("string")) if kind.is_string() else column
+    if not kind.is_string():
+        return column
+    return column.re_search(NOT_BLANK).ifelse(column, ibis.null("string")).name(column.get_name())

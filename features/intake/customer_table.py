@@ -23,7 +23,7 @@ from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier
 from features.intake.set_aside import count_set_aside
 from features.intake.tables import SetAsideRows, SideTable, Tables
-from features.intake.times import as_utc_timestamp, refuse_mixed_zones
+from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.task import is_label
@@ -63,7 +63,8 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     source = _read(section, config, engine)
     attributes = _attributes(source, section, engine)
     rows_read = engine.count_rows(source)
-    rows = with_stored_ids(_normalise(source, section, attributes, engine), config, engine)
+    times = TimeReader(section, engine, config.task.timezone, CUSTOMER_TABLE)
+    rows = with_stored_ids(_normalise(source, section, attributes, times), config, engine)
     stored = engine.store("customers_read", rows)
     aside = (*count_set_aside(stored, engine), *_malformed(engine))
     _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
@@ -163,7 +164,7 @@ def read_customer_rows(section: Customers, config: Config, engine: Engine) -> tu
         engine: Where it runs.
 
     Returns:
-        The rows, and a timestamp in UTC for each; ALWAYS_KNOWN if the section has no known_at.
+        The rows, and a timestamp in the business's zone for each; ALWAYS_KNOWN if the section has no known_at.
 
     Raises:
         DataError: There is nothing to read, or times come with and without an offset.
@@ -171,14 +172,13 @@ def read_customer_rows(section: Customers, config: Config, engine: Engine) -> tu
     """
     source = _read(section, config, engine)
     if section.known_at:
-        return source, as_utc_timestamp(
-            blank_to_null(source[section.known_at]), section, engine, "known_at", CUSTOMER_TABLE
-        )
+        times = TimeReader(section, engine, config.task.timezone, CUSTOMER_TABLE)
+        return source, times.read(blank_to_null(source[section.known_at]), "known_at")
     return source, _always_known()
 
 
 def _always_known() -> ibis.Value:
-    """ALWAYS_KNOWN as a timestamp in UTC."""
+    """ALWAYS_KNOWN as a timestamp."""
     return ibis.literal(datetime(ALWAYS_KNOWN.year, ALWAYS_KNOWN.month, ALWAYS_KNOWN.day), "timestamp")  # noqa: DTZ001
 
 
@@ -196,8 +196,6 @@ def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
     require_section_columns(source, section, CUSTOMER_TABLE)
     if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
-    for role in (role for role in ("since", "known_at") if getattr(section, role)):
-        refuse_mixed_zones(source, section, engine, role, CUSTOMER_TABLE)
     return source
 
 
@@ -249,7 +247,8 @@ def _date_columns(source: ibis.Table, names: list[str], section: Customers, engi
     for number, name in enumerate(names):
         text = blank_to_null(source[name])
         counts[f"given{number}"] = text.count()
-        counts[f"dates{number}"] = as_utc_timestamp(text, section, engine, "attributes", CUSTOMER_TABLE).count()
+        dates = read_as_written(text, section, engine, "attributes", CUSTOMER_TABLE).written
+        counts[f"dates{number}"] = dates.count()
     counted = engine.to_arrow(source.aggregate(**counts)).to_pylist()[0]
     least = 1 - section.max_unreadable
     return {
@@ -260,7 +259,7 @@ def _date_columns(source: ibis.Table, names: list[str], section: Customers, engi
 
 
 def _normalise(
-    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], engine: Engine
+    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], times: TimeReader
 ) -> ibis.Table:
     """Every row in the contract's types, with the reason why it is set aside, or null."""
     customer = as_identifier(source[section.customer])
@@ -268,26 +267,24 @@ def _normalise(
     known = _always_known()
     if section.known_at:
         known_at = blank_to_null(source[section.known_at])
-        known = as_utc_timestamp(known_at, section, engine, "known_at", CUSTOMER_TABLE)
+        known = times.read(known_at, "known_at")
         checks |= {"missing known_at": known_at.isnull(), "unreadable known_at": known.isnull()}
     since: ibis.Value = ibis.null("date")
     if section.since:
         signup = blank_to_null(source[section.since])
-        since = as_utc_timestamp(signup, section, engine, "since", CUSTOMER_TABLE).date()
+        since = times.read(signup, "since").date()
         checks["unreadable since"] = signup.notnull() & since.isnull()
     columns = {feature_slug(name): name for name in section.attributes}
-    values = {
-        attribute_column(a.name): _value(source[columns[a.name]], a.value_type, section, engine) for a in attributes
-    }
+    values = {attribute_column(a.name): _value(source[columns[a.name]], a.value_type, times) for a in attributes}
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
     day = known.date()
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
 
 
-def _value(column: ibis.Value, value_type: str, section: Customers, engine: Engine) -> ibis.Value:
+def _value(column: ibis.Value, value_type: str, times: TimeReader) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is no value."""
     if value_type == "date":
-        return as_utc_timestamp(blank_to_null(column), section, engine, "attributes", CUSTOMER_TABLE).date()
+        return times.read(blank_to_null(column), "attributes").date()
     if value_type == "number":
         number = column.cast("float64")
         return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))

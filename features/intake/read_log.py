@@ -26,7 +26,7 @@ from features.intake.set_aside import count_set_aside, malformed_lines, refuse_u
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import Tables
-from features.intake.times import as_utc_timestamp, refuse_mixed_zones
+from features.intake.times import TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
@@ -57,8 +57,7 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
         raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
-    refuse_mixed_zones(source, events, engine)
-    rows = with_stored_ids(_normalise(source, events, engine), config, engine)
+    rows = with_stored_ids(_normalise(source, events, TimeReader(events, engine, config.task.timezone)), config, engine)
     stored = engine.store("intake", rows)
     steps.update()
     if events.id:
@@ -77,11 +76,11 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
     return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
 
 
-def _normalise(source: ibis.Table, events: Events, engine: Engine) -> ibis.Table:
+def _normalise(source: ibis.Table, events: Events, times: TimeReader) -> ibis.Table:
     """Every row of the source in the contract's types, with the reason why it is set aside, or null."""
     customer = as_identifier(source[events.customer])
-    moment = as_utc_timestamp(source[events.time], events, engine, "time")
-    known = as_utc_timestamp(source[events.known_at], events, engine, "known_at") if events.known_at else moment
+    moment = times.read(source[events.time], "time")
+    known = times.read(source[events.known_at], "known_at") if events.known_at else moment
     amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
     quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
     discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
@@ -201,7 +200,8 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
         events.id_columns(),
     )
     require_section_columns(source, events, "events")
-    rows = _normalise(source.distinct() if compares_rows else source, events, engine)
+    times = TimeReader(events, engine, config.task.timezone)
+    rows = _normalise(source.distinct() if compares_rows else source, events, times)
     customer_rows = rows.filter(rows.customer_id == customer)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))

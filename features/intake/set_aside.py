@@ -12,7 +12,7 @@ from features.engines.base import Engine
 from features.errors import DataError, sample
 from features.intake.numbers import as_number
 from features.intake.tables import SetAsideRows
-from features.intake.times import as_utc_timestamp
+from features.intake.times import read_as_written
 
 
 def mask_text(text: str) -> str:
@@ -115,7 +115,10 @@ def _example_of_unreadable(
     """An unreadable text of a column, masked; `time_role` is the role of a time, '' for a number."""
     if not source[column].type().is_string():
         return ""
-    read = as_utc_timestamp(source[column], section, engine, time_role) if time_role else as_number(source[column])
+    if time_role:
+        read = read_as_written(source[column], section, engine, time_role).written
+    else:
+        read = as_number(source[column])
     unreadable = (
         source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
     )

@@ -23,7 +23,7 @@ from features.intake.identifiers import as_identifier
 from features.intake.numbers import as_number, as_ticks
 from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.tables import SetAsideRows, SideTable
-from features.intake.times import as_utc_timestamp, refuse_mixed_zones
+from features.intake.times import TimeReader
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
 
 
@@ -35,17 +35,17 @@ class SectionRows:
         place: The section as the config writes it, such as 'activities.visits'.
         section: Names the columns.
         source: The rows as they were read.
-        engine: Where it runs.
+        times: Reads its times.
     """
 
     place: str
     section: TableSection
     source: ibis.Table
-    engine: Engine
+    times: TimeReader
 
     def timestamp(self, role: str) -> ibis.Value:
-        """The column of a role as naive timestamps in UTC; null where a time cannot be read."""
-        return as_utc_timestamp(self.column(role), self.section, self.engine, role, self.place)
+        """The column of a role as naive timestamps in the business's zone; null where a time cannot be read."""
+        return self.times.read(self.column(role), role)
 
     def column(self, role: str) -> ibis.Value:
         """The column of a role as it was read; blank text is null."""
@@ -143,23 +143,21 @@ def read_side_table(
     source = engine.read_source(
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
-    section_rows = SectionRows(place, section, source, engine)
-    require_section_columns(section_rows.source, section, place)
-    for role in section_rows.configured(*schema.times, "known_at", "end_known_at"):
-        refuse_mixed_zones(section_rows.source, section, engine, role, place)
+    require_section_columns(source, section, place)
+    section_rows = SectionRows(place, section, source, TimeReader(section, engine, config.task.timezone, place))
     rows_read, stage = engine.count_rows(section_rows.source), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", with_stored_ids(schema.normalise(section_rows), config, engine))
-    aside = _checked_set_aside(stored, section_rows, schema, rows_read)
+    aside = _checked_set_aside(stored, section_rows, schema, rows_read, engine)
     usable = stored.filter(stored.reason.isnull()).drop("reason")
     kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
     return SideTable(kept, rows_read, aside)
 
 
 def _checked_set_aside(
-    stored: ibis.Table, section_rows: SectionRows, schema: RowSchema, rows_read: int
+    stored: ibis.Table, section_rows: SectionRows, schema: RowSchema, rows_read: int, engine: Engine
 ) -> tuple[SetAsideRows, ...]:
     """The rows that were set aside; raises DataError if these are too many, or all."""
-    section, place, engine = section_rows.section, section_rows.place, section_rows.engine
+    section, place = section_rows.section, section_rows.place
     aside = count_set_aside(stored, engine)
     malformed = malformed_lines(section, engine, rows_read, place)
     times, numbers = section_rows.configured(*schema.times), section_rows.configured(*schema.numbers)
@@ -332,7 +330,8 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
-    rows = schema.normalise(SectionRows(place, section, source, engine))
+    times = TimeReader(section, engine, config.task.timezone, place)
+    rows = schema.normalise(SectionRows(place, section, source, times))
     customer_rows = engine.store(
         "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason")
     )

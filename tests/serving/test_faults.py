@@ -33,7 +33,7 @@ from training.artifact.bundle import ModelBundle
 from training.train import TrainingRun
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 50
+KILLS = 12  # fifty and more by hand: python -m tests.serving.killing CONFIG CUTOFF 50 11
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def died(config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch) 
     return config
 
 
-def test_killed_at_fifty_random_moments_it_comes_to_the_same_bytes(business: Config, trained: TrainingRun) -> None:
+def test_killed_at_random_moments_it_comes_to_the_same_bytes(business: Config, trained: TrainingRun) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     path = business.folder / "killed.toml"
     text = (business.folder / "regulars.toml").read_text()
