@@ -12,7 +12,7 @@ from typing import Any
 
 from features.config.load import Config, load_config
 from features.errors import UsageError
-from training.registry.tracking_uri import require_store_for_champion
+from training.registry.tracking_store import require_store_for_champion
 
 Options = Mapping[str, Any]
 

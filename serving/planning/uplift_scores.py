@@ -25,7 +25,7 @@ from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
-from training.registry.tracking_uri import no_champion_error
+from training.registry.tracking_store import no_champion_error
 from training.uplift import registry
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"

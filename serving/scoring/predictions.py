@@ -21,7 +21,7 @@ from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
-from training.registry.tracking_uri import no_champion_error
+from training.registry.tracking_store import no_champion_error
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from features.errors import UsageError
 from features.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
-from training.registry.tracking_uri import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
+from training.registry.tracking_store import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")

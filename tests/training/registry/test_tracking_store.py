@@ -9,7 +9,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import UsageError
-from training.registry.tracking_uri import require_store_for_champion, tracking_uri, user_tracking_uri
+from training.registry.tracking_store import require_store_for_champion, tracking_uri, user_tracking_uri
 
 
 def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
