@@ -26,7 +26,7 @@ __getattr__, __all__ = lazy_exports(
             "customer_notes",
             "read_customer_rows",
         ],
-        "guess_config": ["guess_config_text"],
+        "guess_config": ["guess_config_text", "write_guessed_config"],
         "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],

@@ -85,7 +85,7 @@ class NightSummary:
 
     @property
     def code(self) -> int:
-        """The highest exit code of the steps: 0 success, 1 an alert or a failed gate, 2 wrong use, 3 bad data, 4 other."""
+        """The highest exit code of the steps, as the command line has them: 0 success to 4 an unforeseen error."""
         return int(self.content["exit"])
 
     @property
