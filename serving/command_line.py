@@ -7,8 +7,9 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -66,16 +67,18 @@ class CommandGroup(click.Group):
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Runs the command line and ends the process; whatever happens is one message with its exit code."""
+        run_group: Callable[..., Any] = super().main
+        run = partial(run_group, *arguments, standalone_mode=False, **options)
         if not standalone_mode:
-            return super().main(*arguments, standalone_mode=False, **options)
+            return run()
         with stop_on_signals():
-            sys.exit(self._exit_code(*arguments, **options))
+            sys.exit(self._exit_code(run))
 
-    def _exit_code(self, *arguments: Any, **options: Any) -> int:
+    def _exit_code(self, run: Callable[[], Any]) -> int:
         """Runs the command line, prints the message of an error, and returns the exit code."""
         problem: BaseException | None = None
         try:
-            code = super().main(*arguments, standalone_mode=False, **options)
+            code = run()
         except BaseException as caught:  # the last handler: nothing may end in a traceback
             problem = caught
         if is_interruption(problem):
