@@ -68,7 +68,12 @@ class Engine(Protocol):
         """
 
     def read_files(
-        self, source: str, folder: Path, expected: Collection[str] = (), file_column: str = ""
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
         """Read a table from files, and add it to `files_read`.
 
@@ -76,6 +81,7 @@ class Engine(Protocol):
             source: A file, glob or folder, relative to `folder`.
             folder: The folder of the config.
             expected: Names of columns that the files should have; they tell headers from title lines.
+            as_written: Columns of ids, which stay text in CSV if a number would not keep how they are written.
             file_column: Add a column of this name with the file of each row.
 
         Returns:
@@ -218,7 +224,8 @@ def read_source_files(
         DataError: There are no files, some lack a column that others have, or they cannot be read.
         UsageError: A personal column is missing, or the query is not valid.
     """
-    raw = engine.read_files(source.source, folder, [*columns.values(), *source.personal], file_column)
+    expected = [*columns.values(), *source.personal]
+    raw = engine.read_files(source.source, folder, expected, source.ids, file_column)
     files = engine.files_read[-1]
     table = drop_columns(raw, source.personal)
     names = set(raw.columns)

@@ -28,23 +28,23 @@ from features.engines.base import (
     read_source_files,
     scratch_folder,
 )
+from features.engines.duckdb_errors import explain_damage, failed
 from features.engines.window_aggregate import aggregate_by_window
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
 from features.sources import databases
-from features.sources.csv_reader import CsvPlace, read_csv_files
-from features.sources.duckdb_query import QueriedFile, align_types, parse_query
+from features.sources.csv_counts import drop_rejects
+from features.sources.csv_reader import IGNORED, CsvColumns, CsvPlace, read_csv_files
+from features.sources.duckdb_query import QueriedTable, align_types, parse_query
 from features.sources.files import FilesRead, file_format, find_files
-from features.sources.parquet_files import ADVICE as PARQUET_ADVICE
-from features.sources.parquet_files import ParquetFiles, damaged_file, parquet_sql, read_footers
+from features.sources.parquet_files import ParquetFiles, parquet_sql, read_footers
 from features.sources.source import Source
 
 # No statement, so no query of a user, opens a network, installs anything, or reads a variable of this process.
 CLOSED = dict.fromkeys(
     ("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements"), "false"
 )
-DISK_FULL_SIGNS = ("No space left", "failed to offload", "max_temp_directory_size")
 ROWS_DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of the rows of t, in any order
 BATCH_ROWS = 100_000  # rows that are processed in Python at once
 
@@ -135,7 +135,12 @@ class DuckDBEngine:
             con.unregister("incoming")
 
     def read_files(
-        self, source: str, folder: Path, expected: Collection[str] = (), file_column: str = ""
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
         """Read a table from a file, glob or folder, and add it to `files_read`.
 
@@ -143,6 +148,7 @@ class DuckDBEngine:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
             expected: Names of columns that the files should have; they tell headers from title lines.
+            as_written: Columns of ids, which stay text in CSV if a number would not keep how they are written.
             file_column: Add a column of this name with the file of each row.
 
         Returns:
@@ -154,7 +160,8 @@ class DuckDBEngine:
         files, name = find_files(source, folder), claim_name("files", self._used_names)
         if file_format(files, source) == "csv":
             copies = Path(tempfile.mkdtemp(prefix="csv-", dir=self._scratch.name))
-            rows = read_csv_files(files, source, CsvPlace(self.connection.con, copies, folder), expected, file_column)
+            place = CsvPlace(self.connection.con, copies, folder)
+            rows = read_csv_files(files, source, place, CsvColumns(expected, as_written, file_column))
             sql, read = rows.sql, rows.read
         else:
             footers = read_footers(files, source, folder)
@@ -182,25 +189,31 @@ class DuckDBEngine:
             DataError: A file that the query names cannot be read.
             UsageError: The SQL does not parse, is more than one SELECT, or names a table or column that is not there.
         """
-        query = parse_query(source.query, source.section, self.connection.con)
-        files = [self._queried_file(file, source, folder) for file in query.files if file.is_table]
-        views = [claim_name(f"source of {source.section}", self._used_names) for _ in (table, *files)]
-        for view, rows in zip(views, align_types([table, *files], query), strict=True):
+        query = parse_query(source.query, source.section, folder, self.connection.con)
+        tables = [table, *(self._queried_table(each, source, folder) for each in query.tables)]
+        views = [claim_name(f"source of {source.section}", self._used_names) for _ in tables]
+        for view, rows in zip(views, align_types(tables, query), strict=True):
             self.connection.create_view(view, rows)
-        names = iter(views[1:])
-        inner = query.with_files([quote_name(next(names)) if f.is_table else "" for f in query.files], folder)
-        name = claim_name(f"queried {source.section}", self._used_names)
-        select = f"WITH source AS (SELECT * FROM {quote_name(views[0])}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
+        first, *others = map(quote_name, views)
+        inner, name = query.with_views(others), claim_name(f"queried {source.section}", self._used_names)
+        select = f"WITH source AS (SELECT * FROM {first}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
         self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{source.section}] query")
         self._query_views[name] = source.section
         return self.connection.table(name)
 
-    def _queried_file(self, file: QueriedFile, source: Source, folder: Path) -> ibis.Table:
-        """The rows of a file that a query names, without personal columns."""
+    def _queried_table(self, table: QueriedTable, source: Source, folder: Path) -> ibis.Table:
+        """The rows of files that a query names, without personal columns."""
         try:
-            return drop_columns(self.read_files(file.path, folder), source.personal)
+            if table.path:
+                rows = self.read_files(table.path, folder, source.personal, source.ids)
+            else:
+                name = claim_name("queried files", self._used_names)
+                select = f"SELECT * FROM {table.call}"  # noqa: S608 (a part of the user's own query)
+                self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{source.section}] query")
+                rows = self.connection.table(name)
         except DataError as problem:
             raise DataError(f"[{source.section}] query: {problem}") from None
+        return drop_columns(rows, source.personal)
 
     @contextmanager
     def temporary_stages(self) -> Iterator[None]:
@@ -226,10 +239,8 @@ class DuckDBEngine:
             DataError: The computation fails, or the scratch space is full.
         """
         stage = self._new_stage(name)
-        try:
-            self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {self.connection.compile(expr)}")
-        except duckdb.Error as problem:
-            raise self._failed(f"while building {name}", problem, self.connection.compile(expr)) from None
+        with self._reading(f"while building {name}", sql := self.connection.compile(expr)):
+            self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {sql}")
         return self.connection.table(stage)
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
@@ -285,21 +296,20 @@ class DuckDBEngine:
         with tempfile.TemporaryDirectory(prefix="mapped-", dir=self._scratch.name) as folder:
             file = Path(folder) / "rows.parquet"
             try:
-                with pq.ParquetWriter(file, schema) as writer:
-                    for table in tables:
-                        writer.write_table(table)
-                rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
-                self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
-            except (duckdb.Error, OSError) as problem:
-                raise _failed(f"while building {name}", problem) from None
+                with self._reading(f"while building {name}"):
+                    with pq.ParquetWriter(file, schema) as writer:
+                        for table in tables:
+                            writer.write_table(table)
+                    rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
+                    self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
+            except OSError as problem:
+                raise failed(f"while building {name}", problem) from None
         return self.connection.table(stage)
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
-        try:
+        with self._reading("while reading the data", self.connection.compile(expr)):
             return expr.to_pyarrow()
-        except duckdb.Error as problem:
-            raise self._failed("while reading the data", problem, self.connection.compile(expr)) from None
 
     def count_rows(self, table: ibis.Table) -> int:
         """Return the number of rows of an expression."""
@@ -328,10 +338,8 @@ class DuckDBEngine:
             DataError: The computation fails, or the disk is full.
         """
         sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
-        try:
+        with self._reading(f"while writing {target.name}", sql):
             self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
-        except duckdb.Error as problem:
-            raise self._failed(f"while writing {target.name}", problem, sql) from None
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
         """Hash texts with a key (`features.keyed_hash`). The key appears in no SQL, plan, log or message."""
@@ -361,33 +369,28 @@ class DuckDBEngine:
         self.connection.disconnect()
         self._scratch.cleanup()
 
+    @contextmanager
+    def _reading(self, what: str, sql: str = "") -> Iterator[None]:
+        """Explain errors of the block, which runs SQL, and forget the lines of CSV that it could not read."""
+        try:
+            yield
+        except duckdb.Error as problem:
+            raise self._failed(what, problem, sql) from None
+        finally:
+            drop_rejects(IGNORED, self.connection.con)
+
     def _failed(self, what: str, problem: Exception, sql: str) -> DataError:
         """The error to raise: it names the damaged file, or the section of the query, that failing SQL reads."""
-        damaged = (
-            damaged_file(footers, self.connection.con)
-            for view, footers in self._parquet_views.items()
-            if quote_name(view) in sql or len(self._parquet_views) == 1
-        )
-        name = next(filter(None, damaged), "")
-        if name:
-            return DataError(f"{name}: cannot be read as parquet: {error_summary(problem)}; {PARQUET_ADVICE}")
-        return _failed(f"{query_at_fault(sql, self._query_views)}{what}", problem)
+        at_fault = query_at_fault(sql, self._query_views)
+        views = [view for view in self._parquet_views if at_fault or quote_name(view) in sql]
+        damage = explain_damage([self._parquet_views[view] for view in views], problem, self.connection.con)
+        return damage or failed(f"{at_fault}{what}", problem)
 
     def _run(self, sql: str, what: str) -> None:
         try:
             self.connection.raw_sql(sql)
         except duckdb.Error as problem:
             raise UsageError(f"{what} is not understood: {error_summary(problem)}") from None
-
-
-def _failed(what: str, problem: Exception) -> DataError:
-    """Return the error to raise; if memory or disk is full, it says what to do."""
-    full = isinstance(problem, duckdb.OutOfMemoryException) or any(marker in str(problem) for marker in DISK_FULL_SIGNS)
-    advice = (
-        ". Memory or the scratch folder is full: raise [engine] memory, or set [engine] scratch to a folder with more "
-        "free space"
-    )
-    return DataError(f"{what}: {error_summary(problem).rstrip('.')}{advice if full else ''}")
 
 
 def _quoted(text: str) -> str:

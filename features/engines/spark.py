@@ -7,7 +7,6 @@ twice. Rows reach this process only through `to_arrow`. Importing this module im
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,7 +22,6 @@ import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import pyarrow as pa
 
-from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
 from features.engines.base import (
     builtin_text_function,
@@ -35,13 +33,14 @@ from features.engines.base import (
     scratch_folder,
 )
 from features.engines.java_time_format import java_pattern
-from features.engines.spark_files import is_remote_path, local_parquet, zip_package
+from features.engines.spark_files import is_remote_path, local_parquet
 from features.engines.spark_frames import ibis_type, read_parquet, spark_column, without_zone
 from features.engines.spark_session import (
     SPARK_ERRORS,
     SQL_SETTINGS,
     active_session,
     delete_folder,
+    send_packages,
     shared_folder,
     start_session,
 )
@@ -138,7 +137,12 @@ class SparkEngine:
         return read_source_files(self, source, folder, columns, file_column)
 
     def read_files(
-        self, source: str, folder: Path, expected: Collection[str] = (), file_column: str = ""
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
         """Read a table from a Parquet file, glob or folder, or from a remote path such as s3a:// or hdfs://.
 
@@ -146,6 +150,7 @@ class SparkEngine:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
             expected: Not used: Parquet has names of columns.
+            as_written: Not used: Parquet has types.
             file_column: Add a column of this name with the file of each row.
 
         Returns:
@@ -363,21 +368,8 @@ class SparkEngine:
         self._local.cleanup()
 
     def send_packages(self, *packages: str) -> None:
-        """Send these packages of ours to Spark's workers, where they need not be installed.
-
-        Workers on this machine import `training` and `serving` from the checkout, so that machine code compiled from
-        them is kept for the next run; workers on other machines get all packages as archives.
-        """
-        context, root = self.session.sparkContext, PROJECT_ROOT
-        if str(context.master).startswith("local"):
-            paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
-            if str(root) not in paths:
-                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), *paths)))
-            packages = tuple(room for room in packages if room == "features")
-        for room in packages:
-            if room not in self._sent:
-                context.addPyFile(str(zip_package(root / room, Path(self._local.name))))
-                self._sent.add(room)
+        """Send these packages of ours to Spark's workers, where they need not be installed."""
+        self._sent |= send_packages([p for p in packages if p not in self._sent], self.session, Path(self._local.name))
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """Return an expression as a DataFrame; a naive timestamp of Ibis stays without a zone in Spark."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
 from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
-from features.engines.spark_files import is_remote_path
+from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
 
 with warnings.catch_warnings():
@@ -80,10 +85,21 @@ def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **session_settings(config, scratch)})
     try:
-        with temporary_java_home(scratch):
+        with temporary_java_home(scratch), _own_interrupt_handler():
             return builder.getOrCreate()
     except SPARK_ERRORS as problem:
         raise UsageError(f"[engine] Spark does not start: {error_summary(problem)}") from None
+
+
+@contextmanager
+def _own_interrupt_handler() -> Iterator[None]:
+    """Keep this process's handler of Ctrl-C: Spark sets one that asks Java first, and may wait for it for long."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
@@ -134,6 +150,31 @@ def shared_folder(config: EngineConfig, session: SparkSession, local: str) -> st
             "every machine of the cluster can reach, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
         )
     return f"file://{local}"
+
+
+def send_packages(packages: Sequence[str], session: SparkSession, scratch: Path) -> set[str]:
+    """Send packages of ours to Spark's workers, where they need not be installed.
+
+    Workers on this machine import `training` and `serving` from the checkout, so that machine code compiled from
+    them is kept for the next run; workers on other machines get all packages as archives.
+
+    Args:
+        packages: Their names.
+        session: The session.
+        scratch: Where the archives are written.
+
+    Returns:
+        The names of those that were sent.
+    """
+    context = session.sparkContext
+    if str(context.master).startswith("local"):
+        paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
+        if str(PROJECT_ROOT) not in paths:
+            context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT_ROOT), *paths)))
+        packages = [package for package in packages if package == "features"]
+    for package in packages:
+        context.addPyFile(str(zip_package(PROJECT_ROOT / package, scratch)))
+    return set(packages)
 
 
 def delete_folder(place: str, session: SparkSession) -> None:

@@ -5,9 +5,30 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "csv_reader": ["CsvColumns", "CsvPlace", "read_csv_files"],
         "databases": ["read_database"],
-        "files": ["file_format", "find_files", "require_utf8"],
+        "duckdb_query": ["QueriedTable", "align_types", "parse_query"],
+        "files": [
+            "FilesRead",
+            "display_name",
+            "file_format",
+            "files_not_read",
+            "find_files",
+            "missing_column_notes",
+            "name_files",
+            "require_columns_of_files",
+        ],
+        "parquet_files": [
+            "ADVICE",
+            "FIRST_INEXACT_INTEGER",
+            "ParquetFiles",
+            "by_schema",
+            "damaged_file",
+            "parquet_sql",
+            "read_footers",
+        ],
         "postgres": ["Cursor", "explain_error", "write_transaction"],
+        "query": ["require_one_select", "without_semicolon"],
         "source": ["Source", "VARIABLE_NAME", "refuse_url", "require_columns", "require_personal"],
     },
 )

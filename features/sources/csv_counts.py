@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
 
-from features.sources.csv_groups import CsvGroup, quote_column, quote_text
+from features.sources.csv_groups import CsvGroup, quote_column
 from features.sources.csv_layout import sample_rows
-from features.sources.csv_types import (
-    TEXT,
-    common_type,
-    decide_type,
-    detailed_counts,
-    exceptions_test,
-    guess_type,
-)
+from features.sources.csv_types import TEXT, common_type, decide_type, detailed_counts, exceptions_test, guess_type
 from features.sources.text_files import count_blank_lines
 
 SAMPLED_FILES, SAMPLED_ROWS = 20, 200  # which the types of columns are guessed from; all rows confirm them
@@ -59,21 +52,22 @@ def guess_types(groups: Sequence[CsvGroup]) -> dict[str, str]:
 
 
 def count_files(
-    group: CsvGroup, guesses: Mapping[str, str], connection: duckdb.DuckDBPyConnection
+    group: CsvGroup, guesses: Mapping[str, str], ids: Collection[str], connection: duckdb.DuckDBPyConnection
 ) -> dict[str, CsvCounts]:
     """Read the files of a group to their end and count what they hold.
 
     Args:
         group: The files.
         guesses: The guessed type of each column, in lower case.
+        ids: Columns, in lower case, that must keep how their values are written.
         connection: Where DuckDB runs.
 
     Returns:
         The counts by the name of each file.
     """
-    tested = [c for c in group.layout.columns if guesses[c.casefold()] != TEXT]
+    tested = {c: guesses[c.casefold()] for c in group.layout.columns if guesses[c.casefold()] != TEXT}
     unnamed = [c for c in group.layout.columns if c in group.layout.unnamed]
-    tests = [f"count_if({exceptions_test(quote_column(c), guesses[c.casefold()])})" for c in tested]
+    tests = [f"count_if({exceptions_test(quote_column(c), kind, c.casefold() in ids)})" for c, kind in tested.items()]
     filled = [f"count({quote_column(c)})" for c in unnamed]
     facts = ["count(*)", f"count_if({group.is_empty_row()})", *tests, *filled]
     by_path = _facts_by_file(group, facts, connection)
@@ -92,9 +86,9 @@ def _facts_by_file(
     group: CsvGroup, facts: Sequence[str], connection: duckdb.DuckDBPyConnection
 ) -> dict[str, list[Any]]:
     """SQL aggregates over the rows of each file, by path; a file without rows is not there."""
-    options = f"filename={quote_text(FILE)}, rejects_table='{REJECTS}', rejects_scan='{REJECTS}_files'"
-    sql = f"SELECT {quote_column(FILE)}, {', '.join(facts)} FROM {group.scan(options)} GROUP BY 1"  # noqa: S608 (quoted)
-    return {path: numbers for path, *numbers in connection.execute(sql).fetchall()}
+    scan = group.scan(REJECTS, file_column=FILE)
+    sql = f"SELECT {quote_column(FILE)}, {', '.join(facts)} FROM {scan} GROUP BY 1"  # noqa: S608 (quoted)
+    return {path: [number or 0 for number in numbers] for path, *numbers in connection.execute(sql).fetchall()}
 
 
 def _take_rejects(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
@@ -103,9 +97,14 @@ def _take_rejects(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int,
         f"SELECT file_path, count(DISTINCT line), min(line) FROM {REJECTS} "  # noqa: S608 (our own name)
         f"JOIN {REJECTS}_files USING (scan_id, file_id) GROUP BY 1"
     ).fetchall()
-    for table in (REJECTS, f"{REJECTS}_files"):
-        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    drop_rejects(REJECTS, connection)
     return {path: (lines, first) for path, lines, first in rows}
+
+
+def drop_rejects(table: str, connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget the lines that did not fit, since they may hold personal values."""
+    for name in (table, f"{table}_files"):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def _with_lost_lines(
@@ -118,8 +117,7 @@ def _with_lost_lines(
     remaining = {
         file: file.text.lines - file.layout.skipped_lines - counts[file.text.name].rows
         for file in group.files
-        if file.text.lines - file.layout.skipped_lines
-        != counts[file.text.name].rows + counts[file.text.name].malformed
+        if file.text.lines - file.layout.skipped_lines != counts[file.text.name].rows + counts[file.text.name].malformed
     }
     if not remaining:
         return counts
@@ -143,6 +141,7 @@ def confirm_types(
     groups: Sequence[CsvGroup],
     guesses: Mapping[str, str],
     counts: Mapping[str, CsvCounts],
+    ids: Collection[str],
     connection: duckdb.DuckDBPyConnection,
 ) -> dict[str, str]:
     """Return the type of each column (in lower case): the guess, if all values of all files are of it.
@@ -151,6 +150,7 @@ def confirm_types(
         groups: All files.
         guesses: The guessed types.
         counts: The counts by the name of each file.
+        ids: Columns, in lower case, that must keep how their values are written.
         connection: Where DuckDB runs.
 
     Returns:
@@ -170,5 +170,5 @@ def confirm_types(
                 totals[column][name] += number
         if facts:
             _take_rejects(connection)
-    decided = {column: decide_type(totals[column]) for column in doubtful}
+    decided = {column: decide_type(totals[column], column in ids) for column in doubtful}
     return {column: decided.get(column, guess or TEXT) for column, guess in guesses.items()}

@@ -26,22 +26,33 @@ class CsvGroup:
 
     Attributes:
         files: At least one file.
-        has_partitions: Whether the names of folders give columns, such as `day` in `day=2024-01-05/`.
+        keys: The columns that the names of folders give, such as `day` in `day=2024-01-05/`.
     """
 
     files: tuple[CsvFile, ...]
-    has_partitions: bool
+    keys: tuple[str, ...]
 
     @property
     def layout(self) -> CsvLayout:
         """The layout of all files."""
         return self.files[0].layout
 
-    def scan(self, options: str) -> str:
+    def scan(self, rejects: str = "", limit: int = 0, file_column: str = "") -> str:
         """Return SQL that reads all columns of the files as text; DuckDB guesses nothing.
 
-        Lines that do not fit are left out and recorded. (With `ignore_errors` DuckDB leaves out good lines, too.)
+        Args:
+            rejects: The table that records lines that do not fit, which are left out; empty: they are errors. (With
+                `ignore_errors` DuckDB 1.5 leaves out good lines, too.)
+            limit: How many lines a file are recorded at most; 0: all.
+            file_column: Add a column of this name with the path of each row's file.
+
+        Returns:
+            The SQL.
         """
+        options = f", filename={quote_text(file_column)}" if file_column else ""
+        if rejects:
+            options += f", store_rejects=true, rejects_table='{rejects}', rejects_scan='{rejects}_files'"
+            options += f", rejects_limit={limit}"
         dialect = self.layout.dialect
         paths = ", ".join(quote_text(escape_glob(file.text.path)) for file in self.files)
         columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in self.layout.columns)
@@ -50,7 +61,7 @@ class CsvGroup:
             f"delim={quote_text(dialect.separator)}, quote={quote_text(dialect.quote)}, "
             f"escape={quote_text(dialect.escape)}, columns={{{columns}}}, "
             f"compression='{self.files[0].text.compression}', "
-            f"hive_partitioning={str(self.has_partitions).lower()}, store_rejects=true, {options})"
+            f"hive_partitioning={str(bool(self.keys)).lower()}{options})"
         )
 
     def is_empty_row(self) -> str:
@@ -61,12 +72,12 @@ class CsvGroup:
         return f"CASE WHEN {first} IS NULL OR {first} < '!' THEN coalesce({values}) IS NULL ELSE false END"
 
 
-def group_files(texts: Sequence[TextFile], has_partitions: bool, expected: Collection[str]) -> list[CsvGroup]:
+def group_files(texts: Sequence[TextFile], keys: tuple[str, ...], expected: Collection[str]) -> list[CsvGroup]:
     """Group files of one layout and compression, in the order of the first file of each group.
 
     Args:
         texts: The files.
-        has_partitions: Whether the names of their folders give columns.
+        keys: The columns that the names of their folders give.
         expected: Names of columns that the files should have.
 
     Returns:
@@ -81,7 +92,7 @@ def group_files(texts: Sequence[TextFile], has_partitions: bool, expected: Colle
             known = [layout, *known[: REMEMBERED_LAYOUTS - 1]]
         alike = (layout.dialect, layout.columns, layout.unnamed, layout.skipped_rows, text.compression)
         groups.setdefault(alike, []).append(CsvFile(text, layout))
-    return [CsvGroup(tuple(files), has_partitions) for files in groups.values()]
+    return [CsvGroup(tuple(files), keys) for files in groups.values()]
 
 
 def quote_text(text: str) -> str:

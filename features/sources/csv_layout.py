@@ -75,7 +75,7 @@ class CsvLayout:
 
 
 def read_layout(head: str, complete: bool, expected: Collection[str] = ()) -> CsvLayout:
-    """Find out the layout of a CSV file from its first lines.
+    r"""Find out the layout of a CSV file from its first lines.
 
     Args:
         head: The beginning of the file.
@@ -85,7 +85,7 @@ def read_layout(head: str, complete: bool, expected: Collection[str] = ()) -> Cs
     Returns:
         The layout.
 
-    >>> layout = read_layout("Sales report;;\\n\\nid;day;paid\\n1;2024-01-05;1,50\\n2;2024-01-06;2,50\\n", True)
+    >>> layout = read_layout("Sales report;;\n\nid;day;paid\n1;2024-01-05;1,50\n2;2024-01-06;2,50\n", True)
     >>> layout.dialect.separator, layout.columns, layout.skipped_rows, layout.titles
     (';', ('id', 'day', 'paid'), 3, 1)
     """

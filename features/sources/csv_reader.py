@@ -1,4 +1,4 @@
-"""Reads CSV files through DuckDB: each with its own layout, all with the same types, malformed lines counted by file."""
+"""Reads CSV files through DuckDB: each with its own layout, all with the same types; counts malformed lines by file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from features.sources.files import (
 )
 from features.sources.text_files import read_text_file
 
-IGNORED = "regulars_ignored"  # where DuckDB records lines that were counted before: one a file and scan
+IGNORED = "regulars_ignored"  # where scans of files with malformed lines record one of them; to be dropped after each
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,26 @@ class CsvPlace:
     folder: Path
 
 
+@dataclass(frozen=True)
+class CsvColumns:
+    """What is wanted of the columns of CSV files.
+
+    Attributes:
+        expected: Names of columns that the files should have; they tell headers from title lines.
+        as_written: Columns of ids, which stay text if a number would not keep how they are written.
+        file: The name of a column to add, with the file of each row; empty: none.
+    """
+
+    expected: Collection[str] = ()
+    as_written: Collection[str] = ()
+    file: str = ""
+
+
 def read_csv_files(
-    paths: Sequence[Path], source: str, place: CsvPlace, expected: Collection[str] = (), file_column: str = ""
+    paths: Sequence[Path],
+    source: str,
+    place: CsvPlace,
+    columns: CsvColumns = CsvColumns(),  # noqa: B008 (frozen)
 ) -> CsvRows:
     """Read CSV files to their end, once, and return how their rows are selected.
 
@@ -58,8 +76,7 @@ def read_csv_files(
         paths: The files.
         source: What the config calls them.
         place: Where they are read.
-        expected: Names of columns that the files should have; they tell headers from title lines.
-        file_column: Add a column of this name with the file of each row.
+        columns: What is wanted of their columns.
 
     Returns:
         The rows and the files. Columns are united by name, and have one type in all files.
@@ -78,16 +95,19 @@ def read_csv_files(
     if len(empty) == len(texts):
         raise all_empty(source, names)
     notes += [f"{name_files(empty)} {'is' if len(empty) == 1 else 'are'} empty and not read"] if empty else []
-    keys = partition_keys(distinct)
-    groups = group_files([text for text in texts if text is not None], bool(keys), expected)
+    filled = [text for text in texts if text is not None]
+    groups = group_files(filled, partition_keys(distinct), columns.expected)
     guesses = guess_types(groups)
+    ids = frozenset(map(str.casefold, columns.as_written))
     try:
-        counts = {name: each for group in groups for name, each in count_files(group, guesses, place.connection).items()}
-        types = confirm_types(groups, guesses, counts, place.connection)
+        counts = {
+            name: each for group in groups for name, each in count_files(group, guesses, ids, place.connection).items()
+        }
+        types = confirm_types(groups, guesses, counts, ids, place.connection)
     except duckdb.Error as problem:
         raise DataError(_explanation(groups, source, place.connection, problem)) from None
-    spelling = _spelling(groups, expected)
-    parts = [_select(group, types, spelling, counts, keys, file_column) for group in groups]
+    spelling = _spelling(groups, columns.expected)
+    parts = [_select(group, types, spelling, counts, columns.file) for group in groups]
     read = _files_read(source, groups, counts, (*notes, *_layout_notes(groups)))
     return CsvRows("\nUNION ALL BY NAME\n".join(parts), read)
 
@@ -104,7 +124,6 @@ def _select(
     types: Mapping[str, str],
     spelling: Mapping[str, str],
     counts: Mapping[str, CsvCounts],
-    keys: Sequence[str],
     file_column: str,
 ) -> str:
     """SQL that selects the rows of a group.
@@ -114,24 +133,33 @@ def _select(
         types: The type of each column, in lower case.
         spelling: The name of each column, by that in lower case.
         counts: The counts by file.
-        keys: The columns that the names of folders give.
         file_column: The name of a column for the file of each row, or empty.
 
     Returns:
         The SQL.
     """
-    ignored = {*_empty_columns(group, counts), *(c for c in group.layout.columns if c in keys)}
+    ignored = {*_empty_columns(group, counts), *(c for c in group.layout.columns if c in group.keys)}
     columns = [
         f"{as_type(quote_column(c), types[c.casefold()])} AS {quote_column(spelling[c.casefold()])}"
         for c in group.layout.columns
         if c not in ignored
     ]
-    names = [*keys, file_column] if file_column else keys
-    options = f"rejects_table='{IGNORED}', rejects_scan='{IGNORED}_files', rejects_limit=1"
-    scan = group.scan(f"filename={quote_text(file_column)}, {options}" if file_column else options)
+    columns += map(quote_column, group.keys)
+    if file_column:
+        columns.append(_original_file(group, file_column))
+    is_malformed = any(counts[file.text.name].malformed for file in group.files)
+    scan = group.scan(IGNORED if is_malformed else "", 1, file_column)
     has_empty = any(counts[file.text.name].empty for file in group.files)
     condition = f" WHERE NOT ({group.is_empty_row()})" if has_empty else ""
-    return f"SELECT {', '.join([*columns, *map(quote_column, names)])} FROM {scan}{condition}"  # noqa: S608 (quoted)
+    return f"SELECT {', '.join(columns)} FROM {scan}{condition}"  # noqa: S608 (quoted)
+
+
+def _original_file(group: CsvGroup, column: str) -> str:
+    """SQL of the column with the file of each row; a copy stands for the file that it was made from."""
+    name = quote_column(column)
+    copies = [file.text for file in group.files if file.text.path != file.text.origin]
+    cases = " ".join(f"WHEN {quote_text(str(text.path))} THEN {quote_text(str(text.origin))}" for text in copies)
+    return f"CASE {name} {cases} ELSE {name} END AS {name}" if copies else name
 
 
 def _empty_columns(group: CsvGroup, counts: Mapping[str, CsvCounts]) -> list[str]:
@@ -147,7 +175,7 @@ def _files_read(
     files = []
     for group in groups:
         ignored = set(_empty_columns(group, counts))
-        columns = tuple(column for column in group.layout.columns if column not in ignored)
+        columns = tuple(column for column in (*group.layout.columns, *group.keys) if column not in ignored)
         for file in group.files:
             each = counts[file.text.name]
             files.append(FileRead(file.text.name, columns, each.rows - each.empty, each.malformed, each.line))
@@ -179,10 +207,10 @@ def _explanation(
     groups: Sequence[CsvGroup], source: str, connection: duckdb.DuckDBPyConnection, problem: duckdb.Error
 ) -> str:
     """Why files cannot be read, with the name of the first that cannot."""
-    for file, group in ((file, group) for group in groups for file in group.files):
-        alone = CsvGroup((file,), group.has_partitions)
+    for file, keys in [(file, group.keys) for group in groups for file in group.files]:
+        alone = CsvGroup((file,), keys)
         try:
-            connection.execute(f"SELECT count(*) FROM {alone.scan('rejects_limit=1')}").fetchall()  # noqa: S608 (quoted)
+            connection.execute(f"SELECT count(*) FROM {alone.scan(IGNORED, 1)}").fetchall()  # noqa: S608 (quoted)
         except duckdb.Error as why:
             return f"{file.text.name}: cannot be read as csv: {_first_line(why)}"
     return f"{source}: cannot be read as csv: {_first_line(problem)}"

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 BOOLEAN, INTEGER, FLOAT, TEXT = "BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"
+ID = "ID"  # a whole number that a float keeps
 BOOLEANS = ("true", "false", "t", "f", "yes", "no")
 MOST_DIGITS = 16  # of a number that is a float without loss
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -52,16 +53,24 @@ def _type_of(text: str) -> str:
     return BOOLEAN if text.lower() in BOOLEANS else TEXT
 
 
-def exceptions_test(column: str, kind: str) -> str:
+def exceptions_test(column: str, kind: str, is_id: bool = False) -> str:
     """Return SQL that is true where a quoted text column may not be of a type; rarely also where it is.
 
     It is fast, and exact enough to confirm the type of a column. `detailed_counts` decides where it finds anything.
+
+    Args:
+        column: The column.
+        kind: Its guessed type.
+        is_id: Whether it must keep how its values are written.
+
+    Returns:
+        The SQL.
     """
     if kind == INTEGER:
         return f"try_cast({column} AS BIGINT)::VARCHAR IS DISTINCT FROM {column}"
-    if kind == FLOAT:
+    if kind == FLOAT and not is_id:
         return f"{column} IS NOT NULL AND (try_cast({column} AS DOUBLE) IS NULL OR {_odd_number(column)})"
-    if kind == BOOLEAN:
+    if kind == BOOLEAN and not is_id:
         return f"lower({column}) NOT IN {BOOLEANS!r}"
     return f"{column} IS NOT NULL"
 
@@ -84,16 +93,21 @@ def detailed_counts(column: str) -> dict[str, str]:
         INTEGER: f"count_if(try_cast({text} AS BIGINT)::VARCHAR = {text})",
         FLOAT: f"count_if(try_cast({text} AS DOUBLE) IS NOT NULL AND NOT ({odd}))",
         BOOLEAN: f"count_if(lower({text}) IN {BOOLEANS!r})",
+        ID: f"count_if(regexp_matches({text}, '^(0|-?[1-9][0-9]{{0,14}})([.]0+)?$'))",
     }
 
 
-def decide_type(counts: Mapping[str, int]) -> str:
+def decide_type(counts: Mapping[str, int], is_id: bool = False) -> str:
     """Return the type of a column from its counts, as `detailed_counts` names them.
 
-    >>> decide_type({"values": 2, "BIGINT": 1, "DOUBLE": 2, "BOOLEAN": 0})
+    >>> decide_type({"values": 2, "BIGINT": 1, "DOUBLE": 2, "BOOLEAN": 0, "ID": 1})
     'DOUBLE'
+    >>> decide_type({"values": 2, "BIGINT": 1, "DOUBLE": 2, "BOOLEAN": 0, "ID": 1}, is_id=True)
+    'VARCHAR'
     """
     values = counts["values"]
+    if is_id and counts[INTEGER] != values:
+        return FLOAT if values and counts[ID] == values else TEXT
     return next((kind for kind in (INTEGER, FLOAT, BOOLEAN) if values and counts[kind] == values), TEXT)
 
 

@@ -20,7 +20,9 @@ from adbc_driver_sqlite import dbapi as sqlite
 
 from features.errors import DataError, UsageError
 from features.sources import postgres
+from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
+from features.system_errors import explain_system_error
 
 ATTACHED_NAME = "regulars_source"
 BATCH_ROWS = 100_000
@@ -87,8 +89,9 @@ def _from_clause(source: Source, session: DatabaseSession) -> str:
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
         return table
+    require_one_select(source.query, source.section)
     with_clause = f"WITH source AS (SELECT * FROM {table}) " if table else ""  # noqa: S608 (quoted)
-    return f"({with_clause}SELECT * FROM (\n{source.query.strip().rstrip(';')}\n) AS queried) AS queried"  # noqa: S608
+    return f"({with_clause}SELECT * FROM (\n{without_semicolon(source.query)}\n) AS queried) AS queried"  # noqa: S608
 
 
 @contextmanager
@@ -115,14 +118,16 @@ def _explain_errors(source: Source) -> Iterator[None]:
     except (DriverError, pa.ArrowException, OSError) as problem:
         explain = postgres.explain_error if source.database == "postgresql" else _explain_sqlite_error
         reason, sql_at_fault = explain(str(problem), getattr(problem, "sqlstate", None) or "")
+        known = None if source.database == "postgresql" else explain_system_error(problem)
     except duckdb.Error as problem:
+        known = explain_system_error(problem)
         sql_at_fault = isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException)
         reason = str(problem).strip().splitlines()[0]
     else:
         return
     if sql_at_fault and source.query:
         raise UsageError(f"[{source.section}] query is not understood by {source.display_name}: {reason}")
-    raise DataError(f"{source.display_name}: cannot be read: {reason}")
+    raise DataError(f"{source.display_name}: cannot be read: {known or reason}")
 
 
 class _DuckDBSession:

@@ -1,7 +1,7 @@
 """A user's query in DuckDB's SQL: what it may call, which files it names, and which columns it joins by.
 
-DuckDB itself parses the query. Files named without options become tables of our own reader, so that they have the same
-types as `source`; other paths become absolute, so that they do not depend on where a command is started.
+DuckDB itself parses the query. CSV and Parquet named without options are read by our own reader, so that they have the
+same types as `source`. Other paths become absolute, so that they do not depend on where a command is started.
 """
 
 from __future__ import annotations
@@ -35,28 +35,29 @@ PURE_FUNCTIONS = (
 WRITING_FUNCTIONS = ("write_log",)
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
 LITERAL = re.compile(rb"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+QUOTES_AND_PARENTHESES = re.compile(LITERAL.pattern + rb"|--[^\n]*|[()]")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 EQUALITIES = ("COMPARE_EQUAL", "COMPARE_NOTEQUAL", "COMPARE_DISTINCT_FROM", "COMPARE_NOT_DISTINCT_FROM", "COMPARE_IN")
 Node = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class QueriedFile:
-    """A file that a query names.
+class QueriedTable:
+    """A table of files in a query.
 
     Attributes:
-        path: The file, folder or glob, as written.
-        start: Where the text that names it starts, in bytes.
+        start: Where the text that stands for it starts, in bytes.
         end: Where it ends.
         alias: The name by which the query calls its rows, if it gives none.
-        is_table: Whether the text stands for a table; otherwise it is the path alone.
+        path: The file, folder or glob, if our own reader reads it; otherwise empty.
+        call: The SQL of a function that reads it, if DuckDB does, with absolute paths.
     """
 
-    path: str
     start: int
     end: int
     alias: str
-    is_table: bool
+    path: str = ""
+    call: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,33 +66,33 @@ class ParsedQuery:
 
     Attributes:
         sql: Its text, without a semicolon.
-        files: The files that it names, in the order of the text.
+        tables: The tables of files in it, in the order of the text.
         equal: Groups of names of columns, in lower case, that it joins or compares with each other.
         natural: Whether it joins by all common names.
     """
 
     sql: str
-    files: tuple[QueriedFile, ...]
+    tables: tuple[QueriedTable, ...]
     equal: tuple[frozenset[str], ...]
     natural: bool
 
-    def with_files(self, tables: Sequence[str], folder: Path) -> str:
-        """Return the SQL in which each file is a table (a quoted name, by place in `files`) or an absolute path."""
-        text, end = self.sql.encode(), b""
-        for file, table in reversed(list(zip(self.files, tables, strict=True))):
-            alias = f' AS "{file.alias}"' if file.alias else ""
-            absolute = str((folder / Path(file.path).expanduser()).absolute()).replace("'", "''")
-            new = f"{table}{alias}" if file.is_table else f"'{absolute}'{alias}"
-            end, text = new.encode() + text[file.end :] + end, text[: file.start]
-        return (text + end).decode()
+    def with_views(self, names: Sequence[str]) -> str:
+        """Return the SQL in which each of `tables` is a view, by its quoted name."""
+        text, place, parts = self.sql.encode(), 0, list[bytes]()
+        for table, name in zip(self.tables, names, strict=True):
+            alias = f' AS "{table.alias}"' if table.alias else ""
+            parts += [text[place : table.start], f"{name}{alias}".encode()]
+            place = table.end
+        return b"".join([*parts, text[place:]]).decode()
 
 
-def parse_query(sql: str, section: str, connection: duckdb.DuckDBPyConnection) -> ParsedQuery:
+def parse_query(sql: str, section: str, folder: Path, connection: duckdb.DuckDBPyConnection) -> ParsedQuery:
     """Parse a query and check that it only reads, and only this machine's files.
 
     Args:
         sql: One SELECT in DuckDB's SQL.
         section: The section of the config, for messages.
+        folder: The folder of the config; paths are relative to it.
         connection: Where DuckDB runs.
 
     Returns:
@@ -112,9 +113,9 @@ def parse_query(sql: str, section: str, connection: duckdb.DuckDBPyConnection) -
     row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchone()
     nodes = list(_nodes(json.loads(row[0]))) if row else []
     _require_reading(nodes, section)
-    files = tuple(sorted(_files(nodes, text.encode(), section), key=lambda file: file.start))
+    tables = tuple(sorted(_tables(nodes, text.encode(), section, folder), key=lambda table: table.start))
     is_natural = any(node.get("ref_type") == "NATURAL" for node in nodes)
-    return ParsedQuery(text, files, _merged(_compared_columns(nodes)), is_natural)
+    return ParsedQuery(text, tables, _merged(_compared_columns(nodes)), is_natural)
 
 
 def _nodes(tree: Any) -> Iterator[Node]:
@@ -137,44 +138,69 @@ def _require_reading(nodes: Sequence[Node], section: str) -> None:
         called = str(node.get("function", {}).get("function_name", "")).lower() if _is(node, "TABLE_FUNCTION") else ""
         if name in WRITING_FUNCTIONS or (called and called not in reading):
             raise UsageError(
-                f"[{section}] query: {called or name}() cannot be used; {QUERY_RULE}: tables come from source, files, and "
-                "functions such as read_csv, read_parquet, read_json, read_text, unnest and range"
+                f"[{section}] query: {called or name}() cannot be used; {QUERY_RULE}: tables come from source, files "
+                "and functions such as read_csv, read_parquet, read_json, read_text, unnest and range"
             )
 
 
-def _files(nodes: Sequence[Node], text: bytes, section: str) -> Iterator[QueriedFile]:
-    """The files that a query names, by tables and by the arguments of functions."""
+def _tables(nodes: Sequence[Node], text: bytes, section: str, folder: Path) -> Iterator[QueriedTable]:
+    """The tables of files in a query: paths in quotes, and functions that read files."""
     for node in nodes:
         start = node.get("query_location", 0)
         if _is(node, "BASE_TABLE") and not node["schema_name"] and _is_file(node["table_name"]):
-            literal, path = LITERAL.match(text, start), node["table_name"]
+            path, literal = node["table_name"], LITERAL.match(text, start)
             if literal:
                 alias = "" if node["alias"] else Path(path).name.split(".")[0]
-                yield QueriedFile(_local(path, section), start, literal.end(), alias, bool(data_format(path)))
+                local = _absolute(path, section, folder)
+                own = path if data_format(path) else ""
+                yield QueriedTable(start, literal.end(), alias, own, f"read_json({_literal(local)})")
         elif _is(node, "TABLE_FUNCTION") and node["function"]["function_name"].lower() in (*READERS, *OTHER_READERS):
-            yield from _arguments(node, text, section)
+            yield _called(node, text, section, folder)
 
 
-def _arguments(node: Node, text: bytes, section: str) -> Iterator[QueriedFile]:
-    """The files that a function reads: a table if they are all that it is given, or paths."""
+def _called(node: Node, text: bytes, section: str, folder: Path) -> QueriedTable:
+    """The table that a function reads: by our own reader if it is given nothing but a path."""
     function, start = node["function"], node["query_location"]
-    name, given = function["function_name"], function["children"]
-    constants = [n for part in given if not _is(part, "COMPARE_EQUAL") for n in _nodes(part) if _is(n, "VALUE_CONSTANT")]
-    paths = [c for c in constants if isinstance(c["value"].get("value"), str)]
-    call = re.compile(rb"(?i)" + name.encode() + rb"\s*\(\s*(?:" + LITERAL.pattern + rb")\s*\)").match(text, start)
-    if call and len(given) == 1 and paths and name.lower() in READERS and data_format(paths[0]["value"]["value"]):
-        path = _local(paths[0]["value"]["value"], section)
-        yield QueriedFile(path, start, call.end(), "" if node["alias"] else name, True)
-        return
-    for constant in paths:
-        path, place = constant["value"]["value"], constant["query_location"]
-        literal = LITERAL.match(text, place)
-        if literal and _local(path, section) and not URL.match(path):
-            yield QueriedFile(path, place, literal.end(), "", False)
+    name, arguments = function["function_name"], function["children"]
+    alias, end = "" if node["alias"] else name, _end_of_call(text, start)
+    positional = (part for argument in arguments if not _is(argument, "COMPARE_EQUAL") for part in _nodes(argument))
+    constants = [part for part in positional if _is(part, "VALUE_CONSTANT")]
+    paths = {c["query_location"]: c["value"]["value"] for c in constants if isinstance(c["value"].get("value"), str)}
+    if len(arguments) == 1 and _is(arguments[0], "VALUE_CONSTANT") and name.lower() in READERS:
+        path = next(iter(paths.values()), "")
+        if data_format(_local(path, section)):
+            return QueriedTable(start, end, alias, path)
+    call, place = b"", start
+    for location, path in sorted(paths.items()):
+        literal = LITERAL.match(text, location)
+        if literal:
+            call += text[place:location] + _literal(_absolute(path, section, folder)).encode()
+            place = literal.end()
+    return QueriedTable(start, end, alias, "", (call + text[place:end]).decode())
+
+
+def _end_of_call(text: bytes, start: int) -> int:
+    """Where the call of a function ends: after the parenthesis that closes its first one."""
+    depth = 0
+    for match in QUOTES_AND_PARENTHESES.finditer(text, start):
+        depth += (match[0] == b"(") - (match[0] == b")")
+        if match[0] == b")" and not depth:
+            return match.end()
+    return len(text)
 
 
 def _is_file(name: str) -> bool:
     return bool(data_format(name)) or name.lower().endswith(JSON_SUFFIXES) or bool(URL.match(name))
+
+
+def _absolute(path: str, section: str, folder: Path) -> str:
+    """A path on this machine that does not depend on where the command was started."""
+    local = _local(path, section)
+    return local if URL.match(local) else str((folder / Path(local).expanduser()).absolute())
+
+
+def _literal(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
 
 
 def _local(path: str, section: str) -> str:

@@ -18,6 +18,7 @@ FILE_FORMATS = {
 FOLDERS_OF_OTHER_PROGRAMS = ("_temporary", "_delta_log")  # which Spark keeps beside its Parquet files
 SIDE_FILES = re.compile(r"_.*|.*\.(crc|md|toml|sql|py|sh|log)", re.IGNORECASE)  # of no interest in a folder of data
 MOST_NAMED = 3
+SELECT_ALL = "SELECT * FROM source"
 PARTITION = re.compile(r"([^=/\\]+)=[^/\\]*")
 
 
@@ -101,8 +102,8 @@ def find_files(source: str, folder: Path) -> list[Path]:
         files = sorted({file for match in matches for file in (_data_files(match) if match.is_dir() else [match])})
     if not files:
         raise DataError(
-            f"{source}: no such file, folder or glob (looked in {path.parent}); "
-            "set [events] source to Parquet, CSV or CSV.gz, or to the URL of a database"
+            f"{source}: no such file, folder or glob (looked in {path.parent}); expected Parquet, CSV or CSV.gz, by a "
+            "path relative to the config (or, as source, the URL of a database)"
         )
     return files
 
@@ -238,10 +239,11 @@ def require_columns_of_files(source: Source, roles: Mapping[str, str], read: Fil
     for role, lacking, example in _missing_columns(roles, read):
         column, file = roles[role], lacking[0]
         others = f" and {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
+        hint = f"{suggest_column(column, file.columns)}it has {', '.join(file.columns)}"
         raise DataError(
-            f"{source.source}: {file.name}{others} of {len(read.files):,} files: no column {column!r} ([{source.section}] "
-            f"{role}), which {example} has; {suggest_column(column, file.columns)}it has {', '.join(file.columns)}. Add "
-            f"the column; or, if it may be missing, set [{source.section}] query = \"SELECT * FROM source\""
+            f"{source.source}: {file.name}{others} of {len(read.files):,} files: no column {column!r} "
+            f"([{source.section}] {role}), which {example} has; {hint}. Add it; or allow it to be missing, with "
+            f"[{source.section}] query = {SELECT_ALL!r}"
         )
 
 

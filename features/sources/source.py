@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import UsageError, sample
+from features.sources.query import query_problem
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
@@ -36,6 +37,7 @@ class Source:
         query: SQL over `source`; for a database in its own dialect, run there.
         password_env: The environment variable that holds the password; empty: PGPASSWORD, as in libpq.
         personal: Columns that are never read; for files, the query cannot use them either.
+        ids: Columns of ids, which a CSV file keeps as they are written.
     """
 
     section: str
@@ -44,6 +46,7 @@ class Source:
     query: str = ""
     password_env: str = ""
     personal: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:
@@ -68,6 +71,8 @@ class Source:
         scheme = _scheme(self.source)
         if self.password_env and self.database != "postgresql":
             raise ValueError("password_env is only for a PostgreSQL source (postgresql://...); remove it")
+        if self.query and (problem := query_problem(self.query)):
+            raise ValueError(f"query: {problem}")
         if not scheme:
             if self.table:
                 raise ValueError(

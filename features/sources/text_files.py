@@ -42,6 +42,7 @@ class TextFile:
 
     Attributes:
         name: The file in messages.
+        origin: The file.
         path: The file, or a UTF-8 copy of it.
         compression: 'gzip' or 'none'.
         head: The first lines.
@@ -50,6 +51,7 @@ class TextFile:
     """
 
     name: str
+    origin: Path
     path: Path
     compression: str
     head: str
@@ -114,7 +116,7 @@ def read_text_file(path: Path, name: str, copy: Path) -> TextFile | None:
                 return text if text.head.strip() or not text.complete else None
         _copy_as_utf8(path, compression, encoding, copy)
         text, _ = _scan(copy, "none", name)
-        return replace(text, name=name) if text.head.strip() or not text.complete else None
+        return replace(text, origin=path) if text.head.strip() or not text.complete else None
 
 
 def _beginning(path: Path) -> bytes:
@@ -156,7 +158,7 @@ def _refuse_other_data(first: bytes, path: Path, name: str) -> None:
         raise DataError(f"{name}: is Parquet, not CSV; rename it to {Path(name).stem}.parquet")
     if first.startswith(DAMAGED_MARKS):
         raise DataError(
-            f"{name}: is UTF-16 that was converted as if it were Latin-1; use the original file, which can be read as it is"
+            f"{name}: is UTF-16 that was converted as if it were Latin-1; use the original file, which can be read"
         )
     even, odd = (half.count(0) / max(len(half), 1) for half in (first[::2], first[1::2]))
     if not any(map(first.startswith, BYTE_ORDER_MARKS)) and max(even, odd) > MANY_ZEROS > FEW_ZEROS > min(even, odd):
@@ -176,7 +178,7 @@ def _scan(path: Path, compression: str, name: str) -> tuple[TextFile, bool]:
             head += chunk[: HEAD_BYTES - len(head)]
     _require_utf8(decoder, b"", name, ends, final=True)
     text = head.decode("utf-8", errors="ignore").removeprefix("\ufeff")
-    return TextFile(name, path, compression, text, size == len(head), ends.lines), ends.mixed
+    return TextFile(name, path, path, compression, text, size == len(head), ends.lines), ends.mixed
 
 
 def _require_utf8(
