@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
@@ -153,8 +152,7 @@ def _horizon(scores: Scores) -> Window | None:
 
 
 def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[PerformanceFigure]:
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(COLUMNS) for part in scores.manifest.parts]
-    table = pa.concat_tables(parts)
+    table = scores.read_columns(COLUMNS)
     churn = table["churn_probability"].to_numpy()
     money = scores.spread is not None and table["value"].null_count == 0
     worth = table["value"].to_numpy() + table["value_at_risk"].to_numpy() if money else None
