@@ -131,6 +131,15 @@ class Config(Section):
         priced = terms is not None and terms.price_every is not None and self.task.churn == "cancelled"
         return bool(self.events.amount) or priced
 
+    def require_value(self) -> None:
+        """Raise UsageError if value cannot be predicted, because the log has no money."""
+        if not self.has_value:
+            terms = self.task.churn == "cancelled"
+            raise UsageError(
+                "[events] amount is not set: without money there is churn but no value"
+                + (" (nor are [subscriptions] price and price_every)" if terms else "")
+            )
+
     @property
     def output(self) -> Path:
         """The folder for scores, contributions and reports."""

@@ -40,7 +40,8 @@ class TableSection(Section):
         "", description="environment variable that holds the password; empty: PGPASSWORD or ~/.pgpass"
     )
     customer: str = Field(
-        description="column of the customer's id; ids of any type are written as text (17850.0 as 17850)"
+        description="column of the customer's id; ids of any type become text by one rule: 17850, 17850.0 and "
+        "' 17850 ' are one customer, 017850 is another"
     )
     time_format: str = Field(
         "",
@@ -63,7 +64,10 @@ class TableSection(Section):
 
     def to_source(self, section: str) -> Source:
         """Return where the section's rows are; `section` is its name in messages."""
-        return Source(section, self.source, self.table, self.query, self.password_env, self.personal)
+        roles = self.columns_by_role()
+        others = {column for role, column in roles.items() if role not in ID_ROLES and not role.startswith("kinds (")}
+        ids = tuple(column for role, column in roles.items() if role in ID_ROLES and column not in others)
+        return Source(section, self.source, self.table, self.query, self.password_env, self.personal, ids)
 
     def columns_by_role(self) -> dict[str, str]:
         """Return the columns that the section names, by their roles; keys left empty are left out."""

@@ -7,7 +7,6 @@ be contacted, or were contacted although held out, stay in their group, so they 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
 from serving.planning.plan import Plan, read_plan
+from serving.planning.rules import plan_reference
 
 FORMAT = 1
 TABLE = "measured.parquet"
@@ -109,17 +109,9 @@ def find_plan(config: Config, name: str) -> Plan:
     Raises:
         UsageError: There is no such plan, or it belongs to another config.
     """
-    parts = Path(name).parts
-    day, campaign = (parts[-2], parts[-1]) if len(parts) > 1 else ("".join(parts), None)
-    try:
-        cutoff = date.fromisoformat(day.removeprefix("cutoff="))
-    except ValueError:
-        raise UsageError(
-            f"{name!r} names no plan: expected its folder (OUTPUT/plans/cutoff=D/CAMPAIGN), or D/CAMPAIGN such as "
-            "2024-06-01/retention, or D, where D is the cutoff"
-        ) from None
+    cutoff, campaign = plan_reference(name)
     plan = read_plan(config, cutoff, campaign)
-    if len(parts) > 2 and Path(name).resolve() != plan.folder.resolve():
+    if len(Path(name).parts) > 2 and Path(name).resolve() != plan.folder.resolve():
         raise UsageError(
             f"{name} is not a plan of this config; its plan of that name is {plan.folder}: name that one, or use the "
             "other config"

@@ -26,6 +26,7 @@ from features.snapshots.build import Snapshots, build_snapshots
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
+from training.registry.tracking_store import no_champion_error
 from training.uplift import registry
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
@@ -137,9 +138,7 @@ def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
 def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
     champion = registry.load_uplift_champion(config)
     if champion is None:
-        raise UsageError(
-            f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"
-        )
+        raise no_champion_error(config, "uplift")
     return champion
 
 

