@@ -83,7 +83,6 @@ class Manifest(BaseModel):
     FORMAT: ClassVar[int] = 1
     AGAIN: ClassVar[str] = "regulars"  # the command that writes it
     ADVICE: ClassVar[str] = "run `{command}` again"
-    ADVICE: ClassVar[str] = "run `{command}` again"
 
     format: int = 1
     name: str = ""
@@ -185,7 +184,6 @@ class PlanManifest(Manifest):
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
     ADVICE: ClassVar[str] = "restore it from a backup or, if nobody was contacted yet, run `{command}` again"
-    ADVICE: ClassVar[str] = "restore it from a backup or, if nobody was contacted yet, run `{command}` again"
 
     campaign: str
     files: dict[FileName, str] = {}
@@ -233,7 +231,6 @@ class Measurement(Manifest):
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
-    ADVICE: ClassVar[str] = "remove it, and run `{command}` again"
     ADVICE: ClassVar[str] = "remove it, and run `{command}` again"
 
     campaign: str
@@ -353,11 +350,6 @@ def rewriting_advice(path: Path) -> str:
     if not folder or _cutoff_in(path) == "D":
         return "remove it, and create it again"
     return _advice(path, WRITTEN_BY[folder])
-
-
-def _advice(path: Path, model: type[Manifest]) -> str:
-    """What to do about a manifest that cannot be read."""
-    return model.ADVICE.format(command=_command(path, model))
 
 
 def _advice(path: Path, model: type[Manifest]) -> str:

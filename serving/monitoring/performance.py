@@ -147,7 +147,8 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
 
 
 def _horizon(scores: Scores) -> Window | None:
-    task = (scores.manifest.models.get("churn") or {}).get("task")
+    model = scores.manifest.models.get("churn")
+    task = model.get("task") if model else None
     return Window.parse(task["horizon"]) if task else None
 
 

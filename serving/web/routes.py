@@ -180,7 +180,8 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
 
 def _context(site: Site, request: Request) -> PageContext:
     at = read_scored_cutoff(site, request.query_params.get("cutoff", ""))
-    task: Mapping[str, Any] = at.manifest.models.get("churn", {}).get("task", {})
+    models: Mapping[str, Mapping[str, Any]] = at.manifest.models
+    task: Mapping[str, Any] = models.get("churn", {}).get("task", {})
     given = site.config.task
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days
