@@ -77,7 +77,7 @@ def read_as_written(
         )
     if section.time_format and role not in TIMES_WITHOUT_FORMAT:
         return _from_format(column, section.time_format, engine)
-    return _from_iso_text(column)
+    return read_iso_text(column)
 
 
 def _from_digits(column: ibis.Value) -> ibis.Value:
@@ -87,7 +87,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
     return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
 
 
-def _from_iso_text(column: ibis.Value) -> WrittenTimes:
+def read_iso_text(column: ibis.Value) -> WrittenTimes:
     """Text in ISO 8601, with or without a clock and an offset; slashes may stand for dashes."""
     text = column.replace("/", "-")
     zoned = text.re_search(TIME_WITH_OFFSET)

@@ -22,6 +22,7 @@ from features.intake.log import Business, opened
 from features.json_files import file_digest
 from features.outputs.manifests import manifest_text
 from features.snapshots.build import Snapshots, build_snapshots
+from features.task import other_zone
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
@@ -138,6 +139,12 @@ def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
     if champion is None:
         raise UsageError(
             f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"
+        )
+    bundle, version = champion
+    if problem := other_zone(bundle.task, config.task.timezone):
+        raise UsageError(
+            f"{version.label} was trained {problem}; run `regulars train uplift` to train with such days, or set it "
+            "back"
         )
     return champion
 

@@ -17,6 +17,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError, sample
 from features.json_files import file_digest, has_digest
 from features.outputs.manifests import ScoreManifest, read_manifest
+from features.task import other_zone
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
@@ -187,3 +188,13 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
         raise UsageError(f"{missing}; run `regulars score --cutoff D`")
     folder = config.outputs.scores(wanted[-1])
     return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest))
+
+
+def refuse_other_zone(config: Config, scores: Scores) -> None:
+    """Raise UsageError if a cutoff was scored with days that begin in another zone than [task] timezone."""
+    task = scores.manifest.models.get("churn", {}).get("task", {})
+    if problem := other_zone(task, config.task.timezone):
+        raise UsageError(
+            f"cutoff {scores.cutoff} was scored {problem}; run `regulars train`, then `regulars score --cutoff "
+            f"{scores.cutoff}` again, or set it back"
+        )
