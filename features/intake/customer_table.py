@@ -13,7 +13,7 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import CustomerAttribute, feature_slug
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.config.table_sections import Customers
 from features.engines.base import Engine
@@ -26,6 +26,7 @@ from features.intake.tables import SetAsideRows, SideTable, Tables
 from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
+from features.slugs import feature_slug
 from features.task import is_label
 
 CUSTOMER_TABLE, SINCE = "customers", "since"

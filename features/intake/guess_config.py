@@ -12,13 +12,13 @@ from typing import Any
 import ibis
 
 from features.atomic_files import write_new_text
-from features.config.data_contract import feature_slug
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
+from features.slugs import feature_slug
 from features.sources.source import refuse_url
 
 MIN_FIT = 0.99

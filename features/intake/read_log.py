@@ -12,7 +12,7 @@ from datetime import date, timedelta
 import ibis
 from tqdm import tqdm
 
-from features.config.data_contract import build_contract, feature_slug
+from features.config.data_contract import build_contract
 from features.config.load import Config
 from features.config.table_sections import Events
 from features.engines.base import Engine
@@ -29,6 +29,7 @@ from features.intake.tables import Tables
 from features.intake.times import TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
+from features.slugs import feature_slug
 
 
 def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:
