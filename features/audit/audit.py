@@ -111,7 +111,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
         The audit.
     """
     days = _rows_by_day(tables, engine)
-    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count_rows(tables.source.distinct())
+    duplicates = engine.count_rows(tables.source) - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
     customer_table, sides = customer_facts(tables, engine), side_facts(tables, engine)
     contracts = subscription_facts(tables, task, mature_cutoffs(tables, task), engine)

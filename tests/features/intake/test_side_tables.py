@@ -230,7 +230,7 @@ def test_a_missing_number_is_no_reason_to_set_a_row_aside(read: Make) -> None:
     ("name", "wrong", "words"),
     [
         ("visits", {"time": None}, (r"2 of 3 rows have no usable time", r"\[activities.visits\] time_format")),
-        ("visits", {"measure": float("inf")}, (r"no usable measure in column 'measure'", "CAST")),
+        ("visits", {"measure": float("inf")}, (r"no usable measure in column 'measure'", "compute a number from them")),
         ("contacts", {"propensity": 3.0}, (r"no usable propensity", r"\[contacts\] max_unreadable")),
         ("subscriptions", {"end": moment("2023-01-01T10:00:00+00:00")}, (r"no usable end", r"\[subscriptions\]")),
     ],
