@@ -79,11 +79,8 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
     """
     with opened(business) as log:
         config = log.config
-        if which == "value" and not config.has_value:
-            raise UsageError(
-                "[events] amount is not set: without money there is churn but no value"
-                + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
-            )
+        if which == "value":
+            config.require_value()
         mlflow_tracking.require_tracking_server(config)
         rows = build.build_snapshots(log)
     registry.connect_to_mlflow(config)

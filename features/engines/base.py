@@ -55,13 +55,16 @@ class Engine(Protocol):
             UsageError: A table or column is missing, or the query is not valid.
         """
 
-    def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
+    def read_files(
+        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+    ) -> ibis.Table:
         """Read a table from files.
 
         Args:
             source: A file, glob or folder, relative to `folder`.
             folder: The folder of the config.
             ids: Columns of ids, which keep all their digits.
+            as_written: Those of them that also keep leading zeros and signs.
 
         Returns:
             The rows of all files.
@@ -202,7 +205,7 @@ def read_source_files(engine: Engine, source: Source, folder: Path, ids: Sequenc
         DataError: There are no files, or they cannot be read.
         UsageError: A personal column is missing, or the query is not valid.
     """
-    raw = engine.read_files(source.source, folder, ids)
+    raw = engine.read_files(source.source, folder, ids, source.ids)
     table = drop_columns(raw, source.personal)
     names = set(raw.columns)
     if source.query:

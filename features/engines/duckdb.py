@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import duckdb
 import ibis
@@ -33,12 +34,16 @@ from features.keyed_hash import text_hasher
 from features.sources import databases
 from features.sources.files import file_format, find_files, require_utf8
 from features.sources.source import Source
+from features.system_errors import explain_system_error
 
 # Times in CSV stay text until the config's layout and zone are applied, so that 03/01/2024 is never guessed silently.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
 DISK_FULL_SIGNS = ("No space left", "failed to offload", "max_temp_directory_size")
 ROWS_DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of the rows of t, in any order
 FIRST_INEXACT_INTEGER = 2**53
+# How ids in CSV look if a number keeps them as they are written: no leading zero, and digits that fit.
+KEPT_BY_INTEGERS = r"^[\x09-\x0d ]*(0|-?[1-9][0-9]{0,17})[\x09-\x0d ]*\z"
+KEPT_BY_FLOATS = r"^[\x09-\x0d ]*(0|-?[1-9][0-9]{0,14})([.]0+)?[\x09-\x0d ]*\z"
 BATCH_ROWS = 100_000  # rows that are processed in Python at once
 
 
@@ -116,13 +121,16 @@ class DuckDBEngine:
         finally:
             con.unregister("incoming")
 
-    def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
+    def read_files(
+        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+    ) -> ibis.Table:
         """Read a table from a file, glob or folder.
 
         Args:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
             ids: Columns that stay text in CSV if a number could not hold their digits.
+            as_written: Columns that stay text in CSV if a number would also lose leading zeros or signs.
 
         Returns:
             The rows of all files.
@@ -141,8 +149,8 @@ class DuckDBEngine:
             multi_file_options = {"union_by_name": True} if len(paths) > 1 else {"store_rejects": True}
             options = {"sample_size": -1, "auto_type_candidates": CSV_TYPES, **multi_file_options}
             table = self.connection.read_csv(paths, **options)
-            wide = self._too_wide(table, ids)
-            return self.connection.read_csv(paths, types=wide, **options) if wide else table
+            texts = self._too_wide(table, ids) | self._changed_by_numbers(table, as_written, paths, options)
+            return self.connection.read_csv(paths, types=texts, **options) if texts else table
         except duckdb.Error as problem:
             raise DataError(f"{source}: cannot be read as {kind}: {error_summary(problem)}") from None
 
@@ -155,6 +163,22 @@ class DuckDBEngine:
         return {
             c: "VARCHAR" for i, c in enumerate(floats) if (largest[f"c{i}"][0].as_py() or 0) >= FIRST_INEXACT_INTEGER
         }
+
+    def _changed_by_numbers(
+        self, table: ibis.Table, columns: Sequence[str], paths: list[str], options: dict[str, Any]
+    ) -> dict[str, str]:
+        """Return, as text columns, those that were read as numbers and are written in a way that numbers lose."""
+        numbers = [c for c in dict.fromkeys(columns) if c in table.columns and not table[c].type().is_string()]
+        if not numbers:
+            return {}
+        texts = self.connection.read_csv(paths, types=dict.fromkeys(numbers, "VARCHAR"), **options)
+        kept = {c: KEPT_BY_INTEGERS if table[c].type().is_integer() else KEPT_BY_FLOATS for c in numbers}
+        changed = {
+            f"c{i}": (~texts[c].re_search(kept[c]) & texts[c].re_search(r"[^\x09-\x0d ]")).any()
+            for i, c in enumerate(numbers)
+        }
+        facts = texts.aggregate(**changed).to_pyarrow()
+        return {c: "VARCHAR" for i, c in enumerate(numbers) if facts[f"c{i}"][0].as_py()}
 
     def count_rejected_lines(self) -> int:
         """Return and reset the number of lines of the last CSV whose number of columns differs from the header."""
@@ -358,6 +382,9 @@ class DuckDBEngine:
 def _failed(what: str, problem: Exception) -> DataError:
     """Return the error to raise; if memory or disk is full, it says what to do."""
     full = isinstance(problem, duckdb.OutOfMemoryException) or any(marker in str(problem) for marker in DISK_FULL_SIGNS)
+    known = None if full else explain_system_error(problem)
+    if known is not None:
+        return DataError(f"{what}: {known}")
     advice = (
         ". Memory or the scratch folder is full: raise [engine] memory, or set [engine] scratch to a folder with more "
         "free space"

@@ -133,13 +133,16 @@ class SparkEngine:
         """
         return read_source_files(self, source, folder, ids)
 
-    def read_files(self, source: str, folder: Path, ids: Sequence[str] = ()) -> ibis.Table:
+    def read_files(
+        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+    ) -> ibis.Table:
         """Read a table from a Parquet file, glob or folder, or from a remote path such as s3a:// or hdfs://.
 
         Args:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
             ids: Not used: Parquet has types.
+            as_written: Not used, for the same reason.
 
         Returns:
             The rows of all files.

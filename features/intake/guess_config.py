@@ -11,14 +11,16 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import feature_slug
+from features.atomic_files import write_new_text
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
-from features.errors import DataError
+from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.intake.times import read_iso_text
+from features.slugs import feature_slug
+from features.sources.source import refuse_url
 
 MIN_FIT = 0.99
 ZONE_QUESTION, UTC_DAYS = '# timezone = ""', '# timezone = "UTC"'
@@ -82,6 +84,29 @@ class ColumnProfile:
     def has(self, words: str) -> bool:
         """Whether any of the words is in the name, as a whole word."""
         return any(f"_{word}_" in f"_{self.words}_" for word in words.split())
+
+
+def write_guessed_config(source: str, target: Path) -> None:
+    """Writes a config guessed from a data file; it is written completely or not at all, and never over another one.
+
+    Args:
+        source: File, glob or folder, relative to the config's folder.
+        target: The config file.
+
+    Raises:
+        UsageError: The config exists already, or cannot be written.
+        DataError: The file cannot be read, or no column looks like a customer or a time.
+    """
+    refuse_url(source)
+    taken = UsageError(
+        f"{target} already exists; remove it, or choose another name: `regulars -c OTHER.toml init {source}`"
+    )
+    if target.exists():
+        raise taken
+    try:
+        write_new_text(target, guess_config_text(source, target.resolve().parent))
+    except FileExistsError:
+        raise taken from None
 
 
 def guess_config_text(source: str, folder: Path) -> str:

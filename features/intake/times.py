@@ -169,6 +169,10 @@ class TimeReader:
             moment = times.offset.notnull().ifelse(self._from_utc(utc), moment)
         return moment if times.has_clock is True else times.has_clock.ifelse(moment, times.written)
 
+    def advice(self, column: ibis.Value, role: str) -> str:
+        """What to do about unreadable times of a column."""
+        return f"set [{self.place}] time_format, such as '%d/%m/%Y %H:%M'"
+
     def _to_business_zone(self, moment: ibis.Value) -> ibis.Value:
         """Times on the section's clock on that of the business."""
         section_zone = self.section.timezone or UTC_ZONE

@@ -36,6 +36,7 @@ class Source:
         query: SQL over `source`; for a database in its own dialect, run there.
         password_env: The environment variable that holds the password; empty: PGPASSWORD, as in libpq.
         personal: Columns that are never read; for files, the query cannot use them either.
+        ids: Columns of ids, which a CSV file keeps as they are written.
     """
 
     section: str
@@ -44,6 +45,7 @@ class Source:
     query: str = ""
     password_env: str = ""
     personal: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
 
     @property
     def database(self) -> str:

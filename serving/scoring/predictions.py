@@ -22,6 +22,7 @@ from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
+from training.registry.tracking_store import no_champion_error
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,9 @@ def load_champions(config: Config) -> Champions:
     """
     churn, value = load_champion(config, "churn"), load_champion(config, "value") if config.has_value else None
     if churn is None:
-        raise UsageError(
-            f"no model {config.name}-churn is registered with the alias champion; run `regulars train` first"
-        )
+        raise no_champion_error(config, "churn")
     if config.has_value and value is None:
-        raise UsageError(
-            f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
-        )
+        raise no_champion_error(config, "value")
     if problem := other_zone(churn.bundle.task, config.task.timezone):
         raise UsageError(
             f"{churn.version.label} was trained {problem}; run `regulars train` to train with such days, or set it back"

@@ -31,7 +31,7 @@ from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from features.intake.log import Business, as_date, opened
-from features.json_files import json_digest
+from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
@@ -271,8 +271,9 @@ def _write_tables(folder: Path, tables: Mapping[str, pa.Table], manifest: Mappin
             pq.write_table(table, beside / f"{name}.parquet", compression="zstd")
         cards = json.dumps(tables["segments"].to_pylist(), indent=1, ensure_ascii=False)
         (beside / "segments.json").write_text(cards + "\n", encoding="utf-8")
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (beside / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
+        text = document_text({**manifest, "files": files}, ensure_ascii=False)
+        (beside / "manifest.json").write_text(text, encoding="utf-8")
 
 
 SEGMENTS_SCHEMA = pa.schema(
