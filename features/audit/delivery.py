@@ -65,9 +65,10 @@ def delivery_record(events: Events, audit: Audit, timezone: str = UTC_ZONE) -> D
 def parse_delivery_record(record: Mapping[str, Any]) -> DeliveryRecord:
     """The record behind the output of `DeliveryRecord.to_dict`."""
     days = {name: date.fromisoformat(record[name]) for name in ("first", "last", "complete_until")}
-    zone = str(record.get("timezone", UTC_ZONE))
-    counts = (int(record["rows"]), int(record["repeated"]))
-    return DeliveryRecord(*counts, **days, fingerprint=str(record["fingerprint"]), timezone=zone)
+    fingerprint, timezone = str(record["fingerprint"]), str(record.get("timezone", UTC_ZONE))
+    return DeliveryRecord(
+        int(record["rows"]), int(record["repeated"]), **days, fingerprint=fingerprint, timezone=timezone
+    )
 
 
 def delivery_faults(
