@@ -207,8 +207,8 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
 
 def refuse_other_zone(config: Config, scores: Scores) -> None:
     """Raise UsageError if a cutoff was scored with days that begin in another zone than [task] timezone."""
-    model: dict[str, Any] = scores.manifest.models.get("churn", {})
-    if problem := other_zone(model.get("task", {}), config.task.timezone):
+    model = scores.manifest.models.get("churn")
+    if problem := other_zone(model.get("task", {}) if model else {}, config.task.timezone):
         raise UsageError(
             f"cutoff {scores.cutoff} was scored {problem}; run `regulars train`, then `regulars score --cutoff "
             f"{scores.cutoff}` again, or set it back"
