@@ -32,18 +32,19 @@ class ScratchFolder:
 
     def __init__(self, parent: Path | None = None) -> None:
         remove_abandoned(parent or Path(tempfile.gettempdir()), SCRATCH_NAME)
-        self._folder, self._lock = None, None
-        while self._lock is None:
+        lock: int | None = None
+        while lock is None:
             self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
-            self._lock = lock_folder(Path(self._folder.name))
-        self.name = self._folder.name
+            self.name = self._folder.name
+            lock = lock_folder(Path(self.name))
+        self._lock: int | None = lock
 
     def cleanup(self) -> None:
-        """Remove the folder."""
-        if self._folder is not None and self._lock is not None:
-            self._folder.cleanup()
+        """Remove the folder; a second time does nothing."""
+        self._folder.cleanup()
+        if self._lock is not None:
             os.close(self._lock)
-            self._folder = self._lock = None
+            self._lock = None
 
 
 @contextmanager
