@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -27,6 +26,7 @@ from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
+from features.json_files import document_text
 from features.money import TICKS
 from features.task import Task, Window
 
@@ -175,7 +175,7 @@ def check_log(business: Business) -> tuple[Audit, Path]:
     """Audits a config's log and writes the audit as JSON; returns the audit and the path of the file."""
     with opened(business) as log:
         report, target = _audit_log(log), log.config.output / "audit.json"
-    write_text_atomically(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, document_text(report.to_dict(), sort_keys=False, ensure_ascii=False))
     return report, target
 
 

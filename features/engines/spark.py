@@ -7,7 +7,6 @@ twice. Rows reach this process only through `to_arrow`. Importing this module im
 from __future__ import annotations
 
 import itertools
-import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +48,7 @@ from features.engines.window_aggregate import select_inputs
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
+from features.private_folders import ScratchFolder
 from features.sources.files import FilesRead
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
@@ -86,9 +86,7 @@ class SparkEngine:
 
     def __init__(self, config: EngineConfig, folder: Path):
         local = "" if is_remote_path(config.scratch) else config.scratch
-        self._local = tempfile.TemporaryDirectory(
-            prefix="regulars-", dir=scratch_folder(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
-        )
+        self._local = ScratchFolder(scratch_folder(EngineConfig(scratch=local), folder))
         self._numbers, self._sent = itertools.count(1), set[str]()
         self._used_names, self._stored = {"source"}, list[tuple[str, str]]()  # views, and their folders
         self.files_read: list[FilesRead] = []

@@ -18,8 +18,9 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, opened
-from features.json_files import file_digest, read_object
-from features.outputs.manifests import manifest_text
+from features.json_files import file_digest
+from features.outputs.manifests import Measurement, manifest_text, read_manifest
+from features.outputs.parquet_files import read_parquet
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -66,7 +67,7 @@ class PlanMeasurement:
 
     def table(self) -> pa.Table:
         """Return one row for each effect, with the columns of `EFFECT_SCHEMA`."""
-        return pq.ParquetFile(self.plan.folder / TABLE).read()
+        return read_parquet(self.plan.folder / TABLE)
 
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
@@ -166,8 +167,8 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    facts = read_object(path, "remove it and measure again")
     try:
-        return {"fingerprint": facts["log"]["fingerprint"], "end": facts["log"]["end"], "mature": facts["mature"]}
-    except (KeyError, TypeError):
+        measured = read_manifest(path, Measurement)
+        return {"mature": measured.mature, **{key: measured.log[key] for key in ("fingerprint", "end")}}
+    except (DataError, KeyError):
         raise DataError(f"{path} is not a measurement of regulars; remove it and measure again") from None

@@ -187,7 +187,7 @@ def _open_night(log: Log, cutoff: date | None, accept: bool) -> tuple[Night, Ste
             raise
         outcome = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        record = delivery.delivery_record(config.events, audit)
+        record = delivery.delivery_record(config.events, audit, config.task.timezone)
         night_cutoff = cutoff or record.complete_until
         faults = (
             []
@@ -227,7 +227,7 @@ def _new_night(log: Log, cutoff: date, record: DeliveryRecord | None, nights: Se
     """A night, with the results of earlier nights."""
     earlier = next((summary for summary in nights if summary["cutoff"] == str(cutoff)), {})
     other_nights = [summary for summary in nights if summary["cutoff"] != str(cutoff)]
-    unmeasured = {name: why for summary in nights for name, why in summary["tried"].items()}
+    unmeasured = {name: why for summary in nights for name, why in summary.get("tried", {}).items()}
     return Night(log, cutoff, record, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
 
 

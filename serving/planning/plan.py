@@ -25,7 +25,8 @@ from features.config.plan import PlanConfig
 from features.errors import DataError
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest
-from features.outputs.manifests import PlanManifest, manifest_text, read_manifest
+from features.outputs.manifests import PlanManifest, manifest_text, read_manifest, rewriting_advice
+from features.outputs.parquet_files import read_parquet
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
@@ -71,11 +72,11 @@ class Plan:
 
     def table(self) -> pa.Table:
         """One row for each scored customer, by customer_id (columns: `serving.planning.table.COLUMNS`)."""
-        return pq.ParquetFile(self.folder / TABLE).read()
+        return read_parquet(self.folder / TABLE, sha256=self.manifest.files.get(TABLE, ""))
 
     def curve(self) -> pa.Table:
         """Gain against budget: budget, spent, gain, bound, price (of the next unit of money) and customers."""
-        return pq.ParquetFile(self.folder / CURVE).read()
+        return read_parquet(self.folder / CURVE, sha256=self.manifest.files.get(CURVE, ""))
 
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
@@ -146,7 +147,9 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
     manifest = read_manifest(path, PlanManifest)
     for file, digest in manifest.files.items():
         if not (path.parent / file).is_file() or file_digest(path.parent / file) != digest:
-            raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
+            raise DataError(
+                f"{path.parent / file}: changed since it was written; {rewriting_advice(path.parent / file)}"
+            )
     return Plan(path.parent, cutoff, path.parent.name, manifest)
 
 
