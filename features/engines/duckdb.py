@@ -38,7 +38,7 @@ from features.sources import databases
 from features.sources.csv_counts import drop_rejects
 from features.sources.csv_reader import IGNORED, CsvColumns, CsvPlace, read_csv_files
 from features.sources.duckdb_query import QueriedTable, align_types, parse_query
-from features.sources.files import FilesRead, file_format, find_files
+from features.sources.files import FilesRead, file_format, find_files, note_files_not_read
 from features.sources.parquet_files import ParquetFiles, parquet_sql, read_footers
 from features.sources.source import Source
 
@@ -172,7 +172,7 @@ class DuckDBEngine:
             self.connection.raw_sql(f"CREATE TEMP VIEW {quote_name(name)} AS {sql}")
         except duckdb.Error as problem:
             raise DataError(f"{source}: cannot be read: {error_summary(problem)}") from None
-        self.files_read.append(read)
+        self.files_read.append(note_files_not_read(source, folder, read))
         return self.connection.table(name)
 
     def apply_query(self, table: ibis.Table, source: Source, folder: Path) -> ibis.Table:

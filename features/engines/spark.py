@@ -49,7 +49,7 @@ from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
 from features.private_folders import ScratchFolder
-from features.sources.files import FilesRead
+from features.sources.files import FilesRead, note_files_not_read
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
 
@@ -165,7 +165,8 @@ class SparkEngine:
             if place.is_dir():
                 reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
             frame = read_parquet(reader, files, file_column) if files else reader.parquet(source)
-            self.files_read.append(files.read if files else FilesRead(source, ()))
+            read = note_files_not_read(source, folder, files.read) if files else FilesRead(source, ())
+            self.files_read.append(read)
             return self._view(f"read_{next(self._numbers)}", frame)
         except SPARK_ERRORS as problem:
             hint = "; write its times as microseconds" if "NANOS" in str(problem) else ""

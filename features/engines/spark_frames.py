@@ -11,7 +11,13 @@ import pyarrow as pa
 
 from features.engines.base import quote_name
 from features.engines.spark_files import escaped_path
-from features.sources.parquet_files import FIRST_INEXACT_INTEGER, ParquetFiles, by_schema
+from features.sources.parquet_files import (
+    FIRST_INEXACT_INTEGER,
+    ParquetFiles,
+    by_schema,
+    fields_to_cast,
+    fields_to_drop,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -61,11 +67,11 @@ def read_parquet(reader: DataFrameReader, files: ParquetFiles, file_column: str 
 
 def _in_common(frame: DataFrame, schema: pa.Schema, files: ParquetFiles) -> DataFrame:
     """The rows of some files with the types and names that all files have in common."""
-    columns = {c: spark_column(c) for c in frame.columns}
-    for field in schema:
-        if target := files.common.get(field.name.casefold()):
-            kind = from_arrow_type(target, prefer_timestamp_ntz=True)
-            columns[field.name] = _as_type(columns[field.name], field.type, kind)
+    empty = {field.name for field in fields_to_drop(schema, files)}
+    columns = {c: spark_column(c) for c in frame.columns if c not in empty}
+    for field, target in fields_to_cast(schema, files):
+        kind = from_arrow_type(target, prefer_timestamp_ntz=True)
+        columns[field.name] = _as_type(columns[field.name], field.type, kind)
     return frame.select(*(column.alias(files.names.get(c.casefold(), c)) for c, column in columns.items()))
 
 

@@ -29,10 +29,12 @@ __getattr__, __all__ = lazy_exports(
         "guess_config": ["guess_config_text", "write_guessed_config"],
         "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
+        "section_rows": ["NUMBER_ROLES", "SectionRows", "TIME_ROLES", "first_reason", "section_rows"],
+        "set_aside": ["UNUSABLE"],
         "read_log": ["read_customer_events", "read_tables"],
         "source_files": ["is_read_by", "source_files"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["SideTable", "Tables"],
+        "tables": ["SetAsideRows", "SideTable", "Tables"],
     },
 )

@@ -22,7 +22,14 @@ from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier
 from features.intake.section_rows import SectionRows, first_reason, section_rows
-from features.intake.set_aside import MALFORMED, count_set_aside, malformed_lines, refuse_unreadable, without_empty_rows
+from features.intake.set_aside import (
+    MALFORMED,
+    TOTAL,
+    count_set_aside,
+    malformed_lines,
+    refuse_unreadable,
+    without_empty_rows,
+)
 from features.intake.tables import SetAsideRows, SideTable, Tables
 from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
@@ -321,7 +328,7 @@ def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value
 def _refuse_unusable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
     """Raises DataError if too many rows are set aside for any reason: the rest would not represent all of them."""
     for rejected in aside:
-        is_row = rejected.reason not in (FORGOTTEN_REASON, MALFORMED)
+        is_row = rejected.reason not in (FORGOTTEN_REASON, MALFORMED, TOTAL)
         if is_row and rejected.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""
             raise DataError(

@@ -17,7 +17,7 @@ from features.intake.tables import SetAsideRows
 UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons
 
 
-MALFORMED, EMPTY = "malformed line", "empty row"  # reasons of lines that are no rows of the source
+MALFORMED, EMPTY, TOTAL = "malformed line", "empty row", "total"  # reasons of lines that are no rows of the source
 
 
 def mask_text(text: str) -> str:
@@ -44,7 +44,7 @@ def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, .
 
 
 def malformed_lines(section: TableSection, engine: Engine, place: str = "events") -> tuple[SetAsideRows, ...]:
-    """The lines of the section's CSV files whose number of columns differs from the header's.
+    """The lines of the section's CSV files whose columns are not those of the header, and totals at their ends.
 
     Args:
         section: The section that was read.
@@ -52,7 +52,7 @@ def malformed_lines(section: TableSection, engine: Engine, place: str = "events"
         place: The section's name in the config, for messages.
 
     Returns:
-        One entry, or none if there is no such line.
+        One entry for each of the two, if there is such a line.
 
     Raises:
         DataError: More lines of a table of files are malformed than [section] max_unreadable allows.
@@ -65,8 +65,11 @@ def malformed_lines(section: TableSection, engine: Engine, place: str = "events"
                 f"(a stray separator or quote?): {files.malformed_text}; repair them, or allow them with "
                 f"[{place}] max_unreadable (now {section.max_unreadable:g})"
             )
-    lines = sum(files.malformed for files in engine.files_read)
-    return (SetAsideRows(MALFORMED, lines, ()),) if lines else ()
+    counts = {
+        MALFORMED: sum(files.malformed for files in engine.files_read),
+        TOTAL: sum(files.totals for files in engine.files_read),
+    }
+    return tuple(SetAsideRows(reason, lines, ()) for reason, lines in counts.items() if lines)
 
 
 def without_empty_rows(

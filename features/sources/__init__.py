@@ -5,17 +5,19 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "csv_reader": ["CsvColumns", "CsvPlace", "read_csv_files"],
+        "csv_counts": ["drop_rejects"],
+        "csv_reader": ["CsvColumns", "CsvPlace", "IGNORED", "read_csv_files"],
         "databases": ["read_database"],
         "duckdb_query": ["QueriedTable", "align_types", "parse_query"],
         "files": [
             "FilesRead",
+            "data_format",
             "display_name",
             "file_format",
-            "files_not_read",
             "find_files",
             "missing_column_notes",
             "name_files",
+            "note_files_not_read",
             "require_columns_of_files",
         ],
         "parquet_files": [
@@ -24,11 +26,13 @@ __getattr__, __all__ = lazy_exports(
             "ParquetFiles",
             "by_schema",
             "damaged_file",
+            "fields_to_cast",
+            "fields_to_drop",
             "parquet_sql",
             "read_footers",
         ],
         "postgres": ["Cursor", "explain_error", "write_transaction"],
-        "query": ["require_one_select", "without_semicolon"],
+        "query": ["quoted_texts", "require_one_select", "without_semicolon"],
         "source": ["Source", "VARIABLE_NAME", "refuse_url", "require_columns", "require_personal"],
     },
 )

@@ -44,7 +44,8 @@ def guess_types(groups: Sequence[CsvGroup]) -> dict[str, str]:
     guesses: dict[str, str] = {}
     for group in groups:
         files = group.files[:SAMPLED_FILES]
-        rows = [row for file in files for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS)]
+        samples = ((file, row) for file in files for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS))
+        rows = [row for file, row in samples if tuple(row) not in file.totals]
         for position, column in enumerate(map(str.casefold, group.layout.columns)):
             guess = guess_type(row[position] for row in rows)
             guesses[column] = common_type(guesses.get(column, ""), guess)
@@ -114,11 +115,12 @@ def _with_lost_lines(
 
     Lines that are neither rows nor recorded are blank, are parts of values with line breaks, or are lost.
     """
-    remaining = {
-        file: file.text.lines - file.layout.skipped_lines - counts[file.text.name].rows
-        for file in group.files
-        if file.text.lines - file.layout.skipped_lines != counts[file.text.name].rows + counts[file.text.name].malformed
-    }
+    remaining = {}
+    for file in group.files:
+        each = counts[file.text.name]
+        lines = file.text.lines - file.layout.skipped_lines - len(file.totals) - each.rows
+        if lines != each.malformed:
+            remaining[file] = lines
     if not remaining:
         return counts
     breaks = [_line_breaks(quote_column(column)) for column in group.layout.columns]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from features.sources.csv_layout import CsvLayout, read_layout
+from features.sources.csv_layout import CsvLayout, read_layout, total_rows
 from features.sources.files import escape_glob
 from features.sources.text_files import TextFile
 
@@ -14,10 +14,11 @@ REMEMBERED_LAYOUTS = 20
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file and its layout."""
+    """A CSV file, its layout, and the totals at its end."""
 
     text: TextFile
     layout: CsvLayout
+    totals: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,28 @@ class CsvGroup:
         dialect = self.layout.dialect
         paths = ", ".join(quote_text(escape_glob(file.text.path)) for file in self.files)
         columns = ", ".join(f"{quote_text(name)}: 'VARCHAR'" for name in self.layout.columns)
-        return (
-            f"read_csv([{paths}], auto_detect=false, header=false, skip={self.layout.skipped_rows}, "
+        arguments = (
+            f"[{paths}], auto_detect=false, header=false, skip={self.layout.skipped_rows}, "
             f"delim={quote_text(dialect.separator)}, quote={quote_text(dialect.quote)}, "
             f"escape={quote_text(dialect.escape)}, columns={{{columns}}}, "
             f"compression='{self.files[0].text.compression}', "
-            f"hive_partitioning={str(bool(self.keys)).lower()}{options})"
+            f"hive_partitioning={str(bool(self.keys)).lower()}{options}"
         )
+        return f"(SELECT * FROM read_csv({arguments}){self._without_totals()})"  # noqa: S608 (quoted)
+
+    def _without_totals(self) -> str:
+        """SQL that leaves out totals at the ends of files; empty if there are none."""
+        rows = {row for file in self.files for row in file.totals}
+        if not rows:
+            return ""
+        alike = (
+            " AND ".join(
+                f"coalesce({quote_column(column)}, '') = {quote_text(cell)}"
+                for column, cell in zip(self.layout.columns, row, strict=True)
+            )
+            for row in sorted(rows)
+        )
+        return f" WHERE NOT ({' OR '.join(f'({row})' for row in alike)})"
 
     def is_empty_row(self) -> str:
         """Return SQL that is true for a row without any value; most rows are known by their first column."""
@@ -91,7 +107,7 @@ def group_files(texts: Sequence[TextFile], keys: tuple[str, ...], expected: Coll
             layout = read_layout(text.head, text.complete, expected)
             known = [layout, *known[: REMEMBERED_LAYOUTS - 1]]
         alike = (layout.dialect, layout.columns, layout.unnamed, layout.skipped_rows, text.compression)
-        groups.setdefault(alike, []).append(CsvFile(text, layout))
+        groups.setdefault(alike, []).append(CsvFile(text, layout, total_rows(layout, text.tail)))
     return [CsvGroup(tuple(files), keys) for files in groups.values()]
 
 

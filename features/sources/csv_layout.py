@@ -17,6 +17,11 @@ MOST_TITLE_LINES = 100
 MIN_FULL_CELLS = 0.6  # of a header, of the cells that rows usually fill
 MIN_SHARE_OF_ROWS = 0.5  # with the same number of columns; fewer: the separator is not one
 MIN_SHARE_OF_VALUES = 0.8  # of a column, that are numbers or times
+TOTAL = re.compile(
+    r"\s*(grand |sub-?)?(totale?s?|sum|summe|gesamt(summe)?|zwischensumme|somme|suma|итого|всего"
+    r"|合计|总计|小计|合計|総計)\b",
+    re.IGNORECASE,
+)
 VALUE = re.compile(r"\s*(?:[-+(€$£¥]?\s*\d[\d.,' ]*\s*[)€$£¥%]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b.*)\s*")
 
 
@@ -117,6 +122,34 @@ def sample_rows(layout: CsvLayout, head: str, limit: int) -> list[list[str]]:
     """Return the first rows of the data that have all columns, from the first lines of a file."""
     rows = itertools.islice(layout.dialect.rows(head), layout.skipped_rows, layout.skipped_rows + limit)
     return [row for _, row in rows if len(row) == len(layout.columns)]
+
+
+def total_rows(layout: CsvLayout, tail: str) -> tuple[tuple[str, ...], ...]:
+    r"""Return the rows at the end of a file that are totals: at most half full, and called so.
+
+    Args:
+        layout: The layout of the file.
+        tail: Its last lines, the first of which may be cut off.
+
+    Returns:
+        The cells of each.
+
+    >>> layout = read_layout("id;day;paid\n1;2024-01-05;2\n2;2024-01-06;3\nTotal;;5\n;;\n", True)
+    >>> total_rows(layout, "2;2024-01-06;3\nTotal;;5\n;;\n")
+    (('Total', '', '5'),)
+    """
+    totals = []
+    for _, row in reversed(list(layout.dialect.rows(tail))):
+        filled = [cell for cell in row if cell.strip()]
+        if len(row) != len(layout.columns) or len(filled) > 2 * len(row) / 3 or (filled and not _is_total(filled)):
+            break
+        if filled:
+            totals.append(tuple(row))
+    return tuple(totals)
+
+
+def _is_total(cells: Sequence[str]) -> bool:
+    return len(cells) > 1 and bool(TOTAL.match(cells[0]))
 
 
 def _guess_dialect(text: str, expected: Collection[str]) -> tuple[CsvDialect, bool]:

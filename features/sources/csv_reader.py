@@ -184,6 +184,7 @@ def _files_read(
         tuple(sorted(files, key=lambda file: file.name)),
         sum(each.empty for each in counts.values()),
         max(len(_empty_columns(group, counts)) for group in groups),
+        sum(len(file.totals) for group in groups for file in group.files),
         notes,
     )
 
@@ -196,6 +197,8 @@ def _layout_notes(groups: Sequence[CsvGroup]) -> list[str]:
         lines = max(file.layout.titles for file in titled)
         what = "1 line" if lines == 1 else f"up to {lines} lines" if len(titled) > 1 else f"{lines} lines"
         notes.append(f"{what} above the header left out: {name_files([file.text.name for file in titled])}")
+    if summed := [file.text.name for group in groups for file in group.files if file.totals]:
+        notes.append(f"totals at the end left out: {name_files(summed)}")
     bare = [file for group in groups for file in group.files if not file.layout.has_header]
     if bare:
         columns = ", ".join(bare[0].layout.columns[:2])

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import DataError, EmptyError, sample
@@ -60,6 +60,7 @@ class FilesRead:
         files: Each file.
         empty_rows: Rows without any value, which were ignored.
         empty_columns: Columns without a name and without any value, which were ignored.
+        totals: Rows of totals at the ends of files, which were left out.
         notes: What else was ignored.
     """
 
@@ -67,6 +68,7 @@ class FilesRead:
     files: tuple[FileRead, ...]
     empty_rows: int = 0
     empty_columns: int = 0
+    totals: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -127,6 +129,15 @@ def files_not_read(source: str, folder: Path) -> list[str]:
     path = folder / Path(source).expanduser()
     others = (f for f in _files_below(path) if _suffix(f) not in FILE_FORMATS) if path.is_dir() else ()
     return sorted(file.name for file in others if not SIDE_FILES.fullmatch(file.name))
+
+
+def note_files_not_read(source: str, folder: Path, read: FilesRead) -> FilesRead:
+    """Return what is known about files, with a note on those in their folder that have none of our formats."""
+    others = files_not_read(source, folder)
+    note = (
+        f"{name_files(others)} in {source}: not read, since {'it is' if len(others) == 1 else 'they are'} neither CSV"
+    )
+    return replace(read, notes=(*read.notes, f"{note} nor Parquet")) if others else read
 
 
 def distinct_files(files: Sequence[Path]) -> tuple[list[Path], list[str]]:

@@ -17,6 +17,15 @@ from features.sources.files import FileRead, FilesRead, display_name, distinct_f
 ADVICE = "write or copy it again"
 FIRST_INEXACT_INTEGER = 2**53  # as a float
 
+DUCKDB_TYPES = {
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+}
+
 
 @dataclass(frozen=True)
 class ParquetFiles:
@@ -90,12 +99,14 @@ def _respelled(columns: Iterable[tuple[str, ...]]) -> dict[str, str]:
 def _common_types(names: Sequence[str], schemas: Sequence[pa.Schema]) -> Iterator[tuple[str, pa.DataType]]:
     """The columns whose types differ between files, with the type that holds the values of all."""
     kinds: dict[str, dict[pa.DataType, str]] = {}
-    for schema, name in {schema: name for schema, name in zip(reversed(schemas), reversed(names), strict=True)}.items():
+    first_of = dict(zip(reversed(schemas), reversed(names), strict=True))  # thousands of files share a schema
+    for schema, name in first_of.items():
         for field in schema:
             kinds.setdefault(field.name.casefold(), {}).setdefault(field.type, name)
     for column, types in kinds.items():
         if len(types) > 1:
-            yield column, _common_type(column, types)
+            typed = {kind: name for kind, name in types.items() if not pa.types.is_null(kind)}
+            yield column, _common_type(column, typed) if len(typed) > 1 else next(iter(typed))
 
 
 def _common_type(column: str, types: Mapping[pa.DataType, str]) -> pa.DataType:
@@ -109,13 +120,15 @@ def _common_type(column: str, types: Mapping[pa.DataType, str]) -> pa.DataType:
         return pa.int64()
     if kinds <= {"whole", "number"}:
         return pa.float64()
+    if kinds == {"date"}:
+        return pa.date32()
     if kinds <= {"date", "time"}:
         return pa.timestamp("us")
     if kinds == {"zoned"}:
         return pa.timestamp("us", "UTC")
     if kinds <= {"whole", "number", "text", "flag", "date", "time"}:
         return pa.string()
-    (one, first), (other, second) = list(types.items())[:2]
+    (one, first), (other, second) = sorted(types.items(), key=lambda item: item[1])[:2]
     raise DataError(
         f"{first} and {second}: column {column!r} holds {one} in one and {other} in the other; write both alike"
     )
@@ -130,7 +143,7 @@ def _kind(kind: pa.DataType) -> str:
     tests = {
         "whole": pa.types.is_integer,
         "number": lambda k: pa.types.is_floating(k) or pa.types.is_decimal(k),
-        "text": lambda k: pa.types.is_string(k) or pa.types.is_large_string(k) or pa.types.is_null(k),
+        "text": lambda k: pa.types.is_string(k) or pa.types.is_large_string(k),
         "flag": pa.types.is_boolean,
         "date": pa.types.is_date,
     }
@@ -147,6 +160,17 @@ def by_schema(files: ParquetFiles) -> list[tuple[pa.Schema, list[Path]]]:
     return list(groups.items())
 
 
+def fields_to_cast(schema: pa.Schema, files: ParquetFiles) -> list[tuple[pa.Field, pa.DataType]]:
+    """Return the columns of some of the files that have another type than all files in common, with that type."""
+    wanted = ((field, files.common.get(field.name.casefold(), field.type)) for field in schema)
+    return [(field, kind) for field, kind in wanted if field.type != kind and not pa.types.is_null(field.type)]
+
+
+def fields_to_drop(schema: pa.Schema, files: ParquetFiles) -> list[pa.Field]:
+    """Return the columns of some of the files that hold nothing but nulls, where other files give them a type."""
+    return [field for field in schema if pa.types.is_null(field.type) and field.name.casefold() in files.common]
+
+
 def parquet_sql(files: ParquetFiles, file_column: str = "") -> str:
     """Return DuckDB's SQL that reads the files, their columns united by name.
 
@@ -161,17 +185,18 @@ def parquet_sql(files: ParquetFiles, file_column: str = "") -> str:
     parts = []
     for schema, group in by_schema(files):
         paths = ", ".join(_quote_text(escape_glob(path)) for path in group)
-        casts = [_cast(field, files.common[key]) for field in schema if (key := field.name.casefold()) in files.common]
-        replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
+        casts = [_cast(field, target) for field, target in fields_to_cast(schema, files)]
+        empty = [_quote_name(field.name) for field in fields_to_drop(schema, files)]
+        replaced = f" EXCLUDE ({', '.join(empty)})" if empty else ""
+        replaced += f" REPLACE ({', '.join(casts)})" if casts else ""
         parts.append(f"SELECT *{replaced} FROM read_parquet([{paths}], union_by_name=true{filename})")  # noqa: S608 (quoted)
     return "\nUNION ALL BY NAME\n".join(parts)
 
 
 def _cast(field: pa.Field, target: pa.DataType) -> str:
     """SQL that casts a column; whole numbers become text without a decimal point."""
-    column = '"' + field.name.replace('"', '""') + '"'
-    names = {pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.string(): "VARCHAR", pa.timestamp("us"): "TIMESTAMP"}
-    cast = f"CAST({column} AS {names.get(target, 'TIMESTAMPTZ')})"
+    column = _quote_name(field.name)
+    cast = f"CAST({column} AS {DUCKDB_TYPES[target]})"
     if pa.types.is_string(target) and _kind(field.type) == "number":
         whole = f"{column} = floor({column}) AND abs({column}) < {FIRST_INEXACT_INTEGER}"
         cast = f"CASE WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {cast} END"
@@ -188,6 +213,10 @@ def damaged_file(files: ParquetFiles, connection: duckdb.DuckDBPyConnection) -> 
         except duckdb.Error:
             return file.name
     return ""
+
+
+def _quote_name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _quote_text(text: str) -> str:

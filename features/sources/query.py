@@ -58,6 +58,16 @@ def without_semicolon(sql: str) -> str:
     return sql[: len(ends)] if ";" in masked[len(ends) :] else sql
 
 
+def quoted_texts(sql: str) -> list[str]:
+    """Return the texts and names in quotes, some of which may be paths of files.
+
+    >>> quoted_texts("SELECT * FROM 'a.csv' JOIN 'b.csv' USING (id) -- 'c.csv'")
+    ['a.csv', 'b.csv']
+    """
+    texts = (match[0] for match in _pattern(TEXTS[0]).finditer(sql) if not match["comment"])
+    return [text[1:-1].replace(text[0] * 2, text[0]) for text in texts if text[0] in "'\""]
+
+
 def _pattern(texts: str) -> re.Pattern[str]:
     return re.compile(rf"(?P<comment>{COMMENTS})|{NAMES}|{texts}", re.DOTALL)
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 from features.errors import DataError
 
-HEAD_BYTES, CHUNK_BYTES = 1 << 16, 1 << 20
+HEAD_BYTES, TAIL_BYTES, CHUNK_BYTES = 1 << 16, 1 << 12, 1 << 20
 GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 BYTE_ORDER_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
                     codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
@@ -46,6 +46,7 @@ class TextFile:
         path: The file, or a UTF-8 copy of it.
         compression: 'gzip' or 'none'.
         head: The first lines.
+        tail: The last lines, the first of which may be cut off.
         complete: Whether the head is all of the text.
         lines: The number of lines, blank ones included.
     """
@@ -55,6 +56,7 @@ class TextFile:
     path: Path
     compression: str
     head: str
+    tail: str
     complete: bool
     lines: int
 
@@ -170,15 +172,17 @@ def _refuse_other_data(first: bytes, path: Path, name: str) -> None:
 
 def _scan(path: Path, compression: str, name: str) -> tuple[TextFile, bool]:
     """Read a file to its end; return what is known about it, and whether its line ends are mixed."""
-    decoder, ends, head, size = codecs.getincrementaldecoder("utf-8")(), _LineEnds(), b"", 0
+    decoder, ends, size = codecs.getincrementaldecoder("utf-8")(), _LineEnds(), 0
+    head = tail = b""
     with _open(path, compression) as stream:
         while chunk := stream.read(CHUNK_BYTES):
             _require_utf8(decoder, chunk, name, ends)
             ends, size = ends.and_those_of(chunk), size + len(chunk)
             head += chunk[: HEAD_BYTES - len(head)]
+            tail = (tail + chunk[-TAIL_BYTES:])[-TAIL_BYTES:]
     _require_utf8(decoder, b"", name, ends, final=True)
-    text = head.decode("utf-8", errors="ignore").removeprefix("\ufeff")
-    return TextFile(name, path, path, compression, text, size == len(head), ends.lines), ends.mixed
+    first, last = (part.decode("utf-8", errors="ignore").removeprefix("\ufeff") for part in (head, tail))
+    return TextFile(name, path, path, compression, first, last, size == len(head), ends.lines), ends.mixed
 
 
 def _require_utf8(

@@ -144,3 +144,17 @@ def test_files_without_a_header_are_noted(read: Read) -> None:
     rows, result = read({"a.csv": ROWS})
     assert rows[0]["column0"] == 1
     assert result.read.notes == ("no header, so the columns are column0, column1 and so on: in/a.csv",)
+
+
+def test_totals_at_the_end_are_no_rows(read: Read) -> None:
+    """A total once held most of the money, and its text made the ids text."""
+    rows, result = read(
+        {"a.csv": "id;day;paid\n1;2024-01-05;2\n2;2024-01-06;3\nTotal;;5\n;;\n", "b.csv": "id;day;paid\n3;x;4\n"}
+    )
+    assert [(row["id"], row["paid"]) for row in rows] == [(1, 2), (2, 3), (3, 4)]
+    assert (result.read.totals, result.read.empty_rows, result.read.rows, result.read.malformed) == (1, 1, 3, 0)
+    assert result.read.notes == ("totals at the end left out: in/a.csv",)
+
+
+def test_a_customer_called_total_stays(read: Read) -> None:
+    assert len(read({"a.csv": "id;day;paid\nTotal;2024-01-05;2\nTotal;2024-01-06;3\n"})[0]) == 2
