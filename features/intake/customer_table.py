@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import ibis
 
-from features.config.data_contract import CustomerAttribute, feature_slug
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.config.table_sections import Customers
 from features.engines.base import Engine
@@ -28,6 +28,7 @@ from features.intake.times import ATTRIBUTES, TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.parsing import is_given
+from features.slugs import feature_slug
 from features.task import is_label
 
 CUSTOMER_TABLE, SINCE = "customers", "since"

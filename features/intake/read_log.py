@@ -13,7 +13,7 @@ from typing import cast
 import ibis
 from tqdm import tqdm
 
-from features.config.data_contract import build_contract, feature_slug
+from features.config.data_contract import build_contract
 from features.config.load import Config
 from features.config.table_sections import Events
 from features.engines.base import Engine
@@ -34,6 +34,7 @@ from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import SetAsideRows, Tables
 from features.json_files import json_digest
+from features.slugs import feature_slug
 
 
 def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:

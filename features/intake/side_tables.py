@@ -12,7 +12,6 @@ from typing import cast
 
 import ibis
 
-from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.table_sections import Activity, Contacts, Subscriptions, TableSection
 from features.engines.base import Engine
@@ -29,6 +28,7 @@ from features.intake.set_aside import (
     without_empty_rows,
 )
 from features.intake.tables import SetAsideRows, SideTable
+from features.slugs import feature_slug
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,11 @@ def _configured_sections(config: Config) -> dict[str, tuple[str, TableSection, R
     wanted: dict[str, tuple[str, TableSection, RowSchema]] = {}
     for name, activity in config.activities.items():
         key, place = f"activities.{feature_slug(name)}", f"activities.{name}"
-        if key in wanted or not feature_slug(name):
-            other = f" and [{wanted[key][0]}]" if key in wanted else ""
-            raise UsageError(f"[{place}]{other}: would give features of the same name or of no name; rename one")
+        if key in wanted:
+            raise UsageError(
+                f"[{wanted[key][0]}] and [{place}] would give features of the same name ({feature_slug(name)!r}); "
+                "rename one of them"
+            )
         wanted[key] = (place, activity, ACTIVITY_SCHEMA)
     if config.contacts:
         wanted["contacts"] = ("contacts", config.contacts, CONTACTS_SCHEMA)

@@ -9,19 +9,25 @@ naive and in [task] timezone, where days begin.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
 
 import ibis
 
 from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
-from features.parsing import FIRST_TIME, LAST_TIME, TimeLayout, WrittenTimes, decide_time_layout, is_possible_time
+from features.parsing import (
+    FIRST_BIRTHDAY,
+    FIRST_TIME,
+    LAST_TIME,
+    TimeLayout,
+    WrittenTimes,
+    decide_time_layout,
+    is_possible_time,
+)
 from features.task import UTC_ZONE
 
 MAIN_ROLES = ("time", "start")  # for which `time_format` is the only layout; other columns may have one of their own
 ATTRIBUTES = "attributes"
-FIRST_BIRTHDAY = date(1850, 1, 1)  # attributes of customers, such as birthdays, may lie before 1970
 
 
 @dataclass(frozen=True)

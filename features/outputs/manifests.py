@@ -180,6 +180,7 @@ class PlanManifest(Manifest):
         gain: The expected gain.
         bound: No plan within the rules is expected to gain more.
         past: By what the log before the cutoff is recognised when the plan is measured.
+        timezone: The zone in which its days begin.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
@@ -214,6 +215,7 @@ class PlanManifest(Manifest):
     scores: dict[str, Any] = {}
     language: str = "en"
     past: dict[str, Any] | None = None
+    timezone: str = "UTC"
 
 
 class Measurement(Manifest):

@@ -39,7 +39,7 @@ from serving.monitoring.log_health import LogCheck, check_log_health, health_rec
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.resumable_run import exclusive_lock
-from serving.scoring.score_tables import Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift
 
@@ -113,6 +113,7 @@ def monitor_scores(
     """
     with opened(business) as log:
         scores = read_scores(log.config, None if cutoff is None else as_date(cutoff))
+        refuse_other_zone(log.config, scores)
         return _monitor_log(log, scores, known)
 
 

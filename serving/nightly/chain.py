@@ -187,7 +187,7 @@ def _open_night(log: Log, cutoff: date | None, accept: bool) -> tuple[Night, Ste
             raise
         outcome = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        record = delivery.delivery_record(config.events, audit)
+        record = delivery.delivery_record(config.events, audit, config.task.timezone)
         night_cutoff = cutoff or record.complete_until
         faults = (
             []

@@ -36,8 +36,8 @@ def plan_rules(config: Config, budget: float | None, campaign: str | None) -> Pl
         rules = PlanConfig.model_validate(values)
     except ValueError:
         raise UsageError(
-            f"--budget must be 0 or more (found {values['budget']}), and --campaign letters, digits, '.', '_' and '-' "
-            f"(found {values['campaign']!r})"
+            f"--budget must be 0 or more (found {values['budget']}), and --campaign a name of letters, digits (of any "
+            f"script), '.', '_' and '-' (found {values['campaign']!r})"
         ) from None
     if rules.budget is None:
         raise UsageError("no budget: give --budget, or set [plan] budget")

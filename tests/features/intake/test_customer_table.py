@@ -301,7 +301,7 @@ def test_text_is_a_number_if_it_has_gaps_or_decimals_and_a_code_otherwise(make: 
             "share": ["45%", "10%", "0.5 %", None],
             "code": ["1", "2", "3", "4"],
             "zip": ["01234", "56789", " ", "11111"],
-            "grade": ["1", "b", "", "2"],
+            "grade": ["a", "b", "", "2"],
             "born": ["31/12/1955", "01/02/1960", "", "05/06/2000"],
         }
     )

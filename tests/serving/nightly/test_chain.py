@@ -294,6 +294,11 @@ def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: 
     assert steps.train_if_due(night(make_config())).state == DONE
 
 
+def test_a_champion_of_another_zone_is_replaced(make_config: Any, trainings: Any) -> None:
+    assert steps.train_if_due(night(make_config({"task": {"timezone": "Asia/Tokyo"}}))).state == DONE
+    assert trainings == [("all", True)]
+
+
 @pytest.fixture
 def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., chain.NightSummary]:
     """Runs a chain of toy steps over a log of ten rows: a step is what it returns, or raises."""
