@@ -64,7 +64,9 @@ def test_models_and_effects_with_days_of_another_zone_are_refused(
     with pytest.raises(UsageError, match="trials-uplift/1 was trained with days that begin in 'UTC'"):
         uplift_scores.write_uplift_scores(moved, CUTOFF)
     with pytest.raises(UsageError, match="was computed with days that begin in 'UTC'.*`regulars uplift`"):
-        load_action_effects(moved, PlanConfig.model_validate({"actions": {"email": {"cost": 1}}}), CUTOFF, written.table())
+        load_action_effects(
+            moved, PlanConfig.model_validate({"actions": {"email": {"cost": 1}}}), CUTOFF, written.table()
+        )
 
 
 def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.UpliftScores) -> None:
