@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from features.config.sections import Duration, Section
+from features.config.sections import Duration, Section, zone_of_clocks
 from features.currencies import is_currency_code
 from features.sources.source import Source
 
@@ -50,7 +50,7 @@ class TableSection(Section):
         "several, if columns are written differently; empty: the values of each column show it, and a column in which "
         "day and month could be either is refused",
     )
-    timezone: str = Field(
+    timezone: Annotated[str, AfterValidator(zone_of_clocks)] = Field(
         "",
         description="time zone of times without an offset, such as 'Europe/London'; empty: UTC. An offset in the data "
         "comes first, and a date without a clock is a day in every zone; [task] timezone says where days begin",

@@ -180,3 +180,22 @@ class TimeReader:
                 "'Europe/London'"
             )
         return not counts["later"]
+
+
+def zone_notes(events: TableSection, zone: str, has_clock: bool) -> tuple[str, ...]:
+    """A note if events are read on other clocks than those by which days begin: one of the two may have been forgotten.
+
+    Args:
+        events: The section of the events.
+        zone: The zone in which days begin ([task] timezone).
+        has_clock: Whether the times of the events have hours.
+
+    Returns:
+        One sentence, or none.
+    """
+    if not has_clock or events.timezone in ("", zone):
+        return ()
+    return (
+        f"times without an offset are read on the clocks of {events.timezone} ([events] timezone), and days begin in "
+        f"{zone} ([task] timezone): if the business is in {events.timezone}, set [task] timezone too",
+    )
