@@ -291,7 +291,7 @@ def _count_readable(
     together: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[tuple[str, str], dict[str, int]]:
     """How many texts each format reads, and how many days they span; with `together`, each of its lists of formats."""
-    text, facts = as_text(rows.value), {}
+    text, facts = as_text(rows.value), dict[str, ibis.Value]()
     names = [(order, format_) for order, formats in orders.items() for format_ in formats]
     for i, (_, name) in enumerate(names):
         formats = tuple(together[name]) if together else (name,)
