@@ -27,6 +27,7 @@ from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
+from features.intake.times import zone_notes
 from features.json_files import document_text
 from features.money import TICKS
 from features.task import Task, Window
@@ -191,7 +192,8 @@ def _audit_log(log: Log) -> Audit:
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
         report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
-        return replace(report, files=files, notes=(*report.notes, *file_notes(files)))
+    zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
+    return replace(report, files=files, notes=(*zones, *report.notes, *file_notes(files)))
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:

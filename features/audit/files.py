@@ -12,15 +12,12 @@ from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import UsageError
-from features.intake.identifiers import as_identifier
-from features.intake.section_rows import NUMBER_ROLES, TIME_ROLES, SectionRows, first_reason, section_rows
-from features.intake.set_aside import UNUSABLE
+from features.intake.set_aside import UNUSABLE, unusable_reason
 from features.intake.tables import SetAsideRows, Tables
 from features.sources.files import FilesRead, display_name, name_files
 
 Facts = Mapping[str, Any]
 FILE = "regulars file of the row"
-REQUIRED = ("time", "amount", "start")  # roles without which a row cannot be used
 MOST_REASONS = 2  # of a file, in a note
 
 
@@ -113,24 +110,13 @@ def _reasons_by_file(
         return {}
     if FILE not in source.columns:
         return {}
-    reason = first_reason(_checks(section_rows(place, section, source, engine, config.task.timezone)))
+    reason = unusable_reason(place, section, source, engine, config.task.timezone)
     rows = source.select(file=source[FILE], reason=reason)
     rows = rows.filter(rows.reason.notnull())
     by_file: dict[str, dict[str, int]] = {}
     for row in engine.to_arrow(rows.group_by("file", "reason").aggregate(rows=rows.count())).to_pylist():
         by_file.setdefault(_name(row["file"], config.folder), {})[row["reason"]] = row["rows"]
     return by_file
-
-
-def _checks(rows: SectionRows) -> dict[str, Any]:
-    """The reasons why a row of any section cannot be used."""
-    checks = {"missing customer": as_identifier(rows.source[rows.section.customer]).isnull()}
-    for role in TIME_ROLES:
-        checks |= rows.time_checks(role, role in REQUIRED)
-    checks |= rows.currency_checks()
-    for role in NUMBER_ROLES:
-        checks |= rows.number_checks(role, role in REQUIRED)
-    return checks
 
 
 def _name(file: str, folder: Path) -> str:

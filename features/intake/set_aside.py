@@ -11,12 +11,14 @@ from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import DataError, sample
 from features.intake.columns import blank_to_null
-from features.intake.section_rows import SectionRows, listed_roles
+from features.intake.identifiers import as_identifier
+from features.intake.section_rows import NUMBER_ROLES, TIME_ROLES, SectionRows, first_reason, listed_roles, section_rows
 from features.intake.tables import SetAsideRows
 
 UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons
 
 
+REQUIRED = ("time", "amount", "start")  # roles without which a row cannot be used
 MALFORMED, EMPTY, TOTAL = "malformed line", "empty row", "total"  # reasons of lines that are no rows of the source
 
 
@@ -126,6 +128,29 @@ def refuse_unreadable(
             f"{f'; customers {sample(ids)}' if ids else ''}; {rows.advice(role)}, "
             f"or allow such rows with [{place}] max_unreadable (now {section.max_unreadable:g})"
         )
+
+
+def unusable_reason(place: str, section: TableSection, source: ibis.Table, engine: Engine, zone: str) -> ibis.Value:
+    """Why each row of a section cannot be used, as far as it depends on the row alone; null if it can.
+
+    Args:
+        place: The section's name in the config.
+        section: The section.
+        source: Its rows.
+        engine: Where they are.
+        zone: The zone in which days begin ([task] timezone).
+
+    Returns:
+        The reason, as text.
+    """
+    rows = section_rows(place, section, source, engine, zone)
+    checks = {"missing customer": as_identifier(source[section.customer]).isnull()}
+    for role in TIME_ROLES:
+        checks |= rows.time_checks(role, role in REQUIRED)
+    checks |= rows.currency_checks()
+    for role in NUMBER_ROLES:
+        checks |= rows.number_checks(role, role in REQUIRED)
+    return first_reason(checks)
 
 
 def money_at_stake(rows: ibis.Table, aside: tuple[SetAsideRows, ...], engine: Engine) -> dict[str, float]:

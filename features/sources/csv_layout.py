@@ -119,7 +119,16 @@ def read_layout(head: str, complete: bool, expected: Collection[str] = ()) -> Cs
 
 
 def sample_rows(layout: CsvLayout, head: str, limit: int) -> list[list[str]]:
-    """Return the first rows of the data that have all columns, from the first lines of a file."""
+    """Return the first rows of the data that have all columns.
+
+    Args:
+        layout: The layout of a file.
+        head: Its first lines.
+        limit: How many rows.
+
+    Returns:
+        The cells of each.
+    """
     rows = itertools.islice(layout.dialect.rows(head), layout.skipped_rows, layout.skipped_rows + limit)
     return [row for _, row in rows if len(row) == len(layout.columns)]
 

@@ -132,7 +132,16 @@ def files_not_read(source: str, folder: Path) -> list[str]:
 
 
 def note_files_not_read(source: str, folder: Path, read: FilesRead) -> FilesRead:
-    """Return what is known about files, with a note on those in their folder that have none of our formats."""
+    """Return what is known about files, with a note on those in their folder that have none of our formats.
+
+    Args:
+        source: The file, folder or glob.
+        folder: The folder of the config.
+        read: What is known about the files of our formats.
+
+    Returns:
+        The same, with the note if there are others.
+    """
     others = files_not_read(source, folder)
     note = (
         f"{name_files(others)} in {source}: not read, since {'it is' if len(others) == 1 else 'they are'} neither CSV"
