@@ -5,6 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "identifiers": ["as_identifier"],
         "customer_ids": [
             "FORGOTTEN_FILE",
             "IDS_FILE",
@@ -25,13 +26,12 @@ __getattr__, __all__ = lazy_exports(
             "customer_notes",
             "read_customer_rows",
         ],
-        "guess_config": ["write_guessed_config"],
-        "identifiers": ["as_identifier"],
+        "guess_config": ["guess_config_text", "write_guessed_config"],
         "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],
-        "side_tables": ["read_customer_side_rows"],
         "source_files": ["files_of_sources", "is_read_by"],
+        "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
         "tables": ["SideTable", "Tables"],
         "times": ["zone_notes"],

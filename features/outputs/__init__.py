@@ -5,9 +5,8 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "layout": ["OutputFolder", "UPLIFT_MANIFEST", "cutoff_name", "plan_name"],
+        "layout": ["OutputFolder", "cutoff_name", "plan_name"],
         "manifests": [
-            "Manifest",
             "Measurement",
             "MonitoringRecord",
             "NightRecord",

@@ -13,8 +13,8 @@ __getattr__, __all__ = lazy_exports(
             "has_value",
             "number_format",
             "open_site",
-            "read_scored_cutoff",
             "read_stored_manifest",
+            "read_scored_cutoff",
             "scored_cutoffs",
             "unfinished_cutoffs",
         ]
