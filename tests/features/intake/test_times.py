@@ -31,7 +31,7 @@ def read(engine: Engine, values: list[Any], zone: str = "UTC", role: str = "time
         (["2024-03-01 10:00"], 10),
         (["2024-03-01"], 0),
         ([20240301], 0),
-        (["01.03.2024"], None),
+        (["1st of March"], None),
         (["2024-03-01 25:00"], None),
     ],
 )
