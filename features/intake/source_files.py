@@ -12,7 +12,7 @@ from features.sources.files import data_format, find_files
 from features.sources.query import quoted_texts
 
 
-def source_files(config: Config) -> frozenset[Path]:
+def files_of_sources(config: Config) -> frozenset[Path]:
     """The files of all tables, lists and keys of a config that exist, as resolved paths."""
     files: set[Path] = set()
     for source in _file_sources(config):
