@@ -127,7 +127,7 @@ def _name(file: str, folder: Path) -> str:
 
 def file_lines(facts: Sequence[Facts]) -> list[str]:
     """The lines on files in the printed audit: one for each folder, and for each file with something left out."""
-    lines = []
+    lines: list[str] = []
     for table in facts:
         parts = [f"{table['files']:,} file{'s' if table['files'] > 1 else ''}, {table['rows']:,} rows"]
         if table["malformed"]:

@@ -54,7 +54,7 @@ def read_parquet(reader: DataFrameReader, files: ParquetFiles, file_column: str 
     Returns:
         The rows.
     """
-    frames = []
+    frames: list[DataFrame] = []
     for schema, paths in by_schema(files):
         frame = reader.parquet(*map(escaped_path, paths))
         if file_column:
