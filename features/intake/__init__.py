@@ -1,4 +1,4 @@
-"""Raw rows into the tables of the contract: types, ids, side tables, contract terms; and the guess of a config."""
+"""Raw rows into the tables of the contract: types, ids, side tables, contract terms."""
 
 from features.lazy_exports import lazy_exports
 
@@ -26,7 +26,6 @@ __getattr__, __all__ = lazy_exports(
             "customer_notes",
             "read_customer_rows",
         ],
-        "guess_config": ["guess_config_text", "write_guessed_config"],
         "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],

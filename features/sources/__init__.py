@@ -5,9 +5,9 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "databases": ["read_database"],
+        "databases": ["list_tables", "read_database"],
         "files": ["file_format", "find_files", "require_utf8"],
         "postgres": ["Cursor", "explain_error", "write_transaction"],
-        "source": ["Source", "VARIABLE_NAME", "refuse_url", "require_columns", "require_personal"],
+        "source": ["Source", "VARIABLE_NAME", "require_columns", "require_personal"],
     },
 )
