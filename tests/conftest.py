@@ -111,15 +111,15 @@ def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBE
     """From rows to `log.parquet` in `tmp_path` and the contract's tables.
 
     Roles are guessed from the names of the columns (customer, time and those of ROLES) unless given; columns that
-    start with 'kind' are kinds.
+    start with 'kind' are kinds. `sections` are further sections of the config.
     """
 
-    def make(rows: Rows | pa.Table, **events: Any) -> Tables:
+    def make(rows: Rows | pa.Table, sections: Mapping[str, Any] | None = None, **events: Any) -> Tables:
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
         pq.write_table(table, tmp_path / "log.parquet")
         roles = {role: role for role in ROLES if role in table.column_names}
         kinds = [name for name in table.column_names if name.startswith("kind")]
-        return read_tables(make_config(**{**roles, "kinds": kinds, **events}), engine)
+        return read_tables(make_config(sections, **{**roles, "kinds": kinds, **events}), engine)
 
     return make
 

@@ -16,6 +16,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
+from features.task import other_zone
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -225,14 +226,17 @@ def _decide(
 
 
 def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampions:
-    """The champions before this training is logged, with access to their evaluation."""
+    """The champions before this training is logged, with access to their evaluation.
+
+    A champion whose days begin in another zone can score no customer of this config, so it does not count.
+    """
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
         try:
             champion = registry.load_champion(config, kind)
         except DataError as problem:
             return CurrentChampions(models, f"{problem}")
-        if champion is not None:
+        if champion is not None and not other_zone(champion.bundle.task, config.task.timezone):
             models[kind] = champion
     return CurrentChampions(models, "", partial(_logged_evaluation, models, record, config))
 

@@ -26,6 +26,7 @@ from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
+from features.intake.times import zone_notes
 from features.json_files import document_text
 from features.money import TICKS
 from features.task import Task, Window
@@ -187,7 +188,8 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        return audit_tables(tables, task, engine)
+        report = audit_tables(tables, task, engine)
+    return replace(report, notes=(*zone_notes(config.events, task.timezone, tables.contract.has_clock), *report.notes))
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:

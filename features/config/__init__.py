@@ -18,6 +18,7 @@ __getattr__, __all__ = lazy_exports(
             "Contacts",
             "Customers",
             "Events",
+            "MoneySection",
             "Subscriptions",
             "TableSection",
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from features.config_guess.wording import SectionDraft, Translate
 from features.engines.base import Engine
 from features.intake.tables import Tables
+from features.task import UTC_ZONE
 
 # By the median gap between purchases, up to so many days: horizon, active_within, every, windows.
 TASKS_BY_GAP = (
@@ -110,7 +111,8 @@ def _zone_lines(has_clock: bool, tr: Translate) -> list[str]:
     """The question where days begin; none if the log has days only."""
     draft = SectionDraft(tr)
     if has_clock:
-        draft.ask("timezone", tr("in which time zone do the days of the business begin? UTC unless set"))
+        question = tr('in which time zone is the business? Its days begin there, such as "Europe/London"')
+        draft.ask("timezone", question, UTC_ZONE)
     return draft.lines
 
 

@@ -215,10 +215,10 @@ def _term_rows(rows: SectionRows) -> ibis.Table:
     end, end_known = (
         rows.timestamp(role) if rows.configured(role) else ibis.null("timestamp") for role in ("end", "end_known_at")
     )
-    unreadable = {**rows.time_checks("end"), **rows.time_checks("end_known_at")}
+    checks = {**rows.time_checks("end", may_be_never=True), **rows.time_checks("end_known_at", may_be_never=True)}
     cause = as_identifier(rows.source[section.reason]) if section.reason else ibis.null("string")
     is_churn = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
-    checks = {**unreadable, "impossible end": end < start, **rows.number_checks("price")}
+    checks |= {"impossible end": end < start, **rows.number_checks("price")}
     return contract_rows(
         rows,
         "start",

@@ -156,7 +156,11 @@ class SegmentManifest(Manifest):
 
 
 class UpliftManifest(Manifest):
-    """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet."""
+    """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet.
+
+    Attributes:
+        timezone: The zone in which its days begin.
+    """
 
     AGAIN: ClassVar[str] = "regulars uplift --cutoff {cutoff}"
 
@@ -166,6 +170,7 @@ class UpliftManifest(Manifest):
     model: str
     source: str
     actions: str = ""
+    timezone: str = "UTC"
 
 
 class PlanManifest(Manifest):
@@ -180,6 +185,7 @@ class PlanManifest(Manifest):
         gain: The expected gain.
         bound: No plan within the rules is expected to gain more.
         past: By what the log before the cutoff is recognised when the plan is measured.
+        timezone: The zone in which its days begin.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
@@ -214,6 +220,7 @@ class PlanManifest(Manifest):
     scores: dict[str, Any] = {}
     language: str = "en"
     past: dict[str, Any] | None = None
+    timezone: str = "UTC"
 
 
 class Measurement(Manifest):

@@ -15,7 +15,7 @@ from features.campaigns.measured_plans import MEASURED
 from features.errors import DataError, RegularsError
 from features.outputs.layout import plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
-from features.task import Window
+from features.task import Window, other_zone
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
@@ -236,9 +236,12 @@ def _already_trained(training_record: dict[str, Any]) -> StepOutcome:
 
 
 def _trained_until(night: Night) -> date | None:
-    """Up to which day the champion's or any night's last training used the log; None without a champion."""
+    """Up to which day the champion's or any night's last training used the log.
+
+    None without a champion, or if its days begin in another zone, so that it can score nobody.
+    """
     champion = models.load_champion(night.config, "churn")
-    if champion is None:
+    if champion is None or other_zone(champion.bundle.task, night.config.task.timezone):
         return None
     facts, horizon = champion.bundle.facts, Window.parse(champion.bundle.task["horizon"])
     known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta

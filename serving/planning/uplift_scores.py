@@ -23,6 +23,7 @@ from features.json_files import file_digest
 from features.outputs.manifests import UpliftManifest, manifest_text
 from features.outputs.parquet_files import read_parquet
 from features.snapshots.build import Snapshots, build_snapshots
+from features.task import other_zone
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
@@ -139,6 +140,12 @@ def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
     champion = registry.load_uplift_champion(config)
     if champion is None:
         raise no_champion_error(config, "uplift")
+    bundle, version = champion
+    if problem := other_zone(bundle.task, config.task.timezone):
+        raise UsageError(
+            f"{version.label} was trained {problem}; run `regulars train uplift` to train with such days, or set it "
+            "back"
+        )
     return champion
 
 
@@ -154,6 +161,7 @@ def _manifest(
         "digest": bundle.digest,
         "source": bundle.source,
         "horizon": bundle.task["horizon"],
+        "timezone": config.task.timezone,
         "customers": snapshots.rows.num_rows,
         "actions": ", ".join(bundle.actions),
         "rows": table.num_rows,

@@ -14,6 +14,7 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.log import Log
 from features.snapshots.build import Snapshots, build_snapshots
+from features.task import other_zone
 from serving.language.feature_phrases import translate_features
 from serving.language.formats import task_terms
 from serving.language.messages import get_language
@@ -64,6 +65,10 @@ def load_champions(config: Config) -> Champions:
         raise no_champion_error(config, "churn")
     if config.has_value and value is None:
         raise no_champion_error(config, "value")
+    if problem := other_zone(churn.bundle.task, config.task.timezone):
+        raise UsageError(
+            f"{churn.version.label} was trained {problem}; run `regulars train` to train with such days, or set it back"
+        )
     if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
             f"{churn.version.label} and {value.version.label} do not share one classifier of returning, so their "

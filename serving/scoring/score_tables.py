@@ -18,6 +18,7 @@ from features.errors import DataError, UsageError, sample
 from features.json_files import file_digest
 from features.outputs.manifests import ScoreManifest, read_required_manifest
 from features.outputs.parquet_files import open_parquet, read_parquet
+from features.task import other_zone
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
@@ -202,3 +203,13 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
     day = config.outputs.require_scored(cutoff)
     folder = config.outputs.scores(day)
     return Scores(folder, day, read_required_manifest(folder / MANIFEST, ScoreManifest))
+
+
+def refuse_other_zone(config: Config, scores: Scores) -> None:
+    """Raise UsageError if a cutoff was scored with days that begin in another zone than [task] timezone."""
+    model = scores.manifest.models.get("churn")
+    if problem := other_zone(model.get("task", {}) if model else {}, config.task.timezone):
+        raise UsageError(
+            f"cutoff {scores.cutoff} was scored {problem}; run `regulars train`, then `regulars score --cutoff "
+            f"{scores.cutoff}` again, or set it back"
+        )

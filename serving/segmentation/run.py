@@ -35,7 +35,7 @@ from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation import lifecycle_stages, profiles
 from serving.segmentation.assignments import (
     SCORED_GROUPS,
@@ -87,6 +87,7 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
     with opened(business) as log:
         config = log.config
         scores = read_scores(config, None if cutoff is None else as_date(cutoff))
+        refuse_other_zone(config, scores)
         scored, history = read_scored_columns(scores), gather_history(log, scores.cutoff)
     now = history.rows_at(len(history.cutoffs) - 1)
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))

@@ -306,7 +306,7 @@ def _arm_table(experiment: ExperimentData) -> pd.DataFrame:
 def _task(dataset: UpliftDataset) -> dict[str, object]:
     task = dataset.task
     return {"horizon": str(task.horizon), "active_within": str(task.cohort.active_within), "churn": task.churn,
-            "windows": [str(w) for w in task.windows]}  # fmt: skip
+            "windows": [str(w) for w in task.windows], "timezone": task.timezone}  # fmt: skip
 
 
 def _facts(dataset: UpliftDataset, experiment: ExperimentData, config: Config) -> dict[str, object]:

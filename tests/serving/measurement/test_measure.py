@@ -295,6 +295,13 @@ def test_another_log_is_refused_unless_asked_for(tmp_path: Path) -> None:
     assert not (executed.plan.folder / "measured.json").exists()
     write_parquet(tmp_path, "contacts", [row for row in executed.contacts if row["id"] not in ("c007", "c011")])
     measured_plan = measure_plan(executed.config, NAME, other_log=True)
+    task = executed.config.task.model_copy(update={"timezone": "Asia/Tokyo"})
+    moved = executed.config.model_copy(update={"task": task})
+    with pytest.raises(
+        RefusedError, match="made with days that begin in 'UTC'.*now 'Asia/Tokyo'; set it back.*--other"
+    ):
+        measure_plan(moved, NAME)
+    assert measure_plan(moved, NAME, other_log=True).facts["customers"]["missing"] == 2
     assert measured_plan.facts["customers"][
         "missing"
     ] == 2 and "2 customers of the plan are not in the log" in measurement_text(measured_plan)
