@@ -9,8 +9,8 @@ from features.config_guess.column_words import has_id_part, has_word, is_chinese
 CUSTOMERS = """customer CustomerID CUSTOMER_ID client_no household_key user_id member uid visitorid customer_unique_id
     Kundennr Kunden-Nummer id_client code_client id_cliente usuario_id klantnummer id_klienta musteri_no ID_клиента
     номер_покупателя 客户编号 会员号 用户ID 用户 買家編號 顧客番号 会員ID 고객번호 ลูกค้า عميل_رقم""".split()
-NO_CUSTOMERS = """customer_name customer_since customer_type user_agent client_email kundengruppe 客户等级 用户性别 买家昵称
-    顧客名 회원등급 order_id product amount""".split()
+NO_CUSTOMERS = """customer_name customer_since customer_type user_agent client_email kundengruppe order_id product
+    amount 客户等级 用户性别 买家昵称 顧客名 회원등급""".split()
 ORDERS = """InvoiceNo order_id basket_id TransactionID Bestellnummer numero_de_pedido facture_no номер_заказа 订单号
     注文番号""".split()
 NO_ORDERS = "order_date order_status 订单金额 订单状态 ordered_by_mail country".split()
