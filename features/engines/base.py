@@ -165,6 +165,9 @@ class Engine(Protocol):
         Text that does not match is null.
         """
 
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread; it fails then."""
+
     def close(self) -> None:
         """Release all resources of the engine."""
 

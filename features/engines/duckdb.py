@@ -368,6 +368,10 @@ class DuckDBEngine:
             return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
         return _parse_time(text, ibis.literal(layout))
 
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread."""
+        self.connection.con.interrupt()
+
     def close(self) -> None:
         """Close the connection and remove the scratch folder."""
         self.connection.disconnect()
