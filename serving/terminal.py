@@ -53,7 +53,7 @@ class PrintableStream:
 def printable_output() -> Iterator[None]:
     """Let all that is written to the terminal, by messages, logs and warnings, pass through `PrintableStream`."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (PrintableStream(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (PrintableStream(stream) for stream in before)
     try:
         yield
     finally:

@@ -9,13 +9,21 @@ import sqlite3
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 from urllib.parse import quote
 
+
+class SupportsRead(Protocol):
+    """An opened file whose bytes can be read."""
+
+    def read(self) -> bytes:
+        """All bytes."""
+
+
 SQLITE = b"SQLite format 3\x00"
-OPENERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+OPENERS: dict[bytes, Callable[[Path], AbstractContextManager[SupportsRead]]] = {
     b"\x1f\x8b": lambda file: gzip.open(file, "rb"),
     b"BZh": lambda file: bz2.open(file, "rb"),
     b"\xfd7zXZ": lambda file: lzma.open(file, "rb"),

@@ -12,11 +12,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from features.errors import printable
 
-FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
 BACKSLASH = re.compile(r"""\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|U([0-9a-fA-F]{8})|([nrt"'/\\]))""")
 SHORT_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 CHARACTER = re.compile(r"_x([0-9A-Fa-f]{4})_")  # as Excel writes control characters

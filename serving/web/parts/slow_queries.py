@@ -94,7 +94,7 @@ class SlowQueries:
             if not future.set_running_or_notify_cancel():
                 continue
             stops: list[Stop] = []
-            timer = Timer(self._limit, lambda stops=stops: [stop() for stop in stops])  # type: ignore[misc]
+            timer = Timer(self._limit, lambda stops=stops: [stop() for stop in stops])
             timer.daemon = True
             timer.start()
             try:
