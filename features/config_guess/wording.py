@@ -41,12 +41,24 @@ class SectionDraft:
     lines: list[str] = field(default_factory=list)
 
     def add(self, key: str, value: Any, why: str = "") -> None:
-        """Add a key with its reason."""
+        """Add a key.
+
+        Args:
+            key: Its name.
+            value: Its value.
+            why: The reason, for the comment.
+        """
         self.values[key] = value
         self.lines.append(f"{key} = {toml_value(value)}{f'  # {why}' if why else ''}")
 
     def ask(self, key: str, question: str, example: Any = "") -> None:
-        """Add a key as a comment, with a question."""
+        """Add a key as a comment.
+
+        Args:
+            key: Its name.
+            question: What to ask, for the comment.
+            example: The value to show.
+        """
         self.lines.append(f"# {key} = {toml_value(example)}  # {question}")
 
     def choose(self, key: str, columns: Sequence[ColumnProfile], why: str, question: str = "") -> None:

@@ -28,11 +28,12 @@ __getattr__, __all__ = lazy_exports(
         ],
         "known_customers": ["require_known_customer"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
+        "set_aside": ["UNUSABLE", "mask_text", "unusable_reason"],
         "read_log": ["read_customer_events", "read_tables"],
         "source_files": ["files_of_sources", "is_read_by"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["SideTable", "Tables"],
+        "tables": ["SetAsideRows", "SideTable", "Tables"],
         "times": ["zone_notes"],
     },
 )
