@@ -158,13 +158,31 @@ def add_money(draft: SectionDraft, numbers: Sequence[ColumnProfile], columns: Se
             amounts = money_by_values([c for c in filled if c not in units])
             why = tr("decimals as money has them, but its name does not say so: is it the amount?")
         question = tr("which column is money? Without it churn can be predicted, value cannot")
-        draft.choose("amount", amounts, why, question)
+        draft.choose("amount", amounts, why, _text_question(draft, "amount", columns) or question)
         if amounts and amounts[0].decimals_unclear:
             draft.add("decimal_separator", ".", tr("no number shows whether '.' or ',' separates decimals: which one?"))
-    draft.choose("quantity", units, tr("named like a number of units"), tr("which column counts units?"))
+    question = _text_question(draft, "quantity", columns) or tr("which column counts units?")
+    draft.choose("quantity", units, tr("named like a number of units"), question)
     currencies = [c for c in columns if _is_currency(c)]
     if currencies and "amount" in draft.values:
         draft.choose("currency", currencies, tr("codes of currencies; set rates to convert them"))
+
+
+def _text_question(draft: SectionDraft, role: str, columns: Sequence[ColumnProfile]) -> str:
+    """What to do about a column that is named like a role and holds text that is no number; empty if there is none."""
+    for c in columns:
+        if has_word(c.name, role) and _is_text_of_numbers(c):
+            return draft.tr(
+                "{column} is written like {form}: compute the number in query",
+                column=quoted(c.name),
+                form=quoted(c.form),
+            )
+    return ""
+
+
+def _is_text_of_numbers(column: ColumnProfile) -> bool:
+    """Whether a column holds text with digits, such as '2 pcs', that is read neither as numbers nor as times."""
+    return column.type.is_string() and not column.is_number and column.time is None and "9" in column.form
 
 
 def money_by_values(numbers: Sequence[ColumnProfile]) -> list[ColumnProfile]:
@@ -210,7 +228,8 @@ def _add_kinds(draft: SectionDraft, columns: Sequence[ColumnProfile]) -> None:
     used = {value for value in draft.values.values() if isinstance(value, str)}
     for c in columns:
         named = has_word(c.name, "kind") or names_an_id_of(c.name, "kind")
-        codes = (c.type.is_string() and not _is_measure(c)) or (c.type.is_integer() and named)
+        counts = has_word(c.name, "quantity", "amount") and _is_text_of_numbers(c)
+        codes = (c.type.is_string() and not (_is_measure(c) or counts)) or (c.type.is_integer() and named)
         slugs = {feature_slug(kind.name) for kind in kinds}
         if (
             codes

@@ -33,6 +33,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "postgres": ["Cursor", "explain_error", "write_transaction"],
         "query": ["quoted_texts", "require_one_select", "without_semicolon"],
-        "source": ["Source", "VARIABLE_NAME", "require_columns", "require_personal"],
+        "source": ["Source", "VARIABLE_NAME", "require_columns", "require_personal", "suggest_column"],
     },
 )

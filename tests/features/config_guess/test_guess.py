@@ -353,6 +353,12 @@ def test_numbers_as_people_write_them_are_money(guess: Guess, tmp_path: Path) ->
     assert "which one?" in line
 
 
+def test_numbers_with_units_are_no_kinds(tmp_path: Path) -> None:
+    text = text_of(shop() | {"quantity": [f"{n % 3} pcs" for n in range(60)]}, tmp_path)
+    assert tomllib.loads(text)["events"]["kinds"] == ["Country"]
+    assert '# quantity = ""  # "quantity" is written like "9 aaa": compute the number in query' in text
+
+
 def test_what_check_will_refuse_is_a_note_and_the_config_is_written(tmp_path: Path) -> None:
     columns = shop() | {"Total": [f"{n} $" if n % 2 else f"{n} €" for n in range(60)]}
     guess = guessed(columns, tmp_path)
