@@ -266,6 +266,11 @@ def builtin_text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
     return cast(Callable[[ibis.Value], ibis.Value], function)
 
 
+def quote_text(text: str) -> str:
+    """Write a text as a value of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def quote_name(text: str, quote: str = '"') -> str:
     """Quote a name for SQL."""
     return quote + text.replace(quote, quote * 2) + quote

@@ -139,6 +139,9 @@ def page_address(host: str, port: int, token: str) -> str:
         port: On which port.
         token: The secret of the address.
 
+    Returns:
+        The URL.
+
     >>> page_address("127.0.0.1", 8501, "a+b")
     'http://127.0.0.1:8501/?token=a%2Bb'
     """
