@@ -73,7 +73,7 @@ def find_contracts(table: ibis.Table, columns: Sequence[ColumnProfile], engine: 
     start, end = _by_rank(starts, "start"), _by_rank(ends, "end")
     facts = _term_facts(table, start, end, engine)
     ended = facts["ended"] or 0
-    if ended and (facts["after"] or 0) < ENDS_AFTER * ended:
+    if start.first is None or start.last is None or (ended and (facts["after"] or 0) < ENDS_AFTER * ended):
         return None
     if ended and (facts["length"] or 0) < SHORTEST:
         return None

@@ -85,7 +85,7 @@ def count_ids(
     day = None
     if time is not None and time.time is not None:
         day = time.time.read(table[time.name], engine).written.date().cast("string")
-    facts = {}
+    facts: dict[str, ibis.Value] = {}
     for i, column in enumerate(columns):
         text = table[column.name].cast("string")
         facts |= {f"rows{i}": text.count(), f"ids{i}": text.nunique()}
