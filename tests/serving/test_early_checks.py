@@ -56,6 +56,7 @@ def _scored(folder: Path, cutoff: str = "2024-06-01") -> None:
         ("measure 2024-06-01/spring", "there is no plan 'spring' at cutoff 2024-06-01"),
         ("train value", "[events] amount is not set"),
         ("train uplift", "there is no [contacts]"),
+        ("train uplift --compare", "`train uplift` has no options"),
         ("train --log nowhere", "--log: nowhere is not a folder"),
     ],
 )
