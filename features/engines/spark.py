@@ -38,6 +38,7 @@ from features.engines.spark_session import (
     SPARK_ERRORS,
     SQL_SETTINGS,
     active_session,
+    error_reason,
     delete_folder,
     send_packages,
     shared_folder,
