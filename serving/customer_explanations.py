@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import UsageError, sample
-from features.intake.customer_ids import stored_id
+from features.intake.customer_ids import stored_ids
 from features.intake.log import Business, as_date, opened
 from serving.explanation.contributions import compute_contributions, shap_explanation
 from serving.explanation.what_if import WhatIf, find_what_if
@@ -43,7 +43,7 @@ def explain_customers(
         models, snapshots = load_champions(config), build_cohort(log, as_date(cutoff))
     if target not in models.targets:
         raise UsageError(f"no target {target!r}: expected one of {', '.join(models.targets)}")
-    rows = snapshots.rows if customers is None else _rows_of(snapshots.rows, [stored_id(config, c) for c in customers])
+    rows = snapshots.rows if customers is None else _rows_of(snapshots.rows, stored_ids(config, customers))
     bundle = models.richest.bundle
     phrases = [feature.phrase for feature in snapshots.features]
     check_features(models, snapshots.features, snapshots.own)
@@ -72,7 +72,7 @@ def explain_changes(business: Business, customer: str, cutoff: date | str, below
         day, models = as_date(cutoff), load_champions(log.config)
         snapshots, bundle = build_cohort(log, day), models.richest.bundle
         check_features(models, snapshots.features, snapshots.own)
-        row = _rows_of(snapshots.rows, [stored_id(log.config, customer)])
+        row = _rows_of(snapshots.rows, stored_ids(log.config, [customer]))
         level = float(np.mean(bundle.predict(snapshots.rows)["churn_probability"])) if below is None else below
         return find_what_if(log, bundle, snapshots.features, row, day, level)
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.errors import UsageError
-from features.intake.customer_ids import stored_id
+from features.intake.customer_ids import known_names
 from features.intake.log import Business, Log, opened
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
@@ -73,7 +73,7 @@ def _explanation_text(log: Log, customer: str, cutoff: date, below: float | None
 
 
 def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    for name in (stored_id(config, customer), customer):  # a reader of a report with hashed ids knows only the hash
+    for name in known_names(config, customer):  # a reader of a report with hashed ids knows only the hash
         place = pc.index(ids, name).as_py()
         if place >= 0:
             return int(place)

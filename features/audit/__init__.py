@@ -13,6 +13,7 @@ __getattr__, __all__ = lazy_exports(
             "longest_silence",
             "parse_delivery_record",
         ],
+        "exclusion_lists": ["ListMatch", "match_list", "read_excluded"],
         "log_profile": ["LogProfile", "WEEK", "WeeklyCounts", "profile_log"],
     },
 )

@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.exclusion_lists import exclusion_findings
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -25,6 +26,7 @@ from features.engines.base import Engine
 from features.errors import DataError
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
+from features.intake.id_notes import id_facts, id_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.money import TICKS
@@ -61,6 +63,7 @@ class Audit:
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
+        ids: What is odd about the ids (`id_notes.id_facts`); None if they were not looked at.
     """
 
     rows_read: int
@@ -86,6 +89,7 @@ class Audit:
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    ids: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -187,7 +191,14 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        return audit_tables(tables, task, engine)
+        report, ids = audit_tables(tables, task, engine), id_facts(tables, config, engine)
+        breaches, notes = exclusion_findings(tables, config, engine)
+    return replace(
+        report,
+        ids=ids,
+        breaches=(*report.breaches, *breaches),
+        notes=(*report.notes, *id_notes(ids, tables, config), *notes),
+    )
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
@@ -220,7 +231,8 @@ def with_too_long_windows(tables: Tables, task: Task) -> Tables:
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words.
 
-    These are stray dates, no purchase, a log shorter than the horizon, no cancellation, or several rows a customer.
+    These are an output with ids of an earlier rule, stray dates, no purchase, a log shorter than the horizon, no
+    cancellation, or several rows a customer.
 
     Args:
         tables: The contract.
@@ -231,7 +243,7 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
     Returns:
         One sentence a breach.
     """
-    breaches = _stray_dates(days, task)
+    breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
         breaches.append(

@@ -77,6 +77,7 @@ def read_plan_outcomes(log: Log, customers: pa.ChunkedArray, cutoff: date, horiz
             "the config has no [contacts]: a plan is measured by the contacts actually sent; name the table of contacts"
         )
     with log.stages() as (engine, tables):
+        tables.require_present_ids()
         days = min((tables.end - cutoff).days, horizon.days)
         if days < 1:
             raise DataError(

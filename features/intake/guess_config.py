@@ -16,6 +16,7 @@ from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError
+from features.intake.id_notes import id_comments
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 
@@ -100,7 +101,9 @@ def guess_config_text(source: str, folder: Path) -> str:
         events, lines = _guess_events(source, columns)
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
         config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
-        task = _guess_task(read_tables(config, engine), engine)
+        tables = read_tables(config, engine)
+        lines += id_comments(tables, config, engine)
+        task = _guess_task(tables, engine)
     head = "# Guessed by `regulars init`: read every line, then run `regulars check`.\nconfig_version = 1"
     lines.insert(0, f"name = {_quote(name)}  # from the file's name; it names the registered models\n\n[events]")
     return "\n".join([head, *lines, "\n[task]", *task, "\n# [training], [tracking] and [serving] may follow.\n"])

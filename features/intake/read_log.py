@@ -18,9 +18,10 @@ from features.config.table_sections import Events
 from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
 from features.intake.columns import require_section_columns
-from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stored_ids
 from features.intake.customer_table import with_customer_table
-from features.intake.identifiers import as_identifier
+from features.intake.earlier_ids import earlier_ids_problem
+from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.numbers import as_number, as_ticks
 from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.side_tables import read_side_tables
@@ -63,6 +64,7 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
     tables = _summarise(stored, source, config, engine, rows_read)
+    tables = replace(tables, earlier_ids=earlier_ids_problem(config, engine))
     steps.close()
     return _with_side_tables(tables, config, engine)
 
@@ -113,6 +115,7 @@ def _normalise(source: ibis.Table, events: Events, times: TimeReader) -> ibis.Ta
         quantity=as_ticks(quantity, reason),
         discount=as_ticks(discount, reason),
         reason=reason,
+        **{EARLIER_ID: earlier_identifier(source[events.customer])},
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
         **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
     )
@@ -182,10 +185,10 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
-        customer: The id as the log has it.
+        customer: The stored id.
 
     Returns:
-        The rows, as an expression.
+        The rows, as an expression; none if the customer is to be forgotten.
 
     Raises:
         DataError: There is nothing to read.
@@ -202,7 +205,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     require_section_columns(source, events, "events")
     times = TimeReader(events, engine, config.task.timezone)
     rows = _normalise(source.distinct() if compares_rows else source, events, times)
-    customer_rows = rows.filter(rows.customer_id == customer)
+    customer_rows = rows_of_customer(rows, customer, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
     return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

@@ -18,8 +18,8 @@ from features.config.table_sections import Activity, Contacts, Subscriptions, Ta
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.intake.columns import blank_to_null, require_section_columns
-from features.intake.customer_ids import with_stored_ids
-from features.intake.identifiers import as_identifier
+from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stored_ids
+from features.intake.identifiers import as_identifier, earlier_identifier, identifier_text
 from features.intake.numbers import as_number, as_ticks
 from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.tables import SetAsideRows, SideTable
@@ -198,7 +198,9 @@ def contract_rows(
     reason = ibis.cases(*((test, ibis.literal(name)) for name, test in every.items()), else_=ibis.null("string"))
     day = moment.date()
     seen = ibis.greatest(day, ibis.coalesce(known, moment).date())
-    return section_rows.source.select(customer_id=customer, day=day, seen=seen, **own_columns(reason), reason=reason)
+    earlier = {EARLIER_ID: earlier_identifier(section_rows.source[section_rows.section.customer])}
+    columns = {"customer_id": customer, "day": day, "seen": seen, **own_columns(reason), "reason": reason, **earlier}
+    return section_rows.source.select(**columns)
 
 
 def number_checks(section_rows: SectionRows, role: str) -> dict[str, ibis.Value]:
@@ -252,7 +254,7 @@ def _contact_rows(section_rows: SectionRows) -> ibis.Table:
         lambda reason: {
             "time": section_rows.timestamp("time"),
             "action": action,
-            "held_out": action == section.control if section.control else ibis.literal(False),
+            "held_out": action == identifier_text(section.control) if section.control else ibis.literal(False),
             "cost": _ticks(section_rows, "cost", reason),
             "propensity": propensity,
         },
@@ -268,7 +270,8 @@ def _term_rows(section_rows: SectionRows) -> ibis.Table:
         f"unreadable {role}": section_rows.column(role).notnull() & time.isnull() for role, time in times.items()
     }
     cause = as_identifier(section_rows.source[section.reason]) if section.reason else ibis.null("string")
-    is_churn = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
+    cancelled = [identifier_text(value) or value for value in section.cancelled]
+    is_churn = cause.isin(cancelled).fill_null(False) if section.reason else ibis.literal(True)
     checks = {**unreadable, "impossible end": end < start, **number_checks(section_rows, "price")}
     return contract_rows(
         section_rows,
@@ -316,10 +319,10 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
         key: Of the table, as in `read_side_tables`.
         config: Names the sources and their columns.
         engine: Where it runs.
-        customer: The id as the table has it.
+        customer: The stored id.
 
     Returns:
-        The rows, in the columns of `read_side_tables`.
+        The rows, in the columns of `read_side_tables`; none if the customer is to be forgotten.
 
     Raises:
         DataError: There is nothing to read.
@@ -332,7 +335,6 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
     require_section_columns(source, section, place)
     times = TimeReader(section, engine, config.task.timezone, place)
     rows = schema.normalise(SectionRows(place, section, source, times))
-    customer_rows = engine.store(
-        "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason")
-    )
+    theirs = rows_of_customer(rows, customer, config, engine)
+    customer_rows = engine.store("side_of_one", theirs.filter(theirs.reason.isnull()).drop("reason"))
     return schema.finish(customer_rows) if schema.finish else customer_rows

@@ -9,6 +9,7 @@ from datetime import date
 import ibis
 
 from features.config.data_contract import DataContract
+from features.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        earlier_ids: What to do about an output whose ids were read by an earlier rule; empty if there is nothing to do.
     """
 
     events: ibis.Table
@@ -63,3 +65,9 @@ class Tables:
     set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str
+    earlier_ids: str = ""
+
+    def require_present_ids(self) -> None:
+        """Raises DataError if scores, segments and plans in the output name customers by an earlier rule for ids."""
+        if self.earlier_ids:
+            raise DataError(self.earlier_ids)

@@ -18,6 +18,8 @@ from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
 from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
+from features.intake.earlier_ids import earlier_names
+from features.intake.identifiers import identifier_text
 from features.json_files import read_object
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
@@ -87,7 +89,8 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
         name, member, log_notes = _identify(config, customer, versions)
         already_listed = read_forgotten(config).has(name)
         erasure = stage_changes(
-            _new_erasure(config, customer, name), lambda path, manifest: _correct_log_marks(path, manifest, member)
+            _new_erasure(config, {name, *_given_names(config, customer)}),
+            lambda path, manifest: _correct_log_marks(path, manifest, member),
         )
         rows = delete_customer_rows(config, erasure.names, False) if config.serving.database else None
         if not (erasure.recognised or rows or already_listed or (member and member.rows)):
@@ -152,9 +155,19 @@ def _exclusive(config: Config) -> Iterator[None]:
         yield
 
 
-def _new_erasure(config: Config, customer: str, name: str) -> Erasure:
+def _given_names(config: Config, customer: str) -> set[str]:
+    """The id that the user gave, by the rule for ids, and those by which an earlier rule knew the customer."""
+    given = identifier_text(customer)
+    names = {given} if given else set()
+    try:
+        return names | earlier_names(config, customer)
+    except RegularsError:  # the log cannot be read, which `_find_member` notes
+        return names
+
+
+def _new_erasure(config: Config, names: set[str]) -> Erasure:
     cache = open_cache(config)
-    return Erasure(config.output, frozenset({customer, name}), cache.folder if cache else None, _user_files(config))
+    return Erasure(config.output, frozenset(names), cache.folder if cache else None, _user_files(config))
 
 
 def _user_files(config: Config) -> frozenset[Path]:
