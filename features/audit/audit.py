@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
 from features.audit.exclusion_lists import exclusion_findings
+from features.audit.identity import identity_facts, identity_lines, identity_notes
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -64,6 +65,7 @@ class Audit:
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
         ids: What is odd about the ids (`id_notes.id_facts`); None if they were not looked at.
+        identity: The joins of ids (`identity.identity_facts`); None without [identity].
     """
 
     rows_read: int
@@ -90,6 +92,7 @@ class Audit:
     notes: tuple[str, ...]
     fingerprint: str
     ids: Mapping[str, Any] | None = None
+    identity: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -114,6 +117,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     Returns:
         The audit.
     """
+    tables = tables.recorded
     days = _rows_by_day(tables, engine)
     duplicates = tables.rows_read - tables.duplicates_dropped - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
@@ -191,13 +195,16 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
+        tables = tables.recorded
         report, ids = audit_tables(tables, task, engine), id_facts(tables, config, engine)
         breaches, notes = exclusion_findings(tables, config, engine)
+        identity = identity_facts(tables, engine)
     return replace(
         report,
         ids=ids,
+        identity=identity,
         breaches=(*report.breaches, *breaches),
-        notes=(*report.notes, *id_notes(ids, tables, config), *notes),
+        notes=(*report.notes, *id_notes(ids, tables, config), *identity_notes(identity), *notes),
     )
 
 
@@ -212,7 +219,8 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
     Raises:
         DataError: With the breach in words.
     """
-    for breach in find_breaches(tables, task, engine, _rows_by_day(tables, engine)):
+    recorded = tables.recorded
+    for breach in find_breaches(recorded, task, engine, _rows_by_day(recorded, engine)):
         raise DataError(breach)
 
 
@@ -376,7 +384,7 @@ def audit_text(report: Audit) -> str:
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
-    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides), *identity_lines(report.identity)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

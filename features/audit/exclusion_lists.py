@@ -181,9 +181,9 @@ def match_list(excluded: ExcludedCustomers, tables: Tables, config: Config, engi
     Returns:
         The counts, and how the ids of both are written.
     """
-    customers = tables.events.select("customer_id").distinct()
+    customers = tables.recorded.events.select("customer_id").distinct()
     log_ids = as_identifier(tables.source[config.events.customer])
-    return match_ids(excluded.ids, excluded.names, customers, log_ids, engine)
+    return match_ids(excluded.ids, map(tables.persons.name, excluded.names), customers, log_ids, engine)
 
 
 def exclusion_findings(tables: Tables, config: Config, engine: Engine) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ __getattr__, __all__ = lazy_exports(
             "record_id_rule",
             "stored_id",
             "stored_ids",
+            "stored_spellings",
             "with_stored_ids",
         ],
         "customer_table": [
@@ -34,10 +35,11 @@ __getattr__, __all__ = lazy_exports(
         "earlier_ids": ["earlier_names"],
         "guess_config": ["guess_config_text"],
         "id_notes": ["id_comments", "id_facts", "id_notes", "order_number_notes"],
+        "identity": ["customer_names", "persons_of", "read_persons"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["SideTable", "Tables"],
+        "tables": ["OWNED", "OWN_ID", "SideTable", "Tables"],
     },
 )

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,12 +118,12 @@ def _known_and_gone(ids: ibis.Table, privacy: _IdPrivacy, engine: Engine) -> ibi
     return ids.mutate(gone=gone)
 
 
-def rows_of_customer(rows: ibis.Table, customer: str, config: Config, engine: Engine) -> ibis.Table:
-    """The rows of one customer with the stored id, none if the customer is to be forgotten.
+def rows_of_customer(rows: ibis.Table, ids: Sequence[str], config: Config, engine: Engine) -> ibis.Table:
+    """The rows of one customer with their stored ids, none of those that are to be forgotten.
 
     Args:
         rows: As for `with_stored_ids`.
-        customer: The stored id.
+        ids: The customer's stored ids; several if ids are joined.
         config: Says whether ids are hashed.
         engine: Where the rows are.
 
@@ -134,9 +134,9 @@ def rows_of_customer(rows: ibis.Table, customer: str, config: Config, engine: En
         UsageError: As for `with_stored_ids`.
     """
     if not config.privacy.hash_ids:  # before the ids are looked up, so that only a few are
-        rows = rows.filter(rows.customer_id == customer)
+        rows = rows.filter(rows.customer_id.isin(ids))
     stored = with_stored_ids(rows, config, engine)
-    return stored.filter(stored.customer_id == customer)
+    return stored.filter(stored.customer_id.isin(ids))
 
 
 def stored_id(config: Config, customer: str) -> str:
@@ -203,11 +203,11 @@ def read_forgotten(config: Config) -> ForgottenCustomers:
         raise _damaged_file(config.output / FORGOTTEN_FILE) from None
 
 
-def forgotten_list_text(config: Config, customer_id: str) -> str:
-    """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with one more, by their stored id."""
+def forgotten_list_text(config: Config, *customer_ids: str) -> str:
+    """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with more of them, by their stored ids."""
     existing = read_forgotten(config)
     salt = existing.salt or os.urandom(16).hex()  # a secret of the file; no result depends on it
-    customers = sorted({*existing.customers, hash_text(customer_id, salt.encode())})
+    customers = sorted({*existing.customers, *(hash_text(stored, salt.encode()) for stored in customer_ids)})
     content = {"salt": salt, "customers": customers, "rule": RULE_VERSION}
     if existing.earlier:
         content["earlier"] = sorted(existing.earlier)

@@ -22,7 +22,7 @@ from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import EARLIER_ID, FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.set_aside import count_set_aside
-from features.intake.tables import SetAsideRows, SideTable, Tables
+from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
 from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
@@ -185,7 +185,8 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
         return []
     rows = tables.sides[CUSTOMER_TABLE].rows
     undated = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
-    each = undated.group_by("customer_id").aggregate(rows=undated.count())
+    key = OWN_ID if OWN_ID in rows.columns else "customer_id"  # ids of one person may have a row each
+    each = undated.group_by(customer_id=undated[key]).aggregate(rows=undated.count())
     several = each.filter(each["rows"] > 1)
     counts = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
     if not counts["customers"]:

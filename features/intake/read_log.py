@@ -6,6 +6,7 @@ log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -22,6 +23,7 @@ from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stor
 from features.intake.customer_table import with_customer_table
 from features.intake.earlier_ids import earlier_ids_problem
 from features.intake.identifiers import as_identifier, earlier_identifier
+from features.intake.identity import join_persons
 from features.intake.numbers import as_number, as_ticks
 from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
 from features.intake.side_tables import read_side_tables
@@ -70,12 +72,13 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
 
 
 def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events and the customer table; the fingerprint covers them too."""
+    """The tables with those beside the events, by person; the fingerprint covers them too."""
     sides = read_side_tables(config, engine)
     if sides:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
-    return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    tables = extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    return join_persons(tables, config, engine)
 
 
 def _normalise(source: ibis.Table, events: Events, times: TimeReader) -> ibis.Table:
@@ -176,7 +179,7 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     )
 
 
-def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_events(config: Config, engine: Engine, ids: Sequence[str]) -> ibis.Table:
     """The usable rows of one customer, in the columns of `Tables.events`; rows of other customers are not stored.
 
     An event id that a row of another customer has too is not noticed here; `read_tables`, which sees all rows, keeps
@@ -185,7 +188,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
-        customer: The stored id.
+        ids: The customer's stored ids.
 
     Returns:
         The rows, as an expression; none if the customer is to be forgotten.
@@ -205,7 +208,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     require_section_columns(source, events, "events")
     times = TimeReader(events, engine, config.task.timezone)
     rows = _normalise(source.distinct() if compares_rows else source, events, times)
-    customer_rows = rows_of_customer(rows, customer, config, engine)
+    customer_rows = rows_of_customer(rows, ids, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
     return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

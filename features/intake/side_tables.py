@@ -6,7 +6,7 @@ which it had happened and was known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -140,17 +140,47 @@ def read_side_table(
         DataError: As for `read_side_tables`.
         UsageError: A column does not exist, or a query is not understood.
     """
+    stored, rows_read, aside = read_section(
+        place, section, schema, config, engine, lambda rows: with_stored_ids(rows, config, engine)
+    )
+    usable = stored.filter(stored.reason.isnull()).drop("reason")
+    kept = engine.store(f"side_{key.replace('.', '_')}", schema.finish(usable) if schema.finish else usable)
+    return SideTable(kept, rows_read, aside)
+
+
+def read_section(
+    place: str,
+    section: TableSection,
+    schema: RowSchema,
+    config: Config,
+    engine: Engine,
+    prepare: Callable[[ibis.Table], ibis.Table],
+) -> tuple[ibis.Table, int, tuple[SetAsideRows, ...]]:
+    """Reads every row of a section in the types of the contract.
+
+    Args:
+        place: The section's name in the config, for messages.
+        section: The section.
+        schema: How its rows become rows of the contract.
+        config: The business.
+        engine: Where it runs.
+        prepare: Changes all rows, with their reasons, before they are stored.
+
+    Returns:
+        The rows, stored, with the `reason` why a row is set aside or null; how many were read; what is set aside.
+
+    Raises:
+        DataError: As for `read_side_tables`.
+        UsageError: A column does not exist, or a query is not understood.
+    """
     source = engine.read_source(
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
     section_rows = SectionRows(place, section, source, TimeReader(section, engine, config.task.timezone, place))
-    rows_read, stage = engine.count_rows(section_rows.source), f"side_{key.replace('.', '_')}"
-    stored = engine.store(f"{stage}_read", with_stored_ids(schema.normalise(section_rows), config, engine))
-    aside = _checked_set_aside(stored, section_rows, schema, rows_read, engine)
-    usable = stored.filter(stored.reason.isnull()).drop("reason")
-    kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
-    return SideTable(kept, rows_read, aside)
+    rows_read = engine.count_rows(section_rows.source)
+    stored = engine.store(f"read {place}", prepare(schema.normalise(section_rows)))
+    return stored, rows_read, _checked_set_aside(stored, section_rows, schema, rows_read, engine)
 
 
 def _checked_set_aside(
@@ -312,14 +342,14 @@ CONTACTS_SCHEMA = RowSchema(_contact_rows, ("time",), ("cost", "propensity"))
 SUBSCRIPTIONS_SCHEMA = RowSchema(_term_rows, ("start", "end"), ("price",), _term_starts_and_ends)
 
 
-def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_side_rows(key: str, config: Config, engine: Engine, ids: Sequence[str]) -> ibis.Table:
     """The usable rows of one customer in one table beside the events.
 
     Args:
         key: Of the table, as in `read_side_tables`.
         config: Names the sources and their columns.
         engine: Where it runs.
-        customer: The stored id.
+        ids: The customer's stored ids.
 
     Returns:
         The rows, in the columns of `read_side_tables`; none if the customer is to be forgotten.
@@ -335,6 +365,6 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
     require_section_columns(source, section, place)
     times = TimeReader(section, engine, config.task.timezone, place)
     rows = schema.normalise(SectionRows(place, section, source, times))
-    theirs = rows_of_customer(rows, customer, config, engine)
+    theirs = rows_of_customer(rows, ids, config, engine)
     customer_rows = engine.store("side_of_one", theirs.filter(theirs.reason.isnull()).drop("reason"))
     return schema.finish(customer_rows) if schema.finish else customer_rows

@@ -10,6 +10,11 @@ import ibis
 
 from features.config.data_contract import DataContract
 from features.errors import DataError
+from features.persons import NO_PERSONS, Persons
+
+
+OWNED = ("owned_from", "owned_until")  # a row is the customer's at cutoffs after the first and up to the second
+OWN_ID = "own_id"  # the id that a row of the customer table had before ids were joined
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        persons: The ids of each person.
+        identity: The joins: customer_id, person, has_events (whether the log has the id); None without [identity].
+        recorded_tables: See `recorded`.
         earlier_ids: What to do about an output whose ids were read by an earlier rule; empty if there is nothing to do.
     """
 
@@ -66,6 +74,18 @@ class Tables:
     duplicates_dropped: int
     fingerprint: str
     earlier_ids: str = ""
+    persons: Persons = NO_PERSONS
+    identity: SideTable | None = None
+    recorded_tables: Tables | None = None
+
+    @property
+    def recorded(self) -> Tables:
+        """The contract with every row once, given to the person as known at the end, for counts over the whole log.
+
+        It differs from the contract only if ids were joined at known dates. The contract then has a row once for each
+        customer to whom it belongs at some cutoff, and says in the columns OWNED at which cutoffs.
+        """
+        return self.recorded_tables or self
 
     def require_present_ids(self) -> None:
         """Raises DataError if scores, segments and plans in the output name customers by an earlier rule for ids."""

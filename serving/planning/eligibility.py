@@ -142,20 +142,24 @@ def _exclusion_rules(
             column = columns[rule.column]
             listed = [identifier_text(value) or value for value in rule.values_as_text()]
         else:
-            column, listed = scores["customer_id"], _listed_customers(log, rule, lists)
+            column, listed = scores["customer_id"], _listed_customers(log, rule, cutoff, lists)
         matched = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, matched.to_numpy(), rule.actions
 
 
-def _listed_customers(log: Log, rule: Exclusion, lists: dict[str, ListMatch]) -> list[str]:
-    """The stored ids of the customers in a list; raises DataError if the list is surely not one of this log."""
+def _listed_customers(log: Log, rule: Exclusion, cutoff: date, lists: dict[str, ListMatch]) -> list[str]:
+    """The customers in a list, with all that are the same person, even if that became known after the cutoff.
+
+    Raises:
+        DataError: The list is surely not one of this log.
+    """
     excluded = read_excluded(log.config, rule)
     with log.stages() as (engine, tables):
-        match = match_list(excluded, tables, log.config, engine)
+        match, persons = match_list(excluded, tables, log.config, engine), tables.persons
     lists[rule.why] = match
     if match.is_wrong:
         raise DataError(f"{excluded.where}: {match.text()}. {WRONG_LIST}")
-    return list(excluded.names)
+    return sorted({persons.name_at(own_id, cutoff) for name in excluded.names for own_id in persons.ids_of(name)})
 
 
 def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:

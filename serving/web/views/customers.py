@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
-from features.errors import UsageError
-from features.intake.customer_ids import known_names
+from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
+from features.intake.identity import customer_names, persons_of
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 PAGE = 50
@@ -234,7 +234,7 @@ def customer_row(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any] 
 
 
 def scored_name(site: Site, at: ScoredCutoff, customer: str) -> str:
-    """Find the id by which a cutoff's scores name a customer: the given one, or the hash of it.
+    """Find the id by which a cutoff's scores name a customer: the given one, its hash, or the person's.
 
     Args:
         site: The output folder.
@@ -242,13 +242,15 @@ def scored_name(site: Site, at: ScoredCutoff, customer: str) -> str:
         customer: The id that somebody gave, by the rule for ids.
 
     Returns:
-        The id; the given one if the scores have neither.
+        The id; the given one if the scores have none of them.
     """
-    if not site.config.privacy.hash_ids or customer_row(site, at, customer) is not None:
+    config = site.config
+    if not (config.privacy.hash_ids or config.identity) or customer_row(site, at, customer) is not None:
         return customer
     try:
-        names = known_names(site.config, customer)
-    except UsageError:  # the page has no key, so that only hashes can be looked up
+        persons = site.cache.get(("persons", at.fingerprint), lambda: persons_of(config))
+        names = customer_names(config, persons, customer, at.cutoff)
+    except RegularsError:  # without the key, or the table of joined ids, only what the scores have is found
         return customer
     return next((name for name in names if customer_row(site, at, name) is not None), customer)
 
