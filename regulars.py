@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import serving.quiet_start  # noqa: F401 (first: Ctrl-C while the others load is one line, too)
+
+# isort: split
 import json
 import shlex
 from datetime import date
@@ -12,7 +15,7 @@ import click
 
 from features.config.load import load_config
 from features.errors import RefusedError, UsageError
-from serving.command_line import DEFAULT_CONFIG, CommandGroup, DayType, closing_lines, prepare_process
+from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
 if TYPE_CHECKING:
     from training.registry.aliases import ChampionChange
@@ -29,14 +32,15 @@ DAY = DayType()
 MODELS = click.Choice(["all", "churn", "value", "uplift"])
 
 
-@click.group(cls=CommandGroup, sections=SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandGroup, sections=SECTIONS, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("-c", "--config", "path", default=DEFAULT_CONFIG, show_default=True, help="The config file.")
 @click.version_option(package_name="regulars")
 @click.pass_context
 def cli(ctx: click.Context, path: str) -> None:
     """Keep your customers: who is about to leave, what each is worth, and why."""
     ctx.obj = path
-    prepare_process()
 
 
 @cli.command(epilog="Example: regulars demo --quick")
@@ -56,17 +60,10 @@ def demo(out: str, trials: int, quick: bool) -> None:
 @click.pass_obj
 def init(path: str, file: str) -> None:
     """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import guess_config_text
-    from features.sources.source import refuse_url
+    from features.intake.guess_config import write_guessed_config
 
-    refuse_url(file)
-    target = Path(path)
-    if target.exists():
-        raise UsageError(
-            f"{target} already exists; remove it, or choose another name: `regulars -c OTHER.toml init {file}`"
-        )
-    target.write_text(guess_config_text(file, target.resolve().parent), encoding="utf-8")
-    _close(f"{target}: read it and answer its questions", "regulars check", path)
+    write_guessed_config(file, Path(path))
+    _close(f"{path}: read it and answer its questions", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -392,7 +389,7 @@ def _close(written: str, command: str, path: str, label: str = "written") -> Non
 
 def main() -> None:
     """Runs the command line."""
-    cli()
+    run_program(cli)
 
 
 if __name__ == "__main__":

@@ -216,6 +216,9 @@ def write_plan(output: Path, ids: pa.Array, churn: np.ndarray, spend: np.ndarray
     (folder / "curve.json").write_text(json.dumps(points), encoding="utf-8")
     counts = {"scored": n, "eligible": n, "held_out": n // 10, "with_action": int(chosen.sum())}
     manifest = {
+        "cutoff": str(CUTOFFS[-1]),
+        "campaign": "retention",
+        "horizon_days": 90,
         "budget": budget,
         "bound": total,
         "gain": total,

@@ -65,6 +65,23 @@ def write_text_atomically(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_new_text(target: Path, text: str) -> None:
+    """Write a text file that must not exist yet: completely or not at all, and never over another file.
+
+    Raises:
+        FileExistsError: The target exists, or another process made it meanwhile.
+        UsageError: It cannot be written.
+    """
+    with atomic_file(target) as temporary:
+        with report_write_errors(target):
+            temporary.write_text(text, encoding="utf-8")
+        try:
+            os.link(temporary, target)  # unlike a rename, this fails if the target exists
+        except OSError:  # a file system without links renames at the end of the block
+            if os.path.lexists(target):
+                raise FileExistsError(target) from None
+
+
 def replace_folder(new: Path, target: Path) -> None:
     """Rename a folder to `target`; an existing target is exchanged with it atomically and then removed.
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+TEXT_DIRECTION = (
+    "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"  # changes the order of characters
+)
 
 
 class RegularsError(Exception):
@@ -41,3 +46,20 @@ def sample(values: Sequence[object], limit: int = 5) -> str:
     """
     listed = ", ".join(repr(v) for v in values[:limit])
     return listed + (f" and {len(values) - limit:,} more" if len(values) > limit else "")
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which control characters are escaped, except new lines: they could change a terminal or a log.
+
+    >>> printable("customer 'a\x1b[2J'\nnext")
+    "customer 'a\\x1b[2J'\nnext"
+    """
+    return "".join(_escape(c) if c != "\n" and _is_control(c) else c for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in TEXT_DIRECTION
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

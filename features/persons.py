@@ -108,8 +108,8 @@ class Persons:
     def label_owners(self, customer: str, first_days: Mapping[str, date]) -> list[Ownership]:
         """To whom the rows of an id belong, also at cutoffs before its first row, where they count for labels only.
 
-        An id that appears after a cutoff belongs, at this cutoff, to the customer of the person's oldest id. So somebody
-        who comes back under a new id has come back, and every row counts for one customer only.
+        An id that appears after a cutoff belongs, at this cutoff, to the customer of the person's oldest id. So
+        somebody who comes back under a new id has come back, and every row counts for one customer only.
 
         Args:
             customer: The id.

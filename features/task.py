@@ -7,9 +7,10 @@ is either before the cutoff or not.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 Interval = tuple[date, date]
 UTC_ZONE = "UTC"
@@ -144,6 +145,25 @@ class Task:
             cutoffs.append(cutoff)
             cutoff -= self.every.delta
         return cutoffs[::-1]
+
+
+def other_zone(recorded: Mapping[str, Any], zone: str) -> str:
+    """Return how something was made whose days begin in another zone than `zone`, for a message; empty if they do not.
+
+    Args:
+        recorded: The task that it was made for, as it was written; one without a zone is of UTC.
+        zone: [task] timezone as it is now.
+
+    Returns:
+        Words such as those below.
+
+    >>> other_zone({"timezone": "Asia/Tokyo"}, "Europe/Berlin")
+    "with days that begin in 'Asia/Tokyo', and [task] timezone is now 'Europe/Berlin'"
+    >>> other_zone({}, "UTC")
+    ''
+    """
+    theirs = recorded.get("timezone", UTC_ZONE)
+    return "" if theirs == zone else f"with days that begin in {theirs!r}, and [task] timezone is now {zone!r}"
 
 
 def is_label(name: str) -> bool:

@@ -1,37 +1,59 @@
-"""The parts of the command line that are not commands: the group with its help, the date type, and closing lines."""
+"""The parts of the command line that are not commands: help, errors as messages, the date type, and closing lines."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from shutil import which
 from typing import Any
 
 import click
 
-from features.errors import RegularsError
+from features.errors import printable
+from serving.early_checks import refuse_early
+from serving.interruption import close_progress_bars, interruption_message, is_interruption, stop_on_signals
+from serving.unforeseen import message_and_code, running_command
 
 DEFAULT_CONFIG = "regulars.toml"
+EXIT_CODES = (
+    "Exit codes: 0 success; 1 a check or a gate said no; 2 wrong use, a wrong config, or a problem of this machine; "
+    "3 bad data; 4 an error that nobody foresaw (the message names a private file with the details); 130 interrupted."
+)
 LONG_SENTENCE = 10_000  # characters; click shortens a sentence only above this limit
 CHATTY_LIBRARIES = ("lightgbm", "mlflow", "optuna", "pydantic", "pyspark", "sklearn")
 
 
+class Command(click.Command):
+    """A command that refuses quickly what cannot succeed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, if nothing that is quickly known refuses it."""
+        if isinstance(ctx.obj, str):
+            refuse_early(str(self.name), ctx.obj, ctx.params)
+        return super().invoke(ctx)
+
+
 class CommandGroup(click.Group):
-    """Commands listed under headings; an expected error is printed as one message and sets the exit code.
+    """Commands listed under headings, with their exit codes; every error is printed as one message.
 
     Args:
         sections: The names of the commands under each heading, in the order of the help.
         **options: As for `click.Group`.
     """
 
+    command_class = Command
+
     def __init__(self, *, sections: Mapping[str, Sequence[str]], **options: Any) -> None:
         super().__init__(**options)
         self.sections = sections
+        self.running: str | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands, in the order of the help."""
@@ -43,13 +65,50 @@ class CommandGroup(click.Group):
             with formatter.section(heading):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(LONG_SENTENCE)) for name in names])
 
+    def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        """Runs the command line and ends the process; whatever happens is one message with its exit code."""
+        run_group: Callable[..., Any] = super().main
+        run = partial(run_group, *arguments, standalone_mode=False, **options)
+        if not standalone_mode:
+            return run()
+        with stop_on_signals():
+            sys.exit(self._exit_code(run))
+
+    def _exit_code(self, run: Callable[[], Any]) -> int:
+        """Runs the command line, prints the message of an error, and returns the exit code."""
+        problem: BaseException | None = None
+        try:
+            code = run()
+        except BaseException as caught:  # the last handler: nothing may end in a traceback
+            problem = caught
+        if is_interruption(problem):
+            close_progress_bars()
+            words, code = interruption_message()
+            click.echo(f"regulars: {words}", err=True)
+        elif isinstance(problem, SystemExit):
+            raise problem
+        elif isinstance(problem, click.ClickException):
+            problem.show()
+            code = problem.exit_code
+        elif problem is not None:
+            close_progress_bars()
+            message, code = message_and_code(problem, running_command(self.running))
+            click.echo(f"regulars: {printable(message)}", err=True)
+        return code if isinstance(code, int) else 0
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; prints an expected error and exits with its code."""
+        """Runs a command, and remembers its name for messages."""
+        prepare_process()
         try:
             return super().invoke(ctx)
-        except RegularsError as problem:
-            click.echo(f"regulars: {problem}", err=True)
-            ctx.exit(problem.exit_code)
+        except KeyboardInterrupt as problem:  # click would print an empty line before our message
+            raise CommandStopped from problem
+        finally:
+            self.running = ctx.invoked_subcommand
+
+
+class CommandStopped(Exception):  # noqa: N818 (an event, not an error)
+    """A command was stopped from outside."""
 
 
 class DayType(click.ParamType):
@@ -103,3 +162,11 @@ def prepare_process() -> None:
     os.umask(0o077)
     for module in CHATTY_LIBRARIES:
         warnings.filterwarnings("ignore", module=rf"{module}(\.|$).*")
+
+
+def run_program(cli: click.Group) -> None:
+    """Runs the command line as the program of this process."""
+    try:
+        cli()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while Python ends would print a traceback

@@ -1,26 +1,19 @@
-"""The report on one customer for the terminal: predictions, reasons, and what-if changes."""
+"""The report on one customer for the terminal: refuses what cannot be explained before anything large is imported."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
-from difflib import get_close_matches
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.config.load import Config
-from features.errors import UsageError
-from features.intake.identity import customer_names
-from features.intake.log import Business, Log, opened
-from features.phrases import format_number
-from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
-from serving.explanation.what_if import find_what_if, what_if_lines
-from serving.language.formats import task_terms
-from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
-
-MOST_REASONS = 8
-TITLES = {"churn": "why this risk", "value": "why this value"}
+from features.errors import RegularsError, UsageError
+from features.intake.identity import customer_names, persons_of
+from features.intake.log import Business, opened
+from features.snapshots.known_customers import require_known_customer
+from serving.scoring.score_tables import read_scores
 
 
 def explain_customer(
@@ -39,86 +32,31 @@ def explain_customer(
         The text.
 
     Raises:
-        UsageError: There is no champion, the customer is not in the cutoff's cohort, or the level is no probability.
+        UsageError: There is no champion, no row names the customer, the customer is not in the cutoff's cohort, or the
+            level is no probability.
     """
+    require_probability(below)
+    with opened(business) as log:
+        if not _is_scored(log.config, customer, cutoff):
+            require_known_customer(log, customer)
+        from serving.customer_report_text import explanation_text  # imported late: models take seconds to import
+
+        return explanation_text(log, customer, cutoff, below, with_what_if)
+
+
+def require_probability(below: float | None) -> None:
+    """Raise UsageError if the level for what-if changes is no probability."""
     if below is not None and not 0 < below < 1:
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
-    with opened(business) as log:
-        return _explanation_text(log, customer, cutoff, below, with_what_if)
 
 
-def _explanation_text(log: Log, customer: str, cutoff: date, below: float | None, with_what_if: bool) -> str:
-    """As `explain_customer`, for an opened log."""
-    config = log.config
-    models = load_champions(config)
-    snapshots = build_cohort(log, cutoff)
-    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, log)
-    cohort = predict_cohort(models, snapshots)
-    columns = {name: values[place] for name, values in cohort.items()}
-    row = snapshots.rows.slice(place, 1)
-    contributions = compute_contributions(models.richest.bundle, row)
-    lines = [f"customer {customer} at {cutoff}", "", *_prediction_lines(columns, config)]
-    for name in (name for name in TITLES if name in contributions):
-        lines += [
-            "",
-            *_reason_lines(
-                name, contributions[name], top_reasons(contributions[name], row, snapshots.features, MOST_REASONS)[0]
-            ),
-        ]
-    if not with_what_if:
-        return "\n".join(lines)
-    level = float(cohort["churn_probability"].mean()) if below is None else below
-    what_if = find_what_if(log, models.richest.bundle, snapshots.features, row, cutoff, level)
-    return "\n".join([*lines, "", *what_if_lines(what_if, snapshots.rows.num_rows if below is None else 0)])
-
-
-def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, log: Log) -> int:
-    config = log.config
-    # A reader of a report with hashed ids knows only the hash.
-    for name in customer_names(config, log.tables.persons, customer, cutoff):
-        place = pc.index(ids, name).as_py()
-        if place >= 0:
-            return int(place)
-    near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
-    hint = f" Close to it: {', '.join(near)}." if near else ""
-    raise UsageError(
-        f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
-        f"{task_terms(config.task).member}.{hint}"
-    )
-
-
-def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
-    horizon, chance = config.task.horizon.days, task_terms(config.task).chance
-    lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
-    if "value" in columns:
-        inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"
-        lines += [
-            f"expected value over {horizon} days (LTV)   {format_number(columns['value'], 'money')} "
-            f"({inside} {format_number(columns['value_high'], 'money')})",
-            f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
-        ]
-    for name, longer in config.task.to_task().longer.items():
-        if name in columns:  # a horizon that no cutoff has completed is not in the model
-            lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
-    lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
-    return [f"  {line}" for line in lines]
-
-
-def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
-    """Return lines from the base over the strongest reasons and all other features to the prediction."""
-    total, rest = float(part.total[0]), float(part.total[0]) - part.base
-    lines = [
-        f"{TITLES[name]}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"
-    ]
-    for reason in top:
-        rest -= reason["contribution"]
-        lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")
-    return [*lines, f"  {_signed(rest, part.unit):>12}  everything else together"]
-
-
-def _amount(number: float, unit: str) -> str:
-    return f"{number:.1%}" if unit == "probability" else format_number(number, "money")
-
-
-def _signed(number: float, unit: str) -> str:
-    return f"{100 * number:+.1f} points" if unit == "probability" else f"{number:+,.2f}"
+def _is_scored(config: Config, customer: str, cutoff: date) -> bool:
+    """Whether the scores of the cutoff, if there are any, have the customer."""
+    names = customer_names(config, persons_of(config), customer, cutoff)
+    with suppress(RegularsError, OSError):  # scores that are missing or damaged say nothing
+        scores = read_scores(config, cutoff)
+        for part in scores.manifest.parts:
+            ids = pq.ParquetFile(scores.folder / part["file"]).read(columns=["customer_id"])["customer_id"]
+            if any(pc.index(ids, name).as_py() >= 0 for name in names):
+                return True
+    return False

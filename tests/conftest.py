@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -24,16 +25,32 @@ from features.task import Cohort, Task, Window
 from tests.experiments import make_uplift_business
 from tests.postgres import Postgres, find_programs, serve
 from tests.shop import make_shop
+from tests.slow_tests import SlowTestRecorder, mark_slow
 from training.train import TrainingRun, train_models
 from training.uplift import train as uplift
 
+pytest_plugins = ["pytester"]
 Rows = Sequence[Mapping[str, Any]]
 ROLES = ("amount", "order", "quantity", "discount", "known_at")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which `tests/everything.py --record` calls pytest."""
+    parser.addoption("--record-slow", action="store_true", help="add slow tests to tests/slow_tests.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record slow tests if asked to, and leave what was imported out of garbage collection, which saves a tenth."""
+    if config.getoption("--record-slow"):
+        config.pluginmanager.register(SlowTestRecorder())
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all Spark tests in one process, so that Spark starts only once."""
+    """Mark slow tests, and run all Spark tests in one process, so that Spark starts only once."""
+    mark_slow(items)
     for item in items:
         chosen = getattr(item, "callspec", None)
         names = [value for value in chosen.params.values() if isinstance(value, str)] if chosen else []
@@ -94,15 +111,15 @@ def make_log(tmp_path: Path, make_config: Callable[..., Config], engine: DuckDBE
     """From rows to `log.parquet` in `tmp_path` and the contract's tables.
 
     Roles are guessed from the names of the columns (customer, time and those of ROLES) unless given; columns that
-    start with 'kind' are kinds.
+    start with 'kind' are kinds. `sections` are further sections of the config.
     """
 
-    def make(rows: Rows | pa.Table, **events: Any) -> Tables:
+    def make(rows: Rows | pa.Table, sections: Mapping[str, Any] | None = None, **events: Any) -> Tables:
         table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist([dict(row) for row in rows])
         pq.write_table(table, tmp_path / "log.parquet")
         roles = {role: role for role in ROLES if role in table.column_names}
         kinds = [name for name in table.column_names if name.startswith("kind")]
-        return read_tables(make_config(**{**roles, "kinds": kinds, **events}), engine)
+        return read_tables(make_config(sections, **{**roles, "kinds": kinds, **events}), engine)
 
     return make
 

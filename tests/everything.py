@@ -31,17 +31,27 @@ STEPS = {
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SCIPY_ARRAY_API": "1"}
 
 
-def steps(fast: bool) -> dict[str, list[str]]:
-    """The commands by name, in their order; with `fast`, pytest leaves out what is marked slow."""
-    return STEPS | ({"pytest": [*STEPS["pytest"], "-m", "not slow"]} if fast else {})
+def steps(fast: bool, record: bool = False) -> dict[str, list[str]]:
+    """The commands by name, in their order.
+
+    Args:
+        fast: Whether pytest leaves out what is marked slow.
+        record: Whether pytest adds slow tests to `tests/slow_tests.txt`.
+
+    Returns:
+        The arguments of each command, after `python -m`.
+    """
+    options = [*(["-m", "not slow"] if fast else []), *(["--record-slow"] if record else [])]
+    return STEPS | {"pytest": [*STEPS["pytest"], *options]}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs each step under a heading; returns the first exit code that is not 0."""
-    if unknown := set(arguments) - {"--fast"}:
-        print(f"usage: python tests/everything.py [--fast]; found {' '.join(sorted(unknown))}", file=sys.stderr)
+    if unknown := set(arguments) - {"--fast", "--record"}:
+        found = " ".join(sorted(unknown))
+        print(f"usage: python tests/everything.py [--fast] [--record]; found {found}", file=sys.stderr)
         return 2
-    for name, command in steps(fast="--fast" in arguments).items():
+    for name, command in steps("--fast" in arguments, "--record" in arguments).items():
         print(f"\n== {name} ==", flush=True)
         start = time.perf_counter()
         code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, check=False).returncode

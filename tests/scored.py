@@ -19,6 +19,7 @@ from serving.scoring.score_tables import MANIFEST
 
 CUTOFF = date(2024, 3, 1)
 SEGMENTS = ("save first", "keep", "let go")
+TIERS = ("high", "middle", "low")
 
 
 def make_scored(
@@ -52,7 +53,10 @@ def make_scored(
         "cutoff": [datetime(CUTOFF.year, CUTOFF.month, CUTOFF.day)] * customers,
         "churn_probability": churn,
         "value": (1 - churn) * spend if money else None,
+        "value_low": (1 - churn) * spend * 0.5 if money else None,
+        "value_high": (1 - churn) * spend * 2 if money else None,
         "value_at_risk": churn * spend if money else None,
+        "tier": [TIERS[i % 3] for i in range(customers)],
         "segment": [SEGMENTS[i % 3] for i in range(customers)],
         "churn_reasons": pa.array([[reason, reason]] * customers, pa.list_(REASON_TYPE)),
     }

@@ -24,7 +24,7 @@ PICKLES = {"pickle", "joblib", "cloudpickle", "dill"}
 EXTRA_TESTS: dict[str, set[str]] = {
     "features": {"parity"},
     "training": set(),
-    "serving": {"faults"},
+    "serving": {"faults", "damaged_outputs"},
 }  # of no one module
 PACKAGES = sorted(
     path.parent.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("__init__.py")
@@ -40,6 +40,7 @@ SCORING = ("serving/scoring/test_run.py", "a step of scoring, and needs register
 SEGMENTATION = ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores")
 WEB = ("serving/web/test_routes.py", "a view, requested through its route")
 TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
+    "features/campaigns/required_contacts.py": ("serving/test_early_checks.py", "refuses early what needs contacts"),
     "features/catalog/categories.py": ORACLE,
     "features/catalog/cohort_ranks.py": ORACLE,
     "features/catalog/custom_checks.py": (
@@ -69,6 +70,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/snapshots/membership.py": ERASURE,
     "features/snapshots/outcomes.py": ORACLE,
     "features/sources/postgres.py": ("features/sources/test_databases.py", "needs a PostgreSQL server"),
+    "serving/customer_report_text.py": ("serving/test_customer_report.py", "the text of the same report"),
     "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),
     "serving/explanation/leaf_groups.py": (
         "serving/explanation/test_treeshap.py",
@@ -88,6 +90,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/planning/eligibility.py": PLAN,
     "serving/planning/inputs.py": PLAN,
     "serving/planning/manifest.py": PLAN,
+    "serving/planning/rules.py": PLAN,
     "serving/planning/text.py": PLAN,
     "serving/privacy/erase.py": ERASURE,
     "serving/report/customer_list.py": REPORT,

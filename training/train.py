@@ -12,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from features.atomic_files import write_text_atomically
+from features.audit.id_notes import id_facts, order_number_notes
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.intake.id_notes import id_facts, order_number_notes
 from features.intake.log import Business, opened
 from features.snapshots import build
 from features.snapshots.build import Snapshots
+from features.task import other_zone
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -80,11 +81,8 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
     """
     with opened(business) as log:
         config = log.config
-        if which == "value" and not config.has_value:
-            raise UsageError(
-                "[events] amount is not set: without money there is churn but no value"
-                + (" (nor are [subscriptions] price and price_every)" if config.task.churn == "cancelled" else "")
-            )
+        if which == "value":
+            config.require_value()
         mlflow_tracking.require_tracking_server(config)
         rows = build.build_snapshots(log)
     registry.connect_to_mlflow(config)
@@ -240,14 +238,17 @@ def _decide(
 
 
 def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampions:
-    """The champions before this training is logged, with access to their evaluation."""
+    """The champions before this training is logged, with access to their evaluation.
+
+    A champion whose days begin in another zone can score no customer of this config, so it does not count.
+    """
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
         try:
             champion = registry.load_champion(config, kind)
         except DataError as problem:
             return CurrentChampions(models, f"{problem}")
-        if champion is not None:
+        if champion is not None and not other_zone(champion.bundle.task, config.task.timezone):
             models[kind] = champion
     return CurrentChampions(models, "", partial(_logged_evaluation, models, record, config))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
 from features.audit.exclusion_lists import exclusion_findings
+from features.audit.id_notes import id_facts, id_notes
 from features.audit.identity import identity_facts, identity_lines, identity_notes
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
@@ -27,9 +27,9 @@ from features.engines.base import Engine
 from features.errors import DataError
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
-from features.intake.id_notes import id_facts, id_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
+from features.json_files import document_text
 from features.money import TICKS
 from features.task import Task, Window
 
@@ -119,7 +119,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     """
     tables = tables.recorded
     days = _rows_by_day(tables, engine)
-    duplicates = tables.rows_read - tables.duplicates_dropped - engine.count_rows(tables.source.distinct())
+    duplicates = engine.count_rows(tables.source) - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
     customer_table, sides = customer_facts(tables, engine), side_facts(tables, engine)
     contracts = subscription_facts(tables, task, mature_cutoffs(tables, task), engine)
@@ -183,7 +183,7 @@ def check_log(business: Business) -> tuple[Audit, Path]:
     """Audits a config's log and writes the audit as JSON; returns the audit and the path of the file."""
     with opened(business) as log:
         report, target = _audit_log(log), log.config.output / "audit.json"
-    write_text_atomically(target, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, document_text(report.to_dict(), sort_keys=False, ensure_ascii=False))
     return report, target
 
 

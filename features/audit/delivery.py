@@ -10,7 +10,7 @@ from typing import Any
 from features.audit.audit import Audit
 from features.config.table_sections import Events
 from features.intake.log import Log
-from features.task import Window
+from features.task import UTC_ZONE, Window
 
 SILENCE_WINDOW = Window(90)  # the last days of a log, which show how long it is usually silent
 MIN_REPEATED_SHARE = 0.4  # of the new rows; from this share on, repeated rows count as a second delivery
@@ -28,6 +28,7 @@ class DeliveryRecord:
         first, last: Days of the first and the last event.
         complete_until: First day about which nothing is known.
         fingerprint: Of the whole log.
+        timezone: The zone in which its days begin.
     """
 
     rows: int
@@ -36,26 +37,38 @@ class DeliveryRecord:
     last: date
     complete_until: date
     fingerprint: str
+    timezone: str = UTC_ZONE
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON values, dates as ISO text."""
         return {name: str(value) if isinstance(value, date) else value for name, value in asdict(self).items()}
 
 
-def delivery_record(events: Events, audit: Audit) -> DeliveryRecord:
+def delivery_record(events: Events, audit: Audit, timezone: str = UTC_ZONE) -> DeliveryRecord:
     """The record of the log that an audit looked at.
 
     With [events] id no row counts as repeated: rows that repeat an event id are set aside.
+
+    Args:
+        events: The section of the config.
+        audit: The audit.
+        timezone: The zone in which days begin.
+
+    Returns:
+        The record.
     """
     rows = audit.rows_read - audit.duplicates_dropped
     repeated = 0 if events.id else audit.duplicate_rows
-    return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint)
+    return DeliveryRecord(rows, repeated, audit.first, audit.last, audit.complete_until, audit.fingerprint, timezone)
 
 
 def parse_delivery_record(record: Mapping[str, Any]) -> DeliveryRecord:
     """The record behind the output of `DeliveryRecord.to_dict`."""
     days = {name: date.fromisoformat(record[name]) for name in ("first", "last", "complete_until")}
-    return DeliveryRecord(int(record["rows"]), int(record["repeated"]), **days, fingerprint=str(record["fingerprint"]))
+    fingerprint, timezone = str(record["fingerprint"]), str(record.get("timezone", UTC_ZONE))
+    return DeliveryRecord(
+        int(record["rows"]), int(record["repeated"]), **days, fingerprint=fingerprint, timezone=timezone
+    )
 
 
 def delivery_faults(
@@ -85,7 +98,7 @@ def _cut_off(now: DeliveryRecord, before: DeliveryRecord | None) -> str:
     """A log that is older or much shorter than at the previous run."""
     if before is None:
         return ""
-    if now.last < before.last:
+    if now.last < before.last and now.timezone == before.timezone:
         return (
             f"the log ends on {now.last}, but at the previous run it ended on {before.last}: is this an older file, or "
             "was it cut off? Replace it with the complete log"

@@ -25,8 +25,8 @@ def identity_facts(tables: Tables, engine: Engine) -> Facts | None:
     Returns:
         rows_read, rows (usable), set_aside, ids (that are joined to a person), without_events (ids among them that the
         log does not have), strangers (a few of these), known_customer (one of the log, for comparison), persons, merged
-        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), several (ids joined to
-        several persons), circles (ids joined to their own person) and dated (whether joins have days).
+        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), several (ids joined
+        to several persons), circles (ids joined to their own person) and dated (whether joins have days).
     """
     if tables.identity is None:
         return None
@@ -81,13 +81,13 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield few_matches_text(facts["ids"], facts["without_events"], facts["strangers"], facts["known_customer"])
     if several := facts["several"]:
         yield (
-            f"{len(several):,} ids are joined to several persons (such as {sample(several, 3)}), who are taken for one, "
-            "with the name of the first: correct the rows if they are not the same person"
+            f"{len(several):,} ids are joined to several persons (such as {sample(several, 3)}), who are taken for "
+            "one, with the name of the first: correct the rows if they are not the same person"
         )
     if circles := facts["circles"]:
         yield (
-            f"{len(circles):,} ids are joined in a circle, or to themselves (such as {sample(circles, 3)}): these joins "
-            "change nothing"
+            f"{len(circles):,} ids are joined in a circle, or to themselves (such as {sample(circles, 3)}): these "
+            "joins change nothing"
         )
     if facts["most_ids"] > MANY_IDS:
         yield (
@@ -96,6 +96,7 @@ def _notes(facts: Facts) -> Iterator[str]:
         )
     if not facts["dated"]:
         yield (
-            "has no joined_at: its joins count at past cutoffs too, as if they had been known then, so models may learn "
-            "from what only became known later. Name the column of the day on which ids were joined, if there is one"
+            "has no joined_at: its joins count at past cutoffs too, as if they had been known then, so models may "
+            "learn from what only became known later. Name the column of the day on which ids were joined, if there "
+            "is one"
         )

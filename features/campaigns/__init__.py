@@ -9,6 +9,7 @@ __getattr__, __all__ = lazy_exports(
         "contact_history": ["read_attributes", "read_earlier_contacts", "summarise_log"],
         "measured_plans": ["MANIFEST", "MEASURED", "TABLE"],
         "plan_outcomes": ["PlanOutcomes", "read_plan_outcomes"],
-        "uplift_dataset": ["UpliftDataset", "build_uplift_dataset", "require_uplift_contacts"],
+        "required_contacts": ["require_contacts", "require_uplift_contacts"],
+        "uplift_dataset": ["UpliftDataset", "build_uplift_dataset"],
     },
 )

@@ -12,15 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError
-from features.json_files import file_digest, read_object
+from features.json_files import file_digest, has_digest
+from features.outputs.layout import plan_name
+from features.outputs.manifests import Measurement, PlanManifest, read_required_manifest
+from features.outputs.parquet_files import read_parquet
 
 MANIFEST, TABLE, MEASURED = "manifest.json", "plan.parquet", "measured.json"
 DEFAULT_CONTROL = "none"  # the control's name if [contacts] gives none
@@ -83,20 +84,19 @@ def plans_as_contacts(config: Config) -> pa.Table:
 
 def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
     for path in [folder / MEASURED for folder in config.outputs.plans(file=MEASURED)]:
-        measurement, manifest = _read_json(path), _read_json(path.parent / MANIFEST)
-        unchanged = file_digest(path.parent / MANIFEST) == measurement["plan_sha256"]
-        if not unchanged or file_digest(path.parent / TABLE) != manifest["files"][TABLE]:
-            raise DataError(
-                f"{path.parent}: was changed since it was measured; run `regulars measure` on the plan again"
-            )
-        if not measurement["sample_ratio"]["alarm"]:
-            cutoff, share = date.fromisoformat(manifest["cutoff"]), float(manifest["holdout"]["share"])
-            yield MeasuredPlan(path.parent, cutoff, manifest["campaign"], share)
+        plan_file, name = path.parent / MANIFEST, plan_name(path.parent)
+        measurement = read_required_manifest(path, Measurement)
+        plan = read_required_manifest(plan_file, PlanManifest)
+        unchanged = file_digest(plan_file) == measurement.plan_sha256 and "share" in plan.holdout
+        if not unchanged or not has_digest(path.parent, {"file": TABLE, "sha256": plan.files.get(TABLE)}):
+            raise DataError(f"{path.parent}: was changed since it was measured; run `regulars measure {name}` again")
+        if not measurement.sample_ratio["alarm"]:
+            yield MeasuredPlan(path.parent, plan.cutoff, plan.campaign, float(plan.holdout["share"]))
 
 
 def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
     columns_read = ["customer_id", "would_have", "holdout"]
-    table = pq.ParquetFile(plan.folder / TABLE).read(columns=columns_read)
+    table = read_parquet(plan.folder / TABLE, columns_read)
     table = table.filter(table["would_have"].is_valid())
     intended, held_out = table["would_have"], table["holdout"]
     columns = {
@@ -108,11 +108,3 @@ def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
     }
     order = [("round", "ascending"), ("customer_id", "ascending")]
     return pa.table(columns, schema=COLUMNS).sort_by(order)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    advice = "run `regulars measure` on the plan again, or remove its folder"
-    try:
-        return read_object(path, advice)
-    except FileNotFoundError:
-        raise DataError(f"{path}: is missing; {advice}") from None

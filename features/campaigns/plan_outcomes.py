@@ -9,9 +9,10 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from features.campaigns.required_contacts import require_contacts
 from features.config.table_sections import Contacts
 from features.engines.base import Engine
-from features.errors import DataError, UsageError, sample
+from features.errors import DataError, sample
 from features.intake.log import Log
 from features.intake.tables import Tables
 from features.money import TICKS
@@ -71,11 +72,7 @@ def read_plan_outcomes(log: Log, customers: pa.ChunkedArray, cutoff: date, horiz
         DataError: A table cannot be read, the log ends at or before the cutoff, or too many contacts are of customers
             whom the log does not know.
     """
-    section = log.config.contacts
-    if section is None:
-        raise UsageError(
-            "the config has no [contacts]: a plan is measured by the contacts actually sent; name the table of contacts"
-        )
+    section = require_contacts(log.config)
     with log.stages() as (engine, tables):
         tables.require_present_ids()
         days = min((tables.end - cutoff).days, horizon.days)

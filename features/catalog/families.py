@@ -242,7 +242,8 @@ def _sum_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
 
 
 def _lifetime_habit_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
-    columns = [*seasonality.weekday_features(), *(seasonality.hour_features() if contract.has_clock else ())]
+    hours = seasonality.hour_features(task.timezone) if contract.has_clock else ()
+    columns = [*seasonality.weekday_features(), *hours]
     if task.horizon.days < YEAR:
         columns += seasonality.season_share_features(task.horizon)
     for w in task.windows:

@@ -14,7 +14,7 @@ from features.task import Window
 from features.templates import phrase
 
 SATURDAY = 5
-DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # the hour (UTC) at which each begins
+DAY_PARTS = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}  # the hour at which each begins
 DAY_PART_HOURS = 6
 
 
@@ -82,18 +82,21 @@ def _orders_on_last_weekday(m: ibis.Table) -> ibis.Value:
     return ibis.cases(*((weekday == k, orders) for k, orders in enumerate(_orders_by_weekday(m))))
 
 
-def hour_features() -> Iterator[Feature]:
-    """The mean hour of ordering, and the shares of orders by part of the day."""
+def hour_features(zone: str) -> Iterator[Feature]:
+    """The mean hour of ordering, and the shares of orders by part of the day, on the clocks of a time zone."""
     yield Feature(
         "hour_mean_ever",
         lambda m: m.hours / m.orders_ever,
         "habit",
-        "usual hour of ordering (UTC)",
-        "orders around {value:number} o'clock (UTC)",
+        phrase("usual hour of ordering (<zone>)", zone=zone),
+        phrase("orders around {value:number} o'clock (<zone>)", zone=zone),
         "count",
     )
     for band, start in DAY_PARTS.items():
-        when, hours = f"{band} (<from> to <to> o'clock UTC)", {"from": start, "to": start + DAY_PART_HOURS}
+        when, hours = (
+            f"{band} (<from> to <to> o'clock <zone>)",
+            {"from": start, "to": start + DAY_PART_HOURS, "zone": zone},
+        )
         yield Feature(
             f"{band}_share_ever",
             lambda m, band=band: m[f"orders_{band}"] / m.orders_ever,  # type: ignore[misc]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from features.config.load import Config
 from features.config.table_sections import Activity
+from features.slugs import feature_slug
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,3 @@ def _activity(name: str, section: Activity) -> ActivityColumns:
     return ActivityColumns(
         feature_slug(name), feature_slug(section.measure), tuple(feature_slug(kind) for kind in section.kinds)
     )
-
-
-def feature_slug(name: str) -> str:
-    """Return a column's name in the form that features' names use.
-
-    >>> feature_slug("StockCode"), feature_slug("store id"), feature_slug("商品")
-    ('stock_code', 'store_id', '商品')
-    """
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return re.sub(r"\W+", "_", spaced).strip("_").lower()

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from features.config.monitor import MonitorConfig
+from features.config.names import Name
 from features.config.nightly import RunConfig
 from features.config.plan import PlanConfig
 from features.config.rfm_rules import groups_using
@@ -35,10 +36,7 @@ class Config(Section):
     """The contents of a `regulars.toml`, and the folder it was read from (its paths are relative to that folder)."""
 
     config_version: Literal[1] = Field(description="version of the config format; only 1 exists so far")
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-        description="name of the business; its models are named NAME-churn and NAME-value",
-    )
+    name: Name = Field(description="name of the business; its models are named NAME-churn and NAME-value")
     language: Literal["en", "zh"] = Field("en", description="language of reasons, report, web page and alerts")
     events: Events
     activities: dict[str, Activity] = {}
@@ -131,6 +129,15 @@ class Config(Section):
         terms = self.subscriptions
         priced = terms is not None and terms.price_every is not None and self.task.churn == "cancelled"
         return bool(self.events.amount) or priced
+
+    def require_value(self) -> None:
+        """Raise UsageError if value cannot be predicted, because the log has no money."""
+        if not self.has_value:
+            terms = self.task.churn == "cancelled"
+            raise UsageError(
+                "[events] amount is not set: without money there is churn but no value"
+                + (" (nor are [subscriptions] price and price_every)" if terms else "")
+            )
 
     @property
     def output(self) -> Path:

@@ -7,9 +7,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from features.config.names import Name
 from features.config.sections import Duration, Section
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class PlanAction(Section):
@@ -67,9 +66,8 @@ class PlanConfig(Section):
     """[plan]: which actions exist, and the budget and rules by which customers get them."""
 
     actions: dict[str, PlanAction] = Field(min_length=1, description="the actions by name")
-    campaign: str = Field(
+    campaign: Name = Field(
         "retention",
-        pattern=NAME_PATTERN,
         description="name of the plan; plans of one name hold out the same customers. --campaign overrides it",
     )
     budget: float | None = Field(

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from features.atomic_files import write_text_atomically
 from features.config.load import Config
-from features.config.plan import NAME_PATTERN
+from features.config.names import NAME_PATTERN
 from features.config.sections import DURATION_FORMAT
 from features.config.table_sections import TableSection
 
@@ -176,7 +176,7 @@ def allowed_values(field: Schema) -> str:
         texts += [f"{words} {part[name]:g}" for name, words in LIMITS.items() if name in part]
         if "pattern" in part:
             is_name = part["pattern"] == NAME_PATTERN
-            texts.append("letters, digits, `.`, `_`, `-`" if is_name else f"like `{part['pattern']}`")
+            texts.append("letters and digits of any script, `.`, `_`, `-`" if is_name else f"like `{part['pattern']}`")
         if "prefixItems" not in part:
             texts += [words.format(part[name]) for name, words in LENGTHS.items() if name in part]
     return ", ".join(filter(None, texts))

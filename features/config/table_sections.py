@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from features.config.sections import Duration, Section
+from features.currencies import is_currency_code
 from features.sources.source import Source
 
 # The keys of a section that name one column, and those that list several columns.
 COLUMN_KEYS = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
-    "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "person", "joined_at",
+    "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "currency", "person", "joined_at",
 )  # fmt: skip
 COLUMN_LIST_KEYS = ("kinds", "attributes")
 ID_ROLES = ("customer", "order", "id", "action", "reason", "person")
@@ -53,13 +54,19 @@ class TableSection(Section):
         description="time zone of times without an offset, such as 'Europe/London'; empty: UTC. An offset in the data "
         "comes first, and a date without a clock is a day in every zone; [task] timezone says where days begin",
     )
+    decimal_separator: Literal["", ".", ","] = Field(
+        "",
+        description="the sign before decimals in numbers given as text, '.' or ','; empty: the values of each column "
+        "show it, and a column in which none does, such as one with 1,234 alone, is refused",
+    )
     known_at: str = Field("", description="column of the time when a row became known; empty: immediately")
     personal: tuple[str, ...] = Field((), description="columns that are never read, such as names and addresses")
     max_unreadable: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="maximum share of rows with an unreadable time or amount; above it the table is refused",
+        description="maximum share of rows, and of the money, with an unreadable time or number, for each of these "
+        "columns; above it the table is refused",
     )
 
     def to_source(self, section: str) -> Source:
@@ -77,6 +84,8 @@ class TableSection(Section):
             for column in (getattr(self, key) if key in COLUMN_LIST_KEYS else ())
         }
         single = {key: getattr(self, key) for key in type(self).model_fields if key in COLUMN_KEYS}
+        if is_currency_code(single.get("currency", "")):
+            del single["currency"]  # the currency of all amounts, and no column
         return {role: column for role, column in (single | listed).items() if column}
 
     def id_columns(self) -> tuple[str, ...]:
@@ -104,7 +113,37 @@ class TableSection(Section):
         return self
 
 
-class Events(TableSection):
+class MoneySection(TableSection):
+    """Keys of a section with money: its currency, and the rates by which other currencies are converted."""
+
+    currency: str = Field(
+        "",
+        description="code of the currency of all money of the table, such as 'EUR', or the column that holds the code "
+        "of each row; empty: one currency. Rows in another currency are converted by `rates`, or set aside and counted",
+    )
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="what one unit of each currency is worth, such as { EUR = 1, USD = 0.92, GBP = 1.17 }; the "
+        "currency with 1 is that of all results; empty: only rows in the most frequent currency are used",
+    )
+
+    @model_validator(mode="after")
+    def _check_currency(self) -> MoneySection:
+        unknown = sorted(code for code in self.rates if not is_currency_code(code))
+        if unknown:
+            raise ValueError(f"rates: {unknown[0]!r} is no code of a currency; expected codes such as EUR and USD")
+        if self.rates and not self.currency:
+            raise ValueError(
+                "rates is set, but currency is not: set it to the column of currency codes, or to one code"
+            )
+        if self.rates and 1 not in self.rates.values():
+            raise ValueError("rates: give 1 to the currency of the results, such as { EUR = 1, USD = 0.92 }")
+        if is_currency_code(self.currency) and self.rates.get(self.currency, 1) != 1:
+            raise ValueError(f"rates: {self.currency} is the currency of the amounts, so its rate must be 1")
+        return self
+
+
+class Events(MoneySection):
     """[events]: what customers did, with one row for each item, order or activity."""
 
     time: str = Field(description="column of the time of the event")
@@ -170,9 +209,9 @@ class Customers(TableSection):
 class Identity(TableSection):
     """[identity]: ids that belong to one person, such as guest orders that somebody's account took over.
 
-    Each row joins an id of the tables (`customer`) to the id of a person (`person`), which may be an id of the tables too
-    and may be joined to another person in turn. All ids that are joined are one customer. With `joined_at` this holds at
-    cutoffs after the join became known, then for all rows of both; before, each id is a customer of its own.
+    Each row joins an id of the tables (`customer`) to the id of a person (`person`), which may be an id of the tables
+    too and may be joined to another person in turn. All ids that are joined are one customer. With `joined_at` this
+    holds at cutoffs after the join became known, then for all rows of both; before, each id is a customer of its own.
     """
 
     person: str = Field(description="column of the id of the person that the customer's id belongs to")
@@ -183,7 +222,7 @@ class Identity(TableSection):
     )
 
 
-class Contacts(TableSection):
+class Contacts(MoneySection):
     """[contacts]: actions that customers received, including the control group of an experiment."""
 
     time: str = Field(description="column of the time of the contact")
@@ -197,7 +236,7 @@ class Contacts(TableSection):
     )
 
 
-class Subscriptions(TableSection):
+class Subscriptions(MoneySection):
     """[subscriptions]: the terms of contracts, with one row for each term."""
 
     start: str = Field(description="column of the first day of the term")

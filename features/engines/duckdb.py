@@ -34,6 +34,7 @@ from features.keyed_hash import text_hasher
 from features.sources import databases
 from features.sources.files import file_format, find_files, require_utf8
 from features.sources.source import Source
+from features.system_errors import explain_system_error
 
 # Times in CSV stay text until the config's layout and zone are applied, so that 03/01/2024 is never guessed silently.
 CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
@@ -381,6 +382,9 @@ class DuckDBEngine:
 def _failed(what: str, problem: Exception) -> DataError:
     """Return the error to raise; if memory or disk is full, it says what to do."""
     full = isinstance(problem, duckdb.OutOfMemoryException) or any(marker in str(problem) for marker in DISK_FULL_SIGNS)
+    known = None if full else explain_system_error(problem)
+    if known is not None:
+        return DataError(f"{what}: {known}")
     advice = (
         ". Memory or the scratch folder is full: raise [engine] memory, or set [engine] scratch to a folder with more "
         "free space"

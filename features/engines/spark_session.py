@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from features.config.load import EngineConfig
@@ -77,10 +81,21 @@ def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **session_settings(config, scratch)})
     try:
-        with temporary_java_home(scratch):
+        with temporary_java_home(scratch), _own_interrupt_handler():
             return builder.getOrCreate()
     except SPARK_ERRORS as problem:
         raise UsageError(f"[engine] Spark does not start: {error_summary(problem)}") from None
+
+
+@contextmanager
+def _own_interrupt_handler() -> Iterator[None]:
+    """Keep this process's handler of Ctrl-C: Spark sets one that asks Java first, and may wait for it for long."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:

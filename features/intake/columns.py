@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import ibis
 
-from features.config.data_contract import feature_slug
 from features.config.table_sections import COLUMN_LIST_KEYS, TableSection
 from features.errors import UsageError
+from features.slugs import feature_slug
 from features.sources.source import require_columns
 
 # Text must match these patterns before an engine reads it as a number or a time, since engines differ in what else they
@@ -29,11 +31,20 @@ def require_section_columns(source: ibis.Table, section: TableSection, place: st
     require_columns(place, section.columns_by_role(), source.columns)
     for key in COLUMN_LIST_KEYS:
         names = getattr(section, key, ())
-        slugs = [feature_slug(name) for name in names]
-        if len(set(slugs)) != len(slugs) or "" in slugs:
+        for name, other in same_slugs(names):
             raise UsageError(
-                f"[{place}] {key}: {', '.join(names)} would give features of the same name or of no name; rename one"
+                f"[{place}] {key}: the columns {other!r} and {name!r} would give features of the same name "
+                f"({feature_slug(name)!r}); rename one of them in [{place}] query"
             )
+
+
+def same_slugs(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yields the names whose features would be called as those of an earlier name, with that name."""
+    first: dict[str, str] = {}
+    for name in names:
+        other = first.setdefault(feature_slug(name), name)
+        if other != name:
+            yield name, other
 
 
 def blank_to_null(column: ibis.Value) -> ibis.Value:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, cast
 
 import ibis
 
-from features.config.data_contract import CustomerAttribute, feature_slug
+from features.config.data_contract import CustomerAttribute
 from features.config.load import Config
 from features.config.table_sections import Customers
 from features.engines.base import Engine
@@ -21,11 +21,14 @@ from features.errors import DataError, UsageError, sample
 from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import EARLIER_ID, FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier, earlier_identifier
-from features.intake.set_aside import count_set_aside
+from features.intake.section_rows import SectionRows, first_reason, section_rows
+from features.intake.set_aside import count_set_aside, refuse_unreadable, without_empty_rows
 from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
 from features.intake.times import TimeReader, read_as_written
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
+from features.parsing import is_given
+from features.slugs import feature_slug
 from features.task import is_label
 
 CUSTOMER_TABLE, SINCE = "customers", "since"
@@ -61,14 +64,17 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     section = config.customers
     if section is None:
         return tables
-    source = _read(section, config, engine)
-    attributes = _attributes(source, section, engine)
+    source, empty = without_empty_rows(_read(section, config, engine), section, engine)
+    source_rows = section_rows(CUSTOMER_TABLE, section, source, engine, config.task.timezone)
+    attributes = _attributes(source_rows)
     rows_read = engine.count_rows(source)
-    times = TimeReader(section, engine, config.task.timezone, CUSTOMER_TABLE)
-    rows = with_stored_ids(_normalise(source, section, attributes, times), config, engine)
-    stored = engine.store("customers_read", rows)
-    aside = (*count_set_aside(stored, engine), *_malformed(engine))
-    _refuse_unreadable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
+    stored = engine.store("customers_read", with_stored_ids(_normalise(source_rows, attributes), config, engine))
+    aside, unreadable = count_set_aside(stored, engine), _unreadable_attributes(source_rows, attributes)
+    aside += _malformed(engine)  # last, since every pass over a CSV counts its lines
+    refuse_unreadable(aside, source_rows, rows_read, {})
+    _refuse_unusable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
+    aside = (*empty, *aside, *unreadable)
+    rows_read += sum(e.rows for e in empty)
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
     return replace(
         tables,
@@ -248,8 +254,9 @@ def _as_of_today(section: Customers) -> tuple[str, ...]:
     return () if section.known_at else tuple(a for a in section.attributes if a not in section.constant)
 
 
-def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple[CustomerAttribute, ...]:
+def _attributes(rows: SectionRows) -> tuple[CustomerAttribute, ...]:
     """The attributes that features may use, with the types of their columns."""
+    section, source = cast(Customers, rows.section), rows.source
     usable = section.attributes if section.known_at else section.constant
     reserved = [name for name in usable if feature_slug(name) in RESERVED or is_label(feature_slug(name))]
     if reserved:
@@ -257,13 +264,10 @@ def _attributes(source: ibis.Table, section: Customers, engine: Engine) -> tuple
             f"[customers] attributes: no feature can be called {feature_slug(reserved[0])!r}; "
             f"give column {reserved[0]!r} another name in [customers] query"
         )
-    date_columns = _date_columns(source, [name for name in usable if source[name].type().is_string()], section, engine)
+    texts = [name for name in usable if source[name].type().is_string()]
+    types = {name: _attribute_type(source[name]) for name in usable} | _types_of_texts(rows, texts)
     return tuple(
-        CustomerAttribute(
-            feature_slug(name),
-            "date" if name in date_columns else _attribute_type(source[name]),
-            name in section.constant,
-        )
+        CustomerAttribute(feature_slug(name), types[name], name in section.constant)
         for name in section.attributes
         if name in usable
     )
@@ -283,55 +287,76 @@ def _attribute_type(column: ibis.Value) -> str:
     )
 
 
-def _date_columns(source: ibis.Table, names: list[str], section: Customers, engine: Engine) -> set[str]:
-    """The columns of text that hold dates; as many may be unreadable as the section allows."""
+def _types_of_texts(rows: SectionRows, names: list[str]) -> dict[str, str]:
+    """The types of columns of text that hold dates or numbers; as many may be unreadable as the section allows.
+
+    Text of digits alone is a code, and so a category, unless there are blank texts: then a program that wrote a column
+    of numbers left gaps in it.
+    """
     if not names:
-        return set()
+        return {}
     counts = {}
-    for number, name in enumerate(names):
-        text = blank_to_null(source[name])
-        counts[f"given{number}"] = text.count()
-        dates = read_as_written(text, section, engine, "attributes", CUSTOMER_TABLE).written
-        counts[f"dates{number}"] = dates.count()
-    counted = engine.to_arrow(source.aggregate(**counts)).to_pylist()[0]
-    least = 1 - section.max_unreadable
-    return {
-        name
-        for i, name in enumerate(names)
-        if counted[f"dates{i}"] and counted[f"dates{i}"] >= least * counted[f"given{i}"]
+    for i, name in enumerate(names):
+        text = blank_to_null(rows.source[name])
+        counts[f"given{i}"] = text.count()
+        dates = read_as_written(text, rows.section, rows.engine, "attributes", CUSTOMER_TABLE).written
+        counts[f"dates{i}"] = dates.count()
+        counts[f"gaps{i}"] = (rows.source[name].notnull() & ~is_given(rows.source[name])).sum().fill_null(0)
+        counts[f"codes{i}"] = text.re_search("^0[0-9]+$").sum().fill_null(0)
+    counted = rows.engine.to_arrow(rows.source.aggregate(**counts)).to_pylist()[0]
+    least, types = 1 - rows.section.max_unreadable, {}
+    for i, name in enumerate(names):
+        given, dates, gaps, codes = (counted[f"{key}{i}"] for key in ("given", "dates", "gaps", "codes"))
+        if dates and dates >= least * given:
+            types[name] = "date"
+        elif given and not codes:
+            style = rows.numbers.style(rows.source[name], "attributes")
+            is_number = style.readable > 0 and style.readable >= least * style.given and (gaps or not style.whole)
+            types |= {name: "number"} if is_number else {}
+    return types
+
+
+def _unreadable_attributes(rows: SectionRows, attributes: tuple[CustomerAttribute, ...]) -> tuple[SetAsideRows, ...]:
+    """The rows, which are kept, whose number or date cannot be read in a column of text, by attribute."""
+    names = {feature_slug(name): name for name in cast(Customers, rows.section).attributes}
+    columns = {a.name: rows.source[names[a.name]] for a in attributes if a.value_type != "level"}
+    lost = {
+        a.name: (is_given(columns[a.name]) & _value(rows, columns[a.name], a.value_type).isnull()).sum().fill_null(0)
+        for a in attributes
+        if a.name in columns and columns[a.name].type().is_string()
     }
+    counts = rows.engine.to_arrow(rows.source.aggregate(**lost)).to_pylist()[0] if lost else {}
+    return tuple(
+        SetAsideRows(f"unreadable {name} (left empty, the row is kept)", int(n), ()) for name, n in counts.items() if n
+    )
 
 
-def _normalise(
-    source: ibis.Table, section: Customers, attributes: tuple[CustomerAttribute, ...], times: TimeReader
-) -> ibis.Table:
+def _normalise(rows: SectionRows, attributes: tuple[CustomerAttribute, ...]) -> ibis.Table:
     """Every row in the contract's types, with the reason why it is set aside, or null."""
+    section, source = cast(Customers, rows.section), rows.source
     customer = as_identifier(source[section.customer])
-    checks = {"missing customer": customer.isnull()}
-    known = _always_known()
-    if section.known_at:
-        known_at = blank_to_null(source[section.known_at])
-        known = times.read(known_at, "known_at")
-        checks |= {"missing known_at": known_at.isnull(), "unreadable known_at": known.isnull()}
-    since: ibis.Value = ibis.null("date")
-    if section.since:
-        signup = blank_to_null(source[section.since])
-        since = times.read(signup, "since").date()
-        checks["unreadable since"] = signup.notnull() & since.isnull()
+    known = rows.timestamp("known_at") if section.known_at else _always_known()
+    since = rows.timestamp("since").date() if section.since else ibis.null("date")
+    reason = first_reason(
+        {
+            "missing customer": customer.isnull(),
+            **rows.time_checks("known_at", required=True),
+            **rows.time_checks("since"),
+        }
+    )
     columns = {feature_slug(name): name for name in section.attributes}
-    values = {attribute_column(a.name): _value(source[columns[a.name]], a.value_type, times) for a in attributes}
-    reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
+    values = {attribute_column(a.name): _value(rows, source[columns[a.name]], a.value_type) for a in attributes}
     day = known.date()
     values |= {"reason": reason, EARLIER_ID: earlier_identifier(source[section.customer])}
     return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values)
 
 
-def _value(column: ibis.Value, value_type: str, times: TimeReader) -> ibis.Value:
+def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is no value."""
     if value_type == "date":
-        return times.read(blank_to_null(column), "attributes").date()
+        return rows.times.read(blank_to_null(column), "attributes").date()
     if value_type == "number":
-        number = column.cast("float64")
+        number = rows.numbers.read(column, "attributes")
         return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))
     if column.type().is_boolean():
         return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))
@@ -344,8 +369,8 @@ def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
     return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 
-def _refuse_unreadable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
-    """Raises DataError if too many rows are set aside: the rest would not represent all of them."""
+def _refuse_unusable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
+    """Raises DataError if too many rows are set aside for any reason: the rest would not represent all of them."""
     for rejected in aside:
         if rejected.reason != FORGOTTEN_REASON and rejected.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""

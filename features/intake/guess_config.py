@@ -11,16 +11,19 @@ from typing import Any
 
 import ibis
 
-from features.config.data_contract import feature_slug
+from features.atomic_files import write_new_text
 from features.config.load import EngineConfig, parse_config
 from features.engines.base import Engine
 from features.engines.open import open_engine
-from features.errors import DataError
-from features.intake.id_notes import id_comments
+from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
+from features.intake.times import read_iso_text
+from features.slugs import feature_slug
+from features.sources.source import refuse_url
 
 MIN_FIT = 0.99
+ZONE_QUESTION, UTC_DAYS = '# timezone = ""', '# timezone = "UTC"'
 DATE_LAYOUTS = "%d/%m/%Y|%m/%d/%Y|%d.%m.%Y|%d-%m-%Y|%m-%d-%Y|%Y/%m/%d|%d-%b-%Y|%d %b %Y|%Y%m%d".split("|")
 LAYOUTS = tuple(f"{day}{clock}" for day in DATE_LAYOUTS for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p"))
 ID_SUFFIX = r"_?(id|no|nr|num|number|key|code|ref|uuid|guid)"
@@ -83,6 +86,29 @@ class ColumnProfile:
         return any(f"_{word}_" in f"_{self.words}_" for word in words.split())
 
 
+def write_guessed_config(source: str, target: Path) -> None:
+    """Writes a config guessed from a data file; it is written completely or not at all, and never over another one.
+
+    Args:
+        source: File, glob or folder, relative to the config's folder.
+        target: The config file.
+
+    Raises:
+        UsageError: The config exists already, or cannot be written.
+        DataError: The file cannot be read, or no column looks like a customer or a time.
+    """
+    refuse_url(source)
+    taken = UsageError(
+        f"{target} already exists; remove it, or choose another name: `regulars -c OTHER.toml init {source}`"
+    )
+    if target.exists():
+        raise taken
+    try:
+        write_new_text(target, guess_config_text(source, target.resolve().parent))
+    except FileExistsError:
+        raise taken from None
+
+
 def guess_config_text(source: str, folder: Path) -> str:
     """Guesses a config from a data file.
 
@@ -102,8 +128,9 @@ def guess_config_text(source: str, folder: Path) -> str:
         name = re.sub(r"[^A-Za-z0-9]+", "-", Path(source).name.split(".")[0]).strip("-") or "customers"
         config = parse_config({"config_version": 1, "name": name, "events": events}, folder / "regulars.toml")
         tables = read_tables(config, engine)
-        lines += id_comments(tables, config, engine)
         task = _guess_task(tables, engine)
+        if not tables.contract.has_clock:  # dates are days in every zone
+            lines = [line for line in lines if not line.startswith(ZONE_QUESTION)]
     head = "# Guessed by `regulars init`: read every line, then run `regulars check`.\nconfig_version = 1"
     lines.insert(0, f"name = {_quote(name)}  # from the file's name; it names the registered models\n\n[events]")
     return "\n".join([head, *lines, "\n[task]", *task, "\n# [training], [tracking] and [serving] may follow.\n"])
@@ -141,7 +168,7 @@ def _layouts(table: ibis.Table, name: str, engine: Engine) -> tuple[str, ...]:
     tests = {"YYYYMMDD": digits & engine.parse_time(text, "%Y%m%d").notnull()}
     if column_type.is_string():
         looks_like_date = digits | text.re_search(r"\d\W\w+\W\d")
-        tests = {"ISO": looks_like_date & text.try_cast("timestamp").notnull()}
+        tests = {"ISO": looks_like_date & read_iso_text(column).written.notnull()}
         tests |= {layout: looks_like_date & engine.parse_time(column, layout).notnull() for layout in LAYOUTS}
     likely = _passed_tests(table, tests, engine, first_rows=1000)
     return tuple(_passed_tests(table, {layout: tests[layout] for layout in likely}, engine)) if likely else ()
@@ -196,7 +223,7 @@ def _time_lines(times: list[ColumnProfile], values: dict[str, Any]) -> Iterator[
         question = f"; fits as well: {', '.join(other_layouts)}. Which is right?" if other_layouts else ""
         yield f"time_format = {_quote(layout)}  # fits {MIN_FIT:.0%} of the rows or more{question}"
     if not getattr(times[0].type, "timezone", None):
-        yield '# timezone = ""  # in which time zone are these times? Read as UTC unless set, such as "Europe/London"'
+        yield f'{ZONE_QUESTION}  # in which time zone are these times? Read as UTC unless set, such as "Europe/London"'
 
 
 def _money_lines(numbers: list[ColumnProfile], existing: set[str], values: dict[str, Any]) -> Iterator[str]:
@@ -263,12 +290,14 @@ def _guess_task(tables: Tables, engine: Engine) -> list[str]:
         else "nobody came back, so this is only a guess"
     )
     usable_windows = ", ".join(f'"{w}d"' for w in windows if w < max(span, windows[0] + 1))
+    zone = f'{UTC_DAYS}  # in which time zone is the business? Its days begin there, such as "Europe/London"'
     return [
         f'horizon = "{horizon}"  # {why} and the log spans {span} days; how far ahead do you plan?',
         'churn = "inactive"  # no purchase within the horizon',
         f'active_within = "{active}"  # customers without a purchase for longer are not predicted',
         f'every = "{every}"  # spacing of the cutoffs to learn from; a smaller one gives more of them, but more alike',
         f"windows = [{usable_windows}]  # short to long, none longer than the log",
+        *([zone] if tables.contract.has_clock else []),
     ]
 
 

@@ -1,9 +1,9 @@
 """[identity]: several ids of one person become one customer, as was known at each cutoff.
 
 Tables are read with the ids that they have. Then each row is given to the customer whom its id belongs to: in
-`Tables.recorded` to the person as known at the end of the log, and in the tables themselves, if joins have dates, once to
-each customer to whom it belongs at some cutoff. Such a row says from which cutoff on and up to which one it is theirs
-(`owned_from`, `owned_until`), and is not seen before.
+`Tables.recorded` to the person as known at the end of the log, and in the tables themselves, if joins have dates, once
+to each customer to whom it belongs at some cutoff. Such a row says at which cutoffs it is theirs (`owned_from`,
+`owned_until`), and is not seen before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from features.engines.open import open_engine
 from features.intake.customer_ids import FORGOTTEN_REASON, known_names, read_forgotten, stored_spellings
 from features.intake.customer_table import CUSTOMER_TABLE
 from features.intake.identifiers import as_identifier
-from features.intake.side_tables import RowSchema, SectionRows, contract_rows, read_section
+from features.intake.section_rows import SectionRows, first_reason
+from features.intake.side_tables import RowSchema, contract_rows, read_section
 from features.intake.tables import OWN_ID, OWNED, SetAsideRows, SideTable, Tables
 from features.json_files import json_digest
 from features.persons import NO_PERSONS, Join, Ownership, Persons, join_ids
@@ -51,7 +52,7 @@ def read_persons(config: Config, engine: Engine) -> tuple[Persons, SideTable | N
     section = config.identity
     if section is None:
         return NO_PERSONS, None
-    schema = RowSchema(_dated_rows if section.joined_at else _undated_rows, ("joined_at",))
+    schema = RowSchema(_dated_rows if section.joined_at else _undated_rows)
     stored, rows_read, aside = read_section(
         IDENTITY, section, schema, config, engine, lambda rows: _nameless_if_hashed(rows, config)
     )
@@ -73,25 +74,22 @@ def _nameless_if_hashed(rows: ibis.Table, config: Config) -> ibis.Table:
     return rows.mutate(customer_id=rows.reason.isnull().ifelse(rows.customer_id, ibis.null("string")))
 
 
-def _dated_rows(section_rows: SectionRows) -> ibis.Table:
+def _dated_rows(rows: SectionRows) -> ibis.Table:
     """Rows of [identity] with the day on which each join became known."""
-    person = _person(section_rows)
-    return contract_rows(section_rows, "joined_at", {"missing person": person.isnull()}, lambda _: {"person": person})
+    person = _person(rows)
+    return contract_rows(rows, "joined_at", {"missing person": person.isnull()}, lambda _: {"person": person})
 
 
-def _undated_rows(section_rows: SectionRows) -> ibis.Table:
+def _undated_rows(rows: SectionRows) -> ibis.Table:
     """Rows of [identity] whose joins were always known."""
-    customer, person = as_identifier(section_rows.source[section_rows.section.customer]), _person(section_rows)
-    reason = ibis.cases(
-        (customer.isnull(), ibis.literal("missing customer")),
-        (person.isnull(), ibis.literal("missing person")),
-        else_=ibis.null("string"),
-    )
-    return section_rows.source.select(customer_id=customer, person=person, seen=ibis.null("date"), reason=reason)
+    customer, person = as_identifier(rows.source[rows.section.customer]), _person(rows)
+    reason = first_reason({"missing customer": customer.isnull(), "missing person": person.isnull()})
+    columns = {"customer_id": customer, "person": person, "seen": ibis.null("date"), "reason": reason}
+    return rows.source.select(**columns, stake=rows.stake())
 
 
-def _person(section_rows: SectionRows) -> ibis.Value:
-    return as_identifier(section_rows.source[cast(Identity, section_rows.section).person])
+def _person(rows: SectionRows) -> ibis.Value:
+    return as_identifier(rows.source[cast(Identity, rows.section).person])
 
 
 def join_persons(tables: Tables, config: Config, engine: Engine) -> Tables:

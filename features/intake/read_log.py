@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import cast
 
 import ibis
 from tqdm import tqdm
 
-from features.config.data_contract import build_contract, feature_slug
+from features.config.data_contract import build_contract
 from features.config.load import Config
 from features.config.table_sections import Events
 from features.engines.base import Engine
@@ -24,14 +25,19 @@ from features.intake.customer_table import with_customer_table
 from features.intake.earlier_ids import earlier_ids_problem
 from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.identity import join_persons
-from features.intake.numbers import as_number, as_ticks
-from features.intake.set_aside import count_set_aside, malformed_lines, refuse_unreadable
+from features.intake.section_rows import SectionRows, first_reason, section_rows
+from features.intake.set_aside import (
+    count_set_aside,
+    malformed_lines,
+    money_at_stake,
+    refuse_unreadable,
+    without_empty_rows,
+)
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
-from features.intake.tables import Tables
-from features.intake.times import TimeReader
+from features.intake.tables import SetAsideRows, Tables
 from features.json_files import json_digest
-from features.money import GREATEST_FLOAT, LARGEST_AMOUNT
+from features.slugs import feature_slug
 
 
 def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:
@@ -55,17 +61,25 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
     require_section_columns(source, events, "events")
     steps.update()
+    source, empty = without_empty_rows(source, events, engine)
     rows_read = engine.count_rows(source)
     if not rows_read:
         raise EmptyError(f"{events.source}: has a header but no rows; expected one row for each thing a customer did")
     if events.duplicates == "drop" and not events.id:
         source = engine.store("deduplicated", source.distinct())
-    rows = with_stored_ids(_normalise(source, events, TimeReader(events, engine, config.task.timezone)), config, engine)
-    stored = engine.store("intake", rows)
+    rows = section_rows("events", events, source, engine, config.task.timezone)
+    normalised = _normalise(rows)
+    stored = engine.store("intake", with_stored_ids(normalised.drop("stake"), config, engine))
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
-    tables = _summarise(stored, source, config, engine, rows_read)
+    aside = count_set_aside(stored, engine)
+    stakes = money_at_stake(normalised, aside, engine)
+    aside += malformed_lines(events, engine, rows_read)  # last, since every pass over a CSV counts its lines
+    refuse_unreadable(aside, rows, rows_read, stakes)
+    tables = _summarise(stored, source, config, engine, (*empty, *aside))
+    dropped = rows_read - engine.count_rows(stored)
+    tables = replace(tables, rows_read=rows_read + sum(e.rows for e in empty), duplicates_dropped=dropped)
     tables = replace(tables, earlier_ids=earlier_ids_problem(config, engine))
     steps.close()
     return _with_side_tables(tables, config, engine)
@@ -81,46 +95,40 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
     return join_persons(tables, config, engine)
 
 
-def _normalise(source: ibis.Table, events: Events, times: TimeReader) -> ibis.Table:
-    """Every row of the source in the contract's types, with the reason why it is set aside, or null."""
-    customer = as_identifier(source[events.customer])
-    moment = times.read(source[events.time], "time")
-    known = times.read(source[events.known_at], "known_at") if events.known_at else moment
-    amount = as_number(source[events.amount]) if events.amount else ibis.null("float64")
-    quantity = as_number(source[events.quantity]) if events.quantity else ibis.null("float64")
-    discount = as_number(source[events.discount]) if events.discount else ibis.null("float64")
+def _normalise(rows: SectionRows) -> ibis.Table:
+    """Every row of the events in the contract's types, with the reason why it is set aside (or null) and its stake."""
+    events, source = cast(Events, rows.section), rows.source
+    customer, moment = as_identifier(source[events.customer]), rows.timestamp("time")
+    known = rows.timestamp("known_at") if events.known_at else moment
     order = as_identifier(source[events.order]) if events.order else ibis.null("string")
+    amount, discount = rows.number("amount"), rows.number("discount")
     checks = {
         "missing customer": customer.isnull(),
-        "missing time": source[events.time].isnull(),
-        "unreadable time": moment.isnull(),
+        **rows.time_checks("time", required=True),
+        **rows.time_checks("known_at"),
+        **({"on or after until": moment >= ibis.literal(_until(events), "timestamp")} if events.until else {}),
+        **rows.currency_checks(),
+        **rows.number_checks("amount", required=True),
+        **rows.number_checks("quantity"),
+        **rows.number_checks("discount"),
+        # A refund may take its discount back.
+        **({"negative discount": (discount < 0) & ~(amount < 0).fill_null(False)} if events.discount else {}),
     }
-    if events.known_at:
-        checks["unreadable known_at"] = source[events.known_at].notnull() & known.isnull()
-    if events.until:
-        checks["on or after until"] = moment >= ibis.literal(_until(events), "timestamp")
-    if events.amount:
-        checks |= {
-            "missing amount": source[events.amount].isnull() | amount.isnan().fill_null(False),
-            "unreadable amount": amount.isnull(),
-            "infinite amount": amount.abs() > GREATEST_FLOAT,
-            "amount beyond 1e12": amount.abs() > LARGEST_AMOUNT,
-        }
-    reason = ibis.cases(*((test, ibis.literal(name)) for name, test in checks.items()), else_=ibis.null("string"))
-    day = moment.date()
+    reason, day = first_reason(checks), moment.date()
     return source.select(
         customer_id=customer,
         order_id=ibis.coalesce(order, moment.cast("string")),
         time=moment,
         day=day,
         seen=ibis.greatest(day, ibis.coalesce(known, moment).date()),
-        amount=as_ticks(amount, reason),
-        quantity=as_ticks(quantity, reason),
-        discount=as_ticks(discount, reason),
+        amount=rows.ticks("amount", reason),
+        quantity=rows.ticks("quantity", reason),
+        discount=rows.ticks("discount", reason),
         reason=reason,
         **{EARLIER_ID: earlier_identifier(source[events.customer])},
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
         **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
+        stake=rows.stake(),
     )
 
 
@@ -140,12 +148,12 @@ def _mark_repeated_ids(stored: ibis.Table) -> ibis.Table:
     return stored.mutate(reason=repeated.ifelse("repeated event id", stored.reason)).drop("event_id")
 
 
-def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, rows_read: int) -> Tables:
-    """The usable events, with the facts about the whole log; raises DataError if too few rows can be used."""
+def _summarise(
+    stored: ibis.Table, source: ibis.Table, config: Config, engine: Engine, aside: tuple[SetAsideRows, ...]
+) -> Tables:
+    """The usable events, with the facts about the whole log; raises DataError if no row can be used."""
     events = config.events
-    aside = (*count_set_aside(stored, engine), *malformed_lines(events, engine, rows_read))
     usable = stored.filter(stored.reason.isnull()).drop("reason")
-    refuse_unreadable(aside, source, events, engine, rows_read)
     facts = engine.to_arrow(
         usable.aggregate(
             rows=usable.count(),
@@ -157,24 +165,23 @@ def _summarise(stored: ibis.Table, source: ibis.Table, config: Config, engine: E
     ).to_pylist()[0]
     if not facts["rows"]:
         reasons = "; ".join(f"{a.reason}: {a.rows:,}" for a in aside)
-        raise DataError(f"{events.source}: none of {rows_read:,} rows can be used ({reasons})")
+        raise DataError(f"{events.source}: none of {engine.count_rows(stored):,} rows can be used ({reasons})")
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
     identity = {"content": engine.fingerprint(stored), "columns": stored.columns, "end": str(end)}
-    kept = engine.count_rows(source) if events.duplicates == "drop" and not events.id else rows_read
     return Tables(
         events=usable,
         source=source,
         contract=build_contract(config, has_clock),
         sides={},
-        rows_read=rows_read,
+        rows_read=engine.count_rows(stored),
         rows=facts["rows"],
         customers=facts["customers"],
         first=facts["first"],
         last=facts["last"],
         end=end,
         set_aside=aside,
-        duplicates_dropped=rows_read - kept,
+        duplicates_dropped=0,
         fingerprint=json_digest(identity),
     )
 
@@ -206,8 +213,8 @@ def read_customer_events(config: Config, engine: Engine, ids: Sequence[str]) -> 
         events.id_columns(),
     )
     require_section_columns(source, events, "events")
-    times = TimeReader(events, engine, config.task.timezone)
-    rows = _normalise(source.distinct() if compares_rows else source, events, times)
+    source = source.distinct() if compares_rows else source
+    rows = _normalise(section_rows("events", events, source, engine, config.task.timezone)).drop("stake")
     customer_rows = rows_of_customer(rows, ids, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))

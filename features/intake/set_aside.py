@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import ibis
 
 from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import DataError, sample
-from features.intake.numbers import as_number
+from features.intake.columns import blank_to_null
+from features.intake.section_rows import SectionRows, listed_roles
 from features.intake.tables import SetAsideRows
-from features.intake.times import read_as_written
+
+UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons
 
 
 def mask_text(text: str) -> str:
@@ -65,62 +67,83 @@ def malformed_lines(
     return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
 
 
+def without_empty_rows(
+    source: ibis.Table, section: TableSection, engine: Engine
+) -> tuple[ibis.Table, tuple[SetAsideRows, ...]]:
+    """Rows without those in which every column is null or blank, which spreadsheets leave behind.
+
+    Args:
+        source: The rows of a section.
+        section: Names the columns; only rows without a customer are looked at closely.
+        engine: Where the rows are.
+
+    Returns:
+        The other rows, and how many were empty, as rows that were set aside.
+    """
+    if section.customer not in source.columns:
+        return source, ()
+    empty = ibis.and_(*(blank_to_null(source[name]).isnull() for name in (section.customer, *source.columns)))
+    without_customer = engine.count_rows(source.filter(blank_to_null(source[section.customer]).isnull()))
+    rows = engine.count_rows(source.filter(empty)) if without_customer else 0
+    return (source.filter(~empty), (SetAsideRows("empty row", rows, ()),)) if rows else (source, ())
+
+
 def refuse_unreadable(
-    aside: tuple[SetAsideRows, ...],
-    source: ibis.Table,
-    section: TableSection,
-    engine: Engine,
-    rows_read: int,
-    place: str = "events",
-    times: Sequence[str] = ("time",),
-    numbers: Sequence[str] = ("amount",),
+    aside: tuple[SetAsideRows, ...], rows: SectionRows, rows_read: int, stakes: Mapping[str, float]
 ) -> None:
-    """Refuses a section if too many of its rows cannot be read: the rest would not represent all of them.
+    """Refuses a section if too many of its rows, or rows with too much of its money, cannot be read.
+
+    The rest would not represent all of them. Each role counts by itself.
 
     Args:
         aside: The rows that were set aside.
-        source: The rows of the section, as they were read.
-        section: The section of the config.
-        engine: Where the rows are.
+        rows: The section.
         rows_read: How many rows were read.
-        place: The section's name in the config, for messages.
-        times: The roles that hold times.
-        numbers: The roles that hold numbers.
+        stakes: The share of the money of the rows that were set aside, by reason, in [0, 1].
 
     Raises:
-        DataError: For the first role, of `times` and then of `numbers`, with too many unusable values.
+        DataError: For the first role with too many unusable values.
     """
-    example = "such as CAST(regexp_replace(price, '[^0-9.-]', '', 'g') AS DOUBLE)"
-    repairs = dict.fromkeys(times, f"set [{place}] time_format, such as '%d/%m/%Y %H:%M'")
-    repairs |= dict.fromkeys(numbers, f"clean it in [{place}] query, {example}")
-    for role, repair in repairs.items():
-        reasons = {f"{what} {role}" for what in ("unreadable", "infinite", "missing", "impossible")}
+    section, place = rows.section, rows.place
+    for role in listed_roles(rows):
+        reasons = {f"{what} {role}" for what in UNUSABLE}
         unusable = [a for a in aside if a.reason in reasons]
-        rows = sum(a.rows for a in unusable)
-        if rows <= section.max_unreadable * rows_read:
+        count, money = sum(a.rows for a in unusable), sum(stakes.get(a.reason, 0.0) for a in unusable)
+        if count <= section.max_unreadable * rows_read and money <= section.max_unreadable:
             continue
-        column = getattr(section, role)
         ids = sorted({c for a in unusable for c in a.customers})
+        share = f", with about {money:.0%} of the money," if count <= section.max_unreadable * rows_read else ""
         raise DataError(
-            f"{section.source}: {rows:,} of {rows_read:,} rows have no usable {role} in column {column!r}"
-            f"{_example_of_unreadable(source, column, role if role in times else '', section, engine)}"
-            f"{f'; customers {sample(ids)}' if ids else ''}; {repair}, "
+            f"{section.source}: {count:,} of {rows_read:,} rows{share} have no usable {role} in column "
+            f"{getattr(section, role)!r}{_example_of_unreadable(rows, role)}"
+            f"{f'; customers {sample(ids)}' if ids else ''}; {rows.advice(role)}, "
             f"or allow such rows with [{place}] max_unreadable (now {section.max_unreadable:g})"
         )
 
 
-def _example_of_unreadable(
-    source: ibis.Table, column: str, time_role: str, section: TableSection, engine: Engine
-) -> str:
-    """An unreadable text of a column, masked; `time_role` is the role of a time, '' for a number."""
-    if not source[column].type().is_string():
+def money_at_stake(rows: ibis.Table, aside: tuple[SetAsideRows, ...], engine: Engine) -> dict[str, float]:
+    """The share of all money that rows with each reason hold, in [0, 1]; empty if nothing was set aside.
+
+    Args:
+        rows: All rows of a section, with `reason` and `stake` (money without its sign, or null).
+        aside: The rows that were set aside.
+        engine: Where the rows are.
+
+    Returns:
+        Shares by reason.
+    """
+    if not any(a.reason.split(" ")[0] in UNUSABLE for a in aside):
+        return {}
+    sums = engine.to_arrow(rows.group_by("reason").aggregate(stake=rows.stake.sum())).to_pylist()
+    total = sum(row["stake"] or 0.0 for row in sums)
+    return {row["reason"]: (row["stake"] or 0.0) / total for row in sums if row["reason"] and total > 0}
+
+
+def _example_of_unreadable(rows: SectionRows, role: str) -> str:
+    """An unreadable text of a role's column, masked."""
+    column = rows.column(role)
+    if role == "currency" or not column.type().is_string():
         return ""
-    if time_role:
-        read = read_as_written(source[column], section, engine, time_role).written
-    else:
-        read = as_number(source[column])
-    unreadable = (
-        source.filter(source[column].notnull() & read.isnull()).select(text=source[column]).order_by("text").limit(1)
-    )
-    examples = engine.to_arrow(unreadable)["text"].to_pylist()
+    texts = rows.source.filter(rows.unreadable(role)).select(text=column).order_by("text").limit(1)
+    examples = rows.engine.to_arrow(texts)["text"].to_pylist()
     return f" (written like {mask_text(examples[0])!r})" if examples else ""

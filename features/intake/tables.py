@@ -12,7 +12,6 @@ from features.config.data_contract import DataContract
 from features.errors import DataError
 from features.persons import NO_PERSONS, Persons
 
-
 OWNED = ("owned_from", "owned_until")  # a row is the customer's at cutoffs after the first and up to the second
 OWN_ID = "own_id"  # the id that a row of the customer table had before ids were joined
 

@@ -24,7 +24,7 @@ OFFSET = r" ?(UTC|GMT|[Zz]|[+-](?:0[0-9]|1[0-8])(?::?[0-5][0-9])?)"
 LOCAL_TIME = rf"^{BLANK_CHARACTERS}({DATE}(?:[ T]{CLOCK})?){BLANK_CHARACTERS}$"
 TIME_WITH_OFFSET = rf"^{BLANK_CHARACTERS}({DATE}[ T]{CLOCK}){OFFSET}{BLANK_CHARACTERS}$"
 ANYTHING_WITH_OFFSET = rf"^(.*?){OFFSET}{BLANK_CHARACTERS}$"
-OFFSET_AT_END_OF_FORMAT = re.compile(rf" ?%z$|{OFFSET}$")
+OFFSET_AT_END_OF_FORMAT = re.compile(rf" ?%z$|(?<!%){OFFSET}$")
 FORMAT_DIRECTIVE = re.compile(r"%[-_0^#]?(.)")
 CLOCK_DIRECTIVES = frozenset("HIMSfpXTRrcsgnzZ")
 TIMES_WITHOUT_FORMAT = ("known_at", "end_known_at")  # roles for which `time_format` is not used
@@ -77,7 +77,7 @@ def read_as_written(
         )
     if section.time_format and role not in TIMES_WITHOUT_FORMAT:
         return _from_format(column, section.time_format, engine)
-    return _from_iso_text(column)
+    return read_iso_text(column)
 
 
 def _from_digits(column: ibis.Value) -> ibis.Value:
@@ -87,7 +87,7 @@ def _from_digits(column: ibis.Value) -> ibis.Value:
     return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
 
 
-def _from_iso_text(column: ibis.Value) -> WrittenTimes:
+def read_iso_text(column: ibis.Value) -> WrittenTimes:
     """Text in ISO 8601, with or without a clock and an offset; slashes may stand for dashes."""
     text = column.replace("/", "-")
     zoned = text.re_search(TIME_WITH_OFFSET)
@@ -168,6 +168,10 @@ class TimeReader:
             utc = times.written - times.offset.as_interval("m")
             moment = times.offset.notnull().ifelse(self._from_utc(utc), moment)
         return moment if times.has_clock is True else times.has_clock.ifelse(moment, times.written)
+
+    def advice(self, column: ibis.Value, role: str) -> str:
+        """What to do about unreadable times of a column."""
+        return f"set [{self.place}] time_format, such as '%d/%m/%Y %H:%M'"
 
     def _to_business_zone(self, moment: ibis.Value) -> ibis.Value:
         """Times on the section's clock on that of the business."""

@@ -6,6 +6,20 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "layout": ["OutputFolder", "cutoff_name", "plan_name"],
-        "manifests": ["PlanManifest", "ScoreManifest", "SegmentManifest", "manifest_text", "read_manifest"],
+        "manifests": [
+            "Measurement",
+            "MonitoringRecord",
+            "NightRecord",
+            "OtherFormatError",
+            "PlanManifest",
+            "ScoreManifest",
+            "SegmentManifest",
+            "UpliftManifest",
+            "manifest_text",
+            "read_manifest",
+            "read_required_manifest",
+            "rewriting_advice",
+        ],
+        "parquet_files": ["open_parquet", "read_parquet"],
     },
 )

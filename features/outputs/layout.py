@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from features.errors import UsageError
+
 PREFIX = "cutoff="
 SCORE_MANIFEST, UPLIFT_MANIFEST = "_manifest.json", "_manifest.json"  # with an underscore, so that Spark skips it
 SEGMENT_MANIFEST, PLAN_MANIFEST = "manifest.json", "manifest.json"
@@ -105,6 +107,20 @@ class OutputFolder:
     def scored_cutoffs(self) -> list[date]:
         """The cutoffs that were scored completely, ascending."""
         return _cutoffs((self.root / "scores").glob(f"{PREFIX}*/{SCORE_MANIFEST}"))
+
+    def require_scored(self, cutoff: date | None = None) -> date:
+        """A scored cutoff: the given one, or the newest.
+
+        Raises:
+            UsageError: The cutoff, or none at all, was scored.
+        """
+        scored = self.scored_cutoffs()
+        wanted = [day for day in scored if cutoff in (None, day)]
+        if not wanted:
+            under = f"under {self.root} (scored: {', '.join(map(str, scored)) or 'none'})"
+            missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
+            raise UsageError(f"{missing}; run `regulars score --cutoff D`")
+        return wanted[-1]
 
     def segmented_cutoffs(self) -> list[date]:
         """The cutoffs whose customers were segmented, ascending."""

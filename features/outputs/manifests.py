@@ -1,21 +1,73 @@
 """The manifests beside results as typed, frozen models, each with a format version; read in this one place.
 
 A manifest that is half-written, was changed by something else, or has another format gives one message that says which
-of the three it is and what to run.
+of the three it is and what to run. Each holds a checksum of its own content.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    NotRequired,  # pydantic needs this one before Python 3.12
+    TypeVar,
+)
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
 
 from features.errors import DataError
-from features.json_files import read_object
+from features.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
+
+FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # in the folder of its manifest, never elsewhere
+Count = Annotated[int, Field(ge=0)]
+Rows = list[dict[str, Any]]
+
+
+class OtherFormatError(DataError):
+    """A manifest was written by another version of Regulars (exit code 3)."""
+
+
+class Part(TypedDict):
+    """One file of a table: its name, rows and SHA-256."""
+
+    file: FileName
+    rows: Count
+    sha256: str
+
+
+class ScoringModel(TypedDict):
+    """The model that predicted a number: its label, run, digest and task."""
+
+    label: str
+    run_id: NotRequired[str]
+    digest: NotRequired[str]
+    task: NotRequired[dict[str, Any]]
+
+
+class SampleRatio(TypedDict):
+    """Whether the sizes of the groups contradict the randomisation, and the checks behind that."""
+
+    alarm: bool
+    share: NotRequired[float]
+    threshold: NotRequired[float]
+    groups: NotRequired[Rows]
+
+
+class NightStep(TypedDict):
+    """A step of a nightly run: its name, state, digests of inputs and files, exit code, note and seconds."""
+
+    name: str
+    state: str
+    inputs: NotRequired[str]
+    files: NotRequired[str]
+    code: NotRequired[int]
+    note: NotRequired[str]
+    seconds: NotRequired[float]
 
 
 class Manifest(BaseModel):
@@ -30,6 +82,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     FORMAT: ClassVar[int] = 1
     AGAIN: ClassVar[str] = "regulars"  # the command that writes it
+    ADVICE: ClassVar[str] = "run `{command}` again"
 
     format: int = 1
     name: str = ""
@@ -38,9 +91,6 @@ class Manifest(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON has it."""
         return self.model_dump(mode="json", exclude_unset=True)
-
-
-Part = dict[str, Any]  # one file of a table: file, rows and sha256
 
 
 class ScoreManifest(Manifest):
@@ -60,10 +110,10 @@ class ScoreManifest(Manifest):
 
     AGAIN: ClassVar[str] = "regulars score --cutoff {cutoff}"
 
-    customers: int
+    customers: Count
     parts: list[Part]
     contributions: dict[str, list[Part]] = {}
-    models: dict[str, dict[str, Any]] = {}
+    models: dict[str, ScoringModel] = {}
     bases: dict[str, float] = {}
     drivers: dict[str, list[dict[str, Any]]] = {}
     spread: dict[str, Any] | None = None
@@ -82,11 +132,16 @@ class ScoreManifest(Manifest):
 
 
 class SegmentManifest(Manifest):
-    """`segments/cutoff=D/manifest.json`: rules, clusters and the cutoffs that segments were compared with."""
+    """`segments/cutoff=D/manifest.json`: rules, clusters and the cutoffs that segments were compared with.
+
+    Attributes:
+        files: The SHA-256 of each file beside it.
+    """
 
     AGAIN: ClassVar[str] = "regulars segments --cutoff {cutoff}"
 
-    customers: int
+    customers: Count
+    files: dict[FileName, str] = {}
     cutoffs: list[str] = []
     models: dict[str, str] = {}
     data_fingerprint: str = ""
@@ -105,11 +160,12 @@ class UpliftManifest(Manifest):
 
     AGAIN: ClassVar[str] = "regulars uplift --cutoff {cutoff}"
 
-    customers: int
-    rows: int
+    customers: Count
+    rows: Count
     sha256: str
     model: str
     source: str
+    actions: str = ""
 
 
 class PlanManifest(Manifest):
@@ -124,12 +180,14 @@ class PlanManifest(Manifest):
         gain: The expected gain.
         bound: No plan within the rules is expected to gain more.
         past: By what the log before the cutoff is recognised when the plan is measured.
+        timezone: The zone in which its days begin.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
+    ADVICE: ClassVar[str] = "restore it from a backup or, if nobody was contacted yet, run `{command}` again"
 
     campaign: str
-    files: dict[str, str] = {}
+    files: dict[FileName, str] = {}
     rules: dict[str, Any] = {}
     budget: float = 0.0
     spent: float = 0.0
@@ -158,17 +216,39 @@ class PlanManifest(Manifest):
     scores: dict[str, Any] = {}
     language: str = "en"
     past: dict[str, Any] | None = None
+    timezone: str = "UTC"
 
 
 class Measurement(Manifest):
-    """`plans/cutoff=D/CAMPAIGN/measured.json`: the measured effects of an executed plan."""
+    """`plans/cutoff=D/CAMPAIGN/measured.json`: the measured effects of an executed plan.
+
+    Attributes:
+        campaign: The plan's name.
+        mature: Whether the horizon was over.
+        log: Fingerprint, end and marks of the log.
+        effects: The rows of measured.parquet.
+        plan_sha256: The SHA-256 of the plan's manifest.
+        sample_ratio: Whether the sizes of the groups contradict the randomisation.
+        customers: How many were measured, treated, held out and missing.
+        returns: Costs and gain, in all and by action.
+    """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
+    ADVICE: ClassVar[str] = "remove it, and run `{command}` again"
 
     campaign: str
     mature: bool
     log: dict[str, Any]
-    effects: list[dict[str, Any]]
+    effects: Rows
+    sample_ratio: SampleRatio
+    customers: dict[str, Count]
+    returns: dict[str, dict[str, Any]] = {}
+    plan_sha256: str = ""
+    days: int = 0
+    horizon_days: int = 0
+    matures: str = ""
+    exposure: dict[str, dict[str, Any]] = {}
+    contamination: dict[str, Any] = {}
 
 
 class MonitoringRecord(Manifest):
@@ -176,9 +256,43 @@ class MonitoringRecord(Manifest):
 
     AGAIN: ClassVar[str] = "regulars monitor --cutoff {cutoff}"
 
-    alerts: list[dict[str, Any]]
+    alerts: Rows
+    data: Rows = []
+    drift: Rows = []
+    performance: Rows = []
+    calibration: Rows = []
+    segments: Rows = []
+    notes: list[str] = []
+    models: dict[str, str] = {}
+    language: str = "en"
     log: dict[str, Any] | None = None
 
+
+class NightRecord(Manifest):
+    """`runs/D.json`: the summary of a nightly run."""
+
+    AGAIN: ClassVar[str] = "regulars run --cutoff {cutoff}"
+
+    started: str = ""
+    finished: bool = True
+    exit: int = 0
+    steps: list[NightStep] = []
+    alerts: Rows | int = []
+    trained: dict[str, Any] | None = None
+    tried: dict[str, str] = {}
+    log: dict[str, Any] | None = None
+
+
+WRITTEN_BY: Mapping[str, type[Manifest]] = {
+    "scores": ScoreManifest,
+    "contributions": ScoreManifest,
+    "csv": ScoreManifest,
+    "segments": SegmentManifest,
+    "uplift": UpliftManifest,
+    "plans": PlanManifest,
+    "monitor": MonitoringRecord,
+    "runs": NightRecord,
+}  # by the folder of the output
 
 M = TypeVar("M", bound=Manifest)
 
@@ -192,32 +306,66 @@ def read_manifest(path: Path, model: type[M]) -> M:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It is half-written, is not what Regulars writes there, or has another format.
+        DataError: It is half-written, was changed, is not what Regulars writes there, or has another format.
     """
-    content = read_object(path, _advice(path, model, {}))
-    advice = _advice(path, model, content)
+    advice = _advice(path, model)
+    content = read_json(path, advice)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected a JSON object, found {type(content).__name__}; {advice}")
     number = content.get("format")
     if isinstance(number, int) and number != model.FORMAT:
         other = "a newer" if number > model.FORMAT else "an older"
-        raise DataError(
+        raise OtherFormatError(
             f"{path}: was written by {other} version of Regulars (format {number}; this version reads format "
             f"{model.FORMAT}); {advice}"
         )
+    if not has_valid_checksum(content):
+        raise DataError(f"{path}: was changed since it was written (its checksum differs); {advice}")
     try:
-        return model.model_validate(content)
+        return model.model_validate({key: value for key, value in content.items() if key != CHECKSUM})
     except ValidationError as problem:
         fields = ", ".join(sorted({".".join(map(str, error["loc"][:2])) for error in problem.errors()}))
         raise DataError(f"{path}: is not what Regulars writes there (missing or wrong: {fields}); {advice}") from None
 
 
+def read_required_manifest(path: Path, model: type[M]) -> M:
+    """A manifest that must be there: as `read_manifest`, but a missing file is a DataError too."""
+    try:
+        return read_manifest(path, model)
+    except FileNotFoundError:
+        raise DataError(f"{path}: is missing; {_advice(path, model)}") from None
+
+
 def manifest_text(content: Mapping[str, Any]) -> str:
-    """A manifest as it is written: the same content gives the same bytes."""
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+    """A manifest as it is written, with its checksum: the same content gives the same bytes."""
+    return document_text(content)
 
 
-def _advice(path: Path, model: type[Manifest], content: dict[str, Any]) -> str:
-    """What to run to write the manifest again."""
-    folder = path.parent
-    cutoff = next((p.name.removeprefix("cutoff=") for p in (folder, folder.parent) if "cutoff=" in p.name), "D")
-    command = model.AGAIN.format(cutoff=cutoff, campaign=content.get("campaign", folder.name))
-    return f"run `{command}` again"
+def rewriting_advice(path: Path) -> str:
+    """What to do about a damaged file of the output: which command writes it again.
+
+    >>> rewriting_advice(Path("output/segments/cutoff=2024-06-01/kinds.parquet"))
+    'run `regulars segments --cutoff 2024-06-01` again'
+    """
+    if path.name.startswith("measured."):
+        return _advice(path, Measurement)
+    folder = next((part for part in reversed(path.parts[:-1]) if part in WRITTEN_BY), "")
+    if not folder or _cutoff_in(path) == "D":
+        return "remove it, and create it again"
+    return _advice(path, WRITTEN_BY[folder])
+
+
+def _advice(path: Path, model: type[Manifest]) -> str:
+    """What to do about a manifest that cannot be read."""
+    return model.ADVICE.format(command=_command(path, model))
+
+
+def _command(path: Path, model: type[Manifest]) -> str:
+    """The command that writes a manifest or a file beside it."""
+    return model.AGAIN.format(cutoff=_cutoff_in(path), campaign=path.parent.name)
+
+
+def _cutoff_in(path: Path) -> str:
+    """The cutoff in the name of one of the two folders above a file, or in its own; 'D' if there is none."""
+    names = [p.name for p in (path.parent, path.parent.parent, path)]
+    return next((name.removeprefix("cutoff=") for name in names if name.startswith("cutoff=")), "D")

@@ -1,7 +1,7 @@
 """What had happened and was known before each cutoff; the only module with comparisons of times and cutoffs.
 
-A row is visible at a cutoff if it happened and became known before it. Both times are whole days in UTC and a cutoff is
-a midnight, so `seen < cutoff` is the whole test.
+A row is visible at a cutoff if it happened and became known before it. Both times are whole days in the business's
+time zone and a cutoff is the begin of a day, so `seen < cutoff` is the whole test.
 """
 
 from __future__ import annotations

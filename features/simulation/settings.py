@@ -19,7 +19,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 class Action:
     """A contact that changes a customer's rate of orders for some days; invalid values raise ValueError."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", description="name in the contacts")]
+    name: Annotated[str, Field(pattern=r"^\w+$", description="name in the contacts")]
     cost: Annotated[NonNegative, Field(description="money for each contact")]
     propensity: Annotated[Positive, Field(lt=1, description="probability in a round; the rest is the control's")]
     days: Annotated[int, Field(ge=1, description="days that the effect lasts, from the contact on")]

@@ -252,7 +252,9 @@ def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], en
     longest = max([task.horizon, *task.longer.values()])
     moments = engine.store_arrow("touched_cutoffs", cutoff_table(cutoffs))
     contacts = with_timestamp_cutoff(
-        rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day", *owned_columns(rows)), moments, longest)
+        rows_in_horizon(
+            rows.filter(~rows.held_out).select("customer_id", "day", *owned_columns(rows)), moments, longest
+        )
     )
     return engine.to_arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
 

@@ -21,6 +21,7 @@ from adbc_driver_sqlite import dbapi as sqlite
 from features.errors import DataError, UsageError
 from features.sources import postgres
 from features.sources.source import Source, require_columns, require_personal, require_table
+from features.system_errors import explain_system_error
 
 ATTACHED_NAME = "regulars_source"
 BATCH_ROWS = 100_000
@@ -115,14 +116,16 @@ def _explain_errors(source: Source) -> Iterator[None]:
     except (DriverError, pa.ArrowException, OSError) as problem:
         explain = postgres.explain_error if source.database == "postgresql" else _explain_sqlite_error
         reason, sql_at_fault = explain(str(problem), getattr(problem, "sqlstate", None) or "")
+        known = None if source.database == "postgresql" else explain_system_error(problem)
     except duckdb.Error as problem:
+        known = explain_system_error(problem)
         sql_at_fault = isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException)
         reason = str(problem).strip().splitlines()[0]
     else:
         return
     if sql_at_fault and source.query:
         raise UsageError(f"[{source.section}] query is not understood by {source.display_name}: {reason}")
-    raise DataError(f"{source.display_name}: cannot be read: {reason}")
+    raise DataError(f"{source.display_name}: cannot be read: {known or reason}")
 
 
 class _DuckDBSession:

@@ -8,10 +8,11 @@ from typing import Any
 
 from features.catalog.customer_attributes import attribute_features
 from features.catalog.families import catalog_features
-from features.config.data_contract import CustomerAttribute, DataContract, build_contract, feature_slug
+from features.config.data_contract import CustomerAttribute, DataContract, build_contract
 from features.config.load import Config
 from features.errors import RegularsError
 from features.feature import Feature
+from features.slugs import feature_slug
 from serving.language.messages import Language
 
 ATTRIBUTE_TYPES = ("number", "date", "level")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.errors import DataError, RefusedError, sample
 from features.intake.log import Log
-from features.task import Window
+from features.task import Window, other_zone
 from serving.planning.plan import Plan
 
 RETURN, VALUE = "return", "value"
@@ -92,11 +92,13 @@ def load_executed_plan(log: Log, plan: Plan, other_log: bool = False) -> Execute
 
     Raises:
         UsageError: The config has no contacts.
-        RefusedError: The log's past is not the one that the plan was made from.
+        RefusedError: The log's past is not the one that the plan was made from, or days begin in another zone.
         DataError: There is nothing to compare: nobody was held out or contacted, nothing has happened since, or the
             log has other customers.
     """
     facts, table = plan.manifest, plan.table()
+    if not other_log:
+        _refuse_other_zone(plan, log.config.task.timezone)
     _refuse_no_comparison(plan, table)
     horizon = Window(int(facts.horizon_days))
     past = facts.past or {"before": str(plan.cutoff)}
@@ -180,6 +182,15 @@ def _refuse_no_comparison(plan: Plan, table: pa.Table) -> None:
         raise DataError(
             f"{plan.folder}: no customer assigned to an action was held out, so there is no control group for the "
             f"{n_treated:,} customers treated, and no effect can be measured; set [plan] holdout for the next plan"
+        )
+
+
+def _refuse_other_zone(plan: Plan, zone: str) -> None:
+    """Refuse a plan whose cutoff is the begin of a day in another zone: its past and its outcomes begin elsewhere."""
+    if problem := other_zone({"timezone": plan.manifest.timezone}, zone):
+        raise RefusedError(
+            f"{plan.folder} was made {problem}; set it back to measure this plan, or measure it over the days of the "
+            "new zone with --other-log"
         )
 
 

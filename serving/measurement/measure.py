@@ -7,7 +7,6 @@ be contacted, or were contacted although held out, stay in their group, so they 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,14 @@ from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, opened
-from features.json_files import file_digest, read_object
-from features.outputs.manifests import manifest_text
+from features.json_files import file_digest
+from features.outputs.manifests import Measurement, manifest_text, read_manifest
+from features.outputs.parquet_files import read_parquet
 from serving.measurement.effect_estimates import effect_rows, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
 from serving.planning.plan import Plan, read_plan
+from serving.planning.rules import plan_reference
 
 FORMAT = 1
 TABLE = "measured.parquet"
@@ -66,7 +67,7 @@ class PlanMeasurement:
 
     def table(self) -> pa.Table:
         """Return one row for each effect, with the columns of `EFFECT_SCHEMA`."""
-        return pq.ParquetFile(self.plan.folder / TABLE).read()
+        return read_parquet(self.plan.folder / TABLE)
 
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
@@ -108,17 +109,9 @@ def find_plan(config: Config, name: str) -> Plan:
     Raises:
         UsageError: There is no such plan, or it belongs to another config.
     """
-    parts = Path(name).parts
-    day, campaign = (parts[-2], parts[-1]) if len(parts) > 1 else ("".join(parts), None)
-    try:
-        cutoff = date.fromisoformat(day.removeprefix("cutoff="))
-    except ValueError:
-        raise UsageError(
-            f"{name!r} names no plan: expected its folder (OUTPUT/plans/cutoff=D/CAMPAIGN), or D/CAMPAIGN such as "
-            "2024-06-01/retention, or D, where D is the cutoff"
-        ) from None
+    cutoff, campaign = plan_reference(name)
     plan = read_plan(config, cutoff, campaign)
-    if len(parts) > 2 and Path(name).resolve() != plan.folder.resolve():
+    if len(Path(name).parts) > 2 and Path(name).resolve() != plan.folder.resolve():
         raise UsageError(
             f"{name} is not a plan of this config; its plan of that name is {plan.folder}: name that one, or use the "
             "other config"
@@ -174,8 +167,8 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    facts = read_object(path, "remove it and measure again")
     try:
-        return {"fingerprint": facts["log"]["fingerprint"], "end": facts["log"]["end"], "mature": facts["mature"]}
-    except (KeyError, TypeError):
+        measured = read_manifest(path, Measurement)
+        return {"mature": measured.mature, **{key: measured.log[key] for key in ("fingerprint", "end")}}
+    except (DataError, KeyError):
         raise DataError(f"{path} is not a measurement of regulars; remove it and measure again") from None

@@ -17,7 +17,7 @@ from typing import Any
 
 from features.atomic_files import write_text_atomically
 from features.errors import DataError
-from features.json_files import read_object
+from features.json_files import document_text, read_object
 from serving.language.messages import N_, Language
 
 SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # most severe last
@@ -163,7 +163,7 @@ def read_alert_state(folder: Path) -> AlertState:
 
 def write_alert_state(folder: Path, state: AlertState) -> None:
     """Writes the open alerts."""
-    write_text_atomically(folder / "state.json", json.dumps(asdict(state), indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(folder / "state.json", document_text(asdict(state), sort_keys=False, ensure_ascii=False))
 
 
 def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
@@ -175,7 +175,7 @@ def append_alerts(folder: Path, alerts: Sequence[Alert], cutoff: date) -> None:
         cutoff: The cutoff that raised them.
     """
     path = folder / "alerts.jsonl"
-    existing = path.read_text(encoding="utf-8") if path.exists() else ""
+    existing = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
     missing = [alert for alert in alerts if f'"id": "{alert.id}"' not in existing]
     if missing:
         lines = [json.dumps({**alert.to_dict(), "raised": str(cutoff)}, ensure_ascii=False) for alert in missing]

@@ -7,7 +7,6 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.monitor import MonitorConfig
@@ -125,5 +124,5 @@ def _model_digest(scores: Scores) -> str:
 
 def _score_columns(scores: Scores) -> dict[str, np.ndarray]:
     """The scores of all customers by column; NaN where there is no value."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORES)) for part in scores.manifest.parts]
-    return {name: np.concatenate([part[name].to_numpy().astype(float) for part in parts]) for name in SCORES}
+    table = scores.read_columns(list(SCORES))
+    return {name: table[name].to_numpy().astype(float) for name in SCORES}

@@ -7,7 +7,6 @@ checked, but neither raises nor closes alerts.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
 from features.intake.log import Business, Log, as_date, opened
-from features.json_files import read_object
+from features.json_files import document_text
+from features.outputs.manifests import MonitoringRecord, read_required_manifest
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,
@@ -39,7 +39,7 @@ from serving.monitoring.log_health import LogCheck, check_log_health, health_rec
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.resumable_run import exclusive_lock
-from serving.scoring.score_tables import Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift
 
@@ -113,6 +113,7 @@ def monitor_scores(
     """
     with opened(business) as log:
         scores = read_scores(log.config, None if cutoff is None else as_date(cutoff))
+        refuse_other_zone(log.config, scores)
         return _monitor_log(log, scores, known)
 
 
@@ -129,7 +130,7 @@ def _monitor_log(log: Log, scores: Scores, known: Sequence[Finding]) -> Monitori
         facts = _facts(config, scores, observations, alerts)
         target = config.outputs.monitoring(scores.cutoff)
         with atomic_folder(target) as staging, report_write_errors(target):
-            text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            text = document_text(facts, sort_keys=False, ensure_ascii=False, allow_nan=False)
             (staging / FILE).write_text(text, encoding="utf-8")
         if newest:
             append_alerts(folder, new, scores.cutoff)
@@ -190,17 +191,12 @@ def _observe_log(
 def _previous_record(config: Config, cutoff: date) -> dict[str, Any] | None:
     """The log's record at the newest earlier monitored cutoff; None if there is none."""
     for day in reversed(config.outputs.monitored_cutoffs()):
-        if day < cutoff and (log := _read_facts(config.outputs.monitoring(day) / FILE).get("log")):
-            return {**log, "days": (cutoff - day).days}
+        if day >= cutoff:
+            continue
+        record = read_required_manifest(config.outputs.monitoring(day) / FILE, MonitoringRecord)
+        if record.log:
+            return {**record.log, "days": (cutoff - day).days}
     return None
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    advice = "remove its folder and run `regulars monitor` again"
-    try:
-        return read_object(path, advice)
-    except FileNotFoundError:
-        raise DataError(f"{path}: is missing; {advice}") from None
 
 
 def _facts(config: Config, scores: Scores, observations: _Observations, alerts: Sequence[Alert]) -> dict[str, Any]:

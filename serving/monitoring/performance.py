@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
@@ -148,13 +147,13 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
 
 
 def _horizon(scores: Scores) -> Window | None:
-    task = (scores.manifest.models.get("churn") or {}).get("task")
+    model = scores.manifest.models.get("churn")
+    task = model.get("task") if model else None
     return Window.parse(task["horizon"]) if task else None
 
 
 def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[PerformanceFigure]:
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(COLUMNS) for part in scores.manifest.parts]
-    table = pa.concat_tables(parts)
+    table = scores.read_columns(COLUMNS)
     churn = table["churn_probability"].to_numpy()
     money = scores.spread is not None and table["value"].null_count == 0
     worth = table["value"].to_numpy() + table["value_at_risk"].to_numpy() if money else None

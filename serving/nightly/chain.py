@@ -17,8 +17,9 @@ from typing import Any
 from features.audit import delivery
 from features.audit.audit import check_log
 from features.audit.delivery import DeliveryRecord
-from features.errors import DataError, RefusedError, RegularsError, UsageError
+from features.errors import DataError, RefusedError, RegularsError
 from features.intake.log import Business, Log, opened
+from serving.interruption import raise_if_interrupted
 from serving.nightly import steps
 from serving.nightly.state import (
     DONE,
@@ -36,6 +37,7 @@ from serving.nightly.state import (
     write_summary,
 )
 from serving.scoring.resumable_run import exclusive_lock
+from serving.unforeseen import message_and_code
 
 CHECK = "check"
 STATES = (DONE, UNCHANGED, SKIPPED, FAILED)
@@ -83,7 +85,7 @@ class NightSummary:
 
     @property
     def code(self) -> int:
-        """The highest exit code of the steps: 0 success, 1 an alert or a failed gate, 2 wrong use, 3 bad data."""
+        """The highest exit code of the steps, as the command line has them: 0 success to 4 an unforeseen error."""
         return int(self.content["exit"])
 
     @property
@@ -185,7 +187,7 @@ def _open_night(log: Log, cutoff: date | None, accept: bool) -> tuple[Night, Ste
             raise
         outcome = StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
     else:
-        record = delivery.delivery_record(config.events, audit)
+        record = delivery.delivery_record(config.events, audit, config.task.timezone)
         night_cutoff = cutoff or record.complete_until
         faults = (
             []
@@ -225,23 +227,21 @@ def _new_night(log: Log, cutoff: date, record: DeliveryRecord | None, nights: Se
     """A night, with the results of earlier nights."""
     earlier = next((summary for summary in nights if summary["cutoff"] == str(cutoff)), {})
     other_nights = [summary for summary in nights if summary["cutoff"] != str(cutoff)]
-    unmeasured = {name: why for summary in nights for name, why in summary["tried"].items()}
+    unmeasured = {name: why for summary in nights for name, why in summary.get("tried", {}).items()}
     return Night(log, cutoff, record, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
 
 
 def _execute(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
-    """Runs a step; turns its expected errors, and those of the disk, into its outcome."""
+    """Runs a step; turns its error into its outcome."""
     missing = [name for name in step.needs if name in stopped]
     if missing:
         return StepOutcome(SKIPPED, f"needs {' and '.join(missing)}", stops=True)
     try:
         return step.run_step(night)
-    except RegularsError as problem:
-        return StepOutcome(FAILED, str(problem), problem.exit_code, stops=True)
-    except OSError as problem:
-        return StepOutcome(
-            FAILED, f"{problem}; free disk space or choose another output folder", UsageError.exit_code, stops=True
-        )
+    except Exception as problem:  # a step that fails stops only the steps that need it, whatever the reason
+        raise_if_interrupted(problem)
+        message, code = message_and_code(problem, f"the step {step.name} of regulars run")
+        return StepOutcome(FAILED, message, code, stops=True)
 
 
 def _record_outcome(

@@ -6,7 +6,6 @@ log, and what was trained. It also has digests of each step's inputs and files: 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,10 @@ from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
+from features.errors import DataError
 from features.intake.log import Log
-from features.json_files import file_digest, json_digest
+from features.json_files import document_text, file_digest, json_digest
+from features.outputs.manifests import NightRecord, OtherFormatError, read_manifest
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"
@@ -106,10 +107,8 @@ class Night:
             True if running the step again would give the same files.
         """
         earlier_steps = [record for record in self.earlier.get("steps", ()) if record["name"] == step]
-        return (
-            any(record["inputs"] == inputs and record["files"] == content_digest(place) for record in earlier_steps)
-            and place.exists()
-        )
+        digests = {"inputs": inputs, "files": content_digest(place)}
+        return place.exists() and any(digests.items() <= record.items() for record in earlier_steps)
 
 
 def summary_path(config: Config, cutoff: date) -> Path:
@@ -122,13 +121,14 @@ def read_summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
     summaries, damaged = [], []
     for path in sorted((config.output / "runs").glob("????-??-??.json")):
         try:
-            summary = dict(json.loads(path.read_text(encoding="utf-8")))
-            date.fromisoformat(summary["cutoff"])
-        except (OSError, ValueError, KeyError, TypeError):
+            summary = read_manifest(path, NightRecord)
+            last_trusted_log([summary.to_dict()])
+        except OtherFormatError:
+            continue
+        except (FileNotFoundError, DataError, KeyError, TypeError, ValueError):
             damaged.append(path)
             continue
-        if summary.get("format") == FORMAT:
-            summaries.append(summary)
+        summaries.append(summary.to_dict())
     return summaries, damaged
 
 
@@ -149,7 +149,7 @@ def write_summary(config: Config, content: Mapping[str, Any]) -> Path:
         UsageError: It cannot be written.
     """
     target = summary_path(config, date.fromisoformat(content["cutoff"]))
-    write_text_atomically(target, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text_atomically(target, document_text(content, sort_keys=False, ensure_ascii=False))
     return target
 
 

@@ -6,16 +6,16 @@ continues with the steps that do not depend on it.
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from features.campaigns.measured_plans import MANIFEST as PLANNED
 from features.campaigns.measured_plans import MEASURED
-from features.errors import RegularsError
+from features.errors import DataError, RegularsError
 from features.outputs.layout import plan_name
-from features.task import Window
+from features.outputs.manifests import Measurement, PlanManifest, read_manifest
+from features.task import Window, other_zone
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
@@ -236,9 +236,12 @@ def _already_trained(training_record: dict[str, Any]) -> StepOutcome:
 
 
 def _trained_until(night: Night) -> date | None:
-    """Up to which day the champion's or any night's last training used the log; None without a champion."""
+    """Up to which day the champion's or any night's last training used the log.
+
+    None without a champion, or if its days begin in another zone, so that it can score nobody.
+    """
     champion = models.load_champion(night.config, "churn")
-    if champion is None:
+    if champion is None or other_zone(champion.bundle.task, night.config.task.timezone):
         return None
     facts, horizon = champion.bundle.facts, Window.parse(champion.bundle.task["horizon"])
     known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta
@@ -260,19 +263,21 @@ def _day(folder: Path) -> date:
 
 def _due_for_measuring(night: Night, folder: Path) -> bool:
     """Whether a plan's outcomes are complete, not yet measured completely, and still worth a try."""
-    manifest = _read_json(folder / PLANNED)
-    matures = _day(folder.parent) + timedelta(int(manifest.get("horizon_days", 0)))
+    try:
+        matures = _day(folder.parent) + timedelta(read_manifest(folder / PLANNED, PlanManifest).horizon_days)
+    except DataError:
+        return night.delivery is not None  # measuring says what is wrong with it
     if night.delivery is None or night.delivery.complete_until < matures:
         return False
-    if _read_json(folder / MEASURED).get("mature"):
+    if _is_measured(folder / MEASURED):
         return False
     name = plan_name(folder)
     return name not in night.unmeasured or night.delivery.complete_until < matures + RETRY_WINDOW.delta
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; empty if there is none or it cannot be read."""
+def _is_measured(path: Path) -> bool:
+    """Whether a plan's measurement is there and complete; one that cannot be read is made again, or refused."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
+        return read_manifest(path, Measurement).mature
+    except (FileNotFoundError, DataError):
+        return False

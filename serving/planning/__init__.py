@@ -8,6 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "action_effects": ["ASSUMED"],
         "inputs": ["MONEY"],
         "plan": ["Plan", "make_plan", "read_plan"],
+        "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],
         "text": ["plan_text"],
         "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
     },

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError, sample
 from features.json_files import file_digest
+from features.outputs.layout import UPLIFT_MANIFEST as MANIFEST
+from features.outputs.manifests import UpliftManifest, read_manifest
+from features.outputs.parquet_files import read_parquet
 from serving.language.messages import N_
 
 ASSUMED = N_("assumed")
@@ -67,7 +69,7 @@ def load_action_effects(config: Config, rules: PlanConfig, cutoff: date, scores:
         DataError: The table of effects is not as expected.
     """
     path = config.outputs.uplift(cutoff) / "effects.parquet"
-    measured = _read_effects(path) if path.exists() else None
+    measured = _read_effects(path) if path.exists() or (path.parent / MANIFEST).exists() else None
     measured_actions = set(measured["action"].unique().to_pylist()) if measured else set()
     _refuse_unknown_actions(measured_actions, rules, path)
     n = scores.num_rows
@@ -117,13 +119,12 @@ def _measured_effects(rows: pa.Table, scores: pa.Table, action: str, path: Path)
 
 
 def _read_effects(path: Path) -> pa.Table:
-    table = pq.ParquetFile(path).read()
-    missing = [name for name in EFFECT_COLUMNS if name not in table.column_names]
-    if missing:
-        raise DataError(
-            f"{path}: expected the columns {', '.join(EFFECT_COLUMNS)}; found none named {', '.join(missing)}; "
-            "run `regulars uplift` again"
-        )
+    """The table of effects; one beside a manifest must be the file that the manifest records."""
+    try:
+        checksum = read_manifest(path.parent / MANIFEST, UpliftManifest).sha256
+    except FileNotFoundError:
+        checksum = ""  # a table that the user made
+    table = read_parquet(path, EFFECT_COLUMNS, checksum)
     if any(table[name].null_count for name in ("customer_id", "action", "source")):
         raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars uplift` again")
     return table

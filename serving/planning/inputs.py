@@ -16,7 +16,7 @@ from features.intake.log import Log
 from serving.planning.action_effects import ActionEffects, load_action_effects
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.planning.holdout import assign_holdout
-from serving.scoring.score_tables import Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 
 MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
 
@@ -69,6 +69,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     """
     config = log.config
     scores = read_scores(config, cutoff)
+    refuse_other_zone(config, scores)
     table = scores.table().sort_by("customer_id")
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:

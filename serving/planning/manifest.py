@@ -39,6 +39,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
         "campaign": rules.campaign,
         "cutoff": str(inputs.scores.cutoff),
         "horizon_days": config.task.horizon.days,
+        "timezone": config.task.timezone,
         "objective": inputs.objective,
         "margin": rules.margin if inputs.objective == MONEY else None,
         "budget": rules.budget,

@@ -19,19 +19,21 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
-from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
+from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
-from features.errors import DataError, RefusedError, UsageError
+from features.errors import DataError
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest
-from features.outputs.manifests import PlanManifest, manifest_text, read_manifest
+from features.outputs.manifests import PlanManifest, manifest_text, read_manifest, rewriting_advice
+from features.outputs.parquet_files import read_parquet
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.power import holdout_power
+from serving.planning.rules import find_plan_manifest, plan_rules, refuse_measured
 from serving.planning.table import plan_table, write_plan_csv
 
 CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
@@ -70,11 +72,11 @@ class Plan:
 
     def table(self) -> pa.Table:
         """One row for each scored customer, by customer_id (columns: `serving.planning.table.COLUMNS`)."""
-        return pq.ParquetFile(self.folder / TABLE).read()
+        return read_parquet(self.folder / TABLE, sha256=self.manifest.files.get(TABLE, ""))
 
     def curve(self) -> pa.Table:
         """Gain against budget: budget, spent, gain, bound, price (of the next unit of money) and customers."""
-        return pq.ParquetFile(self.folder / CURVE).read()
+        return read_parquet(self.folder / CURVE, sha256=self.manifest.files.get(CURVE, ""))
 
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
@@ -105,8 +107,8 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
 def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | None) -> Plan:
     """As `make_plan`, for an opened log."""
     config = log.config
-    rules = _plan_rules(config, budget, campaign)
-    _refuse_measured(config.outputs.plan(day, rules.campaign))
+    rules = plan_rules(config, budget, campaign)
+    refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
     allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
@@ -141,56 +143,14 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
         UsageError: There is no such plan.
         DataError: One of its files has changed since.
     """
-    name = campaign or (config.plan.campaign if config.plan else "")
-    cutoff_folder = config.outputs.campaigns(cutoff)
-    path = cutoff_folder / name / MANIFEST
-    if not name or not path.is_file():
-        campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{MANIFEST}"))) or "none"
-        raise UsageError(
-            f"there is no plan {name!r} at cutoff {cutoff} under {config.output} (plans there: {campaigns}); "
-            f"run `regulars plan --cutoff {cutoff} --budget B`"
-        )
+    path = find_plan_manifest(config, cutoff, campaign)
     manifest = read_manifest(path, PlanManifest)
     for file, digest in manifest.files.items():
         if not (path.parent / file).is_file() or file_digest(path.parent / file) != digest:
-            raise DataError(f"{path.parent / file}: changed since it was written; run `regulars plan` again")
-    return Plan(path.parent, cutoff, name, manifest)
-
-
-def _plan_rules(config: Config, budget: float | None, campaign: str | None) -> PlanConfig:
-    """The config's [plan] with the options of the command; refuses a budget below the cheapest action."""
-    if config.plan is None:
-        raise UsageError(
-            "the config has no [plan]; add one with a margin and at least one action with its cost, such as "
-            "[plan.actions.mail] cost = 0.5"
-        )
-    given = {"budget": budget, "campaign": campaign}
-    values = config.plan.model_dump() | {name: value for name, value in given.items() if value is not None}
-    try:
-        rules = PlanConfig.model_validate(values)
-    except ValueError:
-        raise UsageError(
-            f"--budget must be 0 or more (found {values['budget']}), and --campaign letters, digits, '.', '_' and '-' "
-            f"(found {values['campaign']!r})"
-        ) from None
-    if rules.budget is None:
-        raise UsageError("no budget: give --budget, or set [plan] budget")
-    name, cheapest = min(rules.actions.items(), key=lambda item: item[1].cost)
-    if rules.budget < cheapest.cost:
-        raise UsageError(
-            f"a budget of {rules.budget:,.10g} is below the cheapest action ({name}, {cheapest.cost:,.10g} a "
-            "customer), so nobody could be contacted; raise the budget"
-        )
-    return rules
-
-
-def _refuse_measured(folder: Path) -> None:
-    """Refuses to plan a measured campaign again: the record of the intended actions would be lost."""
-    if (folder / MEASURED).exists():
-        raise RefusedError(
-            f"{folder}: was already measured, and a new plan would overwrite the record of who was meant to get what; "
-            f"use another campaign name (--campaign), or remove {MEASURED} there to plan again"
-        )
+            raise DataError(
+                f"{path.parent / file}: changed since it was written; {rewriting_advice(path.parent / file)}"
+            )
+    return Plan(path.parent, cutoff, path.parent.name, manifest)
 
 
 def _spend_spread(config: Config, spread: float | None) -> float | None:

@@ -20,11 +20,14 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.json_files import file_digest
-from features.outputs.manifests import manifest_text
+from features.outputs.manifests import UpliftManifest, manifest_text
+from features.outputs.parquet_files import read_parquet
 from features.snapshots.build import Snapshots, build_snapshots
+from features.task import other_zone
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.models import RegisteredVersion
+from training.registry.tracking_store import no_champion_error
 from training.uplift import registry
 
 FILE, MANIFEST = "effects.parquet", "_manifest.json"
@@ -46,15 +49,15 @@ class UpliftScores:
 
     Attributes:
         file: The Parquet file.
-        manifest: cutoff, model, source, customers, actions, rows, sha256.
+        manifest: The model, the source of the effects, and counts.
     """
 
     file: Path
-    manifest: dict[str, object]
+    manifest: UpliftManifest
 
     def table(self) -> pa.Table:
         """All rows."""
-        return pq.ParquetFile(self.file).read()
+        return read_parquet(self.file, sha256=self.manifest.sha256)
 
 
 def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
@@ -85,13 +88,13 @@ def write_uplift_scores(business: Business, cutoff: date) -> UpliftScores:
         pq.write_table(table, staging / FILE, compression="zstd")
         manifest = _manifest(config, cutoff, bundle, version, snapshots, table, staging / FILE)
         (staging / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
-    return UpliftScores(folder / FILE, manifest)
+    return UpliftScores(folder / FILE, UpliftManifest.model_validate(manifest))
 
 
 def uplift_scores_text(scores: UpliftScores) -> str:
     """Customers, actions, source and model in one line."""
     manifest = scores.manifest
-    return f"{manifest['customers']:,} customers, {manifest['actions']}, {manifest['source']}, by {manifest['model']}"
+    return f"{manifest.customers:,} customers, {manifest.actions}, {manifest.source}, by {manifest.model}"
 
 
 def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.Table:
@@ -136,8 +139,12 @@ def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
 def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
     champion = registry.load_uplift_champion(config)
     if champion is None:
+        raise no_champion_error(config, "uplift")
+    bundle, version = champion
+    if problem := other_zone(bundle.task, config.task.timezone):
         raise UsageError(
-            f"no model {config.name}-uplift is registered with the alias champion; run `regulars train uplift` first"
+            f"{version.label} was trained {problem}; run `regulars train uplift` to train with such days, or set it "
+            "back"
         )
     return champion
 

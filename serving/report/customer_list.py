@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from serving.planning.action_effects import ASSUMED
 from serving.report.inputs import ReportInputs
@@ -22,8 +21,7 @@ NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "
 
 def read_score_columns(scores: Scores) -> pd.DataFrame:
     """Read the score columns that the totals need, for all customers; ids and reasons are not read."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(NUMBERS) for part in scores.manifest.parts]
-    return pa.concat_tables(parts).to_pandas().astype({"value": float, "value_at_risk": float})
+    return scores.read_columns(NUMBERS).to_pandas().astype({"value": float, "value_at_risk": float})
 
 
 def customers_at_risk(wording: ReportWording, inputs: ReportInputs, weight: np.ndarray) -> list[dict[str, Any]]:
@@ -55,7 +53,7 @@ def _at(scores: Scores, places: np.ndarray) -> list[dict[str, Any]]:
     for part in scores.manifest.parts:
         places_inside = places[(places >= start) & (places < start + part["rows"])]
         if len(places_inside):
-            rows = pq.ParquetFile(scores.folder / part["file"]).read().take(pa.array(places_inside - start)).to_pylist()
+            rows = scores.read_part(part).take(pa.array(places_inside - start)).to_pylist()
             rows_by_place |= dict(zip(places_inside.tolist(), rows, strict=True))
         start += part["rows"]
     return [rows_by_place[place] for place in places.tolist()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -12,13 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.audit.audit import Audit
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
-from features.errors import RegularsError, UsageError
-from features.outputs.manifests import PlanManifest, read_manifest
+from features.errors import DataError, RegularsError, UsageError
+from features.json_files import has_digest, read_object
+from features.outputs.manifests import Measurement, MonitoringRecord, PlanManifest, SegmentManifest, read_manifest
+from features.outputs.parquet_files import open_parquet
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
@@ -65,11 +65,11 @@ class CutoffPlan:
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Read the plan's rows of some customers, by id."""
         names = ["customer_id", "holdout", "action", "would_have", "expected_gain", "source", "assignment"]
-        file, plan_rows = pq.ParquetFile(self.plan.folder / "plan.parquet"), {}
-        wanted = pa.array(list(ids), pa.string())
-        for batch in file.iter_batches(columns=names):
-            for row in batch.filter(pc.is_in(batch["customer_id"], wanted)).to_pylist():
-                plan_rows[row["customer_id"]] = row
+        wanted, plan_rows = pa.array(list(ids), pa.string()), {}
+        with open_parquet(self.plan.folder / "plan.parquet", names) as file:
+            for batch in file.iter_batches(columns=names):
+                for row in batch.filter(pc.is_in(batch["customer_id"], wanted)).to_pylist():
+                    plan_rows[row["customer_id"]] = row
         return plan_rows
 
 
@@ -129,8 +129,9 @@ def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
     """Read the evaluation of the models; None if the training run is gone."""
     models = scores.manifest.models
     try:
-        return load_evaluation(config, models.get("value", models["churn"])["run_id"])
-    except UsageError as problem:
+        model = models.get("value") or models.get("churn") or {"label": ""}
+        return load_evaluation(config, model.get("run_id", ""))
+    except (UsageError, *BROKEN) as problem:
         LOG.warning("the report cannot say how good the predictions are: %s", problem)
         return None
 
@@ -164,12 +165,15 @@ def _segments(config: Config, scores: Scores, tr: Language) -> OptionalInput:
 
 
 def _segmented(folder: Path, scores: Scores) -> StoredSegments:
-    manifest = _json(folder / "manifest.json", ["models", "data_fingerprint", "left_out"])
+    manifest = read_manifest(folder / "manifest.json", SegmentManifest)
+    for name, checksum in manifest.files.items():
+        if not has_digest(folder, {"file": name, "sha256": checksum}):
+            raise DataError(f"{folder / name} is not the file that was written: its checksum differs")
     cards = _rows(folder / "segments.parquet", CARD)
     moves = [r for r in _rows(folder / "transitions.parquet", MOVE) if str(r["to_cutoff"]) == str(scores.cutoff)]
     models = {name: model["label"] for name, model in scores.manifest.models.items()}
-    same = manifest["models"] == models and manifest["data_fingerprint"] == scores.manifest.data_fingerprint
-    return StoredSegments(cards, moves, manifest["left_out"], not same)
+    same = manifest.models == models and manifest.data_fingerprint == scores.manifest.data_fingerprint
+    return StoredSegments(cards, moves, manifest.left_out, not same)
 
 
 def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
@@ -209,11 +213,7 @@ def _past(config: Config, tr: Language) -> OptionalInput:
 def _past_plan(path: Path) -> PastPlan:
     manifest = read_manifest(path, PlanManifest)
     measured_file = path.parent / MEASURED
-    measured = (
-        _json(measured_file, ["returns", "effects", "mature", "customers", "sample_ratio"])
-        if measured_file.exists()
-        else None
-    )
+    measured = read_manifest(measured_file, Measurement).to_dict() if measured_file.exists() else None
     matures = manifest.cutoff + timedelta(manifest.horizon_days)
     return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures)
 
@@ -222,7 +222,7 @@ def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:
     path, command = config.outputs.monitoring(cutoff) / "monitor.json", f"monitor --cutoff {cutoff}"
     return _part(
         path,
-        lambda: _json(path, ["data", "drift", "alerts"]),
+        lambda: read_manifest(path, MonitoringRecord).to_dict(),
         tr("This cutoff has not been monitored yet: run `regulars {command}`.", command=command),
         tr("The monitoring results cannot be read: run `regulars {command}` again.", command=command),
     )
@@ -240,15 +240,13 @@ def _part(place: Path, read: Callable[[], Any], missing: str, broken: str) -> Op
 
 def _json(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """Read a JSON object; raise ValueError if one of the keys is missing."""
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
+    content = read_object(path, "write it again")
     if missing_keys := [key for key in keys if key not in content]:
         raise ValueError(f"{path} lacks {', '.join(missing_keys)}")
     return content
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Read the rows of a table; raise ValueError if one of the columns is missing."""
-    table = pq.ParquetFile(path).read()
-    if missing_columns := [name for name in columns if name not in table.column_names]:
-        raise ValueError(f"{path} lacks {', '.join(missing_columns)}")
-    return list(table.to_pylist())
+    """Read the rows of a table; raise DataError if one of the columns is missing."""
+    with open_parquet(path, columns) as file:
+        return list(file.read().to_pylist())

@@ -14,6 +14,7 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.log import Log
 from features.snapshots.build import Snapshots, build_snapshots
+from features.task import other_zone
 from serving.language.feature_phrases import translate_features
 from serving.language.formats import task_terms
 from serving.language.messages import get_language
@@ -21,6 +22,7 @@ from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
 from training.registry.models import Champion, load_champion
+from training.registry.tracking_store import no_champion_error
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ def load_champions(config: Config) -> Champions:
     """
     churn, value = load_champion(config, "churn"), load_champion(config, "value") if config.has_value else None
     if churn is None:
-        raise UsageError(
-            f"no model {config.name}-churn is registered with the alias champion; run `regulars train` first"
-        )
+        raise no_champion_error(config, "churn")
     if config.has_value and value is None:
+        raise no_champion_error(config, "value")
+    if problem := other_zone(churn.bundle.task, config.task.timezone):
         raise UsageError(
-            f"no model {config.name}-value is registered with the alias champion; run `regulars train value`"
+            f"{churn.version.label} was trained {problem}; run `regulars train` to train with such days, or set it back"
         )
     if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(

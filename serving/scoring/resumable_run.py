@@ -83,7 +83,7 @@ def open_run(folder: Path, identity: Mapping[str, Any], resume: bool) -> tuple[R
     lines = _read_journal(folder / JOURNAL)
     previous = lines[0] if lines else None
     if resume and previous == identity:
-        return ResumableRun(folder, {line["step"]: line for line in lines[1:] if "step" in line}), previous
+        return ResumableRun(folder, {line["step"]: line for line in lines[1:] if _is_step(line)}), previous
     with report_write_errors(folder):
         remove_folder(folder)
         folder.mkdir(mode=0o700, parents=True)
@@ -174,6 +174,13 @@ def _ends_with_newline(journal: Path) -> bool:
         return stream.read() == b"\n"
 
 
+def _is_step(line: Mapping[str, Any]) -> bool:
+    """Whether a line of a journal is a finished step as `record_step` writes it."""
+    files = line.get("files")
+    whole = isinstance(line.get("step"), str) and isinstance(files, list)
+    return whole and all(isinstance(file, dict) and isinstance(file.get("file"), str) for file in files or ())
+
+
 def _read_journal(journal: Path) -> list[dict[str, Any]]:
     """Return the complete lines of a journal; none if there is no journal."""
     if not journal.is_file():
@@ -182,6 +189,6 @@ def _read_journal(journal: Path) -> list[dict[str, Any]]:
     for line in journal.read_bytes().splitlines():
         try:
             lines.append(dict(json.loads(line)))
-        except ValueError:  # truncated when its run was killed
+        except (ValueError, TypeError):  # truncated when its run was killed
             continue
     return lines

@@ -22,11 +22,12 @@ from features.atomic_files import replace_folder, report_write_errors
 from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
+from features.errors import DataError
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest, has_digest, json_digest
 from features.outputs.layout import cutoff_name
-from features.outputs.manifests import ScoreManifest, manifest_text
+from features.outputs.manifests import ScoreManifest, manifest_text, read_manifest
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
 from serving.language.messages import LOCALE, PHRASES
@@ -153,12 +154,12 @@ def _contributions_folder(job: ScoringJob, kind: str) -> Path:
     return job.config.outputs.contributions(kind, job.cutoff)
 
 
-def _manifest_in_place(job: ScoringJob) -> dict[str, Any]:
-    """Return the published manifest; empty if there is none, or it cannot be read."""
+def _manifest_in_place(job: ScoringJob) -> ScoreManifest | None:
+    """Return the published manifest; None if there is none, or it cannot be read."""
     try:
-        return dict(json.loads((_scores_folder(job) / MANIFEST).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
+        return read_manifest(_scores_folder(job) / MANIFEST, ScoreManifest)
+    except (FileNotFoundError, DataError):
+        return None
 
 
 def _scores_in_place(job: ScoringJob) -> Scores | None:
@@ -167,18 +168,19 @@ def _scores_in_place(job: ScoringJob) -> Scores | None:
     A run may have been killed after it published its scores; then its contributions are published here.
     """
     manifest, folder = _manifest_in_place(job), _scores_folder(job)
-    if manifest.get("run") != json_digest(job.identity) or not _all_intact(folder, manifest["parts"]):
+    if manifest is None or manifest.run != json_digest(job.identity) or not _all_intact(folder, manifest.parts):
         return None
-    for kind, parts in manifest["contributions"].items():
+    for kind, parts in manifest.contributions.items():
         unpublished, folder_in_place = job.folder / "contributions" / kind, _contributions_folder(job, kind)
         if not folder_in_place.exists() and unpublished.exists() and _all_intact(unpublished, parts):
             replace_folder(unpublished, folder_in_place)
     for kind in job.targets:
-        parts = manifest["contributions"].get(kind, [{"file": "", "sha256": ""}])
-        if not _all_intact(_contributions_folder(job, kind), parts):
+        if kind not in manifest.contributions:
+            return None
+        if not _all_intact(_contributions_folder(job, kind), manifest.contributions[kind]):
             return None
     note = f"skipped: log, champions, config and code have not changed since cutoff {job.cutoff} was scored"
-    return Scores(folder, job.cutoff, ScoreManifest.model_validate(manifest), (note,), new=False)
+    return Scores(folder, job.cutoff, manifest, (note,), new=False)
 
 
 def _all_intact(folder: Path, parts: Sequence[Mapping[str, Any]]) -> bool:
@@ -228,15 +230,15 @@ def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes
     new scores are published, and the new contributions follow after them.
     """
     previous = _manifest_in_place(job)
-    same = previous.get("parts") == manifest["parts"]
+    same = previous is not None and previous.parts == manifest["parts"]
     with report_write_errors(job.config.output):
         for folder in job.config.outputs.all_contributions(job.cutoff):
             if folder.parent.name in job.targets or not same:
                 aside = run.folder / f"old {folder.parent.name}"
                 remove_folder(aside)
                 folder.rename(aside)
-        if same and not job.targets:
-            manifest["contributions"] = previous.get("contributions", {})
+        if previous is not None and same and not job.targets:
+            manifest["contributions"] = previous.contributions
         text = manifest_text(manifest)
         (run.folder / "scores" / MANIFEST).write_text(text, encoding="utf-8")
     replace_folder(run.folder / "scores", _scores_folder(job))

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError, sample
-from features.json_files import file_digest, has_digest
-from features.outputs.manifests import ScoreManifest, read_manifest
+from features.json_files import file_digest
+from features.outputs.manifests import ScoreManifest, read_required_manifest
+from features.outputs.parquet_files import open_parquet, read_parquet
+from features.task import other_zone
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
@@ -59,8 +61,18 @@ class Scores:
 
     @property
     def spread(self) -> Spread | None:
-        """The distribution of actual values around the predicted ones; None without money."""
-        return read_spread(self.manifest.spread)
+        """The distribution of actual values around the predicted ones; None without money.
+
+        Raises:
+            DataError: The manifest holds something else.
+        """
+        try:
+            return read_spread(self.manifest.spread)
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{self.folder / MANIFEST}: 'spread' is not what Regulars writes there; run `regulars score --cutoff "
+                f"{self.cutoff}` again"
+            ) from None
 
     def read_part(self, part: Mapping[str, Any]) -> pa.Table:
         """Read one of the manifest's parts.
@@ -68,12 +80,20 @@ class Scores:
         Raises:
             DataError: The file has changed since it was written.
         """
-        if not has_digest(self.folder, part):
-            raise DataError(
-                f"{self.folder / part['file']} is not the file that was written: its checksum differs; run `regulars "
-                f"score --cutoff {self.cutoff}` to write it again"
-            )
-        return pq.ParquetFile(self.folder / part["file"]).read()
+        return read_parquet(self.folder / part["file"], sha256=part["sha256"])
+
+    def read_columns(self, columns: Sequence[str]) -> pa.Table:
+        """Read some columns of all score rows; raises DataError as `read_part` does, and if a column is missing."""
+        return pa.concat_tables(
+            read_parquet(self.folder / part["file"], columns, part["sha256"]) for part in self.manifest.parts
+        )
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the score table; raises DataError as `read_part` does."""
+        first = self.manifest.parts[0]
+        with open_parquet(self.folder / first["file"], sha256=first["sha256"]) as file:
+            return file.schema_arrow
 
     def to_pandas(self) -> Any:
         """The rows of `table` as a DataFrame."""
@@ -178,12 +198,18 @@ def read_scores(config: Config, cutoff: date | None = None) -> Scores:
 
     Raises:
         UsageError: The cutoff has not been scored.
+        DataError: Its manifest cannot be read.
     """
-    scored = config.outputs.scored_cutoffs()
-    wanted = [day for day in scored if cutoff in (None, day)]
-    if not wanted:
-        under = f"under {config.output} (scored: {', '.join(map(str, scored)) or 'none'})"
-        missing = f"cutoff {cutoff} is not scored {under}" if cutoff else f"no scores found {under}"
-        raise UsageError(f"{missing}; run `regulars score --cutoff D`")
-    folder = config.outputs.scores(wanted[-1])
-    return Scores(folder, wanted[-1], read_manifest(folder / MANIFEST, ScoreManifest))
+    day = config.outputs.require_scored(cutoff)
+    folder = config.outputs.scores(day)
+    return Scores(folder, day, read_required_manifest(folder / MANIFEST, ScoreManifest))
+
+
+def refuse_other_zone(config: Config, scores: Scores) -> None:
+    """Raise UsageError if a cutoff was scored with days that begin in another zone than [task] timezone."""
+    model = scores.manifest.models.get("churn")
+    if problem := other_zone(model.get("task", {}) if model else {}, config.task.timezone):
+        raise UsageError(
+            f"cutoff {scores.cutoff} was scored {problem}; run `regulars train`, then `regulars score --cutoff "
+            f"{scores.cutoff}` again, or set it back"
+        )

@@ -14,14 +14,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 from adbc_driver_manager.dbapi import Error as DriverError
 
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.engines.base import quote_name
 from features.errors import DataError, UsageError
-from features.json_files import file_digest, has_digest
+from features.json_files import file_digest, has_digest, read_object
 from features.outputs.manifests import manifest_text
 from features.sources import postgres
 from features.sources.source import Source
@@ -100,7 +99,7 @@ def write_scores_table(config: Config, scores: Scores) -> bool:
     """
     target = config.serving.scores_target()
     name = ".".join(quote_name(part) for part in target.table.split(".", 1))
-    schema = pq.read_schema(scores.folder / scores.manifest.parts[0]["file"])
+    schema = scores.schema
     run = scores.manifest.run
     with _explain_database_errors(target), postgres.write_transaction(target.source, target.password()) as cursor:
         _create_table(cursor, name, schema)
@@ -150,8 +149,8 @@ def delete_customer_rows(config: Config, names: Collection[str], really: bool) -
 def _holds_csv_of(folder: Path, run: str) -> bool:
     """Tell whether a folder holds the intact CSV of a run."""
     try:
-        facts = dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        facts = read_object(folder / MANIFEST, "")
+    except (FileNotFoundError, DataError):
         return False
     return facts.get("run") == run and has_digest(folder, facts)
 

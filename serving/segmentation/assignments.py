@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
@@ -128,8 +127,7 @@ def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.n
 
 def read_scored_columns(scores: Scores) -> pa.Table:
     """Read the columns of the score table that segmentations need, sorted by customer."""
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(list(SCORED_COLUMNS)) for part in scores.manifest.parts]
-    return pa.concat_tables(parts).sort_by("customer_id")
+    return scores.read_columns(SCORED_COLUMNS).sort_by("customer_id")
 
 
 def score_groupings(scored: pa.Table, tr: Language) -> list[Grouping]:

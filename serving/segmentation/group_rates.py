@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.config.monitor import ALL_CUSTOMERS, LIFECYCLES
 from features.config.segments import SEGMENTS, TIERS
@@ -45,8 +43,7 @@ def _grouped(now: dict[str, dict[str, Any]]) -> dict[str, tuple[str, dict[str, A
 
 def _means(scores: Scores) -> dict[str, dict[str, Any]]:
     columns = ["churn_probability", "value", *GROUPINGS]
-    parts = [pq.ParquetFile(scores.folder / part["file"]).read(columns) for part in scores.manifest.parts]
-    table = pa.concat_tables(parts).to_pandas().astype({"value": float})
+    table = scores.read_columns(columns).to_pandas().astype({"value": float})
     means = {ALL_CUSTOMERS: _mean(table)}
     for column in GROUPINGS:
         means |= {str(name): _mean(rows) for name, rows in table.groupby(column)}

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns import action_reach
-from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.base import Engine
 from features.feature import Feature
 from features.intake.log import Log
 from features.intake.tables import Tables
 from features.point_in_time import baskets
+from features.slugs import feature_slug
 from features.snapshots.build import KEYS, checked_log, snapshot_query
 from features.snapshots.cache import open_cache
 from features.task import Task, Window

@@ -31,11 +31,11 @@ from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from features.intake.log import Business, as_date, opened
-from features.json_files import json_digest
+from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
-from serving.scoring.score_tables import Scores, read_scores
+from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation import lifecycle_stages, profiles
 from serving.segmentation.assignments import (
     SCORED_GROUPS,
@@ -87,6 +87,7 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
     with opened(business) as log:
         config = log.config
         scores = read_scores(config, None if cutoff is None else as_date(cutoff))
+        refuse_other_zone(config, scores)
         scored, history = read_scored_columns(scores), gather_history(log, scores.cutoff)
     now = history.rows_at(len(history.cutoffs) - 1)
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
@@ -270,8 +271,9 @@ def _write_tables(folder: Path, tables: Mapping[str, pa.Table], manifest: Mappin
             pq.write_table(table, beside / f"{name}.parquet", compression="zstd")
         cards = json.dumps(tables["segments"].to_pylist(), indent=1, ensure_ascii=False)
         (beside / "segments.json").write_text(cards + "\n", encoding="utf-8")
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (beside / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        files = {path.name: file_digest(path) for path in sorted(beside.iterdir())}
+        text = document_text({**manifest, "files": files}, ensure_ascii=False)
+        (beside / "manifest.json").write_text(text, encoding="utf-8")
 
 
 SEGMENTS_SCHEMA = pa.schema(

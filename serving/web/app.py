@@ -59,10 +59,7 @@ def serve(
             timeout_graceful_shutdown=ENDING, ws="none",
         )  # fmt: skip
         Thread(target=_warm, args=(site,), daemon=True).start()
-        try:
-            uvicorn.Server(settings).run(sockets=[door])
-        except KeyboardInterrupt:
-            say("ended")
+        uvicorn.Server(settings).run(sockets=[door])
 
 
 def _warm(site: Site) -> None:

@@ -5,6 +5,7 @@ Both take longer than a page may. Only one answer is computed at a time, so that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from threading import Lock
 from typing import Any
@@ -103,7 +104,8 @@ def _counterfactual(log: Log, site: Site, at: ScoredCutoff, customer: str, below
     counterfactual = find_what_if(
         log, bundle, snapshots.features, row, at.cutoff, mean_risk if below is None else below
     )
-    scored_model = at.manifest.models.get("churn", {})
+    models_then: Mapping[str, Mapping[str, Any]] = at.manifest.models
+    scored_model = models_then.get("churn", {})
     return {
         "answer_set": counterfactual,
         "mean": below is None,

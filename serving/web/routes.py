@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.task import Window
 from serving.language.formats import churn_terms, format_share
@@ -105,6 +106,9 @@ def _answer(site: Site, view: View, request: Request) -> Response:
         return view(site, request)
     except MissingOutput as missing:
         return _missing(site, request, missing)
+    except RegularsError as problem:
+        message = site.tr("This cannot be computed right now: {why}", why=str(problem))
+        return _missing(site, request, MissingOutput(message, status=503))
 
 
 def _missing(site: Site, request: Request, missing: MissingOutput) -> Response:
@@ -177,7 +181,8 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
 
 def _context(site: Site, request: Request) -> PageContext:
     at = read_scored_cutoff(site, request.query_params.get("cutoff", ""))
-    task: Mapping[str, Any] = at.manifest.models.get("churn", {}).get("task", {})
+    models: Mapping[str, Mapping[str, Any]] = at.manifest.models
+    task: Mapping[str, Any] = models.get("churn", {}).get("task", {})
     given = site.config.task
     days = Window.parse(str(task.get("horizon", given.horizon))).days
     active = Window.parse(str(task.get("active_within", given.active_within))).days

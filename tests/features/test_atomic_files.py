@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features import atomic_files
-from features.atomic_files import atomic_file, atomic_folder, replace_folder, write_text_atomically
+from features.atomic_files import atomic_file, atomic_folder, replace_folder, write_new_text, write_text_atomically
 from features.errors import UsageError
 
 
@@ -55,3 +55,17 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written: .*; give another path or free some space"):
         write_text_atomically(tmp_path / "file" / "below.txt", "x")
+
+
+def test_a_new_file_is_never_written_over_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "in" / "new.toml"
+    write_new_text(target, "first")
+    with pytest.raises(FileExistsError):
+        write_new_text(target, "second")
+    (tmp_path / "link.toml").symlink_to("nowhere")
+    with pytest.raises(FileExistsError):
+        write_new_text(tmp_path / "link.toml", "third")
+    assert target.read_text() == "first" and sorted(path.name for path in tmp_path.iterdir()) == ["in", "link.toml"]
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError(95, "not supported")))
+    write_new_text(target.with_name("other.toml"), "on a file system without links")
+    assert sorted(path.name for path in target.parent.iterdir()) == ["new.toml", "other.toml"]

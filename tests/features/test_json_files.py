@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DataError
-from features.json_files import file_digest, has_digest, json_digest, read_json, read_object
+from features.json_files import document_text, file_digest, has_digest, json_digest, read_json, read_object
 
 
 def test_digests(tmp_path: Path) -> None:
@@ -30,3 +30,12 @@ def test_json_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="half-written"):
         read_object(tmp_path / "text", "do so")
+
+
+def test_a_changed_document_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "document.json"
+    path.write_text(document_text({"a": [1, 2.5, None], "ü": {"1": "x"}}), encoding="utf-8")
+    assert read_object(path, "do so") == {"a": [1, 2.5, None], "ü": {"1": "x"}}
+    path.write_text(path.read_text(encoding="utf-8").replace("2.5", "2.6"), encoding="utf-8")
+    with pytest.raises(DataError, match="was changed since it was written .*; do so"):
+        read_object(path, "do so")

@@ -29,7 +29,7 @@ from tests.shop import make_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark"), pytest.mark.usefixtures("spark")]
 Line = dict[str, Any]
-TASK = {"horizon": "28d", "active_within": "400d", "windows": ["30d", "90d", "365d"]}
+TASK = {"horizon": "28d", "active_within": "400d", "windows": ["30d", "90d", "365d"], "timezone": "Australia/Adelaide"}
 LAST = "2024-06-30 12:00"  # far enough behind the last cutoff for its labels to be mature
 
 
@@ -43,8 +43,8 @@ def each(*amounts: str) -> list[Line]:
     return [{"time": "2024-02-09", "amount": amount, "order": None} for amount in amounts]
 
 
-# The customers are the cases. Times without an offset are on London's clocks; cutoffs lie at 2023-02-01, 2023-06-15,
-# 2024-02-29 and 2024-05-01.
+# The customers are the cases. Times without an offset are on London's clocks, and days begin in Adelaide; cutoffs lie
+# at 2023-02-01, 2023-06-15, 2024-02-29 and 2024-05-01.
 CASES: dict[str, list[Line]] = {
     "one event": buys("2023-05-20 10:00"),
     "nothing in the short windows": buys("2023-01-10 09:00", "2023-01-20 09:00", LAST),

@@ -42,7 +42,8 @@ def test_the_program_is_named_by_its_path_where_it_is_not_installed(monkeypatch:
 
 
 def test_help_lists_every_command_once_under_a_heading_and_in_full() -> None:
-    text = CliRunner().invoke(regulars.cli, ["--help"]).output
+    text, _, codes = CliRunner().invoke(regulars.cli, ["--help"]).output.partition("Exit codes:")
+    assert all(f"{code} " in " ".join(codes.split()) for code in (0, 1, 2, 3, 4, 130))
     for heading in ("Data", "Models", "Customers", "Campaigns", "Monitoring", "Reports"):
         assert f"\n{heading}:\n" in text
     listed = [line.split()[0] for line in text.split("Data:")[1].splitlines() if re.match("  [a-z]", line)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pyarrow.parquet as pq
 import pytest
 
 from features.config.load import Config
@@ -25,8 +28,11 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Training
 
 
 def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: TrainingRun) -> None:
-    with pytest.raises(UsageError, match="customer 'customer-9000' is not in the cohort.*Close to it: customer-0"):
+    with pytest.raises(UsageError, match="customer 'customer-9000' is in no row of .*close to it: customer-00"):
         explain_customer(shop, "customer-9000", trained.newest)
+    first = pq.read_table(shop.folder / "log.parquet").to_pandas().groupby("customer").time.min()
+    with pytest.raises(UsageError, match=f"customer '{first.idxmax()}' is not in the cohort.*Close to it: customer-0"):
+        explain_customer(shop, first.idxmax(), first.min().date() + timedelta(20))
 
 
 @pytest.mark.parametrize("below", [0.0, 1.0, 30.0])

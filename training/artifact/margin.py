@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 
 from .model_files import read_trees
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 SMALLEST = 1e-3
 SURE = 1e-4

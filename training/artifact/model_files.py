@@ -10,10 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm as lgb
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 INDEX = "bundle.json"
 
@@ -125,6 +127,8 @@ def read_trees(text: str) -> lgb.Booster:
     Raises:
         BundleError: The text is not LightGBM's.
     """
+    import lightgbm as lgb  # imported late: it takes a second, and readers of scores need no trees
+
     try:
         return lgb.Booster(model_str=text)
     except lgb.basic.LightGBMError as problem:

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.config.sections import TrainingConfig
 from features.config.table_sections import Customers
 from features.errors import UsageError
+from features.slugs import feature_slug
 from features.snapshots import build
 from training.data.prediction import OutOfTimePredictions, Prediction
 from training.evaluation.evaluate import OURS, evaluate_predictions

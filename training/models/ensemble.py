@@ -257,6 +257,7 @@ def _bundle(
             "every": str(task.every),
             "windows": [str(w) for w in task.windows],
             "value_horizons": [str(w) for w in task.value_horizons],
+            "timezone": task.timezone,
         },
         gate=weighted_sum(base_models.churn, calibration.churn_weights),
         slope=calibration.platt.slope,

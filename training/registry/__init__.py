@@ -37,5 +37,6 @@ __getattr__, __all__ = lazy_exports(
             "load_training_record",
             "save_training_record",
         ],
+        "tracking_store": ["no_champion_error", "require_store_for_champion", "tracking_uri"],
     },
 )

@@ -27,10 +27,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.config.load import Config
 from features.errors import UsageError
+from features.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
+from training.registry.tracking_store import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
-SERVER_SCHEMES = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -39,39 +40,20 @@ FIRST_WAIT = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
 LATER_WAIT = {"MAX_RETRIES": "4", "BACKOFF_FACTOR": "1", "TIMEOUT": "60"}
 
 
-def user_tracking_uri(environment: Mapping[str, str]) -> str:
-    """Return the tracking store that a user's environment names; empty if it names none.
-
-    `mlflow run` always names one: a local store in the folder where it was started is its default, not the user's
-    choice.
-
-    >>> user_tracking_uri({"MLFLOW_TRACKING_URI": "sqlite:///mine.db"})
-    'sqlite:///mine.db'
-    >>> user_tracking_uri({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "MLFLOW_RUN_ID": "a1b2"})
-    ''
-    """
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
-    return "" if "MLFLOW_RUN_ID" in environment and not uri.startswith(SERVER_SCHEMES) else uri
-
-
-USER_TRACKING_URI = user_tracking_uri(os.environ)  # read once: MLflow overwrites it with what we set
-USER_VARIABLES = frozenset(os.environ)
-
-
 def require_tracking_server(config: Config) -> None:
     """Check that the config's tracking server answers, before anything expensive; a local store is not created yet.
 
     Raises:
         UsageError: It does not answer.
     """
-    if _uri(config).startswith(SERVER_SCHEMES):
+    if tracking_uri(config).startswith(SERVER_SCHEMES):
         connect_to_mlflow(config)
 
 
 def connect_to_mlflow(config: Config) -> MlflowClient:
     """Point MLflow at the config's store and experiment, and return its client.
 
-    The config's URI comes first, then MLFLOW_TRACKING_URI (see `user_tracking_uri`), then mlflow.db beside the config.
+    The config's URI comes first, then MLFLOW_TRACKING_URI (see `tracking_uri`), then mlflow.db beside the config.
     A run that `mlflow run` opened is left alone; ours is a separate run. A server gets three attempts of at most ten
     seconds each (MLFLOW_HTTP_REQUEST_MAX_RETRIES and MLFLOW_HTTP_REQUEST_TIMEOUT change that).
 
@@ -81,7 +63,7 @@ def connect_to_mlflow(config: Config) -> MlflowClient:
     os.environ.pop("MLFLOW_RUN_ID", None)
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    uri, name = _uri(config), config.tracking.experiment or config.name
+    uri, name = tracking_uri(config), config.tracking.experiment or config.name
     _limit_waiting(FIRST_WAIT)
     with quiet_mlflow(), as_usage_errors(uri, "[tracking] uri: "):
         _check_database_port(uri)
@@ -110,7 +92,9 @@ def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
         yield
     except (MlflowException, OSError, SQLAlchemyError) as problem:
         store = without_credentials(uri or mlflow.get_tracking_uri())
-        raise UsageError(f"{where}the tracking store at {store} does not answer: {_short_cause(problem)}") from None
+        known = explain_system_error(problem) if store.startswith("sqlite:") else None
+        cause = known or _short_cause(problem)
+        raise UsageError(f"{where}the tracking store at {store} does not answer: {cause}") from None
 
 
 def without_credentials(text: str) -> str:
@@ -208,13 +192,6 @@ class _RowlessDataset(MetaDataset):
 def _log_inputs(inputs: list[dict[str, Any]]) -> None:
     for description in inputs:
         mlflow.log_input(_RowlessDataset(description), context=description["context"])
-
-
-def _uri(config: Config) -> str:
-    uri = config.tracking.uri or USER_TRACKING_URI or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
-        return f"sqlite:///{config.path(uri.removeprefix('sqlite:///'))}"
-    return uri
 
 
 def _check_database_port(uri: str) -> None:

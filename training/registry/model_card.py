@@ -81,7 +81,8 @@ def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:
     )
     return (
         "## What it predicts, and for whom\n\n"
-        "For each customer at a cutoff (the first instant of a day, UTC): the probability of churn "
+        "For each customer at a cutoff (the first instant of a day, "
+        f"{task.timezone}): the probability of churn "
         f"({_churn_definition(task.churn)}) within the {task.horizon} after it{value}.\n\n"
         f"A customer is somebody {member}. Nobody else is scored: customers who left before are not predicted to "
         "leave.\n"

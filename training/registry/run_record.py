@@ -28,6 +28,7 @@ from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
 from features.errors import UsageError
+from features.slugs import word_slug
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
@@ -235,7 +236,7 @@ def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
         if row["segment"] == "all":
             yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
         if row["cutoff"] == last[row["metric"]]:
-            key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{_slug(row['segment'])}"
+            key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{word_slug(row['segment'])}"
             figures = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
         yield from ((key, value, 0) for key, value in figures.items() if np.isfinite(value))
 
@@ -309,10 +310,6 @@ def _example_row(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float |
         return None if median is None else float(median)
 
     return {name: typical(name) for name in bundle.features}
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"\W+", "_", text).strip("_")
 
 
 def _table(path: Path) -> pd.DataFrame:

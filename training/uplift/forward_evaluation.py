@@ -14,6 +14,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from features.task import UTC_ZONE
 from training.artifact.uplift_bundle import UpliftBundle
 from training.uplift.effects import MIN_CUSTOMERS, EvaluatedEffect, UpliftEstimates, estimate_effects
 from training.uplift.experiment import ExperimentData
@@ -150,7 +151,8 @@ def compare_with_champion(
 def same_prediction_target(champion: UpliftBundle, estimates: UpliftEstimates) -> bool:
     """Return whether two models predict the same: outcomes over the same horizon, from the same kind of data."""
     ours = estimates.bundle
-    return ours.task["horizon"] == champion.task["horizon"] and ours.source == champion.source
+    same_days = ours.task.get("timezone", UTC_ZONE) == champion.task.get("timezone", UTC_ZONE)
+    return same_days and ours.task["horizon"] == champion.task["horizon"] and ours.source == champion.source
 
 
 def _split_day(experiment: ExperimentData, cutoffs: np.ndarray, horizon: int) -> np.datetime64 | None:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
+from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
 from features.intake.log import Business, opened
@@ -81,7 +82,7 @@ def train_uplift(business: Business) -> TrainedUplift:
     """
     with opened(business) as log:
         config = log.config
-        uplift_dataset.require_uplift_contacts(config)
+        require_uplift_contacts(config)
         mlflow_tracking.require_tracking_server(config)
         dataset = uplift_dataset.build_uplift_dataset(log)
     experiment = experiment_from_trials(dataset, config)
@@ -305,7 +306,7 @@ def _arm_table(experiment: ExperimentData) -> pd.DataFrame:
 def _task(dataset: UpliftDataset) -> dict[str, object]:
     task = dataset.task
     return {"horizon": str(task.horizon), "active_within": str(task.cohort.active_within), "churn": task.churn,
-            "windows": [str(w) for w in task.windows]}  # fmt: skip
+            "windows": [str(w) for w in task.windows], "timezone": task.timezone}  # fmt: skip
 
 
 def _facts(dataset: UpliftDataset, experiment: ExperimentData, config: Config) -> dict[str, object]:

@@ -13,7 +13,7 @@ __getattr__, __all__ = lazy_exports(
             "has_value",
             "number_format",
             "open_site",
-            "read_json_object",
+            "read_stored_manifest",
             "read_scored_cutoff",
             "scored_cutoffs",
             "unfinished_cutoffs",

@@ -6,8 +6,6 @@ fingerprint of the manifest, so that a folder that was written again is read aga
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -24,7 +22,7 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.errors import DataError
 from features.json_files import file_digest
-from features.outputs.manifests import ScoreManifest, read_manifest
+from features.outputs.manifests import Manifest, ScoreManifest, read_manifest
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language
@@ -34,6 +32,7 @@ MEMORY, THREADS, CACHE_SIZE = "1GB", 2, 64
 ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; folder names are not columns
 NEEDED = ("customer_id", "churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment")
 T = TypeVar("T")
+M = TypeVar("M", bound=Manifest)
 
 
 class MissingOutput(Exception):  # noqa: N818 (it becomes a page, not an error)
@@ -194,7 +193,7 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
     folder = site.config.outputs.scores(day)
     command = f"regulars score --cutoff {day}"
     try:
-        manifest, fingerprint = _read_score_manifest(site, folder / MANIFEST)
+        manifest, fingerprint = _cached_manifest(site, folder / MANIFEST, ScoreManifest)
     except (OSError, DataError):
         text = site.tr("The manifest of the scores of {day} cannot be read.", day=day)
         raise MissingOutput(text, command, 503) from None
@@ -212,13 +211,6 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
     return ScoredCutoff(day, folder, manifest, fingerprint, columns)
 
 
-def _read_score_manifest(site: Site, path: Path) -> tuple[ScoreManifest, str]:
-    """Read a score manifest and the fingerprint of its bytes; cached while the file stays the same."""
-    state = path.stat()
-    key = ("manifest", str(path), state.st_mtime_ns, state.st_size)
-    return site.cache.get(key, lambda: (read_manifest(path, ScoreManifest), file_digest(path, 16)))
-
-
 def _columns(file: Path) -> tuple[str, ...]:
     """Read the columns of a part; none if it cannot be read."""
     try:
@@ -227,24 +219,30 @@ def _columns(file: Path) -> tuple[str, ...]:
         return ()
 
 
-def read_json_object(site: Site, path: Path) -> tuple[dict[str, Any], str] | None:
-    """Read a JSON object and the fingerprint of its bytes; None if the file is missing or incomplete."""
+def read_stored_manifest(site: Site, path: Path, model: type[M]) -> tuple[M, str] | None:
+    """Read a manifest and the fingerprint of its bytes; None if the file is missing or damaged.
+
+    Args:
+        site: The output folder.
+        path: The file.
+        model: What it should be.
+
+    Returns:
+        The manifest and the fingerprint, cached while the file stays the same.
+    """
     try:
-        state = path.stat()
-        return site.cache.get(("json", str(path), state.st_mtime_ns, state.st_size), lambda: _read(path))
+        return _cached_manifest(site, path, model)
     except OSError:
         return None
-    except ValueError:
-        logging.getLogger(__name__).warning("%s is incomplete", path)
+    except DataError as problem:
+        logging.getLogger(__name__).warning("%s", problem)
         return None
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    content = path.read_bytes()
-    value = json.loads(content)
-    if not isinstance(value, dict):
-        raise ValueError("expected an object")
-    return value, hashlib.sha256(content).hexdigest()[:16]
+def _cached_manifest(site: Site, path: Path, model: type[M]) -> tuple[M, str]:
+    state = path.stat()
+    key = ("manifest", model.__name__, str(path), state.st_mtime_ns, state.st_size)
+    return site.cache.get(key, lambda: (read_manifest(path, model), file_digest(path, 16)))
 
 
 def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:

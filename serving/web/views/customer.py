@@ -8,8 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from features.outputs.parquet_files import open_parquet
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
 from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
@@ -26,6 +25,12 @@ from serving.web.parts.output_reader import (
 from serving.web.views import customers
 
 SHOWN, PAST = 10, 36
+EFFECT = "action, effect_return, effect_value, effect_value_error, source"
+PLANNED = "assignment, cost, expected_gain"
+NO_GROUPS = dict.fromkeys(("rfm_group", "r", "f", "m", "stage", "stage_since"))  # of a business without them
+EFFECT = "action, effect_return, effect_value, effect_value_error, source"
+PLANNED = "assignment, cost, expected_gain"
+NO_GROUPS = dict.fromkeys(("rfm_group", "r", "f", "m", "stage", "stage_since"))  # of a business without them
 Say = Any
 
 
@@ -59,15 +64,16 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
     if row is None:
         raise _absent(site, at, customer)
     form, money = number_format(site, at), has_value(site, at)
+    segments = site.config.outputs.segments(at.cutoff)
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
         "waterfalls": list(_waterfalls(site, at, row, False)),
         "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),
-        "groups": _beside(site, at, "segments", "customers.parquet", customer),
-        "next": _beside(site, at, "segments", "next_kind.parquet", customer),
-        "effects": _beside(site, at, "uplift", "effects.parquet", customer),
+        "groups": [{**NO_GROUPS, **row} for row in _of(site, segments / "customers.parquet", customer, "*")],
+        "next": _of(site, segments / "next_kind.parquet", customer, "kind, next, because, confidence, lift"),
+        "effects": _of(site, site.config.outputs.uplift(at.cutoff) / "effects.parquet", customer, EFFECT),
         "plans": _plans(site, at, customer),
     }
 
@@ -212,7 +218,8 @@ def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
     def ends() -> list[tuple[str, str]]:
         id_ranges = []
         for file in at.files:
-            groups = pq.read_metadata(file)
+            with open_parquet(Path(file)) as opened:
+                groups = opened.metadata
             statistics = [groups.row_group(n).column(0).statistics for n in range(groups.num_row_groups)]
             id_ranges.append(
                 (min(s.min for s in statistics), max(s.max for s in statistics))
@@ -267,14 +274,11 @@ def _steps(
     ]
 
 
-def _beside(site: Site, at: ScoredCutoff, room: str, file: str, customer: str) -> list[dict[str, Any]]:
-    """Read a customer's rows of a table beside the scores; none if there is no such table."""
-    path = site.config.output / room / f"cutoff={at.cutoff}" / file
-    return _of(site, path, customer) if path.is_file() else []
-
-
-def _of(site: Site, path: Path, customer: str) -> list[dict[str, Any]]:
-    sql = f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 100"
+def _of(site: Site, path: Path, customer: str, columns: str) -> list[dict[str, Any]]:
+    """Read some columns of a customer's rows in a table; none if there is no such table."""
+    if not path.is_file():
+        return []
+    sql = f"SELECT {columns} FROM {ROWS} WHERE customer_id = ? LIMIT 100"
     return list(site.query(sql, [[str(path)], customer]).to_pylist())
 
 
@@ -282,5 +286,5 @@ def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
     """Read what each plan of the cutoff does with the customer."""
     plan_rows = []
     for path in [folder / "plan.parquet" for folder in site.config.outputs.plans(at.cutoff, "plan.parquet")]:
-        plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer)]
+        plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer, PLANNED)]
     return plan_rows

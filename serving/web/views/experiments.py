@@ -7,10 +7,11 @@ from datetime import date
 from typing import Any
 
 from features.campaigns.measured_plans import MEASURED
+from features.outputs.manifests import Measurement
 from serving.charts.live_svg import interval_cell
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
-from serving.web.parts.output_reader import MissingOutput, Site, read_json_object
+from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
 from serving.web.views.plan import plan_names
 
 RETURN, VALUE = "return", "value"
@@ -37,31 +38,30 @@ def experiment_results(site: Site) -> list[dict[str, Any]]:
     results = []
     for name in plan_names(site):
         day, campaign = name.split("/")
-        measured = read_json_object(site, site.config.outputs.plan(date.fromisoformat(day), campaign) / MEASURED)
-        if measured is not None and {"effects", "sample_ratio", "customers", "mature"} <= set(measured[0]):
-            results.append(_experiment(name, measured[0], site.tr))
+        place = site.config.outputs.plan(date.fromisoformat(day), campaign) / MEASURED
+        stored = read_stored_manifest(site, place, Measurement)
+        if stored is not None:
+            results.append(_experiment(name, stored[0], site.tr))
     if not results:
         raise MissingOutput(site.tr("No plan has been measured yet."), "regulars measure CUTOFF/CAMPAIGN")
     return results
 
 
-def _experiment(name: str, facts: Mapping[str, Any], tr: Language) -> dict[str, Any]:
-    rows = [row for row in facts["effects"] if row["estimator"] == ADJUSTED]
+def _experiment(name: str, facts: Measurement, tr: Language) -> dict[str, Any]:
+    rows = [row for row in facts.effects if row["estimator"] == ADJUSTED]
     outcomes = [_outcome(kind, rows, facts, tr) for kind in (RETURN, VALUE)]
     return {
         "name": name,
         "facts": facts,
         "outcomes": [outcome for outcome in outcomes if outcome],
         "checks": list(_checks(facts, tr)),
-        "returns": [
-            _returns(which, returns, tr) for which, returns in facts.get("returns", {}).items() if returns.get("gain")
-        ],
+        "returns": [_returns(which, returns, tr) for which, returns in facts.returns.items() if returns.get("gain")],
     }
 
 
-def _outcome(kind: str, rows: list[dict[str, Any]], facts: Mapping[str, Any], tr: Language) -> dict[str, Any] | None:
+def _outcome(kind: str, rows: list[dict[str, Any]], facts: Measurement, tr: Language) -> dict[str, Any] | None:
     """Prepare one outcome on one scale: overall, by action and by segment; None if it was not measured."""
-    low, high = ENDS[bool(facts["mature"])]
+    low, high = ENDS[facts.mature]
     shown = [row for row in rows if row["outcome"] == kind and row["family"] in (ALL, EACH_ACTION, EACH_SEGMENT)]
     known = [row for row in shown if row["effect"] is not None]
     if not shown:
@@ -100,32 +100,31 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _checks(facts: Mapping[str, Any], tr: Language) -> Any:
+def _checks(facts: Measurement, tr: Language) -> Any:
     """Yield the checks of validity: (passed, sentence)."""
-    ratio, customers = facts["sample_ratio"], facts["customers"]
-    if ratio["alarm"]:
+    if facts.sample_ratio["alarm"]:
         yield (False, tr("Sample-ratio mismatch: do not trust any figure here until its cause is known."))
     else:
         yield True, tr("No sample-ratio mismatch.")
-    if not facts["mature"]:
+    if not facts.mature:
         yield False, tr(
             "Immature: {days} of {all} days have passed; the outcomes are complete from {when} on.",
-            days=facts["days"], all=facts["horizon_days"], when=facts["matures"],
+            days=facts.days, all=facts.horizon_days, when=facts.matures,
         )  # fmt: skip
-    for action, exposure in facts.get("exposure", {}).items():
+    for action, exposure in facts.exposure.items():
         if exposure["meant"]:
             text = tr(
                 "Of {meant} customers assigned to {action}, {got} received it.",
                 meant=f"{exposure['meant']:,}", action=action, got=f"{exposure['got']:,}",
             )  # fmt: skip
             yield exposure["got"] >= 0.9 * exposure["meant"], text
-    contaminated = facts.get("contamination", {}).get("contacted", 0)
+    contaminated = facts.contamination.get("contacted", 0)
     if contaminated:
         yield False, tr("{n} customers in the holdout were contacted.", n=f"{contaminated:,}")
     else:
         yield True, tr("Nobody in the holdout was contacted.")
-    if customers.get("missing"):
-        yield False, tr("{n} customers of the plan are not in the log.", n=f"{customers['missing']:,}")
+    if missing := facts.customers.get("missing"):
+        yield False, tr("{n} customers of the plan are not in the log.", n=f"{missing:,}")
 
 
 def _returns(action: str, returns: Mapping[str, Any], tr: Language) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+from features.outputs.manifests import MonitoringRecord, NightRecord
 from serving.charts.live_svg import TimeSeries, line_chart
 from serving.language.messages import N_
 from serving.markdown import render_card
@@ -14,8 +15,8 @@ from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
     Site,
-    read_json_object,
     read_scored_cutoff,
+    read_stored_manifest,
     scored_cutoffs,
 )
 
@@ -26,7 +27,6 @@ METRICS = {
     "churn": N_("Share of customers who leave"),
     "value": N_("Total value of all customers"),
 }
-LISTS = ("data", "drift", "performance", "calibration", "segments", "alerts")
 
 
 def newest_alerts(site: Site) -> list[dict[str, Any]]:
@@ -89,12 +89,9 @@ def format_metric(metric: object, number: float) -> str:
 
 
 def _monitored(site: Site, day: date) -> dict[str, Any] | None:
-    """Read the monitoring results of a cutoff, with every list present; None if the file is incomplete."""
-    stored = read_json_object(site, site.config.outputs.monitoring(day) / FILE)
-    if stored is None:
-        return None
-    lists = {name: [row for row in stored[0].get(name) or [] if isinstance(row, dict)] for name in LISTS}
-    return {**stored[0], **lists}
+    """Read the monitoring results of a cutoff; None if the file is damaged."""
+    stored = read_stored_manifest(site, site.config.outputs.monitoring(day) / FILE, MonitoringRecord)
+    return None if stored is None else stored[0].model_dump(mode="json")
 
 
 def _by_gravity(alert_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -139,8 +136,8 @@ def _format_or_dash(value: object, format_number: Callable[[float], str]) -> str
 def nightly_runs(site: Site) -> list[dict[str, Any]]:
     """Read the newest nightly runs, newest first."""
     paths = sorted(site.config.outputs.runs().glob("*.json"), reverse=True)[:RUNS]
-    manifests = [(path.stem, read_json_object(site, path)) for path in paths]
-    return [{"night": name, "steps": [], **stored[0]} for name, stored in manifests if stored is not None]
+    records = [(path.stem, read_stored_manifest(site, path, NightRecord)) for path in paths]
+    return [{"night": name, **stored[0].model_dump(mode="json")} for name, stored in records if stored is not None]
 
 
 def models_page(site: Site, at: ScoredCutoff | None) -> dict[str, Any]:

@@ -11,7 +11,6 @@ prices at another budget x prove b + p (x - budget) there; the lowest of them ho
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -21,12 +20,17 @@ from typing import Any
 import numpy as np
 
 from features.campaigns.measured_plans import MANIFEST, TABLE
+from features.errors import DataError
+from features.json_files import read_json
 from features.outputs.layout import plan_name
+from features.outputs.manifests import PlanManifest
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
-from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_json_object
+from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
+COUNTED = {"scored", "eligible", "held_out", "with_action"}
+POINT = ("budget", "spent", "gain", "bound", "price", "customers")
 CURVE_JSON, MONEY = "curve.json", "margin"  # copied from `serving.planning.plan`, which takes seconds to import
 ORDER = "CASE WHEN cost > 0 THEN expected_gain / cost ELSE 'infinity'::DOUBLE END DESC, customer_id"
 LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, value, source, reasons"
@@ -47,7 +51,7 @@ class StoredPlan:
 
     name: str
     folder: Path
-    facts: dict[str, Any]
+    facts: PlanManifest
     points: list[dict[str, Any]]
     spent: np.ndarray
     gained: np.ndarray
@@ -55,7 +59,7 @@ class StoredPlan:
     @property
     def budget(self) -> float:
         """The plan's own budget."""
-        return float(self.facts["budget"])
+        return self.facts.budget
 
     @property
     def last(self) -> float:
@@ -65,17 +69,17 @@ class StoredPlan:
     @property
     def number_format(self) -> NumberFormat:
         """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
-        return NumberFormat(abs(self.facts["bound"]) / max(self.facts["customers"]["with_action"], 1))
+        return NumberFormat(abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1))
 
     @property
     def money(self) -> bool:
         """Whether the gain is money; otherwise it is customers kept."""
-        return bool(self.facts["objective"] == MONEY)
+        return self.facts.objective == MONEY
 
     @property
     def best_by_ratio(self) -> bool:
         """Whether taking the most gain per cost first is optimal: one action, and no limit but the budget."""
-        rules = self.facts.get("rules", {})
+        rules = self.facts.rules
         actions = list(rules.get("actions", {}).values())
         return len(actions) == 1 and actions[0].get("capacity") is None and not rules.get("minimums")
 
@@ -124,15 +128,15 @@ def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
         )
     day, campaign = name.split("/")
     folder = site.config.outputs.plan(date.fromisoformat(day), campaign)
-    stored = read_json_object(site, folder / MANIFEST)
-    if stored is None or not {"budget", "customers", "actions", "objective", "bound"} <= set(stored[0]):
+    stored = read_stored_manifest(site, folder / MANIFEST, PlanManifest)
+    if stored is None or not COUNTED <= set(stored[0].customers):
         message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
         raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
     facts, fingerprint = stored
     return site.cache.get(("plan", fingerprint), lambda: _read_stored_plan(site, name, folder, facts))
 
 
-def _read_stored_plan(site: Site, name: str, folder: Path, facts: dict[str, Any]) -> StoredPlan:
+def _read_stored_plan(site: Site, name: str, folder: Path, facts: PlanManifest) -> StoredPlan:
     day, campaign = name.split("/")
     points = read_json_rows(folder / CURVE_JSON)
     if not (folder / TABLE).is_file():
@@ -145,12 +149,17 @@ def _read_stored_plan(site: Site, name: str, folder: Path, facts: dict[str, Any]
 
 
 def read_json_rows(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON list of the output folder; empty if it is missing or incomplete."""
+    """Read the points of a curve; none if the file is missing or incomplete."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path, "")
+    except (OSError, DataError):
         return []
-    return [row for row in content if isinstance(row, dict)] if isinstance(content, list) else []
+    rows = content if isinstance(content, list) else []
+    return [row for row in rows if isinstance(row, dict) and all(_is_number(row.get(name)) for name in POINT)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def at_budget(plan: StoredPlan, budget: float) -> PlanAtBudget:
@@ -170,7 +179,7 @@ def bound_at(plan: StoredPlan, budget: float) -> float | None:
     """Compute the upper bound of the gain at a budget, for any plan within the limits."""
     proved = [p["bound"] + p["price"] * (budget - p["budget"]) for p in plan.points if p["budget"] != plan.budget]
     if budget <= plan.budget * (1 + SLACK):
-        proved.append(plan.facts["bound"])  # a smaller budget cannot gain more
+        proved.append(plan.facts.bound)  # a smaller budget cannot gain more
     return float(min(proved)) if proved else None
 
 

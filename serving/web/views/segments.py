@@ -20,6 +20,16 @@ TITLES = {
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
 }
+CARD = (
+    "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
+    "left_share, left_low, left_high, rule, sets_apart, treatment"
+)
+MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
+CARD = (
+    "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
+    "left_share, left_low, left_high, rule, sets_apart, treatment"
+)
+MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
 LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
 
 
@@ -43,14 +53,14 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
             site.tr("There are no segments for {day} yet.", day=cutoff), f"regulars segments --cutoff {cutoff}"
         )
     folder = site.config.outputs.segments(usable[-1])
-    cards = _rows(site, folder / "segments.parquet")
+    cards = _rows(site, folder / "segments.parquet", CARD)
     names = list(dict.fromkeys(row["segmentation"] for row in cards))
     by = params.get("by", "") or ("segment" if "segment" in names else names[0])
     if by not in names:
         raise MissingOutput(
             site.tr("There is no such segmentation; available: {names}.", names=", ".join(names)), status=400
         )
-    moves = [row for row in _rows(site, folder / "transitions.parquet") if row["segmentation"] == by]
+    moves = [row for row in _rows(site, folder / "transitions.parquet", MOVE) if row["segmentation"] == by]
     return {
         "day": usable[-1],
         "by": by,
@@ -60,13 +70,14 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
     }
 
 
-def _rows(site: Site, file: Path) -> list[dict[str, Any]]:
+def _rows(site: Site, file: Path, columns: str) -> list[dict[str, Any]]:
+    """Read some columns of a table; none if there is no such file."""
     if not file.is_file():
         return []
     state = file.stat()
     return site.cache.get(
         ("rows", str(file), state.st_mtime_ns, state.st_size),
-        lambda: site.query(f"SELECT * FROM {ROWS}", [[str(file)]]).to_pylist(),
+        lambda: site.query(f"SELECT {columns} FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
 
 

@@ -48,6 +48,10 @@ def test_each_fault_is_reported(change: dict[str, Any], words: str) -> None:
     assert words in faults_text(replace(NOW, **change))
 
 
+def test_a_last_day_that_begins_in_another_zone_is_not_cut_off() -> None:
+    assert faults_text(replace(NOW, last=date(2024, 3, 7), timezone="America/New_York")) == ""
+
+
 def test_a_log_whose_old_rows_are_dropped_is_not_cut_off() -> None:
     assert faults_text(replace(NOW, rows=500, first=date(2024, 2, 1), repeated=5)) == ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from features.campaigns import uplift_dataset
 from features.campaigns.measured_plans import COLUMNS, MANIFEST, plans_as_contacts, read_measured_plans
 from features.errors import DataError, RefusedError
+from features.outputs.manifests import manifest_text
 from serving.measurement.measure import measure_plan
 from tests.campaigns import ExecutedPlanCase, in_horizon, make_executed_plan
 from tests.scored import CUTOFF
@@ -91,13 +93,19 @@ def test_customers_in_two_plans_of_a_cutoff_count_in_none(
 def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: ExecutedPlanCase) -> None:
     (plan,) = read_measured_plans(ended.config)
     assert plan == read_measured_plans(ended.config)[0] and plan.share == 0.3
-    _with(
-        plan.folder / "measured.json",
-        '"alarm": false',
-        '"alarm": true',
-        lambda: read_measured_plans(ended.config) == [],
-    )
+    measured_file = plan.folder / "measured.json"
+    content = measured_file.read_text(encoding="utf-8")
+    facts = json.loads(content)
+    measured_file.write_text(manifest_text({**facts, "sample_ratio": {**facts["sample_ratio"], "alarm": True}}))
+    assert read_measured_plans(ended.config) == []
+    measured_file.write_text(content, encoding="utf-8")
+    table_file = plan.folder / "plan.parquet"
+    rows = table_file.read_bytes()
+    table_file.write_bytes(rows + b"x")
     with pytest.raises(DataError, match="was changed since it was measured"):
+        read_measured_plans(ended.config)
+    table_file.write_bytes(rows)
+    with pytest.raises(DataError, match="was changed since it was written"):
         _with(plan.folder / MANIFEST, '"share": 0.3', '"share": 0.5', lambda: read_measured_plans(ended.config))
 
 

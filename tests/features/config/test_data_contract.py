@@ -1,27 +1,11 @@
-"""The columns and tables that a config gives, and column names in the form of feature names."""
+"""The columns and tables that a config gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from features.config.data_contract import build_contract, feature_slug
+from features.config.data_contract import build_contract
 from features.config.load import Config
-
-
-@pytest.mark.parametrize(
-    ("name", "slug"),
-    [
-        ("StockCode", "stock_code"),
-        ("store id", "store_id"),
-        ("-a--b-", "a_b"),
-        ("商品", "商品"),
-        ("HTTPCode2", "httpcode2"),
-    ],
-)
-def test_slugs(name: str, slug: str) -> None:
-    assert feature_slug(name) == slug
 
 
 def test_only_what_the_config_names_is_there(make_config: Callable[..., Config]) -> None:

@@ -41,6 +41,15 @@ def test_durations_are_read() -> None:
     assert config.task.windows == (Window(7), Window(14))
 
 
+def test_the_time_zone_of_the_business_is_one_that_there_is() -> None:
+    assert parsed().task.to_task().timezone == "UTC"
+    assert parsed(task={"timezone": "Asia/Kolkata"}).task.to_task().timezone == "Asia/Kolkata"
+    assert "[task] timezone: there is no time zone 'Europe/Belrin'; did you mean 'Europe/Berlin'?" in refused(
+        task={"timezone": "Europe/Belrin"}
+    )
+    assert "expected one such as 'Europe/London' or 'UTC'" in refused(task={"timezone": "+02:00"})
+
+
 @pytest.mark.parametrize(
     ("sections", "wrong", "right"),
     [
@@ -62,7 +71,7 @@ def test_a_misspelt_key_names_the_nearest(sections: dict[str, Any], wrong: str, 
 def test_a_key_like_no_other_lists_what_is_known() -> None:
     message = refused(task={"xyzzy": 1})
     assert "unknown key 'xyzzy' in [task]" in message
-    assert "active_within, churn, every, horizon, value_horizons, windows" in message
+    assert "active_within, churn, every, horizon, timezone, value_horizons, windows" in message
 
 
 @pytest.mark.parametrize("key", ["source", "customer", "time"])

@@ -21,5 +21,8 @@ def test_blank_text_is_null(engine: DuckDBEngine) -> None:
 def test_kinds_need_names_of_their_own() -> None:
     rows = ibis.memtable({"customer": ["a"], "time": ["2024-03-01"], "StockCode": ["x"], "stock code": ["x"]})
     section = EVENTS.model_copy(update={"kinds": ["StockCode", "stock code"]})
-    with pytest.raises(UsageError, match="would give features of the same name or of no name"):
+    with pytest.raises(
+        UsageError,
+        match=r"columns 'StockCode' and 'stock code' would give features of the same name \('stock_code'\); rename one",
+    ):
         require_section_columns(rows, section, "events")

@@ -280,6 +280,6 @@ def test_the_rows_of_a_customer_are_found_by_the_stored_id_and_not_if_forgotten(
     config: Config, engine: DuckDBEngine
 ) -> None:
     name = stored_id(config, "17850.0")
-    assert engine.count_rows(read_customer_events(config, engine, name)) == 2
+    assert engine.count_rows(read_customer_events(config, engine, [name])) == 2
     add_to_forgotten(config, name)
-    assert engine.count_rows(read_customer_events(config, engine, name)) == 0
+    assert engine.count_rows(read_customer_events(config, engine, [name])) == 0

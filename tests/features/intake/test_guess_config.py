@@ -87,7 +87,20 @@ def test_what_cannot_be_guessed_is_a_question(tmp_path: Path) -> None:
     for key in ("order", "amount", "quantity", "known_at", "id"):
         line = next(line for line in text.splitlines() if line.startswith(f"# {key} = "))
         assert "?" in line
-    assert "# timezone" not in text  # these times carry their zone
+    assert '# timezone = ""' not in text  # these times carry their zone
+    assert '# timezone = "UTC"  # in which time zone is the business?' in text
+
+
+@pytest.mark.parametrize(("clock", "asked"), [("%Y-%m-%d", False), ("%Y-%m-%d 00:00", False), ("%Y-%m-%d %H:%M", True)])
+def test_dates_without_a_clock_need_no_zone(clock: str, asked: bool, tmp_path: Path) -> None:
+    times = [time.strftime(clock) for time in shop()["InvoiceDate"]]
+    assert ("# timezone" in text_of(shop() | {"InvoiceDate": times}, tmp_path)) is asked
+
+
+def test_times_with_an_offset_after_a_space_are_understood(guess: Guess) -> None:
+    times = [time.strftime("%Y-%m-%d %H:%M:%S -0400") for time in shop()["InvoiceDate"]]
+    values = guess(shop() | {"InvoiceDate": times})
+    assert values["events"]["time"] == "InvoiceDate" and "time_format" not in values["events"]
 
 
 def test_other_candidates_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.config.data_contract import feature_slug
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -161,8 +160,7 @@ def test_kinds_of_one_slug_are_refused(load_text: Load) -> None:
         load_text("customer,time,Store ID,StoreId\na,2024-01-01,1,1\n", kinds=["Store ID", "StoreId"])
 
 
-def test_slugs_and_shapes() -> None:
-    assert [feature_slug(name) for name in ("CustomerID", "a  b", "été!")] == ["customer_id", "a_b", "été"]
+def test_shapes() -> None:
     assert mask_text("Ab-12 €3") == "aa-99 €9"
 
 
@@ -282,22 +280,93 @@ def test_known_at_delays_a_row_and_never_hastens_it(make_log: Load) -> None:
     assert sorted(seen) == [5, 5, 5, 9]
 
 
-def test_a_known_at_that_cannot_be_read_is_set_aside(load_text: Load) -> None:
-    tables = load_text("customer,time,known_at\na,2024-01-01,\nb,2024-01-02,later\n", known_at="known_at")
-    assert aside(tables) == {"unreadable known_at": 1}
+def test_a_known_at_that_cannot_be_read_counts_as_a_time_does(load_text: Load) -> None:
+    text = "customer,time,known_at\na,2024-01-01,\nb,2024-01-02,later\n"
+    with pytest.raises(DataError, match="1 of 2 rows have no usable known_at in column 'known_at'"):
+        load_text(text, known_at="known_at")
+    assert aside(load_text(text, known_at="known_at", max_unreadable=0.5)) == {"unreadable known_at": 1}
 
 
 # Amounts
 
 
-def test_currency_signs_are_refused_with_a_way_out(load_text: Load) -> None:
-    text = 'customer,time,amount\na,2024-01-01,£12.50\nb,2024-01-02,"£1,300.00"\n'
-    with pytest.raises(
-        DataError, match=r"2 of 2 rows have no usable amount.*written like '£9,999\.99'.*regexp_replace"
-    ):
+@pytest.mark.parametrize(
+    ("amounts", "expected"),
+    [
+        (["£12.50", "£1,300.00"], [12.5, 1300.0]),
+        (["12,50", "1.234,00", "3"], [12.5, 1234.0, 3.0]),
+        (["1 234,50 €", "(2,00 €)", "0,99 €-"], [1234.5, -2.0, -0.99]),
+        (["12.50", "1,234.00", "n/a"], [12.5, 1234.0]),
+    ],
+)
+def test_amounts_are_read_as_people_write_them(amounts: list[str], expected: list[float], load_text: Load) -> None:
+    text = "customer,time,amount\n" + "".join(f'a,2024-01-0{n + 1},"{a}"\n' for n, a in enumerate(amounts))
+    tables = load_text(text, max_unreadable=0.4)
+    assert [row["amount"] / TICKS for row in tables.events.order_by("day").to_pyarrow().to_pylist()] == expected
+    assert aside(tables) == ({"missing amount": 1} if "n/a" in amounts else {})
+
+
+def test_a_number_that_may_be_two_is_refused_until_the_config_says_which(load_text: Load) -> None:
+    text = 'customer,time,amount\na,2024-01-01,"1,234"\nb,2024-01-02,7\n'
+    with pytest.raises(DataError, match=r"1 number written like '9,999'.* set \[events\] decimal_separator"):
         load_text(text)
-    clean = "SELECT *, CAST(regexp_replace(amount, '[^0-9.-]', '', 'g') AS DOUBLE) AS money FROM source"
-    assert rows(load_text(text, query=clean, amount="money"), "amount") == [(125_000,), (13_000_000,)]
+    assert rows(load_text(text, decimal_separator="."), "amount")[-1] == (1234 * TICKS,)
+    assert rows(load_text(text, decimal_separator=","), "amount")[0] == (12_340,)
+
+
+def test_amounts_in_two_currencies_are_refused_or_converted(load_text: Load) -> None:
+    text = "customer,time,amount\na,2024-01-01,10 EUR\nb,2024-01-02,10 USD\n"
+    with pytest.raises(DataError, match="holds amounts in EUR and USD, which cannot be added up"):
+        load_text(text)
+    with pytest.raises(DataError, match=r"1 of 2 rows.*amounts in USD need a rate in \[events\] rates"):
+        load_text(text, currency="EUR")
+    tables = load_text(text, currency="EUR", rates={"EUR": 1, "USD": 0.5})
+    assert rows(tables, "amount") == [(5 * TICKS,), (10 * TICKS,)]
+
+
+def test_a_column_of_currencies_converts_or_sets_aside(load_text: Load) -> None:
+    lines = [f"a,2024-01-01,10,{code}" for code in ["EUR"] * 8 + ["usd", "$", "", "GBP"]]
+    text = "\n".join(["customer,time,amount,cur", *lines]) + "\n"
+    with pytest.raises(DataError, match=r"4 of 12 rows.*no usable currency.*\(rows without a rate: "):
+        load_text(text, currency="cur")
+    tables = load_text(text, currency="cur", rates={"EUR": 1, "USD": 0.5}, max_unreadable=0.2)
+    assert rows(tables, "amount") == [(5 * TICKS,)] * 2 + [(10 * TICKS,)] * 8
+    assert aside(tables) == {"missing currency": 1, "other currency": 1}
+
+
+def test_few_rows_with_most_of_the_money_are_refused(load_text: Load) -> None:
+    good = "".join(f"c{n},2024-01-01,5\n" for n in range(99))
+    with pytest.raises(DataError, match=r"1 of 100 rows, with about 9\d% of the money, have no usable amount"):
+        load_text(f"customer,time,amount\n{good}x,2024-01-01,9999.00 pcs\n")
+    with pytest.raises(DataError, match=r"1 of 100 rows, with about 9\d% of the money, have no usable time"):
+        load_text(f"customer,time,amount\n{good}x,soon,9999\n")
+    assert aside(load_text(f"customer,time,amount\n{good}x,2024-01-01,3 pcs\n")) == {"unreadable amount": 1}
+
+
+@pytest.mark.parametrize(
+    ("role", "value", "reason", "advice"),
+    [
+        ("quantity", "2 pcs", "unreadable", r"keep only the number in \[events\] query"),
+        ("discount", "10%", "unreadable", "a percentage is no money"),
+        ("discount", "-1", "negative", "repair them"),
+    ],
+)
+def test_every_number_counts(role: str, value: str, reason: str, advice: str, load_text: Load) -> None:
+    text = f"customer,time,amount,{role}\n" + "a,2024-01-01,1,1\n" * 24 + f"b,2024-01-01,1,{value}\n"
+    assert aside(load_text(text, **{role: role})) == {f"{reason} {role}": 1}
+    with pytest.raises(DataError, match=rf"2 of 26 rows.* have no usable {role}.*{advice}"):
+        load_text(text + f"c,2024-01-01,1,{value}\n", **{role: role})
+
+
+def test_a_refund_may_take_its_discount_back(load_text: Load) -> None:
+    tables = load_text("customer,time,amount,discount\na,2024-01-01,-9,-1\n", discount="discount")
+    assert rows(tables, "amount", "discount") == [(-9 * TICKS, -TICKS)]
+
+
+def test_empty_rows_are_ignored_and_counted_once(load_text: Load) -> None:
+    tables = load_text("customer,time,amount\na,2024-01-01,1\n,,\n , ,\n,2024-01-01,\n", max_unreadable=1.0)
+    assert aside(tables) == {"empty row": 2, "missing customer": 1}
+    assert (tables.rows_read, tables.rows, tables.source.count().execute()) == (4, 1, 2)
 
 
 def test_unusable_amounts_are_set_aside_by_reason(make_log: Load) -> None:

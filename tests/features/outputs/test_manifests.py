@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from features.errors import DataError
-from features.outputs.manifests import PlanManifest, ScoreManifest, manifest_text, read_manifest
+from features.outputs.manifests import PlanManifest, ScoreManifest, manifest_text, read_manifest, read_required_manifest
 
 SCORES: dict[str, Any] = {
     "format": 1, "name": "shop", "cutoff": "2024-06-01", "customers": 2, "code": "abc", "interval": 0.8,
@@ -35,6 +36,13 @@ def test_it_is_read_as_a_frozen_model(path: Path) -> None:
 def test_what_is_not_there_is_not_there(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_manifest(path, ScoreManifest)
+    with pytest.raises(DataError, match="is missing; run `regulars score --cutoff 2024-06-01` again"):
+        read_required_manifest(path, ScoreManifest)
+
+
+def test_a_manifest_of_an_earlier_version_has_no_checksum(path: Path) -> None:
+    path.write_text(json.dumps({**SCORES, "customers": 3}))
+    assert read_manifest(path, ScoreManifest).customers == 3
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,9 @@ def test_what_is_not_there_is_not_there(path: Path) -> None:
         ("[1]", "expected a JSON object, found list"),
         (manifest_text({**SCORES, "customers": "many"}), "missing or wrong: customers"),
         (manifest_text({k: v for k, v in SCORES.items() if k != "parts"}), "missing or wrong: parts"),
+        (manifest_text(SCORES).replace('"customers": 2', '"customers": 3'), "was changed since it was written"),
+        (manifest_text({**SCORES, "parts": [{"file": "../x", "rows": 1, "sha256": ""}]}), "missing or wrong: parts.0"),
+        (manifest_text({**SCORES, "models": {"churn": {}}}), "missing or wrong: models.churn"),
         (manifest_text({**SCORES, "format": 2}), "a newer version of Regulars (format 2; this version reads format 1)"),
         (manifest_text({**SCORES, "format": 0}), "an older version of Regulars"),
     ],

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,6 +92,15 @@ def table(lines: Lines, columns: Sequence[str]) -> pa.Table:
     return pa.table({c: pa.array([row[c] for row in lines], SCHEMA[c]) for c in columns})
 
 
+def as_instants(lines: Lines, zone: str) -> Lines:
+    """Lines whose clocks are those of a zone, with their times in UTC."""
+    zoned = ZoneInfo(zone)
+    return [
+        row | {key: row[key] and row[key].replace(tzinfo=zoned).astimezone(UTC) for key in ("time", "known_at")}
+        for row in lines
+    ]
+
+
 def only(lines: Lines, columns: Sequence[str]) -> Lines:
     return [{name: row[name] for name in columns} for row in lines]
 
@@ -131,6 +141,21 @@ def test_every_feature_and_label_agrees_with_the_oracle(
     columns, has_clock = SHAPES[shape]
     lines = random_lines(seed, 120, has_clock)
     tables = make_log(table(lines, columns))
+    assert tables.contract.has_clock == has_clock
+    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+
+
+@pytest.mark.parametrize(
+    ("zone", "shape"),
+    [("America/New_York", "everything"), ("Asia/Kolkata", "no known_at, no order"), ("Australia/Adelaide", "no clock")],
+)
+def test_the_oracle_agrees_where_days_begin_in_another_zone(
+    zone: str, shape: str, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+) -> None:
+    """The log has moments in UTC; the oracle reads the clocks of the zone, which change in spring and in autumn."""
+    columns, has_clock = SHAPES[shape]
+    lines = random_lines(21, 40, has_clock)
+    tables = make_log(table(as_instants(lines, zone), columns), {"task": {"timezone": zone}})
     assert tables.contract.has_clock == has_clock
     assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
 
@@ -188,20 +213,24 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
     assert {row["churned"] is None for (_, cutoff), row in rows.items() if cutoff == CUTOFFS[0]} == {False}
 
 
-@pytest.mark.parametrize("cutoff", CUTOFFS[1:3])
+@pytest.mark.parametrize(("cutoff", "zone"), [(CUTOFFS[1], "UTC"), (CUTOFFS[2], "Asia/Kolkata")])
 def test_nothing_at_or_after_a_cutoff_is_seen(
-    cutoff: date, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
+    cutoff: date, zone: str, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
     """Rows that happened or became known later are deleted or corrupted: the features keep every bit."""
+
+    def log(rows: Lines) -> Tables:
+        return make_log(table(as_instants(rows, zone), ALL), {"task": {"timezone": zone}})
+
     lines = random_lines(4, 80, True)
-    expected = snapshots_from_tables(make_log(table(lines, ALL)), task, [cutoff], engine, with_labels=False)
+    expected = snapshots_from_tables(log(lines), task, [cutoff], engine, with_labels=False)
     past = [x for x in lines if x["time"] < oracle.midnight(cutoff) and oracle.known(x) < oracle.midnight(cutoff)]
     later = [x for x in lines if x not in past]
     nonsense = [x | {"amount": -1e9, "quantity": 99, "kind_what": "later", "kind_where": "later"} for x in later]
     assert later
     assert expected.rows.num_rows > 20
     for changed in (past, past + nonsense):
-        again = snapshots_from_tables(make_log(table(changed, ALL)), task, [cutoff], engine, with_labels=False)
+        again = snapshots_from_tables(log(changed), task, [cutoff], engine, with_labels=False)
         assert again.rows.equals(expected.rows)
 
 

@@ -34,7 +34,7 @@ from features.snapshots.leakage import (
 )
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.task import Task
-from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, random_lines, table
+from tests.features.snapshots.test_build import ACTIVE, ALL, CUTOFFS, HORIZON, WINDOWS, as_instants, random_lines, table
 
 CUTOFF = date(2023, 6, 1)
 PLANTED = {
@@ -68,10 +68,15 @@ def test_our_features_do_not_look_ahead_and_the_proof_is_written(shop: Config) -
 def test_events_at_the_cutoff_and_at_the_edges_of_windows_are_told_apart(
     make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task]
 ) -> None:
-    """Lines stand at midnight of the cutoff, an instant before it, at the edges of windows, and became known late."""
+    """Lines stand at midnight of the cutoff, an instant before it, at the edges of windows, and became known late.
+
+    The midnights are those of a business in New York; the log has their moments in UTC.
+    """
     lines, task = random_lines(11, 120, True), make_task(horizon=HORIZON, active=ACTIVE, windows=WINDOWS)
     lines += [line | {"time": midnight, "known_at": None} for line, midnight in zip(lines, _edges(), strict=False)]
-    trials = prove_at_cutoffs(make_log(table(lines, ALL)), task, NO_CUSTOM_FEATURES, CUTOFFS[1:3], engine)
+    zone = "America/New_York"
+    tables = make_log(table(as_instants(lines, zone), ALL), {"task": {"timezone": zone}})
+    trials = prove_at_cutoffs(tables, task, NO_CUSTOM_FEATURES, CUTOFFS[1:3], engine)
     assert _leaking_features(trials) == set()
     assert all(t.customers > 20 and t.changed_rows["events"] > 100 for t in trials)
 

@@ -615,7 +615,7 @@ def test_a_file_that_is_being_written_is_reported(
     _sqlite(tmp_path, [1])
     with _writing(tmp_path / "x.db"):
         message = _refused(run("sqlite:///x.db", more), 3, tmp_path)
-    assert "sqlite:///x.db: cannot be read: database is locked" in message
+    assert "sqlite:///x.db: cannot be read: the database is in use by another process" in message
 
 
 @contextlib.contextmanager

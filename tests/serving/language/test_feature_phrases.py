@@ -148,6 +148,14 @@ def test_english_is_the_catalog_to_the_letter() -> None:
     assert translate_features(features, get_language("en")) == tuple(features)
 
 
+def test_hours_name_the_zone_of_the_business() -> None:
+    task = replace(TaskConfig().to_task(), timezone="Asia/Shanghai")
+    hours = [feature for feature in catalog_features(task, FULL_CONTRACT) if feature.name == "evening_share_ever"]
+    (english,), (chinese,) = hours, translate_features(hours, TR)
+    assert english.phrase == "share of orders in the evening (18 to 24 o'clock Asia/Shanghai)"
+    assert chinese.phrase == "晚间订单占比（Asia/Shanghai 18 至 24 点）"
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,7 +19,8 @@ from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
-from features.json_files import file_digest
+from features.json_files import file_digest, read_object
+from features.outputs.manifests import manifest_text
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
@@ -187,7 +188,7 @@ def test_measured_twice_gives_the_same_bytes_and_says_so(executed: ExecutedPlanC
         f"measured before, with the same log (fingerprint {measured.facts['log']['fingerprint']})"
         in measurement_text(again)
     )
-    assert json.loads(before[0]) == again.facts
+    assert read_object(files[0], "") == again.facts
 
 
 def test_a_measured_plan_is_not_planned_anew(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
@@ -242,13 +243,13 @@ def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) ->
 
 def _forge_plan(plan: Plan, **columns: Any) -> None:
     """A plan with other columns, its manifest's checksum mended."""
-    table = plan.table()
+    table = pq.ParquetFile(plan.folder / TABLE).read()
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
     pq.write_table(table, plan.folder / TABLE)
     facts = json.loads((plan.folder / MANIFEST).read_text())
     facts["files"][TABLE] = file_digest(plan.folder / TABLE)
-    (plan.folder / MANIFEST).write_text(json.dumps(facts))
+    (plan.folder / MANIFEST).write_text(manifest_text(facts))
 
 
 def test_a_sample_ratio_mismatch_raises_the_alarm(tmp_path: Path) -> None:
@@ -294,6 +295,13 @@ def test_another_log_is_refused_unless_asked_for(tmp_path: Path) -> None:
     assert not (executed.plan.folder / "measured.json").exists()
     write_parquet(tmp_path, "contacts", [row for row in executed.contacts if row["id"] not in ("c007", "c011")])
     measured_plan = measure_plan(executed.config, NAME, other_log=True)
+    task = executed.config.task.model_copy(update={"timezone": "Asia/Tokyo"})
+    moved = executed.config.model_copy(update={"task": task})
+    with pytest.raises(
+        RefusedError, match="made with days that begin in 'UTC'.*now 'Asia/Tokyo'; set it back.*--other"
+    ):
+        measure_plan(moved, NAME)
+    assert measure_plan(moved, NAME, other_log=True).facts["customers"]["missing"] == 2
     assert measured_plan.facts["customers"][
         "missing"
     ] == 2 and "2 customers of the plan are not in the log" in measurement_text(measured_plan)

@@ -294,6 +294,11 @@ def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: 
     assert steps.train_if_due(night(make_config())).state == DONE
 
 
+def test_a_champion_of_another_zone_is_replaced(make_config: Any, trainings: Any) -> None:
+    assert steps.train_if_due(night(make_config({"task": {"timezone": "Asia/Tokyo"}}))).state == DONE
+    assert trainings == [("all", True)]
+
+
 @pytest.fixture
 def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Callable[..., chain.NightSummary]:
     """Runs a chain of toy steps over a log of ten rows: a step is what it returns, or raises."""
@@ -332,11 +337,29 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(toy: Any) -> None:
     assert "c1" not in summary.file.read_text(encoding="utf-8")
 
 
-def test_a_full_disk_is_a_message_and_a_fault_of_ours_is_none(toy: Any) -> None:
+def test_a_full_disk_is_a_message_and_so_is_an_error_that_nobody_foresaw(
+    toy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     full = toy({"report": OSError(28, "No space left on device")})
-    assert full.code == 2 and "free disk space" in full.content["steps"][-1]["note"]
-    with pytest.raises(ZeroDivisionError):
-        toy({"report": lambda this: StepOutcome(str(1 / 0))})
+    assert full.code == 2 and "the disk is full" in full.content["steps"][-1]["note"]
+    unforeseen = toy({"measure": lambda this: StepOutcome({"customer c1": 1}["customer c2"])})
+    notes = {step["name"]: step["note"] for step in unforeseen.content["steps"]}
+    assert unforeseen.code == 4 and "nobody foresaw" in notes["measure"] and "KeyError" in notes["measure"]
+    assert states(unforeseen)["report"] != SKIPPED
+    (report,) = (tmp_path / "state" / "regulars" / "errors").iterdir()
+    assert "customer c2" in report.read_text() and "customer c2" not in unforeseen.file.read_text(encoding="utf-8")
+
+
+def test_an_interrupted_step_ends_the_night(toy: Any) -> None:
+    def interrupted(this: Night) -> StepOutcome:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as problem:
+            raise RuntimeError("Query interrupted") from problem
+
+    with pytest.raises(KeyboardInterrupt):
+        toy({"score": interrupted})
 
 
 def test_steps_of_a_new_champion_are_done_again_and_told_once(toy: Any) -> None:

@@ -18,6 +18,7 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
+from features.json_files import read_object
 from serving.planning import plan as plan_module
 from serving.planning.plan import Plan, make_plan, read_plan
 from serving.planning.table import PLAN_SCHEMA
@@ -97,7 +98,7 @@ def test_a_new_plan_keeps_the_holdout_and_another_campaign_does_not(config: Conf
 
 
 def test_the_manifest_adds_up(plan: Plan) -> None:
-    facts = json.loads((plan.folder / "manifest.json").read_text())
+    facts = read_object(plan.folder / "manifest.json", "")
     assert facts == plan.manifest.to_dict()
     for groups in (facts["actions"], facts["segments"]):
         assert sum(g["gain"] for g in groups.values()) == pytest.approx(facts["gain"])
@@ -181,7 +182,7 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
         (_measured_rows(3, action="sms"), "'sms'.*config lacks.*plan.actions.sms"),
         (_measured_rows(3) + _measured_rows(1), "several effects of 'mail'.*'c000'"),
         ([{**_measured_rows(1)[0], "customer_id": "nobody"}], "no customer with an effect of 'mail'"),
-        ([{"customer_id": "c000", "action": "mail"}], "expected the columns.*found none named effect_return"),
+        ([{"customer_id": "c000", "action": "mail"}], "has no column effect_return, effect_value"),
     ],
 )
 def test_effects_that_cannot_be_used_are_refused(tmp_path: Path, rows: list[dict[str, Any]], words: str) -> None:

@@ -21,6 +21,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import UsageError
+from features.outputs.manifests import manifest_text
 from serving.charts import figures
 from serving.language.messages import get_language
 from serving.report import drivers, inputs
@@ -409,7 +410,9 @@ def write_segments(config: Config, names: list[str], fingerprint: str = "abc") -
     folder = config.output / "segments" / f"cutoff={CUTOFF}"
     folder.mkdir(parents=True)
     segments_manifest = {"models": {"churn": "test-churn/1", "value": "test-value/1"}, "data_fingerprint": fingerprint}
-    (folder / "manifest.json").write_text(json.dumps({**segments_manifest, "left_out": []}))
+    (folder / "manifest.json").write_text(
+        json.dumps({**segments_manifest, "cutoff": str(CUTOFF), "customers": 80, "left_out": []})
+    )
     cards = [card(name, by, ["<b>days</b>: 3 against 9"]) for by in ("stage", "segment") for name in names]
     pq.write_table(pa.Table.from_pylist(cards), folder / "segments.parquet")
     moves = [
@@ -464,6 +467,7 @@ def effect(outcome: str, action: str, low: float | None, **more: Any) -> dict[st
 
 MEASURED = {
     "effects": [effect("return", "all", 0.05), effect("value", "all", 0.05)],
+    "campaign": "spring", "cutoff": "2023-11-01", "log": {},
     "returns": {"all": {"gain": [12.0, 5.0, 20.0]}}, "mature": True, "customers": {},
     "sample_ratio": {"alarm": False}, "contamination": {"contacted": 2, "held_out": 9},
     "exposure": {"mail": {"meant": 10, "got": 2, "share": 0.2}},
@@ -514,7 +518,7 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
 def test_a_plan_of_other_scores_is_not_followed(scored: Callable[..., Config]) -> None:
     config = scored()
     path = write_plan(config) / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"scores": {"parts": []}}))
+    path.write_text(manifest_text(json.loads(path.read_text()) | {"scores": {"parts": []}}))
     text = Tags(read(config)).text
     assert "scored again after this plan was made" in text and "expected gain +3" not in text
     assert "load its plan.csv" not in text
@@ -561,6 +565,7 @@ def test_a_grave_alert_goes_before_everything_else(scored: Callable[..., Config]
     folder.mkdir(parents=True)
     alert = {"id": "a", "severity": "critical", "title": "the log <b>stopped</b>", "text": "no rows", "todo": "look"}
     seen = {
+        "cutoff": str(CUTOFF),
         "alerts": [{**alert, "severity": "warning", "title": "less grave"}, {**alert, "since": "2024-02-20"}],
         "data": [{"name": "rows", "value": 3, "low": 100, "high": 200.5, "ok": False, "note": ""}],
         "drift": [{"name": "recency_days", "phrase": "days since", "psi": 0.4, "noise": 0.02, "moved": True}],

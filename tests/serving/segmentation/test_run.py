@@ -122,6 +122,12 @@ def test_cards_say_what_became_of_those_of_an_earlier_cutoff(segmentation: Segme
     assert left == pytest.approx(sum(labelled["churned"].to_pylist()))
 
 
+def test_scores_with_days_of_another_zone_are_refused(segmentation: Segmentation, config: Config) -> None:
+    moved = config.model_copy(update={"task": config.task.model_copy(update={"timezone": "Asia/Tokyo"})})
+    with pytest.raises(UsageError, match=f"cutoff {CUTOFF} was scored with days that begin in 'UTC'.*`regulars train`"):
+        segment_customers(moved, CUTOFF)
+
+
 def test_transitions_add_up_to_the_cohorts(segmentation: Segmentation, scored: pa.Table) -> None:
     rows = segmentation.tables["transitions"].to_pylist()
     last = [row for row in rows if row["to_cutoff"] == CUTOFF]

@@ -157,7 +157,7 @@ def test_without_script_and_narrow_everything_is_there(server: Server, tmp_path:
 def test_ctrl_c_ends_it_quietly(server: Server) -> None:
     server.process.send_signal(signal.SIGINT)
     rest, _ = server.process.communicate(timeout=60)
-    assert server.process.returncode == 0 and "Traceback" not in rest and rest.endswith("ended\n")
+    assert server.process.returncode == 130 and "Traceback" not in rest and rest.endswith("regulars: interrupted\n")
 
 
 def test_a_port_in_use_is_one_message(webpages: Config) -> None:

@@ -153,15 +153,6 @@ def test_a_run_that_mlflow_run_opened_is_left_alone(shop: Config, monkeypatch: p
         assert run.info.run_id != "not-in-this-store"
 
 
-def test_mlflow_run_names_a_store_only_where_it_is_a_server() -> None:
-    server, inside = "http://tracking:5000", {"MLFLOW_RUN_ID": "a1b2"}
-    assert mlflow_tracking.user_tracking_uri({}) == ""
-    assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": server, **inside}) == server
-    for local in ("sqlite:////home/me/mlflow.db", "file:///home/me/mlruns", "/home/me/mlruns"):
-        assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": local}) == local
-        assert mlflow_tracking.user_tracking_uri({"MLFLOW_TRACKING_URI": local, **inside}) == ""
-
-
 def test_the_evaluation_comes_back(shop: Config, trained: TrainingRun) -> None:
     back = mlflow_tracking.load_evaluation(shop, trained.versions[0].run_id)
     assert back.row("auc")["value"] == pytest.approx(trained.fitted.evaluation.row("auc")["value"])

@@ -44,16 +44,14 @@ def test_with_several_it_is_a_part_of_the_plan_under_a_bound_that_holds(tmp_path
         best = plan.make_plan(config, CUTOFF, budget=budget)
         assert smaller.sort == "part" and smaller.spent <= budget
         assert smaller.bound is not None and smaller.gain <= best.gain + 1e-9 <= smaller.bound + 2e-9
-        assert smaller.bound <= stored_plan.facts["bound"] + 1e-9
+        assert smaller.bound <= stored_plan.facts.bound + 1e-9
 
 
 def test_the_plan_itself_and_what_lies_beyond(tmp_path: Path) -> None:
     config, stored_plan = planned(tmp_path, ONE, 20.0)
     own = planning.at_budget(stored_plan, stored_plan.budget)
-    assert (own.sort, own.customers) == ("own", stored_plan.facts["customers"]["with_action"])
-    assert own.gain == pytest.approx(stored_plan.facts["gain"]) and own.spent == pytest.approx(
-        stored_plan.facts["spent"]
-    )
+    assert (own.sort, own.customers) == ("own", stored_plan.facts.customers["with_action"])
+    assert own.gain == pytest.approx(stored_plan.facts.gain) and own.spent == pytest.approx(stored_plan.facts.spent)
     beyond = planning.at_budget(stored_plan, 30.0)
     best = plan.make_plan(config, CUTOFF, budget=30.0)
     assert beyond.sort == "beyond" and beyond.customers == own.customers

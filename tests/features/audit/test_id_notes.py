@@ -14,7 +14,6 @@ import pytest
 
 from features.audit.audit import check_log
 from features.config.load import Config, parse_config
-from features.intake.guess_config import guess_config_text
 
 AT = datetime(2024, 1, 5)
 
@@ -98,12 +97,3 @@ def test_a_table_that_matches_almost_nobody_is_noted(tmp_path: Path) -> None:
         "[customers] matches almost nobody: 0 of its 40 customers are in the events (it has 'K0', 'K1', 'K10'" in text
     )
     assert "[activities.visits] matches almost nobody: 0 of its 40 customers" in text and "such as 'C-0')" in text
-
-
-def test_the_guessed_config_has_the_notes_as_comments(tmp_path: Path) -> None:
-    ids = [*[f"C-{place % 25}" for place in range(200)], *["nan"] * 30]
-    (tmp_path / "shop.csv").write_text(
-        "customer_id,order_date,amount\n"
-        + "".join(f"{who},{(AT + timedelta(days=i)).date()},1.5\n" for i, who in enumerate(ids))
-    )
-    assert "# note: placeholders are read as customers: 'nan' (13.0%)" in guess_config_text("shop.csv", tmp_path)
