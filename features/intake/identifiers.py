@@ -24,7 +24,6 @@ from numbers import Integral, Real
 import ibis
 
 from features.intake.columns import blank_to_null
-from features.intake.numbers import NUMBER, as_number
 
 RULE_VERSION = 2  # 1: text stayed as it was, and in CSV columns of numbers 1e5 was 100000 and +5 was 5
 # First and last code points of blanks and invisible characters: controls and spaces, and what has no width.
@@ -38,6 +37,7 @@ _UNCHANGED = r"^[0-9A-Za-z_-]+\z"  # most ids: nothing in them that the rule cou
 _MARKED_TEXT = r"^'[-=+@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
 _MARKS = "-=+@\uff1d\uff0b\uff0d\uff20"
 _WHOLE_WITH_POINT = r"^-?[0-9]+[.]0+\z"
+_NUMBER = r"^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *\z"
 _WHOLE_BELOW = 1e16  # from here on floats are written in scientific notation, as Python does
 SCIENTIFIC = r"^[+-]?([0-9]([.][0-9]+)?[eE][+][0-9]+|[0-9][.][0-9]+[eE][0-9]+)\z"
 
@@ -96,9 +96,11 @@ def earlier_number_text(text: ibis.Value) -> ibis.Value:
     Returns:
         The numbers as ids; null for other ids, and if any id of the column is no number.
     """
-    all_numbers = (text.re_search(NUMBER) | text.isnull()).all().over(ibis.window())
+    is_number = text.re_search(_NUMBER)
+    all_numbers = (is_number | text.isnull()).all().over(ibis.window())
+    number = is_number.ifelse(text, ibis.null("string")).try_cast("float64")
     is_changed = all_numbers & text.re_search("[+eE]")
-    return is_changed.ifelse(earlier_identifier(as_number(text)), ibis.null("string"))
+    return is_changed.ifelse(earlier_identifier(number), ibis.null("string"))
 
 
 def _cleaned(text: ibis.Value) -> ibis.Value:

@@ -165,8 +165,9 @@ def _digests_by_day(table: ibis.Table, engine: Engine) -> list[tuple[date | None
     """
     if not owned_columns(table):
         return engine.fingerprints_by_day(table, "seen")
-    begun = table.mutate(seen=ibis.greatest(table.seen, ibis.coalesce(table.owned_from, table.seen)))
-    ended = table.filter(table.owned_until.notnull())
+    seen = ibis.greatest(table.seen, ibis.coalesce(table.owned_from, table.seen))
+    begun = table.mutate(seen=seen).drop("owned_from")
+    ended = begun.filter(begun.seen < begun.owned_until)  # others are seen by labels only
     return [
         *engine.fingerprints_by_day(begun.drop("owned_until"), "seen"),
         *((day, f"until {text}") for day, text in engine.fingerprints_by_day(ended, "owned_until")),

@@ -68,10 +68,10 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
 
 
 def _count_rows(tables: Tables, ids: Sequence[str], engine: Engine) -> dict[str, int]:
-    """How many rows a customer has in each table, and how many joins name one of the ids."""
+    """How many rows a customer has in each table, and if any, how many joins name one of the ids."""
     counted = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
     rows = {name: engine.count_rows(table.filter(table.customer_id.isin(ids))) for name, table in counted.items()}
-    if tables.identity is not None:
+    if tables.identity is not None and any(rows.values()):
         joins = tables.identity.rows
         rows["identity"] = engine.count_rows(joins.filter(joins.customer_id.isin(ids) | joins.person.isin(ids)))
     return rows
