@@ -25,8 +25,8 @@ def identity_facts(tables: Tables, engine: Engine) -> Facts | None:
     Returns:
         rows_read, rows (usable), set_aside, ids (that are joined to a person), without_events (ids among them that the
         log does not have), strangers (a few of these), known_customer (one of the log, for comparison), persons, merged
-        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), several (ids joined
-        to several persons), circles (ids joined to their own person) and dated (whether joins have days).
+        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), customers_of_several (ids
+        joined to several persons), customers_in_circles (ids joined to their own person) and dated (whether joins have days).
     """
     if tables.identity is None:
         return None
@@ -47,8 +47,8 @@ def identity_facts(tables: Tables, engine: Engine) -> Facts | None:
         "merged": sum(len(ids) > 1 for ids in persons.ids.values()),
         "most_ids": len(persons.ids.get(most, ())),
         "most_ids_customer": most,
-        "several": persons.several,
-        "circles": persons.circles,
+        "customers_of_several": persons.several,
+        "customers_in_circles": persons.circles,
         "dated": persons.is_dated,
     }
 
@@ -79,12 +79,12 @@ def _notes(facts: Facts) -> Iterator[str]:
         return
     if matches_few(facts["ids"] - facts["without_events"], facts["ids"], facts["ids"]):
         yield few_matches_text(facts["ids"], facts["without_events"], facts["strangers"], facts["known_customer"])
-    if several := facts["several"]:
+    if several := facts["customers_of_several"]:
         yield (
             f"{len(several):,} ids are joined to several persons (such as {sample(several, 3)}), who are taken for "
             "one, with the name of the first: correct the rows if they are not the same person"
         )
-    if circles := facts["circles"]:
+    if circles := facts["customers_in_circles"]:
         yield (
             f"{len(circles):,} ids are joined in a circle, or to themselves (such as {sample(circles, 3)}): these "
             "joins change nothing"

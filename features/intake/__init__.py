@@ -34,7 +34,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "earlier_ids": ["earlier_names"],
         "guess_config": ["guess_config_text", "write_guessed_config"],
-        "identity": ["customer_names", "persons_of", "read_persons"],
+        "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],
         "side_tables": ["read_customer_side_rows"],

@@ -157,6 +157,25 @@ def persons_of(config: Config) -> Persons:
         return read_persons(config, engine)[0]
 
 
+def rows_at(rows: ibis.Table, persons: Persons, cutoff: date, engine: Engine) -> ibis.Table:
+    """Rows given to the customers to whom their ids belong at one cutoff, with the id that they had (`own_id`).
+
+    Args:
+        rows: With `customer_id`, the stored ids that a table has.
+        persons: The ids of each person.
+        cutoff: The cutoff.
+        engine: Where the rows are.
+
+    Returns:
+        The rows, without those of persons who are to be forgotten; the same rows if no ids are joined.
+    """
+    if not persons.ids:
+        return rows
+    owners = {x: [Ownership(persons.name_at(x, cutoff))] for ids in persons.ids.values() for x in ids}
+    kept = rows.filter(~rows.customer_id.isin(sorted(persons.forgotten))) if persons.forgotten else rows
+    return _owned_rows(kept, engine.store_arrow("owners at a cutoff", _owner_table(owners)), CUSTOMER_TABLE)
+
+
 def _with_events(identity: SideTable, tables: Tables, engine: Engine) -> SideTable:
     """The joins, each with whether the log has events of the id (`has_events`)."""
     known = tables.events.select("customer_id").distinct().mutate(has_events=True)
