@@ -120,7 +120,16 @@ def id_notes(facts: Facts, tables: Tables, config: Config) -> list[str]:
 
 
 def id_comments(tables: Tables, config: Config, engine: Engine) -> list[str]:
-    """The notes on the ids as comments of a config; errors as for `id_facts`."""
+    """The notes on the ids as comments of a config.
+
+    Args:
+        tables: The contract.
+        config: The business.
+        engine: Where the tables are.
+
+    Returns:
+        One line a note.
+    """
     return [f"# note: {note}" for note in id_notes(id_facts(tables, config, engine), tables, config)]
 
 

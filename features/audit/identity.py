@@ -25,8 +25,9 @@ def identity_facts(tables: Tables, engine: Engine) -> Facts | None:
     Returns:
         rows_read, rows (usable), set_aside, ids (that are joined to a person), without_events (ids among them that the
         log does not have), strangers (a few of these), known_customer (one of the log, for comparison), persons, merged
-        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), customers_of_several (ids
-        joined to several persons), customers_in_circles (ids joined to their own person) and dated (whether joins have days).
+        (persons with two or more ids), most_ids and most_ids_customer (the person with most ids), customers_of_several
+        (ids joined to several persons), customers_in_circles (ids joined to their own person) and dated (whether joins
+        have days).
     """
     if tables.identity is None:
         return None

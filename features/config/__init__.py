@@ -18,6 +18,7 @@ __getattr__, __all__ = lazy_exports(
             "Contacts",
             "Customers",
             "Events",
+            "Identity",
             "Subscriptions",
             "TableSection",
         ],

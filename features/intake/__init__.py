@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "identifiers": ["as_identifier", "earlier_identifier", "identifier_text"],
+        "identifiers": ["SCIENTIFIC", "as_identifier", "earlier_identifier", "identifier_text"],
         "customer_ids": [
             "EARLIER_ID",
             "FORGOTTEN_FILE",
