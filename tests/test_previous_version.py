@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import tarfile
 from pathlib import Path
 
@@ -17,27 +16,22 @@ import pytest
 from click.testing import CliRunner
 from mlflow.types import DataType
 
+from features.config.load import load_config
 from regulars import cli
+from training.registry.mlflow_tracking import connect_to_mlflow
 
 ARCHIVE = Path(__file__).parent / "previous_version" / "business.tar.xz"
-WRITTEN_AT, CUTOFF = "/srv/business", "2024-01-20"
+CUTOFF = "2024-01-20"
 
 
 @pytest.fixture(scope="module")
 def business(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the business, unpacked, its MLflow store told where it lies now."""
+    """The folder of the business, unpacked elsewhere than it was written."""
     place = tmp_path_factory.mktemp("previous")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(place, filter="data")
     folder = place / "business"
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            for column in database.execute(f'PRAGMA table_info("{table}")').fetchall():
-                name = f'"{column[1]}"'
-                change = f"UPDATE \"{table}\" SET {name} = replace({name}, ?, ?) WHERE typeof({name}) = 'text'"
-                database.execute(change, (WRITTEN_AT, str(folder)))
-    for file in folder.glob("mlartifacts/models/*/artifacts/MLmodel"):
-        file.write_text(file.read_text().replace(WRITTEN_AT, str(folder)))
+    connect_to_mlflow(load_config(str(folder / "regulars.toml")))  # as every command does: it follows the move
     return folder
 
 

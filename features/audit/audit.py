@@ -29,6 +29,7 @@ from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
+from features.intake.times import zone_notes
 from features.json_files import document_text
 from features.money import TICKS
 from features.task import Task, Window
@@ -199,12 +200,13 @@ def _audit_log(log: Log) -> Audit:
         report, ids = audit_tables(tables, task, engine), id_facts(tables, config, engine)
         breaches, notes = exclusion_findings(tables, config, engine)
         identity = identity_facts(tables, engine)
+    zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
     return replace(
         report,
         ids=ids,
         identity=identity,
         breaches=(*report.breaches, *breaches),
-        notes=(*report.notes, *id_notes(ids, tables, config), *identity_notes(identity), *notes),
+        notes=(*zones, *report.notes, *id_notes(ids, tables, config), *identity_notes(identity), *notes),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -20,6 +22,7 @@ from pydantic import (
 from features.sources.source import VARIABLE_NAME, Source
 from features.task import UTC_ZONE, Cohort, Task, Window
 
+ENGINES_ZONE = re.compile(r"[A-Z]{3}|SystemV/\w+|[+-]\d\d(:\d\d)?")  # 'JST' (DuckDB), '+02:00' (Spark)
 DURATION_FORMAT = "days or weeks"  # in the JSON schema
 Duration = Annotated[
     Window,
@@ -30,13 +33,24 @@ Duration = Annotated[
 
 
 def require_zone(name: str) -> str:
-    """Return the name of a time zone of the IANA database; raises ValueError for any other text."""
-    zones = available_timezones() - {"localtime"}
-    if name not in zones:
-        near = difflib.get_close_matches(name, zones, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]!r}?" if near else "expected one such as 'Europe/London' or 'UTC'"
+    """Return the name of a time zone as the IANA database writes it; raises ValueError for any other text."""
+    zones = _zones()
+    if name.casefold() not in zones:
+        near = difflib.get_close_matches(name.casefold(), zones, n=1, cutoff=0.6)
+        hint = f"did you mean {zones[near[0]]!r}?" if near else "expected one such as 'Europe/London' or 'UTC'"
         raise ValueError(f"there is no time zone {name!r}; {hint}")
-    return name
+    return zones[name.casefold()]
+
+
+def zone_of_clocks(name: str) -> str:
+    """Return the name of a time zone, also one that only an engine knows, or ''; raises ValueError for other text."""
+    return name if not name or ENGINES_ZONE.fullmatch(name) else require_zone(name)
+
+
+@cache
+def _zones() -> dict[str, str]:
+    """The names of the IANA database, by their lower-case forms."""
+    return {name.casefold(): name for name in sorted(available_timezones() - {"localtime"})}
 
 
 class Section(BaseModel):

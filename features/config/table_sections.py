@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from features.config.sections import Duration, Section
+from features.config.sections import Duration, Section, zone_of_clocks
 from features.currencies import is_currency_code
 from features.sources.source import Source
 
@@ -44,12 +44,13 @@ class TableSection(Section):
         description="column of the customer's id; ids of any type become text by one rule: 17850, 17850.0 and "
         "' 17850 ' are one customer, 017850 is another"
     )
-    time_format: str = Field(
+    time_format: str | tuple[str, ...] = Field(
         "",
-        description="format of times given as text, such as '%d/%m/%Y %H:%M'; empty: ISO 8601, or YYYYMMDD as a "
-        "whole number",
+        description="format of times given as text or digits, such as '%d/%m/%Y %H:%M', for all times of the table; "
+        "several, if columns are written differently; empty: the values of each column show it, and a column in which "
+        "day and month could be either is refused",
     )
-    timezone: str = Field(
+    timezone: Annotated[str, AfterValidator(zone_of_clocks)] = Field(
         "",
         description="time zone of times without an offset, such as 'Europe/London'; empty: UTC. An offset in the data "
         "comes first, and a date without a clock is a day in every zone; [task] timezone says where days begin",
@@ -75,6 +76,12 @@ class TableSection(Section):
         others = {column for role, column in roles.items() if role not in ID_ROLES and not role.startswith("kinds (")}
         ids = tuple(column for role, column in roles.items() if role in ID_ROLES and column not in others)
         return Source(section, self.source, self.table, self.query, self.password_env, self.personal, ids)
+
+    @property
+    def time_formats(self) -> tuple[str, ...]:
+        """The formats of times."""
+        formats = (self.time_format,) if isinstance(self.time_format, str) else self.time_format
+        return tuple(text for text in formats if text)
 
     def columns_by_role(self) -> dict[str, str]:
         """Return the columns that the section names, by their roles; keys left empty are left out."""

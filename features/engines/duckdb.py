@@ -31,6 +31,7 @@ from features.engines.window_aggregate import aggregate_by_window
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
+from features.private_folders import ScratchFolder
 from features.sources import databases
 from features.sources.files import file_format, find_files, require_utf8
 from features.sources.source import Source
@@ -73,7 +74,7 @@ class DuckDBEngine:
     writes_folders = False
 
     def __init__(self, config: EngineConfig, folder: Path):
-        self._scratch = tempfile.TemporaryDirectory(prefix="regulars-", dir=scratch_folder(config, folder))
+        self._scratch = ScratchFolder(scratch_folder(config, folder))
         self.connection, self._numbers = ibis.duckdb.connect(), itertools.count(1)
         self._used_names, self._stages = set[str](), list[str]()
         settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +43,7 @@ from features.engines.window_aggregate import select_inputs
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
+from features.private_folders import ScratchFolder
 from features.sources.source import Source
 
 with warnings.catch_warnings():
@@ -79,9 +79,7 @@ class SparkEngine:
 
     def __init__(self, config: EngineConfig, folder: Path):
         local = "" if is_remote_path(config.scratch) else config.scratch
-        self._local = tempfile.TemporaryDirectory(
-            prefix="regulars-", dir=scratch_folder(EngineConfig(scratch=local), folder), ignore_cleanup_errors=True
-        )
+        self._local = ScratchFolder(scratch_folder(EngineConfig(scratch=local), folder))
         self._numbers, self._sent = itertools.count(1), set[str]()
         self._used_names, self._stored = {"source"}, list[tuple[str, str]]()  # views, and their folders
         self._started: SparkSession | None = None

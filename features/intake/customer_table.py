@@ -24,7 +24,7 @@ from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import count_set_aside, refuse_unreadable, without_empty_rows
 from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
-from features.intake.times import TimeReader, read_as_written
+from features.intake.times import ATTRIBUTES, TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.parsing import is_given
@@ -299,8 +299,7 @@ def _types_of_texts(rows: SectionRows, names: list[str]) -> dict[str, str]:
     for i, name in enumerate(names):
         text = blank_to_null(rows.source[name])
         counts[f"given{i}"] = text.count()
-        dates = read_as_written(text, rows.section, rows.engine, "attributes", CUSTOMER_TABLE).written
-        counts[f"dates{i}"] = dates.count()
+        counts[f"dates{i}"] = rows.times.read(text, ATTRIBUTES).count()
         counts[f"gaps{i}"] = (rows.source[name].notnull() & ~is_given(rows.source[name])).sum().fill_null(0)
         counts[f"codes{i}"] = text.re_search("^0[0-9]+$").sum().fill_null(0)
     counted = rows.engine.to_arrow(rows.source.aggregate(**counts)).to_pylist()[0]
@@ -310,7 +309,7 @@ def _types_of_texts(rows: SectionRows, names: list[str]) -> dict[str, str]:
         if dates and dates >= least * given:
             types[name] = "date"
         elif given and not codes:
-            style = rows.numbers.style(rows.source[name], "attributes")
+            style = rows.numbers.style(rows.source[name], ATTRIBUTES)
             is_number = style.readable > 0 and style.readable >= least * style.given and (gaps or not style.whole)
             types |= {name: "number"} if is_number else {}
     return types
@@ -354,9 +353,9 @@ def _normalise(rows: SectionRows, attributes: tuple[CustomerAttribute, ...]) -> 
 def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value:
     """An attribute as a float, a date, or text; null where there is no value."""
     if value_type == "date":
-        return rows.times.read(blank_to_null(column), "attributes").date()
+        return rows.times.read(blank_to_null(column), ATTRIBUTES).date()
     if value_type == "number":
-        number = rows.numbers.read(column, "attributes")
+        number = rows.numbers.read(column, ATTRIBUTES)
         return (~number.isnan() & (number.abs() <= GREATEST_FLOAT)).ifelse(number, ibis.null("float64"))
     if column.type().is_boolean():
         return ibis.cases((column, "yes"), (~column, "no"), else_=ibis.null("string"))

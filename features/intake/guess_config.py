@@ -18,7 +18,7 @@ from features.engines.open import open_engine
 from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
-from features.intake.times import read_iso_text
+from features.parsing import read_iso_text
 from features.slugs import feature_slug
 from features.sources.source import refuse_url
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date
@@ -22,6 +20,8 @@ from features.engines.open import open_engine
 from features.errors import UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
+from features.outputs.ownership import require_output_folder
+from features.private_folders import ScratchFolder
 
 LOG_FILE, CONFIG_NAME = "log.parquet", "regulars.toml"
 
@@ -42,7 +42,8 @@ class Log:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the config names."""
+        """The engine that the config names; raises UsageError if the output folder belongs to somebody else."""
+        require_output_folder(self.config.output)
         return self._open.enter_context(open_engine(self.config.engine, self.config.folder))
 
     @cached_property
@@ -175,9 +176,9 @@ def arrow_table(source: Any) -> pa.Table:
 
 def _temporary_folder() -> Path:
     """A new private folder that is removed when Python ends."""
-    place = tempfile.mkdtemp(prefix="regulars-")
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    return Path(place)
+    place = ScratchFolder()
+    atexit.register(place.cleanup)
+    return Path(place.name)
 
 
 def _content(name: str, sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,12 +85,25 @@ class SectionRows:
             return {}
         return self.numbers.checks(self.column(role), role, required)
 
-    def time_checks(self, role: str, required: bool = False) -> Checks:
-        """The reasons to set a row aside because of its time; without `required`, a row without one stays."""
+    def time_checks(self, role: str, required: bool = False, may_be_never: bool = False) -> Checks:
+        """The reasons to set a row aside because of its time.
+
+        Args:
+            role: The key of the section that names the column.
+            required: Whether a row without a time is set aside.
+            may_be_never: Whether a date such as 9999-12-31 means that there is no time.
+
+        Returns:
+            Tests by reason; none if the section names no column.
+        """
         if not self.configured(role):
             return {}
-        missing = {f"missing {role}": self.column(role).isnull()} if required else {}
-        return missing | {f"unreadable {role}": self.column(role).notnull() & self.timestamp(role).isnull()}
+        column = self.column(role)
+        missing = {f"missing {role}": column.isnull()} if required else {}
+        unreadable = column.notnull() & self.timestamp(role).isnull()
+        if may_be_never:
+            unreadable &= ~self.times.means_never(column, role)
+        return missing | {f"unreadable {role}": unreadable}
 
     def currency_checks(self) -> Checks:
         """The reasons to set a row aside because its money is in no known currency, or in one without a rate."""
@@ -129,7 +142,8 @@ class SectionRows:
     def unreadable(self, role: str) -> ibis.Value:
         """Whether the value of a role is there and cannot be read."""
         if role in TIME_ROLES:
-            return self.column(role).notnull() & self.timestamp(role).isnull()
+            never = role in ("end", "end_known_at")
+            return self.time_checks(role, may_be_never=never)[f"unreadable {role}"]
         return self.numbers.checks(self.column(role), role)[f"unreadable {role}"]
 
 

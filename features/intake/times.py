@@ -1,13 +1,13 @@
 """Reads columns of times, alike on every engine, as times on the business's clock.
 
-A value is first read as it is written (`read_as_written`): a day, a clock, an offset from UTC. Then zones are applied
-(`TimeReader`): a date without a clock is a day in every zone; an offset in the data says which moment is meant;
-[section] timezone says it for the others. From here on every time is naive and in [task] timezone, where days begin.
+How a column is written is decided by all of its values (`features.parsing`), and a value is first read as it is
+written: a day, a clock, an offset from UTC. Then zones are applied: a date without a clock is a day in every zone; an
+offset in the data says which moment is meant; [section] timezone says it for the others. From here on every time is
+naive and in [task] timezone, where days begin.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 import ibis
@@ -15,116 +15,19 @@ import ibis
 from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
-from features.intake.columns import BLANK_CHARACTERS
+from features.parsing import (
+    FIRST_BIRTHDAY,
+    FIRST_TIME,
+    LAST_TIME,
+    TimeLayout,
+    WrittenTimes,
+    decide_time_layout,
+    is_possible_time,
+)
 from features.task import UTC_ZONE
 
-DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-CLOCK = r"(?:[01]?[0-9]|2[0-3]):[0-9]{1,2}(?::[0-9]{1,2}(?:[.][0-9]*)?)?"
-OFFSET = r" ?(UTC|GMT|[Zz]|[+-](?:0[0-9]|1[0-8])(?::?[0-5][0-9])?)"
-LOCAL_TIME = rf"^{BLANK_CHARACTERS}({DATE}(?:[ T]{CLOCK})?){BLANK_CHARACTERS}$"
-TIME_WITH_OFFSET = rf"^{BLANK_CHARACTERS}({DATE}[ T]{CLOCK}){OFFSET}{BLANK_CHARACTERS}$"
-ANYTHING_WITH_OFFSET = rf"^(.*?){OFFSET}{BLANK_CHARACTERS}$"
-OFFSET_AT_END_OF_FORMAT = re.compile(rf" ?%z$|(?<!%){OFFSET}$")
-FORMAT_DIRECTIVE = re.compile(r"%[-_0^#]?(.)")
-CLOCK_DIRECTIVES = frozenset("HIMSfpXTRrcsgnzZ")
-TIMES_WITHOUT_FORMAT = ("known_at", "end_known_at")  # roles for which `time_format` is not used
-
-
-@dataclass(frozen=True)
-class WrittenTimes:
-    """The values of a column of times as they are written, before any time zone is applied.
-
-    Attributes:
-        written: The day and the clock as written, as naive timestamps; null where a value cannot be read.
-        has_clock: Whether a value has a clock; one without is a day.
-        offset: By how many minutes `written` is ahead of UTC, null where a value does not say it; None: no value does.
-    """
-
-    written: ibis.Value
-    has_clock: ibis.Value | bool = True
-    offset: ibis.Value | None = None
-
-
-def read_as_written(
-    column: ibis.Value, section: TableSection, engine: Engine, role: str, place: str = "events"
-) -> WrittenTimes:
-    """Reads a column of times as they are written.
-
-    Args:
-        column: Timestamps, dates, text, or whole numbers written YYYYMMDD.
-        section: Its time_format says how to read text.
-        engine: Where the column is.
-        role: The key of the section that names the column.
-        place: The section's name in the config, for messages.
-
-    Returns:
-        The days, clocks and offsets.
-
-    Raises:
-        UsageError: The column is of another type.
-    """
-    kind = column.type()
-    if kind.is_date():
-        return WrittenTimes(column.cast("timestamp"), has_clock=False)
-    if kind.is_timestamp():  # an engine keeps one with a zone in UTC
-        return WrittenTimes(column.cast("timestamp"), offset=ibis.literal(0) if kind.timezone else None)
-    if kind.is_integer():
-        return WrittenTimes(_from_digits(column), has_clock=False)
-    if not kind.is_string():
-        raise UsageError(
-            f"[{place}] {role}: column {column.get_name()!r} holds {kind}; expected times, dates, text "
-            "or whole numbers YYYYMMDD"
-        )
-    if section.time_format and role not in TIMES_WITHOUT_FORMAT:
-        return _from_format(column, section.time_format, engine)
-    return read_iso_text(column)
-
-
-def _from_digits(column: ibis.Value) -> ibis.Value:
-    """Whole numbers written YYYYMMDD as timestamps."""
-    text = column.cast("string")
-    dashed = text.substr(0, 4) + "-" + text.substr(4, 2) + "-" + text.substr(6, 2)
-    return (text.length() == 8).ifelse(dashed, ibis.null("string")).try_cast("timestamp")
-
-
-def read_iso_text(column: ibis.Value) -> WrittenTimes:
-    """Text in ISO 8601, with or without a clock and an offset; slashes may stand for dashes."""
-    text = column.replace("/", "-")
-    zoned = text.re_search(TIME_WITH_OFFSET)
-    bare = zoned.ifelse(text.re_extract(TIME_WITH_OFFSET, 1), text.re_extract(LOCAL_TIME, 1))
-    minutes = _offset_minutes(text.re_extract(TIME_WITH_OFFSET, 2))
-    return WrittenTimes(bare.try_cast("timestamp"), bare.contains(":"), zoned.ifelse(minutes, ibis.null("int64")))
-
-
-def _from_format(column: ibis.Value, layout: str, engine: Engine) -> WrittenTimes:
-    """Text in a strftime layout. An offset at its end is read here, so that all engines read the same offsets."""
-    if end := OFFSET_AT_END_OF_FORMAT.search(layout):
-        text = column.re_extract(ANYTHING_WITH_OFFSET, 1)
-        minutes = _offset_minutes(column.re_extract(ANYTHING_WITH_OFFSET, 2))
-        layout = layout[: end.start()].rstrip()
-        return WrittenTimes(engine.parse_time(text, layout), has_clock(layout), minutes)
-    in_utc = not {"z", "Z"}.isdisjoint(_directives(layout))  # an engine applies an offset in the middle
-    return WrittenTimes(engine.parse_time(column, layout), has_clock(layout), ibis.literal(0) if in_utc else None)
-
-
-def has_clock(layout: str) -> bool:
-    """Whether a strftime layout has an hour, a minute or anything smaller than a day.
-
-    >>> has_clock("%d/%m/%Y"), has_clock("%d/%m/%Y %-H:%M"), has_clock("%Y %%H")
-    (False, True, False)
-    """
-    return not CLOCK_DIRECTIVES.isdisjoint(_directives(layout))
-
-
-def _directives(layout: str) -> list[str]:
-    return FORMAT_DIRECTIVE.findall(layout)
-
-
-def _offset_minutes(offset: ibis.Value) -> ibis.Value:
-    """Minutes ahead of UTC of text such as 'Z', '-04' or '+05:30'."""
-    digits = offset.re_replace("[^0-9]", "")
-    hours, minutes = (digits.substr(start, 2).try_cast("int64").fill_null(0) for start in (0, 2))
-    return (hours * 60 + minutes) * offset.contains("-").ifelse(-1, 1)
+MAIN_ROLES = ("time", "start")  # for which `time_format` is the only layout; other columns may have one of their own
+ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True)
@@ -132,7 +35,7 @@ class TimeReader:
     """Reads the columns of times of one section on the business's clock.
 
     Attributes:
-        section: Its timezone says how to read clocks without an offset.
+        section: Its timezone says how to read clocks without an offset, and its time_format how texts are written.
         engine: Where the section's rows are.
         zone: The zone in which days begin ([task] timezone).
         place: The section's name in the config, for messages.
@@ -143,24 +46,56 @@ class TimeReader:
     zone: str = UTC_ZONE
     place: str = "events"
     _only_days: dict[tuple[str, str], bool] = field(default_factory=dict, repr=False)
+    _layouts: dict[tuple[str, str], TimeLayout] = field(default_factory=dict, repr=False)
+
+    def layout(self, column: ibis.Value, role: str) -> TimeLayout:
+        """How a column is written; its values are looked at once.
+
+        Raises:
+            DataError: Several orders of day, month and year read the column as well.
+            UsageError: The column is of a type that holds no times.
+        """
+        key = (role, column.get_name())
+        if key not in self._layouts:
+            kind, formats = column.type(), self.section.time_formats
+            if formats and role in MAIN_ROLES and (kind.is_string() or kind.is_integer()):
+                decided = TimeLayout("formats", formats)
+            else:
+                decided = decide_time_layout(column, self.engine, formats, only_dates=role == ATTRIBUTES)
+            if not decided.kind and not (kind.is_string() or kind.is_integer()):
+                raise UsageError(
+                    f"[{self.place}] {role}: column {column.get_name()!r} holds {kind}; expected times, dates, text, "
+                    "whole numbers such as 20240131, or seconds or milliseconds since 1970"
+                    f"{self._advice_on_days(column, decided, '; ')}"
+                )
+            self._layouts[key] = decided
+        decided = self._layouts[key]
+        if decided.rivals:
+            formats_text = " and ".join(map(repr, (decided.formats[0], *decided.rivals)))
+            raise DataError(
+                f"[{self.place}] {role}: {formats_text} read column {column.get_name()!r} equally well, and mean "
+                f"different days; set [{self.place}] time_format to the one that is right"
+            )
+        return decided
 
     def read(self, column: ibis.Value, role: str) -> ibis.Value:
         """A column of times as naive timestamps in the business's zone; null where a time cannot be read.
 
-        If the clocks of all values show midnight, these are days too.
+        If the clocks of all values show midnight, these are days too. Times before 1970 or from 2200 on are mistakes.
 
         Args:
-            column: Timestamps, dates, text, or whole numbers written YYYYMMDD.
+            column: Timestamps, dates, text, or numbers.
             role: The key of the section that names the column.
 
         Returns:
             The timestamps.
 
         Raises:
-            DataError: Some texts have an offset and some do not, and the config names no zone for these.
+            DataError: Some texts have an offset and some do not, and the config names no zone for these; or nothing
+                shows in which order day and month are written.
             UsageError: The column is of another type.
         """
-        times = read_as_written(column, self.section, self.engine, role, self.place)
+        times = self._written(column, role)
         if times.has_clock is False or self._holds_only_days(column, role):
             return times.written
         moment = self._to_business_zone(times.written)
@@ -169,9 +104,42 @@ class TimeReader:
             moment = times.offset.notnull().ifelse(self._from_utc(utc), moment)
         return moment if times.has_clock is True else times.has_clock.ifelse(moment, times.written)
 
+    def means_never(self, column: ibis.Value, role: str) -> ibis.Value:
+        """Whether each value is a date such as 9999-12-31, by which databases say that something does not end."""
+        written = self.layout(column, role).read(column, self.engine).written
+        return (written >= ibis.literal(LAST_TIME).cast("timestamp")).fill_null(False)
+
+    def _written(self, column: ibis.Value, role: str) -> WrittenTimes:
+        """A column of times as they are written, null if they are in no possible year."""
+        times = self.layout(column, role).read(column, self.engine)
+        first = FIRST_BIRTHDAY if role == ATTRIBUTES else FIRST_TIME
+        possible = is_possible_time(times.written, first).ifelse(times.written, ibis.null("timestamp"))
+        return WrittenTimes(possible, times.has_clock, times.offset)
+
     def advice(self, column: ibis.Value, role: str) -> str:
-        """What to do about unreadable times of a column."""
-        return f"set [{self.place}] time_format, such as '%d/%m/%Y %H:%M'"
+        """What to do about unreadable times of a column, by how they are written."""
+        key, query = f"[{self.place}] time_format", f"[{self.place}] query"
+        own = decide_time_layout(column, self.engine)
+        if own.kind == "iso":
+            if self.section.time_formats:
+                return f"remove {key}, since most are written as 2024-01-31 is"
+            return f"repair those that are not written as 2024-01-31 is, or turn them into times in {query}"
+        if own.formats and 2 * own.readable >= own.given:
+            return f"set {key} to {' or '.join(map(repr, (own.formats[0], *own.rivals)))}"
+        if days := self._advice_on_days(column, own):
+            return days
+        lengths = {"#6": "'%y%m%d', '%d%m%y' or '%m%d%y'", "#8": "'%d%m%Y' or '%m%d%Y'"}
+        outline = own.outlines[0] if own.outlines else ""
+        return f"set {key} to {lengths[outline]}" if outline in lengths else f"set {key}, such as '%d/%m/%Y %H:%M'"
+
+    def _advice_on_days(self, column: ibis.Value, layout: TimeLayout, before: str = "") -> str:
+        """What to do about a column that is like a spreadsheet's numbers of days; empty for others."""
+        if not (layout.outlines and layout.outlines[0].rstrip(".") == "#5"):
+            return ""
+        return (
+            f"{before}if these are a spreadsheet's numbers of days, turn them into dates in [{self.place}] query: "
+            f"DATE '1899-12-30' + CAST({column.get_name()} AS INTEGER)"
+        )
 
     def _to_business_zone(self, moment: ibis.Value) -> ibis.Value:
         """Times on the section's clock on that of the business."""
@@ -195,7 +163,7 @@ class TimeReader:
     def _survey(self, column: ibis.Value, role: str) -> bool:
         """As `_holds_only_days`; refuses a column in which some times have an offset and some do not."""
         rows = column.as_table()
-        times = read_as_written(rows[0], self.section, self.engine, role, self.place)
+        times = self._written(rows[0], role)
         has_offset = ibis.literal(False) if times.offset is None else times.offset.notnull()
         timed = times.written.notnull() & times.has_clock
         counts = self.engine.to_arrow(
@@ -212,3 +180,22 @@ class TimeReader:
                 "'Europe/London'"
             )
         return not counts["later"]
+
+
+def zone_notes(events: TableSection, zone: str, has_clock: bool) -> tuple[str, ...]:
+    """A note if events are read on other clocks than those by which days begin: one of the two may have been forgotten.
+
+    Args:
+        events: The section of the events.
+        zone: The zone in which days begin ([task] timezone).
+        has_clock: Whether the times of the events have hours.
+
+    Returns:
+        One sentence, or none.
+    """
+    if not has_clock or events.timezone in ("", zone):
+        return ()
+    return (
+        f"times without an offset are read on the clocks of {events.timezone} ([events] timezone), and days begin in "
+        f"{zone} ([task] timezone): if the business is in {events.timezone}, set [task] timezone too",
+    )

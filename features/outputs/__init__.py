@@ -20,6 +20,7 @@ __getattr__, __all__ = lazy_exports(
             "read_required_manifest",
             "rewriting_advice",
         ],
+        "ownership": ["require_output_folder"],
         "parquet_files": ["open_parquet", "read_parquet"],
     },
 )

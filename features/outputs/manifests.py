@@ -156,7 +156,11 @@ class SegmentManifest(Manifest):
 
 
 class UpliftManifest(Manifest):
-    """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet."""
+    """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet.
+
+    Attributes:
+        timezone: The zone in which its days begin.
+    """
 
     AGAIN: ClassVar[str] = "regulars uplift --cutoff {cutoff}"
 
@@ -166,6 +170,7 @@ class UpliftManifest(Manifest):
     model: str
     source: str
     actions: str = ""
+    timezone: str = "UTC"
 
 
 class PlanManifest(Manifest):

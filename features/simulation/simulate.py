@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.atomic_files import atomic_folder
+from features.atomic_files import atomic_folder, refuse_other_kind
 from features.errors import UsageError, sample
 from features.simulation.business import (
     HORIZON,
@@ -133,13 +133,12 @@ def simulate_business(
 
 
 def _refuse_other_content(out: Path) -> None:
-    """Raises UsageError if the folder holds anything but a simulation without files of others."""
+    """Raises UsageError if the folder holds anything but a simulation without files of others, or is none."""
+    refuse_other_kind(out, "folder")
     present = sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
     unexpected = [name for name in present if "simulation.json" not in present or name not in ENTRIES]
-    if unexpected or out.is_file():
-        raise UsageError(
-            f"{out} {f'holds {sample(unexpected)}' if unexpected else 'is a file'}; give a new or empty folder"
-        )
+    if unexpected:
+        raise UsageError(f"{out} holds {sample(unexpected)}; give a new or empty folder")
 
 
 def _write_parts(folder: Path, business: Business, customers: int, blocks: int) -> dict[str, int]:

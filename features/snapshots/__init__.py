@@ -17,6 +17,7 @@ __getattr__, __all__ = lazy_exports(
             "snapshots_from_tables",
             "write_snapshots",
         ],
+        "built_file": ["require_build_target"],
         "cache": ["builder_digest", "open_cache"],
         "counterfactual": [
             "CutoffLog",

@@ -16,7 +16,6 @@ import ibis
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from features.atomic_files import atomic_file, atomic_folder
 from features.audit.audit import mature_cutoffs, require_no_breach, with_too_long_windows
 from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, read_custom_features
 from features.catalog.families import catalog_features
@@ -26,6 +25,7 @@ from features.feature import Feature
 from features.intake.log import Business, Log, as_date, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import KEYS, cutoff_table, order_days, owned_columns, rows_in_horizon
+from features.snapshots.built_file import built_file
 from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
@@ -295,12 +295,12 @@ def write_snapshots(business: Business, cutoffs: Sequence[date], out: Path) -> t
 
     Raises:
         DataError: The log breaks its contract.
-        UsageError: A cutoff lies outside the log, or `out` cannot be written.
+        UsageError: A cutoff lies outside the log, or `out` cannot be written, or must not be replaced.
     """
     with opened(business) as log, checked_log(log) as (engine, tables, own):
         task, cache = log.config.task.to_task(), open_cache(log.config)
         query = snapshot_query(tables, task, cutoffs, engine, own=own, cache=cache)
-        with (atomic_folder if engine.writes_folders else atomic_file)(out) as target:
+        with built_file(log.config, out) as target:
             engine.write_parquet(query.rows, target)
     written = ds.dataset(out, format="parquet")
     return written.count_rows(), len(written.schema), query.reused

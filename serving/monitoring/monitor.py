@@ -18,6 +18,7 @@ from typing import Any
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
+from features.file_locks import exclusive_lock
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import document_text
 from features.outputs.manifests import MonitoringRecord, read_required_manifest
@@ -38,7 +39,6 @@ from serving.monitoring.inputs import MonitorInputs, read_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
 from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
 from serving.monitoring.performance import performance_findings as of_performance
-from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation.group_rates import segment_rates
 from serving.statistics.population_drift import Drift

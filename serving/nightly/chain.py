@@ -18,6 +18,7 @@ from features.audit import delivery
 from features.audit.audit import check_log
 from features.audit.delivery import DeliveryRecord
 from features.errors import DataError, RefusedError, RegularsError
+from features.file_locks import exclusive_lock
 from features.intake.log import Business, Log, opened
 from serving.interruption import raise_if_interrupted
 from serving.nightly import steps
@@ -36,7 +37,6 @@ from serving.nightly.state import (
     without_quotes,
     write_summary,
 )
-from serving.scoring.resumable_run import exclusive_lock
 from serving.unforeseen import message_and_code
 
 CHECK = "check"

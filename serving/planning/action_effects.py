@@ -22,6 +22,7 @@ from features.json_files import file_digest
 from features.outputs.layout import UPLIFT_MANIFEST as MANIFEST
 from features.outputs.manifests import UpliftManifest, read_manifest
 from features.outputs.parquet_files import read_parquet
+from features.task import other_zone
 from serving.language.messages import N_
 
 ASSUMED = N_("assumed")
@@ -65,11 +66,12 @@ def load_action_effects(config: Config, rules: PlanConfig, cutoff: date, scores:
         The effects, in the order of the score table.
 
     Raises:
-        UsageError: A measured action is not in the config, or an action has neither a measured effect nor a save rate.
+        UsageError: A measured action is not in the config, an action has neither a measured effect nor a save rate, or
+            effects were measured with days that begin in another zone.
         DataError: The table of effects is not as expected.
     """
     path = config.outputs.uplift(cutoff) / "effects.parquet"
-    measured = _read_effects(path) if path.exists() or (path.parent / MANIFEST).exists() else None
+    measured = _read_effects(path, config.task.timezone) if path.exists() or (path.parent / MANIFEST).exists() else None
     measured_actions = set(measured["action"].unique().to_pylist()) if measured else set()
     _refuse_unknown_actions(measured_actions, rules, path)
     n = scores.num_rows
@@ -118,12 +120,17 @@ def _measured_effects(rows: pa.Table, scores: pa.Table, action: str, path: Path)
     return effects, " and ".join(sorted(rows["source"].unique().to_pylist()))
 
 
-def _read_effects(path: Path) -> pa.Table:
-    """The table of effects; one beside a manifest must be the file that the manifest records."""
+def _read_effects(path: Path, zone: str) -> pa.Table:
+    """The table of effects; one beside a manifest must be the file that it records, with days of this zone."""
     try:
-        checksum = read_manifest(path.parent / MANIFEST, UpliftManifest).sha256
+        manifest = read_manifest(path.parent / MANIFEST, UpliftManifest)
+        checksum, problem = manifest.sha256, other_zone({"timezone": manifest.timezone}, zone)
     except FileNotFoundError:
-        checksum = ""  # a table that the user made
+        checksum, problem = "", ""  # a table that the user made
+    if problem:
+        raise UsageError(
+            f"{path}: was computed {problem}; run `regulars train uplift`, then `regulars uplift` again, or set it back"
+        )
     table = read_parquet(path, EFFECT_COLUMNS, checksum)
     if any(table[name].null_count for name in ("customer_id", "action", "source")):
         raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars uplift` again")

@@ -161,6 +161,7 @@ def _manifest(
         "digest": bundle.digest,
         "source": bundle.source,
         "horizon": bundle.task["horizon"],
+        "timezone": config.task.timezone,
         "customers": snapshots.rows.num_rows,
         "actions": ", ".join(bundle.actions),
         "rows": table.num_rows,

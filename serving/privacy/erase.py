@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from features.atomic_files import report_write_errors
 from features.errors import DataError
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
-from features.json_files import file_digest
+from features.json_files import CHECKSUM, file_digest, with_checksum
 from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer
 
 STAGING, READY = ".forgetting", "ready.json"
@@ -319,6 +319,8 @@ def _document_text(erasure: Erasure, file: Path, text: str, correct_manifest: Ca
         correct_manifest(file, new)
     if new == json.loads(text):
         return text
+    if isinstance(new, dict) and CHECKSUM in new:
+        new = with_checksum(new)
     return json.dumps(new, indent=1, ensure_ascii=text.isascii()) + "\n"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
+from features.file_locks import exclusive_lock
 from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
 from features.intake.earlier_ids import earlier_names
 from features.intake.identifiers import identifier_text
@@ -35,7 +36,6 @@ from serving.privacy.erase import (
     mark_ready,
     stage_changes,
 )
-from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
 

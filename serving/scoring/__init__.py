@@ -6,7 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
-        "resumable_run": ["exclusive_lock", "remove_folder"],
+        "resumable_run": ["remove_folder"],
         "run": ["score_customers"],
         "score_tables": ["MANIFEST", "Scores", "read_scores", "refuse_other_zone", "total_value_interval"],
         "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],

@@ -1,4 +1,4 @@
-"""A run that can be killed and resumed: a folder for the files of its steps, a journal of finished steps, and a lock.
+"""A run that can be killed and resumed: a folder for the files of its steps, and a journal of finished steps.
 
 A step is finished when its line is in the journal, which is written after its files have reached the disk. The line
 holds their checksums, so a truncated or changed file is noticed and its step is repeated. Nobody reads the files before
@@ -7,18 +7,15 @@ the run publishes them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from features.atomic_files import report_write_errors
-from features.errors import RefusedError
 from features.json_files import file_digest, has_digest
 
 JOURNAL = "journal.jsonl"
@@ -95,60 +92,6 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder with all that it holds, if it exists."""
     if folder.exists():
         shutil.rmtree(folder)
-
-
-@contextmanager
-def exclusive_lock(lock_file: Path, task: str) -> Iterator[None]:
-    """Hold a lock file while the block runs; the system releases it if the process dies.
-
-    Args:
-        lock_file: The lock file; it is removed at the end, and so is its folder if that is empty.
-        task: What is being done, for the message.
-
-    Raises:
-        RefusedError: Another process holds the lock.
-        UsageError: The file cannot be written.
-    """
-    with report_write_errors(lock_file):
-        descriptor = _locked_descriptor(lock_file, task)
-    try:
-        yield
-    finally:
-        lock_file.unlink(missing_ok=True)
-        os.close(descriptor)
-        with suppress(OSError):  # other runs have files in it
-            lock_file.parent.rmdir()
-
-
-def _locked_descriptor(lock_file: Path, task: str) -> int:
-    """Lock the file and return its descriptor; a file that its last holder removed meanwhile is created again."""
-    while True:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-        except FileNotFoundError:  # the folder was removed meanwhile
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _has_its_name(descriptor, lock_file):
-                os.truncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode() or "another"
-            os.close(descriptor)
-            raise RefusedError(
-                f"{task} is being done by another run (process {holder}); wait until it has ended, then run this again"
-            ) from None
-        os.close(descriptor)
-
-
-def _has_its_name(descriptor: int, lock_file: Path) -> bool:
-    try:
-        status = lock_file.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(descriptor), status)
 
 
 def _file_entry(folder: Path, name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError
+from features.file_locks import exclusive_lock
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest, has_digest, json_digest
@@ -34,7 +35,7 @@ from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
-from serving.scoring.resumable_run import ResumableRun, exclusive_lock, open_run, remove_folder
+from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
 

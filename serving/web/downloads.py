@@ -6,8 +6,6 @@ workbook is written at a time: one with a million customers takes a minute or tw
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from io import BytesIO
@@ -20,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from duckdb import Error as DuckDBError
 
+from features.private_folders import ScratchFolder
 from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, order_sql
@@ -29,6 +28,7 @@ EXCEL_ROWS = 1_048_576  # including the header
 LONGEST = 32_767  # characters in a cell
 COLUMNS = (*LIST_COLUMNS[:1], "cutoff", *LIST_COLUMNS[1:], "churn_reasons", "value_reasons")
 _ONE_WORKBOOK = Lock()
+_FOLDERS: dict[Path, ScratchFolder] = {}  # of workbooks that are being sent
 
 
 def csv_chunks(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> Iterator[bytes]:
@@ -74,20 +74,22 @@ def write_workbook(site: Site, at: ScoredCutoff, filters: CustomerFilter, money:
             n=f"{customers:,}", most=f"{EXCEL_ROWS:,}",
         )  # fmt: skip
         raise MissingOutput(message, status=413)
-    folder = Path(tempfile.mkdtemp(prefix="regulars-"))
+    folder = ScratchFolder()
+    place = Path(folder.name) / "customers.xlsx"
     try:
         with _ONE_WORKBOOK:
             names = [name for name in COLUMNS if name in at.columns]
-            _write(folder / "customers.xlsx", _batches(site, at, filters, money), names)
+            _write(place, _batches(site, at, filters, money), names)
     except BaseException:
-        delete_workbook(folder / "customers.xlsx")
+        folder.cleanup()
         raise
-    return folder / "customers.xlsx"
+    _FOLDERS[place] = folder
+    return place
 
 
 def delete_workbook(place: Path) -> None:
     """Delete a workbook and its temporary folder."""
-    shutil.rmtree(place.parent)
+    _FOLDERS.pop(place).cleanup()
 
 
 def _batches(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> Iterator[pa.RecordBatch]:

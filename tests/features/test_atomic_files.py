@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path: Path) -> None:
     write_text_atomically(target, "old")
     with atomic_file(target) as temporary:
         temporary.write_text("new")
-        assert target.read_text() == "old" and temporary.parent == target.parent
+        assert target.read_text() == "old" and temporary.parent.parent == target.parent
     assert target.read_text() == "new" and list(target.parent.iterdir()) == [target]
 
 
@@ -69,3 +71,34 @@ def test_a_new_file_is_never_written_over_another(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError(95, "not supported")))
     write_new_text(target.with_name("other.toml"), "on a file system without links")
     assert sorted(path.name for path in target.parent.iterdir()) == ["new.toml", "other.toml"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    target = tmp_path / "built.parquet"
+    other = tmp_path / ".other.regulars-a1b2c3d4"
+    other.mkdir()
+    pid = os.fork()
+    if pid == 0:
+        with atomic_file(target) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not target.exists() and len(list(tmp_path.iterdir())) == 2
+    with atomic_file(target) as temporary, atomic_file(target) as second:
+        temporary.write_text("first")
+        second.write_text("second")
+    assert target.read_text() == "first" and sorted(tmp_path.iterdir()) == [other, target]
+
+
+def test_a_link_a_device_and_another_kind_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "folder", tmp_path / "link", Path("/dev/null")):
+        with pytest.raises(UsageError, match="expected a file or nothing yet, found a (folder|link|device)"):
+            write_text_atomically(target, "x")
+    for target in (tmp_path / "file", tmp_path / "link", Path("/dev/null")):
+        with pytest.raises(UsageError, match="expected a folder or nothing yet, found a (file|link|device)"):
+            with atomic_folder(target):
+                raise AssertionError
+    assert Path("/dev/null").is_char_device()

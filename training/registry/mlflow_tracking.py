@@ -29,6 +29,7 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
+from training.registry.local_store import ARTIFACTS, prepare_local_store
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
 from training.registry.tracking_store import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
@@ -67,14 +68,23 @@ def connect_to_mlflow(config: Config) -> MlflowClient:
     _limit_waiting(FIRST_WAIT)
     with quiet_mlflow(), as_usage_errors(uri, "[tracking] uri: "):
         _check_database_port(uri)
+        prepare_local_store(config, uri, name)
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         if mlflow.get_experiment_by_name(name) is None:
-            local = uri.startswith("sqlite:")
-            mlflow.create_experiment(name, config.path("mlartifacts").as_uri() if local else None)
+            _create_experiment(name, config.path(ARTIFACTS).as_uri() if uri.startswith("sqlite:") else None)
         mlflow.set_experiment(name)
     _limit_waiting(LATER_WAIT)
     return MlflowClient()
+
+
+def _create_experiment(name: str, location: str | None) -> None:
+    """Create the experiment, unless another process has done so meanwhile."""
+    try:
+        mlflow.create_experiment(name, location)
+    except MlflowException:
+        if mlflow.get_experiment_by_name(name) is None:
+            raise
 
 
 @contextmanager

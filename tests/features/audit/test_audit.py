@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.audit.audit import Audit, audit_tables, audit_text, check_log, mature_cutoffs, require_no_breach
@@ -176,3 +178,12 @@ def test_check_writes_what_it_found(make_log: Make, make_config: Callable[..., C
     report, target = check_log(make_config({"task": {"horizon": "30d"}}, amount="amount"))
     assert target == tmp_path.resolve() / "output" / "audit.json"
     assert json.loads(target.read_text())["rows"] == report.rows == 180
+
+
+def test_a_zone_of_the_clocks_without_one_of_the_days_is_a_note(make_config: Callable[..., Config]) -> None:
+    rows = [{"customer": "a", "time": datetime(2024, 1, day, 10)} for day in range(1, 29)]
+    for clock, zone, noted in (("", "UTC", False), ("Asia/Tokyo", "UTC", True), ("Asia/Tokyo", "Asia/Tokyo", False)):
+        config = make_config({"task": {"horizon": "7d", "windows": ["7d"], "timezone": zone}}, timezone=clock)
+        pq.write_table(pa.Table.from_pylist(rows), config.folder / "log.parquet")
+        notes = " ".join(check_log(config)[0].notes)
+        assert ("set [task] timezone too" in notes) is noted

@@ -48,6 +48,11 @@ def test_the_time_zone_of_the_business_is_one_that_there_is() -> None:
         task={"timezone": "Europe/Belrin"}
     )
     assert "expected one such as 'Europe/London' or 'UTC'" in refused(task={"timezone": "+02:00"})
+    assert parsed(task={"timezone": "europe/berlin"}).task.timezone == "Europe/Berlin"
+    assert parsed(events={**EVENTS, "timezone": "JST"}).events.timezone == "JST"
+    assert "[events] timezone: there is no time zone 'Europe/Londn'; did you mean 'Europe/London'?" in refused(
+        events={**EVENTS, "timezone": "Europe/Londn"}
+    )
 
 
 @pytest.mark.parametrize(

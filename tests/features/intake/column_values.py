@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import ibis
 import pyarrow as pa
 
-from features.engines.duckdb import DuckDBEngine
+from features.engines.base import Engine
 
 
-def compute_values(engine: DuckDBEngine, values: list[Any], expression: Any) -> list[Any]:
+def compute_values(engine: Engine, values: list[Any], expression: Any) -> list[Any]:
     """The values of an expression of a column x."""
-    table = ibis.memtable(pa.table({"x": values}))
+    table = engine.store_arrow("column", pa.table({"x": values}))
     return engine.to_arrow(table.select(value=expression(table.x)))["value"].to_pylist()

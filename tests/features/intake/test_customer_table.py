@@ -289,3 +289,40 @@ def test_the_proof_finds_no_leak_in_versions_and_one_where_they_are_read_too_ear
 
     monkeypatch.setattr(customer_attributes, "attribute_measures", too_early)
     assert any("plan" in dict(trial.leaks) for trial in leakage.prove_no_leakage(config, 3))
+
+
+def test_text_is_a_number_if_it_has_gaps_or_decimals_and_a_code_otherwise(make: Make, engine: DuckDBEngine) -> None:
+    names = ("charges", "price", "share", "code", "zip", "grade", "born")
+    people = pa.table(
+        {
+            "id": list("abcd"),
+            "charges": ["29.5", " ", "36", "n/a"],
+            "price": ["1.234,50", "12,00", "7", "8"],
+            "share": ["45%", "10%", "0.5 %", None],
+            "code": ["1", "2", "3", "4"],
+            "zip": ["01234", "56789", " ", "11111"],
+            "grade": ["a", "b", "", "2"],
+            "born": ["31/12/1955", "01/02/1960", "", "05/06/2000"],
+        }
+    )
+    tables = read_tables(make(people, {"attributes": names, "constant": names}), engine)
+    types = {attribute.name: attribute.value_type for attribute in tables.contract.attributes}
+    assert types == {**dict.fromkeys(("charges", "price", "share"), "number"), "code": "level", "zip": "level"} | {
+        "grade": "level",
+        "born": "date",
+    }
+    rows = _rows(tables, engine)
+    assert [rows["a"][name] for name in ("charges", "price", "share", "zip")] == [29.5, 1234.5, 0.45, "01234"]
+    assert [rows["b"][name] for name in ("charges", "born")] == [None, date(1960, 2, 1)]
+
+
+def test_values_that_an_attribute_loses_are_counted_and_the_rows_stay(make: Make, engine: DuckDBEngine) -> None:
+    people = [{"id": str(n), "charges": "many" if n == 3 else f"{n}.5", "born": "1990-01-01"} for n in range(9)]
+    people.append({"id": "9", "charges": "1.5", "born": "9999-12-31"})
+    keys = {"attributes": ["charges", "born"], "constant": ["charges", "born"], "max_unreadable": 0.1}
+    side = read_tables(make(people, keys), engine).sides["customers"]
+    assert {aside.reason: aside.rows for aside in side.set_aside} == {
+        "unreadable charges (left empty, the row is kept)": 1,
+        "unreadable born (left empty, the row is kept)": 1,
+    }
+    assert engine.count_rows(side.rows) == 10

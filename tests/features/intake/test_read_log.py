@@ -231,10 +231,64 @@ def test_time_format_sets_the_layout_of_times(
         assert times(load_text("customer,time\n" + "".join(f"a,{t}\n" for t in texts), time_format=layout)) == expected
 
 
-@pytest.mark.parametrize("text", ["03/01/2024", "3 Jan 2024", "soon", "1704276000", "20241301"])
-def test_times_that_cannot_be_read_are_refused_with_their_shape(text: str, load_text: Load) -> None:
-    with pytest.raises(DataError, match=r"2 of 2 rows have no usable time.*customers 'a', 'b'.*time_format") as problem:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("13/01/2024 10:30", "2024-01-13 10:30:00"),
+        ("3 Jan 2024", "2024-01-03 00:00:00"),
+        ("01/13/24", "2024-01-13 00:00:00"),
+        ("1705141800", "2024-01-13 10:30:00"),
+        ("1705141800000", "2024-01-13 10:30:00"),
+        ("202401131030", "2024-01-13 10:30:00"),
+    ],
+)
+def test_times_are_read_as_people_and_programs_write_them(text: str, expected: str, load_text: Load) -> None:
+    assert times(load_text(f"customer,time\na,{text}\n")) == [expected]
+
+
+def test_day_and_month_are_not_guessed(load_text: Load) -> None:
+    text = "customer,time\na,03/01/2024\nb,04/01/2024\n"
+    with pytest.raises(DataError, match=r"'%d/%m/%Y' and '%m/%d/%Y' read column 'time' equally well.* time_format"):
+        load_text(text)
+    assert times(load_text(text + "c,13/01/2024\n"))[0] == "2024-01-03 00:00:00"
+    assert times(load_text(text, time_format="%m/%d/%Y"))[0] == "2024-03-01 00:00:00"
+
+
+def test_a_format_of_four_digits_does_not_read_years_of_two(load_text: Load) -> None:
+    with pytest.raises(DataError, match=r"2 of 2 rows have no usable time.*'99/99/99'.*time_format to '%m/%d/%y'"):
+        load_text("customer,time\na,01/05/22\nb,12/31/22\n", time_format="%m/%d/%Y")
+
+
+@pytest.mark.parametrize("text", ["0022-01-05", "1899-12-31", "9999-12-31", "2200-01-01"])
+@pytest.mark.parametrize("typed", [False, True])
+def test_years_that_no_time_has_are_unreadable(text: str, typed: bool, load_text: Load, make_log: Load) -> None:
+    good = [{"customer": "a", "time": date(2024, 1, 1)}] * 30
+    if typed:
+        tables = make_log([*good, {"customer": "b", "time": date.fromisoformat(text)}])
+    else:
+        tables = load_text("customer,time\n" + "a,2024-01-01\n" * 30 + f"b,{text}\n")
+    assert (aside(tables), tables.last) == ({"unreadable time": 1}, date(2024, 1, 1))
+
+
+def test_time_format_holds_for_known_at_too(load_text: Load) -> None:
+    text = "customer,time,known_at\na,05/01/2024,\nb,06/01/2024,09/02/2024\n"
+    tables = load_text(text, time_format="%d/%m/%Y", known_at="known_at")
+    assert rows(tables, "seen") == [(date(2024, 1, 5),), (date(2024, 2, 9),)]
+    iso = load_text(text.replace("09/02/2024", "2024-02-09"), time_format="%d/%m/%Y", known_at="known_at")
+    assert rows(iso, "seen") == rows(tables, "seen")
+    several = ("%d/%m/%Y", "%d.%m.%y")
+    other = load_text(text.replace("09/02/2024", "09.02.24"), time_format=several, known_at="known_at")
+    assert rows(other, "seen") == rows(tables, "seen")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("soon", "%d/%m/%Y %H:%M"), ("20241301", "%d%m%Y"), ("44567", "1899-12-30"), ("240113", "%y%m%d")],
+)
+def test_times_that_cannot_be_read_are_refused_with_their_shape(text: str, advice: str, load_text: Load) -> None:
+    with pytest.raises(DataError, match=r"2 of 2 rows have no usable time.*customers 'a', 'b'") as problem:
         load_text(f"customer,time\na,{text}\nb,{text}\n")
+    assert advice in str(problem.value)
     assert text not in str(problem.value)
 
 

@@ -399,3 +399,25 @@ def test_a_row_that_arrived_late_is_invisible_until_it_arrived(
 
 
 COUNTS = ("visits_count_30d", "tickets_count_30d", "contacts_count_30d", "subscription_terms_ever")
+
+
+def test_an_end_in_the_far_future_means_that_the_contract_runs(read_text: Make) -> None:
+    text = (
+        "customer,begun,ended,known\n"
+        "a,01/02/2024,31/12/9999,31/12/9999\nb,13/02/2024,01/03/2024,02/03/2024\nc,13/02/2024,01/01/1900,\n"
+    )
+    keys = {"source": "side.csv", "customer": "customer", "start": "begun", "end": "ended", "end_known_at": "known"}
+    tables = read_text(text, {"subscriptions": {**keys, "time_format": "%d/%m/%Y", "max_unreadable": 0.4}})
+    assert aside(tables, "subscriptions") == {"unreadable end": 1}
+    assert rows_of(tables, "subscriptions", "customer_id", "part", "day", "seen") == [
+        ("a", "start", date(2024, 2, 1), date(2024, 2, 1)),
+        ("b", "end", date(2024, 3, 1), date(2024, 3, 2)),
+        ("b", "start", date(2024, 2, 13), date(2024, 2, 13)),
+    ]
+
+
+def test_money_of_a_table_is_converted(read_text: Make) -> None:
+    text = 'customer,time,what,price,cur\na,2024-01-01,mail,"1,50 €",EUR\nb,2024-01-02,mail,"2,00",USD\n'
+    keys = {"source": "side.csv", "customer": "customer", "time": "time", "action": "what", "cost": "price"}
+    tables = read_text(text, {"contacts": {**keys, "currency": "cur", "rates": {"EUR": 1, "USD": 0.5}}})
+    assert rows_of(tables, "contacts", "customer_id", "cost") == [("a", 15_000), ("b", 10_000)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from features.config.table_sections import Events
+from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake.times import TimeReader
@@ -17,7 +18,7 @@ EVENTS = Events(source="log.csv", customer="customer", time="time")
 BERLIN, NEW_YORK, KOLKATA = "Europe/Berlin", "America/New_York", "Asia/Kolkata"
 
 
-def read(engine: DuckDBEngine, values: list[Any], zone: str = "UTC", role: str = "time", **keys: str) -> list[Any]:
+def read(engine: Engine, values: list[Any], zone: str = "UTC", role: str = "time", **keys: str) -> list[Any]:
     reader = TimeReader(EVENTS.model_copy(update=keys), engine, zone)
     return compute_values(engine, values, lambda x: reader.read(x, role))
 
@@ -30,7 +31,7 @@ def read(engine: DuckDBEngine, values: list[Any], zone: str = "UTC", role: str =
         (["2024-03-01 10:00"], 10),
         (["2024-03-01"], 0),
         ([20240301], 0),
-        (["01.03.2024"], None),
+        (["1st of March"], None),
         (["2024-03-01 25:00"], None),
     ],
 )
@@ -112,6 +113,17 @@ def test_one_clock_among_midnights_makes_all_of_them_times(engine: DuckDBEngine)
     assert read(engine, moments, NEW_YORK) == [datetime(2024, 6, 30, 20), datetime(2024, 7, 2, 6)]
     texts = ["2024-07-01", "2024-07-02 00:00", "2024-07-02 10:00"]  # the first is a day nevertheless
     assert read(engine, texts, NEW_YORK) == [datetime(2024, 7, 1), datetime(2024, 7, 1, 20), datetime(2024, 7, 2, 6)]
+
+
+@pytest.mark.slow
+def test_offsets_zones_and_days_are_the_same_on_spark(spark: Engine, engine: DuckDBEngine) -> None:
+    for values, keys in (
+        (["2024-06-01 22:30:00 -0400", "2024-07-01 10:00Z", "2024-07-01 10:00 GMT", "2024-07-01"], {}),
+        (["2024-03-10 02:30", "2024-11-03 01:30:00.5", "2024/7/1"], {"timezone": NEW_YORK}),
+        (["01.06.2024 22:30 -0400", "soon"], {"time_format": "%d.%m.%Y %H:%M %z", "timezone": BERLIN}),
+        (["2024-07-01T00:00:00+02:00", "2024-07-02T00:00:00+02:00"], {}),
+    ):
+        assert set(read(spark, values, KOLKATA, **keys)) == set(read(engine, values, KOLKATA, **keys))
 
 
 def test_other_types_are_no_times(engine: DuckDBEngine) -> None:

@@ -397,7 +397,7 @@ def test_an_earlier_simulation_is_replaced_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / "mine" / "events").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"mine holds 'events'"):
         simulate_business(tmp_path / "mine", 5, days=30, seed=1)
-    with pytest.raises(UsageError, match=r"regulars.toml is a file"):
+    with pytest.raises(UsageError, match=r"regulars.toml: expected a folder or nothing yet, found a file"):
         simulate_business(shop / "regulars.toml", 5, days=30, seed=1)
 
 

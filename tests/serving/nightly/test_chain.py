@@ -24,12 +24,12 @@ from click.testing import CliRunner
 from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.errors import DataError, RefusedError, UsageError
+from features.file_locks import exclusive_lock
 from features.intake.log import Log
 from features.json_files import file_digest
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.counted import count_engines
 from tests.scored import CUTOFF

@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 import regulars
 from features.config.load import Config
+from features.config.plan import PlanConfig
+from features.errors import UsageError
 from features.snapshots.build import build_snapshots
 from serving.planning import uplift_scores
+from serving.planning.action_effects import load_action_effects
 from training.uplift.train import TrainedUplift
 
 pytestmark = pytest.mark.xdist_group("uplift")
@@ -52,6 +55,18 @@ def test_chunks_change_nothing(
     table = uplift_scores.uplift_table(learned_effects.estimates.bundle, cohort, chunk=100)
     for name in ("effect_value", "effect_value_error"):
         np.testing.assert_allclose(table[name].to_numpy(), written.table()[name].to_numpy(), rtol=1e-9)
+
+
+def test_models_and_effects_with_days_of_another_zone_are_refused(
+    business: Config, written: uplift_scores.UpliftScores
+) -> None:
+    moved = business.model_copy(update={"task": business.task.model_copy(update={"timezone": "Asia/Tokyo"})})
+    with pytest.raises(UsageError, match="trials-uplift/1 was trained with days that begin in 'UTC'"):
+        uplift_scores.write_uplift_scores(moved, CUTOFF)
+    with pytest.raises(UsageError, match="was computed with days that begin in 'UTC'.*`regulars uplift`"):
+        load_action_effects(
+            moved, PlanConfig.model_validate({"actions": {"email": {"cost": 1}}}), CUTOFF, written.table()
+        )
 
 
 def test_the_command_writes_them_or_says_what_to_run(business: Config, written: uplift_scores.UpliftScores) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from features.config.load import Config
 from features.errors import DataError, RefusedError
+from features.file_locks import exclusive_lock
 from features.intake.customer_ids import FORGOTTEN_FILE
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
@@ -22,7 +23,6 @@ from serving.privacy import forget
 from serving.privacy.erase import STAGING
 from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
 from serving.scoring import score_tables
-from serving.scoring.resumable_run import exclusive_lock
 from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 from training.registry.lineage import ModelLineage

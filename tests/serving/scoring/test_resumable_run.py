@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import RefusedError, UsageError
-from serving.scoring.resumable_run import JOURNAL, ResumableRun, exclusive_lock, open_run
+from serving.scoring.resumable_run import JOURNAL, ResumableRun, open_run
 
 IDENTITY = {"log": "a", "parts": [1, 2]}
 
@@ -60,22 +59,3 @@ def test_the_step_of_a_damaged_file_is_repeated(tmp_path: Path, change) -> None:
     write_step(run, "one")
     change(run.folder / "one")
     assert run.finished_step("one") is None and run.damaged == ["one"]
-
-
-def test_one_writes_at_a_time_and_no_lock_stays(tmp_path: Path) -> None:
-    lock = tmp_path / "locks" / "x.lock"
-    with exclusive_lock(lock, "writing"):
-        with pytest.raises(RefusedError, match="writing is being done by another run"), exclusive_lock(lock, "writing"):
-            pytest.fail("two at once")
-        with exclusive_lock(lock.with_name("y.lock"), "other"):
-            pass
-        assert lock.exists()
-    assert not lock.parent.exists()
-    with exclusive_lock(lock, "writing"):
-        pass
-
-
-def test_a_lock_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"), exclusive_lock(tmp_path / "file" / "x.lock", "writing"):
-        pytest.fail("no lock")
