@@ -12,9 +12,8 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
-from features.audit.exclusion_lists import exclusion_findings
-from features.audit.id_notes import id_facts, id_notes
-from features.audit.identity import identity_facts, identity_lines, identity_notes
+from features.audit.id_notes import audit_ids
+from features.audit.identity import identity_lines
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -196,17 +195,14 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        tables = tables.recorded
-        report, ids = audit_tables(tables, task, engine), id_facts(tables, config, engine)
-        breaches, notes = exclusion_findings(tables, config, engine)
-        identity = identity_facts(tables, engine)
+        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
     return replace(
         report,
-        ids=ids,
-        identity=identity,
-        breaches=(*report.breaches, *breaches),
-        notes=(*zones, *report.notes, *id_notes(ids, tables, config), *identity_notes(identity), *notes),
+        ids=ids.facts,
+        identity=ids.identity,
+        breaches=(*report.breaches, *ids.breaches),
+        notes=(*zones, *report.notes, *ids.notes),
     )
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
 
+from features.audit.exclusion_lists import exclusion_findings
+from features.audit.identity import identity_facts, identity_notes
 from features.config.load import Config
 from features.engines.base import Engine, quote_name
 from features.errors import sample
@@ -117,6 +120,33 @@ def id_notes(facts: Facts, tables: Tables, config: Config) -> list[str]:
         The notes; empty if nothing is odd.
     """
     return [*_many_rows(facts, config), *order_number_notes(facts, tables), *_other_notes(facts)]
+
+
+@dataclass(frozen=True)
+class IdAudit:
+    """What `check` says of ids: facts, the joins of ids (None without [identity]), breaches, and notes."""
+
+    facts: Facts
+    identity: Facts | None
+    breaches: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def audit_ids(tables: Tables, config: Config, engine: Engine) -> IdAudit:
+    """Audits the ids of a log, the joins of ids, and the lists of excluded customers.
+
+    Args:
+        tables: The contract.
+        config: The business.
+        engine: Where the tables are.
+
+    Returns:
+        The audit.
+    """
+    recorded = tables.recorded
+    facts, joins = id_facts(recorded, config, engine), identity_facts(recorded, engine)
+    breaches, notes = exclusion_findings(recorded, config, engine)
+    return IdAudit(facts, joins, tuple(breaches), (*id_notes(facts, recorded, config), *identity_notes(joins), *notes))
 
 
 def id_comments(tables: Tables, config: Config, engine: Engine) -> list[str]:
