@@ -66,7 +66,16 @@ class CommandGroup(click.Group):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(LONG_SENTENCE)) for name in names])
 
     def main(self, *arguments: Any, standalone_mode: bool = True, **options: Any) -> Any:
-        """Runs the command line and ends the process; whatever happens is one message with its exit code."""
+        """Runs the command line and ends the process; whatever happens is one message with its exit code.
+
+        Args:
+            *arguments: As for `click.Group.main`.
+            standalone_mode: False: return what the command returns, and raise its errors, as click does.
+            **options: As for `click.Group.main`.
+
+        Returns:
+            What the command returns, if not in standalone mode.
+        """
         run_group: Callable[..., Any] = super().main
         run = partial(run_group, *arguments, standalone_mode=False, **options)
         if not standalone_mode:

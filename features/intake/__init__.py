@@ -37,9 +37,10 @@ __getattr__, __all__ = lazy_exports(
         "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "read_log": ["read_customer_events", "read_tables"],
-        "source_files": ["is_read_by", "source_files"],
+        "source_files": ["files_of_sources", "is_read_by"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
         "tables": ["OWNED", "OWN_ID", "SideTable", "Tables"],
+        "times": ["zone_notes"],
     },
 )

@@ -11,7 +11,7 @@ from features.errors import DataError
 from features.sources.files import find_files
 
 
-def source_files(config: Config) -> frozenset[Path]:
+def files_of_sources(config: Config) -> frozenset[Path]:
     """The files of all tables, lists and keys of a config that exist, as resolved paths."""
     files: set[Path] = set()
     for source in _file_sources(config):
