@@ -263,8 +263,7 @@ def _owned_rows(rows: ibis.Table, owners: ibis.Table, key: str) -> ibis.Table:
     return joined.select(**columns)
 
 
-def _digestible(persons: Persons) -> list[object]:
+def _digestible(persons: Persons) -> list[list[str]]:
     """The joins as JSON has them."""
-    return [[name, str(day), person] for name, (day, person) in sorted(persons.absorbed.items())] + [
-        sorted(persons.forgotten)
-    ]
+    joins = [[name, str(day), person] for name, (day, person) in sorted(persons.absorbed.items())]
+    return [*joins, sorted(persons.forgotten)]
