@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.files import file_facts, file_lines, file_notes
 from features.audit.id_notes import audit_ids
 from features.audit.identity import identity_lines
 from features.audit.side_tables import side_facts, side_lines, side_notes
@@ -60,12 +61,12 @@ class Audit:
         months: Events, customers and net amount by month.
         sides: The tables beside the events (`side_tables.side_facts`).
         customer_table: The customer table (`customer_table.customer_facts`); None if there is none.
+        files: The files of each section (`files.file_facts`).
         contracts: The terms (`subscriptions.subscription_facts`); None unless churn is 'cancelled'.
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
-        ids: What is odd about the ids (`id_notes.id_facts`); None if they were not looked at.
-        identity: The joins of ids (`identity.identity_facts`); None without [identity].
+        ids: What is odd about the ids (`id_notes.audit_ids`); None if they were not looked at.
     """
 
     rows_read: int
@@ -91,8 +92,8 @@ class Audit:
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    files: tuple[Mapping[str, Any], ...] = ()
     ids: Mapping[str, Any] | None = None
-    identity: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -195,14 +196,15 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
+        report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
+        ids = audit_ids(tables, config, engine)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
     return replace(
         report,
+        files=files,
         ids=ids.facts,
-        identity=ids.identity,
         breaches=(*report.breaches, *ids.breaches),
-        notes=(*zones, *report.notes, *ids.notes),
+        notes=(*zones, *report.notes, *file_notes(files), *ids.notes),
     )
 
 
@@ -382,7 +384,8 @@ def audit_text(report: Audit) -> str:
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
-    lines += [*customer_lines(report.customer_table), *side_lines(report.sides), *identity_lines(report.identity)]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*identity_lines(report.ids), *file_lines(report.files)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

@@ -54,8 +54,9 @@ def identity_facts(tables: Tables, engine: Engine) -> Facts | None:
     }
 
 
-def identity_lines(facts: Facts | None) -> list[str]:
-    """The lines on joined ids in the printed audit."""
+def identity_lines(ids: Facts | None) -> list[str]:
+    """The lines on joined ids in the printed audit, from the facts on ids."""
+    facts = None if ids is None else ids["identity"]
     if facts is None:
         return []
     lines = [

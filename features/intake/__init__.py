@@ -36,11 +36,12 @@ __getattr__, __all__ = lazy_exports(
         "guess_config": ["guess_config_text", "write_guessed_config"],
         "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
+        "set_aside": ["UNUSABLE", "unusable_reason"],
         "read_log": ["read_customer_events", "read_tables"],
         "source_files": ["files_of_sources", "is_read_by"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["OWNED", "OWN_ID", "SideTable", "Tables"],
+        "tables": ["OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
         "times": ["zone_notes"],
     },
 )

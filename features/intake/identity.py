@@ -53,10 +53,8 @@ def read_persons(config: Config, engine: Engine) -> tuple[Persons, SideTable | N
     if section is None:
         return NO_PERSONS, None
     schema = RowSchema(_dated_rows if section.joined_at else _undated_rows)
-    stored, rows_read, aside = read_section(
-        IDENTITY, section, schema, config, engine, lambda rows: _nameless_if_hashed(rows, config)
-    )
-    usable = stored.filter(stored.reason.isnull()).select("customer_id", "person", "seen").distinct()
+    read = read_section(IDENTITY, section, schema, config, engine, lambda rows: _nameless_if_hashed(rows, config))
+    usable = read.rows.filter(read.rows.reason.isnull()).select("customer_id", "person", "seen").distinct()
     rows = engine.to_arrow(usable.order_by("customer_id", "person", "seen"))
     ids, persons = (stored_spellings(config, rows[name].to_pylist()) for name in ("customer_id", "person"))
     days = rows["seen"].to_pylist() if section.joined_at else [None] * rows.num_rows
@@ -64,7 +62,7 @@ def read_persons(config: Config, engine: Engine) -> tuple[Persons, SideTable | N
     gone = [node for node in {*ids, *persons} if forgotten.customers and forgotten.has(node)]
     joined = join_ids(map(Join, ids, persons, days), gone)
     table = pa.table({"customer_id": pa.array(ids, pa.string()), "person": pa.array(persons, pa.string())})
-    return joined, SideTable(engine.store_arrow("identity", table), rows_read, aside)
+    return joined, replace(read, rows=engine.store_arrow("identity", table))
 
 
 def _nameless_if_hashed(rows: ibis.Table, config: Config) -> ibis.Table:

@@ -7,7 +7,7 @@ which it had happened and was known.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import ibis
@@ -108,12 +108,10 @@ def read_side_table(
         DataError: As for `read_side_tables`.
         UsageError: A column does not exist, or a query is not understood.
     """
-    stored, rows_read, aside = read_section(
-        place, section, schema, config, engine, lambda rows: with_stored_ids(rows, config, engine)
-    )
-    usable = stored.filter(stored.reason.isnull()).drop("reason")
+    read = read_section(place, section, schema, config, engine, lambda rows: with_stored_ids(rows, config, engine))
+    usable = read.rows.filter(read.rows.reason.isnull()).drop("reason")
     kept = engine.store(f"side_{key.replace('.', '_')}", schema.finish(usable) if schema.finish else usable)
-    return SideTable(kept, rows_read, aside)
+    return replace(read, rows=kept)
 
 
 def read_section(
@@ -123,7 +121,7 @@ def read_section(
     config: Config,
     engine: Engine,
     prepare: Callable[[ibis.Table], ibis.Table],
-) -> tuple[ibis.Table, int, tuple[SetAsideRows, ...]]:
+) -> SideTable:
     """Reads every row of a section in the types of the contract.
 
     Args:
@@ -135,7 +133,7 @@ def read_section(
         prepare: Changes all rows, with their reasons, before they are stored.
 
     Returns:
-        The rows, stored, with the `reason` why a row is set aside or null; how many were read; what is set aside.
+        The table; its rows, stored, have the `reason` why a row is set aside, or null.
 
     Raises:
         DataError: As for `read_side_tables`.
@@ -145,13 +143,14 @@ def read_section(
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
+    malformed, files = malformed_lines(section, engine, place), tuple(engine.files_read)
     source, empty = without_empty_rows(source, section, engine)
     rows = section_rows(place, section, source, engine, config.task.timezone)
     normalised = schema.normalise(rows)
     stored = engine.store(f"read {place}", prepare(normalised.drop("stake")))
     rows_read = engine.count_rows(stored)
-    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read))
-    return stored, rows_read + sum(e.rows for e in empty), aside
+    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read), *malformed)
+    return SideTable(stored, rows_read + sum(e.rows for e in empty), aside, files)
 
 
 def _checked_set_aside(
@@ -161,12 +160,11 @@ def _checked_set_aside(
     section, place, engine = rows.section, rows.place, rows.engine
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
-    malformed = malformed_lines(section, engine, rows_read, place)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
     if rows_read and rows_read == sum(rejected.rows for rejected in aside):
         reasons = "; ".join(f"{rejected.reason}: {rejected.rows:,}" for rejected in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, *malformed)
+    return aside
 
 
 def contract_rows(

@@ -11,6 +11,7 @@ import ibis
 from features.config.data_contract import DataContract
 from features.errors import DataError
 from features.persons import NO_PERSONS, Persons
+from features.sources.files import FilesRead
 
 OWNED = ("owned_from", "owned_until")  # a row is the customer's at cutoffs after the first and up to the second
 OWN_ID = "own_id"  # the id that a row of the customer table had before ids were joined
@@ -27,11 +28,19 @@ class SetAsideRows:
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table beside the events: customer_id, day, seen and its own columns; how many rows were read and set aside."""
+    """A table beside the events.
+
+    Attributes:
+        rows: customer_id, day, seen and its own columns.
+        rows_read: Rows of the source.
+        set_aside: Rows of the source that are not in `rows`.
+        files: The files that were read, one entry for each table of files; empty for a database.
+    """
 
     rows: ibis.Table
     rows_read: int
     set_aside: tuple[SetAsideRows, ...]
+    files: tuple[FilesRead, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        files: The files of the events, one entry for each table of files; empty for a database.
         persons: The ids of each person.
         identity: The joins: customer_id, person, has_events (whether the log has the id); None without [identity].
         recorded_tables: See `recorded`.
@@ -72,6 +82,7 @@ class Tables:
     set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str
+    files: tuple[FilesRead, ...] = ()
     earlier_ids: str = ""
     persons: Persons = NO_PERSONS
     identity: SideTable | None = None
