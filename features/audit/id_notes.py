@@ -124,10 +124,15 @@ def id_notes(facts: Facts, tables: Tables, config: Config) -> list[str]:
 
 @dataclass(frozen=True)
 class IdAudit:
-    """What `check` says of ids: facts, the joins of ids (None without [identity]), breaches, and notes."""
+    """What `check` says of ids.
+
+    Attributes:
+        facts: From `id_facts`, and `identity`: the joins of ids (`identity_facts`; None without [identity]).
+        breaches: What must be repaired.
+        notes: What is worth knowing.
+    """
 
     facts: Facts
-    identity: Facts | None
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -146,7 +151,8 @@ def audit_ids(tables: Tables, config: Config, engine: Engine) -> IdAudit:
     recorded = tables.recorded
     facts, joins = id_facts(recorded, config, engine), identity_facts(recorded, engine)
     breaches, notes = exclusion_findings(recorded, config, engine)
-    return IdAudit(facts, joins, tuple(breaches), (*id_notes(facts, recorded, config), *identity_notes(joins), *notes))
+    all_notes = (*id_notes(facts, recorded, config), *identity_notes(joins), *notes)
+    return IdAudit({**facts, "identity": joins}, tuple(breaches), all_notes)
 
 
 def id_comments(tables: Tables, config: Config, engine: Engine) -> list[str]:

@@ -205,7 +205,7 @@ def test_hashed_ids_are_joined_too(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (3, names["guest"]), (3, names["bob"]), (5, names["ann"]), (5, names["bob"])
     }  # fmt: skip
     report, target = check_log(config)
-    assert report.identity["set_aside"][0]["reason"] == "missing joined_at"
+    assert report.ids["identity"]["set_aside"][0]["reason"] == "missing joined_at"
     assert not any(f'"{who}"' in target.read_text() for who in ("guest", "ann", "bob", "rob"))
 
 
@@ -274,7 +274,7 @@ def test_odd_joins_are_noted(tmp_path: Path) -> None:
     assert "[identity] 1 ids are joined to several persons (such as 'guest'), who are taken for one" in text
     assert "[identity] 1 ids are joined in a circle, or to themselves (such as 'ann')" in text
     assert "[identity] one person has 31 ids ('shop'): is it one person" in text
-    assert json.loads(target.read_text())["identity"]["persons"] == 2
+    assert json.loads(target.read_text())["ids"]["identity"]["persons"] == 2
     report, _ = check_log(small(tmp_path, joins[3:], **joined(joined_at="at")))
     assert any("[identity] matches almost nobody: 0 of its 30 customers" in note for note in report.notes)
 
