@@ -24,7 +24,7 @@ from features.audit.subscriptions import (
 )
 from features.catalog.families import catalog_features
 from features.engines.base import Engine
-from features.errors import DataError
+from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
@@ -376,7 +376,8 @@ def audit_text(report: Audit) -> str:
         lines += [f"net amount     {report.net_amount:,.2f}", f"refunds        {refunds}"]
     aside = report.set_aside or ({"reason": "none", "rows": 0, "customers": []},)
     for n, row in enumerate(aside):
-        ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+        named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+        ids = f" (customers such as {named})" if named else ""
         lines.append(f"{'set aside' if not n else '':<15}{row['reason']}: {row['rows']:,}{ids}")
     lines.append(f"duplicates     {report.duplicate_rows:,} kept, {report.duplicates_dropped:,} dropped")
     if report.late_rows:

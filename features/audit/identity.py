@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from features.engines.base import Engine
-from features.errors import sample
+from features.errors import printable, sample
 from features.intake.customer_table import few_matches_text, matches_few
 from features.intake.tables import Tables
 
@@ -64,8 +64,8 @@ def identity_lines(ids: Facts | None) -> list[str]:
         f"{facts['without_events']:,} of them without events, of {facts['persons']:,} persons"
     ]
     for row in facts["set_aside"]:
-        ids = f" (ids such as {', '.join(row['customers'])})" if row["customers"] else ""
-        lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")
+        some = ", ".join(printable(one, "") for one in row["customers"])
+        lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{f' (ids such as {some})' if some else ''}")
     return lines
 
 

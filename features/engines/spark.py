@@ -358,6 +358,10 @@ class SparkEngine:
         for extra in (*target.glob(".*.crc"), *target.glob("_SUCCESS")):
             extra.unlink()
 
+    def interrupt(self) -> None:
+        """Stop the running computations, from another thread."""
+        self.session.sparkContext.cancelAllJobs()
+
     def close(self) -> None:
         """Remove the stored tables, and stop Spark if this engine started it."""
         if hasattr(self, "_stages") and is_remote_path(self._stages):
