@@ -196,16 +196,11 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
-        ids = audit_ids(tables, config, engine)
+        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
+        files = file_facts(config, tables, engine)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
-    return replace(
-        report,
-        files=files,
-        ids=ids.facts,
-        breaches=(*report.breaches, *ids.breaches),
-        notes=(*zones, *report.notes, *file_notes(files), *ids.notes),
-    )
+    breaches, notes = (*report.breaches, *ids.breaches), (*zones, *report.notes, *file_notes(files), *ids.notes)
+    return replace(report, files=files, ids=ids.facts, breaches=breaches, notes=notes)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:

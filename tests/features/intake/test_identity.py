@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -259,24 +258,6 @@ def test_the_customer_table_may_have_a_row_for_each_id(tmp_path: Path) -> None:
     built = build_snapshots(config, [date(2024, 3, 1), date(2024, 5, 1)]).rows.to_pylist()
     plans = {(row["cutoff"].month, row["customer_id"]): row["plan"] for row in built}
     assert (plans[3, "guest"], plans[5, "ann"]) == ("other", "own")
-
-
-def test_odd_joins_are_noted(tmp_path: Path) -> None:
-    at = datetime(2024, 3, 15)
-    joins = [
-        {"id": "guest", "person": "ann", "at": at},
-        {"id": "guest", "person": "bob", "at": at},
-        {"id": "ann", "person": "ann", "at": at},
-        *({"id": f"x{number}", "person": "shop", "at": at} for number in range(30)),
-    ]
-    report, target = check_log(small(tmp_path, joins, **joined(joined_at="at")))
-    text = "\n".join(report.notes)
-    assert "[identity] 1 ids are joined to several persons (such as 'guest'), who are taken for one" in text
-    assert "[identity] 1 ids are joined in a circle, or to themselves (such as 'ann')" in text
-    assert "[identity] one person has 31 ids ('shop'): is it one person" in text
-    assert json.loads(target.read_text())["ids"]["identity"]["persons"] == 2
-    report, _ = check_log(small(tmp_path, joins[3:], **joined(joined_at="at")))
-    assert any("[identity] matches almost nobody: 0 of its 30 customers" in note for note in report.notes)
 
 
 def test_a_table_of_joins_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
