@@ -1,7 +1,6 @@
 """What is odd about the ids of a log: placeholders, ids with many rows, ids that are order numbers, shared orders.
 
-`regulars check` prints it, `regulars init` writes it beside its guess, and training repeats it if a log has too little
-to learn from.
+`regulars check` and `regulars init` print it, and training repeats it if a log has too little to learn from.
 """
 
 from __future__ import annotations
@@ -155,8 +154,8 @@ def audit_ids(tables: Tables, config: Config, engine: Engine) -> IdAudit:
     return IdAudit({**facts, "identity": joins}, tuple(breaches), all_notes)
 
 
-def id_comments(tables: Tables, config: Config, engine: Engine) -> list[str]:
-    """The notes on the ids as comments of a config.
+def odd_ids(tables: Tables, config: Config, engine: Engine) -> list[str]:
+    """What is odd about the ids, for somebody who has no audit yet.
 
     Args:
         tables: The contract.
@@ -164,9 +163,10 @@ def id_comments(tables: Tables, config: Config, engine: Engine) -> list[str]:
         engine: Where the tables are.
 
     Returns:
-        One line a note.
+        The notes; empty if nothing is odd.
     """
-    return [f"# note: {note}" for note in id_notes(id_facts(tables, config, engine), tables, config)]
+    recorded = tables.recorded
+    return id_notes(id_facts(recorded, config, engine), recorded, config)
 
 
 def _many_rows(facts: Facts, config: Config) -> Iterator[str]:

@@ -8,6 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract", "feature_slug"],
         "load": ["Config", "EngineConfig", "load_config", "parse_config"],
         "monitor": ["ALL_CUSTOMERS", "LIFECYCLES", "MailConfig", "MonitorConfig", "check_webhook_url"],
+        "names": ["check_name"],
         "plan": ["Exclusion", "PlanConfig", "without_customer_ids"],
         "rfm_rules": ["BEST_SCORE", "groups_by_scores"],
         "sections": ["TaskConfig", "TrainingConfig"],

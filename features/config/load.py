@@ -222,6 +222,8 @@ def _explain(error: dict[str, Any]) -> str:
     where = [str(part) for part in error["loc"]]
     key, section = where[-1] if where else "", ".".join(where[:-1])
     place = f"[{section}] {key}" if section else key
+    if where and error["type"] == "value_error" and isinstance(error.get("input"), dict):
+        place = f"[{'.'.join(where)}]"
     if error["type"] == "extra_forbidden":
         known = sorted(_keys(where[:-1]) - {"folder"})
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Raw rows into the tables of the contract: types, ids, side tables, contract terms; and the guess of a config."""
+"""Raw rows into the tables of the contract: types, ids, side tables, contract terms."""
 
 from features.lazy_exports import lazy_exports
 
@@ -33,10 +33,9 @@ __getattr__, __all__ = lazy_exports(
             "read_customer_rows",
         ],
         "earlier_ids": ["earlier_names"],
-        "guess_config": ["guess_config_text", "write_guessed_config"],
         "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
-        "set_aside": ["UNUSABLE", "unusable_reason"],
+        "set_aside": ["UNUSABLE", "mask_text", "unusable_reason"],
         "read_log": ["read_customer_events", "read_tables"],
         "source_files": ["files_of_sources", "is_read_by"],
         "side_tables": ["read_customer_side_rows"],
