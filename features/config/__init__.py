@@ -19,6 +19,7 @@ __getattr__, __all__ = lazy_exports(
             "Contacts",
             "Customers",
             "Events",
+            "Identity",
             "MoneySection",
             "Subscriptions",
             "TableSection",

@@ -27,7 +27,7 @@ from features.config.sections import (
     UpliftConfig,
 )
 from features.config.segments import SegmentsConfig
-from features.config.table_sections import Activity, Contacts, Customers, Events, Subscriptions
+from features.config.table_sections import Activity, Contacts, Customers, Events, Identity, Subscriptions
 from features.errors import UsageError
 from features.outputs.layout import OutputFolder
 
@@ -43,6 +43,7 @@ class Config(Section):
     customers: Customers | None = None
     contacts: Contacts | None = None
     subscriptions: Subscriptions | None = None
+    identity: Identity | None = None
     features: FeaturesConfig = FeaturesConfig()
     task: TaskConfig = TaskConfig()
     engine: EngineConfig = EngineConfig()

@@ -12,6 +12,7 @@ from typing import Any
 import ibis
 
 from features.atomic_files import write_new_text
+from features.audit.id_notes import odd_ids
 from features.config.load import EngineConfig, parse_config
 from features.config.names import check_name
 from features.config_guess.column_profile import ColumnProfile, profile_columns
@@ -198,10 +199,11 @@ def _skeleton(data: _Data, roles: LogRoles) -> list[str]:
 
 
 def _task(data: _Data, sections: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """The lines of [task], and a note if the guessed config cannot read the data."""
+    """The lines of [task], and notes on odd ids, or on why the guessed config cannot read the data."""
     try:
         config = parse_config({"config_version": 1, "name": data.name, **sections}, data.folder / "regulars.toml")
-        return guess_task(read_tables(config, data.engine), data.engine, data.tr), []
+        tables = read_tables(config, data.engine)
+        return guess_task(tables, data.engine, data.tr), odd_ids(tables, config, data.engine)
     except RegularsError as problem:
         return default_task_lines(data.tr), [_problem_note(problem)]
 

@@ -404,3 +404,11 @@ def test_the_complete_journey_is_understood() -> None:
     }
     assert values["task"]["horizon"] == "28d"
     assert read_guessed(values, folder).rows == 1_469_307
+
+
+def test_odd_ids_are_noted(tmp_path: Path) -> None:
+    who = [*(f"C-{place % 25}" for place in range(200)), *["nan"] * 30]
+    days = [(datetime(2024, 1, 1) + timedelta(days=place)).date() for place in range(len(who))]
+    pq.write_table(pa.table({"customer_id": who, "day": days, "amount": [1.5] * len(who)}), tmp_path / "shop.parquet")
+    guess = guess_config("shop.parquet", tmp_path)
+    assert guess.complete and guess.notes[0].startswith("placeholders are read as customers: 'nan' (13.0%)")
