@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
 from features.audit.files import file_facts, file_lines, file_notes
+from features.audit.id_notes import audit_ids
+from features.audit.identity import identity_lines
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -22,7 +24,7 @@ from features.audit.subscriptions import (
 )
 from features.catalog.families import catalog_features
 from features.engines.base import Engine
-from features.errors import DataError
+from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
@@ -64,6 +66,7 @@ class Audit:
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
+        ids: What is odd about the ids (`id_notes.audit_ids`); None if they were not looked at.
     """
 
     rows_read: int
@@ -90,6 +93,7 @@ class Audit:
     notes: tuple[str, ...]
     fingerprint: str
     files: tuple[Mapping[str, Any], ...] = ()
+    ids: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -114,6 +118,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     Returns:
         The audit.
     """
+    tables = tables.recorded
     days = _rows_by_day(tables, engine)
     duplicates = engine.count_rows(tables.source) - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
@@ -191,9 +196,11 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
+        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
+        files = file_facts(config, tables, engine)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
-    return replace(report, files=files, notes=(*zones, *report.notes, *file_notes(files)))
+    breaches, notes = (*report.breaches, *ids.breaches), (*zones, *report.notes, *file_notes(files), *ids.notes)
+    return replace(report, files=files, ids=ids.facts, breaches=breaches, notes=notes)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
@@ -207,7 +214,8 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
     Raises:
         DataError: With the breach in words.
     """
-    for breach in find_breaches(tables, task, engine, _rows_by_day(tables, engine)):
+    recorded = tables.recorded
+    for breach in find_breaches(recorded, task, engine, _rows_by_day(recorded, engine)):
         raise DataError(breach)
 
 
@@ -226,7 +234,8 @@ def with_too_long_windows(tables: Tables, task: Task) -> Tables:
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words.
 
-    These are stray dates, no purchase, a log shorter than the horizon, no cancellation, or several rows a customer.
+    These are an output with ids of an earlier rule, stray dates, no purchase, a log shorter than the horizon, no
+    cancellation, or several rows a customer.
 
     Args:
         tables: The contract.
@@ -237,7 +246,7 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
     Returns:
         One sentence a breach.
     """
-    breaches = _stray_dates(days, task)
+    breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
         breaches.append(
@@ -362,7 +371,8 @@ def audit_text(report: Audit) -> str:
         lines += [f"net amount     {report.net_amount:,.2f}", f"refunds        {refunds}"]
     aside = report.set_aside or ({"reason": "none", "rows": 0, "customers": []},)
     for n, row in enumerate(aside):
-        ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+        named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+        ids = f" (customers such as {named})" if named else ""
         lines.append(f"{'set aside' if not n else '':<15}{row['reason']}: {row['rows']:,}{ids}")
     lines.append(f"duplicates     {report.duplicate_rows:,} kept, {report.duplicates_dropped:,} dropped")
     if report.late_rows:
@@ -370,7 +380,8 @@ def audit_text(report: Audit) -> str:
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
-    lines += [*customer_lines(report.customer_table), *side_lines(report.sides), *file_lines(report.files)]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*identity_lines(report.ids), *file_lines(report.files)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

@@ -181,6 +181,9 @@ class Engine(Protocol):
         Text that does not match is null.
         """
 
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread; it fails then."""
+
     def close(self) -> None:
         """Release all resources of the engine."""
 
@@ -261,6 +264,11 @@ def builtin_text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
         """Call the engine's built-in function."""
 
     return cast(Callable[[ibis.Value], ibis.Value], function)
+
+
+def quote_text(text: str) -> str:
+    """Write a text as a value of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def quote_name(text: str, quote: str = '"') -> str:

@@ -25,6 +25,7 @@ from features.engines.base import (
     error_summary,
     query_at_fault,
     quote_name,
+    quote_text,
     read_source_files,
     scratch_folder,
 )
@@ -84,7 +85,7 @@ class DuckDBEngine:
         settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory, **CLOSED}
         for key, value in settings.items():
             if value:
-                self._run(f"SET {key} = {_quoted(value)}", f"[engine] memory = {config.memory!r}")
+                self._run(f"SET {key} = {quote_text(value)}", f"[engine] memory = {config.memory!r}")
         if config.threads:
             self._run(f"SET threads = {config.threads:d}", f"[engine] threads = {config.threads}")
 
@@ -301,7 +302,7 @@ class DuckDBEngine:
                     with pq.ParquetWriter(file, schema) as writer:
                         for table in tables:
                             writer.write_table(table)
-                    rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
+                    rows = f"SELECT * FROM read_parquet({quote_text(str(file))})"  # noqa: S608 (quoted)
                     self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
             except OSError as problem:
                 raise failed(f"while building {name}", problem) from None
@@ -340,7 +341,7 @@ class DuckDBEngine:
         """
         sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
         with self._reading(f"while writing {target.name}", sql):
-            self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
+            self.connection.raw_sql(f"COPY ({sql}) TO {quote_text(str(target))} ({options})")
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
         """Hash texts with a key (`features.keyed_hash`). The key appears in no SQL, plan, log or message."""
@@ -364,6 +365,10 @@ class DuckDBEngine:
         if re.search("%[zZ]", layout.replace("%%", "")):
             return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
         return _parse_time(text, ibis.literal(layout))
+
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread."""
+        self.connection.con.interrupt()
 
     def close(self) -> None:
         """Close the connection and remove the scratch folder."""
@@ -392,7 +397,3 @@ class DuckDBEngine:
             self.connection.raw_sql(sql)
         except duckdb.Error as problem:
             raise UsageError(f"{what} is not understood: {error_summary(problem)}") from None
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -147,7 +147,7 @@ class SectionRows:
         return self.numbers.checks(self.column(role), role)[f"unreadable {role}"]
 
 
-TIME_ROLES = ("time", "start", "end", "since", "known_at", "end_known_at")
+TIME_ROLES = ("time", "start", "end", "since", "known_at", "end_known_at", "joined_at")
 NUMBER_ROLES = ("amount", "quantity", "discount", "measure", "cost", "propensity", "price")
 
 
