@@ -179,12 +179,12 @@ def _moments(
     counted = [np.minimum(each, caps) for each in outcomes]
     strata = np.zeros(len(holdout), int)
     rest = [remove_covariates(each, design, strata) for each in (np.minimum(observed, caps), *counted)]
-    deviations = [float(np.sqrt(each.var(axis=0).mean())) for each in rest]
+    together, without, with_action = (float(np.sqrt(each.var(axis=0).mean())) for each in rest)
     centred = rest[0] - rest[0].mean(axis=0)
-    third = float((centred**3).mean()) / deviations[0] ** 3 if deviations[0] else 0.0
+    skewness = float((centred**3).mean()) / together**3 if together else 0.0
     effect = float((counted[1] - counted[0])[~holdout].mean())
     cap = float(np.median(caps)) if capped and np.isfinite(caps).all() else None
-    return OutcomeMoments(*deviations, third, expected, effect, cap)
+    return OutcomeMoments(together, without, with_action, skewness, expected, effect, cap)
 
 
 def _skewness(moments: OutcomeMoments, treated: float, held_out: float) -> float:

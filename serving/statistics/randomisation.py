@@ -17,6 +17,7 @@ skewness of random assignment stands for the draws (Mielke and Berry, Permutatio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,6 +156,7 @@ def compare_groups(
     degrees = len(treated) - (int(stratum.max()) + 1) - basis.shape[1] - 1
     estimates = [_estimate(column, unique, information, degrees) for column in residuals.T]
     picks = _group_sizes(~treated, stratum)
+    references: Sequence[Reference]
     if picks[1].sum() > MANY:
         references = [
             _by_moments(estimate, column, picks, stratum)
