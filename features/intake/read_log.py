@@ -22,6 +22,7 @@ from features.intake.columns import require_section_columns
 from features.intake.customer_ids import with_stored_ids
 from features.intake.customer_table import with_customer_table
 from features.intake.identifiers import as_identifier
+from features.intake.reused_orders import split_reused_orders
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
     count_set_aside,
@@ -70,13 +71,17 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
+    reused = 0
+    if events.order:
+        stored, reused = split_reused_orders(stored, bool(events.amount), engine)
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
     aside += malformed_lines(events, engine, rows_read)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
     tables = _summarise(stored, source, config, engine, (*empty, *aside))
     dropped = rows_read - engine.count_rows(stored)
-    tables = replace(tables, rows_read=rows_read + sum(e.rows for e in empty), duplicates_dropped=dropped)
+    rows_read += sum(e.rows for e in empty)
+    tables = replace(tables, rows_read=rows_read, duplicates_dropped=dropped, reused_orders=reused)
     steps.close()
     return _with_side_tables(tables, config, engine)
 
@@ -212,4 +217,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     customer_rows = rows.filter(rows.customer_id == customer)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
+    if events.order:
+        stored = engine.store("orders_of_one", customer_rows)
+        customer_rows, _ = split_reused_orders(stored, bool(events.amount), engine)
     return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

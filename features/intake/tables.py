@@ -48,6 +48,7 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        reused_orders: How many order ids a customer used again after a long pause; each use is an order of its own.
     """
 
     events: ibis.Table
@@ -63,3 +64,4 @@ class Tables:
     set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str
+    reused_orders: int = 0
