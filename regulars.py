@@ -5,7 +5,6 @@ from __future__ import annotations
 import serving.quiet_start  # noqa: F401 (first: Ctrl-C while the others load is one line, too)
 
 # isort: split
-import json
 import shlex
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from features.config.load import load_config
 from features.errors import RefusedError, UsageError
+from features.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def monitor(path: str, cutoff: date | None) -> None:
 
     result = run(load_config(path), cutoff)
     for alert in result.new:
-        click.echo(json.dumps(alert.to_dict(), ensure_ascii=False))
+        click.echo(json_line(alert.to_dict()))
     click.echo(monitoring_text(result), err=True)
     click.echo(f"\nwritten: {result.folder / 'monitor.json'}", err=True)
     for problem in result.undelivered:

@@ -22,6 +22,9 @@ def exclusive_lock(lock_file: Path, task: str, patience: float = 0.0) -> Iterato
         task: What is being done, for the message.
         patience: For how many seconds to wait for another process.
 
+    Yields:
+        Nothing; the lock is held inside the block.
+
     Raises:
         RefusedError: Another process holds the lock.
         UsageError: The file cannot be written.

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.config.load import Config
-from features.errors import UsageError
+from features.errors import UsageError, printable
 from features.intake.customer_ids import stored_id
 from features.intake.log import Log
 from features.phrases import format_number
@@ -47,7 +47,7 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     columns = {name: values[place] for name, values in cohort.items()}
     row = snapshots.rows.slice(place, 1)
     contributions = compute_contributions(models.richest.bundle, row)
-    lines = [f"customer {customer} at {cutoff}", "", *_prediction_lines(columns, config)]
+    lines = [f"customer {printable(customer, keep='')} at {cutoff}", "", *_prediction_lines(columns, config)]
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",
@@ -68,7 +68,7 @@ def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -
         if place >= 0:
             return int(place)
     near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
-    hint = f" Close to it: {', '.join(near)}." if near else ""
+    hint = f" Close to it: {', '.join(printable(name, keep='') for name in near)}." if near else ""
     raise UsageError(
         f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
         f"{task_terms(config.task).member}.{hint}"

@@ -57,6 +57,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
+    "features/engines/duckdb_errors.py": ("features/sources/test_parquet_files.py", "needs an engine that fails"),
     "features/engines/spark_frames.py": ("features/engines/test_spark.py", "needs a running Spark"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
     "features/engines/window_totals.py": (
@@ -69,6 +70,8 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/snapshots/cohort_features.py": ORACLE,
     "features/snapshots/membership.py": ERASURE,
     "features/snapshots/outcomes.py": ORACLE,
+    "features/sources/csv_counts.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
+    "features/sources/csv_groups.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
     "features/sources/postgres.py": ("features/sources/test_databases.py", "needs a PostgreSQL server"),
     "serving/customer_report_text.py": ("serving/test_customer_report.py", "the text of the same report"),
     "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),

@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.files import file_facts, file_lines, file_notes
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -21,7 +22,7 @@ from features.audit.subscriptions import (
 )
 from features.catalog.families import catalog_features
 from features.engines.base import Engine
-from features.errors import DataError
+from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
@@ -58,6 +59,7 @@ class Audit:
         months: Events, customers and net amount by month.
         sides: The tables beside the events (`side_tables.side_facts`).
         customer_table: The customer table (`customer_table.customer_facts`); None if there is none.
+        files: The files of each section (`files.file_facts`).
         contracts: The terms (`subscriptions.subscription_facts`); None unless churn is 'cancelled'.
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
@@ -87,6 +89,7 @@ class Audit:
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    files: tuple[Mapping[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -188,8 +191,9 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report = audit_tables(tables, task, engine)
-    return replace(report, notes=(*zone_notes(config.events, task.timezone, tables.contract.has_clock), *report.notes))
+        report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
+    zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
+    return replace(report, files=files, notes=(*zones, *report.notes, *file_notes(files)))
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
@@ -358,7 +362,8 @@ def audit_text(report: Audit) -> str:
         lines += [f"net amount     {report.net_amount:,.2f}", f"refunds        {refunds}"]
     aside = report.set_aside or ({"reason": "none", "rows": 0, "customers": []},)
     for n, row in enumerate(aside):
-        ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+        named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+        ids = f" (customers such as {named})" if named else ""
         lines.append(f"{'set aside' if not n else '':<15}{row['reason']}: {row['rows']:,}{ids}")
     lines.append(f"duplicates     {report.duplicate_rows:,} kept, {report.duplicates_dropped:,} dropped")
     if report.late_rows:
@@ -366,7 +371,7 @@ def audit_text(report: Audit) -> str:
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
-    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides), *file_lines(report.files)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

@@ -9,7 +9,7 @@ from typing import Any
 import ibis
 
 from features.engines.base import Engine
-from features.errors import sample
+from features.errors import printable, sample
 from features.intake.tables import SideTable, Tables
 from features.task import Task
 
@@ -129,6 +129,7 @@ def side_lines(facts: Sequence[Facts]) -> list[str]:
         usable = f"{table['rows']:,} usable of {table['rows_read']:,} read"
         lines.append(f"side table     [{table['table']}] {usable}, {people}{span}{late}")
         for row in table["set_aside"]:
-            ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+            named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+            ids = f" (customers such as {named})" if named else ""
             lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")
     return lines

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract"],
+        "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract", "feature_slug"],
         "load": ["Config", "EngineConfig", "load_config", "parse_config"],
         "monitor": ["ALL_CUSTOMERS", "LIFECYCLES", "MailConfig", "MonitorConfig", "check_webhook_url"],
         "plan": ["Exclusion", "PlanConfig", "without_customer_ids"],

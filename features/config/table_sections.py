@@ -69,6 +69,12 @@ class TableSection(Section):
         description="maximum share of rows, and of the money, with an unreadable time or number, for each of these "
         "columns; above it the table is refused",
     )
+    max_unreadable_per_file: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="share of the rows and lines of one file that were set aside, above which `check` names the file",
+    )
 
     def to_source(self, section: str) -> Source:
         """Return where the section's rows are; `section` is its name in messages."""

@@ -22,7 +22,14 @@ from features.intake.columns import blank_to_null, require_section_columns
 from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
 from features.intake.identifiers import as_identifier
 from features.intake.section_rows import SectionRows, first_reason, section_rows
-from features.intake.set_aside import count_set_aside, refuse_unreadable, without_empty_rows
+from features.intake.set_aside import (
+    MALFORMED,
+    TOTAL,
+    count_set_aside,
+    malformed_lines,
+    refuse_unreadable,
+    without_empty_rows,
+)
 from features.intake.tables import SetAsideRows, SideTable, Tables
 from features.intake.times import ATTRIBUTES, TimeReader
 from features.json_files import json_digest
@@ -69,16 +76,15 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     rows_read = engine.count_rows(source)
     stored = engine.store("customers_read", with_stored_ids(_normalise(source_rows, attributes), config, engine))
     aside, unreadable = count_set_aside(stored, engine), _unreadable_attributes(source_rows, attributes)
-    aside += _malformed(engine)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, source_rows, rows_read, {})
-    _refuse_unusable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
-    aside = (*empty, *aside, *unreadable)
+    _refuse_unusable(aside, section, rows_read)
+    aside = (*empty, *aside, *malformed_lines(section, engine, CUSTOMER_TABLE), *unreadable)
     rows_read += sum(e.rows for e in empty)
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
     return replace(
         tables,
         contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
-        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
+        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside, tuple(engine.files_read))},
         fingerprint=json_digest([tables.fingerprint, engine.fingerprint(rows), rows.columns]),
     )
 
@@ -200,6 +206,7 @@ def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
         section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, CUSTOMER_TABLE)
+    malformed_lines(section, engine, CUSTOMER_TABLE)  # raises DataError if most of them are malformed
     if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     return source
@@ -317,16 +324,11 @@ def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value
     return blank_to_null(column).cast("string")
 
 
-def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
-    """Lines of CSV whose number of columns differs from the header's."""
-    rejected = engine.count_rejected_lines()
-    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
-
-
 def _refuse_unusable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
     """Raises DataError if too many rows are set aside for any reason: the rest would not represent all of them."""
     for rejected in aside:
-        if rejected.reason != FORGOTTEN_REASON and rejected.rows > section.max_unreadable * rows_read:
+        is_row = rejected.reason not in (FORGOTTEN_REASON, MALFORMED, TOTAL)
+        if is_row and rejected.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""
             raise DataError(
                 f"{section.source}: {rejected.rows:,} of {rows_read:,} rows of [customers] cannot be used: "

@@ -55,9 +55,8 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.columns_by_role()
-    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
-    require_section_columns(source, events, "events")
+    source = _read_events(config, engine, all_columns)
+    malformed, files = malformed_lines(events, engine), tuple(engine.files_read)
     steps.update()
     source, empty = without_empty_rows(source, events, engine)
     rows_read = engine.count_rows(source)
@@ -76,14 +75,23 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
         stored, reused = split_reused_orders(stored, bool(events.amount), engine)
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
-    aside += malformed_lines(events, engine, rows_read)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
-    tables = _summarise(stored, source, config, engine, (*empty, *aside))
+    tables = _summarise(stored, source, config, engine, (*empty, *aside, *malformed))
     dropped = rows_read - engine.count_rows(stored)
-    rows_read += sum(e.rows for e in empty)
-    tables = replace(tables, rows_read=rows_read, duplicates_dropped=dropped, reused_orders=reused)
+    read = rows_read + sum(e.rows for e in empty)
+    tables = replace(tables, rows_read=read, duplicates_dropped=dropped, files=files, reused_orders=reused)
     steps.close()
     return _with_side_tables(tables, config, engine)
+
+
+def _read_events(config: Config, engine: Engine, all_columns: bool = False) -> ibis.Table:
+    """The rows of [events]; of a database only the named columns, unless all are asked for or rows are compared."""
+    events = config.events
+    every = all_columns or (events.duplicates == "drop" and not events.id)
+    roles = events.columns_by_role()
+    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns(), every)
+    require_section_columns(source, events, "events")
+    return source
 
 
 def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
@@ -205,13 +213,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     """
     events = config.events
     compares_rows = events.duplicates == "drop" and not events.id
-    source = engine.read_source(
-        events.to_source("events"),
-        config.folder,
-        {} if compares_rows else events.columns_by_role(),
-        events.id_columns(),
-    )
-    require_section_columns(source, events, "events")
+    source = _read_events(config, engine)
     source = source.distinct() if compares_rows else source
     rows = _normalise(section_rows("events", events, source, engine, config.task.timezone)).drop("stake")
     customer_rows = rows.filter(rows.customer_id == customer)

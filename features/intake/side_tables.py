@@ -112,15 +112,16 @@ def read_side_table(
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
+    malformed, files = malformed_lines(section, engine, place), tuple(engine.files_read)
     source, empty = without_empty_rows(source, section, engine)
     rows = section_rows(place, section, source, engine, config.task.timezone)
     normalised, stage = schema.normalise(rows), f"side_{key.replace('.', '_')}"
     stored = engine.store(f"{stage}_read", with_stored_ids(normalised.drop("stake"), config, engine))
     rows_read = engine.count_rows(stored)
-    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read))
+    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read), *malformed)
     usable = stored.filter(stored.reason.isnull()).drop("reason")
     kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
-    return SideTable(kept, rows_read + sum(e.rows for e in empty), aside)
+    return SideTable(kept, rows_read + sum(e.rows for e in empty), aside, files)
 
 
 def _checked_set_aside(
@@ -130,12 +131,11 @@ def _checked_set_aside(
     section, place, engine = rows.section, rows.place, rows.engine
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
-    malformed = malformed_lines(section, engine, rows_read, place)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
     if rows_read and rows_read == sum(rejected.rows for rejected in aside):
         reasons = "; ".join(f"{rejected.reason}: {rejected.rows:,}" for rejected in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, *malformed)
+    return aside
 
 
 def contract_rows(

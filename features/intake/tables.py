@@ -9,6 +9,7 @@ from datetime import date
 import ibis
 
 from features.config.data_contract import DataContract
+from features.sources.files import FilesRead
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,19 @@ class SetAsideRows:
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table beside the events: customer_id, day, seen and its own columns; how many rows were read and set aside."""
+    """A table beside the events.
+
+    Attributes:
+        rows: customer_id, day, seen and its own columns.
+        rows_read: Rows of the source.
+        set_aside: Rows of the source that are not in `rows`.
+        files: The files that were read, one entry for each table of files; empty for a database.
+    """
 
     rows: ibis.Table
     rows_read: int
     set_aside: tuple[SetAsideRows, ...]
+    files: tuple[FilesRead, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class Tables:
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
         reused_orders: How many order ids a customer used again after a long pause; each use is an order of its own.
+        files: The files of the events, one entry for each table of files; empty for a database.
     """
 
     events: ibis.Table
@@ -65,3 +75,4 @@ class Tables:
     duplicates_dropped: int
     fingerprint: str
     reused_orders: int = 0
+    files: tuple[FilesRead, ...] = ()

@@ -57,7 +57,16 @@ def read_iso_text(column: ibis.Value) -> WrittenTimes:
 
 
 def read_format(column: ibis.Value, layout: str, engine: Engine) -> WrittenTimes:
-    """Text in a strftime layout. An offset at its end is read here, so that all engines read the same offsets."""
+    """Text in a strftime layout. An offset at its end is read here, so that all engines read the same offsets.
+
+    Args:
+        column: The text.
+        layout: The strftime layout.
+        engine: Where the column is.
+
+    Returns:
+        The times; null where a value does not fit.
+    """
     if end := OFFSET_AT_END_OF_FORMAT.search(layout):
         text = column.re_extract(ANYTHING_WITH_OFFSET, 1)
         minutes = _offset_minutes(column.re_extract(ANYTHING_WITH_OFFSET, 2))
@@ -68,7 +77,16 @@ def read_format(column: ibis.Value, layout: str, engine: Engine) -> WrittenTimes
 
 
 def read_formats(column: ibis.Value, layouts: tuple[str, ...], engine: Engine) -> WrittenTimes:
-    """Text in any of several strftime layouts; of those that fit, the first is used."""
+    """Text in any of several strftime layouts; of those that fit, the first is used.
+
+    Args:
+        column: The text.
+        layouts: The strftime layouts.
+        engine: Where the column is.
+
+    Returns:
+        The times; null where a value does not fit.
+    """
     times = [read_format(column, layout, engine) for layout in layouts]
     if len(times) == 1:
         return times[0]

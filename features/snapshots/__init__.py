@@ -29,7 +29,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "leakage": ["check_leaks", "leaks_text"],
         "membership": ["Membership", "find_membership"],
-        "one_customer": ["read_customer_history"],
+        "one_customer": ["CustomerHistory", "read_customer_history"],
         "outcomes": ["add_outcomes"],
     },
 )

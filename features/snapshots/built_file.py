@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from features.atomic_files import atomic_file, atomic_folder, refuse_other_kind, report_write_errors
 from features.config.load import Config
 from features.errors import UsageError
-from features.intake.source_files import is_read_by, source_files
+from features.intake.source_files import files_of_sources, is_read_by
 from features.point_in_time.history import KEYS
 
 MAGIC = b"PAR1"  # the first bytes of every Parquet file
@@ -33,7 +33,7 @@ def require_build_target(config: Config, out: Path) -> None:
     as_folder = config.engine.kind == "spark"
     refuse_other_kind(out, "folder" if as_folder else "file")
     place = out.resolve()
-    read = [file for file in sorted(source_files(config)) if file == place or file.is_relative_to(place)]
+    read = [file for file in sorted(files_of_sources(config)) if file == place or file.is_relative_to(place)]
     if read or is_read_by(config, place):
         raise UsageError(f"--out {out}: lies where the config reads from ({read[0] if read else place}); give another")
     if out.exists() and not (_is_built(out) if as_folder else _is_parquet(out)):

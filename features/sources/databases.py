@@ -20,6 +20,7 @@ from adbc_driver_sqlite import dbapi as sqlite
 
 from features.errors import DataError, UsageError
 from features.sources import postgres
+from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
 from features.system_errors import explain_system_error
 
@@ -88,8 +89,9 @@ def _from_clause(source: Source, session: DatabaseSession) -> str:
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
         return table
+    require_one_select(source.query, source.section)
     with_clause = f"WITH source AS (SELECT * FROM {table}) " if table else ""  # noqa: S608 (quoted)
-    return f"({with_clause}SELECT * FROM (\n{source.query.strip().rstrip(';')}\n) AS queried) AS queried"  # noqa: S608
+    return f"({with_clause}SELECT * FROM (\n{without_semicolon(source.query)}\n) AS queried) AS queried"  # noqa: S608
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import UsageError, sample
+from features.sources.query import query_problem
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
@@ -70,6 +71,8 @@ class Source:
         scheme = _scheme(self.source)
         if self.password_env and self.database != "postgresql":
             raise ValueError("password_env is only for a PostgreSQL source (postgresql://...); remove it")
+        if self.query and (problem := query_problem(self.query)):
+            raise ValueError(f"query: {problem}")
         if not scheme:
             if self.table:
                 raise ValueError(

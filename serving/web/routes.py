@@ -25,6 +25,7 @@ from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
 from serving.web import downloads
+from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
@@ -74,14 +75,16 @@ class PageContext:
     interval: float
 
 
-def create_application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
+def create_application(
+    site: Site, hosts: Collection[str], wide: bool = False, token: str | AccessToken = ""
+) -> Starlette:
     """Create the web application behind its access guard.
 
     Args:
         site: The output folder that the pages show.
         hosts: Host names by which the pages may be opened.
         wide: Whether they are open to other machines.
-        token: The token that the first visit must show; empty if none is needed.
+        token: What the first visit must show; a text is a token of the user's own, and empty text asks for none.
 
     Returns:
         The application.
@@ -95,7 +98,7 @@ def create_application(site: Site, hosts: Collection[str], wide: bool = False, t
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
-    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token)
+    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=broken)
 
 
@@ -113,7 +116,10 @@ def _answer(site: Site, view: View, request: Request) -> Response:
 def _missing(site: Site, request: Request, missing: MissingOutput) -> Response:
     name = "missing_part.html.j2" if request.headers.get("x-part") else "missing.html.j2"
     unfinished_runs = unfinished_cutoffs(site) if missing.command.startswith("regulars score") else []
-    return _page(site, request, name, missing.status, missing=missing, unfinished=unfinished_runs)
+    answer = _page(site, request, name, missing.status, missing=missing, unfinished=unfinished_runs)
+    if missing.retry_after:
+        answer.headers["Retry-After"] = str(missing.retry_after)
+    return answer
 
 
 def _no_page(site: Site, request: Request, problem: Exception) -> Response:

@@ -295,7 +295,7 @@ def test_each_query_has_a_source_of_its_own(read_text: Make, engine: DuckDBEngin
 
 def test_a_query_that_is_not_understood_names_its_section(read_text: Make) -> None:
     with pytest.raises(UsageError, match=r"\[activities.visits\] query is not understood"):
-        read_text("customer,time\na,2024-01-01\n", visits(query="SELEC * FROM source"))
+        read_text("customer,time\na,2024-01-01\n", visits(query="SELECT , FROM source"))
 
 
 def test_a_column_that_is_not_there_names_its_section(read_text: Make) -> None:

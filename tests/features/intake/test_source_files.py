@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from features.config.load import Config
-from features.intake.source_files import is_read_by, source_files
+from features.intake.source_files import files_of_sources, is_read_by
 
 
 def test_the_files_of_every_section_are_listed(make_config: Callable[..., Config], tmp_path: Path) -> None:
@@ -16,9 +16,9 @@ def test_the_files_of_every_section_are_listed(make_config: Callable[..., Config
     plan = {"actions": {"mail": {"cost": 1}}, "exclude": [{"why": "staff", "ids": "staff.csv"}]}
     people = {"source": "people.parquet", "customer": "id"}
     config = make_config({"customers": people, "plan": plan}, source="data/*.csv")
-    names = {path.relative_to(tmp_path.resolve()).as_posix() for path in source_files(config)}
+    names = {path.relative_to(tmp_path.resolve()).as_posix() for path in files_of_sources(config)}
     assert names == {"data/a.csv", "data/b.csv", "people.parquet", "staff.csv"}
-    assert source_files(make_config(source="gone.parquet")) == frozenset()
+    assert files_of_sources(make_config(source="gone.parquet")) == frozenset()
 
 
 def test_a_new_file_in_a_folder_or_glob_would_be_read(make_config: Callable[..., Config], tmp_path: Path) -> None:
