@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.amounts import amount_notes
 from features.audit.files import file_facts, file_lines, file_notes
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
@@ -192,8 +193,9 @@ def _audit_log(log: Log) -> Audit:
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
         report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
+        amounts = amount_notes(config, tables, engine, report.duplicate_rows)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
-    return replace(report, files=files, notes=(*zones, *report.notes, *file_notes(files)))
+    return replace(report, files=files, notes=(*zones, *amounts, *report.notes, *file_notes(files)))
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
