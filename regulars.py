@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from features.config.load import load_config
-from features.errors import RefusedError, UsageError
+from features.errors import RefusedError, printable
 from features.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
@@ -56,14 +56,17 @@ def demo(out: str, trials: int, quick: bool) -> None:
 
 
 @cli.command(epilog="Example: regulars init data/orders.csv")
-@click.argument("file")
+@click.argument("source", metavar="FILE")
+@click.option("--table", default="", help="For the URL of a database: the table of the log; by default its only one.")
 @click.pass_obj
-def init(path: str, file: str) -> None:
-    """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import write_guessed_config
+def init(path: str, source: str, table: str) -> None:
+    """Write a commented config guessed from the columns of FILE: a file, a folder, or the URL of a database."""
+    from features.config_guess import write_guessed_config
+    from serving.language.messages import get_language
 
-    write_guessed_config(file, Path(path))
-    _close(f"{path}: read it and answer its questions", "regulars check", path)
+    guess = write_guessed_config(source, Path(path), table, get_language)
+    click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
+    _close(f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -117,8 +120,6 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
     from training.registry import promotion_gates
 
     if which == "uplift":
-        if compare or kept or resume:
-            raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
         _train_uplift(path)
         return
     if kept:

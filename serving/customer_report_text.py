@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.errors import UsageError, printable
-from features.intake.customer_ids import stored_id
+from features.intake.identity import customer_names
 from features.intake.log import Log
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
@@ -42,7 +42,7 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     config = log.config
     models = load_champions(config)
     snapshots = build_cohort(log, cutoff)
-    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, config)
+    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, log)
     cohort = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in cohort.items()}
     row = snapshots.rows.slice(place, 1)
@@ -62,8 +62,10 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     return "\n".join([*lines, "", *what_if_lines(what_if, snapshots.rows.num_rows if below is None else 0)])
 
 
-def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    for name in (stored_id(config, customer), customer):  # a reader of a report with hashed ids knows only the hash
+def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, log: Log) -> int:
+    config = log.config
+    # A reader of a report with hashed ids knows only the hash.
+    for name in customer_names(config, log.tables.persons, customer, cutoff):
         place = pc.index(ids, name).as_py()
         if place >= 0:
             return int(place)

@@ -14,6 +14,8 @@ import pyarrow as pa
 from features.atomic_files import write_text_atomically
 from features.audit.amounts import amount_notes
 from features.audit.files import file_facts, file_lines, file_notes
+from features.audit.id_notes import audit_ids
+from features.audit.identity import identity_lines
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -65,6 +67,7 @@ class Audit:
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
+        ids: What is odd about the ids (`id_notes.audit_ids`); None if they were not looked at.
     """
 
     rows_read: int
@@ -91,6 +94,7 @@ class Audit:
     notes: tuple[str, ...]
     fingerprint: str
     files: tuple[Mapping[str, Any], ...] = ()
+    ids: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -115,6 +119,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     Returns:
         The audit.
     """
+    tables = tables.recorded
     days = _rows_by_day(tables, engine)
     duplicates = engine.count_rows(tables.source) - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
@@ -192,10 +197,11 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report, files = audit_tables(tables, task, engine), file_facts(config, tables, engine)
-        amounts = amount_notes(config, tables, engine, report.duplicate_rows)
+        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
+        files, amounts = file_facts(config, tables, engine), amount_notes(config, tables, engine, report.duplicate_rows)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
-    return replace(report, files=files, notes=(*zones, *amounts, *report.notes, *file_notes(files)))
+    notes = (*zones, *amounts, *report.notes, *file_notes(files), *ids.notes)
+    return replace(report, files=files, ids=ids.facts, breaches=(*report.breaches, *ids.breaches), notes=notes)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
@@ -209,7 +215,8 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
     Raises:
         DataError: With the breach in words.
     """
-    for breach in find_breaches(tables, task, engine, _rows_by_day(tables, engine)):
+    recorded = tables.recorded
+    for breach in find_breaches(recorded, task, engine, _rows_by_day(recorded, engine)):
         raise DataError(breach)
 
 
@@ -228,7 +235,8 @@ def with_too_long_windows(tables: Tables, task: Task) -> Tables:
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words.
 
-    These are stray dates, no purchase, a log shorter than the horizon, no cancellation, or several rows a customer.
+    These are an output with ids of an earlier rule, stray dates, no purchase, a log shorter than the horizon, no
+    cancellation, or several rows a customer.
 
     Args:
         tables: The contract.
@@ -239,7 +247,7 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
     Returns:
         One sentence a breach.
     """
-    breaches = _stray_dates(days, task)
+    breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
         breaches.append(
@@ -373,7 +381,8 @@ def audit_text(report: Audit) -> str:
     gaps = ", ".join(f"{gap['days']} days from {gap['from']}" for gap in report.gaps)
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
-    lines += [*customer_lines(report.customer_table), *side_lines(report.sides), *file_lines(report.files)]
+    lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*identity_lines(report.ids), *file_lines(report.files)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

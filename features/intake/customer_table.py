@@ -6,7 +6,7 @@ that never change ([customers] constant) are read. Personal columns are dropped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any, cast
@@ -19,8 +19,8 @@ from features.config.table_sections import Customers
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.columns import blank_to_null, require_section_columns
-from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
-from features.intake.identifiers import as_identifier
+from features.intake.customer_ids import EARLIER_ID, FORGOTTEN_REASON, with_stored_ids
+from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
     MALFORMED,
@@ -30,7 +30,7 @@ from features.intake.set_aside import (
     refuse_unreadable,
     without_empty_rows,
 )
-from features.intake.tables import SetAsideRows, SideTable, Tables
+from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
 from features.intake.times import ATTRIBUTES, TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
@@ -42,6 +42,7 @@ CUSTOMER_TABLE, SINCE = "customers", "since"
 ALWAYS_KNOWN = date(1900, 1, 1)  # known before every cutoff
 # Columns of snapshots and of contributions; no feature may have these names.
 RESERVED = ("customer_id", "cutoff", "base", "total")
+FEW_MATCHES = 0.05  # a table of which a smaller share of customers is in the log matches almost nobody
 Facts = Mapping[str, Any]
 
 
@@ -94,7 +95,8 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
 
     Returns:
         rows_read, rows (usable; equal rows count once), customers, without_row (customers of the log who are not in the
-        table), without_events (customers of the table who are not in the log), set_aside, attributes (name, sort and,
+        table), without_events (customers of the table who are not in the log), strangers (a few of these),
+        known_customer (one of the log, for comparison), set_aside, attributes (name, sort and,
         for text, the number of levels) and as_of_today (attributes left out because nothing says since when they hold).
     """
     if CUSTOMER_TABLE not in tables.sides:
@@ -107,12 +109,15 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
         if a.value_type == "level"
     }
     levels = engine.to_arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
+    strangers = ids.anti_join(log, "customer_id").order_by("customer_id")
     return {
         "rows_read": side.rows_read,
         "rows": engine.count_rows(side.rows),
         "customers": engine.count_rows(ids),
         "without_row": engine.count_rows(log.anti_join(ids, "customer_id")),
-        "without_events": engine.count_rows(ids.anti_join(log, "customer_id")),
+        "without_events": engine.count_rows(strangers),
+        "strangers": tuple(engine.to_arrow(strangers.limit(5))["customer_id"].to_pylist()),
+        "known_customer": engine.to_arrow(log.aggregate(first=log.customer_id.min()))["first"][0].as_py(),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
             {"name": a.name, "sort": a.value_type, "levels": levels.get(attribute_column(a.name))}
@@ -140,12 +145,50 @@ def customer_lines(facts: Facts | None) -> list[str]:
 
 def customer_notes(facts: Facts | None) -> list[str]:
     """Notes on the customer table, in words."""
-    if facts is None or not facts["as_of_today"]:
+    if facts is None:
         return []
-    return [
-        f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so their values at past cutoffs are unknown): "
-        "left out; name them in [customers] constant if they never change"
-    ]
+    notes, known = [], facts["customers"] - facts["without_events"]
+    if matches_few(known, facts["customers"], known + facts["without_row"]):
+        few = few_matches_text(facts["customers"], facts["without_events"], facts["strangers"], facts["known_customer"])
+        notes.append(f"[customers] {few}")
+    if facts["as_of_today"]:
+        notes.append(
+            f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so their values at past cutoffs are "
+            "unknown): left out; name them in [customers] constant if they never change"
+        )
+    return notes
+
+
+def matches_few(known: int, customers: int, log_customers: int) -> bool:
+    """Whether a table matches almost nobody.
+
+    Args:
+        known: Customers of the table who are in the log.
+        customers: Customers of the table.
+        log_customers: Customers of the log.
+
+    Returns:
+        True if fewer are known than a small share of the smaller of both numbers.
+    """
+    return known < FEW_MATCHES * min(customers, log_customers)
+
+
+def few_matches_text(customers: int, unknown: int, strangers: Sequence[str], known_customer: str) -> str:
+    """Says that a table matches almost nobody.
+
+    Args:
+        customers: Customers of the table.
+        unknown: Those of them who have no event.
+        strangers: A few of these.
+        known_customer: A customer of the events.
+
+    Returns:
+        The note, without the name of the table.
+    """
+    return (
+        f"matches almost nobody: {customers - unknown:,} of its {customers:,} customers are in the events (it has "
+        f"{sample(strangers, 3)}; the events have ids such as {known_customer!r}). Do both name the same customers?"
+    )
 
 
 def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
@@ -154,7 +197,8 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
         return []
     rows = tables.sides[CUSTOMER_TABLE].rows
     undated = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
-    each = undated.group_by("customer_id").aggregate(rows=undated.count())
+    key = OWN_ID if OWN_ID in rows.columns else "customer_id"  # ids of one person may have a row each
+    each = undated.group_by(customer_id=undated[key]).aggregate(rows=undated.count())
     several = each.filter(each["rows"] > 1)
     counts = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
     if not counts["customers"]:
@@ -309,7 +353,8 @@ def _normalise(rows: SectionRows, attributes: tuple[CustomerAttribute, ...]) -> 
     columns = {feature_slug(name): name for name in section.attributes}
     values = {attribute_column(a.name): _value(rows, source[columns[a.name]], a.value_type) for a in attributes}
     day = known.date()
-    return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
+    values |= {"reason": reason, EARLIER_ID: earlier_identifier(source[section.customer])}
+    return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values)
 
 
 def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value:

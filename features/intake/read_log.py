@@ -6,6 +6,7 @@ log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import cast
@@ -19,9 +20,11 @@ from features.config.table_sections import Events
 from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
 from features.intake.columns import require_section_columns
-from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stored_ids
 from features.intake.customer_table import with_customer_table
-from features.intake.identifiers import as_identifier
+from features.intake.earlier_ids import earlier_ids_problem
+from features.intake.identifiers import as_identifier, earlier_identifier
+from features.intake.identity import join_persons
 from features.intake.reused_orders import split_reused_orders
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
@@ -80,6 +83,7 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     dropped = rows_read - engine.count_rows(stored)
     read = rows_read + sum(e.rows for e in empty)
     tables = replace(tables, rows_read=read, duplicates_dropped=dropped, files=files, reused_orders=reused)
+    tables = replace(tables, earlier_ids=earlier_ids_problem(config, engine))
     steps.close()
     return _with_side_tables(tables, config, engine)
 
@@ -95,12 +99,13 @@ def _read_events(config: Config, engine: Engine, all_columns: bool = False) -> i
 
 
 def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events and the customer table; the fingerprint covers them too."""
+    """The tables with those beside the events, by person; the fingerprint covers them too."""
     sides = read_side_tables(config, engine)
     if sides:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
-    return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    tables = extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    return join_persons(tables, config, engine)
 
 
 def _normalise(rows: SectionRows) -> ibis.Table:
@@ -133,6 +138,7 @@ def _normalise(rows: SectionRows) -> ibis.Table:
         quantity=rows.ticks("quantity", reason),
         discount=rows.ticks("discount", reason),
         reason=reason,
+        **{EARLIER_ID: earlier_identifier(source[events.customer])},
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
         **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
         stake=rows.stake(),
@@ -193,7 +199,7 @@ def _summarise(
     )
 
 
-def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_events(config: Config, engine: Engine, ids: Sequence[str]) -> ibis.Table:
     """The usable rows of one customer, in the columns of `Tables.events`; rows of other customers are not stored.
 
     An event id that a row of another customer has too is not noticed here; `read_tables`, which sees all rows, keeps
@@ -202,10 +208,10 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
-        customer: The id as the log has it.
+        ids: The customer's stored ids.
 
     Returns:
-        The rows, as an expression.
+        The rows, as an expression; none if the customer is to be forgotten.
 
     Raises:
         DataError: There is nothing to read.
@@ -216,7 +222,7 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     source = _read_events(config, engine)
     source = source.distinct() if compares_rows else source
     rows = _normalise(section_rows("events", events, source, engine, config.task.timezone)).drop("stake")
-    customer_rows = rows.filter(rows.customer_id == customer)
+    customer_rows = rows_of_customer(rows, ids, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
     if events.order:

@@ -7,7 +7,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "csv_counts": ["drop_rejects"],
         "csv_reader": ["CsvColumns", "CsvPlace", "IGNORED", "read_csv_files"],
-        "databases": ["read_database"],
+        "databases": ["list_tables", "read_database"],
         "duckdb_query": ["QueriedTable", "align_types", "parse_query"],
         "files": [
             "FilesRead",
@@ -33,6 +33,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "postgres": ["Cursor", "explain_error", "write_transaction"],
         "query": ["quoted_texts", "require_one_select", "without_semicolon"],
-        "source": ["Source", "VARIABLE_NAME", "refuse_url", "require_columns", "require_personal"],
+        "source": ["Source", "VARIABLE_NAME", "require_columns", "require_personal", "suggest_column"],
     },
 )

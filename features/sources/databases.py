@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -82,6 +82,26 @@ def read_database(
         requested = set(columns.values()) or available.keys() - set(source.personal)
         chosen = {name: available[name] for name in available if name in requested}
         yield from session.batches(rows, chosen, ids)
+
+
+def list_tables(source: Source, folder: Path) -> list[str]:
+    """List the tables and views of a database that the user may read, each by its shortest name.
+
+    Args:
+        source: The database.
+        folder: The folder that paths in the URL are relative to.
+
+    Returns:
+        The names, sorted.
+
+    Raises:
+        DataError: The database cannot be reached, or refuses the connection.
+    """
+    with closing(duckdb.connect()) as connection, _explain_errors(source), _open(source, folder, connection) as session:
+        shortest: dict[str, str] = {}
+        for name, quoted in sorted(session.tables().items(), key=lambda item: -len(item[0])):
+            shortest[quoted] = name
+        return sorted(shortest.values())
 
 
 def _from_clause(source: Source, session: DatabaseSession) -> str:

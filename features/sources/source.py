@@ -117,19 +117,6 @@ class Source:
         return value
 
 
-def refuse_url(source: str) -> None:
-    """Refuse a URL where only files can be read; it is not repeated, because it may contain a password.
-
-    Raises:
-        UsageError: `source` is a URL.
-    """
-    if _scheme(source):
-        raise UsageError(
-            "`regulars init` reads a file, not a database. Write regulars.toml by hand: [events] with "
-            f"source (such as {KNOWN_URLS}), table, customer and time"
-        )
-
-
 def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[str]) -> None:
     """Check that the source has all columns that a section names.
 

@@ -113,7 +113,7 @@ def _key_holds_ids(key: str) -> bool:
     >>> _key_holds_ids("customers"), _key_holds_ids("customer_id"), _key_holds_ids("version")
     (True, True, False)
     """
-    return key in ("ids", "who") or "customer" in key
+    return key in ("ids", "who", "strangers") or "customer" in key
 
 
 def _is_distinctive(name: str) -> bool:

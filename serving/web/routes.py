@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.errors import RegularsError
+from features.intake.identifiers import identifier_text
 from features.task import Window
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
@@ -245,20 +246,22 @@ def _saved(at: ScoredCutoff, kind: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="customers-{at.cutoff}.{kind}"'}
 
 
-def _who(site: Site, request: Request) -> str:
-    customer_id = request.query_params.get("id", "")
-    if not customer_id:
+def _who(site: Site, request: Request, at: ScoredCutoff) -> str:
+    customer_id = identifier_text(request.query_params.get("id", ""))
+    if customer_id is None:
         raise MissingOutput(site.tr("No customer is named; open one from the list."), status=400)
-    return customer_id
+    return customers.scored_name(site, at, customer_id)
 
 
 def _customer(site: Site, request: Request) -> Response:
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(site, request, "customer.html.j2", context=context, **customer.customer_page(site, context.at, who))
 
 
 def _reasons(site: Site, request: Request) -> Response:
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(
         site, request, "reasons.html.j2", context=context, waterfalls=customer.full_waterfalls(site, context.at, who)
     )
@@ -267,7 +270,8 @@ def _reasons(site: Site, request: Request) -> Response:
 def _history(site: Site, request: Request) -> Response:
     from serving.web import live_queries  # imports MLflow, which takes seconds
 
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(
         site, request, "history.html.j2", context=context, **live_queries.customer_history(site, context.at, who)
     )
@@ -276,7 +280,8 @@ def _history(site: Site, request: Request) -> Response:
 def _what_if(site: Site, request: Request) -> Response:
     from serving.web import live_queries as asking
 
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     below = _level(site, request.query_params.get("below", ""))
     answer = asking.find_counterfactual(site, context.at, who, below)
     return _page(site, request, "what_if.html.j2", context=context, **answer)
