@@ -5,7 +5,6 @@ from __future__ import annotations
 import serving.quiet_start  # noqa: F401 (first: Ctrl-C while the others load is one line, too)
 
 # isort: split
-import json
 import shlex
 from datetime import date
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from features.config.load import load_config
-from features.errors import RefusedError, UsageError
+from features.errors import RefusedError, printable
+from features.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
 if TYPE_CHECKING:
@@ -56,14 +56,17 @@ def demo(out: str, trials: int, quick: bool) -> None:
 
 
 @cli.command(epilog="Example: regulars init data/orders.csv")
-@click.argument("file")
+@click.argument("source", metavar="FILE")
+@click.option("--table", default="", help="For the URL of a database: the table of the log; by default its only one.")
 @click.pass_obj
-def init(path: str, file: str) -> None:
-    """Write a commented config guessed from the columns of FILE."""
-    from features.intake.guess_config import write_guessed_config
+def init(path: str, source: str, table: str) -> None:
+    """Write a commented config guessed from the columns of FILE: a file, a folder, or the URL of a database."""
+    from features.config_guess import write_guessed_config
+    from serving.language.messages import get_language
 
-    write_guessed_config(file, Path(path))
-    _close(f"{path}: read it and answer its questions", "regulars check", path)
+    guess = write_guessed_config(source, Path(path), table, get_language)
+    click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
+    _close(f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -117,8 +120,6 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
     from training.registry import promotion_gates
 
     if which == "uplift":
-        if compare or kept or resume:
-            raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
         _train_uplift(path)
         return
     if kept:
@@ -290,7 +291,7 @@ def monitor(path: str, cutoff: date | None) -> None:
 
     result = run(load_config(path), cutoff)
     for alert in result.new:
-        click.echo(json.dumps(alert.to_dict(), ensure_ascii=False))
+        click.echo(json_line(alert.to_dict()))
     click.echo(monitoring_text(result), err=True)
     click.echo(f"\nwritten: {result.folder / 'monitor.json'}", err=True)
     for problem in result.undelivered:

@@ -48,13 +48,22 @@ def sample(values: Sequence[object], limit: int = 5) -> str:
     return listed + (f" and {len(values) - limit:,} more" if len(values) > limit else "")
 
 
-def printable(text: str) -> str:
-    r"""Return a text in which control characters are escaped, except new lines: they could change a terminal or a log.
+def printable(text: str, keep: str = "\n") -> str:
+    r"""Return a text in which control characters are escaped: they could change a terminal or a log.
 
-    >>> printable("customer 'a\x1b[2J'\nnext")
-    "customer 'a\\x1b[2J'\nnext"
+    Args:
+        text: Any text, such as an id from the data.
+        keep: Control characters that stay; new lines do by default, and should not in a single value.
+
+    Returns:
+        The text.
+
+    >>> printable("customer 'a\x1b[2J'\nnext"), printable("a\nb", keep="")
+    ("customer 'a\\x1b[2J'\nnext", 'a\\nb')
     """
-    return "".join(_escape(c) if c != "\n" and _is_control(c) else c for c in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if c not in keep and _is_control(c) else c for c in text)
 
 
 def _is_control(character: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from features.errors import DataError
+from features.errors import DataError, printable
 
 CHECKSUM, CHECKSUM_DIGITS = "checksum", 64  # the key of a document's checksum, and its hexadecimal digits
 
@@ -76,6 +76,16 @@ def document_text(
     document = with_checksum(content)
     text = json.dumps(document, indent=1, sort_keys=sort_keys, ensure_ascii=ensure_ascii, allow_nan=allow_nan)
     return text + "\n"
+
+
+def json_line(content: Mapping[str, Any]) -> str:
+    r"""An object as one line of JSON that is safe to print: control characters are escaped as JSON escapes them.
+
+    >>> json_line({"id": "客\x9b\u202e"})
+    '{"id": "客\\u009b\\u202e"}'
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    return "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in text)
 
 
 def read_json(path: Path, advice: str) -> Any:

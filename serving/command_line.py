@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from features.errors import printable
 from serving.early_checks import refuse_early
 from serving.interruption import close_progress_bars, interruption_message, is_interruption, stop_on_signals
+from serving.terminal import printable_output
 from serving.unforeseen import message_and_code, running_command
 
 DEFAULT_CONFIG = "regulars.toml"
@@ -80,7 +80,7 @@ class CommandGroup(click.Group):
         run = partial(run_group, *arguments, standalone_mode=False, **options)
         if not standalone_mode:
             return run()
-        with stop_on_signals():
+        with stop_on_signals(), printable_output():
             sys.exit(self._exit_code(run))
 
     def _exit_code(self, run: Callable[[], Any]) -> int:
@@ -102,7 +102,7 @@ class CommandGroup(click.Group):
         elif problem is not None:
             close_progress_bars()
             message, code = message_and_code(problem, running_command(self.running))
-            click.echo(f"regulars: {printable(message)}", err=True)
+            click.echo(f"regulars: {message}", err=True)
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import RegularsError, UsageError
-from features.intake.customer_ids import stored_id
-from features.intake.known_customers import require_known_customer
+from features.intake.identity import customer_names, persons_of
 from features.intake.log import Business, opened
+from features.snapshots.known_customers import require_known_customer
 from serving.scoring.score_tables import read_scores
 
 
@@ -52,7 +52,7 @@ def require_probability(below: float | None) -> None:
 
 def _is_scored(config: Config, customer: str, cutoff: date) -> bool:
     """Whether the scores of the cutoff, if there are any, have the customer."""
-    names = (stored_id(config, customer), customer)
+    names = customer_names(config, persons_of(config), customer, cutoff)
     with suppress(RegularsError, OSError):  # scores that are missing or damaged say nothing
         scores = read_scores(config, cutoff)
         for part in scores.manifest.parts:

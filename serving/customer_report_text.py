@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.config.load import Config
-from features.errors import UsageError
-from features.intake.customer_ids import stored_id
+from features.errors import UsageError, printable
+from features.intake.identity import customer_names
 from features.intake.log import Log
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
@@ -42,12 +42,12 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     config = log.config
     models = load_champions(config)
     snapshots = build_cohort(log, cutoff)
-    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, config)
+    place = _row_of(snapshots.rows["customer_id"], customer, cutoff, log)
     cohort = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in cohort.items()}
     row = snapshots.rows.slice(place, 1)
     contributions = compute_contributions(models.richest.bundle, row)
-    lines = [f"customer {customer} at {cutoff}", "", *_prediction_lines(columns, config)]
+    lines = [f"customer {printable(customer, keep='')} at {cutoff}", "", *_prediction_lines(columns, config)]
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",
@@ -62,13 +62,15 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     return "\n".join([*lines, "", *what_if_lines(what_if, snapshots.rows.num_rows if below is None else 0)])
 
 
-def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, config: Config) -> int:
-    for name in (stored_id(config, customer), customer):  # a reader of a report with hashed ids knows only the hash
+def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, log: Log) -> int:
+    config = log.config
+    # A reader of a report with hashed ids knows only the hash.
+    for name in customer_names(config, log.tables.persons, customer, cutoff):
         place = pc.index(ids, name).as_py()
         if place >= 0:
             return int(place)
     near = [] if config.privacy.hash_ids else get_close_matches(customer, ids.to_pylist(), n=3)
-    hint = f" Close to it: {', '.join(near)}." if near else ""
+    hint = f" Close to it: {', '.join(printable(name, keep='') for name in near)}." if near else ""
     raise UsageError(
         f"customer {customer!r} is not in the cohort of {cutoff}: {len(ids):,} customers who "
         f"{task_terms(config.task).member}.{hint}"

@@ -41,6 +41,7 @@ def stop_on_signals() -> Iterator[None]:
         for number, handler in previous.items():
             signal.signal(number, handler)
         logging.disable(logging_level)
+        _received.clear()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -32,6 +32,7 @@ PACKAGES = sorted(
 MODULES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 ORACLE = ("features/snapshots/test_build.py", "an oracle computes every feature and label again from single rows")
 CONFIG = ("features/config/test_load.py", "their rules are checked when a config is loaded")
+GUESS = ("features/config_guess/test_guess.py", "a part of the guess, and needs data to look at")
 ERASURE = ("serving/privacy/test_forget.py", "needs a log, its outputs and models that know a customer")
 MEASUREMENT = ("serving/measurement/test_measure.py", "needs a plan that was carried out")
 PLAN = ("serving/planning/test_plan.py", "a part of a plan, and needs scores")
@@ -56,7 +57,14 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config/sections.py": CONFIG,
     "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
+    "features/config_guess/column_profile.py": GUESS,
+    "features/config_guess/events.py": GUESS,
+    "features/config_guess/ids.py": GUESS,
+    "features/config_guess/skeleton.py": GUESS,
+    "features/config_guess/task.py": GUESS,
+    "features/config_guess/wording.py": GUESS,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
+    "features/engines/duckdb_errors.py": ("features/sources/test_parquet_files.py", "needs an engine that fails"),
     "features/engines/spark_frames.py": ("features/engines/test_spark.py", "needs a running Spark"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
     "features/engines/window_totals.py": (
@@ -69,6 +77,8 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/snapshots/cohort_features.py": ORACLE,
     "features/snapshots/membership.py": ERASURE,
     "features/snapshots/outcomes.py": ORACLE,
+    "features/sources/csv_counts.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
+    "features/sources/csv_groups.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
     "features/sources/postgres.py": ("features/sources/test_databases.py", "needs a PostgreSQL server"),
     "serving/customer_report_text.py": ("serving/test_customer_report.py", "the text of the same report"),
     "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),

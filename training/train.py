@@ -12,10 +12,12 @@ from typing import Any
 import pandas as pd
 
 from features.atomic_files import write_text_atomically
+from features.audit.id_notes import id_facts, order_number_notes
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
+from features.snapshots.build import Snapshots
 from features.task import other_zone
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
@@ -85,7 +87,7 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
         rows = build.build_snapshots(log)
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
-    fitted = fit_models(rows, config, resume=resume)
+    fitted = _fit_or_explain(rows, business, config, resume)
     groups = evaluate_fairness(fitted.out_of_time, attributes, config.training)
     kinds = ("churn", "value") if which == "all" else (which,)
     record = run_record.save_training_record(
@@ -93,6 +95,16 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
     )
     settled = _log_and_promote(record, fitted.truth, config)
     return TrainingRun(**vars(settled), fitted=fitted)
+
+
+def _fit_or_explain(rows: Snapshots, business: Business, config: Config, resume: bool) -> FittedModels:
+    """As `fit_models`; if there is too little to learn from, it says when customer ids look like order numbers."""
+    try:
+        return fit_models(rows, config, resume=resume)
+    except DataError as problem:
+        with opened(business) as log, log.stages() as (engine, tables):
+            hints = order_number_notes(id_facts(tables, config, engine), tables)
+        raise DataError(". ".join([str(problem).rstrip("."), *hints]) if hints else str(problem)) from None
 
 
 def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:

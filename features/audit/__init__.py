@@ -13,6 +13,8 @@ __getattr__, __all__ = lazy_exports(
             "longest_silence",
             "parse_delivery_record",
         ],
+        "exclusion_lists": ["ListMatch", "match_list", "read_excluded"],
+        "id_notes": ["id_facts", "odd_ids", "order_number_notes"],
         "log_profile": ["LogProfile", "WEEK", "WeeklyCounts", "profile_log"],
     },
 )

@@ -12,6 +12,10 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.amounts import amount_notes
+from features.audit.files import file_facts, file_lines, file_notes
+from features.audit.id_notes import audit_ids
+from features.audit.identity import identity_lines
 from features.audit.side_tables import side_facts, side_lines, side_notes
 from features.audit.subscriptions import (
     subscription_breaches,
@@ -21,7 +25,7 @@ from features.audit.subscriptions import (
 )
 from features.catalog.families import catalog_features
 from features.engines.base import Engine
-from features.errors import DataError
+from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
 from features.intake.log import Business, Log, opened
@@ -58,10 +62,12 @@ class Audit:
         months: Events, customers and net amount by month.
         sides: The tables beside the events (`side_tables.side_facts`).
         customer_table: The customer table (`customer_table.customer_facts`); None if there is none.
+        files: The files of each section (`files.file_facts`).
         contracts: The terms (`subscriptions.subscription_facts`); None unless churn is 'cancelled'.
         breaches: What must be repaired before a model can be trusted; empty if the log keeps the contract.
         notes: What is worth knowing but stops nothing.
         fingerprint: Of the whole log.
+        ids: What is odd about the ids (`id_notes.audit_ids`); None if they were not looked at.
     """
 
     rows_read: int
@@ -87,6 +93,8 @@ class Audit:
     breaches: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    files: tuple[Mapping[str, Any], ...] = ()
+    ids: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain values, dates as ISO text."""
@@ -111,6 +119,7 @@ def audit_tables(tables: Tables, task: Task, engine: Engine) -> Audit:
     Returns:
         The audit.
     """
+    tables = tables.recorded
     days = _rows_by_day(tables, engine)
     duplicates = engine.count_rows(tables.source) - engine.count_rows(tables.source.distinct())
     buyers = _buyers(tables, engine)
@@ -188,8 +197,11 @@ def _audit_log(log: Log) -> Audit:
     with engine.temporary_stages():
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
-        report = audit_tables(tables, task, engine)
-    return replace(report, notes=(*zone_notes(config.events, task.timezone, tables.contract.has_clock), *report.notes))
+        report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
+        files, amounts = file_facts(config, tables, engine), amount_notes(config, tables, engine, report.duplicate_rows)
+    zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
+    notes = (*zones, *amounts, *report.notes, *file_notes(files), *ids.notes)
+    return replace(report, files=files, ids=ids.facts, breaches=(*report.breaches, *ids.breaches), notes=notes)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
@@ -203,7 +215,8 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
     Raises:
         DataError: With the breach in words.
     """
-    for breach in find_breaches(tables, task, engine, _rows_by_day(tables, engine)):
+    recorded = tables.recorded
+    for breach in find_breaches(recorded, task, engine, _rows_by_day(recorded, engine)):
         raise DataError(breach)
 
 
@@ -222,7 +235,8 @@ def with_too_long_windows(tables: Tables, task: Task) -> Tables:
 def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) -> list[str]:
     """Every breach of the contract, in words.
 
-    These are stray dates, no purchase, a log shorter than the horizon, no cancellation, or several rows a customer.
+    These are an output with ids of an earlier rule, stray dates, no purchase, a log shorter than the horizon, no
+    cancellation, or several rows a customer.
 
     Args:
         tables: The contract.
@@ -233,7 +247,7 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
     Returns:
         One sentence a breach.
     """
-    breaches = _stray_dates(days, task)
+    breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
     span = (tables.end - tables.first).days
     if span <= task.horizon.days:
         breaches.append(
@@ -358,7 +372,8 @@ def audit_text(report: Audit) -> str:
         lines += [f"net amount     {report.net_amount:,.2f}", f"refunds        {refunds}"]
     aside = report.set_aside or ({"reason": "none", "rows": 0, "customers": []},)
     for n, row in enumerate(aside):
-        ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+        named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+        ids = f" (customers such as {named})" if named else ""
         lines.append(f"{'set aside' if not n else '':<15}{row['reason']}: {row['rows']:,}{ids}")
     lines.append(f"duplicates     {report.duplicate_rows:,} kept, {report.duplicates_dropped:,} dropped")
     if report.late_rows:
@@ -367,6 +382,7 @@ def audit_text(report: Audit) -> str:
     lines += [f"gaps           {gaps or 'no week without events'}"]
     lines += subscription_lines(report.contracts)
     lines += [*customer_lines(report.customer_table), *side_lines(report.sides)]
+    lines += [*identity_lines(report.ids), *file_lines(report.files)]
     lines += [
         "",
         f"{'month':<9}{'terms begun' if only_terms else 'events':>12}{'customers':>12}"

@@ -82,6 +82,7 @@ def profile_log(tables: Tables, cutoff: date, engine: Engine, with_known: bool =
     Returns:
         The profile.
     """
+    tables = tables.recorded
     cutoff_row = engine.store_arrow("vitals_cutoff", cutoff_table([cutoff]))
     known_rows = with_age(visible_at_cutoffs(tables.events, cutoff_row))
     recent = known_rows.filter(known_rows.age <= WEEK * WEEKS)

@@ -9,7 +9,8 @@ from typing import Any
 import ibis
 
 from features.engines.base import Engine
-from features.errors import sample
+from features.errors import printable, sample
+from features.intake.customer_table import few_matches_text, matches_few
 from features.intake.tables import SideTable, Tables
 from features.task import Task
 
@@ -22,8 +23,9 @@ def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
 
     Returns:
         table, rows_read, rows (usable), set_aside (reason, rows, customers), customers, unknown (customers without any
-        event), strangers (a few of these), never_bought (customers with events but no purchase), first and last day of
-        the rows (null if there are none), late_rows (known on a later day), held_out_rows (of contacts).
+        event), strangers (a few of these), known_customer (one of the events, for comparison), never_bought (customers
+        with events but no purchase), first and last day of the rows (null if there are none), late_rows (known on a
+        later day), held_out_rows (of contacts).
     """
     return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items() if name != "customers")
 
@@ -65,10 +67,12 @@ def _customer_counts(rows: ibis.Table, tables: Tables, engine: Engine) -> Facts:
     unknown = customers.filter(customers.bought.isnull()).select("customer_id")
     never_bought = customers.filter(~customers.bought)
     examples = engine.to_arrow(unknown.order_by("customer_id").limit(MAX_NAMED_CUSTOMERS))
+    known_customer = engine.to_arrow(events.aggregate(first=events.customer_id.min()))["first"][0].as_py()
     return {
         "customers": engine.count_rows(customers),
         "unknown": engine.count_rows(unknown),
         "strangers": tuple(examples["customer_id"].to_pylist()),
+        "known_customer": known_customer,
         "never_bought": engine.count_rows(never_bought),
     }
 
@@ -92,7 +96,9 @@ def _notes(table: Facts, tables: Tables, task: Task) -> Iterator[str]:
     if not table["rows"]:
         yield "has no rows yet"
         return
-    if table["unknown"]:
+    if matches_few(table["customers"] - table["unknown"], table["customers"], tables.customers):
+        yield few_matches_text(table["customers"], table["unknown"], table["strangers"], table["known_customer"])
+    elif table["unknown"]:
         consequence = "customers without a purchase are not predicted, so these rows are not used"
         yield (
             f"{table['unknown']:,} of {table['customers']:,} customers have no event (such as "
@@ -129,6 +135,7 @@ def side_lines(facts: Sequence[Facts]) -> list[str]:
         usable = f"{table['rows']:,} usable of {table['rows_read']:,} read"
         lines.append(f"side table     [{table['table']}] {usable}, {people}{span}{late}")
         for row in table["set_aside"]:
-            ids = f" (customers such as {', '.join(row['customers'])})" if row["customers"] else ""
+            named = ", ".join(printable(customer, keep="") for customer in row["customers"])
+            ids = f" (customers such as {named})" if named else ""
             lines.append(f"{'':<15}set aside, {row['reason']}: {row['rows']:,}{ids}")
     return lines

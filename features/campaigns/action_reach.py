@@ -17,7 +17,7 @@ from features.catalog.contacts import RESPONSE_WINDOW
 from features.engines.base import Engine
 from features.intake.tables import Tables
 from features.money import TICKS
-from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
+from features.point_in_time.history import cutoff_table, owned_columns, visible_at_cutoffs, with_age
 from features.task import Window
 
 CUSTOMER = "customer_id"
@@ -71,7 +71,8 @@ def reach_by_action(
 
 def _contacts_with_purchase(tables: Tables, recent: ibis.Table, moments: ibis.Table) -> ibis.Table:
     """The contacts (customer_id, time) that a purchase followed, with `bought` true."""
-    lines = visible_at_cutoffs(tables.events.select(CUSTOMER, "order_id", "day", "seen", "time", "amount"), moments)
+    columns = (CUSTOMER, "order_id", "day", "seen", "time", "amount", *owned_columns(tables.events))
+    lines = visible_at_cutoffs(tables.events.select(columns), moments)
     orders = lines.group_by(CUSTOMER, "order_id").aggregate(time=lines.time.min(), amount=lines.amount.sum())
     purchases = orders.filter(orders.amount > 0) if tables.contract.has_amount else orders
     events = ibis.union(

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from features.config.table_sections import Customers
 from features.engines.base import Engine
-from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_ids import EARLIER_ID, with_stored_ids
 from features.intake.customer_table import read_customer_rows
-from features.intake.identifiers import as_identifier
+from features.intake.identifiers import as_identifier, earlier_identifier
+from features.intake.identity import rows_at
 from features.intake.log import Log
 from features.money import TICKS
 from features.point_in_time.history import history_marks, known_before, newest_rows, order_days
@@ -88,9 +89,10 @@ def summarise_log(log: Log, cutoff: date, window: Window) -> LogSummary:
         The summary.
 
     Raises:
-        DataError: The log cannot be read.
+        DataError: The log cannot be read, or the output has ids of an earlier rule that differ from the log's.
     """
     with log.stages() as (engine, tables):
+        tables.require_present_ids()
         spread = _spend_spread(engine.store("standing_orders", order_days(tables)), cutoff, window, engine)
         day = min(cutoff, tables.end)
         return LogSummary(spread, day, history_marks(tables, day, engine))
@@ -129,12 +131,13 @@ def read_attributes(log: Log, section: Customers, cutoff: date, names: Sequence[
         UsageError: A column is not there.
     """
     config, engine = log.config, log.engine
-    with log.stages():
+    with log.stages() as (_, tables):
         source, known = read_customer_rows(section, config, engine)
         customer = as_identifier(source[section.customer])
         texts = {f"text{place}": _text(source[name]) for place, name in enumerate(names)}
-        rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts)
-        rows = with_stored_ids(rows, config, engine)
+        given = {EARLIER_ID: earlier_identifier(source[section.customer])}
+        rows = source.select(customer_id=customer, day=known.date(), seen=known.date(), time=known, **texts, **given)
+        rows = rows_at(with_stored_ids(rows, config, engine), tables.persons, cutoff, engine)
         usable = engine.store("standing", rows.filter(rows.customer_id.notnull() & rows.seen.notnull()))
         last = newest_rows(known_before(usable, cutoff, engine), usable.columns)
         table = engine.to_arrow(last.select("customer_id", *texts).order_by("customer_id"))

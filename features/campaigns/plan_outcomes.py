@@ -74,6 +74,7 @@ def read_plan_outcomes(log: Log, customers: pa.ChunkedArray, cutoff: date, horiz
     """
     section = require_contacts(log.config)
     with log.stages() as (engine, tables):
+        tables.require_present_ids()
         days = min((tables.end - cutoff).days, horizon.days)
         if days < 1:
             raise DataError(

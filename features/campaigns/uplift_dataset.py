@@ -24,7 +24,7 @@ from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
-from features.point_in_time.history import order_days, rows_after_contact
+from features.point_in_time.history import order_days, owned_columns, rows_after_contact
 from features.point_in_time.labels import churned_label, purchase_labels, value_label
 from features.snapshots import build
 from features.snapshots.build import Snapshots
@@ -164,7 +164,8 @@ def _first_contacts(
     """
     e, c = tables.events, tables.sides["contacts"].rows
     first = e.group_by("customer_id").aggregate(first=e.day.min())
-    joined = c.left_join(first, "customer_id").select("customer_id", "day", "time", "action", "propensity", "first")
+    names = ("customer_id", "day", "time", "action", "propensity", "first", *owned_columns(c))
+    joined = c.left_join(first, "customer_id").select(names)
     contacts = engine.to_arrow(joined).to_pandas()
     left_out = dict(_unusable_contacts(contacts, config, section))
     contacts = contacts[contacts["first"].notna() & (contacts["first"] < contacts.day)]
@@ -173,7 +174,7 @@ def _first_contacts(
             "no contact is of a customer who had an event before it: check the columns [contacts] customer and time"
         )
     starts = round_starts(contacts.day.tolist(), config.uplift.round)
-    contacts = contacts.assign(cutoff=pd.to_datetime(contacts.day.map(starts)))
+    contacts = _of_owners(contacts.assign(cutoff=pd.to_datetime(contacts.day.map(starts))))
     contacts = contacts.sort_values([*KEYS, "time", "action", "propensity"], kind="stable")
     firsts = contacts[contacts.time == contacts.groupby(KEYS).time.transform("min")]
     several = firsts.groupby(KEYS).action.transform("nunique") > 1
@@ -182,6 +183,14 @@ def _first_contacts(
     left_out["after the first of the round"] = len(contacts) - len(once) - int(several.sum())
     once = once.assign(round=once.cutoff.dt.strftime("%Y-%m-%d"))
     return once[[*KEYS, "day", "action", "propensity", "round"]], left_out
+
+
+def _of_owners(contacts: pd.DataFrame) -> pd.DataFrame:
+    """The contacts that are the customer's at their cutoff; all of them unless ids were joined at known dates."""
+    if "owned_from" not in contacts:
+        return contacts
+    start, end = (pd.to_datetime(contacts[name]) for name in ("owned_from", "owned_until"))
+    return contacts[~(start >= contacts.cutoff) & ~(end < contacts.cutoff)]
 
 
 def _unusable_contacts(contacts: pd.DataFrame, config: Config, section: Contacts) -> Iterator[tuple[str, int]]:

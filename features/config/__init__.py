@@ -5,9 +5,10 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract"],
+        "data_contract": ["ActivityColumns", "CustomerAttribute", "DataContract", "build_contract", "feature_slug"],
         "load": ["Config", "EngineConfig", "load_config", "parse_config"],
         "monitor": ["ALL_CUSTOMERS", "LIFECYCLES", "MailConfig", "MonitorConfig", "check_webhook_url"],
+        "names": ["check_name"],
         "plan": ["Exclusion", "PlanConfig", "without_customer_ids"],
         "rfm_rules": ["BEST_SCORE", "groups_by_scores"],
         "sections": ["TaskConfig", "TrainingConfig"],
@@ -18,6 +19,7 @@ __getattr__, __all__ = lazy_exports(
             "Contacts",
             "Customers",
             "Events",
+            "Identity",
             "MoneySection",
             "Subscriptions",
             "TableSection",

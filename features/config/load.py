@@ -27,7 +27,7 @@ from features.config.sections import (
     UpliftConfig,
 )
 from features.config.segments import SegmentsConfig
-from features.config.table_sections import Activity, Contacts, Customers, Events, Subscriptions
+from features.config.table_sections import Activity, Contacts, Customers, Events, Identity, Subscriptions
 from features.errors import UsageError
 from features.outputs.layout import OutputFolder
 
@@ -43,6 +43,7 @@ class Config(Section):
     customers: Customers | None = None
     contacts: Contacts | None = None
     subscriptions: Subscriptions | None = None
+    identity: Identity | None = None
     features: FeaturesConfig = FeaturesConfig()
     task: TaskConfig = TaskConfig()
     engine: EngineConfig = EngineConfig()
@@ -221,6 +222,8 @@ def _explain(error: dict[str, Any]) -> str:
     where = [str(part) for part in error["loc"]]
     key, section = where[-1] if where else "", ".".join(where[:-1])
     place = f"[{section}] {key}" if section else key
+    if where and error["type"] == "value_error" and isinstance(error.get("input"), dict):
+        place = f"[{'.'.join(where)}]"
     if error["type"] == "extra_forbidden":
         known = sorted(_keys(where[:-1]) - {"folder"})
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)

@@ -13,10 +13,10 @@ from features.sources.source import Source
 # The keys of a section that name one column, and those that list several columns.
 COLUMN_KEYS = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
-    "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "currency",
+    "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "currency", "person", "joined_at",
 )  # fmt: skip
 COLUMN_LIST_KEYS = ("kinds", "attributes")
-ID_ROLES = ("customer", "order", "id", "action", "reason")
+ID_ROLES = ("customer", "order", "id", "action", "reason", "person")
 
 
 class TableSection(Section):
@@ -68,6 +68,12 @@ class TableSection(Section):
         le=1,
         description="maximum share of rows, and of the money, with an unreadable time or number, for each of these "
         "columns; above it the table is refused",
+    )
+    max_unreadable_per_file: float = Field(
+        0.03,
+        ge=0,
+        le=1,
+        description="share of the rows and lines of one file that were set aside, above which `check` names the file",
     )
 
     def to_source(self, section: str) -> Source:
@@ -211,6 +217,22 @@ class Customers(TableSection):
         if unknown:
             raise ValueError(f"constant names {', '.join(unknown)}, which is not in attributes")
         return self
+
+
+class Identity(TableSection):
+    """[identity]: ids that belong to one person, such as guest orders that somebody's account took over.
+
+    Each row joins an id of the tables (`customer`) to the id of a person (`person`), which may be an id of the tables
+    too and may be joined to another person in turn. All ids that are joined are one customer. With `joined_at` this
+    holds at cutoffs after the join became known, then for all rows of both; before, each id is a customer of its own.
+    """
+
+    person: str = Field(description="column of the id of the person that the customer's id belongs to")
+    joined_at: str = Field(
+        "",
+        description="column of the time when it became known that both are one person; empty: it always was, also at "
+        "past cutoffs, which then may see what only became known later",
+    )
 
 
 class Contacts(MoneySection):

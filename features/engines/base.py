@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ import pyarrow as pa
 from features.config.load import EngineConfig
 from features.engines.window_spec import WindowSpec
 from features.errors import UsageError
+from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
 from features.sources.source import Source, require_personal
 
 CONVERSION_ERRORS = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
@@ -32,39 +34,55 @@ class Engine(Protocol):
 
     Attributes:
         writes_folders: Whether `write_parquet` writes a folder of part files instead of one file.
+        files_read: The files of the last section that was read, one entry for each table; empty for a database.
     """
 
     writes_folders: bool
+    files_read: list[FilesRead]
 
     def read_source(
-        self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
+        self,
+        source: Source,
+        folder: Path,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        ids: Sequence[str] = (),
+        all_columns: bool = False,
+        file_column: str = "",
     ) -> ibis.Table:
         """Read the rows of a section of the config and apply its query.
 
         Args:
             source: Where the section's rows are.
             folder: The folder of the config; paths are relative to it.
-            columns: The needed columns by role. From a database only these are read; empty: all columns.
+            columns: The named columns by role. Each file must have them if there is no query.
             ids: Columns of ids, which keep all their digits.
+            all_columns: Read all columns of a database, not only the named ones (or all, if none is named).
+            file_column: Add a column of this name with the file of each row, where rows come from files.
 
         Returns:
-            The rows, without personal columns.
+            The rows, without personal columns. `files_read` says which files were read.
 
         Raises:
-            DataError: The files are missing, or the source cannot be read.
+            DataError: The files are missing, lack a column that others have, or cannot be read.
             UsageError: A table or column is missing, or the query is not valid.
         """
 
     def read_files(
-        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
-        """Read a table from files.
+        """Read a table from files, and add it to `files_read`.
 
         Args:
             source: A file, glob or folder, relative to `folder`.
             folder: The folder of the config.
-            ids: Columns of ids, which keep all their digits.
-            as_written: Those of them that also keep leading zeros and signs.
+            expected: Names of columns that the files should have; they tell headers from title lines.
+            as_written: Columns of ids, which stay text in CSV if a number would not keep how they are written.
+            file_column: Add a column of this name with the file of each row.
 
         Returns:
             The rows of all files.
@@ -73,22 +91,20 @@ class Engine(Protocol):
             DataError: There are no files, or they cannot be read.
         """
 
-    def count_rejected_lines(self) -> int:
-        """Return how many lines of the last files read could not be split into columns."""
-
-    def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """Run a user's SQL over a table.
+    def apply_query(self, table: ibis.Table, source: Source, folder: Path) -> ibis.Table:
+        """Run the query of a section over its table.
 
         Args:
             table: The table, which the SQL calls `source`.
-            sql: A SELECT in the engine's dialect.
-            section: The section of the config that holds the query, for messages.
+            source: The section, with its query: one SELECT in the engine's dialect.
+            folder: The folder of the config; paths in the query are relative to it.
 
         Returns:
             The rows that the query selects.
 
         Raises:
-            UsageError: The SQL is not valid.
+            DataError: A file that the query names cannot be read.
+            UsageError: The SQL is not valid, or more than one SELECT.
         """
 
     def temporary_stages(self) -> AbstractContextManager[None]:
@@ -165,6 +181,9 @@ class Engine(Protocol):
         Text that does not match is null.
         """
 
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread; it fails then."""
+
     def close(self) -> None:
         """Release all resources of the engine."""
 
@@ -187,7 +206,9 @@ def drop_columns(table: ibis.Table, names: Sequence[str]) -> ibis.Table:
     return table.drop(*(name for name in names if name in table.columns))
 
 
-def read_source_files(engine: Engine, source: Source, folder: Path, ids: Sequence[str]) -> ibis.Table:
+def read_source_files(
+    engine: Engine, source: Source, folder: Path, columns: Mapping[str, str], file_column: str
+) -> ibis.Table:
     """Read the rows of a section's files and apply its query.
 
     Personal columns are dropped before the query and again after it.
@@ -196,21 +217,27 @@ def read_source_files(engine: Engine, source: Source, folder: Path, ids: Sequenc
         engine: The engine that reads.
         source: Where the section's rows are.
         folder: The folder of the config.
-        ids: Columns of ids, which keep all their digits.
+        columns: The named columns by role.
+        file_column: Add a column of this name with the file of each row.
 
     Returns:
         The rows, without personal columns.
 
     Raises:
-        DataError: There are no files, or they cannot be read.
+        DataError: There are no files, some lack a column that others have, or they cannot be read.
         UsageError: A personal column is missing, or the query is not valid.
     """
-    raw = engine.read_files(source.source, folder, ids, source.ids)
+    expected = [*columns.values(), *source.personal]
+    raw = engine.read_files(source.source, folder, expected, source.ids, file_column)
+    files = engine.files_read[-1]
     table = drop_columns(raw, source.personal)
     names = set(raw.columns)
     if source.query:
-        queried = engine.apply_query(table, source.query, source.section)
+        engine.files_read[-1] = replace(files, notes=(*files.notes, *missing_column_notes(columns, files)))
+        queried = engine.apply_query(table, source, folder)
         table, names = drop_columns(queried, source.personal), names | set(queried.columns)
+    else:
+        require_columns_of_files(source, columns, files)
     require_personal(source, names)
     return table
 
@@ -239,6 +266,11 @@ def builtin_text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
     return cast(Callable[[ibis.Value], ibis.Value], function)
 
 
+def quote_text(text: str) -> str:
+    """Write a text as a value of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def quote_name(text: str, quote: str = '"') -> str:
     """Quote a name for SQL."""
     return quote + text.replace(quote, quote * 2) + quote
@@ -252,3 +284,13 @@ def error_summary(problem: Exception) -> str:
     """
     line = str(problem).strip().splitlines()[0]
     return re.sub(QUOTED_VALUE, "(a value)", line) if any(marker in line for marker in CONVERSION_ERRORS) else line
+
+
+def query_at_fault(sql: str, views: Mapping[str, str]) -> str:
+    """Return the beginning of a message that names the section of a query, if SQL that failed reads a query's view.
+
+    >>> query_at_fault('SELECT * FROM "queried events"', {"queried events": "events", "queried contacts": "contacts"})
+    '[events] query: '
+    """
+    sections = [section for view, section in views.items() if quote_name(view) in sql or quote_name(view, "`") in sql]
+    return f"[{sections[0]}] query: " if sections else ""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import duckdb
 import ibis
@@ -22,29 +21,33 @@ from features.config.load import EngineConfig
 from features.engines.base import (
     builtin_text_function,
     claim_name,
+    drop_columns,
     error_summary,
+    query_at_fault,
     quote_name,
+    quote_text,
     read_source_files,
     scratch_folder,
 )
+from features.engines.duckdb_errors import explain_damage, failed
 from features.engines.window_aggregate import aggregate_by_window
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
 from features.private_folders import ScratchFolder
 from features.sources import databases
-from features.sources.files import file_format, find_files, require_utf8
+from features.sources.csv_counts import drop_rejects
+from features.sources.csv_reader import IGNORED, CsvColumns, CsvPlace, read_csv_files
+from features.sources.duckdb_query import QueriedTable, align_types, parse_query
+from features.sources.files import FilesRead, file_format, find_files, note_files_not_read
+from features.sources.parquet_files import ParquetFiles, parquet_sql, read_footers
 from features.sources.source import Source
-from features.system_errors import explain_system_error
 
-# Times in CSV stay text until the config's layout and zone are applied, so that 03/01/2024 is never guessed silently.
-CSV_TYPES = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
-DISK_FULL_SIGNS = ("No space left", "failed to offload", "max_temp_directory_size")
+# No statement, so no query of a user, opens a network, installs anything, or reads a variable of this process.
+CLOSED = dict.fromkeys(
+    ("autoinstall_known_extensions", "autoload_known_extensions", "python_enable_replacements"), "false"
+)
 ROWS_DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of the rows of t, in any order
-FIRST_INEXACT_INTEGER = 2**53
-# How ids in CSV look if a number keeps them as they are written: no leading zero, and digits that fit.
-KEPT_BY_INTEGERS = r"^[\x09-\x0d ]*(0|-?[1-9][0-9]{0,17})[\x09-\x0d ]*\z"
-KEPT_BY_FLOATS = r"^[\x09-\x0d ]*(0|-?[1-9][0-9]{0,14})([.]0+)?[\x09-\x0d ]*\z"
 BATCH_ROWS = 100_000  # rows that are processed in Python at once
 
 
@@ -77,35 +80,46 @@ class DuckDBEngine:
         self._scratch = ScratchFolder(scratch_folder(config, folder))
         self.connection, self._numbers = ibis.duckdb.connect(), itertools.count(1)
         self._used_names, self._stages = set[str](), list[str]()
-        settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory}
+        self.files_read: list[FilesRead] = []
+        self._parquet_views, self._query_views = dict[str, ParquetFiles](), dict[str, str]()
+        settings = {"temp_directory": self._scratch.name, "TimeZone": "UTC", "memory_limit": config.memory, **CLOSED}
         for key, value in settings.items():
             if value:
-                self._run(f"SET {key} = {_quoted(value)}", f"[engine] memory = {config.memory!r}")
+                self._run(f"SET {key} = {quote_text(value)}", f"[engine] memory = {config.memory!r}")
         if config.threads:
             self._run(f"SET threads = {config.threads:d}", f"[engine] threads = {config.threads}")
 
     def read_source(
-        self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
+        self,
+        source: Source,
+        folder: Path,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        ids: Sequence[str] = (),
+        all_columns: bool = False,
+        file_column: str = "",
     ) -> ibis.Table:
         """Read the rows of a section from files, or copy them from a database, and apply its query.
 
         Args:
             source: Where the section's rows are.
             folder: The folder of the config.
-            columns: The needed columns by role. From a database only these are read; empty: all columns.
-            ids: Columns of ids, which keep all their digits.
+            columns: The named columns by role. Each file must have them if there is no query.
+            ids: Columns of ids of a database, which keep all their digits.
+            all_columns: Read all columns of a database, not only the named ones (or all, if none is named).
+            file_column: Add a column of this name with the file of each row, where rows come from files.
 
         Returns:
             The rows, without personal columns.
 
         Raises:
-            DataError: The source is missing, or cannot be read to its end.
+            DataError: The source is missing, cannot be read to its end, or some files lack a named column.
             UsageError: A table or column is missing, or the query is not valid.
         """
+        self.files_read = []
         if not source.database:
-            return read_source_files(self, source, folder, ids)
-        name = self._new_stage(f"read {source.section}")
-        with closing(databases.read_database(source, folder, columns, ids, self.connection.con)) as batches:
+            return read_source_files(self, source, folder, columns, file_column)
+        name, wanted = self._new_stage(f"read {source.section}"), {} if all_columns else columns
+        with closing(databases.read_database(source, folder, wanted, ids, self.connection.con)) as batches:
             for batch in batches:
                 self._append(name, batch)
         return self.connection.table(name)
@@ -123,15 +137,21 @@ class DuckDBEngine:
             con.unregister("incoming")
 
     def read_files(
-        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
-        """Read a table from a file, glob or folder.
+        """Read a table from a file, glob or folder, and add it to `files_read`.
 
         Args:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
-            ids: Columns that stay text in CSV if a number could not hold their digits.
-            as_written: Columns that stay text in CSV if a number would also lose leading zeros or signs.
+            expected: Names of columns that the files should have; they tell headers from title lines.
+            as_written: Columns of ids, which stay text in CSV if a number would not keep how they are written.
+            file_column: Add a column of this name with the file of each row.
 
         Returns:
             The rows of all files.
@@ -139,80 +159,63 @@ class DuckDBEngine:
         Raises:
             DataError: There are no files, their format is unknown, or they cannot be read.
         """
-        files = find_files(source, folder)
-        kind = file_format(files, source)
-        self._forget_rejected_lines()
+        files, name = find_files(source, folder), claim_name("files", self._used_names)
+        if file_format(files, source) == "csv":
+            copies = Path(tempfile.mkdtemp(prefix="csv-", dir=self._scratch.name))
+            place = CsvPlace(self.connection.con, copies, folder)
+            rows = read_csv_files(files, source, place, CsvColumns(expected, as_written, file_column))
+            sql, read = rows.sql, rows.read
+        else:
+            footers = read_footers(files, source, folder)
+            sql, read = parquet_sql(footers, file_column), footers.read
+            self._parquet_views[name] = footers
         try:
-            paths = [str(f) for f in files]
-            if kind == "parquet":
-                return self.connection.read_parquet(paths, union_by_name=True)
-            require_utf8(files)
-            multi_file_options = {"union_by_name": True} if len(paths) > 1 else {"store_rejects": True}
-            options = {"sample_size": -1, "auto_type_candidates": CSV_TYPES, **multi_file_options}
-            table = self.connection.read_csv(paths, **options)
-            texts = self._too_wide(table, ids) | self._changed_by_numbers(table, as_written, paths, options)
-            return self.connection.read_csv(paths, types=texts, **options) if texts else table
+            self.connection.raw_sql(f"CREATE TEMP VIEW {quote_name(name)} AS {sql}")
         except duckdb.Error as problem:
-            raise DataError(f"{source}: cannot be read as {kind}: {error_summary(problem)}") from None
+            raise DataError(f"{source}: cannot be read: {error_summary(problem)}") from None
+        self.files_read.append(note_files_not_read(source, folder, read))
+        return self.connection.table(name)
 
-    def _too_wide(self, table: ibis.Table, ids: Sequence[str]) -> dict[str, str]:
-        """Return, as text columns, the id columns that were read as floats and lost digits."""
-        floats = [c for c in dict.fromkeys(ids) if c in table.columns and table[c].type().is_floating()]
-        if not floats:
-            return {}
-        largest = table.aggregate(**{f"c{i}": table[c].abs().max() for i, c in enumerate(floats)}).to_pyarrow()
-        return {
-            c: "VARCHAR" for i, c in enumerate(floats) if (largest[f"c{i}"][0].as_py() or 0) >= FIRST_INEXACT_INTEGER
-        }
-
-    def _changed_by_numbers(
-        self, table: ibis.Table, columns: Sequence[str], paths: list[str], options: dict[str, Any]
-    ) -> dict[str, str]:
-        """Return, as text columns, those that were read as numbers and are written in a way that numbers lose."""
-        numbers = [c for c in dict.fromkeys(columns) if c in table.columns and not table[c].type().is_string()]
-        if not numbers:
-            return {}
-        texts = self.connection.read_csv(paths, types=dict.fromkeys(numbers, "VARCHAR"), **options)
-        kept = {c: KEPT_BY_INTEGERS if table[c].type().is_integer() else KEPT_BY_FLOATS for c in numbers}
-        changed = {
-            f"c{i}": (~texts[c].re_search(kept[c]) & texts[c].re_search(r"[^\x09-\x0d ]")).any()
-            for i, c in enumerate(numbers)
-        }
-        facts = texts.aggregate(**changed).to_pyarrow()
-        return {c: "VARCHAR" for i, c in enumerate(numbers) if facts[f"c{i}"][0].as_py()}
-
-    def count_rejected_lines(self) -> int:
-        """Return and reset the number of lines of the last CSV whose number of columns differs from the header."""
-        if "reject_errors" not in self.connection.list_tables():
-            return 0
-        row = self.connection.con.execute("SELECT count(DISTINCT (file_id, line)) FROM reject_errors").fetchone()
-        self._forget_rejected_lines()
-        return int(row[0]) if row else 0
-
-    def _forget_rejected_lines(self) -> None:
-        for table in ("reject_errors", "reject_scans"):
-            self.connection.drop_table(table, force=True)
-
-    def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """Run a user's SQL over a table, as a temporary view of the section.
+    def apply_query(self, table: ibis.Table, source: Source, folder: Path) -> ibis.Table:
+        """Run the query of a section over its table, as a temporary view.
 
         Args:
             table: The table, which the SQL calls `source`.
-            sql: A SELECT in DuckDB's dialect.
-            section: The section of the config that holds the query.
+            source: The section, with its query: one SELECT in DuckDB's dialect.
+            folder: The folder of the config; paths in the query are relative to it.
 
         Returns:
             The rows that the query selects.
 
         Raises:
-            UsageError: The SQL does not parse, or names a table or column that does not exist.
+            DataError: A file that the query names cannot be read.
+            UsageError: The SQL does not parse, is more than one SELECT, or names a table or column that is not there.
         """
-        name, source_view = (claim_name(f"{role} {section}", self._used_names) for role in ("queried", "source of"))
-        self.connection.create_view(source_view, table)
-        inner = sql.rstrip().rstrip(";")
-        select = f"WITH source AS (SELECT * FROM {quote_name(source_view)}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
-        self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{section}] query")
+        query = parse_query(source.query, source.section, folder, self.connection.con)
+        tables = [table, *(self._queried_table(each, source, folder) for each in query.tables)]
+        views = [claim_name(f"source of {source.section}", self._used_names) for _ in tables]
+        for view, rows in zip(views, align_types(tables, query), strict=True):
+            self.connection.create_view(view, rows)
+        first, *others = map(quote_name, views)
+        inner, name = query.with_views(others), claim_name(f"queried {source.section}", self._used_names)
+        select = f"WITH source AS (SELECT * FROM {first}) SELECT * FROM (\n{inner}\n)"  # noqa: S608 (quoted)
+        self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{source.section}] query")
+        self._query_views[name] = source.section
         return self.connection.table(name)
+
+    def _queried_table(self, table: QueriedTable, source: Source, folder: Path) -> ibis.Table:
+        """The rows of files that a query names, without personal columns."""
+        try:
+            if table.path:
+                rows = self.read_files(table.path, folder, source.personal, source.ids)
+            else:
+                name = claim_name("queried files", self._used_names)
+                select = f"SELECT * FROM {table.call}"  # noqa: S608 (a part of the user's own query)
+                self._run(f"CREATE TEMP VIEW {quote_name(name)} AS {select}", f"[{source.section}] query")
+                rows = self.connection.table(name)
+        except DataError as problem:
+            raise DataError(f"[{source.section}] query: {problem}") from None
+        return drop_columns(rows, source.personal)
 
     @contextmanager
     def temporary_stages(self) -> Iterator[None]:
@@ -238,10 +241,8 @@ class DuckDBEngine:
             DataError: The computation fails, or the scratch space is full.
         """
         stage = self._new_stage(name)
-        try:
-            self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {self.connection.compile(expr)}")
-        except duckdb.Error as problem:
-            raise _failed(f"while building {name}", problem) from None
+        with self._reading(f"while building {name}", sql := self.connection.compile(expr)):
+            self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {sql}")
         return self.connection.table(stage)
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
@@ -297,21 +298,20 @@ class DuckDBEngine:
         with tempfile.TemporaryDirectory(prefix="mapped-", dir=self._scratch.name) as folder:
             file = Path(folder) / "rows.parquet"
             try:
-                with pq.ParquetWriter(file, schema) as writer:
-                    for table in tables:
-                        writer.write_table(table)
-                rows = f"SELECT * FROM read_parquet({_quoted(str(file))})"  # noqa: S608 (quoted)
-                self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
-            except (duckdb.Error, OSError) as problem:
-                raise _failed(f"while building {name}", problem) from None
+                with self._reading(f"while building {name}"):
+                    with pq.ParquetWriter(file, schema) as writer:
+                        for table in tables:
+                            writer.write_table(table)
+                    rows = f"SELECT * FROM read_parquet({quote_text(str(file))})"  # noqa: S608 (quoted)
+                    self.connection.raw_sql(f"CREATE TEMP TABLE {quote_name(stage)} AS {rows}")
+            except OSError as problem:
+                raise failed(f"while building {name}", problem) from None
         return self.connection.table(stage)
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
-        try:
+        with self._reading("while reading the data", self.connection.compile(expr)):
             return expr.to_pyarrow()
-        except duckdb.Error as problem:
-            raise _failed("while reading the data", problem) from None
 
     def count_rows(self, table: ibis.Table) -> int:
         """Return the number of rows of an expression."""
@@ -340,10 +340,8 @@ class DuckDBEngine:
             DataError: The computation fails, or the disk is full.
         """
         sql, options = self.connection.compile(expr), "FORMAT parquet, COMPRESSION zstd"
-        try:
-            self.connection.raw_sql(f"COPY ({sql}) TO {_quoted(str(target))} ({options})")
-        except duckdb.Error as problem:
-            raise _failed(f"while writing {target.name}", problem) from None
+        with self._reading(f"while writing {target.name}", sql):
+            self.connection.raw_sql(f"COPY ({sql}) TO {quote_text(str(target))} ({options})")
 
     def hash_texts(self, text: ibis.Value, key: bytes) -> ibis.Value:
         """Hash texts with a key (`features.keyed_hash`). The key appears in no SQL, plan, log or message."""
@@ -368,30 +366,34 @@ class DuckDBEngine:
             return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
         return _parse_time(text, ibis.literal(layout))
 
+    def interrupt(self) -> None:
+        """Stop the running computation, from another thread."""
+        self.connection.con.interrupt()
+
     def close(self) -> None:
         """Close the connection and remove the scratch folder."""
         self.connection.disconnect()
         self._scratch.cleanup()
+
+    @contextmanager
+    def _reading(self, what: str, sql: str = "") -> Iterator[None]:
+        """Explain errors of the block, which runs SQL, and forget the lines of CSV that it could not read."""
+        try:
+            yield
+        except duckdb.Error as problem:
+            raise self._failed(what, problem, sql) from None
+        finally:
+            drop_rejects(IGNORED, self.connection.con)
+
+    def _failed(self, what: str, problem: Exception, sql: str) -> DataError:
+        """The error to raise: it names the damaged file, or the section of the query, that failing SQL reads."""
+        at_fault = query_at_fault(sql, self._query_views)
+        views = [view for view in self._parquet_views if at_fault or quote_name(view) in sql]
+        damage = explain_damage([self._parquet_views[view] for view in views], problem, self.connection.con)
+        return damage or failed(f"{at_fault}{what}", problem)
 
     def _run(self, sql: str, what: str) -> None:
         try:
             self.connection.raw_sql(sql)
         except duckdb.Error as problem:
             raise UsageError(f"{what} is not understood: {error_summary(problem)}") from None
-
-
-def _failed(what: str, problem: Exception) -> DataError:
-    """Return the error to raise; if memory or disk is full, it says what to do."""
-    full = isinstance(problem, duckdb.OutOfMemoryException) or any(marker in str(problem) for marker in DISK_FULL_SIGNS)
-    known = None if full else explain_system_error(problem)
-    if known is not None:
-        return DataError(f"{what}: {known}")
-    advice = (
-        ". Memory or the scratch folder is full: raise [engine] memory, or set [engine] scratch to a folder with more "
-        "free space"
-    )
-    return DataError(f"{what}: {error_summary(problem).rstrip('.')}{advice if full else ''}")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -7,43 +7,51 @@ twice. Rows reach this process only through `to_arrow`. Importing this module im
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from uuid import uuid4
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import pyarrow as pa
 
-from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
 from features.engines.base import (
     builtin_text_function,
     claim_name,
     error_summary,
+    query_at_fault,
     quote_name,
     read_source_files,
     scratch_folder,
 )
 from features.engines.java_time_format import java_pattern
-from features.engines.spark_files import is_remote_path, spark_paths, zip_package
-from features.engines.spark_frames import ibis_type, spark_column, without_zone
-from features.engines.spark_session import SPARK_ERRORS, SQL_SETTINGS, active_session, start_session
+from features.engines.spark_files import is_remote_path, local_parquet
+from features.engines.spark_frames import ibis_type, read_parquet, spark_column, without_zone
+from features.engines.spark_session import (
+    SPARK_ERRORS,
+    SQL_SETTINGS,
+    active_session,
+    delete_folder,
+    error_reason,
+    send_packages,
+    shared_folder,
+    start_session,
+)
 from features.engines.spark_workers import aggregate_windows, map_batches
 from features.engines.window_aggregate import select_inputs
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
 from features.private_folders import ScratchFolder
+from features.sources.files import FilesRead, note_files_not_read
+from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
 
 with warnings.catch_warnings():
@@ -82,6 +90,8 @@ class SparkEngine:
         self._local = ScratchFolder(scratch_folder(EngineConfig(scratch=local), folder))
         self._numbers, self._sent = itertools.count(1), set[str]()
         self._used_names, self._stored = {"source"}, list[tuple[str, str]]()  # views, and their folders
+        self.files_read: list[FilesRead] = []
+        self._query_views = dict[str, str]()
         self._started: SparkSession | None = None
         try:
             session = active_session()
@@ -90,57 +100,57 @@ class SparkEngine:
             self.session: SparkSession = session.newSession()
             for key, value in SQL_SETTINGS.items():
                 self.session.conf.set(key, value)
-            self._stages = self._shared_place(config)
+            self._stages = shared_folder(config, self.session, self._local.name)
         except BaseException:
             self.close()
             raise
         self.connection = ibis.pyspark.connect(self.session)
 
-    def _shared_place(self, config: EngineConfig) -> str:
-        """Return the folder for stored tables, which every Spark process can reach.
-
-        Raises:
-            UsageError: Spark runs on several machines, and the scratch folder is on this one.
-        """
-        if is_remote_path(config.scratch):
-            return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
-        if not config.scratch and not str(self.session.sparkContext.master).startswith("local"):
-            raise UsageError(
-                f"[engine] scratch: Spark runs on {self.session.sparkContext.master}, so set scratch to a folder that "
-                "every machine of the cluster can reach, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
-            )
-        return f"file://{self._local.name}"
-
     def read_source(
-        self, source: Source, folder: Path, columns: Mapping[str, str] = MappingProxyType({}), ids: Sequence[str] = ()
+        self,
+        source: Source,
+        folder: Path,
+        columns: Mapping[str, str] = MappingProxyType({}),
+        ids: Sequence[str] = (),
+        all_columns: bool = False,
+        file_column: str = "",
     ) -> ibis.Table:
         """Read the rows of a section and apply its query.
 
         Args:
             source: Where the section's rows are.
             folder: The folder of the config.
-            columns: Not used: all columns are read.
+            columns: The named columns by role. Each file must have them if there is no query.
             ids: Not used: Parquet has types.
+            all_columns: Not used: all columns are read.
+            file_column: Add a column of this name with the file of each row.
 
         Returns:
             The rows, without personal columns.
 
         Raises:
-            DataError: There are no files, they are not Parquet, or they cannot be read.
+            DataError: There are no files, they are not Parquet, cannot be read, or some lack a named column.
             UsageError: The source is a database, or the query is not valid.
         """
-        return read_source_files(self, source, folder, ids)
+        self.files_read = []
+        return read_source_files(self, source, folder, columns, file_column)
 
     def read_files(
-        self, source: str, folder: Path, ids: Sequence[str] = (), as_written: Sequence[str] = ()
+        self,
+        source: str,
+        folder: Path,
+        expected: Collection[str] = (),
+        as_written: Sequence[str] = (),
+        file_column: str = "",
     ) -> ibis.Table:
         """Read a table from a Parquet file, glob or folder, or from a remote path such as s3a:// or hdfs://.
 
         Args:
             source: What to read, relative to `folder`.
             folder: The folder of the config.
-            ids: Not used: Parquet has types.
-            as_written: Not used, for the same reason.
+            expected: Not used: Parquet has names of columns.
+            as_written: Not used: Parquet has types.
+            file_column: Add a column of this name with the file of each row.
 
         Returns:
             The rows of all files.
@@ -149,39 +159,44 @@ class SparkEngine:
             DataError: There are no files, they are not Parquet, or they cannot be read.
             UsageError: The source is a database.
         """
+        files = local_parquet(source, folder)
         try:
             reader = self.session.read.option("mergeSchema", "true")
             place = (folder / Path(source).expanduser()).resolve()
             if place.is_dir():
                 reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
-            return self._view(f"read_{next(self._numbers)}", reader.parquet(*spark_paths(source, folder)))
+            frame = read_parquet(reader, files, file_column) if files else reader.parquet(source)
+            read = note_files_not_read(source, folder, files.read) if files else FilesRead(source, ())
+            self.files_read.append(read)
+            return self._view(f"read_{next(self._numbers)}", frame)
         except SPARK_ERRORS as problem:
             hint = "; write its times as microseconds" if "NANOS" in str(problem) else ""
             raise DataError(f"{source}: cannot be read as parquet: {error_summary(problem)}{hint}") from None
 
-    def count_rejected_lines(self) -> int:
-        """Return 0: Spark reads no CSV, so no line can have a wrong number of columns."""
-        return 0
-
-    def apply_query(self, table: ibis.Table, sql: str, section: str = "events") -> ibis.Table:
-        """Run a user's SQL over a table, as a temporary view.
+    def apply_query(self, table: ibis.Table, source: Source, folder: Path) -> ibis.Table:
+        """Run the query of a section over its table, as a temporary view.
 
         Args:
             table: The table, which the SQL calls `source`.
-            sql: A SELECT in Spark's dialect.
-            section: The section of the config that holds the query.
+            source: The section, with its query: one SELECT in Spark's dialect.
+            folder: Not used: Spark reads paths by its own rules.
 
         Returns:
             The rows that the query selects.
 
         Raises:
-            UsageError: The SQL does not parse, or names a table or column that does not exist.
+            UsageError: The SQL does not parse, is more than one SELECT, or names a table or column that is not there.
         """
+        require_one_select(source.query, source.section)
         self._frame(table).createOrReplaceTempView("source")
         try:
-            return self._view(f"queried {section}", self.session.sql(sql.rstrip().rstrip(";")))
+            rows = self.session.sql(f"SELECT * FROM (\n{without_semicolon(source.query)}\n)")  # noqa: S608 (one SELECT)
+            queried = self._view(f"queried {source.section}", rows)
         except SPARK_ERRORS as problem:
-            raise UsageError(f"[{section}] query is not understood by Spark: {error_summary(problem)}") from None
+            where = f"[{source.section}] query"
+            raise UsageError(f"{where} is not understood by Spark: {error_summary(problem)}") from None
+        self._query_views[queried.get_name()] = source.section
+        return queried
 
     @contextmanager
     def temporary_stages(self) -> Iterator[None]:
@@ -192,7 +207,7 @@ class SparkEngine:
         finally:
             for view, place in self._stored[kept:]:
                 self.session.catalog.dropTempView(view)
-                self._delete(place)
+                delete_folder(place, self.session)
             del self._stored[kept:]
 
     def store(self, name: str, expr: ibis.Table) -> ibis.Table:
@@ -204,7 +219,8 @@ class SparkEngine:
         try:
             return self._keep(name, self._frame(expr))
         except SPARK_ERRORS as problem:
-            raise DataError(f"while building {name}: {error_summary(problem)}") from None
+            query = query_at_fault(self.connection.compile(expr), self._query_views)
+            raise DataError(f"{query}while building {name}: {error_reason(problem)}") from None
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
         """Store a small Arrow table under a name and return the stored table."""
@@ -235,7 +251,7 @@ class SparkEngine:
         try:
             return self._keep(name, self._frame(expr).mapInArrow(work, kinds))
         except SPARK_ERRORS as problem:
-            raise DataError(f"while building {name}: {error_summary(problem)}") from None
+            raise DataError(f"while building {name}: {error_reason(problem)}") from None
 
     def aggregate_windows(self, rows: ibis.Table, spec: WindowSpec, name: str) -> ibis.Table:
         """Aggregate measures over windows of the past in Spark's workers, and store them.
@@ -264,14 +280,15 @@ class SparkEngine:
             ordered = self._frame(inputs).repartition(keys[0]).sortWithinPartitions(*keys)
             return self._keep(name, ordered.mapInArrow(work, kinds))
         except SPARK_ERRORS as problem:
-            raise DataError(f"while building {name}: {error_summary(problem)}") from None
+            raise DataError(f"while building {name}: {error_reason(problem)}") from None
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
         try:
             rows = self.session.sql(self.connection.compile(expr)).toArrow()
         except SPARK_ERRORS as problem:
-            raise DataError(f"while reading the data: {error_summary(problem)}") from None
+            query = query_at_fault(self.connection.compile(expr), self._query_views)
+            raise DataError(f"{query}while reading the data: {error_reason(problem)}") from None
         return rows.cast(expr.schema().to_pyarrow())
 
     def count_rows(self, table: ibis.Table) -> int:
@@ -338,43 +355,25 @@ class SparkEngine:
         try:
             self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{target.resolve()}")
         except SPARK_ERRORS as problem:
-            raise DataError(f"while writing {target.name}: {error_summary(problem)}") from None
+            raise DataError(f"while writing {target.name}: {error_reason(problem)}") from None
         for extra in (*target.glob(".*.crc"), *target.glob("_SUCCESS")):
             extra.unlink()
+
+    def interrupt(self) -> None:
+        """Stop the running computations, from another thread."""
+        self.session.sparkContext.cancelAllJobs()
 
     def close(self) -> None:
         """Remove the stored tables, and stop Spark if this engine started it."""
         if hasattr(self, "_stages") and is_remote_path(self._stages):
-            self._delete(self._stages)
+            delete_folder(self._stages, self.session)
         if self._started:
             self._started.stop()
         self._local.cleanup()
 
-    def _delete(self, place: str) -> None:
-        """Delete a folder of stored tables, on this machine or where Hadoop reaches it."""
-        if not is_remote_path(place):
-            shutil.rmtree(place.removeprefix("file://"), ignore_errors=True)
-            return
-        java = self.session.sparkContext._gateway.jvm  # type: ignore[union-attr]
-        path = java.org.apache.hadoop.fs.Path(place)
-        path.getFileSystem(self.session._jsc.hadoopConfiguration()).delete(path, True)
-
     def send_packages(self, *packages: str) -> None:
-        """Send these packages of ours to Spark's workers, where they need not be installed.
-
-        Workers on this machine import `training` and `serving` from the checkout, so that machine code compiled from
-        them is kept for the next run; workers on other machines get all packages as archives.
-        """
-        context, root = self.session.sparkContext, PROJECT_ROOT
-        if str(context.master).startswith("local"):
-            paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
-            if str(root) not in paths:
-                context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), *paths)))
-            packages = tuple(room for room in packages if room == "features")
-        for room in packages:
-            if room not in self._sent:
-                context.addPyFile(str(zip_package(root / room, Path(self._local.name))))
-                self._sent.add(room)
+        """Send these packages of ours to Spark's workers, where they need not be installed."""
+        self._sent |= send_packages([p for p in packages if p not in self._sent], self.session, Path(self._local.name))
 
     def _frame(self, expr: ibis.Table) -> DataFrame:
         """Return an expression as a DataFrame; a naive timestamp of Ibis stays without a zone in Spark."""

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 from features.errors import DataError, UsageError
 from features.sources.files import file_format, find_files
+from features.sources.parquet_files import ParquetFiles, read_footers
 
 REMOTE_SCHEMES = ("abfs", "abfss", "dbfs", "file", "gs", "hdfs", "oss", "s3", "s3a", "viewfs", "wasb", "wasbs")
 
@@ -17,15 +18,15 @@ def is_remote_path(path: str) -> bool:
     return path.partition(":")[0] in REMOTE_SCHEMES and ":/" in path
 
 
-def spark_paths(source: str, folder: Path) -> list[str]:
-    """Return the paths that Spark reads for a source.
+def local_parquet(source: str, folder: Path) -> ParquetFiles | None:
+    """Return the Parquet files of a source on this machine, with their footers; None if Spark finds them itself.
 
     Raises:
-        DataError: There are no files, or they are not Parquet.
+        DataError: There are no files, or they are not Parquet or damaged.
         UsageError: The source is a database.
     """
     if is_remote_path(source):
-        return [source]
+        return None
     if "://" in source:
         raise UsageError(
             f'[events] source: with [engine] kind = "spark", {source.partition(":")[0]}:// is not read; '
@@ -37,7 +38,7 @@ def spark_paths(source: str, folder: Path) -> list[str]:
             f'{source}: [engine] kind = "spark" reads Parquet only, found {files[0].name}; convert it once '
             f"(duckdb -c \"COPY (FROM '{files[0].name}') TO 'log.parquet'\"), or set kind = \"duckdb\""
         )
-    return [escaped_path(file) for file in files]
+    return read_footers(files, source, folder)
 
 
 def escaped_path(path: Path) -> str:

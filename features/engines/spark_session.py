@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
 from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
+from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
+from features.system_errors import explain_system_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -98,6 +103,11 @@ def _own_interrupt_handler() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
 
 
+def error_reason(problem: Exception) -> str:
+    """Why Spark failed: what is wrong with the machine and what to do, or the first line of its message."""
+    return str(explain_system_error(problem) or error_summary(problem))
+
+
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
     """Return Spark's settings for a session that this engine starts."""
     master = f"local[{config.threads}]" if config.threads and config.master == "local[*]" else config.master
@@ -122,6 +132,65 @@ def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:
             "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={logging.as_uri()}",
         }
     return options
+
+
+def shared_folder(config: EngineConfig, session: SparkSession, local: str) -> str:
+    """Return the folder for stored tables, which every Spark process can reach.
+
+    Args:
+        config: The engine's section.
+        session: The session.
+        local: A folder on this machine.
+
+    Returns:
+        A folder of its own in the scratch folder, or `local`.
+
+    Raises:
+        UsageError: Spark runs on several machines, and the scratch folder is on this one.
+    """
+    if is_remote_path(config.scratch):
+        return f"{config.scratch.rstrip('/')}/regulars-{uuid4().hex}"
+    if not config.scratch and not str(session.sparkContext.master).startswith("local"):
+        raise UsageError(
+            f"[engine] scratch: Spark runs on {session.sparkContext.master}, so set scratch to a folder that "
+            "every machine of the cluster can reach, such as 's3a://bucket/tmp' or 'hdfs:///tmp'"
+        )
+    return f"file://{local}"
+
+
+def send_packages(packages: Sequence[str], session: SparkSession, scratch: Path) -> set[str]:
+    """Send packages of ours to Spark's workers, where they need not be installed.
+
+    Workers on this machine import `training` and `serving` from the checkout, so that machine code compiled from
+    them is kept for the next run; workers on other machines get all packages as archives.
+
+    Args:
+        packages: Their names.
+        session: The session.
+        scratch: Where the archives are written.
+
+    Returns:
+        The names of those that were sent.
+    """
+    context = session.sparkContext
+    if str(context.master).startswith("local"):
+        paths = context.environment.get("PYTHONPATH", "").split(os.pathsep)
+        if str(PROJECT_ROOT) not in paths:
+            context.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT_ROOT), *paths)))
+        packages = [package for package in packages if package == "features"]
+    for package in packages:
+        context.addPyFile(str(zip_package(PROJECT_ROOT / package, scratch)))
+    return set(packages)
+
+
+def delete_folder(place: str, session: SparkSession) -> None:
+    """Delete a folder of stored tables, on this machine or where Hadoop reaches it."""
+    if not is_remote_path(place):
+        shutil.rmtree(place.removeprefix("file://"), ignore_errors=True)
+        return
+    java = session.sparkContext._gateway.jvm  # type: ignore[union-attr]
+    path = java.org.apache.hadoop.fs.Path(place)
+    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)
 
 
 def _cores(master: str) -> int:

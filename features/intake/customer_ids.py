@@ -2,15 +2,18 @@
 
 With `[privacy] hash_ids` an id is replaced where it is read, in every table alike, so that nothing downstream ever has
 it. The key comes from the environment or from a file of the user; it is in no SQL, no message and no file of ours.
-Forgotten customers are recognised by a salted hash, and their rows are set aside where they are read.
+Forgotten customers are recognised by a salted hash, and their rows are set aside where they are read. The list and the
+output say by which rule for ids they were made (`identifiers.RULE_VERSION`). Those whom a list by an earlier rule names
+are recognised by the id as that rule read it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,14 @@ from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import UsageError
+from features.intake.identifiers import RULE_VERSION, earlier_number_text, identifier_text
 from features.keyed_hash import hash_text
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
+EARLIER_ID = "earlier_id"  # the column of customers' ids by the earlier rule, until `with_stored_ids` drops it
 HASH_METHOD = "HMAC-SHA256, 128 bits"
 FORGOTTEN_REASON = "forgotten"  # the reason with which rows of forgotten customers are set aside
+HASHED_ID = re.compile("[0-9a-f]{32}")
 MIN_KEY_LENGTH = 32
 KEY_CHECK_TEXT = "this text is hashed to know the key again"
 KEY_ADVICE = "create one with `openssl rand -hex 32`, and store it as you store passwords"
@@ -38,10 +44,12 @@ class ForgottenCustomers:
     Attributes:
         salt: Random, in hex; created with the list.
         customers: The hashes.
+        earlier: Those of them that were made by an earlier rule for ids.
     """
 
     salt: str = ""
     customers: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
     def has(self, customer_id: str) -> bool:
         """Whether a customer, by their stored id, is on the list."""
@@ -62,50 +70,114 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
     Each distinct id is hashed once.
 
     Args:
-        rows: With a column `customer_id` and, where rows are set aside, `reason`.
+        rows: With a column `customer_id` and, where rows are set aside, `reason`; `EARLIER_ID` has the ids by the
+            earlier rule.
         config: Says whether ids are hashed.
         engine: Where the rows are.
 
     Returns:
-        The same rows and columns.
+        The same rows, without `EARLIER_ID`.
 
     Raises:
         UsageError: There is no key, it is not the one that the output was made with, or the output holds ids of the
             other sort (plain or hashed).
     """
     privacy = _id_privacy(config)
+    columns = [name for name in rows.columns if name != EARLIER_ID]
     if not (privacy.key or privacy.forgotten.customers):
-        return rows
-    distinct_ids = rows.select(given=rows.customer_id).distinct()
-    ids = distinct_ids.filter(distinct_ids.given.notnull())
-    ids = ids.mutate(known=engine.hash_texts(ids.given, privacy.key) if privacy.key else ids.given)
-    if privacy.forgotten.customers:
-        forgotten_hash = engine.hash_texts(ids.known, privacy.forgotten.salt.encode())
-        ids = ids.mutate(gone=forgotten_hash.isin(privacy.forgotten.customers))
-    else:
-        ids = ids.mutate(gone=ibis.literal(False))
-    joined = rows.left_join(ids, rows.customer_id == ids.given)
+        return rows.select(columns)
+    keys = {"given": "customer_id"}
+    if privacy.forgotten.earlier and EARLIER_ID in rows.columns:
+        keys["earlier"] = EARLIER_ID
+    distinct_ids = rows.select(**{name: rows[column] for name, column in keys.items()}).distinct()
+    ids = _known_and_gone(distinct_ids.filter(distinct_ids.given.notnull()), privacy, engine)
+    joined = rows.left_join(ids, [rows[column] == ids[name] for name, column in keys.items()])
     is_forgotten = joined.gone.fill_null(False)
-    columns = {name: joined[name] for name in rows.columns}
-    columns["customer_id"] = is_forgotten.ifelse(ibis.null("string"), joined.known)
-    if "reason" in columns:
-        columns["reason"] = is_forgotten.ifelse(ibis.literal(FORGOTTEN_REASON), joined.reason)
-    return joined.select(**columns)
+    values = {name: joined[name] for name in columns}
+    values["customer_id"] = is_forgotten.ifelse(ibis.null("string"), joined.known)
+    if "reason" in values:
+        values["reason"] = is_forgotten.ifelse(ibis.literal(FORGOTTEN_REASON), joined.reason)
+    return joined.select(**values)
 
 
-def stored_id(config: Config, customer: str) -> str:
-    """The stored id of a customer, from the id that the user knows.
+def _known_and_gone(ids: ibis.Table, privacy: _IdPrivacy, engine: Engine) -> ibis.Table:
+    """Distinct ids with their stored id (`known`), and whether the customer is to be forgotten (`gone`)."""
+    forgotten = privacy.forgotten
+
+    def stored(text: ibis.Value) -> ibis.Value:
+        return engine.hash_texts(text, privacy.key) if privacy.key else text
+
+    def is_listed(text: ibis.Value, listed: tuple[str, ...]) -> ibis.Value:
+        return engine.hash_texts(text, forgotten.salt.encode()).isin(listed).fill_null(False)
+
+    ids = ids.mutate(known=stored(ids.given))
+    gone = is_listed(ids.known, forgotten.customers) if forgotten.customers else ibis.literal(False)
+    if "earlier" in ids.columns:
+        for text in (ids.earlier, earlier_number_text(ids.earlier)):
+            gone = gone | is_listed(stored(text), forgotten.earlier)
+    return ids.mutate(gone=gone)
+
+
+def rows_of_customer(rows: ibis.Table, ids: Sequence[str], config: Config, engine: Engine) -> ibis.Table:
+    """The rows of one customer with their stored ids, none of those that are to be forgotten.
+
+    Args:
+        rows: As for `with_stored_ids`.
+        ids: The customer's stored ids; several if ids are joined.
+        config: Says whether ids are hashed.
+        engine: Where the rows are.
+
+    Returns:
+        The rows, without `EARLIER_ID`.
 
     Raises:
         UsageError: As for `with_stored_ids`.
+    """
+    if not config.privacy.hash_ids:  # before the ids are looked up, so that only a few are
+        rows = rows.filter(rows.customer_id.isin(ids))
+    stored = with_stored_ids(rows, config, engine)
+    return stored.filter(stored.customer_id.isin(ids))
+
+
+def stored_id(config: Config, customer: str) -> str:
+    """The stored id of a customer, from the id that the user knows, in any spelling.
+
+    Raises:
+        UsageError: The id is blank, or as for `with_stored_ids`.
     """
     return stored_ids(config, [customer])[0]
 
 
 def stored_ids(config: Config, customers: Iterable[str]) -> list[str]:
-    """The stored ids of many customers, in their order; errors as for `with_stored_ids`."""
+    """The stored ids of many customers, in their order; errors as for `stored_id`."""
+    return stored_spellings(config, [_required_id(customer) for customer in customers])
+
+
+def stored_spellings(config: Config, texts: Iterable[str]) -> list[str]:
+    """Texts as ids are stored, hashed or plain, without the rule for ids; errors as for `with_stored_ids`."""
     key = _id_privacy(config).key
-    return [hash_text(customer, key) if key else customer for customer in customers]
+    return [hash_text(text, key) if key else text for text in texts]
+
+
+def known_names(config: Config, customer: str) -> tuple[str, ...]:
+    """The ids under which outputs may know a customer: the stored id, and the given one, which may be a hash already.
+
+    Returns:
+        One or two ids, the likelier first.
+
+    Raises:
+        UsageError: As for `stored_id`.
+    """
+    names = stored_id(config, customer), _required_id(customer)
+    return tuple(dict.fromkeys(reversed(names) if HASHED_ID.fullmatch(names[1]) else names))
+
+
+def _required_id(customer: str) -> str:
+    """An id by the rule for ids; raises UsageError if it is blank."""
+    text = identifier_text(customer)
+    if text is None:
+        raise UsageError(f"{customer!r} is no customer's id: expected one as your tables have it, found only blanks")
+    return text
 
 
 def id_hashing_record(config: Config) -> dict[str, str] | None:
@@ -124,17 +196,38 @@ def read_forgotten(config: Config) -> ForgottenCustomers:
     if content is None:
         return ForgottenCustomers()
     try:
-        return ForgottenCustomers(str(content["salt"]), tuple(map(str, content["customers"])))
+        customers = tuple(map(str, content["customers"]))
+        earlier = content.get("earlier", ()) if content.get("rule", 1) == RULE_VERSION else customers
+        return ForgottenCustomers(str(content["salt"]), customers, tuple(map(str, earlier)))
     except (KeyError, TypeError):
         raise _damaged_file(config.output / FORGOTTEN_FILE) from None
 
 
-def forgotten_list_text(config: Config, customer_id: str) -> str:
-    """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with one more, by their stored id."""
+def forgotten_list_text(config: Config, *customer_ids: str) -> str:
+    """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with more of them, by their stored ids."""
     existing = read_forgotten(config)
     salt = existing.salt or os.urandom(16).hex()  # a secret of the file; no result depends on it
-    customers = sorted({*existing.customers, hash_text(customer_id, salt.encode())})
-    return json.dumps({"salt": salt, "customers": customers}, indent=1) + "\n"
+    customers = sorted({*existing.customers, *(hash_text(stored, salt.encode()) for stored in customer_ids)})
+    content = {"salt": salt, "customers": customers, "rule": RULE_VERSION}
+    if existing.earlier:
+        content["earlier"] = sorted(existing.earlier)
+    return json.dumps(content, indent=1) + "\n"
+
+
+def output_id_rule(config: Config) -> int:
+    """The version of the rule for ids by which the output was made; an output without scores is of the present one."""
+    stored = _read_json(config.output / IDS_FILE) or {}
+    if "rule" in stored or not any(config.outputs.scored_folders()):
+        return int(stored.get("rule", RULE_VERSION))
+    return 1
+
+
+def record_id_rule(config: Config) -> None:
+    """Records in the output that its ids are of the present rule."""
+    ids_file = config.output / IDS_FILE
+    stored = _read_json(ids_file) or {}
+    if stored.get("rule") != RULE_VERSION:
+        write_text_atomically(ids_file, json.dumps({**stored, "rule": RULE_VERSION}, indent=1) + "\n")
 
 
 def _id_privacy(config: Config) -> _IdPrivacy:
@@ -142,21 +235,23 @@ def _id_privacy(config: Config) -> _IdPrivacy:
     key = _read_key(config) if config.privacy.hash_ids else b""
     ids_file = config.output / IDS_FILE
     stored = _read_json(ids_file)
+    is_plain = stored is not None and "key_check" not in stored
     if not key:
-        if stored is not None:
+        if stored is not None and not is_plain:
             raise UsageError(
                 f"{config.output} was made with hashed ids, and [privacy] hash_ids is off: turn it on again, or set "
                 "another [serving] output"
             )
         return _IdPrivacy(key, read_forgotten(config))
     key_check = hash_text(KEY_CHECK_TEXT, key)
-    if stored is None:
+    if stored is None or is_plain:
         if any(config.outputs.scored_folders()):
             raise UsageError(
                 f"{config.output} was made with plain ids, and [privacy] hash_ids is on: set another [serving] output, "
                 "and remove the old one"
             )
-        write_text_atomically(ids_file, json.dumps({"ids": HASH_METHOD, "key_check": key_check}, indent=1) + "\n")
+        content = {"ids": HASH_METHOD, "key_check": key_check, "rule": RULE_VERSION}
+        write_text_atomically(ids_file, json.dumps(content, indent=1) + "\n")
     elif stored.get("key_check") != key_check:
         raise UsageError(
             f"{_key_source(config)} is not the key with which {config.output} was made (their check values differ): "

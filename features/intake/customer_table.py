@@ -6,7 +6,7 @@ that never change ([customers] constant) are read. Personal columns are dropped 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any, cast
@@ -19,11 +19,18 @@ from features.config.table_sections import Customers
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.columns import blank_to_null, require_section_columns
-from features.intake.customer_ids import FORGOTTEN_REASON, with_stored_ids
-from features.intake.identifiers import as_identifier
+from features.intake.customer_ids import EARLIER_ID, FORGOTTEN_REASON, with_stored_ids
+from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.section_rows import SectionRows, first_reason, section_rows
-from features.intake.set_aside import count_set_aside, refuse_unreadable, without_empty_rows
-from features.intake.tables import SetAsideRows, SideTable, Tables
+from features.intake.set_aside import (
+    MALFORMED,
+    TOTAL,
+    count_set_aside,
+    malformed_lines,
+    refuse_unreadable,
+    without_empty_rows,
+)
+from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
 from features.intake.times import ATTRIBUTES, TimeReader
 from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
@@ -35,6 +42,7 @@ CUSTOMER_TABLE, SINCE = "customers", "since"
 ALWAYS_KNOWN = date(1900, 1, 1)  # known before every cutoff
 # Columns of snapshots and of contributions; no feature may have these names.
 RESERVED = ("customer_id", "cutoff", "base", "total")
+FEW_MATCHES = 0.05  # a table of which a smaller share of customers is in the log matches almost nobody
 Facts = Mapping[str, Any]
 
 
@@ -69,16 +77,15 @@ def with_customer_table(tables: Tables, config: Config, engine: Engine) -> Table
     rows_read = engine.count_rows(source)
     stored = engine.store("customers_read", with_stored_ids(_normalise(source_rows, attributes), config, engine))
     aside, unreadable = count_set_aside(stored, engine), _unreadable_attributes(source_rows, attributes)
-    aside += _malformed(engine)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, source_rows, rows_read, {})
-    _refuse_unusable(aside, section, rows_read + sum(a.rows for a in aside if a.reason == "malformed line"))
-    aside = (*empty, *aside, *unreadable)
+    _refuse_unusable(aside, section, rows_read)
+    aside = (*empty, *aside, *malformed_lines(section, engine, CUSTOMER_TABLE), *unreadable)
     rows_read += sum(e.rows for e in empty)
     rows = engine.store("customers", stored.filter(stored.reason.isnull()).drop("reason").distinct())
     return replace(
         tables,
         contract=replace(tables.contract, attributes=attributes, undated_attributes=_as_of_today(section)),
-        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside)},
+        sides={**tables.sides, CUSTOMER_TABLE: SideTable(rows, rows_read, aside, tuple(engine.files_read))},
         fingerprint=json_digest([tables.fingerprint, engine.fingerprint(rows), rows.columns]),
     )
 
@@ -88,7 +95,8 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
 
     Returns:
         rows_read, rows (usable; equal rows count once), customers, without_row (customers of the log who are not in the
-        table), without_events (customers of the table who are not in the log), set_aside, attributes (name, sort and,
+        table), without_events (customers of the table who are not in the log), strangers (a few of these),
+        known_customer (one of the log, for comparison), set_aside, attributes (name, sort and,
         for text, the number of levels) and as_of_today (attributes left out because nothing says since when they hold).
     """
     if CUSTOMER_TABLE not in tables.sides:
@@ -101,12 +109,15 @@ def customer_facts(tables: Tables, engine: Engine) -> Facts | None:
         if a.value_type == "level"
     }
     levels = engine.to_arrow(side.rows.aggregate(**counts)).to_pylist()[0] if counts else {}
+    strangers = ids.anti_join(log, "customer_id").order_by("customer_id")
     return {
         "rows_read": side.rows_read,
         "rows": engine.count_rows(side.rows),
         "customers": engine.count_rows(ids),
         "without_row": engine.count_rows(log.anti_join(ids, "customer_id")),
-        "without_events": engine.count_rows(ids.anti_join(log, "customer_id")),
+        "without_events": engine.count_rows(strangers),
+        "strangers": tuple(engine.to_arrow(strangers.limit(5))["customer_id"].to_pylist()),
+        "known_customer": engine.to_arrow(log.aggregate(first=log.customer_id.min()))["first"][0].as_py(),
         "set_aside": tuple(asdict(aside) for aside in side.set_aside),
         "attributes": tuple(
             {"name": a.name, "sort": a.value_type, "levels": levels.get(attribute_column(a.name))}
@@ -134,12 +145,50 @@ def customer_lines(facts: Facts | None) -> list[str]:
 
 def customer_notes(facts: Facts | None) -> list[str]:
     """Notes on the customer table, in words."""
-    if facts is None or not facts["as_of_today"]:
+    if facts is None:
         return []
-    return [
-        f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so their values at past cutoffs are unknown): "
-        "left out; name them in [customers] constant if they never change"
-    ]
+    notes, known = [], facts["customers"] - facts["without_events"]
+    if matches_few(known, facts["customers"], known + facts["without_row"]):
+        few = few_matches_text(facts["customers"], facts["without_events"], facts["strangers"], facts["known_customer"])
+        notes.append(f"[customers] {few}")
+    if facts["as_of_today"]:
+        notes.append(
+            f"as of today: {', '.join(facts['as_of_today'])} (no known_at, so their values at past cutoffs are "
+            "unknown): left out; name them in [customers] constant if they never change"
+        )
+    return notes
+
+
+def matches_few(known: int, customers: int, log_customers: int) -> bool:
+    """Whether a table matches almost nobody.
+
+    Args:
+        known: Customers of the table who are in the log.
+        customers: Customers of the table.
+        log_customers: Customers of the log.
+
+    Returns:
+        True if fewer are known than a small share of the smaller of both numbers.
+    """
+    return known < FEW_MATCHES * min(customers, log_customers)
+
+
+def few_matches_text(customers: int, unknown: int, strangers: Sequence[str], known_customer: str) -> str:
+    """Says that a table matches almost nobody.
+
+    Args:
+        customers: Customers of the table.
+        unknown: Those of them who have no event.
+        strangers: A few of these.
+        known_customer: A customer of the events.
+
+    Returns:
+        The note, without the name of the table.
+    """
+    return (
+        f"matches almost nobody: {customers - unknown:,} of its {customers:,} customers are in the events (it has "
+        f"{sample(strangers, 3)}; the events have ids such as {known_customer!r}). Do both name the same customers?"
+    )
 
 
 def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
@@ -148,7 +197,8 @@ def customer_breaches(tables: Tables, engine: Engine) -> list[str]:
         return []
     rows = tables.sides[CUSTOMER_TABLE].rows
     undated = rows.filter(rows.seen == ibis.literal(ALWAYS_KNOWN))
-    each = undated.group_by("customer_id").aggregate(rows=undated.count())
+    key = OWN_ID if OWN_ID in rows.columns else "customer_id"  # ids of one person may have a row each
+    each = undated.group_by(customer_id=undated[key]).aggregate(rows=undated.count())
     several = each.filter(each["rows"] > 1)
     counts = engine.to_arrow(several.aggregate(customers=several.count(), rows=several["rows"].sum())).to_pylist()[0]
     if not counts["customers"]:
@@ -200,6 +250,7 @@ def _read(section: Customers, config: Config, engine: Engine) -> ibis.Table:
         section.to_source(CUSTOMER_TABLE), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, CUSTOMER_TABLE)
+    malformed_lines(section, engine, CUSTOMER_TABLE)  # raises DataError if most of them are malformed
     if not engine.count_rows(source):
         raise DataError(f"{section.source}: has a header but no rows; expected one row a customer")
     return source
@@ -302,7 +353,8 @@ def _normalise(rows: SectionRows, attributes: tuple[CustomerAttribute, ...]) -> 
     columns = {feature_slug(name): name for name in section.attributes}
     values = {attribute_column(a.name): _value(rows, source[columns[a.name]], a.value_type) for a in attributes}
     day = known.date()
-    return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values, reason=reason)
+    values |= {"reason": reason, EARLIER_ID: earlier_identifier(source[section.customer])}
+    return source.select(customer_id=customer, day=day, seen=day, time=known, since=since, **values)
 
 
 def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value:
@@ -317,16 +369,11 @@ def _value(rows: SectionRows, column: ibis.Value, value_type: str) -> ibis.Value
     return blank_to_null(column).cast("string")
 
 
-def _malformed(engine: Engine) -> tuple[SetAsideRows, ...]:
-    """Lines of CSV whose number of columns differs from the header's."""
-    rejected = engine.count_rejected_lines()
-    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
-
-
 def _refuse_unusable(aside: tuple[SetAsideRows, ...], section: Customers, rows_read: int) -> None:
     """Raises DataError if too many rows are set aside for any reason: the rest would not represent all of them."""
     for rejected in aside:
-        if rejected.reason != FORGOTTEN_REASON and rejected.rows > section.max_unreadable * rows_read:
+        is_row = rejected.reason not in (FORGOTTEN_REASON, MALFORMED, TOTAL)
+        if is_row and rejected.rows > section.max_unreadable * rows_read:
             ids = f" (customers {sample(rejected.customers)})" if rejected.customers else ""
             raise DataError(
                 f"{section.source}: {rejected.rows:,} of {rows_read:,} rows of [customers] cannot be used: "

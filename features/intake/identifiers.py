@@ -25,7 +25,7 @@ import ibis
 
 from features.intake.columns import blank_to_null
 
-RULE_VERSION = 2  # 1: text stayed as it was, and CSV columns of numbers lost their leading zeros
+RULE_VERSION = 2  # 1: text stayed as it was, and in CSV columns of numbers 1e5 was 100000 and +5 was 5
 # First and last code points of blanks and invisible characters: controls and spaces, and what has no width.
 _BLANK_RANGES = (
     (0x0, 0x20), (0x7F, 0xA0), (0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200F), (0x2028, 0x202F),
@@ -37,6 +37,7 @@ _UNCHANGED = r"^[0-9A-Za-z_-]+\z"  # most ids: nothing in them that the rule cou
 _MARKED_TEXT = r"^'[-=+@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
 _MARKS = "-=+@\uff1d\uff0b\uff0d\uff20"
 _WHOLE_WITH_POINT = r"^-?[0-9]+[.]0+\z"
+_NUMBER = r"^ *[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)? *\z"
 _WHOLE_BELOW = 1e16  # from here on floats are written in scientific notation, as Python does
 SCIENTIFIC = r"^[+-]?([0-9]([.][0-9]+)?[eE][+][0-9]+|[0-9][.][0-9]+[eE][0-9]+)\z"
 
@@ -84,6 +85,22 @@ def earlier_identifier(column: ibis.Value) -> ibis.Value:
         text = is_integer.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
     return blank_to_null(column) if kind.is_string() else column.cast("string")
+
+
+def earlier_number_text(text: ibis.Value) -> ibis.Value:
+    """Ids with a plus sign or an exponent as rule 1 read them from a CSV column of numbers only.
+
+    Args:
+        text: The distinct ids of one column.
+
+    Returns:
+        The numbers as ids; null for other ids, and if any id of the column is no number.
+    """
+    is_number = text.re_search(_NUMBER)
+    all_numbers = (is_number | text.isnull()).all().over(ibis.window())
+    number = is_number.ifelse(text, ibis.null("string")).try_cast("float64")
+    is_changed = all_numbers & text.re_search("[+eE]")
+    return is_changed.ifelse(earlier_identifier(number), ibis.null("string"))
 
 
 def _cleaned(text: ibis.Value) -> ibis.Value:

@@ -60,7 +60,7 @@ class Log:
 
     def to_pandas(self) -> Any:
         """The usable events as a DataFrame, one row an event, in the columns of the contract."""
-        return self.engine.to_arrow(self.tables.events).to_pandas()
+        return self.engine.to_arrow(self.tables.recorded.events).to_pandas()
 
     def close(self) -> None:
         """Closes the engine; a log that is used again afterwards is opened anew."""

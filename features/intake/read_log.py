@@ -6,6 +6,7 @@ log gives the same bits on any number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import cast
@@ -19,9 +20,12 @@ from features.config.table_sections import Events
 from features.engines.base import Engine
 from features.errors import DataError, EmptyError, UsageError
 from features.intake.columns import require_section_columns
-from features.intake.customer_ids import with_stored_ids
+from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stored_ids
 from features.intake.customer_table import with_customer_table
-from features.intake.identifiers import as_identifier
+from features.intake.earlier_ids import earlier_ids_problem
+from features.intake.identifiers import as_identifier, earlier_identifier
+from features.intake.identity import join_persons
+from features.intake.reused_orders import split_reused_orders
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
     count_set_aside,
@@ -54,9 +58,8 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     """
     events = config.events
     steps = tqdm(total=3, desc="reading", leave=False, disable=None)
-    roles = {} if all_columns or (events.duplicates == "drop" and not events.id) else events.columns_by_role()
-    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns())
-    require_section_columns(source, events, "events")
+    source = _read_events(config, engine, all_columns)
+    malformed, files = malformed_lines(events, engine), tuple(engine.files_read)
     steps.update()
     source, empty = without_empty_rows(source, events, engine)
     rows_read = engine.count_rows(source)
@@ -70,24 +73,39 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
+    reused = 0
+    if events.order:
+        stored, reused = split_reused_orders(stored, bool(events.amount), engine)
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
-    aside += malformed_lines(events, engine, rows_read)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
-    tables = _summarise(stored, source, config, engine, (*empty, *aside))
+    tables = _summarise(stored, source, config, engine, (*empty, *aside, *malformed))
     dropped = rows_read - engine.count_rows(stored)
-    tables = replace(tables, rows_read=rows_read + sum(e.rows for e in empty), duplicates_dropped=dropped)
+    read = rows_read + sum(e.rows for e in empty)
+    tables = replace(tables, rows_read=read, duplicates_dropped=dropped, files=files, reused_orders=reused)
+    tables = replace(tables, earlier_ids=earlier_ids_problem(config, engine))
     steps.close()
     return _with_side_tables(tables, config, engine)
 
 
+def _read_events(config: Config, engine: Engine, all_columns: bool = False) -> ibis.Table:
+    """The rows of [events]; of a database only the named columns, unless all are asked for or rows are compared."""
+    events = config.events
+    every = all_columns or (events.duplicates == "drop" and not events.id)
+    roles = events.columns_by_role()
+    source = engine.read_source(events.to_source("events"), config.folder, roles, events.id_columns(), every)
+    require_section_columns(source, events, "events")
+    return source
+
+
 def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with those beside the events and the customer table; the fingerprint covers them too."""
+    """The tables with those beside the events, by person; the fingerprint covers them too."""
     sides = read_side_tables(config, engine)
     if sides:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
-    return extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    tables = extend_to_term_ends(with_customer_table(tables, config, engine), engine)
+    return join_persons(tables, config, engine)
 
 
 def _normalise(rows: SectionRows) -> ibis.Table:
@@ -120,6 +138,7 @@ def _normalise(rows: SectionRows) -> ibis.Table:
         quantity=rows.ticks("quantity", reason),
         discount=rows.ticks("discount", reason),
         reason=reason,
+        **{EARLIER_ID: earlier_identifier(source[events.customer])},
         **({"event_id": as_identifier(source[events.id])} if events.id else {}),
         **{f"kind_{feature_slug(kind)}": source[kind].cast("string") for kind in events.kinds},
         stake=rows.stake(),
@@ -180,7 +199,7 @@ def _summarise(
     )
 
 
-def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_events(config: Config, engine: Engine, ids: Sequence[str]) -> ibis.Table:
     """The usable rows of one customer, in the columns of `Tables.events`; rows of other customers are not stored.
 
     An event id that a row of another customer has too is not noticed here; `read_tables`, which sees all rows, keeps
@@ -189,10 +208,10 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     Args:
         config: Names the source and its columns.
         engine: Where it runs.
-        customer: The id as the log has it.
+        ids: The customer's stored ids.
 
     Returns:
-        The rows, as an expression.
+        The rows, as an expression; none if the customer is to be forgotten.
 
     Raises:
         DataError: There is nothing to read.
@@ -200,16 +219,13 @@ def read_customer_events(config: Config, engine: Engine, customer: str) -> ibis.
     """
     events = config.events
     compares_rows = events.duplicates == "drop" and not events.id
-    source = engine.read_source(
-        events.to_source("events"),
-        config.folder,
-        {} if compares_rows else events.columns_by_role(),
-        events.id_columns(),
-    )
-    require_section_columns(source, events, "events")
+    source = _read_events(config, engine)
     source = source.distinct() if compares_rows else source
     rows = _normalise(section_rows("events", events, source, engine, config.task.timezone)).drop("stake")
-    customer_rows = rows.filter(rows.customer_id == customer)
+    customer_rows = rows_of_customer(rows, ids, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
+    if events.order:
+        stored = engine.store("orders_of_one", customer_rows)
+        customer_rows, _ = split_reused_orders(stored, bool(events.amount), engine)
     return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

@@ -11,10 +11,15 @@ from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import DataError, sample
 from features.intake.columns import blank_to_null
-from features.intake.section_rows import SectionRows, listed_roles
+from features.intake.identifiers import as_identifier
+from features.intake.section_rows import NUMBER_ROLES, TIME_ROLES, SectionRows, first_reason, listed_roles, section_rows
 from features.intake.tables import SetAsideRows
 
 UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons
+
+
+REQUIRED = ("time", "amount", "start")  # roles without which a row cannot be used
+MALFORMED, EMPTY, TOTAL = "malformed line", "empty row", "total"  # reasons of lines that are no rows of the source
 
 
 def mask_text(text: str) -> str:
@@ -40,31 +45,33 @@ def count_set_aside(stored: ibis.Table, engine: Engine) -> tuple[SetAsideRows, .
     return tuple(set_asides)
 
 
-def malformed_lines(
-    section: TableSection, engine: Engine, rows_read: int, place: str = "events"
-) -> tuple[SetAsideRows, ...]:
-    """The lines of CSV whose number of columns differs from the header's.
+def malformed_lines(section: TableSection, engine: Engine, place: str = "events") -> tuple[SetAsideRows, ...]:
+    """The lines of the section's CSV files whose columns are not those of the header, and totals at their ends.
 
     Args:
         section: The section that was read.
         engine: Where its source was read.
-        rows_read: How many rows could be split into columns.
         place: The section's name in the config, for messages.
 
     Returns:
-        One entry, or none if there is no such line.
+        One entry for each of the two, if there is such a line.
 
     Raises:
-        DataError: There are more of them than [section] max_unreadable allows.
+        DataError: More lines of a table of files are malformed than [section] max_unreadable allows.
     """
-    rejected = engine.count_rejected_lines()
-    if rejected > section.max_unreadable * (rows_read + rejected):
-        raise DataError(
-            f"{section.source}: {rejected:,} of {rows_read + rejected:,} lines do not have the columns of the header "
-            f"(a stray separator or quote?); repair them, or allow them with [{place}] max_unreadable "
-            f"(now {section.max_unreadable:g})"
-        )
-    return (SetAsideRows("malformed line", rejected, ()),) if rejected else ()
+    for files in engine.files_read:
+        lines = files.rows + files.malformed
+        if files.malformed > section.max_unreadable * lines:
+            raise DataError(
+                f"{files.source}: {files.malformed:,} of {lines:,} lines do not have the columns of the header "
+                f"(a stray separator or quote?): {files.malformed_text}; repair them, or allow them with "
+                f"[{place}] max_unreadable (now {section.max_unreadable:g})"
+            )
+    counts = {
+        MALFORMED: sum(files.malformed for files in engine.files_read),
+        TOTAL: sum(files.totals for files in engine.files_read),
+    }
+    return tuple(SetAsideRows(reason, lines, ()) for reason, lines in counts.items() if lines)
 
 
 def without_empty_rows(
@@ -80,12 +87,14 @@ def without_empty_rows(
     Returns:
         The other rows, and how many were empty, as rows that were set aside.
     """
-    if section.customer not in source.columns:
-        return source, ()
-    empty = ibis.and_(*(blank_to_null(source[name]).isnull() for name in (section.customer, *source.columns)))
-    without_customer = engine.count_rows(source.filter(blank_to_null(source[section.customer]).isnull()))
-    rows = engine.count_rows(source.filter(empty)) if without_customer else 0
-    return (source.filter(~empty), (SetAsideRows("empty row", rows, ()),)) if rows else (source, ())
+    ignored = sum(files.empty_rows for files in engine.files_read)  # by the reader of CSV files
+    empty, rows = ibis.literal(False), 0
+    if section.customer in source.columns:
+        empty = ibis.and_(*(blank_to_null(source[name]).isnull() for name in (section.customer, *source.columns)))
+        without_customer = engine.count_rows(source.filter(blank_to_null(source[section.customer]).isnull()))
+        rows = engine.count_rows(source.filter(empty)) if without_customer else 0
+    aside = (SetAsideRows(EMPTY, rows + ignored, ()),) if rows + ignored else ()
+    return source.filter(~empty) if rows else source, aside
 
 
 def refuse_unreadable(
@@ -119,6 +128,29 @@ def refuse_unreadable(
             f"{f'; customers {sample(ids)}' if ids else ''}; {rows.advice(role)}, "
             f"or allow such rows with [{place}] max_unreadable (now {section.max_unreadable:g})"
         )
+
+
+def unusable_reason(place: str, section: TableSection, source: ibis.Table, engine: Engine, zone: str) -> ibis.Value:
+    """Why each row of a section cannot be used, as far as it depends on the row alone; null if it can.
+
+    Args:
+        place: The section's name in the config.
+        section: The section.
+        source: Its rows.
+        engine: Where they are.
+        zone: The zone in which days begin ([task] timezone).
+
+    Returns:
+        The reason, as text.
+    """
+    rows = section_rows(place, section, source, engine, zone)
+    checks = {"missing customer": as_identifier(source[section.customer]).isnull()}
+    for role in TIME_ROLES:
+        checks |= rows.time_checks(role, role in REQUIRED)
+    checks |= rows.currency_checks()
+    for role in NUMBER_ROLES:
+        checks |= rows.number_checks(role, role in REQUIRED)
+    return first_reason(checks)
 
 
 def money_at_stake(rows: ibis.Table, aside: tuple[SetAsideRows, ...], engine: Engine) -> dict[str, float]:

@@ -6,8 +6,8 @@ which it had happened and was known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import ibis
@@ -17,8 +17,8 @@ from features.config.table_sections import Activity, Contacts, Subscriptions, Ta
 from features.engines.base import Engine
 from features.errors import DataError, UsageError
 from features.intake.columns import require_section_columns
-from features.intake.customer_ids import with_stored_ids
-from features.intake.identifiers import as_identifier
+from features.intake.customer_ids import EARLIER_ID, rows_of_customer, with_stored_ids
+from features.intake.identifiers import as_identifier, earlier_identifier, identifier_text
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
     count_set_aside,
@@ -108,19 +108,49 @@ def read_side_table(
         DataError: As for `read_side_tables`.
         UsageError: A column does not exist, or a query is not understood.
     """
+    read = read_section(place, section, schema, config, engine, lambda rows: with_stored_ids(rows, config, engine))
+    usable = read.rows.filter(read.rows.reason.isnull()).drop("reason")
+    kept = engine.store(f"side_{key.replace('.', '_')}", schema.finish(usable) if schema.finish else usable)
+    return replace(read, rows=kept)
+
+
+def read_section(
+    place: str,
+    section: TableSection,
+    schema: RowSchema,
+    config: Config,
+    engine: Engine,
+    prepare: Callable[[ibis.Table], ibis.Table],
+) -> SideTable:
+    """Reads every row of a section in the types of the contract.
+
+    Args:
+        place: The section's name in the config, for messages.
+        section: The section.
+        schema: How its rows become rows of the contract.
+        config: The business.
+        engine: Where it runs.
+        prepare: Changes all rows, with their reasons, before they are stored.
+
+    Returns:
+        The table; its rows, stored, have the `reason` why a row is set aside, or null.
+
+    Raises:
+        DataError: As for `read_side_tables`.
+        UsageError: A column does not exist, or a query is not understood.
+    """
     source = engine.read_source(
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
+    malformed, files = malformed_lines(section, engine, place), tuple(engine.files_read)
     source, empty = without_empty_rows(source, section, engine)
     rows = section_rows(place, section, source, engine, config.task.timezone)
-    normalised, stage = schema.normalise(rows), f"side_{key.replace('.', '_')}"
-    stored = engine.store(f"{stage}_read", with_stored_ids(normalised.drop("stake"), config, engine))
+    normalised = schema.normalise(rows)
+    stored = engine.store(f"read {place}", prepare(normalised.drop("stake")))
     rows_read = engine.count_rows(stored)
-    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read))
-    usable = stored.filter(stored.reason.isnull()).drop("reason")
-    kept = engine.store(stage, schema.finish(usable) if schema.finish else usable)
-    return SideTable(kept, rows_read + sum(e.rows for e in empty), aside)
+    aside = (*empty, *_checked_set_aside(stored, normalised, rows, rows_read), *malformed)
+    return SideTable(stored, rows_read + sum(e.rows for e in empty), aside, files)
 
 
 def _checked_set_aside(
@@ -130,12 +160,11 @@ def _checked_set_aside(
     section, place, engine = rows.section, rows.place, rows.engine
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
-    malformed = malformed_lines(section, engine, rows_read, place)  # last, since every pass over a CSV counts its lines
     refuse_unreadable(aside, rows, rows_read, stakes)
     if rows_read and rows_read == sum(rejected.rows for rejected in aside):
         reasons = "; ".join(f"{rejected.reason}: {rejected.rows:,}" for rejected in aside)
         raise DataError(f"{section.source}: none of {rows_read:,} rows of [{place}] can be used ({reasons})")
-    return (*aside, *malformed)
+    return aside
 
 
 def contract_rows(
@@ -165,8 +194,9 @@ def contract_rows(
     }
     reason, day = first_reason({**tests, **checks}), moment.date()
     seen = ibis.greatest(day, ibis.coalesce(known, moment).date())
-    columns = {"customer_id": customer, "day": day, "seen": seen, **own_columns(reason)}
-    return rows.source.select(**columns, reason=reason, stake=rows.stake())
+    columns = {"customer_id": customer, "day": day, "seen": seen, **own_columns(reason), "reason": reason}
+    columns[EARLIER_ID] = earlier_identifier(rows.source[rows.section.customer])
+    return rows.source.select(**columns, stake=rows.stake())
 
 
 def _activity_rows(rows: SectionRows) -> ibis.Table:
@@ -202,7 +232,7 @@ def _contact_rows(rows: SectionRows) -> ibis.Table:
         lambda reason: {
             "time": rows.timestamp("time"),
             "action": action,
-            "held_out": action == section.control if section.control else ibis.literal(False),
+            "held_out": action == identifier_text(section.control) if section.control else ibis.literal(False),
             "cost": rows.ticks("cost", reason),
             "propensity": propensity,
         },
@@ -217,7 +247,8 @@ def _term_rows(rows: SectionRows) -> ibis.Table:
     )
     checks = {**rows.time_checks("end", may_be_never=True), **rows.time_checks("end_known_at", may_be_never=True)}
     cause = as_identifier(rows.source[section.reason]) if section.reason else ibis.null("string")
-    is_churn = cause.isin(section.cancelled).fill_null(False) if section.reason else ibis.literal(True)
+    cancelled = [identifier_text(value) or value for value in section.cancelled]
+    is_churn = cause.isin(cancelled).fill_null(False) if section.reason else ibis.literal(True)
     checks |= {"impossible end": end < start, **rows.number_checks("price")}
     return contract_rows(
         rows,
@@ -258,17 +289,17 @@ CONTACTS_SCHEMA = RowSchema(_contact_rows)
 SUBSCRIPTIONS_SCHEMA = RowSchema(_term_rows, _term_starts_and_ends)
 
 
-def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: str) -> ibis.Table:
+def read_customer_side_rows(key: str, config: Config, engine: Engine, ids: Sequence[str]) -> ibis.Table:
     """The usable rows of one customer in one table beside the events.
 
     Args:
         key: Of the table, as in `read_side_tables`.
         config: Names the sources and their columns.
         engine: Where it runs.
-        customer: The id as the table has it.
+        ids: The customer's stored ids.
 
     Returns:
-        The rows, in the columns of `read_side_tables`.
+        The rows, in the columns of `read_side_tables`; none if the customer is to be forgotten.
 
     Raises:
         DataError: There is nothing to read.
@@ -279,8 +310,7 @@ def read_customer_side_rows(key: str, config: Config, engine: Engine, customer: 
         section.to_source(place), config.folder, section.columns_by_role(), section.id_columns()
     )
     require_section_columns(source, section, place)
-    rows = schema.normalise(section_rows(place, section, source, engine, config.task.timezone))
-    customer_rows = engine.store(
-        "side_of_one", rows.filter((rows.customer_id == customer) & rows.reason.isnull()).drop("reason", "stake")
-    )
+    rows = schema.normalise(section_rows(place, section, source, engine, config.task.timezone)).drop("stake")
+    theirs = rows_of_customer(rows, ids, config, engine)
+    customer_rows = engine.store("side_of_one", theirs.filter(theirs.reason.isnull()).drop("reason"))
     return schema.finish(customer_rows) if schema.finish else customer_rows

@@ -8,7 +8,8 @@ from pathlib import Path
 from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.errors import DataError
-from features.sources.files import find_files
+from features.sources.files import data_format, find_files
+from features.sources.query import quoted_texts
 
 
 def files_of_sources(config: Config) -> frozenset[Path]:
@@ -38,4 +39,7 @@ def _file_sources(config: Config) -> list[str]:
     sections: list[TableSection | None] = [
         config.events, *config.activities.values(), config.customers, config.contacts, config.subscriptions,
     ]  # fmt: skip
-    return [known.source for known in sections if known is not None and "://" not in known.source]
+    sources: list[str] = []
+    for known in (each for each in sections if each is not None and "://" not in each.source):
+        sources += [known.source, *(text for text in quoted_texts(known.query) if data_format(text))]
+    return sources

@@ -7,7 +7,7 @@ from dataclasses import replace
 import ibis
 
 from features.engines.base import Engine
-from features.intake.tables import Tables
+from features.intake.tables import OWNED, Tables
 from features.task import Window
 
 RENEWAL_GRACE = Window(7)  # a term that starts at most so long after the end of the one before renews it
@@ -25,7 +25,8 @@ def one_row_per_term(rows: ibis.Table) -> ibis.Table:
         is none).
     """
     starts, ends = rows.part == "start", rows.part == "end"
-    return rows.group_by("customer_id", "term").aggregate(
+    owned = [name for name in OWNED if name in rows.columns]
+    return rows.group_by("customer_id", "term", *owned).aggregate(
         start=rows.day.min(where=starts),
         start_seen=rows.seen.min(where=starts),
         end=rows.day.min(where=ends),

@@ -9,6 +9,12 @@ from datetime import date
 import ibis
 
 from features.config.data_contract import DataContract
+from features.errors import DataError
+from features.persons import NO_PERSONS, Persons
+from features.sources.files import FilesRead
+
+OWNED = ("owned_from", "owned_until")  # a row is the customer's at cutoffs after the first and up to the second
+OWN_ID = "own_id"  # the id that a row of the customer table had before ids were joined
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,19 @@ class SetAsideRows:
 
 @dataclass(frozen=True)
 class SideTable:
-    """A table beside the events: customer_id, day, seen and its own columns; how many rows were read and set aside."""
+    """A table beside the events.
+
+    Attributes:
+        rows: customer_id, day, seen and its own columns.
+        rows_read: Rows of the source.
+        set_aside: Rows of the source that are not in `rows`.
+        files: The files that were read, one entry for each table of files; empty for a database.
+    """
 
     rows: ibis.Table
     rows_read: int
     set_aside: tuple[SetAsideRows, ...]
+    files: tuple[FilesRead, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,12 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        reused_orders: How many order ids a customer used again after a long pause; each use is an order of its own.
+        files: The files of the events, one entry for each table of files; empty for a database.
+        persons: The ids of each person.
+        identity: The joins: customer_id, person, has_events (whether the log has the id); None without [identity].
+        recorded_tables: See `recorded`.
+        earlier_ids: What to do about an output whose ids were read by an earlier rule; empty if there is nothing to do.
     """
 
     events: ibis.Table
@@ -63,3 +83,23 @@ class Tables:
     set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str
+    reused_orders: int = 0
+    files: tuple[FilesRead, ...] = ()
+    earlier_ids: str = ""
+    persons: Persons = NO_PERSONS
+    identity: SideTable | None = None
+    recorded_tables: Tables | None = None
+
+    @property
+    def recorded(self) -> Tables:
+        """The contract with every row once, given to the person as known at the end, for counts over the whole log.
+
+        It differs from the contract only if ids were joined at known dates. The contract then has a row once for each
+        customer to whom it belongs at some cutoff, and says in the columns OWNED at which cutoffs.
+        """
+        return self.recorded_tables or self
+
+    def require_present_ids(self) -> None:
+        """Raises DataError if scores, segments and plans in the output name customers by an earlier rule for ids."""
+        if self.earlier_ids:
+            raise DataError(self.earlier_ids)

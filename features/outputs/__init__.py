@@ -5,8 +5,9 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "layout": ["OutputFolder", "cutoff_name", "plan_name"],
+        "layout": ["OutputFolder", "UPLIFT_MANIFEST", "cutoff_name", "plan_name"],
         "manifests": [
+            "Manifest",
             "Measurement",
             "MonitoringRecord",
             "NightRecord",

@@ -212,6 +212,7 @@ class PlanManifest(Manifest):
     closed: dict[str, Any] = {}
     segments: dict[str, dict[str, Any]] = {}
     left_out: dict[str, int] = {}
+    lists: dict[str, dict[str, int]] = {}
     binding: list[str] = []
     prices: dict[str, Any] = {}
     break_even: float | None = None

@@ -23,6 +23,7 @@ __getattr__, __all__ = lazy_exports(
             "known_before",
             "newest_rows",
             "order_days",
+            "owned_columns",
             "rows_after_contact",
             "rows_in_horizon",
             "terms_at_cutoffs",

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import cutoff_table, visible_at_cutoffs, with_age
+from features.point_in_time.history import cutoff_table, owned_columns, visible_at_cutoffs, with_age
 from features.task import Window
 
 MIN_VALUES_PER_ORDER = 1.2  # with fewer values an order, baskets are customers instead of orders
@@ -83,7 +83,7 @@ def purchases_of_kind(tables: Tables, cutoff: date, window: Window, kind: str, e
     events = tables.events
     paid = events.filter(events[f"kind_{kind}"].notnull() & (events.amount > 0 if tables.contract.has_amount else True))
     moments = engine.store_arrow("bought_cutoff", cutoff_table([cutoff]))
-    rows = paid.select("customer_id", "order_id", "day", "seen", value=paid[f"kind_{kind}"])
+    rows = paid.select("customer_id", "order_id", "day", "seen", *owned_columns(paid), value=paid[f"kind_{kind}"])
     lines = with_age(visible_at_cutoffs(rows, moments)).select("customer_id", "order_id", "value", "age")
     recent = lines.filter(lines.age <= window.days)
     baskets = engine.store(f"bought_{kind}_baskets", recent.select("customer_id", "order_id", "value").distinct())

@@ -14,7 +14,7 @@ import ibis
 import pyarrow as pa
 
 from features.engines.base import Engine
-from features.intake.tables import Tables
+from features.intake.tables import OWN_ID, OWNED, Tables
 from features.task import Task, Window
 
 KEYS = ("customer_id", "cutoff")
@@ -93,8 +93,21 @@ def build_history(
 
 
 def visible_at_cutoffs(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
-    """Rows joined to every cutoff before which they happened and were known."""
-    return rows.join(moments, rows.seen < moments.cutoff)
+    """Rows joined to every cutoff before which they happened and were known, and at which they are the customer's."""
+    return rows.join(moments, (rows.seen < moments.cutoff) & _is_owned(rows, moments.cutoff))
+
+
+def owned_columns(rows: ibis.Table) -> tuple[str, ...]:
+    """The columns that say at which cutoffs rows are the customer's; none unless ids were joined at known dates."""
+    return tuple(name for name in OWNED if name in rows.columns)
+
+
+def _is_owned(rows: ibis.Table, cutoff: ibis.Value) -> ibis.Value:
+    """Whether rows are the customer's at a cutoff."""
+    if not owned_columns(rows):
+        return ibis.literal(True)
+    begun = (rows.owned_from < cutoff).fill_null(True)
+    return begun & (rows.owned_until >= cutoff).fill_null(True)
 
 
 def newest_rows(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
@@ -103,8 +116,10 @@ def newest_rows(known: ibis.Table, columns: Sequence[str]) -> ibis.Table:
     Ties are broken by all other columns, so that the order of a file decides nothing.
     """
     time_columns = [name for name in ("seen", "time") if name in columns]
-    other_columns = [name for name in columns if name not in ("customer_id", *time_columns)]
+    other_columns = [name for name in columns if name not in ("customer_id", OWN_ID, *time_columns, *OWNED)]
     order = [ibis.desc(known[name], nulls_first=False) for name in (*time_columns, *other_columns)]
+    if OWN_ID in columns:  # of rows that became known at once, first the one of the id that names the person
+        order[len(time_columns) : len(time_columns)] = [(known[OWN_ID] != known.customer_id).asc(), known[OWN_ID].asc()]
     place = ibis.row_number().over(ibis.window(group_by=KEYS, order_by=order))
     numbered = known.mutate(place=place)
     return numbered.filter(numbered.place == 0).drop("place")
@@ -128,7 +143,7 @@ def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> i
         The rows with `cutoff`.
     """
     inside = (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
-    return rows.join(moments, inside)
+    return rows.join(moments, inside & _is_owned(rows, moments.cutoff))
 
 
 def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:
@@ -145,7 +160,8 @@ def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) 
     within_horizon = (rows.day >= contacts.contact_day) & (
         rows.day < contacts.contact_day + ibis.interval(days=horizon.days)
     )
-    joined = rows.join(contacts, [rows.customer_id == contacts.customer_id, within_horizon])
+    theirs = (rows.customer_id == contacts.customer_id) & _is_owned(rows, contacts.cutoff)
+    joined = rows.join(contacts, [theirs, within_horizon])
     return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
 
 
@@ -166,7 +182,8 @@ def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) ->
         `known`: the start was known at the cutoff, so that the customer belonged to the cohort.
     """
     begun = terms.start < moments.cutoff + ibis.interval(days=horizon.days)
-    joined = terms.join(moments, begun & (terms.end_seen.isnull() | (terms.end_seen >= moments.cutoff)))
+    unfinished = terms.end_seen.isnull() | (terms.end_seen >= moments.cutoff)
+    joined = terms.join(moments, begun & unfinished & _is_owned(terms, moments.cutoff))
     start, end = (joined[name].delta(joined.cutoff, unit="day").cast("int64") for name in ("start", "end"))
     known = joined.start_seen < joined.cutoff
     return joined.mutate(start=start, end=end.fill_null(horizon.days).clip(0, horizon.days), known=known)
@@ -191,7 +208,7 @@ def cutoff_table(cutoffs: Sequence[date]) -> pa.Table:
 def order_days(tables: Tables) -> ibis.Table:
     """The part of an order that happened, and became known, on one day: it never straddles a cutoff."""
     events = tables.events
-    return events.group_by("customer_id", "order_id", "day", "seen").aggregate(
+    return events.group_by("customer_id", "order_id", "day", "seen", *owned_columns(events)).aggregate(
         amount=events.amount.sum().fill_null(0).cast("int64"),
         refund=(-ibis.least(events.amount, 0)).sum().fill_null(0).cast("int64"),
         quantity=events.quantity.sum().fill_null(0).cast("int64"),

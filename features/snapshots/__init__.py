@@ -27,9 +27,10 @@ __getattr__, __all__ = lazy_exports(
             "known_rows",
             "open_at_cutoff",
         ],
+        "known_customers": ["require_known_customer"],
         "leakage": ["check_leaks", "leaks_text"],
         "membership": ["Membership", "find_membership"],
-        "one_customer": ["read_customer_history"],
+        "one_customer": ["CustomerHistory", "read_customer_history"],
         "outcomes": ["add_outcomes"],
     },
 )

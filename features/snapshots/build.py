@@ -24,7 +24,7 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.log import Business, Log, as_date, opened
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, cutoff_table, order_days, rows_in_horizon
+from features.point_in_time.history import KEYS, cutoff_table, order_days, owned_columns, rows_in_horizon
 from features.snapshots.built_file import built_file
 from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
@@ -252,7 +252,9 @@ def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], en
     longest = max([task.horizon, *task.longer.values()])
     moments = engine.store_arrow("touched_cutoffs", cutoff_table(cutoffs))
     contacts = with_timestamp_cutoff(
-        rows_in_horizon(rows.filter(~rows.held_out).select("customer_id", "day"), moments, longest)
+        rows_in_horizon(
+            rows.filter(~rows.held_out).select("customer_id", "day", *owned_columns(rows)), moments, longest
+        )
     )
     return engine.to_arrow(contacts.select(*KEYS).distinct().order_by("cutoff", "customer_id"))
 

@@ -20,6 +20,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import ibis
+
 from features.atomic_files import atomic_file
 from features.code_digest import digest_code
 from features.config.data_contract import DataContract
@@ -29,6 +31,7 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.json_files import file_digest, json_digest
+from features.point_in_time.history import owned_columns
 from features.task import Task
 
 OFF = "off"
@@ -137,7 +140,7 @@ def cache_keys(
     }
     ingredients["features"] = repr([(feature.name, feature.dtype) for feature in features])
     rows = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
-    contents = {name: sorted(engine.fingerprints_by_day(table, "seen"), key=repr) for name, table in rows.items()}
+    contents = {name: sorted(_digests_by_day(table, engine), key=repr) for name, table in rows.items()}
     schemas = {name: str(table.schema()) for name, table in rows.items()}
     digests = {}
     for cutoff in cutoffs:
@@ -153,6 +156,22 @@ def cache_keys(
             ingredients | {"cutoff": str(cutoff), "rows": seen, "schemas": schemas}, DIGEST_LENGTH
         )
     return digests
+
+
+def _digests_by_day(table: ibis.Table, engine: Engine) -> list[tuple[date | None, str]]:
+    """Digests of rows by the day from which cutoffs see them; and of rows that ids joined later took from a customer.
+
+    A join changes only the digests of its day, so that it leaves the features of earlier cutoffs as they are.
+    """
+    if not owned_columns(table):
+        return engine.fingerprints_by_day(table, "seen")
+    seen = ibis.greatest(table.seen, ibis.coalesce(table.owned_from, table.seen))
+    begun = table.mutate(seen=seen).drop("owned_from")
+    ended = begun.filter(begun.seen < begun.owned_until)  # others are seen by labels only
+    return [
+        *engine.fingerprints_by_day(begun.drop("owned_until"), "seen"),
+        *((day, f"until {text}") for day, text in engine.fingerprints_by_day(ended, "owned_until")),
+    ]
 
 
 @cache

@@ -163,6 +163,7 @@ def change_tables(tables: Tables, change: Change, cutoff: date, engine: Engine) 
         set_aside=(),
         duplicates_dropped=0,
         fingerprint=engine.fingerprint(events),
+        recorded_tables=None,
         **facts,
     )
 

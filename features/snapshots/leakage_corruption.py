@@ -21,8 +21,13 @@ HASH = "row_hash"
 
 
 def delete_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
-    """The rows that had happened and were known before a cutoff."""
-    return rows.filter(rows.seen < ibis.literal(cutoff))
+    """The rows that had happened and were known before a cutoff, as if no ids were joined from it on."""
+    known = rows.filter(rows.seen < ibis.literal(cutoff))
+    if "owned_from" not in rows.columns:
+        return known
+    known = known.filter((known.owned_from < ibis.literal(cutoff)).fill_null(True))
+    joined_later = known.owned_until >= ibis.literal(cutoff)
+    return known.mutate(owned_until=joined_later.ifelse(ibis.null("date"), known.owned_until))
 
 
 def corrupt_after(rows: ibis.Table, cutoff: date) -> ibis.Table:

@@ -40,7 +40,7 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
 
     Args:
         business: An opened log, a config, or the path of a config.
-        customer: Their stored id (`customer_ids.stored_id`).
+        customer: Their stored id (`customer_ids.stored_id`); rows of all ids of the person count.
         cutoffs: The training cutoffs to look at.
         days: The days before which a plan counted the log.
 
@@ -51,13 +51,9 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
         DataError: The log cannot be read.
     """
     with opened(business) as log, log.stages() as (engine, tables):
-        task = log.config.task.to_task()
-        customer_tables = _of_customer(tables, customer, engine)
-        tables_by_name = {
-            "events": customer_tables.events,
-            **{name: side.rows for name, side in customer_tables.sides.items()},
-        }
-        rows = {name: engine.count_rows(table) for name, table in tables_by_name.items()}
+        task, ids = log.config.task.to_task(), tables.persons.ids_of(customer)
+        customer_tables = _of_customer(tables, ids, engine)
+        rows = _count_rows(tables.recorded, ids, engine)
         if not any(rows.values()):
             return Membership(tables.fingerprint, {}, frozenset(), (), {})
         contacts = customer_tables.sides["contacts"].rows if "contacts" in customer_tables.sides else None
@@ -71,11 +67,21 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
         )
 
 
-def _of_customer(tables: Tables, customer: str, engine: Engine) -> Tables:
+def _count_rows(tables: Tables, ids: Sequence[str], engine: Engine) -> dict[str, int]:
+    """How many rows a customer has in each table, and if any, how many joins name one of the ids."""
+    counted = {"events": tables.events, **{name: side.rows for name, side in tables.sides.items()}}
+    rows = {name: engine.count_rows(table.filter(table.customer_id.isin(ids))) for name, table in counted.items()}
+    if tables.identity is not None and any(rows.values()):
+        joins = tables.identity.rows
+        rows["identity"] = engine.count_rows(joins.filter(joins.customer_id.isin(ids) | joins.person.isin(ids)))
+    return rows
+
+
+def _of_customer(tables: Tables, ids: Sequence[str], engine: Engine) -> Tables:
     """The tables with the rows of one customer only."""
 
     def customer_rows(name: str, rows: ibis.Table) -> ibis.Table:
-        return engine.store(f"of one, {name}", rows.filter(rows.customer_id == customer))
+        return engine.store(f"of one, {name}", rows.filter(rows.customer_id.isin(ids)))
 
     sides = {name: replace(side, rows=customer_rows(name, side.rows)) for name, side in tables.sides.items()}
     return replace(tables, events=customer_rows("events", tables.events), sides=sides)

@@ -8,6 +8,7 @@ from datetime import date
 import pyarrow as pa
 
 from features.intake import read_log, side_tables
+from features.intake.identity import customer_names, read_persons
 from features.intake.log import Business, opened
 from features.money import TICKS
 from features.point_in_time.history import cutoff_table, visible_at_cutoffs
@@ -33,7 +34,7 @@ def read_customer_history(business: Business, customer: str, cutoff: date) -> Cu
 
     Args:
         business: An opened log, a config, or the path of a config.
-        customer: The id as the log has it.
+        customer: The customer's id: as outputs have it, or as the log has it, in any spelling.
         cutoff: Only what was known before it is returned.
 
     Returns:
@@ -46,15 +47,19 @@ def read_customer_history(business: Business, customer: str, cutoff: date) -> Cu
     with opened(business) as log, log.engine.temporary_stages():
         config, engine = log.config, log.engine
         moments = engine.store_arrow("known_at", cutoff_table([cutoff]))
-        rows = engine.store(
-            "events_of_one", visible_at_cutoffs(read_log.read_customer_events(config, engine, customer), moments)
-        )
+        persons, _ = read_persons(config, engine)
+        for name in customer_names(config, persons, customer, cutoff):
+            ids = persons.ids_at(name, cutoff)
+            events = read_log.read_customer_events(config, engine, ids)
+            rows = engine.store("events_of_one", visible_at_cutoffs(events, moments))
+            if engine.count_rows(rows):
+                break
         orders = rows.group_by("day", "order_id").aggregate(amount=rows.amount.sum(), lines=rows.count())
         newest_orders = _newest_first(engine.to_arrow(orders), "amount", "order_id")
         contacts: list[dict[str, object]] = []
         if config.contacts:
             known_contacts = visible_at_cutoffs(
-                side_tables.read_customer_side_rows(CONTACTS, config, engine, customer), moments
+                side_tables.read_customer_side_rows(CONTACTS, config, engine, ids), moments
             )
             contacts = _newest_first(
                 engine.to_arrow(known_contacts.select("day", "action", "held_out", "cost")), "cost", "action"

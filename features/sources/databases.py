@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from adbc_driver_sqlite import dbapi as sqlite
 
 from features.errors import DataError, UsageError
 from features.sources import postgres
+from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
 from features.system_errors import explain_system_error
 
@@ -83,13 +84,34 @@ def read_database(
         yield from session.batches(rows, chosen, ids)
 
 
+def list_tables(source: Source, folder: Path) -> list[str]:
+    """List the tables and views of a database that the user may read, each by its shortest name.
+
+    Args:
+        source: The database.
+        folder: The folder that paths in the URL are relative to.
+
+    Returns:
+        The names, sorted.
+
+    Raises:
+        DataError: The database cannot be reached, or refuses the connection.
+    """
+    with closing(duckdb.connect()) as connection, _explain_errors(source), _open(source, folder, connection) as session:
+        shortest: dict[str, str] = {}
+        for name, quoted in sorted(session.tables().items(), key=lambda item: -len(item[0])):
+            shortest[quoted] = name
+        return sorted(shortest.values())
+
+
 def _from_clause(source: Source, session: DatabaseSession) -> str:
     """Return the FROM clause: the table, or the query over it."""
     table = require_table(source, session.tables()) if source.table else ""
     if not source.query:
         return table
+    require_one_select(source.query, source.section)
     with_clause = f"WITH source AS (SELECT * FROM {table}) " if table else ""  # noqa: S608 (quoted)
-    return f"({with_clause}SELECT * FROM (\n{source.query.strip().rstrip(';')}\n) AS queried) AS queried"  # noqa: S608
+    return f"({with_clause}SELECT * FROM (\n{without_semicolon(source.query)}\n) AS queried) AS queried"  # noqa: S608
 
 
 @contextmanager

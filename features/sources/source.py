@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import UsageError, sample
+from features.sources.query import query_problem
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
@@ -70,6 +71,8 @@ class Source:
         scheme = _scheme(self.source)
         if self.password_env and self.database != "postgresql":
             raise ValueError("password_env is only for a PostgreSQL source (postgresql://...); remove it")
+        if self.query and (problem := query_problem(self.query)):
+            raise ValueError(f"query: {problem}")
         if not scheme:
             if self.table:
                 raise ValueError(
@@ -112,19 +115,6 @@ class Source:
                 "or remove password_env and set PGPASSWORD"
             )
         return value
-
-
-def refuse_url(source: str) -> None:
-    """Refuse a URL where only files can be read; it is not repeated, because it may contain a password.
-
-    Raises:
-        UsageError: `source` is a URL.
-    """
-    if _scheme(source):
-        raise UsageError(
-            "`regulars init` reads a file, not a database. Write regulars.toml by hand: [events] with "
-            f"source (such as {KNOWN_URLS}), table, customer and time"
-        )
 
 
 def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ MIN_SCATTER = 0.05  # least scatter of a log ratio
 DEFAULT_SCATTER = 0.25  # its scatter where there are too few earlier predictions
 MAD = 1.4826  # times the median absolute deviation is the standard deviation of a normal distribution
 # Rows set aside because the config says so, and rows without any content.
-CONFIGURED_REASONS = ("on or after until", "repeated event id", "empty row")
+CONFIGURED_REASONS = ("on or after until", "repeated event id", "empty row", "total")
 MIN_ROWS_KEPT = 0.9  # of the previous rows: a log with fewer has lost some
 MAX_REPEATED = 0.49  # share of rows: a log delivered twice repeats half of its rows in every week
 PHRASES = {

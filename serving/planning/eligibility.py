@@ -10,19 +10,18 @@ from difflib import get_close_matches
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
+from features.audit.exclusion_lists import ListMatch, match_list, read_excluded
 from features.campaigns.contact_history import read_attributes, read_earlier_contacts
-from features.config.load import Config
 from features.config.plan import Exclusion, PlanConfig
-from features.errors import UsageError
-from features.intake.customer_ids import stored_ids
+from features.errors import DataError, UsageError
+from features.intake.identifiers import identifier_text
 from features.intake.log import Log
 from features.task import Window
 from features.templates import Phrase, phrase
 
 NO_ACTION = "no action is open to them"
+WRONG_LIST = "So nobody would be excluded: write the ids as the log has them, or remove the rule"
 SCORE_COLUMNS = ("segment", "tier", "lifecycle")
 ONE_DAY = Window(1)
 MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
@@ -37,12 +36,14 @@ class Eligibility:
         reasons: Why customers are left out, in words.
         reason_index: (n,) index of the first reason that leaves a customer out, or -1.
         blocked: By action and reason, how many of the remaining customers may not get it.
+        lists: By reason, how many ids of a list are customers of the log.
     """
 
     allowed: np.ndarray
     reasons: tuple[str, ...]
     reason_index: np.ndarray
     blocked: dict[str, dict[str, int]]
+    lists: dict[str, ListMatch]
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -74,16 +75,17 @@ def apply_eligibility_rules(
 
     Raises:
         UsageError: A rule names a column or a file that does not exist.
-        DataError: A table cannot be read.
+        DataError: A table cannot be read, or a list of customers is surely not one of this log.
     """
     names, n = list(rules.actions), scores.num_rows
     allowed, reason_index = has_effect.copy(), np.full(n, -1)
     reasons: list[str] = []
     blocked: dict[str, dict[str, int]] = {name: {} for name in names}
+    lists: dict[str, ListMatch] = {}
     for reason, matched, actions in (
         *first,
         *_contact_rules(log, rules, cutoff, scores),
-        *_exclusion_rules(log, rules, cutoff, scores),
+        *_exclusion_rules(log, rules, cutoff, scores, lists),
     ):
         if not actions:
             reasons.append(reason)
@@ -95,7 +97,7 @@ def apply_eligibility_rules(
     reasons.append(NO_ACTION)
     reason_index[(reason_index < 0) & ~allowed.any(axis=1)] = len(reasons) - 1
     allowed[reason_index >= 0] = False
-    return Eligibility(allowed, tuple(reasons), reason_index, blocked)
+    return Eligibility(allowed, tuple(reasons), reason_index, blocked, lists)
 
 
 def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
@@ -132,21 +134,37 @@ def _values_at(column: pa.ChunkedArray, place: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(column.cast(pa.float64()).take(place).fill_null(np.nan).to_numpy())
 
 
-def _exclusion_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
-    config = log.config
+def _exclusion_rules(
+    log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table, lists: dict[str, ListMatch]
+) -> Iterator[MatchedRule]:
+    """The exclusions in the config's order; adds to `lists` how each list of customers matches the log."""
     wanted = list(dict.fromkeys(r.column for r in rules.exclude if r.column and r.column not in SCORE_COLUMNS))
     columns = _attribute_columns(log, cutoff, scores, wanted)
     for rule in rules.exclude:
-        if rule.column:
-            column = scores[rule.column] if rule.column in SCORE_COLUMNS else columns[rule.column]
-            listed = rule.values_as_text()
+        if rule.column in SCORE_COLUMNS:
+            column, listed = scores[rule.column], rule.values_as_text()
+        elif rule.column:
+            column = columns[rule.column]
+            listed = [identifier_text(value) or value for value in rule.values_as_text()]
         else:
-            column, listed = (
-                scores["customer_id"],
-                stored_ids(config, _read_ids(config, rule) if rule.ids else rule.customers),
-            )
+            column, listed = scores["customer_id"], _listed_customers(log, rule, cutoff, lists)
         matched = pc.is_in(column, value_set=pa.array(listed, pa.string()))
         yield rule.why, matched.to_numpy(), rule.actions
+
+
+def _listed_customers(log: Log, rule: Exclusion, cutoff: date, lists: dict[str, ListMatch]) -> list[str]:
+    """The customers in a list, with all that are the same person, even if that became known after the cutoff.
+
+    Raises:
+        DataError: The list is surely not one of this log.
+    """
+    excluded = read_excluded(log.config, rule)
+    with log.stages() as (engine, tables):
+        match, persons = match_list(excluded, tables, log.config, engine), tables.persons
+    lists[rule.why] = match
+    if match.is_wrong:
+        raise DataError(f"{excluded.where}: {match.text()}. {WRONG_LIST}")
+    return sorted({persons.name_at(own_id, cutoff) for name in excluded.names for own_id in persons.ids_of(name)})
 
 
 def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
@@ -168,26 +186,3 @@ def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str
     table = read_attributes(log, section, cutoff, names)
     place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
     return {name: table[name].take(place) for name in names}
-
-
-def _read_ids(config: Config, rule: Exclusion) -> list[str]:
-    """The customer ids in a file, as text."""
-    path = config.path(rule.ids)
-    where = f"[[plan.exclude]] ids: {rule.ids}"
-    if not path.is_file():
-        raise UsageError(f"{where}: there is no such file; expected CSV or Parquet with a column customer_id")
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            column = pq.ParquetFile(path).read(columns=["customer_id"])["customer_id"]
-        else:
-            as_text = pyarrow.csv.ConvertOptions(
-                column_types={"customer_id": pa.string()}, include_columns=["customer_id"]
-            )
-            column = pyarrow.csv.read_csv(path, convert_options=as_text)["customer_id"]
-    except (pa.ArrowInvalid, KeyError):
-        raise UsageError(
-            f"{where}: no column customer_id can be read; expected CSV with a header, or Parquet"
-        ) from None
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.int64())
-    return [customer_id for customer_id in column.cast(pa.string()).to_pylist() if customer_id]

@@ -61,6 +61,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
         },
         "left_out": inputs.eligibility.left_out,
         "closed": inputs.eligibility.blocked,
+        "lists": {reason: {"ids": m.ids, "known": m.known} for reason, m in inputs.eligibility.lists.items()},
         "actions": {name: _action_facts(j, rules, inputs, allocation) for j, name in enumerate(names)},
         "segments": {name: _segment_facts(g, names, inputs, allocation) for g, name in enumerate(inputs.segments)},
         "holdout": {"share": inputs.share, "seed": rules.seed, "key": inputs.draw_key, "draw": HOLDOUT_DRAW},

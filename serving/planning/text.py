@@ -14,6 +14,7 @@ from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
+MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches almost nobody
 
 
 def plan_text(plan: Plan) -> str:
@@ -40,6 +41,12 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
     lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
     for action, closed in facts.closed.items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
+    for reason, ids in facts.lists.items():
+        if ids["known"] < MOSTLY_UNKNOWN * ids["ids"]:
+            lines.append(
+                f"  NOTE: only {ids['known']:,} of the {ids['ids']:,} ids listed as {reason!r} are in the log; "
+                "are they the ids of this business?"
+            )
     if not facts.holdout["share"]:
         lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines

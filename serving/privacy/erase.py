@@ -62,7 +62,7 @@ class Erasure:
         data: The user's own files, which are not changed.
         changes: The changes by place.
         digests: For files that change: the new checksum and the number of rows left, by the old checksum.
-        removed_rows: The customer's row in each table, by folder.
+        removed_rows: The customer's rows in the tables of each folder.
         foreign_files: Files not written by regulars that name the customer.
         recognised: Whether a table has rows of the customer, or a page or document has the id as a complete value.
     """
@@ -223,9 +223,8 @@ def _erase_from_parquet(erasure: Erasure, file: Path) -> None:
             if file.parent in (erasure.cache, erasure.root / "snapshots"):
                 erasure.remove(file, REMOVED_FROM_CACHE)
                 return
-            first = next(g for g in groups if removed[g])
-            row = parts.read_row_group(first).filter(masks[first]).slice(0, 1).to_pylist()[0]
-            codec = parts.metadata.row_group(first).column(0).compression.lower()
+            theirs = [row for g in groups if removed[g] for row in parts.read_row_group(g).filter(masks[g]).to_pylist()]
+            codec = parts.metadata.row_group(0).column(0).compression.lower()
             with pq.ParquetWriter(erasure.staged_path(file), parts.schema_arrow, compression=codec) as writer:
                 for g in groups:
                     writer.write_table(_without_rows(parts.read_row_group(g), masks[g]))
@@ -233,7 +232,7 @@ def _erase_from_parquet(erasure: Erasure, file: Path) -> None:
     except (pa.ArrowException, OSError) as problem:
         raise DataError(f"{file} cannot be read ({problem}); remove it, and create it again") from None
     erasure.recognised = True
-    erasure.removed_rows.setdefault(file.parent, []).append(row)
+    erasure.removed_rows.setdefault(file.parent, []).extend(theirs)
     erasure.replace(file, _rows_removed(sum(removed), rows), rows - sum(removed))
 
 
@@ -326,13 +325,17 @@ def _document_text(erasure: Erasure, file: Path, text: str, correct_manifest: Ca
 
 
 def _decrement_counts(manifest: dict[str, Any], rows: list[Row]) -> None:
-    """Subtracts the customer from the counts of a manifest; for a plan also by segment and action."""
+    """Subtracts the customer, with all ids of the person, from the counts of a manifest."""
     customers = manifest.get("customers")
     if isinstance(customers, int):
-        manifest["customers"] = customers - 1
-    row = next((row for row in rows if "would_have" in row), None)
-    if row is None or not isinstance(customers, dict):
-        return
+        manifest["customers"] = customers - len({row[ID] for row in rows})
+    elif isinstance(customers, dict):
+        for row in (row for row in rows if "would_have" in row):
+            _decrement_plan(manifest, customers, row)
+
+
+def _decrement_plan(manifest: dict[str, Any], customers: dict[str, int], row: Row) -> None:
+    """Subtracts one row of a plan from its counts, also by segment and action."""
     counted_as = {
         "scored": True,
         "eligible": row["eligible"],

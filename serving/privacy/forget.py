@@ -19,6 +19,9 @@ from features.config.table_sections import TableSection
 from features.errors import DataError, RegularsError, UsageError
 from features.file_locks import exclusive_lock
 from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
+from features.intake.earlier_ids import earlier_names
+from features.intake.identifiers import identifier_text
+from features.intake.identity import persons_of
 from features.json_files import read_object
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
@@ -33,6 +36,7 @@ from serving.privacy.erase import (
     mark_ready,
     stage_changes,
 )
+from serving.privacy.error_reports import remove_error_reports
 from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
 
@@ -85,9 +89,12 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
         finished_before = apply_staged(config.output)
         versions, notes = _registered_models(config)
         name, member, log_notes = _identify(config, customer, versions)
-        already_listed = read_forgotten(config).has(name)
+        ids, person_notes = _ids_of_person(config, name)
+        listed = read_forgotten(config)
+        already_listed = all(listed.has(one) for one in ids)
         erasure = stage_changes(
-            _new_erasure(config, customer, name), lambda path, manifest: _correct_log_marks(path, manifest, member)
+            _new_erasure(config, {*ids, *_given_names(config, customer)}),
+            lambda path, manifest: _correct_log_marks(path, manifest, member),
         )
         rows = delete_customer_rows(config, erasure.names, False) if config.serving.database else None
         if not (erasure.recognised or rows or already_listed or (member and member.rows)):
@@ -99,7 +106,7 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
             if not already_listed:  # staged with the files, so that a crash leaves both or neither
                 erasure.write(
                     config.output / FORGOTTEN_FILE,
-                    forgotten_list_text(config, name),
+                    forgotten_list_text(config, *ids),
                     "the customer is on the list of the forgotten",
                 )
             mark_ready(erasure)
@@ -107,9 +114,11 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
             rows = delete_customer_rows(config, erasure.names, True) if config.serving.database else None
     models = [line for version in versions if (line := _model_text(config, version, member, already_listed))]
     source = {} if member is None else member.rows
-    places = (*finished_before, *changes_in_words(erasure.changes))
+    reports = remove_error_reports(erasure.names, confirmed)
+    places = (*finished_before, *changes_in_words(erasure.changes), *reports)
+    all_notes = (*notes, *log_notes, *person_notes)
     return ForgottenCustomer(
-        customer, confirmed, places, rows, source, tuple(models), tuple(erasure.foreign_files), (*notes, *log_notes)
+        customer, confirmed, places, rows, source, tuple(models), tuple(erasure.foreign_files), all_notes
     )
 
 
@@ -152,15 +161,36 @@ def _exclusive(config: Config) -> Iterator[None]:
         yield
 
 
-def _new_erasure(config: Config, customer: str, name: str) -> Erasure:
+def _ids_of_person(config: Config, name: str) -> tuple[tuple[str, ...], list[str]]:
+    """All stored ids of the customer's person by [identity], and a note if they are several or cannot be read."""
+    try:
+        ids = persons_of(config).ids_of(name)
+    except RegularsError as problem:
+        return (name,), [f"other ids of the person are not forgotten, as [identity] cannot be read: {problem}"]
+    others = len(ids) - 1
+    return ids, [f"by [identity] the person has {others:,} more ids, which are forgotten too"] if others else []
+
+
+def _given_names(config: Config, customer: str) -> set[str]:
+    """The id that the user gave, by the rule for ids, and those by which an earlier rule knew the customer."""
+    given = identifier_text(customer)
+    names = {given} if given else set()
+    try:
+        return names | earlier_names(config, customer)
+    except RegularsError:  # the log cannot be read, which `_find_member` notes
+        return names
+
+
+def _new_erasure(config: Config, names: set[str]) -> Erasure:
     cache = open_cache(config)
-    return Erasure(config.output, frozenset({customer, name}), cache.folder if cache else None, _user_files(config))
+    return Erasure(config.output, frozenset(names), cache.folder if cache else None, _user_files(config))
 
 
 def _user_files(config: Config) -> frozenset[Path]:
     """The user's own files, which may be in the output folder."""
     sections: list[TableSection | None] = [
         config.events, *config.activities.values(), config.customers, config.contacts, config.subscriptions,
+        config.identity,
     ]  # fmt: skip
     files: set[Path] = set()
     for section in (known for known in sections if known is not None and "://" not in known.source):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from serving.privacy.spellings import one_form, plain_texts, same_names, written_forms
+
 ID, PLACEHOLDER = "customer_id", "(forgotten)"
-MIN_LETTERS = 8  # letters from which an id without digits is distinctive
+MIN_LETTERS, MIN_OTHER_LETTERS = 8, 3  # letters from which an id without digits is distinctive, ASCII and others
 Digests = Mapping[str, tuple[str, int | None]]  # the new checksum of a file and the rows left, by the old one
 
 
@@ -28,7 +31,8 @@ def names_customer(text: str, names: frozenset[str], quoted_only: bool = False) 
     >>> names_customer("12 customers", frozenset({"12"})), names_customer("<td>12</td>", frozenset({"12"}))
     (False, True)
     """
-    return any(name in text and re.search(_pattern(name, quoted_only), text) for name in names)
+    pattern = _names_pattern(names, quoted_only)
+    return any(pattern.search(one_form(plain)) for plain in plain_texts(text))
 
 
 def without_customer(value: Any, names: frozenset[str], digests: Digests, key: str = "") -> Any:
@@ -49,7 +53,9 @@ def without_customer(value: Any, names: frozenset[str], digests: Digests, key: s
     {'customers': ['7'], 'note': "see '(forgotten)'", 'version': '8'}
     """
     if isinstance(value, dict):
-        new = {name: without_customer(inner, names, digests, str(name)) for name, inner in value.items()}
+        new = {
+            _new_key(name, names): without_customer(inner, names, digests, str(name)) for name, inner in value.items()
+        }
         _, rows = digests.get(str(value.get("sha256")), ("", None))
         return {**new, "rows": rows} if rows is not None and "rows" in new else new
     if isinstance(value, list):
@@ -60,7 +66,7 @@ def without_customer(value: Any, names: frozenset[str], digests: Digests, key: s
         return (
             PLACEHOLDER
             if _is_customer_id(value, names, key)
-            else digests.get(value, (None,))[0] or _text_without_customer(value, names)
+            else digests.get(value, (None,))[0] or text_without_customer(value, names)
         )
     return value
 
@@ -93,7 +99,12 @@ def _is_customers_element(value: Any, names: frozenset[str], key: str) -> bool:
 
 def _is_customer_id(text: str, names: frozenset[str], key: str) -> bool:
     """Whether a complete value under a key is the customer's id."""
-    return text in names and (_key_holds_ids(key) or _is_distinctive(text))
+    return text in same_names(names) and (_key_holds_ids(key) or _is_distinctive(text))
+
+
+def _new_key(key: str, names: frozenset[str]) -> str:
+    """A key of an object, without the customer's id."""
+    return PLACEHOLDER if _is_customer_id(key, names, "") else text_without_customer(key, names)
 
 
 def _key_holds_ids(key: str) -> bool:
@@ -102,26 +113,48 @@ def _key_holds_ids(key: str) -> bool:
     >>> _key_holds_ids("customers"), _key_holds_ids("customer_id"), _key_holds_ids("version")
     (True, True, False)
     """
-    return key in ("ids", "who") or "customer" in key
+    return key in ("ids", "who", "strangers") or "customer" in key
 
 
 def _is_distinctive(name: str) -> bool:
     """Whether an id cannot be confused with a number or a common word.
 
-    >>> _is_distinctive("C-1042"), _is_distinctive("1042"), _is_distinctive("web")
-    (True, False, False)
+    >>> _is_distinctive("C-1042"), _is_distinctive("1042"), _is_distinctive("web"), _is_distinctive("R&D")
+    (True, False, False, True)
     """
-    return not name.isdigit() and (any(map(str.isdigit, name)) or len(name) >= MIN_LETTERS)
+    if name.isdigit():
+        return False
+    unusual = any(not (c.isalnum() or c in " -_") for c in name) or (
+        not name.isascii() and len(name) >= MIN_OTHER_LETTERS
+    )
+    return unusual or any(map(str.isdigit, name)) or len(name) >= MIN_LETTERS
 
 
-def _text_without_customer(text: str, names: frozenset[str]) -> str:
-    """A text with the customer's ids replaced by a placeholder."""
-    for name in names:
-        text = re.sub(_pattern(name), PLACEHOLDER, text) if name in text else text
-    return text
+def text_without_customer(text: str, names: frozenset[str]) -> str:
+    """A text with the customer's ids replaced by a placeholder, however they are escaped.
+
+    >>> text_without_customer("see /customer?id=a%26b for 'a&b'", frozenset({"a&b"}))
+    "see /customer?id=(forgotten) for '(forgotten)'"
+    """
+    if not names_customer(text, names):
+        return text
+    for name in sorted(same_names(names), key=len, reverse=True):
+        for form in sorted(written_forms(name), key=len, reverse=True):
+            if form in text:
+                text = re.sub(_pattern(form, name), PLACEHOLDER, text)
+    return PLACEHOLDER if names_customer(text, names) else text
 
 
-def _pattern(name: str, quoted_only: bool = False) -> str:
+@cache
+def _names_pattern(names: frozenset[str], quoted_only: bool) -> re.Pattern[str]:
+    """Finds a name in a text whose escapes are taken back and whose letters are in one form."""
+    forms = {one_form(name): name for name in same_names(names)}
+    return re.compile("|".join(_pattern(form, name, quoted_only) for form, name in forms.items()) or r"(?!)")
+
+
+def _pattern(form: str, name: str, quoted_only: bool = False) -> str:
+    """Finds a form of a name as a separate word; a number or a short word only in quotes, a cell or an address."""
+    text = re.escape(form)
     if quoted_only or not _is_distinctive(name):
-        return rf"(?<=['\">]){re.escape(name)}(?=['\"<])"
-    return rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+        return rf"(?<=['\">]){text}(?=['\"<])|(?<=[?&]id=){text}(?=[&#'\"<\s]|\Z)"
+    return rf"(?<![\w-]){text}(?![\w-])"

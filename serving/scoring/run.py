@@ -98,6 +98,7 @@ def _score_cutoff(
     job = ScoringJob(config, day, models, prepared.features, _run_identity(config, day, models, prepared), targets)
     scores = _scores_in_place(job)
     if scores is None:
+        customer_ids.record_id_rule(config)
         run, notes = _open_run(job, resume)
         write_features(job, run, prepared)
         if config.engine.kind != "spark":

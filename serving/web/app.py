@@ -1,13 +1,14 @@
-"""The web server of `regulars app`: it shows the output folder, on this machine unless opened wider with a token."""
+"""The web server of `regulars app`: it shows the output folder to whoever has the printed link or the token."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Thread
@@ -16,13 +17,17 @@ from urllib.parse import urlencode
 
 from features.config.load import Config
 from features.errors import UsageError
+from serving.web.access_tokens import MIN_TOKEN_LENGTH, AccessToken, FixedToken, LinkToken
 
 if TYPE_CHECKING:
     from serving.web.parts.output_reader import Site
 
 NEEDED = ("starlette", "uvicorn", "xlsxwriter")
 TOKEN = "REGULARS_TOKEN"  # noqa: S105 (the variable's name)
-ENDING = 3  # seconds for open answers when the server stops
+ONCE = f"This address opens the pages once, in one browser. Set {TOKEN} to use a token of your own."
+ONCE_OF_MANY = f"{ONCE} When it has been used, the next one is printed."
+STOP = "Press Ctrl-C to stop; nothing is written."
+ENDING, IMPORTS = 3, 15  # seconds for open answers, and for imports under way, when the server stops
 
 
 def serve(
@@ -32,7 +37,7 @@ def serve(
 
     Args:
         config: The business whose output folder is shown.
-        host: Where to listen; if wider than this machine, a token is needed.
+        host: Where to listen.
         port: On which port; 0 takes a free one.
         also: More host names by which the pages may be opened, such as that of a proxy.
         say: Takes the lines for the terminal.
@@ -47,19 +52,24 @@ def serve(
     from serving.web.routes import create_application
     from serving.web.security import allowed_hosts, is_local
 
-    wide = not is_local(host)
-    token = access_token(wide)
-    site = open_site(config)
+    given, site = own_token(), open_site(config)
     with closing(site.connection), closing(listen(host, port)) as door:
-        app = create_application(site, allowed_hosts(host, also), wide, token)
-        for line in startup_lines(host, door.getsockname()[1], token):
+        address = partial(page_address, host, door.getsockname()[1])
+        more = sys.stdout.isatty()  # a log of what is printed must not hold a link that still opens the pages
+        token: AccessToken = FixedToken(given) if given else LinkToken(lambda link: say(address(link)), more)
+        app = create_application(site, allowed_hosts(host, also), not is_local(host), token)
+        for line in ([address(given)] if given else [ONCE_OF_MANY if more else ONCE]) + [STOP]:
             say(line)
         settings = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="off",
             timeout_graceful_shutdown=ENDING, ws="none",
         )  # fmt: skip
-        Thread(target=_warm, args=(site,), daemon=True).start()
-        uvicorn.Server(settings).run(sockets=[door])
+        warming = Thread(target=_warm, args=(site,), daemon=True)
+        warming.start()
+        try:
+            uvicorn.Server(settings).run(sockets=[door])
+        finally:
+            warming.join(IMPORTS)  # libraries abort the process if it ends while they are being imported
 
 
 def _warm(site: Site) -> None:
@@ -86,20 +96,18 @@ def require_app_extra() -> None:
         )
 
 
-def access_token(wide: bool) -> str:
-    """Read the token from the environment, or make one if the page is opened wider; empty if none is needed.
+def own_token() -> str:
+    """Read the user's own token from the environment; empty if there is none.
 
     Raises:
-        UsageError: The token of the environment is too short to be safe.
+        UsageError: The token is too short to be safe.
     """
-    from serving.web.security import MIN_TOKEN_LENGTH
-
     given = os.environ.get(TOKEN, "")
     if given and len(given) < MIN_TOKEN_LENGTH:
         raise UsageError(
             f"{TOKEN} has {len(given)} characters; expected {MIN_TOKEN_LENGTH} or more, such as `openssl rand -hex 24`"
         )
-    return given or (secrets.token_urlsafe(32) if wide else "")
+    return given
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -123,24 +131,20 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(why) from None
 
 
-def startup_lines(host: str, port: int, token: str) -> list[str]:
-    """Write the lines that are printed once the server listens.
+def page_address(host: str, port: int, token: str) -> str:
+    """The address at which the pages open.
 
     Args:
-        host: Where it listens.
+        host: Where the server listens.
         port: On which port.
-        token: The token of the address; empty if none is needed.
+        token: The secret of the address.
 
     Returns:
-        The address and what to know about it.
+        The URL.
 
-    >>> startup_lines("127.0.0.1", 8501, "")
-    ['http://127.0.0.1:8501/', 'Press Ctrl-C to stop; nothing is written.']
+    >>> page_address("127.0.0.1", 8501, "a+b")
+    'http://127.0.0.1:8501/?token=a%2Bb'
     """
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
     shown = f"[{name}]" if ":" in name else name
-    query = f"?{urlencode({'token': token})}" if token else ""
-    lines = [f"http://{shown}:{port}/{query}"]
-    if token and not os.environ.get(TOKEN):
-        lines.append(f"anyone with this address has access; set {TOKEN} to keep the token over restarts")
-    return [*lines, "Press Ctrl-C to stop; nothing is written."]
+    return f"http://{shown}:{port}/?{urlencode({'token': token})}"

@@ -28,6 +28,7 @@ EXCEL_ROWS = 1_048_576  # including the header
 LONGEST = 32_767  # characters in a cell
 COLUMNS = (*LIST_COLUMNS[:1], "cutoff", *LIST_COLUMNS[1:], "churn_reasons", "value_reasons")
 _ONE_WORKBOOK = Lock()
+AGAIN = 60  # seconds after which a workbook may be asked for again
 _FOLDERS: dict[Path, ScratchFolder] = {}  # of workbooks that are being sent
 
 
@@ -65,7 +66,7 @@ def write_workbook(site: Site, at: ScoredCutoff, filters: CustomerFilter, money:
         The path of the workbook.
 
     Raises:
-        MissingOutput: The list has more rows than an Excel sheet holds.
+        MissingOutput: The list has more rows than an Excel sheet holds, or another workbook is being written.
     """
     if customers >= EXCEL_ROWS:
         message = site.tr(
@@ -74,12 +75,21 @@ def write_workbook(site: Site, at: ScoredCutoff, filters: CustomerFilter, money:
             n=f"{customers:,}", most=f"{EXCEL_ROWS:,}",
         )  # fmt: skip
         raise MissingOutput(message, status=413)
+    if not _ONE_WORKBOOK.acquire(blocking=False):
+        message = site.tr("Another workbook is being written. Try again in {n} s, or download the CSV.", n=AGAIN)
+        raise MissingOutput(message, status=503, retry_after=AGAIN)
+    try:
+        return _write_to_folder(site, at, filters, money)
+    finally:
+        _ONE_WORKBOOK.release()
+
+
+def _write_to_folder(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> Path:
     folder = ScratchFolder()
     place = Path(folder.name) / "customers.xlsx"
     try:
-        with _ONE_WORKBOOK:
-            names = [name for name in COLUMNS if name in at.columns]
-            _write(place, _batches(site, at, filters, money), names)
+        names = [name for name in COLUMNS if name in at.columns]
+        _write(place, _batches(site, at, filters, money), names)
     except BaseException:
         folder.cleanup()
         raise

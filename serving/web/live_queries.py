@@ -1,28 +1,28 @@
 """Answer what the customer page asks the log and the models on a click: history and what-if.
 
-Both take longer than a page may. Only one answer is computed at a time, so that clicks do not pile up.
+Both take longer than a page may, so they have a queue of their own (`parts.slow_queries`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import date
-from threading import Lock
 from typing import Any
 
 import pyarrow.compute as pc
 
 from features.errors import RegularsError
 from features.intake.log import Log, opened
-from features.snapshots.one_customer import read_customer_history
+from features.snapshots.one_customer import CustomerHistory, read_customer_history
 from serving.charts.live_svg import format_tick, order_timeline
 from serving.explanation.what_if import find_what_if
 from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
+from serving.web.parts.slow_queries import QueueFullError, Stop, TooSlowError, Work
 
 LISTED = 100
-_ONE_AT_A_TIME = Lock()
+AGAIN = 15  # seconds after which it is worth asking again
 
 
 def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]:
@@ -39,13 +39,16 @@ def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, A
     Raises:
         MissingOutput: The log cannot be read.
     """
-    with _ONE_AT_A_TIME:
-        try:
-            customer_log = read_customer_history(site.config, customer, at.cutoff)
-        except RegularsError as problem:
-            raise MissingOutput(
-                site.tr("The log cannot be read: {why}", why=str(problem)), "regulars check", 503
-            ) from None
+
+    def read(stopped_by: Callable[[Stop], None]) -> CustomerHistory:
+        with opened(site.config) as log:
+            stopped_by(log.engine.interrupt)
+            return read_customer_history(log, customer, at.cutoff)
+
+    try:
+        customer_log = _answer(site, ("history", customer, at.cutoff), read)
+    except RegularsError as problem:
+        raise MissingOutput(site.tr("The log cannot be read: {why}", why=str(problem)), "regulars check", 503) from None
     orders = [
         (_day(row["day"]), float(str(row["amount"] if row["amount"] is not None else 1))) for row in customer_log.orders
     ]
@@ -81,13 +84,36 @@ def find_counterfactual(site: Site, at: ScoredCutoff, customer: str, below: floa
     Raises:
         MissingOutput: The models, the log or the customer are not there.
     """
-    with _ONE_AT_A_TIME:
-        try:
-            with opened(site.config) as log:
-                return _counterfactual(log, site, at, customer, below)
-        except RegularsError as problem:
-            message = site.tr("This cannot be computed right now: {why}", why=str(problem))
-            raise MissingOutput(message, f"regulars explain CUSTOMER --cutoff {at.cutoff}", 503) from None
+
+    def compute(stopped_by: Callable[[Stop], None]) -> dict[str, Any]:
+        with opened(site.config) as log:
+            stopped_by(log.engine.interrupt)
+            return _counterfactual(log, site, at, customer, below)
+
+    try:
+        answer: dict[str, Any] = _answer(site, ("what-if", customer, at.fingerprint, below), compute)
+        return answer
+    except RegularsError as problem:
+        message = site.tr("This cannot be computed right now: {why}", why=str(problem))
+        raise MissingOutput(message, f"regulars explain CUSTOMER --cutoff {at.cutoff}", 503) from None
+
+
+def _answer(site: Site, question: tuple[Hashable, ...], work: Work) -> Any:
+    """The answer to a question about the log, from the queue of those that take long.
+
+    Raises:
+        MissingOutput: Too many questions wait, or this one takes longer than a page may.
+    """
+    try:
+        return site.slow_queries.answer(question, work)
+    except QueueFullError:
+        message = site.tr("Others are asking right now, and each question takes a while. Try again in {n} s.", n=AGAIN)
+        raise MissingOutput(message, status=503, retry_after=AGAIN) from None
+    except TooSlowError:
+        message = site.tr(
+            "This takes longer than a page can wait. Ask again in {n} s: the answer may be there then.", n=2 * AGAIN
+        )
+        raise MissingOutput(message, status=503, retry_after=2 * AGAIN) from None
 
 
 def _counterfactual(log: Log, site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:

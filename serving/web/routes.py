@@ -20,11 +20,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.errors import RegularsError
+from features.intake.identifiers import identifier_text
 from features.task import Window
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
 from serving.web import downloads
+from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
@@ -74,14 +76,16 @@ class PageContext:
     interval: float
 
 
-def create_application(site: Site, hosts: Collection[str], wide: bool = False, token: str = "") -> Starlette:
+def create_application(
+    site: Site, hosts: Collection[str], wide: bool = False, token: str | AccessToken = ""
+) -> Starlette:
     """Create the web application behind its access guard.
 
     Args:
         site: The output folder that the pages show.
         hosts: Host names by which the pages may be opened.
         wide: Whether they are open to other machines.
-        token: The token that the first visit must show; empty if none is needed.
+        token: What the first visit must show; a text is a token of the user's own, and empty text asks for none.
 
     Returns:
         The application.
@@ -95,7 +99,7 @@ def create_application(site: Site, hosts: Collection[str], wide: bool = False, t
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
-    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token)
+    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=broken)
 
 
@@ -113,7 +117,10 @@ def _answer(site: Site, view: View, request: Request) -> Response:
 def _missing(site: Site, request: Request, missing: MissingOutput) -> Response:
     name = "missing_part.html.j2" if request.headers.get("x-part") else "missing.html.j2"
     unfinished_runs = unfinished_cutoffs(site) if missing.command.startswith("regulars score") else []
-    return _page(site, request, name, missing.status, missing=missing, unfinished=unfinished_runs)
+    answer = _page(site, request, name, missing.status, missing=missing, unfinished=unfinished_runs)
+    if missing.retry_after:
+        answer.headers["Retry-After"] = str(missing.retry_after)
+    return answer
 
 
 def _no_page(site: Site, request: Request, problem: Exception) -> Response:
@@ -239,20 +246,22 @@ def _saved(at: ScoredCutoff, kind: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="customers-{at.cutoff}.{kind}"'}
 
 
-def _who(site: Site, request: Request) -> str:
-    customer_id = request.query_params.get("id", "")
-    if not customer_id:
+def _who(site: Site, request: Request, at: ScoredCutoff) -> str:
+    customer_id = identifier_text(request.query_params.get("id", ""))
+    if customer_id is None:
         raise MissingOutput(site.tr("No customer is named; open one from the list."), status=400)
-    return customer_id
+    return customers.scored_name(site, at, customer_id)
 
 
 def _customer(site: Site, request: Request) -> Response:
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(site, request, "customer.html.j2", context=context, **customer.customer_page(site, context.at, who))
 
 
 def _reasons(site: Site, request: Request) -> Response:
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(
         site, request, "reasons.html.j2", context=context, waterfalls=customer.full_waterfalls(site, context.at, who)
     )
@@ -261,7 +270,8 @@ def _reasons(site: Site, request: Request) -> Response:
 def _history(site: Site, request: Request) -> Response:
     from serving.web import live_queries  # imports MLflow, which takes seconds
 
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     return _page(
         site, request, "history.html.j2", context=context, **live_queries.customer_history(site, context.at, who)
     )
@@ -270,7 +280,8 @@ def _history(site: Site, request: Request) -> Response:
 def _what_if(site: Site, request: Request) -> Response:
     from serving.web import live_queries as asking
 
-    context, who = _context(site, request), _who(site, request)
+    context = _context(site, request)
+    who = _who(site, request, context.at)
     below = _level(site, request.query_params.get("below", ""))
     answer = asking.find_counterfactual(site, context.at, who, below)
     return _page(site, request, "what_if.html.j2", context=context, **answer)

@@ -17,6 +17,7 @@ __getattr__, __all__ = lazy_exports(
             "read_scored_cutoff",
             "scored_cutoffs",
             "unfinished_cutoffs",
-        ]
+        ],
+        "slow_queries": ["QueueFullError", "SlowQueries", "Stop", "TooSlowError", "Work"],
     },
 )

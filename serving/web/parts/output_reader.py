@@ -27,6 +27,7 @@ from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language
 from serving.scoring.score_tables import MANIFEST
+from serving.web.parts.slow_queries import SlowQueries
 
 MEMORY, THREADS, CACHE_SIZE = "1GB", 2, 64
 ROWS = "read_parquet(?, hive_partitioning = false)"  # of a list of files; folder names are not columns
@@ -42,11 +43,12 @@ class MissingOutput(Exception):  # noqa: N818 (it becomes a page, not an error)
         message: What is missing, in the language of the page.
         command: The command that creates it; empty if there is none.
         status: The HTTP status of the answer.
+        retry_after: After how many seconds it is worth asking again; 0: unknown.
     """
 
-    def __init__(self, message: str, command: str = "", status: int = 404) -> None:
+    def __init__(self, message: str, command: str = "", status: int = 404, retry_after: int = 0) -> None:
         super().__init__(message)
-        self.message, self.command, self.status = message, command, status
+        self.message, self.command, self.status, self.retry_after = message, command, status, retry_after
 
 
 class AnswerCache:
@@ -116,12 +118,14 @@ class Site:
         tr: Its language.
         connection: A DuckDB in memory; each query has a cursor of its own.
         cache: Answers over all customers.
+        slow_queries: The queue of questions about the log.
     """
 
     config: Config
     tr: Language
     connection: duckdb.DuckDBPyConnection
     cache: AnswerCache = field(default_factory=AnswerCache)
+    slow_queries: SlowQueries = field(default_factory=SlowQueries)
 
     def query(self, sql: str, params: Sequence[Any]) -> pa.Table:
         """Run a query and return its rows.

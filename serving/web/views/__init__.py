@@ -16,6 +16,7 @@ __getattr__, __all__ = lazy_exports(
             "list_totals",
             "order_sql",
             "parse_filter",
+            "scored_name",
         ],
         "experiments": ["experiment_results"],
         "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],

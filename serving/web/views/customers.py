@@ -8,6 +8,9 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
+from features.errors import RegularsError
+from features.intake.identifiers import identifier_text
+from features.intake.identity import customer_names, persons_of
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 PAGE = 50
@@ -80,6 +83,7 @@ def parse_filter(site: Site, params: Mapping[str, str], money: bool = True) -> C
         MissingOutput: A parameter is not valid, such as a risk that is not a number.
     """
     given: dict[str, Any] = {name: params.get(name, "")[:LONGEST] for name in (*FILTER_COLUMNS, "by", "group", "q")}
+    given["q"] = identifier_text(given["q"]) or ""
     for name in ("risk_from", "risk_to", "value_from", "value_to"):
         given[name] = _number(site, name, params.get(name, ""))
     page = _number(site, "page", params.get("page", ""))
@@ -227,6 +231,28 @@ def customer_row(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any] 
     sql = f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1"
     first = site.query(sql, [at.files, customer]).to_pylist()
     return first[0] if first else None
+
+
+def scored_name(site: Site, at: ScoredCutoff, customer: str) -> str:
+    """Find the id by which a cutoff's scores name a customer: the given one, its hash, or the person's.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        customer: The id that somebody gave, by the rule for ids.
+
+    Returns:
+        The id; the given one if the scores have none of them.
+    """
+    config = site.config
+    if not (config.privacy.hash_ids or config.identity) or customer_row(site, at, customer) is not None:
+        return customer
+    try:
+        persons = site.cache.get(("persons", at.fingerprint), lambda: persons_of(config))
+        names = customer_names(config, persons, customer, at.cutoff)
+    except RegularsError:  # without the key, or the table of joined ids, only what the scores have is found
+        return customer
+    return next((name for name in names if customer_row(site, at, name) is not None), customer)
 
 
 def similar_ids(site: Site, at: ScoredCutoff, customer: str) -> list[str]:

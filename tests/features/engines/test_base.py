@@ -69,7 +69,8 @@ def test_temporary_stages_are_dropped_and_their_names_stay_used(engine: DuckDBEn
 
 def test_the_same_query_over_other_rows_leaves_the_first_alone(engine: DuckDBEngine) -> None:
     tables = [engine.store_arrow("rows", pa.table({"n": [n]})) for n in (1, 2)]
-    queried = [engine.apply_query(table, "SELECT n * 10 AS n FROM source") for table in tables]
+    source = Source("events", "", query="SELECT n * 10 AS n FROM source")
+    queried = [engine.apply_query(table, source, Path()) for table in tables]
     assert [engine.to_arrow(rows)["n"].to_pylist() for rows in queried] == [[10], [20]]
 
 
@@ -120,7 +121,7 @@ def test_files_are_found_sorted_in_folders_and_globs(tmp_path: Path) -> None:
 def test_files_of_two_formats_are_refused(engine: DuckDBEngine, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n\n1\n")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="all of one format, found csv, parquet"):
+    with pytest.raises(DataError, match=r"all of one format, found csv, parquet \(a.csv, b.parquet\)"):
         engine.read_files(".", tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from features.config.load import EngineConfig
 from features.engines.base import Engine
 from features.engines.open import open_engine
 from features.errors import DataError, UsageError
+from features.sources.source import Source
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("spark")]  # so that Spark starts once
 moment = datetime.fromisoformat
@@ -48,7 +50,8 @@ def test_temporary_stages_are_dropped(each_engine: Engine) -> None:
 
 def test_the_same_query_over_other_rows_leaves_the_first_alone(each_engine: Engine) -> None:
     tables = [each_engine.store_arrow("rows", pa.table({"n": [n]})) for n in (1, 2)]
-    queried = [each_engine.apply_query(table, "SELECT n * 10 AS n FROM source") for table in tables]
+    source = Source("events", "", query="SELECT n * 10 AS n FROM source")
+    queried = [each_engine.apply_query(table, source, Path()) for table in tables]
     assert [each_engine.to_arrow(rows)["n"].to_pylist() for rows in queried] == [[10], [20]]
 
 
@@ -144,10 +147,11 @@ def test_map_batches_applies_a_python_function(each_engine: Engine) -> None:
 def test_a_query_is_in_the_engine_s_own_sql(each_engine: Engine, tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1, 2], "Total": [3, 4]}), tmp_path / "log.parquet")
     read = each_engine.read_files("log.parquet", tmp_path)
-    rows = each_engine.apply_query(read, "SELECT n * Total AS m FROM source WHERE n > 1;", "queried")
+    query = Source("queried", "", query="SELECT n * Total AS m FROM source WHERE n > 1;")
+    rows = each_engine.apply_query(read, query, tmp_path)
     assert each_engine.to_arrow(rows).to_pylist() == [{"m": 8}]
     with pytest.raises(UsageError, match="query is not understood") as problem:
-        each_engine.apply_query(read, "SELECT nothing FROM source", "queried")
+        each_engine.apply_query(read, replace(query, query="SELECT nothing FROM source"), tmp_path)
     assert "\n" not in str(problem.value)
 
 

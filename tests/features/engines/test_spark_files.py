@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from features.engines.spark_files import escaped_path, is_remote_path, spark_paths, zip_package
+from features.engines.spark_files import escaped_path, is_remote_path, local_parquet, zip_package
 from features.errors import DataError, UsageError
 
 
@@ -20,15 +22,16 @@ def test_schemes_that_are_read_remotely(path: str, remote: bool) -> None:
 
 
 def test_paths_of_a_source(tmp_path: Path) -> None:
-    (tmp_path / "log [1].parquet").write_bytes(b"x")
+    pq.write_table(pa.table({"n": [1]}), tmp_path / "log [1].parquet")
     (tmp_path / "log.csv").write_bytes(b"x")
-    assert spark_paths("s3a://bucket/log", tmp_path) == ["s3a://bucket/log"]
-    assert spark_paths("log [[]1].parquet", tmp_path) == [escaped_path(tmp_path / "log [1].parquet")]
+    assert local_parquet("s3a://bucket/log", tmp_path) is None
+    files = local_parquet("log [[]1].parquet", tmp_path)
+    assert files and files.paths == (tmp_path / "log [1].parquet",)
     assert escaped_path(Path("/a/log [1].parquet")) == "file:///a/log \\[1\\].parquet"
     with pytest.raises(UsageError, match="postgresql:// is not read"):
-        spark_paths("postgresql://host/db", tmp_path)
+        local_parquet("postgresql://host/db", tmp_path)
     with pytest.raises(DataError, match="reads Parquet only, found log.csv"):
-        spark_paths("log.csv", tmp_path)
+        local_parquet("log.csv", tmp_path)
 
 
 def test_a_zipped_package_can_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

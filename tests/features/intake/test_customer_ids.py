@@ -20,9 +20,18 @@ from features.config.load import Config, parse_config
 from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.errors import UsageError
-from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, forgotten_list_text, id_hashing_record, stored_id
+from features.intake.customer_ids import (
+    FORGOTTEN_FILE,
+    IDS_FILE,
+    forgotten_list_text,
+    id_hashing_record,
+    known_names,
+    read_forgotten,
+    stored_id,
+    stored_ids,
+)
 from features.intake.log import open_log
-from features.intake.read_log import read_tables
+from features.intake.read_log import read_customer_events, read_tables
 from features.keyed_hash import hash_text
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -209,3 +218,68 @@ def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: 
     (config.output / FORGOTTEN_FILE).write_text("{}")
     with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
         read_tables(config, engine)
+
+
+def test_every_spelling_of_an_id_is_stored_alike(config: Config, tmp_path: Path) -> None:
+    plain = config.model_copy(update={"privacy": config.privacy.model_copy(update={"hash_ids": False})})
+    for business in (config, plain.model_copy(update={"folder": tmp_path / "plain"})):
+        assert len({stored_id(business, text) for text in ("2", " 2 ", "2.0", "\u00a02.00\u3000")}) == 1
+    with pytest.raises(UsageError, match="'  ' is no customer's id: expected one as your tables have it"):
+        stored_id(config, "  ")
+    name = stored_id(config, "2")
+    assert known_names(config, "2.0") == (name, "2") and known_names(config, name)[0] == name
+
+
+def earlier_list(config: Config, *earlier_ids: str) -> None:
+    """The list of forgotten customers as it was written before ids were read by one rule."""
+    config.output.mkdir(exist_ok=True)
+    key = KEY.encode() if config.privacy.hash_ids else b""
+    stored = [hash_text(text, key) if key else text for text in earlier_ids]
+    content = {"salt": "5a17", "customers": sorted(hash_text(text, b"5a17") for text in stored)}
+    (config.output / FORGOTTEN_FILE).write_text(json.dumps(content))
+
+
+def texts_config(folder: Path, ids: list[str], sections: Mapping[str, Any], suffix: str = "parquet") -> Config:
+    """A log whose ids are text, in Parquet or CSV."""
+    if suffix == "csv":
+        (folder / "log.csv").write_text("id,at\n" + "".join(f"{text},2024-01-05\n" for text in ids))
+    else:
+        pq.write_table(pa.table({"id": ids, "at": [AT] * len(ids)}), folder / "log.parquet")
+    events = {"source": f"log.{suffix}", "customer": "id", "time": "at"}
+    return parse_config({"config_version": 1, "name": "t", "events": events, **sections}, folder / "regulars.toml")
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_nobody_forgotten_by_the_earlier_rule_returns(
+    hashes: bool, tmp_path: Path, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGULARS_ID_KEY", KEY)
+    config = texts_config(tmp_path, ["1001.0", " 7 ", "C-5", "8"], {"privacy": {"hash_ids": hashes}})
+    earlier_list(config, "1001.0", " 7 ")
+    assert customers_by_table(config, engine) == {"events": set(stored_ids(config, ["C-5", "8"]))}
+    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, stored_id(config, "8")))
+    assert customers_by_table(config, engine) == {"events": {stored_id(config, "C-5")}}
+    assert len(read_forgotten(config).customers) == 3 and len(read_forgotten(config).earlier) == 2
+
+
+def test_what_was_a_number_in_a_csv_file_stays_forgotten(tmp_path: Path, engine: DuckDBEngine) -> None:
+    config = texts_config(tmp_path, ["1e5", "+7", "43"], {}, "csv")
+    earlier_list(config, "100000", "7")
+    assert customers_by_table(config, engine) == {"events": {"43"}}
+    config = texts_config(tmp_path, ["1e5", "100000", "WEB-1"], {}, "csv")
+    assert customers_by_table(config, engine) == {"events": {"1e5", "WEB-1"}}
+
+
+def test_a_list_of_the_present_rule_names_one_customer_only(tmp_path: Path, engine: DuckDBEngine) -> None:
+    config = texts_config(tmp_path, ["00042", "42", "43"], {}, "csv")
+    add_to_forgotten(config, stored_id(config, "42.0"))
+    assert customers_by_table(config, engine) == {"events": {"00042", "43"}}
+
+
+def test_the_rows_of_a_customer_are_found_by_the_stored_id_and_not_if_forgotten(
+    config: Config, engine: DuckDBEngine
+) -> None:
+    name = stored_id(config, "17850.0")
+    assert engine.count_rows(read_customer_events(config, engine, [name])) == 2
+    add_to_forgotten(config, name)
+    assert engine.count_rows(read_customer_events(config, engine, [name])) == 0

@@ -61,7 +61,7 @@ def random_log(seed: int, customers: int) -> tuple[list[dict[str, Any]], dict[st
 
 def expected(lines: Sequence[Any], sides: Sides, customer: str, cutoff: date) -> dict[str, Any]:
     """All features of the tables beside the events, by the oracle."""
-    setting = oracle.Setting(WINDOWS, HORIZON, ACTIVE, has_quantity=True)
+    setting, lines = oracle.Setting(WINDOWS, HORIZON, ACTIVE, has_quantity=True), oracle.with_uses(lines)
     own = {name: oracle_sides.visible(rows, customer, cutoff) for name, rows in sides.items()}
     member_for = oracle_sides.tenure(lines, customer, cutoff, setting)
     bought = oracle_sides.visible(lines, customer, cutoff)
@@ -295,7 +295,7 @@ def test_each_query_has_a_source_of_its_own(read_text: Make, engine: DuckDBEngin
 
 def test_a_query_that_is_not_understood_names_its_section(read_text: Make) -> None:
     with pytest.raises(UsageError, match=r"\[activities.visits\] query is not understood"):
-        read_text("customer,time\na,2024-01-01\n", visits(query="SELEC * FROM source"))
+        read_text("customer,time\na,2024-01-01\n", visits(query="SELECT , FROM source"))
 
 
 def test_a_column_that_is_not_there_names_its_section(read_text: Make) -> None:

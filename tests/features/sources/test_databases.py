@@ -469,7 +469,7 @@ def test_a_password_in_the_file_is_refused(server: Postgres, run: Run, tmp_path:
         (("", ""), 'table = "orders"\namount = "amuont"', 2, "[events] amount: the source has no column 'amuont'; did"),
         (
             ("", ""),
-            'table = "orders"\nquery = "SELEC 1"',
+            'table = "orders"\nquery = "SELECT , 1"',
             2,
             "[events] query is not understood by postgresql://keeper@",
         ),
@@ -596,7 +596,7 @@ def test_files_that_cannot_be_opened_are_reported(kind: str, run: Run, tmp_path:
     [
         ('table = "order"', "did you mean 'orders'?"),
         ('table = "orders"\namount = "amuont"', "no column 'amuont'; did you mean 'amount'?"),
-        ('table = "orders"\nquery = "SELEC"', "[events] query is not understood by "),
+        ('table = "orders"\nquery = "SELECT ,"', "[events] query is not understood by "),
         ('query = "SELECT * FROM nix"', "nix"),
     ],
 )

@@ -15,6 +15,7 @@ from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from serving.language.messages import LOCALE, get_language
 
 ROOM = LOCALE.parents[1]
+GUESS = ROOM.parent / "features" / "config_guess"  # whose comments are translated too
 KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
 OTHERS = sorted(place.name for place in LOCALE.iterdir() if place.is_dir())
 LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.catalog.lifecycle`
@@ -30,13 +31,15 @@ NAMES = {
 
 
 def extracted() -> dict[str, str]:
-    """Every message of the code and templates of serving, with the place of its first use."""
+    """Every message of the code and templates of serving and of the guessed config, with the place of its first use."""
     messages: dict[str, str] = {}
-    for method, pattern in (("python", "**/*.py"), ("jinja2.ext:babel_extract", "*/templates/**/*.j2")):
-        for path in sorted(ROOM.rglob(pattern)):
-            for line, message_ids, *_ in extract_from_file(method, path, keywords=KEYWORDS):
-                for message in [message_ids] if isinstance(message_ids, str) else message_ids:
-                    messages.setdefault(message, f"{path.relative_to(ROOM)}:{line}")
+    python = [*sorted(ROOM.rglob("**/*.py")), *sorted(GUESS.glob("*.py"))]
+    templates = sorted(ROOM.rglob("*/templates/**/*.j2"))
+    for path in [*python, *templates]:
+        method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"
+        for line, message_ids, *_ in extract_from_file(method, path, keywords=KEYWORDS):
+            for message in [message_ids] if isinstance(message_ids, str) else message_ids:
+                messages.setdefault(message, f"{path.relative_to(ROOM.parent)}:{line}")
     return messages
 
 

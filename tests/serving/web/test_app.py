@@ -157,7 +157,8 @@ def test_without_script_and_narrow_everything_is_there(server: Server, tmp_path:
 def test_ctrl_c_ends_it_quietly(server: Server) -> None:
     server.process.send_signal(signal.SIGINT)
     rest, _ = server.process.communicate(timeout=60)
-    assert server.process.returncode == 130 and "Traceback" not in rest and rest.endswith("regulars: interrupted\n")
+    assert server.process.returncode == 130, rest
+    assert "Traceback" not in rest and rest.endswith("regulars: interrupted\n")
 
 
 def test_a_port_in_use_is_one_message(webpages: Config) -> None:
@@ -180,15 +181,23 @@ def test_a_place_that_is_not_of_this_machine() -> None:
         app.listen("no.such.host.invalid", 0)
 
 
-def test_opened_wider_it_makes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_holds_the_token_and_one_that_is_too_short_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(app.TOKEN, raising=False)
-    assert app.access_token(wide=False) == ""
-    token = app.access_token(wide=True)
-    assert len(token) >= 40 and token != app.access_token(wide=True)
-    assert f"?token={token}" in app.startup_lines("0.0.0.0", 80, token)[0]  # noqa: S104
+    assert app.own_token() == ""
+    assert app.page_address("0.0.0.0", 80, "a").startswith(f"http://{socket.gethostname()}:80/?token=a")  # noqa: S104
     monkeypatch.setenv(app.TOKEN, "short")
     with pytest.raises(UsageError, match="has 5 characters"):
-        app.access_token(wide=True)
+        app.own_token()
+
+
+def test_on_this_machine_a_link_is_printed_too(webpages: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(app.TOKEN, raising=False)
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    monkeypatch.setattr(app, "_warm", lambda site: None)
+    lines: list[str] = []
+    app.serve(webpages, "127.0.0.1", 0, (), lines.append)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", lines[0]) and len(lines) == 3
+    assert "once" in lines[1] and lines[2] == app.STOP
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

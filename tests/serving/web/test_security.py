@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
+from serving.web.access_tokens import LinkToken
 from serving.web.security import HEADERS, allowed_hosts
-from tests.webpages import app_of, fetch
+from tests.webpages import app_of, fetch, in_language
 
 TOKEN = "t" * 40
 
@@ -76,7 +77,7 @@ def test_the_token_leaves_the_address_for_a_cookie(wide: Any) -> None:
     answer = fetch(wide, f"/customers?q=c01&token={TOKEN}&tier=high")
     assert answer.status == 303 and answer.headers["location"] == "/customers?q=c01&tier=high"
     cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=lax" in cookie and TOKEN not in cookie
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and TOKEN not in cookie
     pair = cookie.split(";")[0]
     assert fetch(wide, "/models", {"cookie": f"other=1; {pair}"}).status == 200
     assert fetch(wide, "/models", {"cookie": pair[:-1]}).status == 401
@@ -92,3 +93,34 @@ def test_a_cookie_of_another_token_opens_nothing(webpages: Config, wide: Any) ->
     pair = fetch(wide, f"/?token={TOKEN}").headers["set-cookie"].split(";")[0]
     other = app_of(webpages, token="u" * 40)
     assert fetch(other, "/models", {"cookie": pair}).status == 401
+
+
+def test_a_link_opens_once_and_the_next_is_announced(webpages: Config) -> None:
+    links: list[str] = []
+    app = app_of(webpages, token=LinkToken(links.append))
+    assert fetch(app, "/models").status == 401
+    for looking_ahead in ({"sec-purpose": "prefetch;prerender"}, {"purpose": "prefetch"}):
+        assert fetch(app, f"/?token={links[0]}", looking_ahead).status == 401
+    assert fetch(app, f"/?token={links[0]}", method="HEAD").status == 401
+    opened = fetch(app, f"/?token={links[0]}")
+    pair = opened.headers["set-cookie"].split(";")[0]
+    assert opened.status == 303 and fetch(app, "/models", {"cookie": pair}).status == 200
+    used = fetch(app, f"/?token={links[0]}")
+    assert used.status == 401 and "opens the pages once" in used.text
+    assert len(links) == 2 and fetch(app, f"/?token={links[1]}").status == 303
+    assert all(link not in pair for link in links)
+
+
+def test_a_visit_from_another_site_is_led_on_so_that_the_cookie_comes_along(wide: Any) -> None:
+    visit = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    answer = fetch(wide, f"/customers?q=%22%3E&token={TOKEN}", visit)
+    assert answer.status == 200 and "SameSite=strict" in answer.headers["set-cookie"]
+    assert 'content="0; url=/customers?q=%22%3E"' in answer.text and TOKEN not in answer.text
+    bookmark = fetch(wide, "/customers?q=c01", visit)
+    assert bookmark.status == 200 and 'url=/customers?q=c01"' in bookmark.text and "set-cookie" not in bookmark.headers
+    assert fetch(wide, "/customers?q=c01", {"sec-fetch-site": "same-origin"}).status == 401
+
+
+def test_refusals_are_in_the_language_of_the_pages(webpages: Config) -> None:
+    chinese = app_of(in_language(webpages, "zh"), token=TOKEN)
+    assert "需要令牌" in fetch(chinese, "/").text and "只读" in fetch(chinese, "/", method="POST").text

@@ -8,8 +8,9 @@ from features.config.load import Config
 from features.config.table_sections import TableSection
 from features.engines.base import Engine
 from features.errors import UsageError
-from features.intake.customer_ids import stored_id, with_stored_ids
-from features.intake.identifiers import as_identifier
+from features.intake.customer_ids import EARLIER_ID, known_names, with_stored_ids
+from features.intake.identifiers import as_identifier, earlier_identifier
+from features.intake.identity import read_persons
 from features.intake.log import Log
 from features.sources.source import require_columns
 
@@ -21,21 +22,23 @@ def require_known_customer(log: Log, customer: str) -> None:
 
     Args:
         log: The log of the business.
-        customer: The id as the user knows it, or the stored hash.
+        customer: The id as the user knows it, in any spelling, or the stored hash.
 
     Raises:
         UsageError: No row names the customer.
         DataError: A source cannot be read.
     """
     config, similar = log.config, set[tuple[int, str]]()
-    names = {stored_id(config, customer), customer}
+    given = known_names(config, customer)
     with log.engine.temporary_stages():
+        persons, _ = read_persons(config, log.engine)
+        names = {one for name in given for one in persons.ids_of(name)}
         for place, section in _sections(config):
             ids = _stored_ids(place, section, config, log.engine)
             if log.engine.count_rows(ids.filter(ids.customer_id.isin(sorted(names))).limit(1)):
                 return
             if not config.privacy.hash_ids:
-                similar |= set(_similar(ids, customer, log.engine))
+                similar |= set(_similar(ids, given[0], log.engine))
     tables = " and ".join(
         f"[{place}] ({section.source}, column {section.customer!r})" for place, section in _sections(config)
     )
@@ -57,7 +60,8 @@ def _stored_ids(place: str, section: TableSection, config: Config, engine: Engin
         section.to_source(place), config.folder, {"customer": section.customer}, section.id_columns()
     )
     require_columns(place, {"customer": section.customer}, source.columns)
-    ids = source.select(customer_id=as_identifier(source[section.customer])).distinct()
+    given = source[section.customer]
+    ids = source.select(customer_id=as_identifier(given), **{EARLIER_ID: earlier_identifier(given)}).distinct()
     return engine.store("known_ids", with_stored_ids(ids.filter(ids.customer_id.notnull()), config, engine))
 
 

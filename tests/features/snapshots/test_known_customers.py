@@ -11,8 +11,8 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from features.intake.customer_ids import stored_id
-from features.intake.known_customers import require_known_customer
 from features.intake.log import Log
+from features.snapshots.known_customers import require_known_customer
 
 KEY = "0123456789abcdef0123456789abcdef"
 
