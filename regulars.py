@@ -249,7 +249,9 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
-@click.option("--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff.")
+@click.option(
+    "--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff."
+)
 @click.pass_obj
 def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout."""

@@ -117,12 +117,7 @@ def mark_superseded(config: Config, cutoff: date, campaign: str) -> None:
     Raises:
         UsageError: A mark cannot be written.
     """
-    mark = {
-        "format": SupersededPlan.FORMAT,
-        "name": config.name,
-        "cutoff": str(cutoff),
-        "by": campaign,
-    }
+    mark = {"format": SupersededPlan.FORMAT, "name": config.name, "cutoff": str(cutoff), "by": campaign}
     for folder in config.outputs.plans(cutoff):
         if folder.name != campaign and superseded_by(folder) != campaign:
             write_text_atomically(folder / SUPERSEDED, manifest_text({**mark, "campaign": folder.name}))

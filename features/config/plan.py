@@ -66,10 +66,7 @@ class PlanConfig(Section):
     """[plan]: which actions exist, and the budget and rules by which customers get them."""
 
     actions: dict[str, PlanAction] = Field(min_length=1, description="the actions by name")
-    campaign: Name = Field(
-        "retention",
-        description="name of the plan. --campaign overrides it",
-    )
+    campaign: Name = Field("retention", description="name of the plan. --campaign overrides it")
     budget: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="maximum total cost; --budget overrides it"
     )

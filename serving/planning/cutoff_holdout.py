@@ -2,7 +2,8 @@
 
 Campaigns of one cutoff share the draw, so a customer who is held out from one is held out from all. Customers held out
 by a plan with another draw (another seed, or an earlier version) are left out. With `[plan] independent = true` each
-campaign has a draw of its own. A plan that replaces one of an earlier version keeps its draw, because it may be running.
+campaign has a draw of its own. A plan that replaces one of an earlier version keeps its draw, because that plan may be
+running.
 """
 
 from __future__ import annotations

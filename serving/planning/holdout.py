@@ -1,7 +1,8 @@
 """Random assignment of the holdout by a keyed hash, so that planning again holds out the same customers.
 
-A customer's random number depends only on a key, the seed and the customer's id: not on the other customers, their order
-or the share. The key names the cutoff, so that each cutoff has a draw of its own. With a larger share, customers held out before stay held out and more are added.
+A customer's random number depends only on a key, the seed and the customer's id: not on the other customers, their
+order or the share. The key names the cutoff, so that each cutoff has a draw of its own. With a larger share, customers
+held out before stay held out and more are added.
 """
 
 from __future__ import annotations

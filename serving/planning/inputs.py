@@ -14,8 +14,8 @@ from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
 from features.intake.log import Log
 from serving.planning.action_effects import ActionEffects, load_action_effects
-from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE, draw_cutoff_holdout
+from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 
 MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
@@ -95,8 +95,19 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
     objective = MONEY if money else CUSTOMERS_KEPT
     return PlanInputs(
-        scores, table, action_effects, eligibility, objective, gains, costs, holdout, drawn.share, drawn.key, segments,
-        segment_index, minimums,
+        scores,
+        table,
+        action_effects,
+        eligibility,
+        objective,
+        gains,
+        costs,
+        holdout,
+        drawn.share,
+        drawn.key,
+        segments,
+        segment_index,
+        minimums,
     )
 
 

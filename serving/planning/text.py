@@ -58,16 +58,16 @@ def _other_plan_lines(plan: Plan) -> list[str]:
     own, share = facts.rules.get("holdout"), facts.holdout["share"]
     if own is not None and share > own:
         lines.append(
-            f"  NOTE: the holdout is {share:.1%} instead of {own:.1%}: another plan of this cutoff holds these customers "
-            "out, so they stay held out. Remove that plan's folder if nobody acts on it, and plan again"
+            f"  NOTE: the holdout is {share:.1%} instead of {own:.1%}: another plan of this cutoff holds these "
+            "customers out, so they stay held out. Remove that plan's folder if nobody acts on it, and plan again"
         )
     if by := superseded_by(plan.folder):
         lines.append(f"  NOTE: SUPERSEDED by the plan {by!r} of the same cutoff, so nobody should act on it")
     if replaced := plans_superseded_by(plan.folder):
         names = ", ".join(map(repr, replaced))
         lines.append(
-            f"  NOTE: this plan takes the place of {names} of the same cutoff, now marked as superseded; act on one plan "
-            "a cutoff only ([plan] independent = true if your campaigns are independent)"
+            f"  NOTE: this plan takes the place of {names} of the same cutoff, now marked as superseded; act on one "
+            "plan a cutoff only ([plan] independent = true if your campaigns are independent)"
         )
     return lines
 

@@ -183,7 +183,9 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
 def _waiting(wording: ReportWording, inputs: ReportInputs, each: PastPlan) -> str:
     slots = {"name": each.campaign, "cutoff": each.cutoff, "day": each.matures}
     if each.superseded_by:
-        return wording.tr("The plan '{name}' of {cutoff} is superseded by the plan '{by}'.", by=each.superseded_by, **slots)
+        return wording.tr(
+            "The plan '{name}' of {cutoff} is superseded by the plan '{by}'.", by=each.superseded_by, **slots
+        )
     if each.matures <= inputs.scores.cutoff:
         return wording.tr(
             "The plan '{name}' of {cutoff} can be measured: `regulars measure {cutoff}/{name}`.", **slots
@@ -287,8 +289,8 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
         )  # fmt: skip
     if since := facts.get("policy_since"):
         yield tr(
-            "{name}: the same customers were held out in each plan of the campaign since {day}, so the effect is that of "
-            "all these plans together.",
+            "{name}: the same customers were held out in each plan of the campaign since {day}, so the effect is that "
+            "of all these plans together.",
             name=name, day=since,
         )  # fmt: skip
     contamination = facts.get("contamination", {})

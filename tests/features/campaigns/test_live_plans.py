@@ -1,4 +1,4 @@
-"""One plan of a cutoff is live: the newest; marks that are missing, damaged or circular never leave a cutoff without one."""
+"""The newest plan of a cutoff is live; missing, damaged or circular marks never leave a cutoff without a live plan."""
 
 from __future__ import annotations
 

@@ -40,10 +40,7 @@ def test_without_an_expected_effect_a_least_holdout_counts_and_without_a_holdout
 
 
 def test_the_plan_says_so_loudly(tmp_path: Path) -> None:
-    actions = {
-        "mail": {"cost": 0.2, "save_rate": 0.1},
-        "voucher": {"cost": 4.0, "save_rate": 0.9, "capacity": 5},
-    }
+    actions = {"mail": {"cost": 0.2, "save_rate": 0.1}, "voucher": {"cost": 4.0, "save_rate": 0.9, "capacity": 5}}
     rules = {"margin": 0.5, "holdout": 0.2, "actions": actions, "curve": 2, "budget": 60.0}
     plan = make_plan(make_scored(tmp_path, {"plan": rules}), CUTOFF)
     facts = plan.manifest.unmeasurable
