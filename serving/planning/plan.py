@@ -126,7 +126,7 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     summary = summarise_log(log, day, config.task.horizon)
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
-    manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread)
+    manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
