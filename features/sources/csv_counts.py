@@ -14,7 +14,7 @@ from features.sources.csv_layout import sample_rows
 from features.sources.csv_types import TEXT, common_type, decide_type, detailed_counts, exceptions_test, guess_type
 from features.sources.text_files import count_blank_lines
 
-SAMPLED_FILES, SAMPLED_ROWS = 20, 200  # which the types of columns are guessed from; all rows confirm them
+SAMPLED_ROWS = 200  # of a file, from which the types of columns are guessed; all rows confirm them
 FILE, REJECTS = "regulars file", "regulars_rejects"
 
 
@@ -43,7 +43,7 @@ def guess_types(groups: Sequence[CsvGroup]) -> dict[str, str]:
     """Return a type for each column (in lower case), from the first rows of some files; '' if these are blank."""
     guesses: dict[str, str] = {}
     for group in groups:
-        files = group.files[:SAMPLED_FILES]
+        files = [file for file in group.files if file.text.head]
         samples = ((file, row) for file in files for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS))
         rows = [row for file, row in samples if tuple(row) not in file.totals]
         for position, column in enumerate(map(str.casefold, group.layout.columns)):
