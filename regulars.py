@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from features.config.load import load_config
-from features.errors import RefusedError, UsageError, printable
+from features.errors import RefusedError, printable
 from features.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
@@ -120,8 +120,6 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
     from training.registry import promotion_gates
 
     if which == "uplift":
-        if compare or kept or resume:
-            raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
         _train_uplift(path)
         return
     if kept:

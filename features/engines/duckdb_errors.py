@@ -11,7 +11,7 @@ from features.errors import DataError
 from features.sources.parquet_files import ADVICE, ParquetFiles, damaged_file
 from features.system_errors import explain_system_error
 
-DISK_FULL_SIGNS = ("No space left", "failed to offload", "max_temp_directory_size")
+SCRATCH_FULL_SIGNS = ("failed to offload", "max_temp_directory_size")
 MORE_SPACE = (
     ". Memory or the scratch folder is full: raise [engine] memory, or set [engine] scratch to a folder with more free "
     "space"
@@ -53,4 +53,4 @@ def explain_damage(
 
 
 def _is_full(problem: Exception) -> bool:
-    return isinstance(problem, duckdb.OutOfMemoryException) or any(sign in str(problem) for sign in DISK_FULL_SIGNS)
+    return isinstance(problem, duckdb.OutOfMemoryException) or any(sign in str(problem) for sign in SCRATCH_FULL_SIGNS)

@@ -20,6 +20,7 @@ from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
 from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
+from features.system_errors import explain_system_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -100,6 +101,11 @@ def _own_interrupt_handler() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
+
+
+def error_reason(problem: Exception) -> str:
+    """Why Spark failed: what is wrong with the machine and what to do, or the first line of its message."""
+    return str(explain_system_error(problem) or error_summary(problem))
 
 
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:

@@ -22,6 +22,7 @@ from features.sources.files import (
     partition_keys,
 )
 from features.sources.text_files import read_text_file
+from features.system_errors import explain_system_error
 
 IGNORED = "regulars_ignored"  # where scans of files with malformed lines record one of them; to be dropped after each
 
@@ -210,6 +211,8 @@ def _explanation(
     groups: Sequence[CsvGroup], source: str, connection: duckdb.DuckDBPyConnection, problem: duckdb.Error
 ) -> str:
     """Why files cannot be read, with the name of the first that cannot."""
+    if known := explain_system_error(problem):
+        return f"{source}: {known}"
     for file, keys in [(file, group.keys) for group in groups for file in group.files]:
         alone = CsvGroup((file,), keys)
         try:

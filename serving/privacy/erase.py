@@ -51,7 +51,6 @@ class Erasure:
         names: The customer's ids as files may have them, in every form of Unicode.
         cache: The folder of built features, wherever it is.
         artifacts: The folder of MLflow's artifacts, if it is on this machine.
-        reports: Reports of errors, which may quote data.
         data: The user's own files, which are not changed.
         changes: The changes by place.
         digests: For files that change: the new checksum and the number of rows left, by the old checksum.
@@ -65,7 +64,6 @@ class Erasure:
     names: frozenset[str]
     cache: Path | None = None
     artifacts: Path | None = None
-    reports: tuple[Path, ...] = ()
     data: frozenset[Path] = frozenset()
     changes: dict[Path, FileChange] = field(default_factory=dict)
     digests: dict[str, tuple[str, int | None]] = field(default_factory=dict)
@@ -85,8 +83,7 @@ class Erasure:
     @property
     def folders(self) -> tuple[Path, ...]:
         """The folders outside the output folder in which files may be changed."""
-        others = [self.cache, self.artifacts, *(report.parent for report in self.reports)]
-        return tuple(dict.fromkeys(folder for folder in others if folder is not None))
+        return tuple(folder for folder in (self.cache, self.artifacts) if folder is not None)
 
     def staged_path(self, place: Path) -> Path:
         """The path in the staging folder for a file's new content."""

@@ -30,12 +30,12 @@ from features.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
 from serving.privacy.erase import STAGING, Erasure, apply_staged, changes_in_words, discard_staged, mark_ready
+from serving.privacy.error_reports import remove_error_reports
 from serving.privacy.file_contents import UnreadableFileError
 from serving.privacy.model_store import count_mentions, erase_mentions
 from serving.privacy.search import LEFT_BEHIND, stage_changes
 from serving.privacy.spellings import same_names
 from serving.scoring.sinks import delete_customer_rows
-from serving.unforeseen import error_reports
 from training.registry.lineage import ModelLineage, read_model_lineage
 from training.registry.mlflow_tracking import without_credentials
 from training.registry.tracking_store import ARTIFACTS, store_file, tracking_uri
@@ -132,6 +132,7 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
             discard_staged(search.erasure)
         places += _model_store_changes(config, search, confirmed)
         places += _scratch_changes(config, confirmed)
+        places += remove_error_reports(search.erasure.names, confirmed)
     models = [line for version in search.versions if (line := _model_text(config, version, search))]
     return ForgottenCustomer(
         customer=customer,
@@ -243,7 +244,6 @@ def _new_erasure(config: Config, names: set[str]) -> Erasure:
         names=frozenset(names),
         cache=cache.folder if cache else None,
         artifacts=artifacts if artifacts.is_dir() else None,
-        reports=tuple(error_reports()),
         data=files_of_sources(config),
     )
 

@@ -70,7 +70,6 @@ def _files_to_search(erasure: Erasure) -> Iterator[Path]:
             _remove_leftover(erasure, path)
     if artifacts and not artifacts.is_relative_to(erasure.root) and artifacts.is_dir():
         yield from _files_below(erasure, artifacts)
-    yield from (report for report in erasure.reports if report.is_file())
 
 
 def _files_below(erasure: Erasure, root: Path) -> Iterator[Path]:
@@ -138,9 +137,7 @@ def _stage_file(erasure: Erasure, file: Path) -> None:
 
 def _stage_named(erasure: Erasure, file: Path) -> None:
     """Stages the change of a file that names the customer: a page, a text of ours, a model, or another's file."""
-    if file in erasure.reports:
-        erasure.remove(file, "removed: a report of an error that names the customer")
-    elif _is_checked(file):
+    if _is_checked(file):
         raise UnreadableFileError(
             "is part of a model and names the customer: train again, then delete this version and its run in MLflow"
         )
