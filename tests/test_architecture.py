@@ -90,7 +90,10 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
         "serving/explanation/test_treeshap.py",
         "compiled loops, whose sums are compared with LightGBM's",
     ),
-    "serving/measurement/effect_estimates.py": MEASUREMENT,
+    "serving/measurement/compared_outcomes.py": (
+        "serving/measurement/test_effect_estimates.py",
+        "what it prepares is compared there",
+    ),
     "serving/measurement/executed_plan.py": MEASUREMENT,
     "serving/measurement/text.py": MEASUREMENT,
     "serving/monitoring/inputs.py": ("serving/monitoring/test_monitor.py", "needs a scored cutoff and its log"),

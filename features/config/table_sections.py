@@ -42,7 +42,8 @@ class TableSection(Section):
     )
     query: str = Field(
         "",
-        description="SELECT over `source`, run before columns are read; for a database in its own dialect, run there",
+        description="one SELECT over `source` and other files, by paths relative to the config; it is trusted, only "
+        "reads, and runs before columns are read; for a database in its own dialect, run there",
     )
     password_env: str = Field(
         "", description="environment variable that holds the password; empty: PGPASSWORD or ~/.pgpass"

@@ -236,6 +236,8 @@ class Measurement(Manifest):
         sample_ratio: Whether the sizes of the groups contradict the randomisation.
         customers: How many were measured, treated, held out and missing.
         returns: Costs and gain, in all and by action.
+        withheld: Groups that are too small for a row, and how many customers held out would do.
+        counted_up_to: By outcome, how much one customer counts in adjusted effects.
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
@@ -248,6 +250,8 @@ class Measurement(Manifest):
     sample_ratio: SampleRatio
     customers: dict[str, Count]
     returns: dict[str, dict[str, Any]] = {}
+    withheld: Rows = []
+    counted_up_to: dict[str, float] = {}
     plan_sha256: str = ""
     days: int = 0
     horizon_days: int = 0

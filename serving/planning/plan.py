@@ -122,7 +122,7 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     summary = summarise_log(log, day, config.task.horizon)
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
-    manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
+    manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread, rules.seed)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
     return Plan(folder, day, rules.campaign, PlanManifest.model_validate(manifest))

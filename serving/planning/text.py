@@ -129,9 +129,15 @@ def _power_lines(facts: PlanManifest) -> list[str]:
         form, value = _money_format(facts), design["value"]
         lines.append(
             f"  value: a difference of {form(value['detects'])} a customer or more; expected "
-            f"{form(value['expected'], '+')}" + _power_note(value)
+            f"{form(value['expected'], '+')}" + _counted_note(value, form) + _power_note(value)
         )
     return lines
+
+
+def _counted_note(outcome: Mapping[str, Any], form: Any) -> str:
+    """How much of the expected effect counts below the cap."""
+    cap = outcome.get("counted_up_to")
+    return f", of which {form(outcome['counted'], '+')} counts, up to {form(cap)} of each customer" if cap else ""
 
 
 def _power_note(outcome: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ from serving.privacy.erase import (
     mark_ready,
     stage_changes,
 )
+from serving.privacy.error_reports import remove_error_reports
 from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
 
@@ -113,7 +114,8 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
             rows = delete_customer_rows(config, erasure.names, True) if config.serving.database else None
     models = [line for version in versions if (line := _model_text(config, version, member, already_listed))]
     source = {} if member is None else member.rows
-    places = (*finished_before, *changes_in_words(erasure.changes))
+    reports = remove_error_reports(erasure.names, confirmed)
+    places = (*finished_before, *changes_in_words(erasure.changes), *reports)
     all_notes = (*notes, *log_notes, *person_notes)
     return ForgottenCustomer(
         customer, confirmed, places, rows, source, tuple(models), tuple(erasure.foreign_files), all_notes

@@ -270,6 +270,7 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
             "{name}: {n} of {all} customers in the holdout were contacted, which makes the effects look smaller.",
             name=name, n=f"{contamination['contacted']:,}", all=f"{contamination['held_out']:,}",
         )  # fmt: skip
+    yield from _limits(wording, each)
     under_exposed = {
         action: row for action, row in facts.get("exposure", {}).items() if row.get("meant") and row["share"] < 0.5
     }
@@ -279,6 +280,32 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
             "look smaller.",
             name=name, got=f"{row['got']:,}", meant=f"{row['meant']:,}", action=action,
         )  # fmt: skip
+
+
+def _limits(wording: ReportWording, each: PastPlan) -> Iterator[str]:
+    """Say up to how much the value of a customer counts, and which actions are too small to tell."""
+    tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
+    cap = facts.get("counted_up_to", {}).get(VALUE)
+    if cap is not None:
+        yield tr(
+            "{name}: effects on value count at most {cap} of each customer, so that a few customers do not decide.",
+            name=name, cap=_form_of(wording, each).money(cap),
+        )  # fmt: skip
+    for group in facts.get("withheld", []):
+        if group["family"] == EACH_ACTION and group["needed"]:
+            slots = {"action": group["action"], "held": f"{group['held']:,}", "needed": f"{group['needed']:,}"}
+            if group["outcome"] == VALUE:
+                yield tr(
+                    "{name}: {action} is too small to tell an effect on value ({held} held out; about {needed} would "
+                    "do).",
+                    name=name, **slots,
+                )  # fmt: skip
+            else:
+                yield tr(
+                    "{name}: {action} is too small to tell an effect on the return rate ({held} held out; about "
+                    "{needed} would do).",
+                    name=name, **slots,
+                )  # fmt: skip
 
 
 def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | str:
