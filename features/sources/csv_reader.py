@@ -112,8 +112,8 @@ def read_csv_files(
     types |= dict.fromkeys(thousands, TEXT)
     parts = [_select(group, types, spelling, counts, columns.file) for group in groups]
     read = _files_read(source, groups, counts, (*notes, *_layout_notes(groups)))
-    names = tuple(sorted(spelling[column] for column in thousands))
-    return CsvRows("\nUNION ALL BY NAME\n".join(parts), replace(read, thousands=names))
+    spelled = tuple(sorted(spelling[column] for column in thousands))
+    return CsvRows("\nUNION ALL BY NAME\n".join(parts), replace(read, thousands=spelled))
 
 
 def _spelling(groups: Sequence[CsvGroup], expected: Collection[str]) -> dict[str, str]:
