@@ -305,6 +305,8 @@ def _correct_log_marks(path: Path, manifest: dict[str, Any], member: Membership 
 def _model_text(config: Config, version: ModelLineage, search: _Search) -> str:
     """Whether a model was trained on the customer, in words; empty if it was not."""
     title, member = version.label + (f" ({', '.join(version.aliases)})" if version.aliases else ""), search.member
+    if not version.readable:
+        return f"{title}: may have been trained on the customer (the files of the model cannot be read)"
     if member is None or not member.rows:
         why = "the customer was already forgotten" if search.listed else "the log has no rows of the customer now"
         return f"{title}: may have been trained on the customer ({why})"

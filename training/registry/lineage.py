@@ -12,6 +12,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from features.config.load import Config
 from training.registry.aliases import JOINT_KINDS, SEPARATE_KINDS
@@ -32,6 +33,7 @@ class ModelLineage:
         days: Cutoffs of its training or, for uplift, first days of the rounds of contacts.
         plans: Measured plans that it was trained on.
         fingerprint: Fingerprint of the log; empty if the run was deleted.
+        readable: Whether its files can be read; otherwise it is unknown what it was trained on.
     """
 
     label: str
@@ -40,6 +42,7 @@ class ModelLineage:
     days: tuple[date, ...]
     plans: tuple[str, ...]
     fingerprint: str
+    readable: bool = True
 
 
 def read_model_lineage(config: Config) -> list[ModelLineage]:
@@ -68,19 +71,18 @@ def read_model_lineage(config: Config) -> list[ModelLineage]:
 def _lineage_of(
     client: MlflowClient, name: str, kind: str, version: ModelVersion, aliases: tuple[str, ...]
 ) -> ModelLineage:  # fmt: skip
+    label = f"{name}/{version.version}"
     with tempfile.TemporaryDirectory() as folder:
-        uri = f"models:/{name}/{version.version}/{BUNDLE_INDEX}"
-        facts = json.loads(Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)).read_text("utf-8"))["facts"]
-    days = facts.get("cutoffs", facts.get("rounds", []))
+        uri = f"models:/{label}/{BUNDLE_INDEX}"
+        try:
+            file = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+            facts = json.loads(file.read_text(encoding="utf-8"))["facts"]
+            days = tuple(date.fromisoformat(str(day)) for day in facts.get("cutoffs", facts.get("rounds", [])))
+            plans = tuple(map(str, facts.get("plans", ())))
+        except (MlflowException, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ModelLineage(label, kind, aliases, (), (), "", readable=False)
     fingerprint = facts.get("data_fingerprint") or _param(client, version, "data_fingerprint")
-    return ModelLineage(
-        f"{name}/{version.version}",
-        kind,
-        aliases,
-        tuple(date.fromisoformat(str(day)) for day in days),
-        tuple(map(str, facts.get("plans", ()))),
-        str(fingerprint),
-    )
+    return ModelLineage(label, kind, aliases, days, plans, str(fingerprint))
 
 
 def _param(client: MlflowClient, version: ModelVersion, name: str) -> str:

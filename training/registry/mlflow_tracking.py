@@ -35,6 +35,11 @@ from training.registry.tracking_store import ARTIFACTS, SERVER_SCHEMES, USER_VAR
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
+EVALUATION_COLUMNS = {
+    "metrics": ("model", "metric", "value", "low", "high", "cutoff", "segment", "customers"),
+    "differences": ("metric", "against", "difference", "low", "high", "cutoff"),
+    "groups": ("number", "group", "customers", "predicted", "actual", "low", "high", "cutoff", "segment"),
+}
 NOT_FOUND_CODES = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # Limits of waiting for a server, unless the user's environment sets them: for the first answer, and after it.
 FIRST_WAIT = {"MAX_RETRIES": "2", "BACKOFF_FACTOR": "1", "TIMEOUT": "10"}
@@ -117,7 +122,7 @@ def without_credentials(text: str) -> str:
 
 
 def load_evaluation(config: Config, run_id: str) -> Evaluation:
-    """Load the evaluation that a training logged; raise UsageError if its run was deleted."""
+    """Load the evaluation that a training logged; raise UsageError if its run was deleted, or it cannot be read."""
     connect_to_mlflow(config)
     tables = {}
     for name in EVALUATION_TABLES:
@@ -125,8 +130,22 @@ def load_evaluation(config: Config, run_id: str) -> Evaluation:
             text = mlflow.artifacts.load_text(f"runs:/{run_id}/evaluation/{name}.csv")
         except (MlflowException, OSError) as problem:
             raise UsageError(f"the run {run_id} of the champion has no evaluation: {_short_cause(problem)}") from None
-        tables[name] = pd.read_csv(StringIO(text))
+        tables[name] = _evaluation_table(name, text, run_id)
     return Evaluation(**tables)
+
+
+def _evaluation_table(name: str, text: str, run_id: str) -> pd.DataFrame:
+    """A table of an evaluation from its CSV; raises UsageError if it is damaged or of another version."""
+    try:
+        table = pd.read_csv(StringIO(text))
+    except ValueError:  # pandas' errors of parsing are of this kind
+        table = pd.DataFrame()
+    if missing := [column for column in EVALUATION_COLUMNS[name] if column not in table.columns]:
+        raise UsageError(
+            f"the run {run_id} of the champion has no evaluation that can be read: evaluation/{name}.csv lacks "
+            f"{', '.join(missing)}; `regulars train` makes a new one"
+        )
+    return table
 
 
 def log_training_record(client: MlflowClient, run: mlflow.ActiveRun, record: TrainingRecord) -> None:

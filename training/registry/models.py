@@ -55,6 +55,7 @@ LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
 CARRIED_MODULES = (model_files, margin, spread, bundle_code, reasons, phrases)
 CHECKSUMS_FILE = "files.json"
+OTHER_CHAMPION = "`regulars rollback` goes back to the champion before, `regulars train` trains a new model"
 REQUIRED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 
@@ -162,12 +163,11 @@ def load_champion(business: Business, kind: str, alias: str = CHAMPION) -> Champ
             bundle = ModelBundle.load(path / "bundle")
             judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
         except BundleError as problem:
-            raise DataError(f"{name} version {registered.version}: {problem}") from None
+            raise DataError(f"{name} version {registered.version}: {problem}; {OTHER_CHAMPION}") from None
     if (bundle.name, bundle.kind) != (config.name, kind):
         raise DataError(
             f"{name} version {registered.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} "
-            f"model of {config.name!r}: `regulars rollback` goes back to the champion before, `regulars train` trains "
-            "a new model"
+            f"model of {config.name!r}: {OTHER_CHAMPION}"
         )
     label = RegisteredVersion(
         name, str(registered.version), registered.run_id or "", new=False, champion=alias == CHAMPION

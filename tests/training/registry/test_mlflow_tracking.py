@@ -15,7 +15,7 @@ from features.errors import UsageError
 from serving.scoring.run import score_customers
 from tests.shop import make_shop
 from tests.tracking import TrackingServer, free_port, run_tracking_server
-from training.registry import mlflow_tracking, models
+from training.registry import lineage, mlflow_tracking, models
 from training.train import TrainingRun, log_kept_training, train_models
 
 FILES = {"model_card.md", "tuning.json", "config.json", "environment.json", "evaluation/metrics.csv"}
@@ -159,3 +159,19 @@ def test_the_evaluation_comes_back(shop: Config, trained: TrainingRun) -> None:
     assert list(back.differences.columns) == list(trained.fitted.evaluation.differences.columns)
     with pytest.raises(UsageError, match="no evaluation"):
         mlflow_tracking.load_evaluation(shop, "0" * 32)
+
+
+@pytest.mark.parametrize("text", ["", "model,metric\nregulars,auc\n", "\x00garbage"])
+def test_a_damaged_evaluation_is_one_message(text: str) -> None:
+    with pytest.raises(UsageError, match="the run r1 of the champion has no evaluation that can be read"):
+        mlflow_tracking._evaluation_table("metrics", text, "r1")
+
+
+def test_a_damaged_model_is_listed_without_its_lineage(
+    shop: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle.json").write_text('{"facts": nu')
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_, **__: str(tmp_path / "bundle.json"))
+    found = lineage.read_model_lineage(shop)
+    assert {model.label for model in found} == {"shop-churn/1", "shop-value/1"}
+    assert not any(model.readable or model.days for model in found)
