@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_file, write_text_atomically
+from features.campaigns.live_plans import superseded_by
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
@@ -81,7 +82,7 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
 
     Args:
         business: An opened log, a config, or the path of a config.
-        name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign.
+        name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan.
         other_log: Whether to accept a log other than the one that the plan was made from.
 
     Returns:
@@ -156,6 +157,8 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         "contamination": holdout_contamination(executed),
         "cost": contact_costs(executed),
         "adjusted_for": list(executed.covariate_names),
+        "policy_since": str(executed.policy_since) if executed.policy_since else None,
+        "superseded_by": superseded_by(plan.folder) or None,
         "counted_up_to": effects.caps,
         "looks": executed.horizon.days,
         "effects": effects.rows,

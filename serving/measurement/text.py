@@ -43,6 +43,17 @@ def _head(measured: PlanMeasurement) -> list[str]:
         lines.append(_earlier_note(measured.earlier, facts))
     if facts["log"]["other"]:
         lines.append("NOTE: measured with --other-log: it was not checked that the plan was made from this log")
+    if by := facts.get("superseded_by"):
+        lines.append(
+            f"NOTE: this plan is SUPERSEDED by the plan {by!r} of the same cutoff; the figures mean something only if "
+            "this is the plan that was carried out"
+        )
+    if since := facts.get("policy_since"):
+        lines.append(
+            f"NOTE: an earlier version of Regulars held out the same customers in each plan of this campaign since "
+            f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
+            "for what was known before the first of them. A new plan draws its own holdout"
+        )
     if missing := facts["customers"]["missing"]:
         lines.append(f"NOTE: {missing:,} customers of the plan are not in the log, and are left out")
     return lines

@@ -138,6 +138,15 @@ def _checks(facts: Measurement, tr: Language) -> Any:
                 meant=f"{exposure['meant']:,}", action=action, got=f"{exposure['got']:,}",
             )  # fmt: skip
             yield exposure["got"] >= 0.9 * exposure["meant"], text
+    if facts.policy_since:
+        yield (
+            False,
+            tr(
+                "The same customers were held out in each plan of the campaign since {day}, so the effect is that of "
+                "all these plans together.",
+                day=facts.policy_since,
+            ),
+        )
     contaminated = facts.contamination.get("contacted", 0)
     if contaminated:
         yield False, tr("{n} customers in the holdout were contacted.", n=f"{contaminated:,}")
