@@ -63,6 +63,8 @@ def _sections(
 ) -> Iterator[tuple[str, TableSection, tuple[FilesRead, ...], tuple[SetAsideRows, ...]]]:
     """Each section with its name in the config, its files, and what was set aside of it."""
     yield "events", config.events, tables.files, tables.set_aside
+    if config.identity and tables.identity:
+        yield "identity", config.identity, tables.identity.files, tables.identity.set_aside
     keys = {
         f"activities.{feature_slug(name)}": (f"activities.{name}", each) for name, each in config.activities.items()
     }

@@ -23,6 +23,7 @@ from features.engines.base import (
     claim_name,
     drop_columns,
     error_summary,
+    points_as_decimals,
     query_at_fault,
     quote_name,
     quote_text,
@@ -207,7 +208,7 @@ class DuckDBEngine:
         """The rows of files that a query names, without personal columns."""
         try:
             if table.path:
-                rows = self.read_files(table.path, folder, source.personal, source.ids)
+                rows = points_as_decimals(self.read_files(table.path, folder, source.personal, source.ids), self)
             else:
                 name = claim_name("queried files", self._used_names)
                 select = f"SELECT * FROM {table.call}"  # noqa: S608 (a part of the user's own query)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from features.errors import DataError
-from features.sources.csv_counts import CsvCounts, confirm_types, count_files, guess_types
+from features.sources.csv_counts import CsvCounts, columns_of_thousands, confirm_types, count_files, guess_types
 from features.sources.csv_groups import CsvGroup, group_files, quote_column, quote_text
-from features.sources.csv_types import as_type
+from features.sources.csv_types import TEXT, as_type
 from features.sources.files import (
     FileRead,
     FilesRead,
@@ -105,12 +105,15 @@ def read_csv_files(
             name: each for group in groups for name, each in count_files(group, guesses, ids, place.connection).items()
         }
         types = confirm_types(groups, guesses, counts, ids, place.connection)
+        thousands = columns_of_thousands(groups, types, place.connection)
     except duckdb.Error as problem:
         raise DataError(_explanation(groups, source, place.connection, problem)) from None
     spelling = _spelling(groups, columns.expected)
+    types |= dict.fromkeys(thousands, TEXT)
     parts = [_select(group, types, spelling, counts, columns.file) for group in groups]
     read = _files_read(source, groups, counts, (*notes, *_layout_notes(groups)))
-    return CsvRows("\nUNION ALL BY NAME\n".join(parts), read)
+    spelled = tuple(sorted(spelling[column] for column in thousands))
+    return CsvRows("\nUNION ALL BY NAME\n".join(parts), replace(read, thousands=spelled))
 
 
 def _spelling(groups: Sequence[CsvGroup], expected: Collection[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ BOOLEAN, INTEGER, FLOAT, TEXT = "BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"
 ID = "ID"  # a whole number that a float keeps
 BOOLEANS = ("true", "false", "t", "f", "yes", "no")
 MOST_DIGITS = 16  # of a number that is a float without loss
+MAYBE_THOUSANDS = re.compile(r"^-?[1-9][0-9]{0,2}[.][0-9]{3}$")  # 1.234
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?([.][0-9]*)?([eE][-+]?[0-9]+)?|-?(inf|infinity|nan)", re.IGNORECASE)
 
@@ -109,6 +110,18 @@ def decide_type(counts: Mapping[str, int], is_id: bool = False) -> str:
     if is_id and counts[INTEGER] != values:
         return FLOAT if values and counts[ID] == values else TEXT
     return next((kind for kind in (INTEGER, FLOAT, BOOLEAN) if values and counts[kind] == values), TEXT)
+
+
+def counts_of_points(column: str) -> tuple[str, str]:
+    """Return SQL that counts, in a quoted text column, numbers such as 1.234, and other numbers with a point.
+
+    The point of the former may separate thousands.
+    """
+    text = f"nullif(trim({column}), '')"
+    return (
+        f"count_if(regexp_matches({text}, '{MAYBE_THOUSANDS.pattern}'))",
+        f"count_if(contains({text}, '.') AND NOT regexp_matches({text}, '{MAYBE_THOUSANDS.pattern}'))",
+    )
 
 
 def as_type(column: str, kind: str) -> str:

@@ -62,6 +62,7 @@ class FilesRead:
         empty_columns: Columns without a name and without any value, which were ignored.
         totals: Rows of totals at the ends of files, which were left out.
         notes: What else was ignored.
+        thousands: Columns of CSV files in which every point may separate thousands, as in 1.234; they are text.
     """
 
     source: str
@@ -70,6 +71,7 @@ class FilesRead:
     empty_columns: int = 0
     totals: int = 0
     notes: tuple[str, ...] = ()
+    thousands: tuple[str, ...] = ()
 
     @property
     def malformed(self) -> int:
