@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 from features.code_digest import PROJECT_ROOT
@@ -104,7 +105,8 @@ def _interrupted_afterwards() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers, received = {number: signal.getsignal(number) for number in STOPPING}, list[int]()
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOPPING}
+    received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
