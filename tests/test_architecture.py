@@ -64,6 +64,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config_guess/task.py": GUESS,
     "features/config_guess/wording.py": GUESS,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
+    "features/engines/duckdb_times.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
     "features/engines/duckdb_errors.py": ("features/sources/test_parquet_files.py", "needs an engine that fails"),
     "features/engines/spark_frames.py": ("features/engines/test_spark.py", "needs a running Spark"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
