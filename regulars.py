@@ -355,13 +355,14 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
 @click.pass_obj
 def forget(path: str, customer: str, yes: bool) -> None:
     """Remove CUSTOMER from every output, and list the models that were trained on them."""
-    from serving.privacy.forget import forget_customer, forget_text
+    from serving.privacy.forget import forget_customer
+    from serving.privacy.text import forget_text, require_complete
 
     result = forget_customer(load_config(path), customer, yes)
     click.echo(forget_text(result))
-    if not yes:
-        raise RefusedError("nothing was removed yet: the lines above show what would be; run it again with --yes")
-    _close(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
+    if yes:
+        _close(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
+    require_complete(result)
 
 
 @cli.command(epilog="Example: regulars simulate --customers 5000 --out simulated")

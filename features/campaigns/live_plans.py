@@ -25,7 +25,7 @@ UNKNOWN = "?"  # the newer plan, if the mark cannot be read
 
 
 @dataclass(frozen=True)
-class CutoffPlan:
+class PlanOnDisk:
     """A plan on disk and whether it is live.
 
     Attributes:
@@ -52,7 +52,7 @@ class CutoffPlan:
         return not self.superseded_by
 
 
-def plans_of_cutoff(config: Config, cutoff: date) -> list[CutoffPlan]:
+def plans_of_cutoff(config: Config, cutoff: date) -> list[PlanOnDisk]:
     """Lists the plans of a cutoff: live ones first, and of these the one that represents the cutoff.
 
     Several are live only if campaigns are independent, or if earlier versions made them, which had no marks. Then the
@@ -69,15 +69,15 @@ def plans_of_cutoff(config: Config, cutoff: date) -> list[CutoffPlan]:
         place = order.index(folder.name) if folder.name in order else len(order)
         return bool(marks[folder]), place, folder.name
 
-    return [CutoffPlan(folder, marks[folder]) for folder in sorted(folders, key=rank)]
+    return [PlanOnDisk(folder, marks[folder]) for folder in sorted(folders, key=rank)]
 
 
-def live_plan(config: Config, cutoff: date) -> CutoffPlan | None:
+def live_plan(config: Config, cutoff: date) -> PlanOnDisk | None:
     """Returns the live plan of a cutoff; None if there is no plan."""
     return next(iter(plans_of_cutoff(config, cutoff)), None)
 
 
-def newest_plans_first(config: Config) -> list[CutoffPlan]:
+def newest_plans_first(config: Config) -> list[PlanOnDisk]:
     """Lists all plans, the newest cutoff first, and within a cutoff as `plans_of_cutoff` does."""
     cutoffs = {day for folder in config.outputs.plans() if (day := cutoff_of(folder.parent))}
     return [plan for cutoff in sorted(cutoffs, reverse=True) for plan in plans_of_cutoff(config, cutoff)]

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import EngineConfig
+from features.engines import duckdb_times
 from features.engines.base import (
     builtin_text_function,
     claim_name,
@@ -50,26 +51,6 @@ CLOSED = dict.fromkeys(
 )
 ROWS_DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of the rows of t, in any order
 BATCH_ROWS = 100_000  # rows that are processed in Python at once
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp("UTC")))
-def _localise(zone, moment):  # type: ignore[no-untyped-def]
-    """Convert local time of a zone to UTC (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.Timestamp("UTC")), dt.timestamp))
-def _local_clock(zone, moment):  # type: ignore[no-untyped-def]
-    """Convert UTC to local time of a zone (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.timestamp))
-def _parse_time(text, layout):  # type: ignore[no-untyped-def]
-    """Parse text to a timestamp, or null (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.Timestamp("UTC")))
-def _parse_zoned_time(text, layout):  # type: ignore[no-untyped-def]
-    """Parse text with an offset or a zone, or null (DuckDB's built-in function)."""
 
 
 class DuckDBEngine:
@@ -193,7 +174,12 @@ class DuckDBEngine:
             UsageError: The SQL does not parse, is more than one SELECT, or names a table or column that is not there.
         """
         query = parse_query(source.query, source.section, folder, self.connection.con)
-        tables = [table, *(self._queried_table(each, source, folder) for each in query.tables)]
+        known, tables = {str((folder / source.source).absolute()): table}, [table]
+        for each in query.tables:
+            place = str((folder / each.path).absolute()) if each.path else each.call
+            if place not in known:
+                known[place] = self._queried_table(each, source, folder)
+            tables.append(known[place])
         views = [claim_name(f"source of {source.section}", self._used_names) for _ in tables]
         for view, rows in zip(views, align_types(tables, query), strict=True):
             self.connection.create_view(view, rows)
@@ -352,11 +338,11 @@ class DuckDBEngine:
 
     def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC."""
-        return _localise(ibis.literal(zone), moment).cast("timestamp")
+        return duckdb_times.localise(ibis.literal(zone), moment).cast("timestamp")
 
     def from_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """Convert a naive timestamp in UTC to a naive timestamp in local time of `zone`."""
-        return _local_clock(ibis.literal(zone), moment.cast(dt.Timestamp("UTC")))
+        return duckdb_times.local_clock(ibis.literal(zone), moment.cast(dt.Timestamp("UTC")))
 
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
         """Parse text in a strftime layout to a naive timestamp, in UTC if the layout has an offset.
@@ -364,8 +350,8 @@ class DuckDBEngine:
         Text that does not match is null.
         """
         if re.search("%[zZ]", layout.replace("%%", "")):
-            return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
-        return _parse_time(text, ibis.literal(layout))
+            return duckdb_times.parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
+        return duckdb_times.parse_time(text, ibis.literal(layout))
 
     def interrupt(self) -> None:
         """Stop the running computation, from another thread."""

@@ -24,7 +24,7 @@ from features.sources.csv_types import (
 )
 from features.sources.text_files import count_blank_lines
 
-SAMPLED_FILES, SAMPLED_ROWS = 20, 200  # which the types of columns are guessed from; all rows confirm them
+SAMPLED_ROWS = 200  # of a file, from which the types of columns are guessed; all rows confirm them
 FILE, REJECTS = "regulars file", "regulars_rejects"
 
 
@@ -53,7 +53,7 @@ def guess_types(groups: Sequence[CsvGroup]) -> dict[str, str]:
     """Return a type for each column (in lower case), from the first rows of some files; '' if these are blank."""
     guesses: dict[str, str] = {}
     for group in groups:
-        files = group.files[:SAMPLED_FILES]
+        files = [file for file in group.files if file.text.head]
         samples = ((file, row) for file in files for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS))
         rows = [row for file, row in samples if tuple(row) not in file.totals]
         for position, column in enumerate(map(str.casefold, group.layout.columns)):
@@ -218,7 +218,7 @@ def _with_decimals(groups: Sequence[CsvGroup]) -> set[str]:
     """The columns (in lower case) of which the first rows show that points separate decimals."""
     columns = set()
     for group in groups:
-        for file in group.files[:SAMPLED_FILES]:
+        for file in group.files:
             for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS):
                 pairs = zip(group.layout.columns, row, strict=False)
                 columns |= {c.casefold() for c, v in pairs if "." in v and not MAYBE_THOUSANDS.match(v.strip())}

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.audit.audit import Audit
-from features.campaigns.live_plans import CutoffPlan as PlanOnDisk
-from features.campaigns.live_plans import newest_plans_first, plans_of_cutoff
+from features.campaigns.live_plans import PlanOnDisk, newest_plans_first, plans_of_cutoff
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError

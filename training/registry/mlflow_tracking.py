@@ -29,9 +29,9 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
-from training.registry.local_store import ARTIFACTS, prepare_local_store
+from training.registry.local_store import prepare_local_store
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
-from training.registry.tracking_store import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
+from training.registry.tracking_store import ARTIFACTS, SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")

@@ -20,7 +20,7 @@ TEXT = "customer_id;why\n00042;moved\n1001.0;\n;\nx y;a\n"
     [
         TEXT.encode(),
         ("Opt-outs of May;\n\n" + TEXT).encode("utf-16"),
-        gzip.compress(TEXT.replace(";", ",").replace("\n", "\r\n").encode()),
+        gzip.compress(TEXT.replace(";", ",").replace("\n", "\r\n").encode(), mtime=0),
         b"\xef\xbb\xbf" + TEXT.encode(),
     ],
 )
