@@ -134,9 +134,11 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, origin) and all(_fits(k, keys) and _fits(v, values) for k, v in value.items())
     if kind is float:
         return isinstance(value, float | int) and not isinstance(value, bool)
-    if is_dataclass(kind) and isinstance(value, kind):
+    if not isinstance(value, kind):
+        return False
+    if is_dataclass(value):
         check_types(value)
-    return isinstance(value, kind)
+    return True
 
 
 def feature_table(features: Any, names: Sequence[str], model: str) -> pa.Table:
